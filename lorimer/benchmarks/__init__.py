@@ -1,0 +1,1 @@
+"""Benchmark adapters: folders of tasks in, `Task` values out."""

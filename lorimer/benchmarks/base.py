@@ -1,0 +1,83 @@
+"""What every benchmark adapter offers: tasks as values. Nothing here runs anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from lorimer.errors import TaskError
+from lorimer.sandbox.base import ImageSpec, SandboxLimits
+
+Isolation = Literal["restart", "same", "fresh"]
+
+
+@dataclass(frozen=True)
+class Script:
+    """A folder that is uploaded to `target` and a command run there, as a verifier or a solution."""
+
+    source: Path
+    target: str
+    """Absolute folder in the sandbox, such as `/tests`."""
+    command: str
+    """Shell command, such as `bash /tests/test.sh`."""
+    timeout: float
+    """Seconds."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One benchmark item."""
+
+    id: str
+    """Unique in its benchmark, stable across machines; letters, digits, `.`, `_`, `-`."""
+    instruction: str
+    image: ImageSpec
+    verifier: Script
+    """Run after the agent; leaves its reward where `reward_files` says."""
+    solution: Script | None = None
+    """The reference solution, for the oracle agent. Never shown to a harness or to the meta-agent."""
+    limits: SandboxLimits = SandboxLimits()
+    agent_timeout: float = 600.0
+    """Seconds of active time."""
+    workdir: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Set for the agent's commands."""
+    workspace: tuple[tuple[Path, str], ...] = ()
+    """Loose files: host folders copied to sandbox folders before the agent starts."""
+    reward_files: tuple[str, ...] = ("/logs/verifier/reward.json", "/logs/verifier/reward.txt")
+    """Looked for in this order after the verifier (Harbor's convention)."""
+    isolation: Isolation = "restart"
+    difficulty: str = ""
+    category: str = ""
+    digest: str = ""
+    """SHA-256 over the task's files: instruction, environment, verifier, solution, settings."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What an adapter loaded: the tasks that can run, and those that cannot with the reason."""
+
+    name: str
+    tasks: tuple[Task, ...]
+    problems: tuple[TaskError, ...] = ()
+
+    def digest(self) -> str:
+        """SHA-256 over the tasks' ids and digests, in order of id."""
+        import hashlib
+
+        lines = sorted(f"{task.id} {task.digest}" for task in self.tasks)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+class Benchmark(Protocol):
+    """An adapter: finds tasks, reads them, says what is wrong with those it cannot read."""
+
+    def load(self, only: Sequence[str] = ()) -> Suite:
+        """All tasks in order of id, or those named in `only`. One bad task never hides the rest.
+
+        Raises ConfigError when there is no such benchmark or `only` names a task that it does not have.
+        """
+        ...

@@ -1,0 +1,101 @@
+"""The exceptions that lorimer raises, as one tree.
+
+    LorimerError                 exit code 1
+    ├── UserError                exit code 2: bad input; the message says what, where, and what to do
+    │   ├── ConfigError          lorimer.toml or a command-line option
+    │   ├── TaskError            one benchmark task is malformed: `task`, `key`
+    │   └── HarnessError         a harness or an edit breaks the contract
+    ├── PrerequisiteError        exit code 3: something is not installed or not running; carries the fix
+    ├── WorldError               the world's fault: a trial that meets one is errored, never scored
+    │   ├── SandboxError         engine failure, sandbox lost
+    │   │   └── ImageError       an image could not be built or pulled; carries the build log
+    │   └── ProviderOutage       the model provider did not answer within the retry window
+    ├── BudgetExhausted          a study's budget is spent; the study can be resumed with a larger one
+    └── InternalError            our bug
+
+Expected failures that a model can react to (non-zero exit, missing file, refused request) are values, not exceptions.
+"""
+
+from __future__ import annotations
+
+
+class LorimerError(Exception):
+    """Root of everything lorimer raises on purpose. `str(error)` is one line for the user."""
+
+    exit_code = 1
+
+
+class UserError(LorimerError):
+    """The user's input is wrong."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A configuration value is wrong; the message starts with the file and the key's path."""
+
+
+class TaskError(UserError):
+    """One benchmark task cannot be read.
+
+    Args:
+        task: the task's id or folder name.
+        key: the key or file at fault, as the user would look for it (`[agent] timeout_sec`, `instruction.md`).
+        problem: what is wrong with it, without the name.
+    """
+
+    def __init__(self, task: str, key: str, problem: str) -> None:
+        super().__init__(f"task {task}: {key}: {problem}")
+        self.task, self.key, self.problem = task, key, problem
+
+
+class HarnessError(UserError):
+    """A harness file, or an edit to it, cannot be used. The message is written for the meta-agent as well as for people."""
+
+
+class PrerequisiteError(LorimerError):
+    """Something lorimer needs is missing.
+
+    Args:
+        problem: what is missing.
+        fix: the command or setting that repairs it.
+    """
+
+    exit_code = 3
+
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(f"{problem}; {fix}")
+        self.problem, self.fix = problem, fix
+
+
+class WorldError(LorimerError):
+    """Neither the harness nor the user is to blame."""
+
+
+class SandboxError(WorldError):
+    """The sandbox or its engine failed."""
+
+
+class ImageError(SandboxError):
+    """An image could not be built or pulled.
+
+    Args:
+        problem: one line.
+        log: the engine's build output, as far as there is one.
+    """
+
+    def __init__(self, problem: str, log: str = "") -> None:
+        super().__init__(problem)
+        self.log = log
+
+
+class ProviderOutage(WorldError):
+    """The provider was unreachable, overloaded or rate-limiting for longer than the retry window."""
+
+
+class BudgetExhausted(LorimerError):
+    """The study's budget is spent."""
+
+
+class InternalError(LorimerError):
+    """A state that lorimer's own code should have made impossible."""

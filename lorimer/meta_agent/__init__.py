@@ -1,0 +1,1 @@
+"""Reads the traces, edits the harness, and lets the gate decide."""

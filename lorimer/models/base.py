@@ -1,0 +1,82 @@
+"""What every model client offers, to task agents and to the meta-agent alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from lorimer.harness.api import Completion, Effort, Message, Tool
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """One model call. Messages hold no system message; `system` does."""
+
+    messages: tuple[Message, ...]
+    system: str | None = None
+    tools: tuple[Tool, ...] = ()
+    max_tokens: int | None = None
+    """Of output. `None` takes the model's configured default."""
+    stop: tuple[str, ...] = ()
+    temperature: float | None = None
+    """Left out of the request where the provider no longer takes it for the model."""
+    effort: Effort | None = None
+    """Reasoning effort, where the model has such a setting; else ignored."""
+
+
+@dataclass(frozen=True)
+class CallContext:
+    """Where a call comes from. Real providers ignore all of it but `on_wait`; simulated and replayed replies are a
+    function of it (DESIGN 4.5), so it holds no time, no autoincrement id and no completion order."""
+
+    role: str
+    """`task` or `meta`."""
+    seed: int = 0
+    harness: str = ""
+    """SHA-256 of the harness under trial; for the meta-agent, of the champion."""
+    task: str = ""
+    """Task id; for the meta-agent, the candidate's name."""
+    attempt: int = 0
+    """The repeat's number in the plan (not the retry's: a retry sees the same replies)."""
+    call_index: int = 0
+    on_wait: Callable[[float, str], None] = field(default=lambda seconds, why: None, compare=False)
+    """Told before each wait for a retry: seconds to come and the reason, to be shown to the user."""
+
+
+@dataclass(frozen=True)
+class ModelReply:
+    """A completion with what the host alone may know of it."""
+
+    completion: Completion
+    cost_usd: float | None
+    """Dollars; `None` where the price is unknown, never 0 for that."""
+    seconds: float = 0.0
+    """Wall time of the answered request."""
+    waited_seconds: float = 0.0
+    """Time spent before it in retries; does not count as the agent's active time."""
+    retries: int = 0
+
+
+class ModelClient(Protocol):
+    """One model of one provider."""
+
+    @property
+    def id(self) -> str:
+        """`provider/name`, as the user wrote it and the trace shows it."""
+        ...
+
+    async def complete(self, request: ModelRequest, context: CallContext) -> ModelReply:
+        """One call, retried as configured.
+
+        A request that the provider refuses (malformed, context overflow, refusal) is returned as a completion with that
+        stop reason. Raises ProviderOutage past the retry window; ConfigError for a bad key or an unknown model, at once,
+        with the provider's words; never a provider SDK's own exception.
+        """
+        ...
+
+    def price(self, input_tokens: int, output_tokens: int) -> float | None:
+        """Dollars that such a call would cost at list price, for reservations; `None` where unknown."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Where untrusted code runs: task sandboxes and harness jails."""

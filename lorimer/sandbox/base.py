@@ -1,0 +1,239 @@
+"""What every sandbox provider offers: task sandboxes, harness jails, images.
+
+A *task sandbox* is the benchmark's world: the agent acts in it as whatever user the image has. A *jail* runs the harness
+file, which a model wrote: no network, no host files, nothing but a pipe. One conformance suite
+(`tests/sandbox/test_conformance.py`) runs on every provider, `fake` included.
+
+Failures that a model can react to (non-zero exit, timeout, missing file) are values. `SandboxError` means that the
+sandbox itself is gone or its engine failed; the trial is then errored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class PulledImage:
+    """An image by name: used as it is if the engine has it, else pulled."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """A build context: a folder with a Dockerfile. Built once per content digest."""
+
+    context: Path
+    dockerfile: str = "Dockerfile"
+    build_timeout: float = 600.0
+    """Seconds."""
+
+
+@dataclass(frozen=True)
+class PythonImage:
+    """Any environment with a shell and Python 3.10+, plus some pure-Python packages; all that the starter tasks need.
+
+    Docker builds it from `[sandbox] python_image`; bubblewrap serves it from the host's interpreter.
+    """
+
+    packages: tuple[str, ...] = ()
+    """Import names of installed top-level packages to make importable (`openpyxl`, `et_xmlfile`)."""
+
+
+ImageSpec = PulledImage | BuiltImage | PythonImage
+
+
+@dataclass(frozen=True)
+class SandboxLimits:
+    """What a sandbox may use. `None` means the provider's own maximum."""
+
+    cpus: float | None = None
+    memory_mb: int | None = None
+    storage_mb: int | None = None
+    pids: int = 512
+    network: bool = False
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whom a container belongs to; becomes the labels by which a later process finds leftovers."""
+
+    study: str
+    trial: str
+
+
+@dataclass(frozen=True)
+class SandboxRequest:
+    """One task sandbox to be made."""
+
+    image: str
+    """What `SandboxProvider.prepare` returned."""
+    owner: Owner
+    limits: SandboxLimits = SandboxLimits()
+    workdir: str | None = None
+    """Where commands start; `None` takes the image's own. Created if missing."""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JailRequest:
+    """One jail to be made: a process that reads and writes lines."""
+
+    argv: Sequence[str]
+    """The program, its first element `python3`; run with no environment but PATH, HOME and LANG."""
+    owner: Owner
+    memory_mb: int = 512
+    pids: int = 128
+    cpus: float = 1.0
+    scratch_mb: int = 64
+    """Size of the one writable place, a tmpfs at /tmp."""
+
+
+@dataclass(frozen=True)
+class ExecOutput:
+    """What a command left behind. Over `output_limit` bytes a stream keeps its head and its tail."""
+
+    stdout: bytes
+    stderr: bytes
+    exit_code: int | None
+    """`None` when it timed out; 128+n for a process that died of signal n."""
+    timed_out: bool = False
+    stdout_dropped: int = 0
+    """Bytes cut from the middle of stdout."""
+    stderr_dropped: int = 0
+    duration: float = 0.0
+    """Seconds of wall time."""
+
+
+class SandboxFileError(Exception):
+    """An expected file failure, a value for the harness: missing, a directory, too large, not permitted."""
+
+
+class Sandbox(Protocol):
+    """One task's world. Not shared, not reused. `close` is idempotent; anything else after it raises SandboxError."""
+
+    @property
+    def id(self) -> str:
+        """The engine's name for it, for logs."""
+        ...
+
+    async def exec(
+        self,
+        command: str,
+        *,
+        timeout: float,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        output_limit: int = 1 << 20,
+    ) -> ExecOutput:
+        """Run `command` in the sandbox's shell (bash where the image has it, else sh) and wait for it.
+
+        After `timeout` seconds the command and every process in its session are killed. Memory use on the host stays
+        bounded by `output_limit` bytes a stream however much the command prints. Calls may run concurrently.
+        """
+        ...
+
+    async def read(self, path: str, *, max_bytes: int) -> bytes:
+        """The file's bytes. Follows symlinks inside the sandbox only. Raises SandboxFileError."""
+        ...
+
+    async def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """Write one file, making its parent folders. Raises SandboxFileError."""
+        ...
+
+    async def put_tree(self, source: Path, target: str) -> None:
+        """Copy the host folder's content into `target` (made if missing), owned by root, modes kept.
+
+        Symlinks in `source` that leave it are refused with SandboxFileError.
+        """
+        ...
+
+    async def restart(self) -> None:
+        """Kill every process and start again with the same file system: a new PID 1, empty tmpfs mounts."""
+        ...
+
+    async def changed_files(self) -> list[str]:
+        """Absolute paths that differ from the image, sorted."""
+        ...
+
+    async def close(self) -> None:
+        """Kill and remove, at once (SIGKILL), shielded from cancellation."""
+        ...
+
+
+@dataclass(frozen=True)
+class JailExit:
+    """How a jail ended."""
+
+    exit_code: int | None
+    """128+n for signal n; `None` where unknown."""
+    out_of_memory: bool = False
+    stderr: bytes = b""
+    """Head and tail of what it printed, at most 64 KiB."""
+    stderr_dropped: int = 0
+
+
+class LineTooLong(Exception):
+    """The jail sent more than the allowed bytes without a newline."""
+
+
+class Jail(Protocol):
+    """A running harness process. Its stdout is the wire; `print` goes to stderr, which is kept and capped."""
+
+    @property
+    def id(self) -> str:
+        """The engine's name for it, for logs."""
+        ...
+
+    async def send(self, line: bytes) -> None:
+        """Write one line (the newline is added). A jail that is gone swallows it silently: `receive` will say so."""
+        ...
+
+    async def receive(self) -> bytes | None:
+        """The next line without its newline; `None` at the end of the stream. Raises LineTooLong past 16 MiB."""
+        ...
+
+    async def wait(self) -> JailExit:
+        """Wait until the process has ended."""
+        ...
+
+    async def close(self) -> None:
+        """Kill and remove it with everything in it. Idempotent, shielded from cancellation."""
+        ...
+
+
+class SandboxProvider(Protocol):
+    """Makes sandboxes and jails of one kind."""
+
+    @property
+    def name(self) -> str:
+        """`docker`, `bubblewrap` or `fake`."""
+        ...
+
+    async def prepare(self, spec: ImageSpec) -> str:
+        """Build, pull or find the image once and return its id; concurrent calls for one digest share the work.
+
+        Raises ImageError; PrerequisiteError when the spec is of a kind that this provider cannot serve.
+        """
+        ...
+
+    async def acquire(self, request: SandboxRequest) -> Sandbox:
+        """A new, running sandbox. Raises SandboxError."""
+        ...
+
+    async def jail(self, request: JailRequest) -> Jail:
+        """A new, running jail. Raises SandboxError, or PrerequisiteError when the jail image is missing."""
+        ...
+
+    async def reap(self) -> int:
+        """Remove what dead lorimer processes left behind; returns how many things were removed."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections and remove what this process still holds."""
+        ...

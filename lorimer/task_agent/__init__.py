@@ -1,0 +1,1 @@
+"""One trial, start to verdict, and many of them at once."""

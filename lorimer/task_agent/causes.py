@@ -1,0 +1,68 @@
+"""Who is to blame for how a trial ended: the one table (DESIGN 4.3).
+
+Errored is not failed. The harness's own fault scores; the world's fault errors, is retried, then excluded.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Why the agent's part of a trial ended, or why the trial has no reward."""
+
+    FINISHED = "finished"
+    """The harness returned. Right or wrong, the verifier says."""
+    HARNESS_EXCEPTION = "harness_exception"
+    BAD_RETURN = "bad_return"
+    """`solve` returned something that is not a string, or is missing."""
+    LIMIT_CALLS = "limit_calls"
+    LIMIT_TOKENS = "limit_tokens"
+    LIMIT_DOLLARS = "limit_dollars"
+    LIMIT_SECONDS = "limit_seconds"
+    LIMIT_EXEC_SECONDS = "limit_exec_seconds"
+    PROTOCOL_BREACH = "protocol_breach"
+    JAIL_MEMORY = "jail_memory"
+    JAIL_DIED = "jail_died"
+    """The jail's process ended on its own without finishing (pid limit, self-kill, interpreter crash)."""
+    VERIFIER_TIMEOUT = "verifier_timeout"
+    """The verifier ran over its time after the agent acted: the agent may have made it slow; treated like REWARD_MISSING."""
+
+    REWARD_MISSING = "reward_missing"
+    REWARD_UNREADABLE = "reward_unreadable"
+    SANDBOX_LOST = "sandbox_lost"
+    """The sandbox died or its engine failed after the agent had acted."""
+
+    PROVIDER_OUTAGE = "provider_outage"
+    ENGINE_FAILURE = "engine_failure"
+    """The sandbox or the jail could not be made."""
+    IMAGE_BUILD = "image_build"
+    INTERNAL = "internal"
+    """Our bug."""
+    CANCELLED = "cancelled"
+    """Stopped by the user or by an early stop; not an outcome, never counted."""
+
+
+SCORED = frozenset(
+    {
+        Cause.FINISHED,
+        Cause.HARNESS_EXCEPTION,
+        Cause.BAD_RETURN,
+        Cause.LIMIT_CALLS,
+        Cause.LIMIT_TOKENS,
+        Cause.LIMIT_DOLLARS,
+        Cause.LIMIT_SECONDS,
+        Cause.LIMIT_EXEC_SECONDS,
+        Cause.PROTOCOL_BREACH,
+        Cause.JAIL_MEMORY,
+        Cause.JAIL_DIED,
+    }
+)
+"""The verifier is run, and its reward stands."""
+
+SUSPECT = frozenset({Cause.VERIFIER_TIMEOUT, Cause.REWARD_MISSING, Cause.REWARD_UNREADABLE, Cause.SANDBOX_LOST})
+"""The agent may have caused it: retried once from the start; if it happens again while the nop agent verifies cleanly on
+that task, scored 0; else errored."""
+
+WORLD = frozenset({Cause.PROVIDER_OUTAGE, Cause.ENGINE_FAILURE, Cause.IMAGE_BUILD, Cause.INTERNAL})
+"""Errored: retried as configured, then excluded from both arms of a comparison."""

@@ -1,0 +1,1 @@
+"""The trace store: every trajectory, verdict and decision."""
