@@ -1,0 +1,258 @@
+"""lorimer.toml as pydantic models: the only place where defaults live.
+
+Every table forbids unknown keys, so a typo is an error with the key's path, never a setting that silently does nothing.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lorimer.errors import ConfigError
+
+FILE_NAME = "lorimer.toml"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StudySettings(_Table):
+    """[study]"""
+
+    name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,64}$")
+    """Empty: `study-1`, `study-2`, … in order."""
+    seed: int = 0
+    harness: str = "harness/agent.py"
+    program: str = "program.md"
+
+
+class BenchmarkSettings(_Table):
+    """[benchmark]"""
+
+    source: str = "starter"
+    """`starter`, `harbor:DIR`, …"""
+    tasks: tuple[str, ...] = ()
+    """Task ids or shell-style patterns; empty means all."""
+    exclude: tuple[str, ...] = ()
+    limit: int | None = Field(default=None, ge=1)
+    """A seeded sample of that many tasks."""
+
+
+class ModelSettings(_Table):
+    """[models]"""
+
+    task: str = "simulated/apprentice"
+    meta: str = "same"
+    """`same`, or another model for a cross pairing."""
+
+
+class RetrySettings(_Table):
+    """[providers.NAME.retry]"""
+
+    window_seconds: float = Field(default=600.0, gt=0)
+    """How long one call may wait for the provider, all in all, before the trial errors."""
+    initial_seconds: float = Field(default=1.0, gt=0)
+    maximum_seconds: float = Field(default=60.0, gt=0)
+    timeout_seconds: float = Field(default=600.0, gt=0)
+    """One request's time limit."""
+
+
+class ProviderSettings(_Table):
+    """[providers.NAME]"""
+
+    api: Literal["anthropic", "responses", "chat"] = "chat"
+    base_url: str | None = None
+    key_env: str | None = None
+    """Name of the environment variable with the key; unset for a server that needs none."""
+    max_tokens: int = Field(default=4096, ge=1)
+    """Output tokens a call, where the harness asks for no fewer."""
+    context_window: int | None = Field(default=None, ge=1)
+    usd_per_million_input: float | None = Field(default=None, ge=0)
+    usd_per_million_output: float | None = Field(default=None, ge=0)
+    concurrency: int | None = Field(default=None, ge=1)
+    """Requests in flight at once; a llama.cpp server has as many as slots."""
+    retry: RetrySettings = RetrySettings()
+
+
+class LimitSettings(_Table):
+    """[limits]: what one trial may use. The gateway enforces all of it."""
+
+    calls: int = Field(default=50, ge=1)
+    tokens: int | None = Field(default=None, ge=1)
+    """Input plus output tokens."""
+    usd: float | None = Field(default=None, gt=0)
+    seconds: float | None = Field(default=None, gt=0)
+    """Active seconds; unset takes the task's own agent timeout. A task's shorter one always holds."""
+    exec_seconds: float = Field(default=300.0, gt=0)
+    """One command's time limit, however long the harness asks for."""
+    output_bytes: int = Field(default=262_144, ge=1024)
+    """Bytes of stdout and of stderr a command may return; head and tail are kept."""
+    read_bytes: int = Field(default=8_388_608, ge=1024)
+    """Largest file that `env.read` returns."""
+    trace_bytes: int = Field(default=65_536, ge=1024)
+    """Bytes of an output that the trace keeps."""
+    verifier_seconds: float | None = Field(default=None, gt=0)
+    """Overrides the task's verifier timeout."""
+
+
+class SandboxSettings(_Table):
+    """[sandbox]"""
+
+    provider: Literal["auto", "docker", "bubblewrap"] = "auto"
+    network: Literal["task", "none"] = "task"
+    """`none` overrides tasks that ask for a network."""
+    python_image: str = "python:3.12-slim"
+    """What tasks that need only Python run on, with Docker."""
+    runtime: str | None = None
+    concurrency: int = Field(default=4, ge=1, le=256)
+    """Trials at once."""
+    warm: int = Field(default=2, ge=0)
+    """Jails kept ready."""
+
+
+class JailSettings(_Table):
+    """[jail]"""
+
+    image: str = "python:3.12-slim"
+    memory_mb: int = Field(default=512, ge=64)
+    pids: int = Field(default=128, ge=8)
+    cpus: float = Field(default=1.0, gt=0)
+
+
+class VerifierSettings(_Table):
+    """[verifier]"""
+
+    on_suspect: Literal["flag", "zero"] = "flag"
+
+
+class GateSettings(_Table):
+    """[gate]"""
+
+    policy: Literal["paired", "strict"] = "paired"
+    alpha: float = Field(default=0.1, gt=0, lt=0.5)
+    repeats: int = Field(default=2, ge=1, le=50)
+    """Trials a task and arm in a full run. Planned before any is seen."""
+    spot_fixes: int = Field(default=3, ge=0)
+    """Single tasks, of those that the edit should fix, tried before a full run."""
+    spot_guards: int = Field(default=3, ge=0)
+    """Single tasks that the champion solves."""
+    max_errored: float = Field(default=0.05, ge=0, lt=1)
+    """Share of planned trials that may have errored before the answer is `undecided`."""
+    holdout_margin: float = Field(default=0.1, ge=0, lt=1)
+    """By how much the holdout's mean reward may be worse before it vetoes."""
+
+
+class SplitSettings(_Table):
+    """[split]"""
+
+    holdout: float = Field(default=0.3, ge=0, lt=1)
+    """Share of the tasks that is sealed."""
+    holdout_file: str | None = None
+    """A file of task ids instead, one a line."""
+
+
+class BudgetSettings(_Table):
+    """[budget] of one study; unset means no bound of that kind."""
+
+    candidates: int | None = Field(default=20, ge=1)
+    usd: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, ge=1)
+    hours: float | None = Field(default=None, gt=0)
+    trials: int | None = Field(default=None, ge=1)
+
+
+class MetaSettings(_Table):
+    """[meta]: the meta-agent."""
+
+    calls: int = Field(default=24, ge=2)
+    """Model calls for one proposal."""
+    context_tokens: int = Field(default=100_000, ge=2_000)
+    """How much of the model's context the meta-agent may fill; older tool results are dropped first."""
+    max_tokens: int = Field(default=8_192, ge=256)
+    patience: int = Field(default=3, ge=1)
+    """Proposals in a row without a usable edit before the study stops."""
+    max_harness_bytes: int = Field(default=60_000, ge=1_000)
+
+
+class RetryTrials(_Table):
+    """[retries]: errored trials."""
+
+    errored: int = Field(default=2, ge=0)
+    """More attempts for a trial that the world broke."""
+
+
+class Config(_Table):
+    """A whole lorimer.toml."""
+
+    study: StudySettings = StudySettings()
+    benchmark: BenchmarkSettings = BenchmarkSettings()
+    models: ModelSettings = ModelSettings()
+    providers: dict[str, ProviderSettings] = {}
+    limits: LimitSettings = LimitSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    jail: JailSettings = JailSettings()
+    verifier: VerifierSettings = VerifierSettings()
+    gate: GateSettings = GateSettings()
+    split: SplitSettings = SplitSettings()
+    budget: BudgetSettings = BudgetSettings()
+    meta: MetaSettings = MetaSettings()
+    retries: RetryTrials = RetryTrials()
+
+    @model_validator(mode="after")
+    def _models_name_a_provider(self) -> Config:
+        for key, value in (("task", self.models.task), ("meta", self.models.meta)):
+            if "/" not in value and not (key == "meta" and value == "same"):
+                raise ValueError(f"models.{key}: '{value}' is not PROVIDER/NAME")
+        return self
+
+    @property
+    def meta_model(self) -> str:
+        return self.models.task if self.models.meta == "same" else self.models.meta
+
+
+def parse(data: dict[str, Any], where: str = FILE_NAME) -> Config:
+    """Validate a mapping. Raises ConfigError, one line, with each wrong key's path."""
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            path = ".".join(str(part) for part in item["loc"])
+            given = "" if item["type"] in ("missing", "value_error") else f" (given: {item['input']!r})"
+            message = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "extra_forbidden":
+                message, given = "no such key", ""
+            problems.append(f"{path}: {message}{given}" if path else message)
+        raise ConfigError(f"{where}: " + "; ".join(problems)) from None
+
+
+def load(path: Path, overrides: dict[str, Any] | None = None) -> Config:
+    """Read a lorimer.toml. `overrides` are dotted keys from the command line, which win.
+
+    Raises ConfigError when the file is missing, is not TOML, or a key is wrong.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; `lorimer init` makes one") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    return parse(merge(data, overrides or {}), str(path))
+
+
+def merge(data: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """`data` with dotted `overrides` set; neither is changed."""
+    merged: dict[str, Any] = {key: dict(value) if isinstance(value, dict) else value for key, value in data.items()}
+    for dotted, value in overrides.items():
+        *tables, key = dotted.split(".")
+        at = merged
+        for table in tables:
+            child = at.get(table)
+            at[table] = dict(child) if isinstance(child, dict) else {}
+            at = at[table]
+        at[key] = value
+    return merged

@@ -1,0 +1,74 @@
+"""The seed harness: a plain ReAct loop with one shell tool. This is the file that lorimer improves."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from lorimer.harness.api import LLM, Completion, Env, LimitReached, Message, Task, Tool, ToolCall, tool_result, user
+
+SYSTEM_PROMPT = """You are an agent that solves a task on a Linux machine.
+Run shell commands with the `shell` tool to do the task.
+When the task is done, answer with a short message and no tool call."""
+
+SHELL = Tool(
+    name="shell",
+    description="Run a shell command and get its output.",
+    parameters={
+        "type": "object",
+        "properties": {"command": {"type": "string", "description": "The command to run."}},
+        "required": ["command"],
+    },
+)
+
+COMMAND_TIMEOUT = 120.0
+MAX_OUTPUT_CHARS = 100_000
+MAX_TURNS = 30
+
+
+def solve(task: Task, env: Env, llm: LLM) -> str:
+    messages: list[Message] = [user(task.instruction)]
+    answer = ""
+    try:
+        for _ in range(MAX_TURNS):
+            completion = llm.complete(messages, system=SYSTEM_PROMPT, tools=[SHELL])
+            if completion.error:
+                return f"{answer}\n(stopped: {completion.error})".strip()
+            messages.append(completion.message)
+            answer = completion.text
+            calls = completion.tool_calls
+            if calls:
+                messages.extend(tool_result(call, run(call, env)) for call in calls)
+                continue
+            calls = calls_in_text(completion)
+            if not calls:
+                return answer
+            messages.append(user("\n\n".join(f"Output of the command:\n{run(call, env)}" for call in calls)))
+    except LimitReached as reached:
+        return f"{answer}\n(stopped: {reached})".strip()
+    return answer
+
+
+def run(call: ToolCall, env: Env) -> str:
+    """Do what the model asked for, and say what came of it."""
+    command = call.arguments.get("command")
+    if call.name != SHELL.name or not isinstance(command, str):
+        return f"Error: call `{SHELL.name}` with a JSON object that has a `command` string."
+    result = env.exec(command, timeout=COMMAND_TIMEOUT)
+    output = result.stdout + result.stderr
+    if len(output) > MAX_OUTPUT_CHARS:
+        output = output[:MAX_OUTPUT_CHARS] + "\n[output cut]"
+    status = "timed out" if result.timed_out else f"exit code {result.exit_code}"
+    return f"{output}\n[{status}]"
+
+
+def calls_in_text(completion: Completion) -> tuple[ToolCall, ...]:
+    """Tool calls that a model wrote into its text as a JSON object, as many small local models do."""
+    for found in re.finditer(r"\{", completion.text):
+        try:
+            value, _ = json.JSONDecoder().raw_decode(completion.text, found.start())
+        except ValueError:
+            continue
+        if isinstance(value, dict) and value.get("name") == SHELL.name and isinstance(value.get("arguments"), dict):
+            return (ToolCall(id="text", name=SHELL.name, arguments=value["arguments"]),)
+    return ()

@@ -1,0 +1,374 @@
+"""What the trace store holds: its tables, and the values in which the other rooms speak to it.
+
+Rows that are finished never change. A message is stored once, by the SHA-256 of its canonical JSON; a model call refers to
+its messages as "the first `keep` messages of the previous call of the same trajectory, then these", so a trace grows
+linearly with the conversation. Identities are names that follow from what they name (DESIGN 4.5), never autoincrement ids
+or times; those exist in the tables, for people, and no model reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from sqlalchemy import JSON, Column, Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from lorimer.harness.api import Completion, Message, Tool
+
+
+class Stage(StrEnum):
+    """Why trials ran."""
+
+    BASELINE = "baseline"
+    SPOT = "spot"
+    FULL = "full"
+    HOLDOUT = "holdout"
+    AUDIT = "audit"
+
+
+class TrialState(StrEnum):
+    """Where a trial is. `running` rows of a dead process are marked `cancelled` by the next one, and kept."""
+
+    RUNNING = "running"
+    SCORED = "scored"
+    ERRORED = "errored"
+    CANCELLED = "cancelled"
+
+
+class StepKind(StrEnum):
+    """What happened in a step."""
+
+    MODEL_CALL = "model_call"
+    EXEC = "exec"
+    READ = "read"
+    WRITE = "write"
+    NOTE = "note"
+    OUTPUT = "output"
+    """What the harness printed."""
+    ERROR = "error"
+    VERDICT = "verdict"
+
+
+# ---- values that other rooms hand to the store ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class TrialStart:
+    """A trial begins. `id` is `planned` plus the attempt, so no retry overwrites the evidence of the one before."""
+
+    id: str
+    planned: str
+    """Identity of the planned trial: evaluation, task and repeat."""
+    study: str
+    evaluation: str
+    stage: Stage
+    harness: str
+    """SHA-256 of the harness's text; `oracle` or `nop` for those agents."""
+    task: str
+    repeat: int
+    attempt: int
+    model: str
+    sandbox: str = ""
+    network: bool = False
+
+
+@dataclass(frozen=True)
+class TrialEnd:
+    """A trial's verdict and totals."""
+
+    id: str
+    state: TrialState
+    cause: str
+    """A `task_agent.causes.Cause` value."""
+    detail: str = ""
+    """One line for people and for the meta-agent: an exception's last line, the limit that was reached, …"""
+    reward: float | None = None
+    rewards: Mapping[str, float] = field(default_factory=dict)
+    """Named rewards, where the verifier gave several."""
+    answer: str = ""
+    """What `solve` returned."""
+    verifier_output: str = ""
+    """For people; never shown to the meta-agent (it may quote the tests)."""
+    model_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = 0.0
+    """`None` where any call's price is unknown."""
+    seconds: float = 0.0
+    """Wall time, start to verdict."""
+    active_seconds: float = 0.0
+    """The agent's own time, without waits for provider retries."""
+    flags: tuple[str, ...] = ()
+    """Suspicions that do not change the score."""
+
+
+@dataclass(frozen=True)
+class StepData:
+    """One step, of a trial or of the meta-agent's proposal session. `owner` is the trial's or the candidate's id."""
+
+    owner: str
+    kind: StepKind
+    at: float
+    """Seconds since the trial began."""
+    seconds: float = 0.0
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """JSON, by kind: exec {command, cwd, exit_code, timed_out, stdout, stderr, dropped}; read/write {path, bytes, error};
+    note/output/error {text}; verdict {state, reward, cause, detail}."""
+    text: str = ""
+    """What full-text search finds."""
+
+
+@dataclass(frozen=True)
+class ModelCallData:
+    """One model call. The store turns it into a step of kind `model_call` and content-addressed messages."""
+
+    owner: str
+    at: float
+    seconds: float
+    waited_seconds: float
+    retries: int
+    system: str | None
+    tools: tuple[Tool, ...]
+    messages: tuple[Message, ...]
+    """All messages sent, without the system message."""
+    settings: Mapping[str, Any]
+    """max_tokens, stop, temperature, effort as sent."""
+    completion: Completion
+    cost_usd: float | None
+    model: str
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Money and tokens set aside before a model call. One that is never settled counts as spent."""
+
+    id: str
+    study: str
+    role: str
+    """`task` or `meta`."""
+    owner: str
+    usd: float | None
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What a reserved call really cost."""
+
+    id: str
+    usd: float | None
+    input_tokens: int
+    output_tokens: int
+
+
+class TraceSink(Protocol):
+    """Where a running trial writes. Steps are buffered and stored within 250 ms, in the order in which they came."""
+
+    def open_trial(self, start: TrialStart) -> None: ...
+
+    def step(self, step: StepData) -> None: ...
+
+    def model_call(self, call: ModelCallData) -> None: ...
+
+    async def close_trial(self, end: TrialEnd) -> None:
+        """Returns when the verdict and all the trial's steps are committed and synced to disk."""
+        ...
+
+    async def reserve(self, reservation: Reservation) -> None:
+        """Returns when the reservation is committed."""
+        ...
+
+    def settle(self, settlement: Settlement) -> None: ...
+
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
+
+
+def _json(*, nullable: bool = False) -> Any:
+    return Field(sa_column=Column(JSON, nullable=nullable))
+
+
+class Study(SQLModel, table=True):
+    """One optimisation campaign, or one plain run (`kind`)."""
+
+    id: str = Field(primary_key=True)
+    kind: str
+    """`optimize`, `run` or `check`."""
+    created: str
+    """UTC, ISO 8601."""
+    state: str
+    """`running`, `paused`, `finished`."""
+    state_reason: str = ""
+    seed: int
+    task_model: str
+    meta_model: str
+    benchmark: str
+    suite_digest: str
+    config: dict[str, Any] = _json()
+    """The resolved lorimer.toml; holds no keys."""
+    seed_harness: str
+    holder: str = ""
+    """`host:pid:start` of the process that runs it; empty when none."""
+
+
+class TaskRow(SQLModel, table=True):
+    """A task as it was when the study began; the split is stored here and never recomputed."""
+
+    __tablename__ = "task"
+    study: str = Field(primary_key=True, foreign_key="study.id")
+    id: str = Field(primary_key=True)
+    position: int
+    """Order in the suite."""
+    split: str
+    """`train` or `holdout`."""
+    digest: str
+    instruction: str
+    category: str = ""
+    difficulty: str = ""
+    isolation: str = "restart"
+
+
+class HarnessRow(SQLModel, table=True):
+    """A harness's text, by its SHA-256."""
+
+    __tablename__ = "harness"
+    sha: str = Field(primary_key=True)
+    text: str
+
+
+class Candidate(SQLModel, table=True):
+    """A harness that the meta-agent proposed, with what it expected of it."""
+
+    id: str = Field(primary_key=True)
+    """`<study>/c<number>`."""
+    study: str = Field(foreign_key="study.id", index=True)
+    number: int
+    parent: str = Field(foreign_key="harness.sha")
+    harness: str | None = Field(default=None, foreign_key="harness.sha")
+    """`None` where the meta-agent proposed nothing usable."""
+    title: str = ""
+    hypothesis: str = ""
+    edit: list[dict[str, str]] = _json()
+    """Hunks: `search`, `replace`."""
+    fixes: list[str] = _json()
+    """Tasks that it should fix."""
+    at_risk: list[str] = _json()
+    state: str
+    """`proposing`, `proposed`, `rejected`, `promoted`, `undecided`, `failed`."""
+    failure: str = ""
+    """Why no usable edit came, when none did."""
+    origin: str = "meta"
+    """`meta` or `human`."""
+    commit: str = ""
+    """The git commit of a promotion."""
+
+
+class Evaluation(SQLModel, table=True):
+    """A planned set of trials of one harness for one stage. The plan is stored before its first trial starts."""
+
+    id: str = Field(primary_key=True)
+    """`<study>/<candidate or baseline>/<stage>`."""
+    study: str = Field(foreign_key="study.id", index=True)
+    candidate: str | None = Field(default=None)
+    stage: str
+    harness: str
+    plan: list[list[Any]] = _json()
+    """Pairs of task id and repeat, in planned order."""
+
+
+class Trial(SQLModel, table=True):
+    """One run of one harness on one task."""
+
+    __table_args__ = (
+        UniqueConstraint("planned", "attempt"),
+        Index("trial_by_harness_task", "harness", "task"),
+    )
+    id: str = Field(primary_key=True)
+    planned: str = Field(index=True)
+    study: str = Field(index=True)
+    evaluation: str = Field(index=True)
+    stage: str
+    harness: str
+    task: str
+    repeat: int
+    attempt: int
+    model: str
+    sandbox: str = ""
+    network: bool = False
+    started: str
+    """UTC, ISO 8601."""
+    state: str
+    cause: str = ""
+    detail: str = ""
+    reward: float | None = None
+    rewards: dict[str, float] = _json()
+    answer: str = ""
+    verifier_output: str = ""
+    model_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost_usd: float | None = None
+    seconds: float = 0.0
+    active_seconds: float = 0.0
+    flags: list[str] = _json()
+
+
+class MessageRow(SQLModel, table=True):
+    """A message, a system prompt or a tool list, by the SHA-256 of its canonical JSON."""
+
+    __tablename__ = "message"
+    sha: str = Field(primary_key=True)
+    body: dict[str, Any] = _json()
+
+
+class Step(SQLModel, table=True):
+    """One recorded event. `id` is the row of the full-text index."""
+
+    __table_args__ = (UniqueConstraint("owner", "index"),)
+    id: int | None = Field(default=None, primary_key=True)
+    owner: str = Field(index=True)
+    """A trial's id or a candidate's id."""
+    index: int
+    kind: str
+    at: float
+    seconds: float
+    data: dict[str, Any] = _json()
+    text: str = ""
+
+
+class DecisionRow(SQLModel, table=True):
+    """What the gate said about a candidate at a stage, and why."""
+
+    __tablename__ = "decision"
+    id: str = Field(primary_key=True)
+    """`<candidate>/<stage>`."""
+    study: str = Field(foreign_key="study.id", index=True)
+    candidate: str
+    stage: str
+    kind: str
+    """`promote`, `reject`, `undecided`, or `pass` for a stage that only lets through."""
+    reason: str
+    numbers: dict[str, Any] = _json()
+    policy: dict[str, Any] = _json()
+    made: str
+    """UTC, ISO 8601."""
+
+
+class Spend(SQLModel, table=True):
+    """One model call's money: reserved before, settled after."""
+
+    id: str = Field(primary_key=True)
+    study: str = Field(index=True)
+    role: str
+    owner: str
+    reserved_usd: float | None = None
+    reserved_tokens: int = 0
+    settled: bool = False
+    usd: float | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
