@@ -40,6 +40,8 @@ class BenchmarkSettings(_Table):
     exclude: tuple[str, ...] = ()
     limit: int | None = Field(default=None, ge=1)
     """A seeded sample of that many tasks."""
+    check: bool = True
+    """Check tasks that were never checked (oracle 1, nop 0) before any model is paid."""
 
 
 class ModelSettings(_Table):
@@ -123,12 +125,6 @@ class JailSettings(_Table):
     cpus: float = Field(default=1.0, gt=0)
 
 
-class VerifierSettings(_Table):
-    """[verifier]"""
-
-    on_suspect: Literal["flag", "zero"] = "flag"
-
-
 class GateSettings(_Table):
     """[gate]"""
 
@@ -195,7 +191,6 @@ class Config(_Table):
     limits: LimitSettings = LimitSettings()
     sandbox: SandboxSettings = SandboxSettings()
     jail: JailSettings = JailSettings()
-    verifier: VerifierSettings = VerifierSettings()
     gate: GateSettings = GateSettings()
     split: SplitSettings = SplitSettings()
     budget: BudgetSettings = BudgetSettings()

@@ -20,7 +20,6 @@ class Cause(StrEnum):
     LIMIT_TOKENS = "limit_tokens"
     LIMIT_DOLLARS = "limit_dollars"
     LIMIT_SECONDS = "limit_seconds"
-    LIMIT_EXEC_SECONDS = "limit_exec_seconds"
     PROTOCOL_BREACH = "protocol_breach"
     JAIL_MEMORY = "jail_memory"
     JAIL_DIED = "jail_died"
@@ -52,7 +51,6 @@ SCORED = frozenset(
         Cause.LIMIT_TOKENS,
         Cause.LIMIT_DOLLARS,
         Cause.LIMIT_SECONDS,
-        Cause.LIMIT_EXEC_SECONDS,
         Cause.PROTOCOL_BREACH,
         Cause.JAIL_MEMORY,
         Cause.JAIL_DIED,

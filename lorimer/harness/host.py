@@ -1,0 +1,196 @@
+"""Runs a harness file inside the jail and speaks for it over the pipe.
+
+The wire is one JSON object a line (docs/wire.md): requests `{"id", "method", "params"}` go out on the dup of fd 1 that this
+module keeps for itself, answers `{"id", "result"}` or `{"id", "error": {"code", "message"}}` come in on a dup of fd 0.
+`print` goes to stderr, which lorimer traces and caps. This module imports the standard library and `api` alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import importlib.util
+import io
+import itertools
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from typing import Any, BinaryIO
+
+from lorimer.harness import api
+
+CHUNK = 4 << 20  # bytes of a file in one line; base64 makes it 5.3 MiB, well under the wire's 16 MiB
+
+BOOTSTRAP = """
+import json, os, sys
+pipe = os.fdopen(os.dup(0), "rb")
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+line = pipe.readline()
+if not line:
+    sys.exit(0)
+start = json.loads(line)
+root = "/tmp/harness"
+for name, text in start["files"].items():
+    path = os.path.join(root, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as out:
+        out.write(text)
+sys.path.insert(0, root)
+from lorimer.harness import host
+host.main(pipe, start["task"], os.path.join(root, "agent.py"))
+"""
+"""What a jail runs as `python3 -c`. It takes its files from the first line on stdin, so nothing is mounted or copied in and
+a jail can be started before anyone knows which harness it will run."""
+
+# -I: no environment, no user site; -S: no site-packages, so what the image has installed does not matter.
+ARGV = ("python3", "-I", "-S", "-B", "-u", "-c", BOOTSTRAP)
+
+
+class _Wire:
+    """Requests out, answers in. Calls may come from several threads."""
+
+    def __init__(self, reader: BinaryIO, writer: io.FileIO) -> None:
+        self._reader, self._writer = reader, writer
+        self._ids = itertools.count(1)
+        self._lock = threading.Lock()
+        self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def call(self, method: str, params: dict[str, Any]) -> Any:
+        answer: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        with self._lock:
+            number = next(self._ids)
+            self._waiting[number] = answer
+            line = json.dumps({"id": number, "method": method, "params": params}).encode() + b"\n"
+            sent = 0
+            while sent < len(line):
+                sent += self._writer.write(line[sent:])
+        reply = answer.get()
+        error = reply.get("error")
+        if error is None:
+            return reply.get("result")
+        code, message = error["code"], error["message"]
+        if code == "limit":
+            raise api.LimitReached(message)
+        if code == "env":
+            raise api.EnvError(message)
+        raise ValueError(message)
+
+    def _listen(self) -> None:
+        for line in self._reader:
+            reply = json.loads(line)
+            waiting = self._waiting.pop(reply["id"], None)
+            if waiting is not None:
+                waiting.put(reply)
+        os._exit(0)  # end of stdin means stop
+
+
+class _Llm:
+    def __init__(self, wire: _Wire) -> None:
+        self._wire = wire
+
+    def complete(
+        self,
+        messages: Sequence[api.Message],
+        *,
+        system: str | None = None,
+        tools: Sequence[api.Tool] = (),
+        max_tokens: int | None = None,
+        stop: Sequence[str] = (),
+        temperature: float | None = None,
+        effort: api.Effort | None = None,
+    ) -> api.Completion:
+        params = {
+            "messages": [dataclasses.asdict(message) for message in messages],
+            "system": system,
+            "tools": [dataclasses.asdict(tool) for tool in tools],
+            "max_tokens": max_tokens,
+            "stop": list(stop),
+            "temperature": temperature,
+            "effort": effort,
+        }
+        return _completion(self._wire.call("llm.complete", params))
+
+
+class _Env:
+    def __init__(self, wire: _Wire) -> None:
+        self._wire = wire
+
+    def exec(self, command: str, *, timeout: float | None = None, cwd: str | None = None) -> api.ExecResult:
+        return api.ExecResult(**self._wire.call("env.exec", {"command": command, "timeout": timeout, "cwd": cwd}))
+
+    def read(self, path: str) -> bytes:
+        reply = self._wire.call("env.read", {"path": path})
+        data = bytearray(base64.b64decode(reply["data"]))
+        while reply["handle"]:
+            reply = self._wire.call("env.read", {"handle": reply["handle"]})
+            data += base64.b64decode(reply["data"])
+        return bytes(data)
+
+    def read_text(self, path: str) -> str:
+        return self.read(path).decode("utf-8", "replace")
+
+    def write(self, path: str, data: bytes | str) -> None:
+        raw = data.encode() if isinstance(data, str) else bytes(data)
+        handle = ""
+        for start in range(0, max(len(raw), 1), CHUNK):
+            chunk = base64.b64encode(raw[start : start + CHUNK]).decode()
+            more = start + CHUNK < len(raw)
+            reply = self._wire.call("env.write", {"path": path, "data": chunk, "handle": handle, "more": more})
+            handle = reply["handle"]
+
+
+def _completion(value: dict[str, Any]) -> api.Completion:
+    message = value["message"]
+    return api.Completion(
+        message=api.Message(
+            role=message["role"],
+            text=message["text"],
+            reasoning=tuple(api.Reasoning(**block) for block in message["reasoning"]),
+            tool_calls=tuple(api.ToolCall(**call) for call in message["tool_calls"]),
+        ),
+        stop_reason=value["stop_reason"],
+        usage=api.Usage(**value["usage"]),
+        error=value["error"],
+    )
+
+
+def _load(path: str) -> Any:
+    """Import agent.py and return its `solve`."""
+    spec = importlib.util.spec_from_file_location("agent", path)
+    if spec is None or spec.loader is None:
+        raise ImportError("agent.py cannot be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["agent"] = module
+    spec.loader.exec_module(module)
+    return getattr(module, "solve", None)
+
+
+def main(reader: BinaryIO, task: dict[str, Any] | None, agent: str) -> None:
+    """Run the harness to its end. With no task it is only loaded: a dry start."""
+    writer = io.FileIO(os.dup(1), "wb")
+    os.dup2(2, 1)
+    wire = _Wire(reader, writer)
+    api._note_hook = lambda text: wire.call("note", {"text": str(text)})
+    try:
+        solve = _load(agent)
+        if not callable(solve):
+            finish = {"status": "bad_return", "answer": "", "detail": "agent.py defines no function `solve`"}
+        elif task is None:
+            finish = {"status": "returned", "answer": "", "detail": ""}
+        else:
+            answer = solve(api.Task(**task), _Env(wire), _Llm(wire))
+            if isinstance(answer, str):
+                finish = {"status": "returned", "answer": answer, "detail": ""}
+            else:
+                kind = type(answer).__name__
+                finish = {"status": "bad_return", "answer": "", "detail": f"solve returned {kind}, not str"}
+    except BaseException:  # noqa: BLE001 - the boundary of untrusted code: whatever it raised is its own outcome
+        finish = {"status": "exception", "answer": "", "detail": traceback.format_exc()[-20_000:]}
+    sys.stderr.flush()
+    wire.call("finish", finish)
+    os._exit(0)
