@@ -1,0 +1,1 @@
+cat rooms.py reports.md

@@ -1,0 +1,1 @@
+cat durations.py SPEC.md

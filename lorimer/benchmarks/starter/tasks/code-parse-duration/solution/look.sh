@@ -1,0 +1,1 @@
+cat durations.py; sed -n '/## Durations/,/## Sizes/p' SPEC.md

@@ -1,0 +1,1 @@
+cat bill.py invoices.py

@@ -1,0 +1,1 @@
+cat payments.jsonl | head -c 50000

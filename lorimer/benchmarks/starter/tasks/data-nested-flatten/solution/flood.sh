@@ -1,0 +1,1 @@
+cat catalogue.json
