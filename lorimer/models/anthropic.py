@@ -1,0 +1,229 @@
+"""Anthropic's Messages API, and the servers that are compatible with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lorimer.harness.api import Completion, Message, StopReason, ToolCall, Usage, assistant
+from lorimer.models.base import ModelRequest
+from lorimer.models.client import Decoded, Optional, Wire
+from lorimer.models.failures import StatusFailure, Unreachable
+from lorimer.models.messages import kept, normalised, original, parsed_call, sent_arguments
+from lorimer.models.openai import why
+from lorimer.models.provider import Key, ProviderConfig
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+
+API = "anthropic"
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+_BLOCKS = frozenset({"thinking", "redacted_thinking", "text", "tool_use"})
+_CACHE: Mapping[str, Any] = {"type": "ephemeral"}
+
+
+class _OutputDetails(Wire):
+    thinking_tokens: int | None = None
+
+
+class _Usage(Wire):
+    input_tokens: int
+    output_tokens: int = 0
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _StopDetails(Wire):
+    explanation: str | None = None
+
+
+class _Reply(Wire):
+    content: list[dict[str, Any]]
+    stop_reason: str | None = None
+    stop_details: _StopDetails | None = None
+    usage: _Usage | None = None
+
+
+_STOP: Mapping[str, StopReason] = {
+    "max_tokens": "max_tokens",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+    "refusal": "refusal",
+    "model_context_window_exceeded": "context_overflow",
+}
+
+
+class AnthropicDialect:
+    """POST /v1/messages."""
+
+    optional: Mapping[str, Optional] = {
+        # The SDK's own signature has dropped it; models that still take it are sent it all the same.
+        "temperature": Optional("temperature", r"temperature"),
+        "effort": Optional("output_config", r"\beffort\b|output_config"),
+        "thinking": Optional("thinking", r"thinking|adaptive"),
+    }
+
+    def __init__(self, model: str, provider: ProviderConfig, key: Key) -> None:
+        import anthropic
+
+        self._model, self._provider = model, provider
+        headers = dict(provider.headers)
+        if not provider.official:
+            # The SDK sends a bearer token; many compatible servers and proxies look for this header alone.
+            headers.setdefault("x-api-key", key.reveal())
+        timeout = provider.retry.timeout_seconds
+        self._client: AsyncAnthropic = anthropic.AsyncAnthropic(
+            api_key=key.reveal(),
+            base_url=provider.base_url,
+            # Ours, in one place for every provider, with a window and a voice.
+            max_retries=0,
+            # Explicit, so that the SDK does not refuse large answers that are not streamed.
+            timeout=anthropic.Timeout(timeout, connect=min(10.0, timeout)),
+            default_headers=headers or None,
+            # A redirect would carry prompts to an address that the user did not name.
+            http_client=anthropic.DefaultAsyncHttpxClient(follow_redirects=False),
+        )
+        self.base_url = str(self._client.base_url)
+
+    def encode(self, request: ModelRequest, dropped: frozenset[str]) -> dict[str, Any]:
+        """See Dialect. Cache breakpoints, of which four are allowed: tools, system, and the last two user turns."""
+        messages = _messages(request.messages)
+        # The last turn writes the cache, the one before finds what the previous call wrote.
+        for message in [message for message in messages if message["role"] == "user"][-2:]:
+            message["content"][-1]["cache_control"] = dict(_CACHE)
+        body: dict[str, Any] = {
+            "model": self._model,
+            "max_tokens": request.max_tokens or self._provider.max_tokens,
+            "messages": messages,
+        }
+        if request.system and request.system.strip():
+            body["system"] = [{"type": "text", "text": request.system, "cache_control": dict(_CACHE)}]
+        if request.tools:
+            body["tools"] = [
+                {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
+                for tool in request.tools
+            ]
+            body["tools"][-1]["cache_control"] = dict(_CACHE)
+        if request.stop:
+            body["stop_sequences"] = list(request.stop)
+        if request.temperature is not None and "temperature" not in dropped:
+            body["temperature"] = request.temperature
+        if request.effort is not None:
+            if "effort" not in dropped:
+                body["output_config"] = {"effort": request.effort}
+            if "thinking" not in dropped:
+                body["thinking"] = {"type": "adaptive"}
+        body.update(self._provider.extra_body)
+        return body
+
+    def decode(self, data: Any, request: ModelRequest) -> Decoded:
+        """See Dialect."""
+        reply = _Reply.model_validate(data)
+        text, calls = _read(reply.content)
+        stop_reason = _STOP.get(reply.stop_reason or "", "end")
+        if stop_reason in ("end", "stop") and calls:
+            stop_reason = "tool_calls"
+        error = ""
+        if stop_reason == "refusal":
+            explanation = reply.stop_details.explanation if reply.stop_details else None
+            error = explanation or "the provider refused to answer"
+        elif stop_reason == "context_overflow":
+            error = "the answer was cut: the model's context window is full"
+        thoughts = [str(block.get("thinking", "")) for block in reply.content if block.get("type") in _THINKING]
+        message = assistant(text, calls, kept(API, reply.content, thoughts))
+        return Decoded(Completion(message, stop_reason, _usage(reply.usage), error), counted=reply.usage is not None)
+
+    async def send(self, body: dict[str, Any]) -> bytes:
+        """See Dialect."""
+        import anthropic
+
+        # By `extra_body`, as it stands: not every field that servers take is in the SDK's signature (temperature).
+        named = {key: body[key] for key in ("model", "max_tokens", "messages")}
+        rest = {key: value for key, value in body.items() if key not in named}
+        create: Any = self._client.messages.with_raw_response.create
+        try:
+            raw = await create(**named, extra_body=rest)
+            content: bytes = await raw.read()
+        except anthropic.APIStatusError as error:
+            raise StatusFailure(error.status_code, dict(error.response.headers), error.response.text) from None
+        except anthropic.APIConnectionError as error:
+            raise Unreachable(f"{error.message.partition('.')[0]}: {why(error)}") from None
+        return content
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Turns that alternate: tool results and the user's words after them are one user turn, results first."""
+    turns: list[dict[str, Any]] = []
+    for message in normalised(messages):
+        role = "assistant" if message.role == "assistant" else "user"
+        blocks = _assistant_blocks(message) if role == "assistant" else [_user_block(message)]
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        else:
+            turns.append({"role": role, "content": blocks})
+    for turn in turns:
+        if turn["role"] == "user":
+            turn["content"].sort(key=lambda block: block["type"] != "tool_result")
+    return turns
+
+
+def _user_block(message: Message) -> dict[str, Any]:
+    if message.role != "tool":
+        return {"type": "text", "text": message.text}
+    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": _safe_id(message.tool_call_id)}
+    if message.text.strip():
+        # As a list of one text block: some compatible servers take no bare string here.
+        block["content"] = [{"type": "text", "text": message.text}]
+    if message.is_error:
+        block["is_error"] = True
+    return block
+
+
+def _assistant_blocks(message: Message) -> list[dict[str, Any]]:
+    whole, thinking = original(message, API, _BLOCKS, _THINKING, _read)
+    if whole is not None:
+        return [block for block in whole if block["type"] != "text" or str(block.get("text", "")).strip()]
+    blocks = thinking
+    if message.text.strip():
+        # A final assistant turn must not end in white space, and none is the worse for ending without.
+        blocks.append({"type": "text", "text": message.text.rstrip()})
+    blocks += [
+        {"type": "tool_use", "id": _safe_id(call.id), "name": call.name, "input": sent_arguments(call)}
+        for call in message.tool_calls
+    ]
+    return blocks
+
+
+def _safe_id(call_id: str) -> str:
+    """Ids of calls that a harness read out of text may be anything; the API takes letters, digits, `_` and `-`."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", call_id)
+
+
+def _read(content: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[ToolCall, ...]]:
+    text = "".join(str(block.get("text", "")) for block in content if block.get("type") == "text")
+    calls = tuple(
+        parsed_call(str(block.get("id", "")), str(block.get("name", "")), block.get("input"))
+        for block in content
+        if block.get("type") == "tool_use"
+    )
+    return text, calls
+
+
+def _usage(usage: _Usage | None) -> Usage:
+    if usage is None:
+        return Usage()
+    read, written = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    details = usage.output_tokens_details or _OutputDetails()
+    return Usage(
+        # Anthropic counts cached input apart; here the input is all of it.
+        input_tokens=usage.input_tokens + read + written,
+        output_tokens=usage.output_tokens,
+        cached_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=details.thinking_tokens or 0,
+    )

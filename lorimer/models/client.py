@@ -1,0 +1,243 @@
+"""The one model client for real providers: retries, refusals, prices. How an API speaks is its dialect's business."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from lorimer.errors import ConfigError
+from lorimer.harness.api import Completion, StopReason, Usage, assistant
+from lorimer.models import guard, pricing
+from lorimer.models.base import CallContext, ModelReply, ModelRequest
+from lorimer.models.failures import Judgement, StatusFailure, Unreachable, Unreadable, judge, provider_words
+from lorimer.models.messages import encodable
+from lorimer.models.provider import Key, ProviderConfig
+from lorimer.models.retry import Clock, Retryable, retrying
+
+
+class Wire(BaseModel):
+    """The part of a provider's reply that lorimer reads; providers add fields freely."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+@dataclass(frozen=True)
+class Optional:
+    """A setting that some models of an API refuse, and that a call can do without."""
+
+    field: str
+    """In the request body."""
+    named: str
+    """Regular expression for how an error message names it."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A reply in lorimer's words."""
+
+    completion: Completion
+    counted: bool = True
+    """Whether the provider reported usage; a call of unknown usage has no known price."""
+
+
+class Dialect(Protocol):
+    """One API: bodies from requests, completions from bodies, and the SDK that carries both."""
+
+    base_url: str
+    optional: Mapping[str, Optional]
+
+    def encode(self, request: ModelRequest, dropped: frozenset[str]) -> dict[str, Any]:
+        """The request body, without the `optional` settings named in `dropped`."""
+        ...
+
+    def decode(self, data: Any, request: ModelRequest) -> Decoded:
+        """Raises pydantic's ValidationError, Unreadable or StatusFailure for a body that is no completion."""
+        ...
+
+    async def send(self, body: dict[str, Any]) -> bytes:
+        """Raises StatusFailure or Unreachable, never the SDK's own."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+_UNSUPPORTED = re.compile(
+    r"unsupported|not support|n.t support|no longer|deprecated|only the default|not (?:permitted|allowed|available)"
+    r"|unrecogni[sz]ed|unknown (?:field|parameter|name|argument)|extra (?:inputs|fields)|may only be set"
+    r"|cannot be (?:set|used|specified)|can only be set|incompatible",
+    re.IGNORECASE,
+)
+_ENDED: Mapping[str, StopReason] = {
+    "rejected": "rejected",
+    "context_overflow": "context_overflow",
+    "refusal": "refusal",
+}
+_CHARS_PER_TOKEN = 8
+"""No tokenizer in use averages this many characters a token on a long text (English 4 to 5, code 3): a prompt longer
+than the window even so cannot fit."""
+
+
+class ProviderClient:
+    """A ModelClient for one model of one provider."""
+
+    def __init__(self, model_id: str, provider: ProviderConfig, dialect: Dialect, key: Key, clock: Clock) -> None:
+        self._id = model_id
+        self._name = model_id.partition("/")[2]
+        self._provider, self._dialect, self._key, self._clock = provider, dialect, key, clock
+        self._dropped: frozenset[str] = frozenset()
+        self._slots = asyncio.Semaphore(provider.concurrency) if provider.concurrency else nullcontext()
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    def __repr__(self) -> str:
+        return f"ProviderClient({self._id!r}, {self._dialect.base_url!r})"
+
+    async def complete(self, request: ModelRequest, context: CallContext) -> ModelReply:
+        """See ModelClient. Raises ProviderOutage, ConfigError."""
+        guard.check(self._dialect.base_url)
+        outcome = await retrying(
+            lambda: self._attempt(request), self._provider.retry, self._clock, context.on_wait, self._id
+        )
+        decoded, seconds = outcome.value
+        usage = decoded.completion.usage
+        return ModelReply(
+            completion=decoded.completion,
+            cost_usd=pricing.price(self._provider, self._name, usage) if decoded.counted else None,
+            seconds=seconds,
+            waited_seconds=max(0.0, outcome.seconds - seconds),
+            retries=outcome.retries,
+        )
+
+    def price(self, input_tokens: int, output_tokens: int) -> float | None:
+        """Dollars at list price, nothing cached; `None` where unknown."""
+        return pricing.price(self._provider, self._name, Usage(input_tokens, output_tokens))
+
+    async def close(self) -> None:
+        await self._dialect.close()
+
+    async def _attempt(self, request: ModelRequest) -> tuple[Decoded, float]:
+        """One answer and the seconds that it alone took, or Retryable, or ConfigError. Sent again only without a setting that the model does not take."""
+        while True:
+            # What other calls learned meanwhile must not hide what this one sent.
+            dropped = self._dropped
+            body = self._dialect.encode(request, dropped)
+            try:
+                body = encodable(body)
+            except (ValueError, TypeError, RecursionError) as error:
+                return _ended("rejected", f"the request cannot be written as JSON: {error}"), 0.0
+            if too_long := self._surely_too_long(body):
+                return _ended("context_overflow", too_long), 0.0
+            try:
+                return await self._answer(body, request)
+            except StatusFailure as failure:
+                judgement = judge(failure, self._clock.wall())
+            if judgement.kind == "rejected" and (setting := self._unsupported(judgement.words, body, dropped)):
+                self._dropped |= {setting}
+                continue
+            return self._verdict(judgement), 0.0
+
+    async def _answer(self, body: dict[str, Any], request: ModelRequest) -> tuple[Decoded, float]:
+        timeout = self._provider.retry.timeout_seconds
+        try:
+            async with self._slots:
+                began = self._clock.monotonic()
+                # A second bound over the SDK's: its timeouts are per read, and a server may trickle for ever.
+                async with asyncio.timeout(timeout):
+                    raw = await self._dialect.send(body)
+                seconds = self._clock.monotonic() - began
+            return self._read(raw, request), seconds
+        except TimeoutError:
+            raise Retryable(f"no answer within {timeout:g} s") from None
+        except (Unreachable, Unreadable) as failure:
+            raise Retryable(self._key.scrub(str(failure))) from None
+
+    def _read(self, raw: bytes, request: ModelRequest) -> Decoded:
+        try:
+            data = json.loads(raw)
+            if b"\\ud" in raw.lower():
+                data = encodable(data)
+        except (ValueError, RecursionError):
+            raise Unreadable(f"the answer is not JSON: {_start(raw)}") from None
+        _raise_error_inside(data)
+        try:
+            return self._dialect.decode(data, request)
+        except ValidationError as error:
+            where = "; ".join(".".join(map(str, item["loc"])) + ": " + item["msg"] for item in error.errors()[:3])
+            raise Unreadable(f"the answer is not a completion ({where}): {_start(raw)}") from None
+
+    def _verdict(self, judgement: Judgement) -> Decoded:
+        words = self._key.scrub(judgement.words)
+        if judgement.kind == "retry":
+            raise Retryable(words, judgement.retry_after)
+        if judgement.kind == "config":
+            raise ConfigError(f"model {self._id} at {self._dialect.base_url}: {words}{self._hint(words)}")
+        return _ended(_ENDED[judgement.kind], words)
+
+    def _hint(self, words: str) -> str:
+        provider = self._provider
+        lowered = words.lower()
+        if "key" in lowered or "auth" in lowered or "credential" in lowered:
+            source = f"the key in {provider.key_env}" if provider.key_env else "no key_env is set"
+            return f" ({source}; [providers.{provider.name}] key_env)"
+        return f" (check the model's name, and base_url and api in [providers.{provider.name}])"
+
+    def _unsupported(self, words: str, body: Mapping[str, Any], dropped: frozenset[str]) -> str | None:
+        """Which optional setting of `body`, not `dropped` before, the provider's words complain of."""
+        if not _UNSUPPORTED.search(words):
+            return None
+        for name, setting in self._dialect.optional.items():
+            if name not in dropped and setting.field in body and re.search(setting.named, words, re.IGNORECASE):
+                return name
+        return None
+
+    def _surely_too_long(self, body: Mapping[str, Any]) -> str:
+        window = self._provider.context_window
+        if window is None:
+            return ""
+        length = len(json.dumps(body, ensure_ascii=False))
+        if length <= window * _CHARS_PER_TOKEN:
+            return ""
+        return f"the request has {length} characters, which exceeds the context window of {window} tokens"
+
+
+def _ended(reason: StopReason, words: str) -> Decoded:
+    return Decoded(Completion(assistant(""), reason, error=words))
+
+
+def _start(raw: bytes) -> str:
+    text = " ".join(raw[:200].decode("utf-8", "replace").split())
+    return text or "(empty)"
+
+
+def _raise_error_inside(data: Any) -> None:
+    """Some gateways wrap an upstream's failure in a success (OpenRouter); its code is then the HTTP status."""
+    if not isinstance(data, dict) or not data.get("error") or data.get("output") or data.get("choices"):
+        return
+    error = data["error"]
+    code = error.get("code") if isinstance(error, dict) else None
+    status = code if isinstance(code, int) and 400 <= code < 600 else _STATUS_OF_CODE.get(str(code), 500)
+    text = json.dumps(data)
+    raise StatusFailure(status, {}, text if provider_words(text) else "")
+
+
+_STATUS_OF_CODE: Mapping[str, int] = {
+    "server_error": 500,
+    "rate_limit_exceeded": 429,
+    "vector_store_timeout": 500,
+    "invalid_prompt": 400,
+    "context_length_exceeded": 400,
+    "bio_policy": 400,
+    "misalignment_policy_violation": 400,
+    "data_residency_mismatch": 400,
+    "insufficient_quota": 429,
+}
+"""The Responses API reports a failed response as a success with one of these codes."""

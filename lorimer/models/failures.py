@@ -1,0 +1,140 @@
+"""What a provider's failure means: wait, tell the user, or tell the harness. Pure, one table for every API."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+Kind = Literal["retry", "config", "rejected", "context_overflow", "refusal"]
+
+
+class StatusFailure(Exception):
+    """The provider answered with an HTTP error (or with an error inside a success)."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: str) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status, self.headers, self.body = status, headers, body
+
+
+class Unreachable(Exception):
+    """No answer: refused, reset, cut off, timed out."""
+
+
+class Unreadable(Exception):
+    """An answer that is not what the API promises: invalid JSON, missing fields."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What to do about a failure."""
+
+    kind: Kind
+    words: str
+    """The provider's own, for the user or the harness."""
+    retry_after: float | None = None
+    """Seconds that the provider asks to wait."""
+
+
+_OVERFLOW = re.compile(
+    r"context_length_exceeded|exceed_context_size|prompt is too long|maximum context length|context window"
+    r"|available context size|context size has been exceeded|context shift is disabled|input (?:is|are) too long"
+    r"|exceeds? the (?:model'?s )?(?:maximum )?context|too many (?:input )?tokens|input length and `?max_tokens`? exceed"
+    r"|request_too_large|longer than the maximum model length|input tokens exceed",
+    re.IGNORECASE,
+)
+_PAYMENT = re.compile(
+    r"insufficient_quota|insufficient (?:balance|credit|funds)|exceeded your current quota|billing_not_active"
+    r"|billing_hard_limit|credit balance is too low|account is not active|billing_error",
+    re.IGNORECASE,
+)
+_NO_MODEL = re.compile(
+    r"model_not_found|no such model|model .{0,80}(?:does not exist|not found|is not available)|invalid model"
+    r"|unknown model",
+    re.IGNORECASE,
+)
+_REFUSAL = re.compile(
+    r"content_filter|content filtering policy|content management policy|content_policy_violation|bio_policy"
+    r"|misalignment_policy|flagged as potentially violating|safety_violation|cyber_policy",
+    re.IGNORECASE,
+)
+_TEMPLATE = re.compile(
+    r"jinja|chat template|conversation roles must alternate|unable to generate parser|failed to parse (?:messages|tools)",
+    re.IGNORECASE,
+)
+"""llama.cpp and vLLM answer 500 when the chat template cannot take the conversation; it never will."""
+
+_RETRIED = frozenset({408, 409, 425, 429})
+_SETUP = frozenset({301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 501})
+_LONGEST_WORDS = 2000
+"""Some servers answer with a whole page; this much says what is wrong."""
+
+
+def judge(failure: StatusFailure, now: float) -> Judgement:
+    """`now` is the wall clock, for a Retry-After that is a date."""
+    status, body = failure.status, failure.body
+    words = provider_words(body) or f"HTTP {status} without a word"
+    searched = f"{words} {_codes(body)}"
+    if _PAYMENT.search(searched) and 400 <= status < 500:
+        return Judgement("config", words)
+    if status in _SETUP:
+        return Judgement("config", words)
+    if status in _RETRIED:
+        return Judgement("retry", f"HTTP {status}: {words}", retry_after(failure.headers, now))
+    if status == 413 or ((status < 500 or status == 500) and _OVERFLOW.search(searched)):
+        return Judgement("context_overflow", words)
+    if status >= 500 and not _TEMPLATE.search(words):
+        return Judgement("retry", f"HTTP {status}: {words}", retry_after(failure.headers, now))
+    if _REFUSAL.search(searched):
+        return Judgement("refusal", words)
+    if _NO_MODEL.search(searched):
+        return Judgement("config", words)
+    return Judgement("rejected", words)
+
+
+def provider_words(body: str) -> str:
+    """The message in an error body, in whichever of the usual places it stands; else the body's start."""
+    try:
+        data: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        data = None
+    for path in (("error", "message"), ("error",), ("message",), ("detail",), ("error", "type")):
+        found = data
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, str) and found.strip():
+            return " ".join(found.split())[:_LONGEST_WORDS]
+    return " ".join(body.split())[:_LONGEST_WORDS]
+
+
+def _codes(body: str) -> str:
+    """`code` and `type` of an error body, which are steadier than its message."""
+    try:
+        error = json.loads(body)["error"]
+        return f"{error.get('code')} {error.get('type')}"
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return ""
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds from `retry-after-ms` or `Retry-After` (seconds or an HTTP date); `None` where absent or unreadable."""
+    lowered = {key.lower(): value.strip() for key, value in headers.items()}
+    try:
+        if "retry-after-ms" in lowered:
+            return _finite(float(lowered["retry-after-ms"]) / 1000)
+        return _finite(float(lowered["retry-after"]))
+    except KeyError:
+        return None
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(lowered.get("retry-after", "")).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _finite(seconds: float) -> float | None:
+    return seconds if 0 <= seconds < float("inf") else None

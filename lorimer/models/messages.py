@@ -1,0 +1,115 @@
+"""What the dialects share: conversations made acceptable to strict servers, and tool arguments read with suspicion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from lorimer.harness.api import Message, Reasoning, ToolCall
+
+MALFORMED = "malformed_arguments"
+"""Under this key a model's unreadable arguments go back to it: every API and most chat templates want an object there."""
+
+
+def normalised(messages: Sequence[Message]) -> list[Message]:
+    """No empty turns, and no two user or two assistant messages in a row: many chat templates refuse both.
+
+    An empty assistant message (a model that said nothing) is left out with its reasoning; its neighbours are merged.
+    """
+    result: list[Message] = []
+    for message in messages:
+        if message.role in ("user", "assistant", "system") and not message.text.strip() and not message.tool_calls:
+            continue
+        last = result[-1] if result else None
+        if last is None or last.role != message.role or message.role == "tool":
+            result.append(message)
+        else:
+            result[-1] = replace(
+                last,
+                text="\n\n".join(text for text in (last.text, message.text) if text),
+                tool_calls=last.tool_calls + message.tool_calls,
+                reasoning=last.reasoning + message.reasoning,
+            )
+    return result
+
+
+def parsed_call(call_id: str, name: str, arguments: object) -> ToolCall:
+    """A tool call from what a provider sent as its arguments: JSON text, or an object already."""
+    if isinstance(arguments, Mapping):
+        return ToolCall(call_id, name, dict(arguments))
+    text = arguments if isinstance(arguments, str) else "" if arguments is None else json.dumps(arguments)
+    if not text.strip():
+        return ToolCall(call_id, name)
+    try:
+        # `NaN` and `Infinity` are Python's, not JSON's; no API would take them back.
+        value = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        return ToolCall(call_id, name, malformed=text)
+    return ToolCall(call_id, name, value)
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(constant)
+
+
+def sent_arguments(call: ToolCall) -> dict[str, Any]:
+    """A call's arguments as they go back to the model."""
+    return {MALFORMED: call.malformed} if call.malformed else dict(call.arguments)
+
+
+def kept(api: str, content: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> tuple[Reasoning, ...]:
+    """Reasoning blocks of a reply, the first of which keeps the reply's whole content in the provider's own form.
+
+    The whole, because the order of reasoning, text and calls matters to the provider and a Message does not hold it.
+    """
+    if not texts:
+        return ()
+    opaque = {"api": api, "content": [dict(item) for item in content]}
+    return (Reasoning(texts[0], opaque), *(Reasoning(text) for text in texts[1:]))
+
+
+def original(
+    message: Message,
+    api: str,
+    allowed: frozenset[str],
+    reasoning: frozenset[str],
+    read: Callable[[Sequence[Mapping[str, Any]]], tuple[str, tuple[ToolCall, ...]]],
+) -> tuple[list[dict[str, Any]] | None, list[dict[str, Any]]]:
+    """The provider's own form of an assistant message, for the provider it came from.
+
+    Returns (the whole content, or `None` when the harness has edited the message since; its reasoning items alone).
+    A harness could have written anything there, so only items of an `allowed` type are taken.
+    """
+    content: list[dict[str, Any]] = []
+    for block in message.reasoning:
+        if block.opaque.get("api") == api and isinstance(block.opaque.get("content"), list | tuple):
+            content += [
+                dict(item)
+                for item in block.opaque["content"]
+                if isinstance(item, Mapping) and isinstance(item.get("type"), str) and item["type"] in allowed
+            ]
+    whole = bool(content) and read(content) == (message.text, message.tool_calls)
+    return (content if whole else None), [item for item in content if item["type"] in reasoning]
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    """`text` up to the first stop sequence, for an API that has no such parameter; and whether there was one."""
+    ends = [at for sequence in stop if sequence and (at := text.find(sequence)) >= 0]
+    return (text[: min(ends)], True) if ends else (text, False)
+
+
+def encodable(body: Any) -> Any:
+    """`body` with lone surrogates replaced, which no JSON over UTF-8 can carry.
+
+    Raises ValueError, TypeError or RecursionError for what is not JSON at all (NaN, endless nesting).
+    """
+    text = json.dumps(body, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.loads(text.encode("utf-8", "replace"))
+    return body

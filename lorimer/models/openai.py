@@ -1,0 +1,248 @@
+"""Chat Completions: OpenAI's own, and the servers that are compatible with it (llama.cpp, vLLM, Ollama, …)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from lorimer.harness.api import Completion, Message, Reasoning, StopReason, Usage, assistant
+from lorimer.models.base import ModelRequest
+from lorimer.models.client import Decoded, Optional, Wire
+from lorimer.models.failures import StatusFailure, Unreachable
+from lorimer.models.messages import cut_at_stop, normalised, parsed_call, sent_arguments
+from lorimer.models.provider import Key, ProviderConfig
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+
+class OpenAIConnection:
+    """The openai SDK, reduced to what both OpenAI dialects need of it."""
+
+    def __init__(self, provider: ProviderConfig, key: Key) -> None:
+        import openai
+
+        timeout = provider.retry.timeout_seconds
+        self._client: AsyncOpenAI = openai.AsyncOpenAI(
+            api_key=key.reveal(),
+            base_url=provider.base_url,
+            # Ours, in one place for every provider, with a window and a voice.
+            max_retries=0,
+            # A host that drops packets is known after ten seconds; an answer may take as long as it is allowed to.
+            timeout=openai.Timeout(timeout, connect=min(10.0, timeout)),
+            default_headers=dict(provider.headers) or None,
+            # A redirect would carry prompts to an address that the user did not name.
+            http_client=openai.DefaultAsyncHttpxClient(follow_redirects=False),
+        )
+        self.base_url = str(self._client.base_url)
+
+    async def post(self, api: str, body: dict[str, Any]) -> bytes:
+        """`api` is `chat` or `responses`. Raises StatusFailure, Unreachable."""
+        import openai
+
+        client: Any = self._client
+        resource = client.chat.completions if api == "chat" else client.responses
+        try:
+            raw = await resource.with_raw_response.create(**body)
+        except openai.APIStatusError as error:
+            raise StatusFailure(error.status_code, dict(error.response.headers), error.response.text) from None
+        except openai.APIConnectionError as error:
+            raise Unreachable(f"{error.message.rstrip('.')}: {why(error)}") from None
+        content: bytes = raw.content
+        return content
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def why(error: BaseException) -> str:
+    """The network's own words under an SDK's connection error."""
+    cause = error.__cause__ or error.__context__
+    if cause is None:
+        return type(error).__name__
+    return f"{type(cause).__name__} {cause}".strip()
+
+
+class _Function(Wire):
+    name: str | None = None
+    arguments: Any = None
+
+
+class _Call(Wire):
+    id: str | None = None
+    function: _Function
+
+
+class _Message(Wire):
+    content: Any = None
+    refusal: str | None = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Choice(Wire):
+    message: _Message
+    finish_reason: str | None = None
+    stop_reason: Any = None
+
+
+class _Details(Wire):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Wire):
+    prompt_tokens: int
+    completion_tokens: int = 0
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+    prompt_cache_hit_tokens: int | None = None
+
+
+class _Reply(Wire):
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage | None = None
+
+
+class ChatDialect:
+    """POST /chat/completions."""
+
+    optional: Mapping[str, Optional] = {
+        "temperature": Optional("temperature", r"temperature"),
+        "effort": Optional("reasoning_effort", r"reasoning[_ ]effort"),
+        "stop": Optional("stop", r"\bstop\b"),
+        # Without one, the other is sent.
+        "max_completion_tokens": Optional("max_completion_tokens", r"max_completion_tokens"),
+        "max_tokens": Optional("max_tokens", r"max_tokens"),
+    }
+
+    def __init__(self, model: str, provider: ProviderConfig, key: Key) -> None:
+        self._model, self._provider = model, provider
+        self._connection = OpenAIConnection(provider, key)
+        self.base_url = self._connection.base_url
+
+    def encode(self, request: ModelRequest, dropped: frozenset[str]) -> dict[str, Any]:
+        """See Dialect."""
+        messages = [] if not request.system else [{"role": "system", "content": request.system}]
+        body: dict[str, Any] = {
+            "model": self._model,
+            "messages": messages + [self._message(message) for message in normalised(request.messages)],
+        }
+        if request.tools:
+            body["tools"] = [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": tool.name,
+                        "description": tool.description,
+                        "parameters": dict(tool.parameters),
+                    },
+                }
+                for tool in request.tools
+            ]
+        # OpenAI's reasoning models refuse `max_tokens`; many compatible servers ignore the newer name.
+        names = ("max_completion_tokens", "max_tokens")
+        preferred, other = names if self._provider.official else reversed(names)
+        body[other if preferred in dropped else preferred] = request.max_tokens or self._provider.max_tokens
+        if request.stop and "stop" not in dropped:
+            body["stop"] = list(request.stop)
+        if request.temperature is not None and "temperature" not in dropped:
+            body["temperature"] = request.temperature
+        if request.effort is not None and self._provider.official and "effort" not in dropped:
+            body["reasoning_effort"] = request.effort
+        if self._provider.extra_body:
+            body["extra_body"] = dict(self._provider.extra_body)
+        return body
+
+    def _message(self, message: Message) -> dict[str, Any]:
+        if message.role == "tool":
+            # Chat has no flag for a failed tool; harnesses say so in the text.
+            return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.text}
+        if message.role != "assistant":
+            return {"role": message.role, "content": message.text}
+        sent: dict[str, Any] = {"role": "assistant", "content": message.text or None}
+        if message.tool_calls:
+            sent["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": json.dumps(sent_arguments(call), ensure_ascii=False)},
+                }
+                for call in message.tool_calls
+            ]
+        thoughts = "\n".join(block.text for block in message.reasoning if block.text)
+        if thoughts and self._provider.send_reasoning:
+            sent["reasoning_content"] = thoughts
+        return sent
+
+    def decode(self, data: Any, request: ModelRequest) -> Decoded:
+        """See Dialect."""
+        reply = _Reply.model_validate(data)
+        choice = reply.choices[0]
+        message = choice.message
+        text = _text(message.content)
+        calls = tuple(
+            # Some servers leave the id out. This one is unique in the conversation, and the same in a replay.
+            parsed_call(
+                call.id or f"call_{len(request.messages)}_{index}", call.function.name or "", call.function.arguments
+            )
+            for index, call in enumerate(message.tool_calls or ())
+        )
+        thoughts = next((text for text in (message.reasoning_content, message.reasoning) if isinstance(text, str)), "")
+        text, stopped = cut_at_stop(text, request.stop)
+        stopped = stopped or (isinstance(choice.stop_reason, str) and choice.stop_reason in request.stop)
+        refusal = message.refusal or ""
+        if choice.finish_reason == "content_filter":
+            refusal = refusal or "the provider's content filter stopped the answer"
+        stop_reason: StopReason = "end"
+        if refusal:
+            stop_reason = "refusal"
+        elif choice.finish_reason == "length":
+            stop_reason = "max_tokens"
+        elif calls:
+            stop_reason = "tool_calls"
+        elif stopped:
+            stop_reason = "stop"
+        completion = Completion(
+            assistant(text, calls, (Reasoning(thoughts),) if thoughts else ()),
+            stop_reason,
+            _usage(reply.usage),
+            refusal,
+        )
+        return Decoded(completion, counted=reply.usage is not None)
+
+    async def send(self, body: dict[str, Any]) -> bytes:
+        """See Dialect."""
+        return await self._connection.post("chat", body)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+def _text(content: Any) -> str:
+    """Content is a string, nothing, or a list of parts of which the text ones count."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def _usage(usage: _Usage | None) -> Usage:
+    if usage is None:
+        return Usage()
+    prompt = usage.prompt_tokens_details or _Details()
+    output = usage.completion_tokens_details or _Details()
+    return Usage(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        cached_tokens=prompt.cached_tokens or usage.prompt_cache_hit_tokens or 0,
+        cache_write_tokens=prompt.cache_write_tokens or 0,
+        reasoning_tokens=output.reasoning_tokens or 0,
+    )

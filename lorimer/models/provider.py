@@ -1,0 +1,124 @@
+"""One provider's settings as values, and the key that goes with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lorimer.config import ProviderSettings
+
+Api = Literal["anthropic", "responses", "chat"]
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How long and how often a call is tried again. All in seconds."""
+
+    window_seconds: float = 600.0
+    """From the first failure: no attempt starts later than this."""
+    initial_seconds: float = 1.0
+    """The first wait; it doubles from there, each with jitter."""
+    maximum_seconds: float = 60.0
+    """The longest wait of our own choosing; a provider's Retry-After may ask for more, up to the window."""
+    timeout_seconds: float = 600.0
+    """One request, from its first byte sent to the last received."""
+
+
+@dataclass(frozen=True)
+class TokenPrice:
+    """Dollars per million tokens, as the user states them."""
+
+    input: float
+    output: float
+    cached: float | None = None
+    """Input read from a cache; `None` counts it as other input."""
+
+
+@dataclass(frozen=True)
+class ProviderConfig:
+    """One place that answers model requests."""
+
+    name: str
+    """What stands before the slash in a model string."""
+    api: Api = "chat"
+    base_url: str | None = None
+    """`None` takes the SDK's own, which heeds ANTHROPIC_BASE_URL and OPENAI_BASE_URL."""
+    key_env: str | None = None
+    """The environment variable that holds the key; `None` for a server that needs none."""
+    max_tokens: int = 4096
+    """Output tokens where a request names none."""
+    context_window: int | None = None
+    """Tokens. Where set, a prompt that cannot fit is refused here: some servers cut it in silence (Ollama)."""
+    retry: RetryPolicy = RetryPolicy()
+    concurrency: int | None = None
+    """Requests in flight at once; `None` sets no bound."""
+    price: TokenPrice | None = None
+    """The user's own price, for every model of this provider; `None` looks it up."""
+    prices: Mapping[str, TokenPrice] = field(default_factory=dict)
+    """The user's own prices by model name; they win over `price`."""
+    send_reasoning: bool = False
+    """Chat only: send `reasoning_content` of earlier turns back. Some servers refuse it, some want it."""
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    """Fields merged into every request body."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def official(self) -> bool:
+        """Whether requests go to the provider whose API it is, not to a server compatible with it."""
+        return self.base_url is None
+
+
+ANTHROPIC = ProviderConfig("anthropic", api="anthropic", key_env="ANTHROPIC_API_KEY", max_tokens=8192)
+OPENAI = ProviderConfig("openai", api="responses", key_env="OPENAI_API_KEY", max_tokens=8192)
+BUILT_IN: Mapping[str, ProviderConfig] = {config.name: config for config in (ANTHROPIC, OPENAI)}
+"""Output includes reasoning, so their default leaves room for it: 8,192 tokens."""
+
+
+def provider_config(name: str, settings: ProviderSettings) -> ProviderConfig:
+    """`[providers.NAME]` of lorimer.toml as a value; what it leaves unset for a built-in provider stays as built in."""
+    base = BUILT_IN.get(name)
+    given = settings.model_fields_set
+    priced = settings.usd_per_million_input is not None or settings.usd_per_million_output is not None
+    return ProviderConfig(
+        name=name,
+        api=base.api if base and "api" not in given else settings.api,
+        base_url=settings.base_url,
+        # A built-in provider moved to another address is a proxy or a local server: it needs a key only if one is named.
+        key_env=base.key_env if base and "key_env" not in given and settings.base_url is None else settings.key_env,
+        max_tokens=base.max_tokens if base and "max_tokens" not in given else settings.max_tokens,
+        context_window=settings.context_window,
+        retry=RetryPolicy(
+            window_seconds=settings.retry.window_seconds,
+            initial_seconds=settings.retry.initial_seconds,
+            maximum_seconds=settings.retry.maximum_seconds,
+            timeout_seconds=settings.retry.timeout_seconds,
+        ),
+        concurrency=settings.concurrency,
+        price=TokenPrice(settings.usd_per_million_input or 0.0, settings.usd_per_million_output or 0.0)
+        if priced
+        else None,
+    )
+
+
+class Key:
+    """A secret: its repr hides it, and `scrub` takes it out of a provider's words."""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The key itself, for the SDK alone."""
+        return self._value
+
+    def scrub(self, text: str) -> str:
+        """`text` with the key replaced, and with what providers echo of one (`sk-ab***yz`)."""
+        import re
+
+        # A short dummy key would blot out words that merely contain it.
+        if len(self._value) >= 8:
+            text = text.replace(self._value, "[key]")
+        return re.sub(r"\b[\w-]{2,}\*{3,}[\w-]*", "[key]", text)
+
+    def __repr__(self) -> str:
+        return "Key(hidden)"

@@ -1,0 +1,89 @@
+"""From a model string (`openai/gpt-5`) to a client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+from lorimer.errors import ConfigError, PrerequisiteError
+from lorimer.models import guard
+from lorimer.models.base import ModelClient
+from lorimer.models.client import Dialect, ProviderClient
+from lorimer.models.provider import BUILT_IN, Key, ProviderConfig
+from lorimer.models.retry import Clock
+
+SIMULATED = "simulated"
+_NO_KEY = "no-key"
+"""Both SDKs insist on some key; a server that needs none ignores it."""
+
+
+def open_model(
+    model: str,
+    providers: Mapping[str, ProviderConfig] | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    clock: Clock | None = None,
+) -> ModelClient:
+    """A client for `PROVIDER/NAME`; close it when done. Keys are read here, once.
+
+    `providers` adds to the built-in ones (`anthropic`, `openai`) and replaces those of the same name. Raises ConfigError
+    for a string or a provider that is wrong, PrerequisiteError where the key is not in `environment`. No request is made.
+    """
+    provider_name, _, name = model.partition("/")
+    if not provider_name or not name:
+        raise ConfigError(
+            f"models: '{model}' is not PROVIDER/NAME, such as openai/gpt-5 or anthropic/claude-sonnet-4-5"
+        )
+    if provider_name == SIMULATED:
+        from lorimer.models.simulated import open_simulated
+
+        return open_simulated(name)
+    known = {**BUILT_IN, **(providers or {})}
+    if provider_name not in known:
+        names = ", ".join(sorted({*known, SIMULATED}))
+        raise ConfigError(
+            f"models: no provider '{provider_name}' for '{model}'; there are {names}; "
+            f"add [providers.{provider_name}] with its base_url to lorimer.toml"
+        )
+    provider = known[provider_name]
+    if provider.base_url is None and provider_name not in BUILT_IN:
+        raise ConfigError(f"providers.{provider_name}.base_url: missing, such as http://127.0.0.1:8080/v1")
+    if provider.base_url is not None and not provider.base_url.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"providers.{provider_name}.base_url: '{provider.base_url}' does not start with http:// or https://"
+        )
+    key = _key(provider, environment)
+    dialect = _dialect(name, provider, key)
+    guard.check(dialect.base_url)
+    return ProviderClient(model, provider, dialect, key, clock or Clock())
+
+
+def _key(provider: ProviderConfig, environment: Mapping[str, str]) -> Key:
+    if provider.key_env is None:
+        return Key(_NO_KEY)
+    value = environment.get(provider.key_env, "").strip()
+    if not value:
+        raise PrerequisiteError(
+            f"no key for provider '{provider.name}': the environment variable {provider.key_env} is not set",
+            f"run `export {provider.key_env}=...`, or name another in [providers.{provider.name}] key_env",
+        )
+    return Key(value)
+
+
+def _dialect(name: str, provider: ProviderConfig, key: Key) -> Dialect:
+    # The SDKs take one to two seconds to import: each only for who uses it.
+    if provider.api == "anthropic":
+        from lorimer.models.anthropic import AnthropicDialect
+
+        if provider.base_url is not None:
+            # The SDK adds /v1 itself, and users write it as for every other server.
+            provider = replace(provider, base_url=provider.base_url.rstrip("/").removesuffix("/v1"))
+        return AnthropicDialect(name, provider, key)
+    if provider.api == "responses":
+        from lorimer.models.responses import ResponsesDialect
+
+        return ResponsesDialect(name, provider, key)
+    from lorimer.models.openai import ChatDialect
+
+    return ChatDialect(name, provider, key)

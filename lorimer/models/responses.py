@@ -1,0 +1,191 @@
+"""OpenAI's Responses API, stateless: nothing is stored there, and reasoning comes back encrypted, to be sent again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lorimer.harness.api import Completion, Message, StopReason, ToolCall, Usage, assistant
+from lorimer.models.base import ModelRequest
+from lorimer.models.client import Decoded, Optional, Wire
+from lorimer.models.messages import cut_at_stop, kept, normalised, original, parsed_call, sent_arguments
+from lorimer.models.openai import OpenAIConnection
+from lorimer.models.provider import Key, ProviderConfig
+
+API = "responses"
+_REASONING = frozenset({"reasoning"})
+_ITEMS = frozenset({"reasoning", "message", "function_call"})
+
+
+class _InputDetails(Wire):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+
+
+class _OutputDetails(Wire):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(Wire):
+    input_tokens: int
+    output_tokens: int = 0
+    input_tokens_details: _InputDetails | None = None
+    output_tokens_details: _OutputDetails | None = None
+
+
+class _Incomplete(Wire):
+    reason: str | None = None
+
+
+class _Reply(Wire):
+    output: list[dict[str, Any]]
+    status: str | None = None
+    incomplete_details: _Incomplete | None = None
+    usage: _Usage | None = None
+
+
+class ResponsesDialect:
+    """POST /responses."""
+
+    optional: Mapping[str, Optional] = {
+        "temperature": Optional("temperature", r"temperature"),
+        "effort": Optional("reasoning", r"reasoning[._ ]effort|'reasoning'"),
+        # Models without reasoning refuse to be asked for it.
+        "include": Optional("include", r"encrypted[_ ]content|\binclude\b"),
+    }
+
+    def __init__(self, model: str, provider: ProviderConfig, key: Key) -> None:
+        self._model, self._provider = model, provider
+        self._connection = OpenAIConnection(provider, key)
+        self.base_url = self._connection.base_url
+
+    def encode(self, request: ModelRequest, dropped: frozenset[str]) -> dict[str, Any]:
+        """See Dialect."""
+        body: dict[str, Any] = {
+            "model": self._model,
+            "input": [item for message in normalised(request.messages) for item in _items(message)],
+            "max_output_tokens": request.max_tokens or self._provider.max_tokens,
+            "store": False,
+        }
+        if "include" not in dropped:
+            body["include"] = ["reasoning.encrypted_content"]
+        if request.system:
+            body["instructions"] = request.system
+        if request.tools:
+            body["tools"] = [
+                {
+                    "type": "function",
+                    "name": tool.name,
+                    "description": tool.description,
+                    "parameters": dict(tool.parameters),
+                    # Strict mode wants every property required and no others: a harness's schema need not be so.
+                    "strict": False,
+                }
+                for tool in request.tools
+            ]
+        if request.temperature is not None and "temperature" not in dropped:
+            body["temperature"] = request.temperature
+        if request.effort is not None and "effort" not in dropped:
+            body["reasoning"] = {"effort": request.effort}
+        if self._provider.extra_body:
+            body["extra_body"] = dict(self._provider.extra_body)
+        return body
+
+    def decode(self, data: Any, request: ModelRequest) -> Decoded:
+        """See Dialect."""
+        reply = _Reply.model_validate(data)
+        text, calls = _read(reply.output)
+        # This API has no stop sequences: the text is cut here, as if it had.
+        text, stopped = cut_at_stop(text, request.stop)
+        refusal = _refusal(reply.output)
+        reason = reply.incomplete_details.reason if reply.incomplete_details else None
+        if reason == "content_filter":
+            refusal = refusal or "the provider's content filter stopped the answer"
+        stop_reason: StopReason = "end"
+        if refusal:
+            stop_reason = "refusal"
+        elif reply.status == "incomplete":
+            stop_reason = "max_tokens"
+        elif calls:
+            stop_reason = "tool_calls"
+        elif stopped:
+            stop_reason = "stop"
+        thoughts = [_thought(item) for item in reply.output if item.get("type") == "reasoning"]
+        message = assistant(text, calls, kept(API, reply.output, thoughts))
+        return Decoded(Completion(message, stop_reason, _usage(reply.usage), refusal), counted=reply.usage is not None)
+
+    async def send(self, body: dict[str, Any]) -> bytes:
+        """See Dialect."""
+        return await self._connection.post("responses", body)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+def _items(message: Message) -> list[dict[str, Any]]:
+    if message.role == "tool":
+        return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": message.text}]
+    if message.role != "assistant":
+        return [{"role": message.role, "content": message.text}]
+    whole, reasoning = original(message, API, _ITEMS, _REASONING, _read)
+    if whole is not None:
+        return whole
+    items = reasoning
+    if message.text.strip():
+        items.append({"role": "assistant", "content": message.text})
+    items += [
+        {
+            "type": "function_call",
+            "call_id": call.id,
+            "name": call.name,
+            "arguments": json.dumps(sent_arguments(call), ensure_ascii=False),
+        }
+        for call in message.tool_calls
+    ]
+    return items
+
+
+def _read(output: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[ToolCall, ...]]:
+    texts: list[str] = []
+    calls: list[ToolCall] = []
+    for item in output:
+        if item.get("type") == "function_call":
+            calls.append(parsed_call(str(item.get("call_id", "")), str(item.get("name", "")), item.get("arguments")))
+        elif item.get("type") == "message":
+            texts += [
+                str(part.get("text", "")) for part in _parts(item, "content") if part.get("type") == "output_text"
+            ]
+    return "".join(texts), tuple(calls)
+
+
+def _parts(item: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    found = item.get(key)
+    return [part for part in found if isinstance(part, Mapping)] if isinstance(found, list | tuple) else []
+
+
+def _refusal(output: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(
+        str(part.get("refusal", ""))
+        for item in output
+        for part in _parts(item, "content")
+        if part.get("type") == "refusal"
+    )
+
+
+def _thought(item: Mapping[str, Any]) -> str:
+    return "\n".join(str(part.get("text", "")) for part in _parts(item, "summary") + _parts(item, "content"))
+
+
+def _usage(usage: _Usage | None) -> Usage:
+    if usage is None:
+        return Usage()
+    cache = usage.input_tokens_details or _InputDetails()
+    output = usage.output_tokens_details or _OutputDetails()
+    return Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_tokens=cache.cached_tokens or 0,
+        cache_write_tokens=cache.cache_write_tokens or 0,
+        reasoning_tokens=output.reasoning_tokens or 0,
+    )

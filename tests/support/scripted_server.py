@@ -1,0 +1,122 @@
+"""A real HTTP server on loopback that plays a script: what providers do on good days and bad."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One scripted answer."""
+
+    body: Any = ""
+    """Bytes and text are sent as they are, anything else as JSON."""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    """Seconds before the first byte."""
+    ending: Literal["full", "half", "hang", "close"] = "full"
+    """`half`: promises all of the body, sends half, closes. `hang`: sends nothing and keeps the connection open.
+    `close`: closes without a byte."""
+
+    def encoded(self) -> bytes:
+        if isinstance(self.body, bytes):
+            return self.body
+        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
+
+
+@dataclass(frozen=True)
+class Request:
+    """One recorded request."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    raw: bytes
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.raw)
+
+
+class ScriptedServer:
+    """Answers requests with the script's replies in order; past its end with `otherwise`, else with status 418."""
+
+    def __init__(self, script: Iterable[Reply], otherwise: Reply | None) -> None:
+        self._script = list(script)
+        self._otherwise = otherwise or Reply({"error": {"message": "the test's script is at its end"}}, status=418)
+        self.requests: list[Request] = []
+        self.url = ""
+        self._open: set[asyncio.StreamWriter] = set()
+
+    def add(self, *replies: Reply) -> None:
+        """Append to the script."""
+        self._script += replies
+
+    @property
+    def bodies(self) -> list[Any]:
+        return [request.body for request in self.requests]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            while (request := await self._read(reader)) is not None:
+                self.requests.append(request)
+                reply = self._script.pop(0) if self._script else self._otherwise
+                if not await self._play(reply, reader, writer):
+                    return
+        except ConnectionError:
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> Request | None:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        except asyncio.IncompleteReadError:
+            return None
+        method, path, _ = head[0].split(" ", 2)
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:] if line)}
+        raw = await reader.readexactly(int(headers.get("content-length", "0")))
+        return Request(method, path, headers, raw)
+
+    async def _play(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection goes on."""
+        await asyncio.sleep(reply.delay)
+        if reply.ending == "close":
+            return False
+        if reply.ending == "hang":
+            await reader.read()
+            return False
+        body = reply.encoded()
+        headers = {"content-type": "application/json", **reply.headers, "content-length": str(len(body))}
+        lines = [f"HTTP/1.1 {reply.status} Scripted", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        sent = body[: len(body) // 2] if reply.ending == "half" else body
+        writer.write("\r\n".join(lines).encode("latin-1") + sent)
+        await writer.drain()
+        return reply.ending == "full"
+
+    def hang_up(self) -> None:
+        for writer in list(self._open):
+            writer.close()
+
+
+@asynccontextmanager
+async def scripted_server(*script: Reply, otherwise: Reply | None = None) -> AsyncIterator[ScriptedServer]:
+    """Serve `script` on a free port of 127.0.0.1; `.url` is its root, without a path."""
+    plan = ScriptedServer(script, otherwise)
+    server = await asyncio.start_server(plan.serve, "127.0.0.1", 0, limit=1 << 26)
+    plan.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield plan
+    finally:
+        server.close()
+        plan.hang_up()
+        await server.wait_closed()
