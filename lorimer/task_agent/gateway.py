@@ -184,8 +184,8 @@ class Gateway:
                     self._reached = _Limit(
                         Cause.LIMIT_SECONDS, f"time limit: {self._seconds:.6g} s of active time used"
                     )
-                    for task in handling:
-                        task.cancel()  # their callers are told of the limit
+                    for handler in handling:
+                        handler.cancel()  # their callers are told of the limit
                     left = 0.0
                 if left <= -GRACE_SECONDS:
                     break
@@ -194,10 +194,10 @@ class Gateway:
                     waiting.add(receiving)
                 until = left if left > 0 else left + GRACE_SECONDS
                 done, _ = await asyncio.wait(waiting, timeout=max(until, 0.01), return_when=asyncio.FIRST_COMPLETED)
-                for task in done & handling:
-                    handling.discard(task)
-                    if not task.cancelled():
-                        task.result()  # raises what only the trial's boundary can handle
+                for handler in [each for each in handling if each in done]:
+                    handling.discard(handler)
+                    if not handler.cancelled():
+                        handler.result()  # raises what only the trial's boundary can handle
                 if receiving in done:
                     line = receiving.result()
                     if line is None:
@@ -206,8 +206,8 @@ class Gateway:
                     self._dispatch(line, handling)
         finally:
             receiving.cancel()
-            for task in handling:
-                task.cancel()
+            for handler in handling:
+                handler.cancel()
             await asyncio.gather(receiving, *handling, return_exceptions=True)
         return self._verdict()
 

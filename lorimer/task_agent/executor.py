@@ -1,0 +1,232 @@
+"""Many trials at once, on this machine: retries what the world broke, keeps every attempt, stops where it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lorimer.benchmarks.base import Task
+from lorimer.errors import ProviderOutage
+from lorimer.sandbox.base import Owner
+from lorimer.task_agent.causes import SUSPECT, Cause
+from lorimer.task_agent.limits import Budget
+from lorimer.task_agent.trial import Agent, Harness, Nop, Oracle, World, dry_start, run_trial
+from lorimer.traces.schema import Stage, StepData, StepKind, TrialEnd, TrialStart, TrialState
+
+SUSPECT_ATTEMPTS = 2
+"""A verifier that fails after the agent acted is tried once more from the start, then judged (DESIGN 4.3)."""
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """A trial that a plan asks for. `id` names it for ever; its attempts are numbered."""
+
+    id: str
+    study: str
+    evaluation: str
+    stage: Stage
+    harness: str
+    """SHA-256 of the harness's text; `oracle` or `nop` for those agents."""
+    task: str
+    repeat: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a planned trial, as the store has it."""
+
+    number: int
+    state: TrialState
+    cause: str
+    reward: float | None = None
+    detail: str = ""
+    cost_usd: float | None = 0.0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """How a planned trial came out, all attempts told."""
+
+    planned: PlannedTrial
+    state: TrialState
+    reward: float | None
+    cause: str
+    detail: str = ""
+    cost_usd: float | None = 0.0
+    """Of all attempts; `None` where any price is unknown."""
+    tokens: int = 0
+    seconds: float = 0.0
+    attempts: int = 1
+
+
+def settled(planned: PlannedTrial, attempts: Sequence[Attempt], retries: int) -> TrialOutcome | None:
+    """The outcome of a planned trial, or `None` where it needs (another) attempt. Pure.
+
+    Cancelled attempts and outages of the provider say nothing of the trial and use up no retry.
+    """
+    telling = [
+        each for each in attempts if each.state is not TrialState.CANCELLED and each.cause != Cause.PROVIDER_OUTAGE
+    ]
+    if not telling:
+        return None
+    last = telling[-1]
+    if last.state is not TrialState.SCORED:
+        allowed = SUSPECT_ATTEMPTS if last.cause in SUSPECT else retries + 1
+        if len(telling) < allowed:
+            return None
+    costs = [each.cost_usd for each in attempts]
+    return TrialOutcome(
+        planned=planned,
+        state=last.state,
+        reward=last.reward,
+        cause=last.cause,
+        detail=last.detail,
+        cost_usd=None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None),
+        tokens=sum(each.tokens for each in attempts),
+        seconds=sum(each.seconds for each in attempts),
+        attempts=len(attempts),
+    )
+
+
+class Executor:
+    """Runs planned trials of one study, `concurrency` at a time."""
+
+    def __init__(
+        self,
+        world: World,
+        tasks: Mapping[str, Task],
+        budget: Budget,
+        *,
+        concurrency: int,
+        retries: int,
+        on_trial: Callable[[TrialOutcome], None] = lambda outcome: None,
+    ) -> None:
+        self._world, self._tasks, self._budget = world, tasks, budget
+        self._concurrency, self._retries, self._on_trial = concurrency, retries, on_trial
+        self._nop_is_clean: dict[str, bool] = {}
+
+    async def run(
+        self,
+        plan: Sequence[PlannedTrial],
+        harness_text: str,
+        *,
+        past: Mapping[str, Sequence[Attempt]] | None = None,
+        stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
+    ) -> list[TrialOutcome]:
+        """Run what of the plan is not settled by its `past` attempts.
+
+        `stop` is asked each time that the longest finished prefix of the plan has grown; when it says yes, trials under
+        way are cancelled and no more start. Returns the outcomes in plan order: all of them, or the prefix that `stop`
+        accepted. A harness text of `oracle` or `nop` plans runs those agents.
+
+        Raises BudgetExhausted and ProviderOutage, after the trials under way were cancelled; what has finished is stored.
+        """
+        attempts = {planned.id: list((past or {}).get(planned.id, ())) for planned in plan}
+        outcomes: dict[str, TrialOutcome] = {}
+        for planned in plan:
+            outcome = settled(planned, attempts[planned.id], self._retries)
+            if outcome is not None:
+                outcomes[planned.id] = outcome
+        waiting = [planned for planned in plan if planned.id not in outcomes]
+        waiting.reverse()
+        prefix: list[TrialOutcome] = []
+        running: set[asyncio.Task[TrialOutcome]] = set()
+        try:
+            while True:
+                while len(prefix) < len(plan) and plan[len(prefix)].id in outcomes:
+                    prefix.append(outcomes[plan[len(prefix)].id])
+                    # Asked at every length, so that the answer never depends on which trials happened to finish together.
+                    if stop is not None and stop(prefix):
+                        return prefix
+                while waiting and len(running) < self._concurrency:
+                    planned = waiting.pop()
+                    running.add(asyncio.create_task(self._settle(planned, harness_text, attempts[planned.id])))
+                if not running:
+                    return prefix
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    outcome = task.result()
+                    outcomes[outcome.planned.id] = outcome
+                    self._on_trial(outcome)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def dry_start(self, harness_text: str, owner: Owner) -> str:
+        """Load a harness in a jail; "" or why it does not start."""
+        return await dry_start(self._world, harness_text, owner)
+
+    async def _settle(self, planned: PlannedTrial, harness_text: str, attempts: list[Attempt]) -> TrialOutcome:
+        """Attempts until the planned trial has its outcome."""
+        agent: Agent = {"oracle": Oracle(), "nop": Nop()}.get(planned.harness) or Harness(harness_text)
+        while True:
+            number = attempts[-1].number + 1 if attempts else 0
+            end = await self._attempt(planned, agent, number, f"{planned.id}/{number}")
+            attempts.append(
+                Attempt(
+                    number=number,
+                    state=end.state,
+                    cause=end.cause,
+                    reward=end.reward,
+                    detail=end.detail,
+                    cost_usd=end.cost_usd,
+                    tokens=end.input_tokens + end.output_tokens,
+                    seconds=end.seconds,
+                )
+            )
+            if end.cause == Cause.PROVIDER_OUTAGE:
+                raise ProviderOutage(end.detail)
+            outcome = settled(planned, attempts, self._retries)
+            if outcome is not None:
+                return outcome
+
+    async def _attempt(self, planned: PlannedTrial, agent: Agent, number: int, trial: str) -> TrialEnd:
+        task = self._tasks[planned.task]
+        start = TrialStart(
+            id=trial,
+            planned=planned.id,
+            study=planned.study,
+            evaluation=planned.evaluation,
+            stage=planned.stage,
+            harness=planned.harness,
+            task=planned.task,
+            repeat=planned.repeat,
+            attempt=number,
+            model=self._world.model.id if self._world.model and isinstance(agent, Harness) else "",
+            sandbox=self._world.provider.name,
+            network=task.limits.network and self._world.config.sandbox.network != "none",
+        )
+        self._budget.begin_trial()
+        try:
+            end = await run_trial(self._world, start, task, agent, planned.seed)
+            if end.cause in SUSPECT and number + 1 >= SUSPECT_ATTEMPTS and isinstance(agent, Harness):
+                if await self._verifies_cleanly(planned, number):
+                    detail = f"{end.detail}; the task verifies cleanly without the agent, so it scores 0"
+                    end = dataclasses.replace(end, state=TrialState.SCORED, reward=0.0, detail=detail)
+        except BaseException:
+            # Cancelled, out of budget, or misconfigured: the attempt is kept as evidence and counts for nothing.
+            await asyncio.shield(
+                self._world.sink.close_trial(
+                    TrialEnd(trial, TrialState.CANCELLED, Cause.CANCELLED.value, cost_usd=None)
+                )
+            )
+            raise
+        verdict = {"state": end.state.value, "reward": end.reward, "cause": end.cause, "detail": end.detail}
+        self._world.sink.step(StepData(trial, StepKind.VERDICT, end.seconds, 0.0, verdict, end.detail))
+        await asyncio.shield(self._world.sink.close_trial(end))
+        return end
+
+    async def _verifies_cleanly(self, planned: PlannedTrial, number: int) -> bool:
+        """Whether the task's own verifier gives a reward when no agent acts. Asked once a task."""
+        known = self._nop_is_clean.get(planned.task)
+        if known is None:
+            nop = dataclasses.replace(planned, id=f"{planned.id}/nop", harness="nop")
+            end = await self._attempt(nop, Nop(), number, f"{nop.id}/{number}")
+            known = self._nop_is_clean[planned.task] = end.state is TrialState.SCORED
+        return known

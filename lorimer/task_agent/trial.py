@@ -1,0 +1,216 @@
+"""One trial, start to verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lorimer.benchmarks.base import Task
+from lorimer.config import Config
+from lorimer.errors import BudgetExhausted, ConfigError, ImageError, PrerequisiteError, ProviderOutage, SandboxError
+from lorimer.harness import host
+from lorimer.models.base import CallContext
+from lorimer.sandbox.base import Jail, JailRequest, Owner, Sandbox, SandboxProvider, SandboxRequest
+from lorimer.task_agent import wire
+from lorimer.task_agent.causes import SCORED, Cause
+from lorimer.task_agent.gateway import AgentResult, Gateway, start_line
+from lorimer.task_agent.limits import Metered
+from lorimer.task_agent.verify import verify
+from lorimer.traces.schema import StepData, StepKind, TraceSink, TrialEnd, TrialStart, TrialState
+
+DRY_START_SECONDS = 20.0
+"""An import takes milliseconds; a harness that is not loaded after this is one that never will be."""
+
+
+@dataclass(frozen=True)
+class Harness:
+    """An agent: the harness with this text, in its jail, on the task model."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """An agent that runs the task's reference solution. A valid task gives it reward 1."""
+
+
+@dataclass(frozen=True)
+class Nop:
+    """An agent that does nothing. A valid task gives it reward 0."""
+
+
+Agent = Harness | Oracle | Nop
+
+
+@dataclass(frozen=True)
+class World:
+    """What a trial runs in. One for a study; it knows nothing of any trial."""
+
+    provider: SandboxProvider
+    sink: TraceSink
+    config: Config
+    model: Metered | None = None
+    """The task model; only a Harness needs one."""
+    on_wait: Callable[[float, str], None] = lambda seconds, why: None
+
+
+def jail_request(config: Config, owner: Owner) -> JailRequest:
+    """The jail that every harness gets."""
+    jail = config.jail
+    return JailRequest(host.ARGV, owner, memory_mb=jail.memory_mb, pids=jail.pids, cpus=jail.cpus)
+
+
+def sandbox_request(task: Task, image: str, config: Config, owner: Owner) -> SandboxRequest:
+    """The sandbox that a task asks for, within what the configuration allows."""
+    limits = task.limits
+    if config.sandbox.network == "none":
+        limits = dataclasses.replace(limits, network=False)
+    return SandboxRequest(image, owner, limits, task.workdir)
+
+
+async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, seed: int) -> TrialEnd:
+    """Run one trial to its verdict, which is returned and not yet stored: the caller may still have to judge it.
+
+    Its steps are stored as they happen. Raises BudgetExhausted and ConfigError (the study must stop), and CancelledError;
+    everything else ends in the verdict, by the table in `causes`.
+    """
+    began = time.monotonic()
+    world.sink.open_trial(start)
+    owner = Owner(start.study, start.id)
+    sandbox: Sandbox | None = None
+    result = AgentResult(Cause.FINISHED)
+    acted = False
+    try:
+        image = await world.provider.prepare(task.image)
+        sandbox, jail = await _acquire(world, task, image, owner, agent)
+        for source, target in task.workspace:
+            await sandbox.put_tree(source, target)
+        acted = True
+        if isinstance(agent, Harness):
+            assert jail is not None
+            result = await _run_harness(world, start, task, agent, seed, sandbox, jail, began)
+        elif isinstance(agent, Oracle):
+            await _run_solution(sandbox, task)
+        timeout = world.config.limits.verifier_seconds or task.verifier.timeout
+        reward = await verify(sandbox, task, timeout)
+        cause, detail = reward.cause or result.cause, reward.detail or result.detail
+        end = _end(start, began, result, cause, detail)
+        end = dataclasses.replace(end, reward=reward.value, rewards=reward.named, verifier_output=reward.output)
+    except ImageError as error:
+        world.sink.step(
+            StepData(start.id, StepKind.ERROR, time.monotonic() - began, 0.0, {"text": error.log}, error.log)
+        )
+        end = _end(start, began, result, Cause.IMAGE_BUILD, str(error))
+    except (BudgetExhausted, ConfigError, PrerequisiteError):
+        raise
+    except ProviderOutage as error:
+        end = _end(start, began, result, Cause.PROVIDER_OUTAGE, str(error))
+    except SandboxError as error:
+        end = _end(start, began, result, Cause.SANDBOX_LOST if acted else Cause.ENGINE_FAILURE, str(error))
+    except Exception as error:  # noqa: BLE001 - the trial boundary: our bug errors this trial, with its traceback
+        text = traceback.format_exc()
+        world.sink.step(StepData(start.id, StepKind.ERROR, time.monotonic() - began, 0.0, {"text": text}, text))
+        end = _end(start, began, result, Cause.INTERNAL, f"{type(error).__name__}: {error}")
+    finally:
+        if sandbox is not None:
+            await sandbox.close()
+    return end
+
+
+async def _acquire(world: World, task: Task, image: str, owner: Owner, agent: Agent) -> tuple[Sandbox, Jail | None]:
+    """The task's sandbox and, for a harness, its jail, made side by side. Both or none."""
+    wanted_sandbox = world.provider.acquire(sandbox_request(task, image, world.config, owner))
+    if not isinstance(agent, Harness):
+        return await wanted_sandbox, None
+    wanted_jail = world.provider.jail(jail_request(world.config, owner))
+    sandbox, jail = await asyncio.gather(wanted_sandbox, wanted_jail, return_exceptions=True)
+    if isinstance(sandbox, BaseException):
+        if not isinstance(jail, BaseException):
+            await jail.close()
+        raise sandbox
+    if isinstance(jail, BaseException):
+        await sandbox.close()
+        raise jail
+    return sandbox, jail
+
+
+async def _run_harness(
+    world: World, start: TrialStart, task: Task, agent: Harness, seed: int, sandbox: Sandbox, jail: Jail, began: float
+) -> AgentResult:
+    assert world.model is not None
+    gateway = Gateway(
+        jail=jail,
+        sandbox=sandbox,
+        model=world.model,
+        sink=world.sink,
+        owner=start.id,
+        task=task,
+        limits=world.config.limits,
+        context=CallContext("task", seed, start.harness, task.id, start.repeat),
+        began=began,
+        on_wait=world.on_wait,
+    )
+    try:
+        return await gateway.run(agent.text)
+    finally:
+        await jail.close()
+
+
+async def _run_solution(sandbox: Sandbox, task: Task) -> None:
+    solution = task.solution
+    if solution is None:
+        return
+    await sandbox.put_tree(solution.source, solution.target)
+    env = {**task.env, **solution.env}
+    await sandbox.exec(solution.command, timeout=solution.timeout, cwd=task.workdir, env=env)
+
+
+def _end(start: TrialStart, began: float, result: AgentResult, cause: Cause, detail: str) -> TrialEnd:
+    return TrialEnd(
+        id=start.id,
+        state=TrialState.SCORED if cause in SCORED else TrialState.ERRORED,
+        cause=cause.value,
+        detail=detail,
+        answer=result.answer,
+        model_calls=result.model_calls,
+        input_tokens=result.input_tokens,
+        output_tokens=result.output_tokens,
+        cached_tokens=result.cached_tokens,
+        cost_usd=result.cost_usd,
+        seconds=time.monotonic() - began,
+        active_seconds=result.active_seconds,
+    )
+
+
+async def dry_start(world: World, harness_text: str, owner: Owner) -> str:
+    """Load a harness in a jail without a task. Returns "" or why it does not start, in words for the meta-agent.
+
+    Raises SandboxError, PrerequisiteError.
+    """
+    jail = await world.provider.jail(jail_request(world.config, owner))
+    try:
+        await jail.send(start_line(harness_text, None))
+        try:
+            async with asyncio.timeout(DRY_START_SECONDS):
+                line = await jail.receive()
+        except TimeoutError:
+            return f"agent.py did not finish loading in {DRY_START_SECONDS:.0f} s"
+        if line is None:
+            await jail.close()
+            ended = await jail.wait()
+            printed = ended.stderr.decode("utf-8", "replace")[-2_000:]
+            return f"the process ended while loading agent.py (exit code {ended.exit_code})\n{printed}".strip()
+        try:
+            request = wire.parse_request(line)
+        except wire.Breach as breach:
+            return f"agent.py broke the protocol while it was loaded: {breach}"
+        if request.method != "finish":
+            return f"agent.py called {request.method} while it was loaded; only `solve` may act"
+        finish = wire.FinishParams.model_validate(request.params)
+        return "" if finish.status == "returned" else finish.detail[-4_000:]
+    finally:
+        await jail.close()

@@ -1,0 +1,115 @@
+"""After the agent: its processes die, the verifier comes in, its reward is read by the host."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lorimer.benchmarks.base import Task
+from lorimer.sandbox.base import Sandbox, SandboxFileError
+from lorimer.task_agent.causes import Cause
+
+REWARD_BYTES = 65_536
+OUTPUT_BYTES = 65_536
+
+
+@dataclass(frozen=True)
+class Reward:
+    """What the verifier said; `cause` is set where there is no usable reward."""
+
+    value: float | None
+    named: Mapping[str, float] = field(default_factory=dict)
+    cause: Cause | None = None
+    detail: str = ""
+    output: str = ""
+    """What the verifier printed, for people."""
+
+
+class Unreadable(ValueError):
+    """A reward file that holds no reward."""
+
+
+async def verify(sandbox: Sandbox, task: Task, timeout: float) -> Reward:
+    """Run the task's verifier in `sandbox` and read its reward. Raises SandboxError when the sandbox is lost."""
+    if task.isolation == "restart":
+        await sandbox.restart()
+    folders = sorted({path.rsplit("/", 1)[0] for path in task.reward_files} | {task.verifier.target})
+    quoted = " ".join(shlex.quote(folder) for folder in folders)
+    # What an agent may have left where the verifier's files and its reward belong must not be taken for them.
+    await sandbox.exec(f"rm -rf {quoted}; mkdir -p {quoted}", timeout=60.0, cwd="/")
+    for path in task.reward_files:
+        if await _read(sandbox, path) is not None:
+            return Reward(0.0, detail=f"{path} was there before the verifier ran and cannot be removed", named={})
+    await sandbox.put_tree(task.verifier.source, task.verifier.target)
+    ran = await sandbox.exec(
+        task.verifier.command,
+        timeout=timeout,
+        cwd=task.workdir,
+        env={**task.env, **task.verifier.env},
+        output_limit=OUTPUT_BYTES,
+    )
+    output = (ran.stdout + b"\n" + ran.stderr).decode("utf-8", "replace").strip()
+    if ran.timed_out:
+        detail = f"the verifier ran over its {timeout:.6g} s"
+        return Reward(None, cause=Cause.VERIFIER_TIMEOUT, detail=detail, output=output)
+    for path in task.reward_files:
+        data = await _read(sandbox, path)
+        if data is None:
+            continue
+        try:
+            value, named = parse_reward(data, json_object=path.endswith(".json"))
+        except Unreadable as error:
+            return Reward(None, cause=Cause.REWARD_UNREADABLE, detail=f"{path}: {error}", output=output)
+        return Reward(value, named, output=output)
+    detail = f"the verifier (exit code {ran.exit_code}) left no reward file"
+    return Reward(None, cause=Cause.REWARD_MISSING, detail=detail, output=output)
+
+
+async def _read(sandbox: Sandbox, path: str) -> bytes | None:
+    try:
+        return await sandbox.read(path, max_bytes=REWARD_BYTES)
+    except SandboxFileError:
+        return None
+
+
+def parse_reward(data: bytes, *, json_object: bool) -> tuple[float, Mapping[str, float]]:
+    """A reward in 0..1 and the named rewards, from a reward file (Harbor's reward.json and reward.txt).
+
+    An object gives its `reward`, or its only entry. Raises Unreadable.
+    """
+    try:
+        text = data.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise Unreadable("not UTF-8") from None
+    if not json_object:
+        try:
+            return _checked("reward", float(text)), {}
+        except ValueError as error:
+            raise error if isinstance(error, Unreadable) else Unreadable(f"not a number: {text[:80]!r}") from None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Unreadable(f"not JSON: {text[:80]!r}") from None
+    if isinstance(value, dict):
+        named = {str(name): _number(str(name), entry) for name, entry in value.items()}
+        if "reward" in named:
+            return named["reward"], named
+        if len(named) == 1:
+            return next(iter(named.values())), named
+        raise Unreadable("no entry named `reward` among " + (", ".join(named) or "none"))
+    return _number("reward", value), {}
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Unreadable(f"{name} is not a number")
+    return _checked(name, float(value))
+
+
+def _checked(name: str, value: float) -> float:
+    if not math.isfinite(value) or not 0.0 <= value <= 1.0:
+        raise Unreadable(f"{name} is {value:g}, not between 0 and 1")
+    return value
