@@ -76,8 +76,10 @@ def settled(planned: PlannedTrial, attempts: Sequence[Attempt], retries: int) ->
         return None
     last = telling[-1]
     if last.state is not TrialState.SCORED:
-        allowed = SUSPECT_ATTEMPTS if last.cause in SUSPECT else retries + 1
-        if len(telling) < allowed:
+        suspects = suspect_count(telling)
+        if last.cause in SUSPECT and suspects < SUSPECT_ATTEMPTS:
+            return None
+        if last.cause not in SUSPECT and len(telling) - suspects <= retries:
             return None
     costs = [each.cost_usd for each in attempts]
     return TrialOutcome(
@@ -91,6 +93,11 @@ def settled(planned: PlannedTrial, attempts: Sequence[Attempt], retries: int) ->
         seconds=sum(each.seconds for each in attempts),
         attempts=len(attempts),
     )
+
+
+def suspect_count(attempts: Sequence[Attempt]) -> int:
+    """Attempts without a usable reward for which the agent may be to blame."""
+    return sum(each.cause in SUSPECT for each in attempts)
 
 
 class Executor:
@@ -164,10 +171,12 @@ class Executor:
 
     async def _settle(self, planned: PlannedTrial, harness_text: str, attempts: list[Attempt]) -> TrialOutcome:
         """Attempts until the planned trial has its outcome."""
-        agent: Agent = {"oracle": Oracle(), "nop": Nop()}.get(planned.harness) or Harness(harness_text)
+        builtin: dict[str, Agent] = {"oracle": Oracle(), "nop": Nop()}
+        agent = builtin.get(planned.harness, Harness(harness_text))
         while True:
             number = attempts[-1].number + 1 if attempts else 0
-            end = await self._attempt(planned, agent, number, f"{planned.id}/{number}")
+            again = suspect_count(attempts) + 1 >= SUSPECT_ATTEMPTS
+            end = await self._attempt(planned, agent, number, f"{planned.id}/{number}", judge=again)
             attempts.append(
                 Attempt(
                     number=number,
@@ -186,7 +195,10 @@ class Executor:
             if outcome is not None:
                 return outcome
 
-    async def _attempt(self, planned: PlannedTrial, agent: Agent, number: int, trial: str) -> TrialEnd:
+    async def _attempt(
+        self, planned: PlannedTrial, agent: Agent, number: int, trial: str, *, judge: bool = False
+    ) -> TrialEnd:
+        """One attempt, stored. `judge`: should it be suspect, the nop agent decides whether it scores 0."""
         task = self._tasks[planned.task]
         start = TrialStart(
             id=trial,
@@ -205,10 +217,9 @@ class Executor:
         self._budget.begin_trial()
         try:
             end = await run_trial(self._world, start, task, agent, planned.seed)
-            if end.cause in SUSPECT and number + 1 >= SUSPECT_ATTEMPTS and isinstance(agent, Harness):
-                if await self._verifies_cleanly(planned, number):
-                    detail = f"{end.detail}; the task verifies cleanly without the agent, so it scores 0"
-                    end = dataclasses.replace(end, state=TrialState.SCORED, reward=0.0, detail=detail)
+            if judge and end.cause in SUSPECT and await self._verifies_cleanly(planned, number):
+                detail = f"{end.detail}; the task verifies cleanly without the agent, so it scores 0"
+                end = dataclasses.replace(end, state=TrialState.SCORED, reward=0.0, detail=detail)
         except BaseException:
             # Cancelled, out of budget, or misconfigured: the attempt is kept as evidence and counts for nothing.
             await asyncio.shield(
