@@ -1,0 +1,28 @@
+# Every target does its own set-up. `make demo` needs no key and no Docker; `make test` uses a Docker Engine where there is
+# one, and on Debian as root installs one, saying so.
+bin := .venv/bin
+
+.PHONY: demo test lint bench lock
+
+demo: .venv/installed
+	$(bin)/lorimer demo
+
+test: .venv/installed lint
+	@tools/docker-engine && tools/base-images || echo "make test: the Docker tests will be skipped"
+	$(bin)/pytest -n 2
+
+lint: .venv/installed
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+
+bench: .venv/installed
+	$(bin)/python -m bench
+
+# Needs uv (`pip install uv`). One lock file for all supported Pythons and platforms.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command 'make lock' --group dev pyproject.toml -o requirements.lock
+
+.venv/installed: requirements.lock pyproject.toml tools/venv
+	tools/venv
