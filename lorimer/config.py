@@ -75,6 +75,8 @@ class ProviderSettings(_Table):
     context_window: int | None = Field(default=None, ge=1)
     usd_per_million_input: float | None = Field(default=None, ge=0)
     usd_per_million_output: float | None = Field(default=None, ge=0)
+    concurrency: int | None = Field(default=None, ge=1)
+    """Requests in flight at once; a llama.cpp server has as many as slots."""
     retry: RetrySettings = RetrySettings()
 
 
