@@ -1,0 +1,105 @@
+"""What trials say about one harness: its score with an interval, and each task's mean. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Result(Protocol):
+    """One finished planned trial, as the gate reads it. A stored trial is one, and so is `Outcome`."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def reward(self) -> float | None:
+        """0 to 1; `None` where the trial errored."""
+        ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The smallest `Result`."""
+
+    task: str
+    reward: float | None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A harness's score: the mean over tasks of each task's mean reward, with a 95% interval."""
+
+    mean: float
+    low: float
+    high: float
+    tasks: int
+    trials: int
+    """Scored ones."""
+    errored: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def score(outcomes: Iterable[Result]) -> Score:
+    """Mean over tasks of the task's mean reward, with a task-clustered 95% interval.
+
+    Wilson's interval on the effective number of trials: the variance of the mean is taken between tasks, since trials of
+    one task are alike, and n = p(1-p)/variance is capped at the number of tasks from below and of trials from above. It
+    stays inside 0..1 and has width where every task came out alike. With nothing scored it is 0..1 around nan.
+    """
+    tasks = by_task(outcomes)
+    scored = [[reward for reward in rewards if reward is not None] for rewards in tasks.values()]
+    errored = sum(len(rewards) for rewards in tasks.values()) - sum(map(len, scored))
+    means = [mean_of(rewards) for rewards in scored if rewards]
+    trials = sum(map(len, scored))
+    if not means:
+        return Score(math.nan, 0.0, 1.0, 0, 0, errored)
+    mean = mean_of(means)
+    effective = float(len(means))
+    if len(means) > 1:
+        variance = sum((value - mean) ** 2 for value in means) / (len(means) - 1) / len(means)
+        spread = mean * (1 - mean)
+        if spread > 0:
+            effective = min(max(spread / variance if variance else math.inf, effective), float(trials))
+    low, high = _wilson(mean, effective)
+    return Score(mean, low, high, len(means), trials, errored)
+
+
+def interval(outcomes: Iterable[Result]) -> tuple[float, float]:
+    """The 95% interval of `score`."""
+    result = score(outcomes)
+    return result.low, result.high
+
+
+def task_means(outcomes: Iterable[Result]) -> dict[str, float]:
+    """Each task's mean reward over its scored trials; tasks with none are left out."""
+    means = {}
+    for task, rewards in by_task(outcomes).items():
+        scored = [reward for reward in rewards if reward is not None]
+        if scored:
+            means[task] = mean_of(scored)
+    return means
+
+
+def _wilson(mean: float, n: float) -> tuple[float, float]:
+    z = 1.959963984540054
+    centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def by_task(outcomes: Iterable[Result]) -> dict[str, list[float | None]]:
+    """Rewards by task, tasks in order of their first trial."""
+    tasks: dict[str, list[float | None]] = defaultdict(list)
+    for outcome in outcomes:
+        tasks[outcome.task].append(outcome.reward)
+    return dict(tasks)
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """Exactly rounded, so that the order of trials does not show."""
+    return math.fsum(values) / len(values)
