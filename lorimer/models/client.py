@@ -125,7 +125,10 @@ class ProviderClient:
         await self._dialect.close()
 
     async def _attempt(self, request: ModelRequest) -> tuple[Decoded, float]:
-        """One answer and the seconds that it alone took, or Retryable, or ConfigError. Sent again only without a setting that the model does not take."""
+        """One answer and the seconds that it alone took. Raises Retryable, ConfigError.
+
+        Sent again at once only without a setting that the model does not take.
+        """
         while True:
             # What other calls learned meanwhile must not hide what this one sent.
             dropped = self._dropped
@@ -136,6 +139,7 @@ class ProviderClient:
                 return _ended("rejected", f"the request cannot be written as JSON: {error}"), 0.0
             if too_long := self._surely_too_long(body):
                 return _ended("context_overflow", too_long), 0.0
+            began = self._clock.monotonic()
             try:
                 return await self._answer(body, request)
             except StatusFailure as failure:
@@ -143,7 +147,7 @@ class ProviderClient:
             if judgement.kind == "rejected" and (setting := self._unsupported(judgement.words, body, dropped)):
                 self._dropped |= {setting}
                 continue
-            return self._verdict(judgement), 0.0
+            return self._verdict(judgement), self._clock.monotonic() - began
 
     async def _answer(self, body: dict[str, Any], request: ModelRequest) -> tuple[Decoded, float]:
         timeout = self._provider.retry.timeout_seconds

@@ -65,7 +65,7 @@ class ResponsesDialect:
         body: dict[str, Any] = {
             "model": self._model,
             "input": [item for message in normalised(request.messages) for item in _items(message)],
-            "max_output_tokens": request.max_tokens or self._provider.max_tokens,
+            "max_output_tokens": self._limit(request),
             "store": False,
         }
         if "include" not in dropped:
@@ -105,15 +105,22 @@ class ResponsesDialect:
         stop_reason: StopReason = "end"
         if refusal:
             stop_reason = "refusal"
-        elif reply.status == "incomplete":
+        elif reply.status == "incomplete" or (reply.usage and reply.usage.output_tokens >= self._limit(request)):
+            # llama.cpp calls an answer that was cut complete; its length gives it away.
             stop_reason = "max_tokens"
         elif calls:
             stop_reason = "tool_calls"
         elif stopped:
             stop_reason = "stop"
         thoughts = [_thought(item) for item in reply.output if item.get("type") == "reasoning"]
+        if not thoughts and any("phase" in item for item in reply.output):
+            # Models that label their messages want the label back, reasoning or not.
+            thoughts = [""]
         message = assistant(text, calls, kept(API, reply.output, thoughts))
         return Decoded(Completion(message, stop_reason, _usage(reply.usage), refusal), counted=reply.usage is not None)
+
+    def _limit(self, request: ModelRequest) -> int:
+        return request.max_tokens or self._provider.max_tokens
 
     async def send(self, body: dict[str, Any]) -> bytes:
         """See Dialect."""
@@ -127,13 +134,14 @@ def _items(message: Message) -> list[dict[str, Any]]:
     if message.role == "tool":
         return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": message.text}]
     if message.role != "assistant":
-        return [{"role": message.role, "content": message.text}]
+        return [{"type": "message", "role": message.role, "content": message.text}]
     whole, reasoning = original(message, API, _ITEMS, _REASONING, _read)
     if whole is not None:
         return whole
     items = reasoning
     if message.text.strip():
-        items.append({"role": "assistant", "content": message.text})
+        # llama.cpp knows an assistant's turn by its `type` alone, which OpenAI itself leaves optional.
+        items.append({"type": "message", "role": "assistant", "content": message.text})
     items += [
         {
             "type": "function_call",

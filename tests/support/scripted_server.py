@@ -52,6 +52,8 @@ class ScriptedServer:
         self._script = list(script)
         self._otherwise = otherwise or Reply({"error": {"message": "the test's script is at its end"}}, status=418)
         self.requests: list[Request] = []
+        self.asked = asyncio.Event()
+        """Set by the first request."""
         self.url = ""
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -68,6 +70,7 @@ class ScriptedServer:
         try:
             while (request := await self._read(reader)) is not None:
                 self.requests.append(request)
+                self.asked.set()
                 reply = self._script.pop(0) if self._script else self._otherwise
                 if not await self._play(reply, reader, writer):
                     return
