@@ -1,0 +1,108 @@
+"""Messages, tools and completions as JSON, and back without loss.
+
+Fields that hold their default are left out. The canonical form (sorted keys, no spaces, ASCII) is what is hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from lorimer.harness.api import Completion, Message, Reasoning, Tool, ToolCall, Usage
+
+
+def dumps(value: Any) -> str:
+    """JSON for a column. ASCII, so that a lone surrogate in a model's text cannot break the database's UTF-8."""
+    return json.dumps(value, default=str, separators=(",", ":"))
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of `value` that is hashed."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def encode_message(message: Message) -> dict[str, Any]:
+    body: dict[str, Any] = {"role": message.role, "text": message.text}
+    if message.reasoning:
+        body["reasoning"] = [{"text": block.text, "opaque": dict(block.opaque)} for block in message.reasoning]
+    if message.tool_calls:
+        body["tool_calls"] = [_encode_call(call) for call in message.tool_calls]
+    if message.tool_call_id:
+        body["tool_call_id"] = message.tool_call_id
+    if message.is_error:
+        body["is_error"] = True
+    return body
+
+
+def decode_message(body: Mapping[str, Any]) -> Message:
+    return Message(
+        role=body["role"],
+        text=body["text"],
+        reasoning=tuple(Reasoning(block["text"], block["opaque"]) for block in body.get("reasoning", ())),
+        tool_calls=tuple(
+            ToolCall(call["id"], call["name"], call["arguments"], call.get("malformed", ""))
+            for call in body.get("tool_calls", ())
+        ),
+        tool_call_id=body.get("tool_call_id", ""),
+        is_error=body.get("is_error", False),
+    )
+
+
+def encode_system(text: str) -> dict[str, Any]:
+    return {"role": "system", "text": text}
+
+
+def encode_tools(tools: Sequence[Tool]) -> dict[str, Any]:
+    return {
+        "tools": [
+            {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)} for tool in tools
+        ]
+    }
+
+
+def decode_tools(body: Mapping[str, Any]) -> tuple[Tool, ...]:
+    return tuple(Tool(tool["name"], tool["description"], tool["parameters"]) for tool in body["tools"])
+
+
+def encode_usage(usage: Usage) -> dict[str, int]:
+    return {name: count for name, count in asdict(usage).items() if count}
+
+
+def decode_usage(body: Mapping[str, int]) -> Usage:
+    return Usage(**body)
+
+
+def decode_completion(message: Mapping[str, Any], step: Mapping[str, Any]) -> Completion:
+    """A completion from its message's body and the data of its model-call step."""
+    return Completion(decode_message(message), step["stop_reason"], decode_usage(step["usage"]), step["error"])
+
+
+def completion_text(completion: Completion) -> str:
+    """What full-text search finds of a model's answer: reasoning, text, tool calls, and the provider's words if it refused."""
+    parts = [completion.reasoning, completion.text]
+    parts += [f"{call.name} {call.malformed or _plain(call.arguments)}" for call in completion.tool_calls]
+    parts.append(completion.error)
+    return "\n".join(part for part in parts if part)
+
+
+def _plain(arguments: Mapping[str, Any]) -> str:
+    # Not JSON: its escapes (\n inside a command) would glue words together for the full-text index.
+    return " ".join(
+        f"{name}: {value if isinstance(value, str) else json.dumps(value, default=str)}"
+        for name, value in arguments.items()
+    )
+
+
+def _encode_call(call: ToolCall) -> dict[str, Any]:
+    body: dict[str, Any] = {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
+    if call.malformed:
+        body["malformed"] = call.malformed
+    return body

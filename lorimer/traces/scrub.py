@@ -1,0 +1,67 @@
+"""Masks secrets in text before it is stored.
+
+Two kinds are masked: the exact values that the caller knows to be secret (the provider keys it read from the environment),
+and common shapes of keys that a trajectory may have met by itself. Every pattern has a literal that must occur before the
+pattern is tried: searching a megabyte for a literal takes microseconds, searching it for an alternation takes tens of
+milliseconds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+MASK = "[secret]"
+
+MIN_SECRET = 8
+"""Shorter values (`test`, `1234`) occur in honest text; masking them would ruin traces and protect nothing."""
+
+_SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
+    # OpenAI and Anthropic: sk-..., sk-proj-..., sk-ant-... With a digit, as names (`sk-learn-pipelines-…`) have none.
+    (("sk-",), re.compile(r"(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}"), MASK),
+    # AWS access key ids are exactly 20 characters.
+    (("AKIA", "ASIA"), re.compile(r"(?<![A-Za-z0-9])A(?:KI|SI)A[0-9A-Z]{16}(?![A-Za-z0-9])"), MASK),
+    # GitHub: personal, OAuth, user, server, refresh, and the fine-grained form.
+    (
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
+        re.compile(r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
+        MASK,
+    ),
+    (("hf_",), re.compile(r"(?<![A-Za-z0-9])hf_[A-Za-z0-9]{20,}"), MASK),
+    (("AIza",), re.compile(r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{30,}"), MASK),
+    # An Authorization header's credential. At least 16 characters, so that prose ("bearer bonds") stays as it is.
+    (
+        ("Bearer ", "bearer ", "BEARER "),
+        re.compile(r"\b([Bb]earer|BEARER) +(?!\[secret\])[A-Za-z0-9._~+/-]{16,}=*"),
+        rf"\1 {MASK}",
+    ),
+)
+
+
+def scrubber(secrets: Iterable[str] = ()) -> Callable[[str], str]:
+    """A function that masks `secrets` (exact values of at least 8 characters; shorter ones are ignored) and key shapes."""
+    # Longest first: a secret that contains another must not be cut in the middle.
+    values = sorted({value for value in secrets if len(value) >= MIN_SECRET}, key=lambda value: (-len(value), value))
+
+    def scrub(text: str) -> str:
+        for value in values:
+            if value in text:
+                text = text.replace(value, MASK)
+        for literals, pattern, replacement in _SHAPES:
+            if any(literal in text for literal in literals):
+                text = pattern.sub(replacement, text)
+        return text
+
+    return scrub
+
+
+def scrub_json(value: Any, scrub: Callable[[str], str]) -> Any:
+    """`value` with every string in it scrubbed, keys included. Mappings become dicts and sequences lists, as in JSON."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, Mapping):
+        return {scrub(str(key)): scrub_json(item, scrub) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [scrub_json(item, scrub) for item in value]
+    return value

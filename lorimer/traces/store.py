@@ -1,0 +1,460 @@
+"""The one writer of the trace store. Reading is `traces.query`.
+
+Everything goes through one thread (`traces.writer`); a process that dies loses at most the last 250 ms of steps of its
+unfinished trials, and nothing that an awaited call has answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sqlalchemy import Engine, create_engine, event, func, select, update
+from sqlmodel import SQLModel
+
+from lorimer.errors import ConfigError, InternalError, UserError
+from lorimer.traces import codec, migrations
+from lorimer.traces.schema import (
+    Candidate,
+    DecisionRow,
+    Evaluation,
+    HarnessRow,
+    ModelCallData,
+    Reservation,
+    Settlement,
+    Spend,
+    Step,
+    StepData,
+    StepKind,
+    Study,
+    TaskRow,
+    Trial,
+    TrialEnd,
+    TrialStart,
+    TrialState,
+)
+from lorimer.traces.scrub import scrub_json, scrubber
+from lorimer.traces.trajectory import Trajectory
+from lorimer.traces.writer import Transaction, Work, Writer, table_of
+
+TEXT_CHARS = 16_384
+"""What full-text search keeps of one step, head and tail: the whole output is in the step's data."""
+
+BUSY_SECONDS = 30.0
+"""How long to wait for another process that writes to the same file. Its transactions take milliseconds."""
+
+_PROSE = frozenset(
+    {"state_reason", "config", "instruction", "title", "hypothesis", "failure", "detail", "answer", "verifier_output"}
+    | {"rewards", "flags", "reason", "numbers", "policy"}
+)
+"""Columns with words or data from outside, which are scrubbed. The others are names, which would then name nothing."""
+
+_TRIAL, _STUDY, _CANDIDATE, _SPEND = table_of(Trial), table_of(Study), table_of(Candidate), table_of(Spend)
+
+
+def this_process() -> str:
+    """This process as the holder of a study: `host:pid:start`, where `start` tells a reused pid apart."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+class Store:
+    """The trace store, open for writing. A `TraceSink`, and what the loop needs besides.
+
+    Every awaited method is one transaction. All of them raise LorimerError when the store cannot be written (disk full,
+    locked); after that nothing more is accepted. Methods may be called from one event loop; the store never calls back.
+    """
+
+    def __init__(self, engine: Engine, name: str, scrub: Callable[[str], str]) -> None:
+        self._engine = engine
+        self._name = name
+        self._scrub = scrub
+        self._writer = Writer(engine, name)
+        # Touched by the writer's thread alone.
+        self._trajectories: dict[str, Trajectory] = {}
+        self._refused: dict[str, InternalError] = {}
+
+    @classmethod
+    def open(cls, path_or_url: str | Path, scrub: Callable[[str], str] | None = None) -> Self:
+        """Open the store, making the file, its folders and its tables where they are missing.
+
+        Args:
+            path_or_url: a file, or a `sqlite:///` URL.
+            scrub: applied to every text before it is written; by default the common shapes of keys are masked. Use
+                `traces.scrub.scrubber(secrets)` to mask the values of known keys as well. Harness texts and the hunks
+                of edits are stored as they are: their identity is their hash.
+
+        Raises ConfigError for a URL of another database, UserError for a file that is not a trace store or was written
+        by a newer lorimer, LorimerError where it cannot be written.
+        """
+        path = store_path(path_or_url)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot make the folder {path.parent} for the trace store: {error.strerror}") from None
+        engine = create_engine(
+            f"sqlite:///{path}",
+            json_serializer=codec.dumps,
+            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+            pool_size=1,
+            max_overflow=0,
+        )
+        event.listen(engine, "connect", _configure)
+        store = cls(engine, str(path), scrub or scrubber())
+        try:
+            store._writer.submit(lambda transaction: migrations.upgrade(transaction.connection, str(path))).result()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return Path(self._name)
+
+    def close(self) -> None:
+        """Commit what is queued and let go of the file. Safe to call again."""
+        self._writer.close()
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+        # Steps that nobody awaited may be lost: whoever leaves in good faith must hear of it.
+        if error is None and self._writer.failure is not None:
+            raise self._writer.failure
+
+    async def flush(self) -> None:
+        """Returns when all that was handed over before is committed, so that a reader sees it."""
+        await self._do(lambda transaction: None)
+
+    # ---- TraceSink --------------------------------------------------------------------------------------------------
+
+    def open_trial(self, start: TrialStart) -> None:
+        """Store the trial as `running`. An id that is there already makes `close_trial` raise InternalError."""
+        started = _now()
+
+        def work(transaction: Transaction) -> None:
+            row = Trial(
+                **{**asdict(start), "stage": start.stage.value},
+                started=started,
+                state=TrialState.RUNNING.value,
+                rewards={},
+                flags=[],
+            )
+            values = row.model_dump()
+            if not transaction.insert_new(_TRIAL, values):
+                self._refused[start.id] = InternalError(f"trial {start.id} is in the trace store already")
+
+        self._writer.post(work)
+
+    def step(self, step: StepData) -> None:
+        """Queue a step."""
+
+        def work(transaction: Transaction) -> None:
+            if step.owner in self._refused:
+                return
+            trajectory = self._trajectory(transaction, step.owner)
+            data = scrub_json(step.data, self._scrub)
+            text = self._text(_cap(step.text or _text_of(step.kind, step.data)))
+            row = {"owner": step.owner, "index": trajectory.take_index(), "kind": step.kind.value}
+            transaction.add_step({**row, "at": step.at, "seconds": step.seconds, "data": data, "text": text})
+
+        self._writer.post(work)
+
+    def model_call(self, call: ModelCallData) -> None:
+        """Queue a model call: a step, and those of its messages that are new."""
+
+        def work(transaction: Transaction) -> None:
+            if call.owner in self._refused:
+                return
+            trajectory = self._trajectory(transaction, call.owner)
+            row = trajectory.model_call(call, self._scrub, transaction.add_message)
+            row["data"] = scrub_json(row["data"], self._scrub)
+            transaction.add_step({**row, "text": self._text(_cap(codec.completion_text(call.completion)))})
+
+        self._writer.post(work)
+
+    async def close_trial(self, end: TrialEnd) -> None:
+        """Returns when the verdict and all the trial's steps are committed and synced to disk."""
+
+        def work(transaction: Transaction) -> None:
+            refused = self._refused.pop(end.id, None)
+            if refused is not None:
+                raise refused
+            self._trajectories.pop(end.id, None)
+            values = self._row({**asdict(end), "state": end.state.value, "cause": str(end.cause)})
+            values.pop("id")
+            running = (_TRIAL.c.id == end.id) & (_TRIAL.c.state == TrialState.RUNNING.value)
+            if transaction.connection.execute(update(_TRIAL).where(running).values(values)).rowcount != 1:
+                state = transaction.connection.execute(select(_TRIAL.c.state).where(_TRIAL.c.id == end.id)).scalar()
+                raise InternalError(f"trial {end.id} cannot end: it is {state or 'not in the trace store'}")
+
+        await self._do(work, full=True)
+
+    async def reserve(self, reservation: Reservation) -> None:
+        """Returns when the reservation is committed."""
+
+        def work(transaction: Transaction) -> None:
+            values = {
+                "id": reservation.id,
+                "study": reservation.study,
+                "role": reservation.role,
+                "owner": reservation.owner,
+                "reserved_usd": reservation.usd,
+                "reserved_tokens": reservation.tokens,
+                "settled": False,
+                "usd": None,
+                "input_tokens": 0,
+                "output_tokens": 0,
+            }
+            if not transaction.insert_new(_SPEND, values):
+                raise InternalError(f"reservation {reservation.id} was made before")
+
+        await self._do(work, full=True)
+
+    def settle(self, settlement: Settlement) -> None:
+        """Queue what a reserved call really cost. A second settlement of one reservation changes nothing."""
+
+        def work(transaction: Transaction) -> None:
+            values = {**asdict(settlement), "settled": True}
+            values.pop("id")
+            mine = _SPEND.c.id == settlement.id
+            done = transaction.connection.execute(
+                update(_SPEND).where(mine, _SPEND.c.settled.is_(False)).values(values)
+            )
+            if done.rowcount == 0 and transaction.connection.execute(select(_SPEND.c.id).where(mine)).scalar() is None:
+                raise InternalError(f"settlement of {settlement.id}, which was never reserved")
+
+        self._writer.post(work)
+
+    # ---- the loop ---------------------------------------------------------------------------------------------------
+
+    async def create_study(self, study: Study, tasks: Sequence[TaskRow], harness_text: str) -> None:
+        """Store a study with its tasks and its seed harness. Raises UserError when the id is taken."""
+
+        def work(transaction: Transaction) -> None:
+            transaction.insert_new(table_of(HarnessRow), {"sha": study.seed_harness, "text": harness_text})
+            if not transaction.insert_new(_STUDY, self._model(study)):
+                raise UserError(f"there is a study {study.id} already; resume it, or choose another [study] name")
+            for task in tasks:
+                transaction.insert_new(table_of(TaskRow), self._model(task))
+
+        await self._do(work, full=True)
+
+    async def claim(self, study_id: str, holder: str) -> None:
+        """Make `holder` (see `this_process`) the one process that runs the study. Claiming again is nothing.
+
+        A holder on this host that is dead is taken over. Raises UserError naming a holder that lives, or that runs on
+        another host, where nobody here can tell.
+        """
+
+        def work(transaction: Transaction) -> None:
+            found = transaction.connection.execute(select(_STUDY.c.holder).where(_STUDY.c.id == study_id)).scalar()
+            if found is None:
+                raise UserError(f"there is no study {study_id} in {self._name}")
+            if found not in ("", holder) and _alive(found):
+                host, pid, _ = found.rsplit(":", 2)
+                where = "this machine" if host == socket.gethostname() else f"the machine {host}"
+                raise UserError(f"study {study_id} is being run by process {pid} on {where}; end that one first")
+            mine = (_STUDY.c.id == study_id) & (_STUDY.c.holder == found)
+            transaction.connection.execute(update(_STUDY).where(mine).values(holder=holder))
+
+        await self._do(work, full=True)
+
+    async def release(self, study_id: str, holder: str) -> None:
+        """Let go of the study, if `holder` has it."""
+
+        def work(transaction: Transaction) -> None:
+            mine = (_STUDY.c.id == study_id) & (_STUDY.c.holder == holder)
+            transaction.connection.execute(update(_STUDY).where(mine).values(holder=""))
+
+        await self._do(work)
+
+    async def add_harness(self, sha: str, text: str) -> None:
+        """Store a harness's text under its SHA-256, as it is. Again is nothing."""
+        await self._do(lambda transaction: transaction.insert_new(table_of(HarnessRow), {"sha": sha, "text": text}))
+
+    async def add_candidate(self, candidate: Candidate) -> None:
+        """Store a new candidate; its parent's text must be stored. Raises InternalError when the id is taken."""
+
+        def work(transaction: Transaction) -> None:
+            if not transaction.insert_new(_CANDIDATE, self._model(candidate)):
+                raise InternalError(f"candidate {candidate.id} is in the trace store already")
+
+        await self._do(work)
+
+    async def update_candidate(self, candidate_id: str, expect_state: str, **changes: Any) -> None:
+        """Change a candidate that is in `expect_state`. Raises InternalError when it is in another state or missing."""
+        values = self._row(changes)
+
+        def work(transaction: Transaction) -> None:
+            expected = (_CANDIDATE.c.id == candidate_id) & (_CANDIDATE.c.state == expect_state)
+            if transaction.connection.execute(update(_CANDIDATE).where(expected).values(values)).rowcount != 1:
+                state = transaction.connection.execute(
+                    select(_CANDIDATE.c.state).where(_CANDIDATE.c.id == candidate_id)
+                ).scalar()
+                raise InternalError(f"candidate {candidate_id} is {state or 'not stored'}, not {expect_state}")
+
+        await self._do(work, full=True)
+
+    async def add_evaluation(self, evaluation: Evaluation) -> None:
+        """Store a plan before its first trial. Again is nothing; InternalError when the stored one differs."""
+        await self._add_once(Evaluation, evaluation)
+
+    async def add_decision(self, decision: DecisionRow) -> None:
+        """Store what the gate said. The same decision again is nothing; InternalError when the stored one differs."""
+        await self._add_once(DecisionRow, decision, ignoring=("made",))
+
+    async def set_study_state(self, study_id: str, state: str, reason: str = "") -> None:
+        """Raises InternalError for an unknown study."""
+
+        def work(transaction: Transaction) -> None:
+            changes = self._row({"state": state, "state_reason": reason})
+            found = transaction.connection.execute(update(_STUDY).where(_STUDY.c.id == study_id).values(changes))
+            if found.rowcount != 1:
+                raise InternalError(f"there is no study {study_id}")
+
+        await self._do(work, full=True)
+
+    async def cancel_running(self, study_id: str) -> int:
+        """Mark the trials that a dead process left `running` as `cancelled`, keeping them; how many there were.
+
+        Call it after `claim` and before the first trial.
+        """
+
+        def work(transaction: Transaction) -> int:
+            left = (_TRIAL.c.study == study_id) & (_TRIAL.c.state == TrialState.RUNNING.value)
+            values = {
+                "state": TrialState.CANCELLED.value,
+                "cause": "cancelled",
+                "detail": "its process ended before it",
+            }
+            return transaction.connection.execute(update(_TRIAL).where(left).values(values)).rowcount
+
+        count: int = await self._do(work, full=True)
+        return count
+
+    # ---- inside -----------------------------------------------------------------------------------------------------
+
+    async def _do(self, work: Work, *, full: bool = False) -> Any:
+        return await asyncio.wrap_future(self._writer.submit(work, full=full))
+
+    async def _add_once(self, kind: type[SQLModel], row: SQLModel, ignoring: tuple[str, ...] = ()) -> None:
+        table = table_of(kind)
+
+        def work(transaction: Transaction) -> None:
+            values = self._model(row)
+            if transaction.insert_new(table, values):
+                return
+            stored = transaction.connection.execute(select(table).where(table.c.id == values["id"])).mappings().one()
+            # Compared as JSON: a tuple that went in comes out as a list.
+            different = [
+                name
+                for name in values
+                if name not in ignoring and codec.canonical(values[name]) != codec.canonical(stored[name])
+            ]
+            if different:
+                raise InternalError(f"{table.name} {values['id']} is stored with another {', '.join(different)}")
+
+        await self._do(work, full=True)
+
+    def _trajectory(self, transaction: Transaction, owner: str) -> Trajectory:
+        known = self._trajectories.get(owner)
+        if known is None:
+            # A proposal session goes on after a restart: its steps are counted on from where they ended.
+            steps = table_of(Step)
+            transaction.flush()
+            last = transaction.connection.execute(
+                select(func.max(steps.c.index)).where(steps.c.owner == owner)
+            ).scalar()
+            known = self._trajectories[owner] = Trajectory(next_index=0 if last is None else last + 1)
+        return known
+
+    def _model(self, row: SQLModel) -> dict[str, Any]:
+        return self._row(row.model_dump())
+
+    def _row(self, values: dict[str, Any]) -> dict[str, Any]:
+        clean = dict(values)
+        for name in _PROSE & values.keys():
+            value = values[name]
+            clean[name] = self._text(value) if isinstance(value, str) else scrub_json(value, self._scrub)
+        return clean
+
+    def _text(self, text: str) -> str:
+        """Scrubbed, and without what a text column cannot hold: NUL ends a text for SQLite, a lone surrogate is no UTF-8."""
+        text = self._scrub(text).replace("\x00", "\ufffd")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return text.encode("utf-8", "replace").decode()
+        return text
+
+
+def store_path(path_or_url: str | Path) -> Path:
+    """The file that a path or a `sqlite:///` URL names. Raises ConfigError for another kind of database."""
+    text = str(path_or_url)
+    if "://" in text:
+        scheme, rest = text.split("://", 1)
+        if scheme != "sqlite" or not rest.startswith("/") or len(rest) < 2:
+            raise ConfigError(f"{text}: traces are kept in SQLite; give a file, or sqlite:///FILE")
+        text = rest[1:]
+    return Path(text).absolute()
+
+
+def _configure(connection: Any, _record: object) -> None:
+    # Autocommit mode: the writer's `begin` issues BEGIN itself, as the driver's own would come too late for savepoints.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _cap(text: str) -> str:
+    if len(text) <= TEXT_CHARS:
+        return text
+    half = TEXT_CHARS // 2
+    return f"{text[:half]}\n[{len(text) - 2 * half} characters not indexed]\n{text[-half:]}"
+
+
+def _text_of(kind: StepKind, data: Any) -> str:
+    """What search finds of a step whose writer named no text."""
+    names = {StepKind.EXEC: ("command", "stdout", "stderr"), StepKind.READ: ("path", "error")}.get(kind, ("text",))
+    return "\n".join(value for name in names if isinstance(value := data.get(name), str) and value)
+
+
+def _started(pid: int) -> str:
+    """When a process started, in the kernel's ticks since boot; `0` where the system does not say (no /proc)."""
+    try:
+        # Field 22, counted after the command's name, which is in brackets and may hold anything.
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return "0"
+
+
+def _alive(holder: str) -> bool:
+    """Whether a holder may still run. One on another host counts as alive: nobody here can tell."""
+    host, pid, start = holder.rsplit(":", 2)
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return start == "0" or _started(int(pid)) in (start, "0")

@@ -1,0 +1,243 @@
+"""The one writer: a thread with one connection and a queue.
+
+Work comes as small functions of a `Transaction`. Those that nobody waits for (steps) are gathered for up to 100 ms and
+committed together; the first one that somebody waits for ends the gathering, and several that wait share a commit. The
+order of the queue is the order of the database, so whoever is answered knows that everything queued before is stored too.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, event, insert
+from sqlalchemy.dialects.sqlite import insert as insert_or
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from lorimer.errors import InternalError, LorimerError
+from lorimer.traces.schema import MessageRow, Step
+
+GATHER_SECONDS = 0.1
+"""How long a step may wait for others. The promise is 250 ms, which leaves 150 for the commit itself."""
+
+MAX_BATCH = 1000
+"""Items of one transaction; bounds the memory of a burst and the time for which the file is locked."""
+
+Work = Callable[["Transaction"], Any]
+
+
+class Transaction:
+    """One open transaction. Steps and messages are collected and inserted many rows at a time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._messages: dict[str, dict[str, Any]] = {}
+        self._steps: list[dict[str, Any]] = []
+
+    def add_message(self, sha: str, body: dict[str, Any]) -> None:
+        self._messages[sha] = body
+
+    def add_step(self, row: dict[str, Any]) -> None:
+        self._steps.append(row)
+
+    def insert_new(self, table: Table, values: Mapping[str, Any]) -> bool:
+        """Insert unless a row with its key is there; whether it was inserted."""
+        result = self.connection.execute(insert_or(table).values(dict(values)).on_conflict_do_nothing())
+        return result.rowcount == 1
+
+    def flush(self) -> None:
+        """Put what was collected into the transaction."""
+        if self._messages:
+            rows = [{"sha": sha, "body": body} for sha, body in self._messages.items()]
+            self.connection.execute(insert_or(table_of(MessageRow)).on_conflict_do_nothing(), rows)
+            self._messages = {}
+        if self._steps:
+            self.connection.execute(insert(table_of(Step)), self._steps)
+            self._steps = []
+
+
+def table_of(model: Any) -> Table:
+    """The Core table behind a SQLModel class."""
+    table: Table = model.__table__
+    return table
+
+
+@dataclass(frozen=True)
+class _Item:
+    work: Work | None
+    """`None` stops the thread."""
+    future: Future[Any] | None = None
+    full: bool = False
+
+
+class Writer:
+    """Runs work in order, in transactions, on its own thread.
+
+    Args:
+        engine: SQLite; this writer makes the only writing connection of the process.
+        name: what the user calls the store, for messages.
+    """
+
+    def __init__(self, engine: Engine, name: str) -> None:
+        self._engine = engine
+        self._name = name
+        self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._failure: LorimerError | None = None
+        self._closed = False
+        self._full = False
+        event.listen(engine, "begin", self._begin)
+        self._thread = threading.Thread(target=self._run, name="lorimer-traces", daemon=True)
+        self._thread.start()
+
+    def post(self, work: Work) -> None:
+        """Queue work that nobody waits for. Raises LorimerError when the store has failed before."""
+        self._check()
+        self._queue.put(_Item(work))
+
+    def submit(self, work: Work, *, full: bool = False) -> Future[Any]:
+        """Queue work and get its result, or its LorimerError, once it is committed (and synced to disk, with `full`).
+
+        Work that raises a LorimerError is undone by itself; it does not touch what was queued around it.
+        """
+        self._check()
+        future: Future[Any] = Future()
+        # A caller that is cancelled must not take its work out of the queue: a verdict is stored all the same.
+        future.set_running_or_notify_cancel()
+        self._queue.put(_Item(work, future, full))
+        return future
+
+    def close(self) -> None:
+        """Commit what is queued and end the thread. Safe to call again. Raises the LorimerError of a failed store."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(_Item(None))
+        self._thread.join()
+
+    @property
+    def failure(self) -> LorimerError | None:
+        """Why nothing can be written any more."""
+        return self._failure
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._closed:
+            raise InternalError(f"the trace store {self._name} is closed")
+
+    def _begin(self, connection: Connection) -> None:
+        # The level cannot be changed inside a transaction. FULL syncs the log, and with it every earlier commit.
+        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if self._full else 'NORMAL'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    # ---- the thread -------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            with self._engine.connect() as connection:
+                while self._one_batch(connection):
+                    pass
+        except Exception as error:  # noqa: BLE001 - whatever ends this thread must reach those who wait for it
+            self._refuse_the_rest(self._fail(error))
+
+    def _one_batch(self, connection: Connection) -> bool:
+        items, stop = self._gather()
+        if items:
+            self._commit(connection, items)
+        return not stop
+
+    def _gather(self) -> tuple[list[_Item], bool]:
+        items: list[_Item] = []
+        deadline: float | None = None
+        urgent = False
+        while len(items) < MAX_BATCH:
+            try:
+                if deadline is None:
+                    item = self._queue.get()
+                    deadline = time.monotonic() + GATHER_SECONDS
+                elif urgent:
+                    item = self._queue.get_nowait()
+                else:
+                    item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                break
+            if item.work is None:
+                return items, True
+            items.append(item)
+            urgent = urgent or item.future is not None
+        return items, False
+
+    def _commit(self, connection: Connection, items: list[_Item]) -> None:
+        if self._failure is not None:
+            _answer(items, self._failure)
+            return
+        self._full = any(item.full for item in items)
+        answers: list[tuple[Future[Any], Any, LorimerError | None]] = []
+        try:
+            with connection.begin():
+                transaction = Transaction(connection)
+                for item in items:
+                    assert item.work is not None
+                    if item.future is None:
+                        item.work(transaction)
+                        continue
+                    transaction.flush()
+                    try:
+                        with connection.begin_nested():
+                            result = item.work(transaction)
+                            transaction.flush()
+                    except LorimerError as error:
+                        answers.append((item.future, None, error))
+                    else:
+                        answers.append((item.future, result, None))
+                transaction.flush()
+        except Exception as error:  # noqa: BLE001 - disk full, locked, or our bug: all who wait must hear of it
+            _answer(items, self._fail(error))
+            return
+        for future, result, refused in answers:
+            if refused is None:
+                future.set_result(result)
+            else:
+                future.set_exception(refused)
+
+    def _fail(self, error: Exception) -> LorimerError:
+        if self._failure is None:
+            self._failure = error if isinstance(error, LorimerError) else explain(error, self._name)
+        return self._failure
+
+    def _refuse_the_rest(self, failure: LorimerError) -> None:
+        while (item := self._queue.get()).work is not None:
+            _answer([item], failure)
+
+
+def explain(error: Exception, name: str) -> LorimerError:
+    """A database error in words that a user can act on."""
+    cause: BaseException = error
+    # A full disk may end the transaction by itself; then its rollback fails too, and would hide why.
+    while isinstance(cause.__context__, DBAPIError):
+        cause = cause.__context__
+    if isinstance(cause, DBAPIError) and cause.orig is not None:
+        cause = cause.orig
+    words = str(cause)
+    if isinstance(cause, sqlite3.OperationalError):
+        advice = "check that its folder exists and can be written"
+        if "full" in words or "disk I/O" in words:
+            advice = "free space on its disk"
+        elif "locked" in words:
+            advice = "another process keeps it locked; end that one"
+        return LorimerError(f"the trace store {name} cannot be written: {words}; {advice}, then resume")
+    if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.IntegrityError):
+        return LorimerError(f"the trace store {name} cannot be used: {words}")
+    kind = "database error" if isinstance(error, SQLAlchemyError) else type(error).__name__
+    return InternalError(f"the trace store {name} stopped: {kind}: {words}")
+
+
+def _answer(items: list[_Item], error: LorimerError) -> None:
+    for item in items:
+        if item.future is not None and not item.future.done():
+            item.future.set_exception(error)
