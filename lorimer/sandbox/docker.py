@@ -1,0 +1,186 @@
+"""Sandboxes and jails as containers of a Docker Engine.
+
+Everything made carries the labels of `docker_labels`, so that a later process finds what a dead one left. The parts:
+`docker_engine` (connection and threads), `docker_images`, `docker_sandbox` with `docker_exec` and `docker_files`,
+`docker_jail`, `docker_stream` (pure).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from lorimer.errors import ImageError
+from lorimer.sandbox.base import ImageSpec, Jail, JailRequest, Sandbox, SandboxRequest
+from lorimer.sandbox.docker_engine import Engine, EngineError
+from lorimer.sandbox.docker_images import Images, python_image_missing
+from lorimer.sandbox.docker_jail import DockerJail, jail_config
+from lorimer.sandbox.docker_labels import IMAGE, PID, is_orphan, owner_labels
+from lorimer.sandbox.docker_sandbox import DockerSandbox, task_config
+
+T = TypeVar("T")
+
+WORKERS = 12
+"""Engine calls at once. The engine does about four container lifecycles a second however many run (2 cores); these are
+for the calls that wait beside them."""
+
+
+class DockerProvider:
+    """`SandboxProvider` on a Docker Engine, found as every Docker tool finds it (`DOCKER_HOST`, else the local socket).
+
+    Args:
+        python_image: what a `PythonImage` is built from.
+        jail_image: what jails run in; needs Python 3.10 or newer.
+        network: `"none"` denies the network to tasks that ask for it; `None` lets the task decide.
+        runtime: the engine's runtime for containers (`runsc`); `None` is its default.
+        workers: engine calls at once.
+        base_url: the engine's address, if not from the environment.
+    """
+
+    def __init__(
+        self,
+        *,
+        python_image: str = "python:3.12-slim",
+        jail_image: str = "python:3.12-slim",
+        network: str | None = None,
+        runtime: str | None = None,
+        workers: int = WORKERS,
+        base_url: str | None = None,
+    ) -> None:
+        if network not in (None, "none"):
+            raise ValueError(f"network must be None or 'none', not {network!r}")
+        self._engine = Engine(workers=workers, base_url=base_url)
+        self._images = Images(self._engine, python_image=python_image)
+        self._jail_image = jail_image
+        self._network = network
+        self._runtime = runtime
+        self._held: set[str] = set()
+        self._removals: set[asyncio.Task[bool]] = set()
+
+    @property
+    def name(self) -> str:
+        return "docker"
+
+    async def prepare(self, spec: ImageSpec) -> str:
+        return await self._images.prepare(spec)
+
+    async def acquire(self, request: SandboxRequest) -> Sandbox:
+        await self._engine.connect()
+        image = await self._images.facts(request.image)
+        config = task_config(
+            request,
+            image,
+            labels=owner_labels(request.owner),
+            network=request.limits.network and self._network is None,
+            cpus=self._engine.cpus,
+            runtime=self._runtime,
+        )
+        container = await self._create(config)
+
+        async def start() -> Sandbox:
+            await self._engine.call("start a container", lambda client: client.start(container))
+            return DockerSandbox(self._engine, container, request.workdir or image.workdir, image.user, self._discard)
+
+        return await self._or_discard(container, start())
+
+    async def jail(self, request: JailRequest) -> Jail:
+        await self._engine.connect()
+        try:
+            image = await self._images.pulled(self._jail_image)
+        except ImageError as error:
+            raise python_image_missing(self._jail_image, "jail_image", error) from error
+        config = jail_config(
+            request, image, labels=owner_labels(request.owner), cpus=self._engine.cpus, runtime=self._runtime
+        )
+        container = await self._create(config)
+
+        def attach_and_start(client: Any) -> Any:
+            # Attached first: nothing that the process prints can be missed.
+            stream = client.attach_socket(container, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+            try:
+                client.start(container)
+            except BaseException:
+                stream._response.close()
+                raise
+            return stream
+
+        async def start() -> Jail:
+            attached = await self._engine.attach("start a jail", attach_and_start)
+            return DockerJail(self._engine, container, attached, self._discard)
+
+        return await self._or_discard(container, start())
+
+    async def reap(self) -> int:
+        containers = await self._engine.call(
+            "list containers", lambda client: client.containers(all=True, filters={"label": PID})
+        )
+        orphans = [found["Id"] for found in containers if is_orphan(found.get("Labels") or {})]
+        images = await self._engine.call(
+            "list images", lambda client: client.images(filters={"dangling": True, "label": IMAGE})
+        )
+        removed = [await self._remove_container(container) for container in orphans]
+        removed += [await self._remove_image(image["Id"]) for image in images]
+        return sum(removed)
+
+    async def close(self) -> None:
+        await self._images.close()
+        for container in list(self._held):
+            self._discard(container)
+        while self._removals:
+            await asyncio.gather(*self._removals, return_exceptions=True)
+        await self._engine.close()
+
+    async def _create(self, config: dict[str, Any]) -> str:
+        """Create a container and remember it, even when the caller is cancelled meanwhile."""
+
+        async def create() -> str:
+            made = await self._engine.call(
+                "create a container", lambda client: client.create_container_from_config(config)
+            )
+            self._held.add(container := str(made["Id"]))
+            return container
+
+        work = asyncio.create_task(create())
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(
+                lambda done: None if done.cancelled() or done.exception() else self._discard(done.result())
+            )
+            raise
+
+    async def _or_discard(self, container: str, starting: Awaitable[T]) -> T:
+        try:
+            return await starting
+        except BaseException:
+            self._discard(container)
+            raise
+
+    def _discard(self, container: str) -> None:
+        """Kill and remove in the background; `close` awaits it. So nobody's cancellation can stop it."""
+        if container in self._held:
+            self._held.discard(container)
+            task = asyncio.get_running_loop().create_task(self._remove_container(container))
+            self._removals.add(task)
+            task.add_done_callback(self._removals.discard)
+
+    async def _remove_container(self, container: str) -> bool:
+        try:
+            await self._engine.call(
+                "remove a container", lambda client: client.remove_container(container, v=True, force=True)
+            )
+        except EngineError as error:
+            if error.status in (404, 409):  # gone, or being removed by someone else
+                return False
+            raise
+        return True
+
+    async def _remove_image(self, image: str) -> bool:
+        try:
+            await self._engine.call("remove an image", lambda client: client.remove_image(image))
+        except EngineError as error:
+            if error.status in (404, 409):  # gone, or in use after all
+                return False
+            raise
+        return True

@@ -1,0 +1,238 @@
+"""The Engine API: one lazily made SDK client, one bounded thread pool, attached streams as asyncio streams.
+
+The only module that touches the `docker` SDK's errors; the others see `EngineError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from lorimer.errors import PrerequisiteError, SandboxError
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+T = TypeVar("T")
+
+CALL_TIMEOUT = 180
+"""Seconds without an answer after which an engine call is given up. A start takes 0.2 s on an idle machine and some
+tens of seconds on one that thrashes; more than this means that the engine hangs."""
+
+STREAM_BUFFER = 256 << 10
+"""Bytes of an attached stream held on the host; beyond twice this the engine, then the process, has to wait."""
+
+
+class EngineError(SandboxError):
+    """The engine refused or failed a call.
+
+    Args:
+        what: what was being done, for the user.
+        explanation: the engine's words.
+        status: its HTTP status; `None` if there was no answer.
+    """
+
+    def __init__(self, what: str, explanation: str, status: int | None = None) -> None:
+        super().__init__(f"docker: {what}: {explanation}")
+        self.explanation, self.status = explanation, status
+
+    @property
+    def no_container(self) -> bool:
+        """Whether the engine does not know the container any more, or it is not running."""
+        text = self.explanation.lower()
+        return "no such container" in text or "is not running" in text or "is dead or marked for removal" in text
+
+
+class Attached:
+    """A hijacked connection to a process's stdio. Not framed here; see `docker_stream.Demux`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes) -> None:
+        self._reader, self._writer, self._early = reader, writer, early
+
+    async def read(self) -> bytes:
+        """Some bytes; empty at the end of the stream or when the connection broke. Safe to cancel."""
+        if self._early:
+            data, self._early = self._early, b""
+            return data
+        try:
+            return await self._reader.read(STREAM_BUFFER)
+        except OSError:
+            return b""
+
+    async def write(self, data: bytes) -> None:
+        """Send to the process's stdin; silent if it is gone."""
+        try:
+            self._writer.write(data)
+            await self._writer.drain()
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Drop the connection at once. The process is not told."""
+        self._writer.transport.abort()
+
+
+class Engine:
+    """Calls to one Docker Engine. `base_url=None` takes `DOCKER_HOST` and its TLS variables, as every Docker tool does."""
+
+    def __init__(self, *, workers: int, base_url: str | None = None) -> None:
+        self._base_url = base_url
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="lorimer-docker")
+        self._client: APIClient | None = None
+        self._connecting = asyncio.Lock()
+        self.cpus = 1
+        """Of the engine's machine; a container may not be given more."""
+
+    async def connect(self) -> None:
+        """Make sure that an engine answers. Raises PrerequisiteError."""
+        if self._client is None:
+            await self._connect()
+
+    async def call(self, what: str, function: Callable[[Any], T]) -> T:
+        """Run `function` on the client in the thread pool. Raises EngineError, PrerequisiteError if there is no engine."""
+        client = self._client or await self._connect()
+        return await self._run(lambda: _translated(what, function, client))
+
+    async def attach(self, what: str, function: Callable[[Any], Any]) -> Attached:
+        """Like `call` for a function that returns the SDK's socket of a hijacked connection (after all else it does)."""
+        connection, early = await self.call(what, lambda client: _take_over(function(client)))
+        try:
+            if connection.family == getattr(socket, "AF_UNIX", None):
+                reader, writer = await asyncio.open_unix_connection(sock=connection, limit=STREAM_BUFFER)
+            else:
+                reader, writer = await asyncio.open_connection(sock=connection, limit=STREAM_BUFFER)
+        except BaseException:
+            connection.close()
+            raise
+        return Attached(reader, writer, early)
+
+    async def stream(
+        self,
+        what: str,
+        function: Callable[[Any], Iterator[Mapping[str, Any]]],
+        each: Callable[[Mapping[str, Any]], None],
+        *,
+        timeout: float,
+    ) -> None:
+        """Consume a long answer (a build, a pull), calling `each` in the pool's thread. Raises TimeoutError, EngineError.
+
+        At the timeout, and when cancelled, the connection is cut, upon which the engine ends what it was doing.
+        """
+        client = await self._run(lambda: _translated("connect", lambda _: self._new_client(timeout=timeout), None))
+        answers: list[Any] = []
+        client.hooks["response"].append(lambda answer, *_, **__: answers.append(answer))
+
+        def consume(_: object) -> None:
+            for event in function(client):
+                each(event)
+
+        work = asyncio.ensure_future(self._run(lambda: _translated(what, consume, None)))
+        try:
+            done, _ = await asyncio.wait({work}, timeout=timeout)
+            if not done:
+                raise TimeoutError
+            work.result()
+        finally:
+            if not work.done():
+                for answer in answers:
+                    answer.raw.shutdown()
+                await asyncio.wait({work}, timeout=10)
+                if work.done() and not work.cancelled():
+                    work.exception()  # the cut connection's own error says nothing new
+            client.close()
+
+    async def close(self) -> None:
+        """Close idle connections and let the threads end."""
+        client, self._client = self._client, None
+        if client is not None:
+            await self._run(client.close)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, function: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, function)
+        except RuntimeError as error:
+            if "after shutdown" in str(error):
+                raise SandboxError("the docker provider is closed") from None
+            raise
+
+    async def _connect(self) -> APIClient:
+        async with self._connecting:
+            if self._client is None:
+                client = await self._run(lambda: _translated("connect", lambda _: self._new_client(CALL_TIMEOUT), None))
+                info = await self._run(lambda: _translated("info", lambda c: c.info(), client))
+                self.cpus = int(info.get("NCPU") or 1)
+                self._client = client
+            return self._client
+
+    def _new_client(self, timeout: float) -> APIClient:
+        from docker import APIClient
+        from docker.errors import DockerException
+        from docker.utils import kwargs_from_env
+
+        settings: dict[str, Any] = dict(kwargs_from_env())
+        if self._base_url is not None:
+            settings = {"base_url": self._base_url}
+        where = str(settings.get("base_url") or "unix:///var/run/docker.sock")
+        if settings.get("tls") or where.startswith("ssh"):
+            raise PrerequisiteError(
+                f"lorimer reaches a Docker Engine over unix:// or plain tcp:// only, not {where}",
+                "forward its socket (`ssh -L /tmp/docker.sock:/var/run/docker.sock HOST`) and set "
+                "DOCKER_HOST=unix:///tmp/docker.sock",
+            )
+        try:
+            _probe(where)
+            return APIClient(version="auto", timeout=max(1, int(timeout)), **settings)
+        except (DockerException, OSError) as error:
+            if "permission denied" in str(error).lower():
+                raise PrerequisiteError(
+                    f"the Docker Engine at {where} may not be used by this user",
+                    "join its group (`sudo usermod -aG docker $USER`, then log in again)",
+                ) from error
+            raise PrerequisiteError(
+                f"no Docker Engine answers at {where}",
+                "install and start one (https://docs.docker.com/engine/install, `systemctl start docker`), or set "
+                "DOCKER_HOST to one that runs",
+            ) from error
+
+
+def _probe(where: str) -> None:
+    """Connect once to a local socket: of a connection that fails, the SDK leaves the socket open. Raises OSError."""
+    scheme, _, path = where.partition("://")
+    if scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect("/" + path.lstrip("/"))
+
+
+def _translated(what: str, function: Callable[[Any], T], client: APIClient | None) -> T:
+    """Call `function`, with the SDK's errors made ours."""
+    import requests
+    from docker.errors import APIError, DockerException
+
+    try:
+        return function(client)
+    except APIError as error:
+        explanation = str(error.explanation or error)
+        raise EngineError(
+            what, explanation, error.response.status_code if error.response is not None else None
+        ) from error
+    except (DockerException, requests.RequestException, OSError) as error:
+        raise EngineError(what, str(error)) from error
+
+
+def _take_over(stream: Any) -> tuple[socket.socket, bytes]:
+    """Make the SDK's hijacked connection ours: a socket of our own, and the bytes that the HTTP parser had read ahead."""
+    response = stream._response  # set by the SDK, which offers no public way to what its reader holds
+    connection = socket.socket(fileno=os.dup(stream.fileno()))
+    try:
+        connection.setblocking(False)  # of the open file, so of the SDK's descriptor too: the peek below cannot block
+        early: bytes = response.raw._fp.fp.peek()
+        response.close()
+    except BaseException:
+        connection.close()
+        raise
+    return connection, early

@@ -1,0 +1,168 @@
+"""Files in and out of a container by the engine's archive calls: one tar each way, resolved in the container's root."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import stat as stat_module
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from lorimer.sandbox.base import SandboxFileError
+
+# Bits of Go's os.FileMode, in which the engine reports modes.
+_GO_DIR, _GO_SYMLINK = 1 << 31, 1 << 27
+_GO_NOT_REGULAR = _GO_DIR | _GO_SYMLINK | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19
+
+_REFUSALS = (
+    "no such file",
+    "could not find the file",
+    "not a directory",
+    "is a directory",
+    "cannot overwrite",
+    "file name too long",
+    "too many levels of symbolic links",
+    "too many links",
+    "permission denied",
+    "read-only file system",
+    "operation not permitted",
+    "no space left",
+    "invalid argument",
+)
+"""What the engine says when the container's file system, not the engine, is the reason."""
+
+
+@dataclass(frozen=True)
+class PathStat:
+    """What the engine says about a path in a container."""
+
+    size: int
+    mode: int
+    link_target: str
+
+    @property
+    def is_symlink(self) -> bool:
+        return bool(self.mode & _GO_SYMLINK)
+
+    @property
+    def is_dir(self) -> bool:
+        return bool(self.mode & _GO_DIR)
+
+    @property
+    def is_file(self) -> bool:
+        return not self.mode & _GO_NOT_REGULAR
+
+
+def absent_or_refused(explanation: str, status: int | None) -> bool:
+    """Whether an engine error about a path is the file system's answer, which a harness may see, and not a failure."""
+    text = explanation.lower()
+    return status is not None and any(words in text for words in _REFUSALS)
+
+
+def archive_url(client: Any, container: str) -> str:
+    """Of the archive call; the SDK's own methods lack the stat alone and `noOverwriteDirNonDir`."""
+    return f"{client.base_url}/v{client.api_version}/containers/{container}/archive"
+
+
+def stat_of(client: Any, container: str, path: str) -> PathStat | None:
+    """Stat without following a link in the last part of `path`; `None` where there is nothing."""
+    answer = client.head(archive_url(client, container), params={"path": path}, timeout=client.timeout)
+    encoded = answer.headers.get("X-Docker-Container-Path-Stat")
+    if encoded:
+        found = json.loads(base64.b64decode(encoded))
+        return PathStat(int(found["size"]), int(found["mode"]), str(found.get("linkTarget") or ""))
+    if answer.status_code == 404:
+        # A HEAD has no body to tell a missing file from a missing container.
+        client.inspect_container(container)
+        return None
+    # Nor has it one to say what is wrong; the same question as a GET has, and raises it.
+    client.get_archive(container, path)
+    return None
+
+
+def read_single(client: Any, container: str, path: str, max_bytes: int) -> bytes:
+    """The bytes of the regular file at `path`, at most `max_bytes`. Raises SandboxFileError."""
+    chunks, _ = client.get_archive(container, path)
+    with tarfile.open(fileobj=_Chunks(chunks), mode="r|", bufsize=1 << 20) as archive:
+        member = archive.next()
+        content = archive.extractfile(member) if member is not None and member.isreg() else None
+        if member is None or content is None:
+            raise SandboxFileError(f"{path}: not a regular file")
+        if member.size > max_bytes:  # it grew since its stat
+            raise SandboxFileError(f"{path}: {member.size} bytes, over the limit of {max_bytes}")
+        return content.read()
+
+
+class _Chunks(io.RawIOBase):
+    """The archive call's generator as a file."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._held = chunks, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while size < 0 or len(self._held) < size:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                break
+            self._held += chunk
+        size = len(self._held) if size < 0 else size
+        data, self._held = self._held[:size], self._held[size:]
+        return data
+
+
+def one_file_tar(path: str, data: bytes, *, mode: int, ids: tuple[int, int]) -> bytes:
+    """A tar, to be unpacked at `/`, of one file; the engine makes missing parent folders."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        entry = tarfile.TarInfo(path.lstrip("/"))
+        entry.size, entry.mode = len(data), mode
+        entry.uid, entry.gid = ids
+        entry.mtime = int(time.time())
+        archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def tree_tar(source: Path, target: str, into: IO[bytes]) -> None:
+    """Write a tar, to be unpacked at `/`, of the content of `source` under `target`, owned by root. Raises SandboxFileError."""
+    if not source.is_dir():
+        raise SandboxFileError(f"{source}: not a folder")
+    root = source.resolve()
+    prefix = target.strip("/")
+    with tarfile.open(fileobj=into, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        entries = sorted(root.rglob("*"))
+        if not entries and prefix:
+            folder = tarfile.TarInfo(prefix)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(folder)
+        for path in entries:
+            _add(archive, path, root, prefix)
+
+
+def _add(archive: tarfile.TarFile, path: Path, root: Path, prefix: str) -> None:
+    found = path.lstat()
+    entry = tarfile.TarInfo("/".join(part for part in (prefix, path.relative_to(root).as_posix()) if part))
+    entry.mode = stat_module.S_IMODE(found.st_mode)
+    entry.mtime = int(found.st_mtime)
+    if path.is_symlink():
+        link = str(path.readlink())
+        if Path(link).is_absolute() or not (path.parent / link).resolve().is_relative_to(root):
+            raise SandboxFileError(f"{path}: a symlink that leaves the folder ({link})")
+        entry.type, entry.linkname = tarfile.SYMTYPE, link
+        archive.addfile(entry)
+    elif path.is_dir():
+        entry.type = tarfile.DIRTYPE
+        archive.addfile(entry)
+    elif path.is_file():
+        entry.size = found.st_size
+        with path.open("rb") as content:
+            archive.addfile(entry, content)
+    else:
+        raise SandboxFileError(f"{path}: neither file, folder nor symlink")

@@ -1,0 +1,278 @@
+"""Images: found, pulled or built once per content digest."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import importlib.util
+import io
+import os
+import stat as stat_module
+import tarfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lorimer.errors import ImageError, PrerequisiteError
+from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, PythonImage
+from lorimer.sandbox.docker_engine import Engine, EngineError
+from lorimer.sandbox.docker_labels import IMAGE
+from lorimer.sandbox.docker_sandbox import ImageFacts
+from lorimer.sandbox.docker_stream import HeadTail
+
+T = TypeVar("T")
+
+PULL_TIMEOUT = 1800.0
+"""Seconds; benchmark images of several GB exist."""
+
+LOG_LIMIT = 256 << 10
+"""Bytes of a build's output that are kept."""
+
+PACKAGES = "/opt/lorimer/packages"
+"""Where a PythonImage has its packages."""
+
+_BUILDS_AT_ONCE = 2
+"""Builds are bound by disk and network; more at once starve the running trials' engine calls."""
+
+
+class Images:
+    """What `SandboxProvider.prepare` does for docker."""
+
+    def __init__(self, engine: Engine, *, python_image: str) -> None:
+        self._engine = engine
+        self._python_image = python_image
+        self._building = asyncio.Semaphore(_BUILDS_AT_ONCE)
+        self._work: dict[str, asyncio.Task[Any]] = {}
+        self._facts: dict[str, ImageFacts] = {}
+
+    async def prepare(self, spec: ImageSpec) -> str:
+        """The name of an image that the engine now has. Raises ImageError, PrerequisiteError."""
+        match spec:
+            case PulledImage():
+                return (await self.pulled(spec.name)).id
+            case BuiltImage():
+                digest = await asyncio.get_running_loop().run_in_executor(None, context_digest, spec)
+                tag = f"lorimer-task:{digest[:32]}"
+                return await self._once(tag, lambda: self._built(tag, spec))
+            case PythonImage():
+                try:
+                    base = await self.pulled(self._python_image)
+                except ImageError as error:
+                    raise python_image_missing(self._python_image, "python_image", error) from error
+                if not spec.packages:
+                    return base.id
+                context, digest = await asyncio.get_running_loop().run_in_executor(
+                    None, python_context, self._python_image, base.id, spec.packages
+                )
+                tag = f"lorimer-python:{digest[:32]}"
+                return await self._once(tag, lambda: self._python(tag, context))
+
+    async def pulled(self, name: str) -> ImageFacts:
+        """The image's facts; pulled if the engine does not have it. Raises ImageError."""
+        if name in self._facts:
+            return self._facts[name]
+        return await self._once(name, lambda: self._pull(name))
+
+    async def facts(self, image: str) -> ImageFacts:
+        """Facts of an image that the engine has (asked once). Raises EngineError."""
+        if image not in self._facts:
+            found = await self._engine.call(f"inspect image {image}", lambda client: client.inspect_image(image))
+            config = found.get("Config") or {}
+            self._facts[image] = ImageFacts(
+                image,
+                str(config.get("WorkingDir") or "/"),
+                str(config.get("User") or ""),
+                tuple(str(entry).partition("=")[0] for entry in config.get("Env") or ()),
+            )
+        return self._facts[image]
+
+    async def close(self) -> None:
+        """Stop builds and pulls that nobody awaits any more."""
+        for task in (tasks := list(self._work.values())):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _once(self, key: str, make: Callable[[], Awaitable[T]]) -> T:
+        """Concurrent calls with one key share one piece of work; its failure is shared too, and then forgotten."""
+        task = self._work.get(key)
+        if task is None:
+
+            async def run() -> T:
+                try:
+                    return await make()
+                finally:
+                    self._work.pop(key, None)
+
+            task = self._work[key] = asyncio.create_task(run())
+            # Awaited by the callers; should they all be cancelled, nobody is left to read its error.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        result: T = await asyncio.shield(task)
+        return result
+
+    async def _has(self, image: str) -> bool:
+        try:
+            await self.facts(image)
+        except EngineError as error:
+            if error.status == 404:
+                return False
+            raise
+        return True
+
+    async def _pull(self, name: str) -> ImageFacts:
+        try:
+            found = await self._has(name)
+        except EngineError as error:
+            if error.status is None:
+                raise
+            raise ImageError(f"image {name}: {_one_line(error.explanation)}") from error
+        if not found:
+            log = _Log()
+            try:
+                async with self._building:
+                    await self._engine.stream(
+                        f"pull {name}", lambda client: _pull(client, name), log.take, timeout=PULL_TIMEOUT
+                    )
+            except TimeoutError:
+                raise ImageError(f"image {name}: the pull took over {PULL_TIMEOUT:.0f} s", log.text) from None
+            except EngineError as error:
+                raise ImageError(f"image {name}: cannot be pulled: {_one_line(error.explanation)}", log.text) from error
+            if log.error:
+                raise ImageError(f"image {name}: cannot be pulled: {_one_line(log.error)}", log.text)
+        return await self.facts(name)
+
+    async def _built(self, tag: str, spec: BuiltImage) -> str:
+        if not (spec.context / spec.dockerfile).is_file():
+            raise ImageError(f"{spec.context}: no {spec.dockerfile}")
+        return await self._build(
+            tag,
+            str(spec.context),
+            spec.build_timeout,
+            {"path": str(spec.context), "dockerfile": spec.dockerfile, "labels": {IMAGE: "task"}},
+        )
+
+    async def _python(self, tag: str, context: bytes) -> str:
+        options = {"fileobj": io.BytesIO(context), "custom_context": True, "labels": {IMAGE: "python"}}
+        return await self._build(tag, f"the Python image on {self._python_image}", 600.0, options)
+
+    async def _build(self, tag: str, what: str, timeout: float, options: Mapping[str, Any]) -> str:
+        if await self._has(tag):
+            return tag
+        log = _Log()
+        try:
+            async with self._building:
+                await self._engine.stream(
+                    f"build {tag}",
+                    lambda client: client.build(tag=tag, rm=True, forcerm=True, decode=True, **options),
+                    log.take,
+                    timeout=timeout,
+                )
+        except TimeoutError:
+            raise ImageError(f"{what}: the image build took over {timeout:.0f} s", log.text) from None
+        except EngineError as error:
+            raise ImageError(f"{what}: the image build failed: {_one_line(error.explanation)}", log.text) from error
+        if log.error:
+            raise ImageError(f"{what}: the image build failed: {_one_line(log.error)}", log.text)
+        await self.facts(tag)
+        return tag
+
+
+def python_image_missing(name: str, key: str, error: ImageError) -> PrerequisiteError:
+    """A Python image of `[sandbox]` or `[jail]` that is not to be had is a prerequisite, not a task's fault."""
+    setting = "[sandbox] python_image" if key == "python_image" else "[jail] image"
+    return PrerequisiteError(
+        f"the image {name} is not on this Docker Engine and cannot be pulled ({error})",
+        f"run `docker pull {name}` where there is a network, or set `{setting}` to an image with Python 3.10 or newer "
+        "that is there (`docker images`)",
+    )
+
+
+def context_digest(spec: BuiltImage) -> str:
+    """SHA-256 over a build context: every path with its type, mode and content, and which Dockerfile is meant."""
+    digest = hashlib.sha256(f"lorimer build context 1\0{spec.dockerfile}\0".encode())
+    for path in sorted(spec.context.rglob("*")):
+        found = path.lstat()
+        digest.update(f"{path.relative_to(spec.context).as_posix()}\0{found.st_mode:o}\0".encode())
+        if stat_module.S_ISLNK(found.st_mode):
+            digest.update(os.fsencode(path.readlink()))
+        elif stat_module.S_ISREG(found.st_mode):
+            with path.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def python_context(base_name: str, base_id: str, packages: tuple[str, ...]) -> tuple[bytes, str]:
+    """A build context with pure-Python packages of this interpreter, and its digest. Raises PrerequisiteError."""
+    files: dict[str, Path] = {}
+    for name in sorted(set(packages)):
+        files |= _package_files(name)
+    dockerfile = (
+        f"FROM {base_name}\n"
+        f"COPY packages {PACKAGES}\n"
+        # Compiled once here; a container that has to do it again pays for it on every import.
+        f"RUN python3 -m compileall -q {PACKAGES}\n"
+        f"ENV PYTHONPATH={PACKAGES}\n"
+    ).encode()
+    contents = {"Dockerfile": dockerfile}
+    contents |= {f"packages/{name}": path.read_bytes() for name, path in sorted(files.items())}
+    digest = hashlib.sha256(f"lorimer python image 1\0{base_id}\0".encode())
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, data in contents.items():
+            digest.update(f"{name}\0".encode() + hashlib.sha256(data).digest())
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(data), 0o644
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue(), digest.hexdigest()
+
+
+def _package_files(name: str) -> dict[str, Path]:
+    """The files of an installed top-level package or module, by their path below site-packages."""
+    found = importlib.util.find_spec(name)
+    if found is None or (found.origin is None and not found.submodule_search_locations):
+        raise PrerequisiteError(f"the Python package {name} is not installed", f"run `pip install {name}`")
+    if not found.submodule_search_locations:
+        return {f"{name}.py": Path(str(found.origin))}
+    files: dict[str, Path] = {}
+    for location in found.submodule_search_locations:
+        root = Path(location)
+        for path in root.rglob("*"):
+            if path.suffix in (".so", ".pyd"):
+                raise PrerequisiteError(
+                    f"the Python package {name} is not pure Python ({path.name})",
+                    "name an image that has it installed instead",
+                )
+            if path.is_file() and "__pycache__" not in path.parts:
+                files[f"{name}/{path.relative_to(root).as_posix()}"] = path
+    return files
+
+
+class _Log:
+    """A build's or a pull's output."""
+
+    def __init__(self) -> None:
+        self._kept = HeadTail(LOG_LIMIT)
+        self.error = ""
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        if "error" in event:
+            self.error = str(event["error"])
+        text = event.get("stream") or event.get("error") or (event.get("status") if "progress" not in event else "")
+        if text:
+            self._kept.feed((text if text.endswith("\n") else text + "\n").encode())
+
+    @property
+    def text(self) -> str:
+        cut = f"[{self._kept.dropped} bytes of the build's output were cut]\n" if self._kept.dropped else ""
+        return cut + self._kept.value().decode(errors="replace")
+
+
+def _pull(client: Any, name: str) -> Any:
+    # Without a tag the SDK's low-level call would pull every tag of the repository.
+    last = name.rpartition("/")[2]
+    tag = None if ":" in last or "@" in last else "latest"
+    return client.pull(name, tag=tag, stream=True, decode=True)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:500]

@@ -1,0 +1,348 @@
+"""One task container."""
+
+from __future__ import annotations
+
+import asyncio
+import posixpath
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from lorimer.errors import SandboxError
+from lorimer.sandbox.base import ExecOutput, SandboxFileError, SandboxLimits, SandboxRequest
+from lorimer.sandbox.docker_engine import Attached, Engine, EngineError
+from lorimer.sandbox.docker_exec import INLINE_COMMAND, Collector, Invocation, killer_argv
+from lorimer.sandbox.docker_files import (
+    PathStat,
+    absent_or_refused,
+    archive_url,
+    one_file_tar,
+    read_single,
+    stat_of,
+    tree_tar,
+)
+from lorimer.sandbox.docker_stream import NotFramed
+
+T = TypeVar("T")
+
+KEEP_ALIVE = ["/bin/sh", "-c", "while :; do sleep 3600; done"]
+"""PID 1, whatever the image's own command is. It waits for any child, so it also reaps what daemons leave behind; no
+signal from inside the container can end it, as the kernel shields an init that has no handler."""
+
+MAX_FILE_BYTES = 16 << 30
+"""Default of the largest file a process may write, where the task states no storage: a stop to `yes > file`."""
+
+_KILLED = 137
+
+KILL_SECONDS = 10.0
+"""How long the killing of a timed-out command may take before the container is restarted instead."""
+
+AFTERMATH_SECONDS = 0.5
+"""After a kill: how long to wait for the rest of the output when a daemon of another session holds the stream open."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image's configuration says about the containers made of it."""
+
+    id: str
+    workdir: str = "/"
+    user: str = ""
+    env_names: tuple[str, ...] = ()
+
+
+def task_config(
+    request: SandboxRequest,
+    image: ImageFacts,
+    *,
+    labels: Mapping[str, str],
+    network: bool,
+    cpus: int,
+    runtime: str | None,
+) -> dict[str, Any]:
+    """The engine's creation request for a task container."""
+    limits = request.limits
+    host: dict[str, Any] = {
+        "NetworkMode": "bridge" if network else "none",
+        "LogConfig": {"Type": "none", "Config": {}},  # json-file would fill the host's disk
+        "Init": False,
+        "PidsLimit": limits.pids,
+        "Ulimits": [_ulimit("fsize", _max_file_bytes(limits)), _ulimit("core", 0)],
+    }
+    if limits.cpus is not None:
+        host["NanoCpus"] = int(min(limits.cpus, cpus) * 1e9)  # the engine refuses more than the machine has
+    if limits.memory_mb is not None:
+        host["Memory"] = host["MemorySwap"] = limits.memory_mb << 20
+    if runtime:
+        host["Runtime"] = runtime
+    return {
+        "Image": image.id,
+        "Entrypoint": KEEP_ALIVE,
+        "Cmd": [],
+        "Env": [f"{name}={value}" for name, value in request.env.items()],
+        "WorkingDir": request.workdir or image.workdir,  # the engine makes it if it is missing
+        "Labels": dict(labels),
+        "StopSignal": "SIGKILL",
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": host,
+    }
+
+
+def _max_file_bytes(limits: SandboxLimits) -> int:
+    return limits.storage_mb << 20 if limits.storage_mb is not None else MAX_FILE_BYTES
+
+
+def _ulimit(name: str, value: int) -> dict[str, Any]:
+    return {"Name": name, "Soft": value, "Hard": value}
+
+
+class DockerSandbox:
+    """A running task container; see `lorimer.sandbox.base.Sandbox`."""
+
+    def __init__(self, engine: Engine, container: str, workdir: str, user: str, discard: Callable[[str], None]) -> None:
+        self._engine = engine
+        self._container = container
+        self._workdir = workdir
+        self._user = user
+        self._discard = discard
+        self._closed = False
+        self._ids: tuple[int, int] | None = None if user.partition(":")[0] not in ("", "0", "root") else (0, 0)
+
+    @property
+    def id(self) -> str:
+        return self._container[:12]
+
+    async def exec(
+        self,
+        command: str,
+        *,
+        timeout: float,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        output_limit: int = 1 << 20,
+    ) -> ExecOutput:
+        self._check_open()
+        if "\0" in command:
+            return ExecOutput(b"", b"the command holds a NUL byte", 126)
+        invocation = Invocation(
+            command,
+            posixpath.join(self._workdir, cwd) if cwd else self._workdir,
+            workdir_asked=cwd is not None,
+            env=dict(env or {}),
+        )
+        if len(command.encode()) > INLINE_COMMAND:
+            script = f"/tmp/.lorimer-{invocation.nonce}"  # noqa: S108  in the container
+            await self._put(one_file_tar(script, command.encode(), mode=0o644, ids=await self._owner()))
+            invocation = replace(invocation, script_path=script)
+        started = time.monotonic()
+        collector = Collector(invocation.nonce, output_limit)
+        try:
+            execution, attached = await self._start_exec(invocation.argv(), env=env, user=user)
+        except EngineError as error:
+            return await self._could_not_run(error.explanation, started)
+        timed_out = False
+        try:
+            async with asyncio.timeout(timeout):
+                await self._collect(attached, collector)
+        except TimeoutError:
+            timed_out = True
+            await self._kill_session(collector.session)
+            try:
+                async with asyncio.timeout(AFTERMATH_SECONDS):
+                    await self._collect(attached, collector)
+            except (TimeoutError, NotFramed):
+                pass
+        except NotFramed as error:
+            return await self._could_not_run(str(error), started)
+        finally:
+            attached.close()
+        collector.finish()
+        exit_code = None if timed_out else collector.exit_code
+        if exit_code is None and not timed_out:
+            # The wrapper was killed with the command (`kill -9 -1`, out of memory, a restart).
+            await self._check_running()
+            exit_code = await self._exec_exit_code(execution)
+        return ExecOutput(
+            collector.stdout.value(),
+            collector.stderr.value(),
+            exit_code,
+            timed_out=timed_out,
+            stdout_dropped=collector.stdout.dropped,
+            stderr_dropped=collector.stderr.dropped,
+            duration=time.monotonic() - started,
+        )
+
+    async def read(self, path: str, *, max_bytes: int) -> bytes:
+        self._check_open()
+        path = self._absolute(path)
+        stat = await self._stat(path)
+        if stat is not None and stat.is_symlink:
+            # The engine follows links in the folders of a path, not in its last part; the target it names is resolved
+            # in the container's root.
+            path = stat.link_target or path
+            stat = await self._stat(path)
+        if stat is None:
+            raise SandboxFileError(f"{path}: no such file")
+        if not stat.is_file:
+            raise SandboxFileError(f"{path}: {'is a directory' if stat.is_dir else 'not a regular file'}")
+        if stat.size > max_bytes:
+            raise SandboxFileError(f"{path}: {stat.size} bytes, over the limit of {max_bytes}")
+        return await self._file_call(
+            path, f"read {path}", lambda client: read_single(client, self._container, path, max_bytes)
+        )
+
+    async def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        self._check_open()
+        path = self._absolute(path)
+        stat = await self._stat(path)
+        if stat is not None and stat.is_symlink:
+            path = stat.link_target or path  # a write goes through a link, as a shell's would
+            stat = await self._stat(path)
+        if stat is not None and stat.is_dir:
+            raise SandboxFileError(f"{path}: is a directory")
+        await self._put(one_file_tar(path, data, mode=mode, ids=await self._owner()), path, keep_folders=True)
+
+    async def put_tree(self, source: Path, target: str) -> None:
+        self._check_open()
+        target = self._absolute(target)
+        loop = asyncio.get_running_loop()
+        with tempfile.SpooledTemporaryFile(max_size=8 << 20) as archive:
+            await loop.run_in_executor(None, tree_tar, source, target, archive)
+            archive.seek(0)
+            await self._put(archive, target)
+
+    async def restart(self) -> None:
+        self._check_open()
+        # One call: SIGKILL (the container's StopSignal), wait for the end, start. The second is for an engine that
+        # still waits for the streams of a daemon that has just died.
+        await self._engine.call("restart a container", lambda client: client.restart(self._container, timeout=1))
+
+    async def changed_files(self) -> list[str]:
+        self._check_open()
+        changes = await self._engine.call("list changed files", lambda client: client.diff(self._container))
+        return sorted(str(change["Path"]) for change in changes or ())
+
+    async def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._discard(self._container)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SandboxError(f"sandbox {self.id} is closed")
+
+    def _absolute(self, path: str) -> str:
+        if not path or "\0" in path:
+            raise SandboxFileError(f"{path!r}: not a path")
+        # Not normalised: `link/..` is for the container's file system to resolve.
+        return posixpath.join("/", self._workdir, path)
+
+    async def _start_exec(
+        self, argv: list[str], *, env: Mapping[str, str] | None = None, user: str | None = None
+    ) -> tuple[str, Attached]:
+        """The exec's id and its stream."""
+        execution = ""
+
+        def start(client: Any) -> Any:
+            nonlocal execution
+            made = client.exec_create(
+                self._container,
+                argv,
+                environment=dict(env or {}),
+                user=user or "",
+                workdir="/",  # the wrapper goes to the real one, which the agent may have deleted
+            )
+            execution = str(made["Id"])
+            return client.exec_start(execution, socket=True)
+
+        attached = await self._engine.attach("run a command", start)
+        return execution, attached
+
+    async def _collect(self, attached: Attached, collector: Collector) -> None:
+        while collector.exit_code is None and (data := await attached.read()):
+            collector.feed(data)
+
+    async def _could_not_run(self, explanation: str, started: float) -> ExecOutput:
+        """An exec that the engine could not start. In a running container that is a state which the agent brought about
+        (no pids or memory left, no shell): a value. Else the sandbox is lost."""
+        await self._check_running()
+        message = f"the command could not be started: {explanation}"
+        return ExecOutput(b"", message.encode(), 126, duration=time.monotonic() - started)
+
+    async def _check_running(self) -> None:
+        state = await self._engine.call("inspect a container", lambda client: client.inspect_container(self._container))
+        if not state["State"]["Running"]:
+            raise SandboxError(f"sandbox {self.id} has stopped running")
+
+    async def _exec_exit_code(self, execution: str) -> int:
+        found = await self._engine.call("inspect a command", lambda client: client.exec_inspect(execution))
+        code = found.get("ExitCode")
+        # The engine knows it once all streams have ended; killed is what remains.
+        return _KILLED if found.get("Running") or code is None else int(code)
+
+    async def _kill_session(self, session: int | None) -> None:
+        """Kill a timed-out command's session from inside; where that does not work (no pids left, a replaced shell),
+        restart the container, which kills everything."""
+        if session is not None:
+            try:
+                async with asyncio.timeout(KILL_SECONDS):
+                    if await self._run_killer(session):
+                        return
+            except (TimeoutError, NotFramed, EngineError):
+                pass
+        await self._check_running()
+        await self.restart()
+
+    async def _run_killer(self, session: int) -> bool:
+        """Whether the session is dead."""
+        nonce = secrets.token_hex(16)
+        collector = Collector(nonce, 4096, announced=False)
+        _, attached = await self._start_exec(killer_argv(session, nonce), user="0")
+        try:
+            await self._collect(attached, collector)
+        finally:
+            attached.close()
+        return collector.exit_code == 0
+
+    async def _owner(self) -> tuple[int, int]:
+        """uid and gid of the image's user, who should own what the harness writes."""
+        if self._ids is None:
+            found = await self.exec("id -u; id -g", timeout=30)
+            numbers = found.stdout.split()
+            ok = found.exit_code == 0 and len(numbers) == 2 and all(number.isdigit() for number in numbers)
+            self._ids = (int(numbers[0]), int(numbers[1])) if ok else (0, 0)
+        return self._ids
+
+    async def _stat(self, path: str) -> PathStat | None:
+        return await self._file_call(path, f"look at {path}", lambda client: stat_of(client, self._container, path))
+
+    async def _put(self, archive: Any, path: str = "", *, keep_folders: bool = False) -> None:
+        def put(client: Any) -> None:
+            from docker.errors import create_api_error_from_http_exception
+            from requests import HTTPError
+
+            answer = client.put(
+                archive_url(client, self._container),
+                params={"path": "/", "noOverwriteDirNonDir": "1" if keep_folders else "0"},
+                data=archive,
+                timeout=client.timeout,
+            )
+            try:
+                answer.raise_for_status()
+            except HTTPError as error:
+                create_api_error_from_http_exception(error)
+
+        await self._file_call(path, f"write {path}", put)
+
+    async def _file_call(self, path: str, what: str, function: Callable[[Any], T]) -> T:
+        try:
+            return await self._engine.call(what, function)
+        except EngineError as error:
+            if not error.no_container and absent_or_refused(error.explanation, error.status):
+                raise SandboxFileError(f"{path}: {error.explanation}") from error
+            raise
