@@ -40,6 +40,8 @@ class CallContext:
     attempt: int = 0
     """The repeat's number in the plan (not the retry's: a retry sees the same replies)."""
     call_index: int = 0
+    stage: str = ""
+    """Why the trial runs: the same repeat of another stage is a fresh trial, with luck of its own."""
     on_wait: Callable[[float, str], None] = field(default=lambda seconds, why: None, compare=False)
     """Told before each wait for a retry: seconds to come and the reason, to be shown to the user."""
 

@@ -150,7 +150,7 @@ async def _run_harness(
         owner=start.id,
         task=task,
         limits=world.config.limits,
-        context=CallContext("task", seed, start.harness, task.id, start.repeat),
+        context=CallContext("task", seed, start.harness, task.id, start.repeat, stage=str(start.stage)),
         began=began,
         on_wait=world.on_wait,
     )

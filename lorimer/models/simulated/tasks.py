@@ -1,0 +1,201 @@
+"""What the simulated models know: the starter tasks, and how much trouble each of them gives.
+
+A real model has seen something like the task before; this one has the task's own folder: right and wrong solutions, a
+careful and a careless look at the inputs, and a check of the output. It reads them as text, on the host; what it uses of
+them goes into the commands it sends.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.resources.abc import Traversable
+
+from lorimer.models.simulated.dice import roll
+
+CONTEXT_WINDOW = 6_000
+"""Tokens of the simulated models. Small, so that a careless look at a file of 25 kB already overflows it."""
+CHARS_PER_TOKEN = 4
+"""The usual rule of thumb; there is no tokenizer here."""
+
+
+class Flaw(StrEnum):
+    """The named weaknesses."""
+
+    GUESSES = "guesses"
+    """Writes the solution without a look at the inputs."""
+    FORGETS_TO_VERIFY = "forgets_to_verify"
+    """Makes a slip and finishes without a check."""
+    FORMULAS = "formulas"
+    """Writes formulas into a spreadsheet where values are asked."""
+    OVERFLOWS = "overflows"
+    """Prints a whole large file into its context."""
+    TEXT_CALLS = "text_calls"
+    """Writes the tool call as text, in a form that not every harness reads."""
+
+
+class Script(StrEnum):
+    """Files of a task's `solution` folder."""
+
+    SOLVE = "solve.py"
+    GUESS = "slips/guess.py"
+    SLIP = "slips/slip.py"
+    FORMULA = "slips/formula.py"
+    LOOK = "look.sh"
+    FLOOD = "flood.sh"
+    CHECK = "check.sh"
+
+
+MAIN = {
+    Flaw.GUESSES: 0.92,
+    Flaw.FORGETS_TO_VERIFY: 0.9,
+    Flaw.FORMULAS: 0.9,
+    Flaw.OVERFLOWS: 0.92,
+    Flaw.TEXT_CALLS: 0.92,
+}
+"""How often a flaw bites, unguided, on a task whose main trouble it is; the task's own figure lies up to 0.2 below."""
+MINOR = {
+    Flaw.GUESSES: 0.05,
+    Flaw.FORGETS_TO_VERIFY: 0.06,
+    Flaw.FORMULAS: 0.1,
+    Flaw.OVERFLOWS: 0.1,
+    Flaw.TEXT_CALLS: 0.03,
+}
+"""The same on the other tasks."""
+HARD = 0.95
+"""Share of trials of a hard task that go wrong whatever the harness says; calibrated with MAIN, MINOR and the two below
+so that the seed harness solves 0.35 to 0.5 of the starter tasks and one with every cure 0.85 to 0.9."""
+EASY_MISS = 0.03
+"""The same for all other tasks."""
+ROUND: tuple[Flaw | str | None, ...] = (
+    Flaw.GUESSES,
+    Flaw.FORGETS_TO_VERIFY,
+    None,
+    Flaw.TEXT_CALLS,
+    None,
+    Flaw.GUESSES,
+    Flaw.FORGETS_TO_VERIFY,
+    None,
+    Flaw.GUESSES,
+    "hard",
+    Flaw.TEXT_CALLS,
+    None,
+    Flaw.FORGETS_TO_VERIFY,
+    Flaw.GUESSES,
+    None,
+    Flaw.TEXT_CALLS,
+    Flaw.FORGETS_TO_VERIFY,
+    None,
+    Flaw.GUESSES,
+    None,
+)
+"""Which trouble the tasks get, dealt out in the order of a hash of their ids, so that the shares hold for any selection."""
+
+
+@dataclass(frozen=True)
+class KnownTask:
+    """A task as the model remembers it."""
+
+    id: str
+    instruction: str
+    scripts: Mapping[Script, str]
+    large: bool = False
+    """Its inputs, printed whole, fill the context."""
+    chances: Mapping[Flaw, float] = field(default_factory=dict)
+    """How often each flaw bites here when nothing in the request holds it back."""
+    miss: float = EASY_MISS
+    """How often the model goes wrong here for no reason that a harness could mend."""
+
+    @property
+    def opening(self) -> str:
+        """The instruction's first line, by which the task is known again."""
+        return self.instruction.strip().splitlines()[0].strip()
+
+
+@functools.lru_cache(maxsize=1)
+def starter_tasks() -> tuple[KnownTask, ...]:
+    """The starter tasks with their troubles, in order of id. Folders without the needed files are left out."""
+    root = importlib.resources.files("lorimer") / "benchmarks" / "starter" / "tasks"
+    if not root.is_dir():
+        return ()
+    folders = sorted((folder for folder in root.iterdir() if folder.is_dir()), key=lambda folder: folder.name)
+    return deal([task for folder in folders if (task := read_task(folder)) is not None])
+
+
+def read_task(folder: Traversable) -> KnownTask | None:
+    """One task's folder as the model remembers it, without troubles; `None` where it has no solution to remember."""
+    solution = folder / "solution"
+    scripts = {}
+    for script in Script:
+        file = solution.joinpath(*script.value.split("/"))
+        if file.is_file():
+            scripts[script] = file.read_text(encoding="utf-8").strip("\n")
+    instruction = folder / "instruction.md"
+    if Script.SOLVE not in scripts or not instruction.is_file():
+        return None
+    text = instruction.read_text(encoding="utf-8")
+    if not text.strip():
+        return None
+    size = _text_bytes(folder / "environment" / "workspace")
+    return KnownTask(folder.name, text, scripts, large=size > CONTEXT_WINDOW * CHARS_PER_TOKEN)
+
+
+def deal(tasks: Sequence[KnownTask]) -> tuple[KnownTask, ...]:
+    """`tasks` with their troubles. A trouble is a task's own: the same for every seed, harness and repeat."""
+    dealt: dict[str, KnownTask] = {}
+    rest: list[KnownTask] = []
+    counts = {Flaw.FORMULAS: 0, Flaw.OVERFLOWS: 0}
+    every = {Flaw.FORMULAS: 3, Flaw.OVERFLOWS: 2}
+    for task in sorted(tasks, key=lambda task: roll("deal", task.id)):
+        special = Flaw.FORMULAS if Script.FORMULA in task.scripts else Flaw.OVERFLOWS if task.large else None
+        if special is None:
+            rest.append(task)
+            continue
+        # Two in three tasks that invite formulas, and every second one that invites a flood, have it as main trouble.
+        counts[special] += 1
+        if counts[special] % every[special]:
+            dealt[task.id] = _troubled(task, special)
+        else:
+            rest.append(task)
+    for place, task in enumerate(rest):
+        dealt[task.id] = _troubled(task, ROUND[place % len(ROUND)])
+    return tuple(dealt[task.id] for task in tasks)
+
+
+def _troubled(task: KnownTask, trouble: Flaw | str | None) -> KnownTask:
+    possible = {
+        Flaw.GUESSES: Script.GUESS in task.scripts,
+        Flaw.FORGETS_TO_VERIFY: Script.SLIP in task.scripts,
+        Flaw.FORMULAS: Script.FORMULA in task.scripts,
+        Flaw.OVERFLOWS: Script.FLOOD in task.scripts and task.large,
+        Flaw.TEXT_CALLS: True,
+    }
+    chances = {flaw: MINOR[flaw] if possible[flaw] else 0.0 for flaw in Flaw}
+    if isinstance(trouble, Flaw) and possible[trouble]:
+        chances[trouble] = MAIN[trouble] - 0.2 * roll("trouble", task.id)
+    miss = HARD if trouble == "hard" else EASY_MISS
+    return KnownTask(task.id, task.instruction, task.scripts, task.large, chances, miss)
+
+
+def recognise(text: str, tasks: Sequence[KnownTask]) -> KnownTask | None:
+    """The task whose instruction `text` holds; of several the one whose opening is longest."""
+    flat = re.sub(r"\s+", " ", text)
+    found = [task for task in tasks if re.sub(r"\s+", " ", task.opening) in flat]
+    return max(found, key=lambda task: (len(task.opening), task.id), default=None)
+
+
+def _text_bytes(folder: Traversable) -> int:
+    """Size of the inputs that a careless `cat` would print; workbooks and other packed files do not print so."""
+    if not folder.is_dir():
+        return 0
+    total = 0
+    for item in folder.iterdir():
+        if item.is_dir():
+            total += _text_bytes(item)
+        elif not item.name.endswith((".xlsx", ".zip", ".gz")):
+            total += len(item.read_bytes())
+    return total
