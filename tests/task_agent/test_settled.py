@@ -1,0 +1,71 @@
+"""When a planned trial has its outcome: the table of causes, as the executor reads it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lorimer.task_agent.causes import SCORED, SUSPECT, WORLD, Cause
+from lorimer.task_agent.executor import Attempt, PlannedTrial, settled
+from lorimer.traces.schema import Stage, TrialState
+
+PLANNED = PlannedTrial("s/b/t/0", "s", "s/b", Stage.BASELINE, "sha", "t", 0, 1)
+
+
+def errored(number: int, cause: Cause) -> Attempt:
+    return Attempt(number, TrialState.ERRORED, cause.value, tokens=10, seconds=1.0)
+
+
+def scored(number: int, reward: float, cause: Cause = Cause.FINISHED) -> Attempt:
+    return Attempt(number, TrialState.SCORED, cause.value, reward, tokens=10, seconds=1.0, cost_usd=0.5)
+
+
+def cancelled(number: int) -> Attempt:
+    return Attempt(number, TrialState.CANCELLED, Cause.CANCELLED.value, cost_usd=None)
+
+
+def test_every_cause_is_in_one_row_of_the_table() -> None:
+    rows = [SCORED, SUSPECT, WORLD, frozenset({Cause.CANCELLED})]
+    assert frozenset().union(*rows) == frozenset(Cause)
+    assert sum(len(row) for row in rows) == len(Cause)
+
+
+def test_nothing_attempted_is_not_settled() -> None:
+    assert settled(PLANNED, [], 2) is None
+
+
+def test_a_score_settles_whatever_came_before() -> None:
+    outcome = settled(PLANNED, [errored(0, Cause.ENGINE_FAILURE), scored(1, 1.0)], 2)
+    assert outcome is not None
+    assert (outcome.state, outcome.reward, outcome.attempts, outcome.tokens) == (TrialState.SCORED, 1.0, 2, 20)
+
+
+@pytest.mark.parametrize("cause", sorted(WORLD - {Cause.PROVIDER_OUTAGE}))
+def test_the_worlds_fault_is_retried_as_often_as_configured(cause: Cause) -> None:
+    assert settled(PLANNED, [errored(0, cause)], 1) is None
+    outcome = settled(PLANNED, [errored(0, cause), errored(1, cause)], 1)
+    assert outcome is not None
+    assert outcome.state is TrialState.ERRORED
+    assert outcome.reward is None
+
+
+@pytest.mark.parametrize("cause", sorted(SUSPECT))
+def test_a_suspect_verifier_is_tried_twice_however_many_retries_there_are(cause: Cause) -> None:
+    assert settled(PLANNED, [errored(0, cause)], 0) is None
+    assert settled(PLANNED, [errored(0, Cause.ENGINE_FAILURE), errored(1, cause)], 5) is None
+    assert settled(PLANNED, [errored(0, cause), errored(1, cause)], 5) is not None
+
+
+def test_a_provider_outage_and_a_cancelled_attempt_use_up_no_retry() -> None:
+    attempts = [cancelled(0), errored(1, Cause.PROVIDER_OUTAGE), errored(2, Cause.INTERNAL)]
+    assert settled(PLANNED, attempts[:2], 0) is None
+    assert settled(PLANNED, attempts[:2], 9) is None
+    assert settled(PLANNED, attempts, 0) is not None
+
+
+def test_a_cost_that_is_unknown_makes_the_sum_unknown() -> None:
+    known = settled(PLANNED, [scored(0, 1.0)], 0)
+    unknown = settled(PLANNED, [cancelled(0), scored(1, 1.0)], 0)
+    assert known is not None
+    assert unknown is not None
+    assert known.cost_usd == 0.5
+    assert unknown.cost_usd is None

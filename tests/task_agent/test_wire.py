@@ -1,0 +1,72 @@
+"""What the gateway takes for a request, and what it takes for a breach."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorimer.task_agent import wire
+
+
+def line(**parts: object) -> bytes:
+    return json.dumps(parts).encode()
+
+
+def test_a_request_is_read() -> None:
+    request = wire.parse_request(line(id=7, method="note", params={"text": "hello"}))
+    assert (request.id, request.method, request.params) == (7, "note", {"text": "hello"})
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"nonsense", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "not a request"),
+        (line(id=1, method="note"), "not a request"),
+        (line(id="1", method="note", params={}), "not a request"),
+        (line(id=1, method="note", params={}, extra=1), "not a request"),
+        (line(id=1, method="note", params=[]), "not a request"),
+        (line(id=1, method="env.sudo", params={}), "unknown method 'env.sudo'"),
+    ],
+)
+def test_anything_else_is_a_breach_with_its_reason(sent: bytes, reason: str) -> None:
+    with pytest.raises(wire.Breach, match=reason):
+        wire.parse_request(sent)
+
+
+@given(st.binary(max_size=200))
+def test_no_line_can_do_worse_than_a_breach(sent: bytes) -> None:
+    try:
+        request = wire.parse_request(sent)
+    except wire.Breach:
+        return
+    assert request.method in wire.METHODS
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.sampled_from(sorted(wire.METHODS)), st.dictionaries(st.text(max_size=12), JSON, max_size=5))
+def test_parameters_fit_their_model_or_are_refused_by_it(method: str, params: dict[str, object]) -> None:
+    model = wire.METHODS[method]
+    try:
+        value = model.model_validate(params)
+    except ValueError:
+        return
+    assert set(params) <= set(model.model_fields)
+    assert model.model_validate(value.model_dump()) == value
+
+
+def test_replies_are_one_line_each() -> None:
+    for sent in (wire.reply(3, {"text": "a\nb\u2028c"}), wire.reply_error(3, "env", "no\nsuch file")):
+        assert b"\n" not in sent
+        assert json.loads(sent)["id"] == 3
