@@ -225,7 +225,7 @@ def test_an_unchanged_harness_is_promoted_at_alpha_at_most() -> None:
 
 def test_gains_are_found_and_losses_refused() -> None:
     assert promotion_rate(PAIRED, 0.15, 300, seed=12) > 0.4
-    assert promotion_rate(PAIRED, 0.3, 200, seed=13) > 0.9
+    assert promotion_rate(PAIRED, 0.3, 200, seed=13) > 0.85
     assert promotion_rate(PAIRED, -0.1, 300, seed=14) <= 0.02
 
 
