@@ -132,10 +132,10 @@ class ProviderClient:
         while True:
             # What other calls learned meanwhile must not hide what this one sent.
             dropped = self._dropped
-            body = self._dialect.encode(request, dropped)
             try:
-                body = encodable(body)
-            except (ValueError, TypeError, RecursionError) as error:
+                body = encodable(self._dialect.encode(request, dropped))
+            except (ValueError, RecursionError) as error:
+                # A harness can put NaN or endless nesting into a call's arguments.
                 return _ended("rejected", f"the request cannot be written as JSON: {error}"), 0.0
             if too_long := self._surely_too_long(body):
                 return _ended("context_overflow", too_long), 0.0

@@ -61,6 +61,11 @@ def sent_arguments(call: ToolCall) -> dict[str, Any]:
     return {MALFORMED: call.malformed} if call.malformed else dict(call.arguments)
 
 
+def sent_arguments_text(call: ToolCall) -> str:
+    """The same as JSON text. Raises ValueError for NaN, which strict servers cannot read."""
+    return json.dumps(sent_arguments(call), ensure_ascii=False, allow_nan=False)
+
+
 def kept(api: str, content: Sequence[Mapping[str, Any]], texts: Sequence[str]) -> tuple[Reasoning, ...]:
     """Reasoning blocks of a reply, the first of which keeps the reply's whole content in the provider's own form.
 
@@ -105,7 +110,7 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
 def encodable(body: Any) -> Any:
     """`body` with lone surrogates replaced, which no JSON over UTF-8 can carry.
 
-    Raises ValueError, TypeError or RecursionError for what is not JSON at all (NaN, endless nesting).
+    Raises ValueError or RecursionError for what is not JSON at all (NaN, endless nesting).
     """
     text = json.dumps(body, ensure_ascii=False, allow_nan=False)
     try:

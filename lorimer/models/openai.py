@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from lorimer.harness.api import Completion, Message, Reasoning, StopReason, Usag
 from lorimer.models.base import ModelRequest
 from lorimer.models.client import Decoded, Optional, Wire
 from lorimer.models.failures import StatusFailure, Unreachable
-from lorimer.models.messages import cut_at_stop, normalised, parsed_call, sent_arguments
+from lorimer.models.messages import cut_at_stop, normalised, parsed_call, sent_arguments_text
 from lorimer.models.provider import Key, ProviderConfig
 
 if TYPE_CHECKING:
@@ -171,7 +170,7 @@ class ChatDialect:
                 {
                     "id": call.id,
                     "type": "function",
-                    "function": {"name": call.name, "arguments": json.dumps(sent_arguments(call), ensure_ascii=False)},
+                    "function": {"name": call.name, "arguments": sent_arguments_text(call)},
                 }
                 for call in message.tool_calls
             ]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorimer.harness.api import Completion, Message, StopReason, ToolCall, Usage, assistant
 from lorimer.models.base import ModelRequest
 from lorimer.models.client import Decoded, Optional, Wire
-from lorimer.models.messages import cut_at_stop, kept, normalised, original, parsed_call, sent_arguments
+from lorimer.models.messages import cut_at_stop, kept, normalised, original, parsed_call, sent_arguments_text
 from lorimer.models.openai import OpenAIConnection
 from lorimer.models.provider import Key, ProviderConfig
 
@@ -147,7 +146,7 @@ def _items(message: Message) -> list[dict[str, Any]]:
             "type": "function_call",
             "call_id": call.id,
             "name": call.name,
-            "arguments": json.dumps(sent_arguments(call), ensure_ascii=False),
+            "arguments": sent_arguments_text(call),
         }
         for call in message.tool_calls
     ]
