@@ -1,0 +1,425 @@
+"""What the store promises to those who write."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer.errors import ConfigError, InternalError, UserError
+from lorimer.harness.api import Message, Reasoning, ToolCall, assistant, tool_result, user
+from lorimer.traces.query import Query
+from lorimer.traces.schema import (
+    Candidate,
+    DecisionRow,
+    HarnessRow,
+    Reservation,
+    Settlement,
+    StepData,
+    StepKind,
+    TraceSink,
+    TrialState,
+)
+from lorimer.traces.scrub import MASK, scrubber
+from lorimer.traces.store import Store, this_process
+
+from . import support as make
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "folder" / "traces.db"
+
+
+def candidate(name: str = "s/c1", **changes: Any) -> Candidate:
+    values: dict[str, Any] = {"id": name, "study": "s", "number": 1, "parent": "a" * 64, "state": "proposing"}
+    return Candidate(**{**values, "edit": [], "fixes": [], "at_risk": [], **changes})
+
+
+def decision(**changes: Any) -> DecisionRow:
+    values: dict[str, Any] = {
+        "id": "s/c1/full",
+        "study": "s",
+        "candidate": "s/c1",
+        "stage": "full",
+        "kind": "reject",
+    }
+    return DecisionRow(**{**values, "reason": "worse", "numbers": {"p": 0.5}, "policy": {}, "made": "now", **changes})
+
+
+def test_a_store_is_a_trace_sink(path: Path) -> None:
+    with Store.open(path) as store:
+        sink: TraceSink = store
+        assert sink is store
+
+
+async def test_a_finished_trial_is_there_with_all_its_steps_in_order(path: Path) -> None:
+    with Store.open(path) as store:
+        begin = make.start()
+        store.open_trial(begin)
+        for number in range(250):
+            store.step(make.ran(begin.id, f"echo {number}"))
+        await store.close_trial(make.end(begin.id, 0.5, answer="42", rewards={"a": 0.5}, flags=("odd",)))
+        query = Query(path)
+        trial = query.trial(begin.id)
+        assert (trial.state, trial.reward, trial.answer) == ("scored", 0.5, "42")
+        assert (trial.rewards, trial.flags) == ({"a": 0.5}, ["odd"])
+        steps = query.steps(begin.id)
+        assert [step.index for step in steps] == list(range(250))
+        assert [step.data["command"] for step in steps] == [f"echo {number}" for number in range(250)]
+
+
+async def test_steps_can_be_read_within_a_quarter_of_a_second_without_waiting_for_the_trial(path: Path) -> None:
+    with Store.open(path) as store:
+        begin = make.start()
+        store.open_trial(begin)
+        store.step(make.ran(begin.id, "ls"))
+        begun = time.monotonic()
+        query = Query(path)
+        while not query.steps(begin.id):
+            assert time.monotonic() - begun < 2.0  # 0.25 is promised; a busy machine may be late
+            await asyncio.sleep(0.01)
+        assert query.trial(begin.id).state == TrialState.RUNNING.value
+
+
+async def test_a_trial_ends_once(path: Path) -> None:
+    with Store.open(path) as store:
+        begin = make.start()
+        await make.finished_trial(store, begin)
+        with pytest.raises(InternalError, match="cannot end: it is scored"):
+            await store.close_trial(make.end(begin.id, 0.0))
+        with pytest.raises(InternalError, match="cannot end: it is not in the trace store"):
+            await store.close_trial(make.end("nowhere"))
+        assert Query(path).trial(begin.id).reward == 1.0
+
+
+async def test_a_second_trial_with_one_id_is_refused_and_leaves_the_first_alone(path: Path) -> None:
+    with Store.open(path) as store:
+        begin = make.start()
+        await make.finished_trial(store, begin, [make.ran(begin.id, "first")])
+        store.open_trial(begin)
+        store.step(make.ran(begin.id, "second"))
+        with pytest.raises(InternalError, match="is in the trace store already"):
+            await store.close_trial(make.end(begin.id))
+        assert [step.data["command"] for step in Query(path).steps(begin.id)] == ["first"]
+
+
+async def test_a_refused_write_leaves_those_around_it_untouched(path: Path) -> None:
+    with Store.open(path) as store:
+        begins = [make.start(repeat=number) for number in range(3)]
+        for begin in begins:
+            store.open_trial(begin)
+        ends = [make.end(begins[0].id), make.end("nowhere"), make.end(begins[1].id), make.end(begins[2].id)]
+        answers = await asyncio.gather(*(store.close_trial(end) for end in ends), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [type(None), InternalError, type(None), type(None)]
+        assert {trial.state for trial in Query(path).trials("s")} == {"scored"}
+
+
+async def test_a_verdict_is_stored_even_where_its_caller_is_cancelled(path: Path) -> None:
+    with Store.open(path) as store:
+        begin = make.start()
+        store.open_trial(begin)
+        closing = asyncio.create_task(store.close_trial(make.end(begin.id)))
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        await store.flush()
+        assert Query(path).trial(begin.id).state == "scored"
+
+
+async def test_a_conversation_is_rebuilt_as_it_was_sent(path: Path) -> None:
+    shell = ToolCall("1", "shell", {"command": "ls"})
+    broken = ToolCall("2", "shell", malformed='{"command": ')
+    answer = assistant("let me see", [shell, broken], [Reasoning("hm", {"signature": "abc"})])
+    first: tuple[Message, ...] = (user("Do it."),)
+    second = (*first, answer, tool_result(shell, "a.txt"), tool_result("2", "not JSON", is_error=True))
+    with Store.open(path) as store:
+        begin = make.start()
+        store.open_trial(begin)
+        calls = [make.call(begin.id, first, answer), make.call(begin.id, second, system=None, tools=())]
+        for call in calls:
+            store.model_call(call)
+        await store.close_trial(make.end(begin.id))
+        query = Query(path)
+        assert [query.conversation(begin.id, index) for index in (0, 1)] == calls
+        assert query.added(query.steps(begin.id)[1]).messages == second[1:]
+        with pytest.raises(UserError, match=r"step 7 of .* is not a model call"):
+            query.conversation(begin.id, 7)
+
+
+async def test_a_trace_grows_with_the_conversation_not_with_its_square(path: Path) -> None:
+    async def size(turns: int) -> int:
+        file = path.with_name(f"{turns}.db")
+        with Store.open(file) as store:
+            begin = make.start()
+            store.open_trial(begin)
+            messages: tuple[Message, ...] = (user("Do it."),)
+            for turn in range(turns):
+                answer = assistant(f"turn {turn} " + "a" * 500)
+                store.model_call(make.call(begin.id, messages, answer))
+                messages = (*messages, answer, user(f"output {turn} " + "b" * 500))
+            await store.close_trial(make.end(begin.id))
+            query = Query(file)
+            assert query.conversation(begin.id, turns - 1).messages == messages[:-2]
+            held = query.sql("SELECT (SELECT sum(length(body)) FROM message) + (SELECT sum(length(data)) FROM step)")
+            return int(held.rows[0][0])
+
+    small, large = await size(20), await size(80)
+    assert large < 4.5 * small
+
+
+async def test_conversations_that_take_turns_are_each_continued(path: Path) -> None:
+    with Store.open(path) as store:
+        begin = make.start()
+        store.open_trial(begin)
+        calls = []
+        one: tuple[Message, ...] = (user("one"),)
+        other: tuple[Message, ...] = (user("other"),)
+        for turn in range(10):
+            calls += [make.call(begin.id, one), make.call(begin.id, other)]
+            one, other = (*one, assistant("ok"), user(f"{turn}")), (*other, assistant("ok"), user(f"{turn}"))
+        for call in calls:
+            store.model_call(call)
+        await store.close_trial(make.end(begin.id))
+        query = Query(path)
+        assert [query.conversation(begin.id, index) for index in range(20)] == calls
+        assert max(len(step.data["append"]) for step in query.steps(begin.id)) == 2
+
+
+async def test_a_session_goes_on_after_a_restart_where_it_ended(path: Path) -> None:
+    with Store.open(path) as store:
+        store.model_call(make.call("s/c1", [user("a")]))
+    with Store.open(path) as store:
+        store.model_call(make.call("s/c1", [user("a"), assistant("ok"), user("b")]))
+        await store.flush()
+        query = Query(store)
+        assert [step.index for step in query.steps("s/c1")] == [0, 1]
+        assert query.conversation("s/c1", 1).messages[-1] == user("b")
+
+
+async def test_text_that_sqlite_cannot_hold_does_not_lose_a_trial(path: Path) -> None:
+    with Store.open(path) as store:
+        begin = make.start()
+        store.open_trial(begin)
+        odd = "nul \x00 lone \ud800 end"
+        store.step(make.ran(begin.id, odd, odd))
+        store.model_call(make.call(begin.id, [user(odd)], assistant(odd)))
+        await store.close_trial(make.end(begin.id, answer=odd, detail=odd))
+        query = Query(path)
+        assert query.steps(begin.id)[0].data["stdout"] == odd
+        assert query.conversation(begin.id, 1).messages == (user(odd),)
+        assert query.trial(begin.id).answer == "nul \ufffd lone ? end"
+
+
+async def test_secrets_reach_no_table(path: Path) -> None:
+    secret = "hunter2-hunter2"
+    with Store.open(path, scrubber([secret])) as store:
+        await store.create_study(make.study(config={"k": secret}), [make.task("t", instruction=secret)], "text")
+        begin = make.start()
+        store.open_trial(begin)
+        store.step(make.ran(begin.id, f"echo {secret}", secret))
+        answer = assistant(secret, [ToolCall("1", "shell", {"command": secret})], [Reasoning(secret, {"x": secret})])
+        store.model_call(make.call(begin.id, [user(f"use {secret}")], answer, system=secret))
+        await store.close_trial(make.end(begin.id, answer=secret, detail=secret, verifier_output=secret))
+        await store.add_candidate(candidate(title=secret, hypothesis=secret))
+        await store.add_decision(decision(reason=secret, numbers={"why": secret}))
+        await store.set_study_state("s", "paused", secret)
+        assert Query(path).conversation(begin.id, 1).messages == (user(f"use {MASK}"),)
+    for file in path.parent.iterdir():
+        assert secret.encode() not in file.read_bytes()
+
+
+async def test_full_text_search_keeps_the_head_and_the_tail_of_a_long_output(path: Path) -> None:
+    with Store.open(path) as store:
+        begin = make.start()
+        await make.finished_trial(store, begin, [make.ran(begin.id, "cat", "headword " + "x " * 50_000 + "tailword")])
+        query = Query(path)
+        assert len(query.steps(begin.id)[0].text) < 17_000
+        assert len(query.steps(begin.id)[0].data["stdout"]) > 100_000
+        assert query.search("headword")
+        assert query.search("tailword")
+
+
+# ---- states change by comparing ------------------------------------------------------------------------------------
+
+
+async def test_a_study_is_created_once(path: Path) -> None:
+    with Store.open(path) as store:
+        await store.create_study(make.study(), [make.task("t")], "text")
+        with pytest.raises(UserError, match="there is a study s already; resume it, or choose another"):
+            await store.create_study(make.study(), [make.task("t")], "text")
+        assert [row.id for row in Query(path).tasks("s")] == ["t"]
+        assert Query(path).harness("a" * 64).text == "text"
+
+
+async def test_a_study_is_run_by_one_process(path: Path) -> None:
+    with Store.open(path) as store:
+        await store.create_study(make.study(), [], "text")
+        mine = this_process()
+        await store.claim("s", mine)
+        await store.claim("s", mine)
+        host, pid, _ = mine.rsplit(":", 2)
+        # PID 1 is alive on every machine.
+        with pytest.raises(UserError, match=f"study s is being run by process {pid} on this machine; end that one"):
+            await store.claim("s", f"{host}:1:0")
+        await store.release("s", f"{host}:1:0")
+        assert Query(path).study("s").holder == mine
+        await store.release("s", mine)
+        assert Query(path).study("s").holder == ""
+        with pytest.raises(UserError, match="there is no study nope in"):
+            await store.claim("nope", mine)
+
+
+async def test_a_study_whose_process_is_dead_is_taken_over(path: Path) -> None:
+    mine = this_process()
+    host, pid, started = mine.rsplit(":", 2)
+    with Store.open(path) as store:
+        gone = await asyncio.create_subprocess_exec("true")
+        await gone.wait()
+        reused = f"{host}:{pid}:{int(started) - 1}"
+        for number, dead in enumerate((f"{host}:{gone.pid}:123", reused)):
+            await store.create_study(make.study(f"s{number}", holder=dead), [], "text")
+            await store.claim(f"s{number}", mine)
+            assert Query(path).study(f"s{number}").holder == mine
+
+
+async def test_a_study_held_on_another_machine_is_not_taken(path: Path) -> None:
+    with Store.open(path) as store:
+        await store.create_study(make.study(holder="elsewhere:12:34"), [], "text")
+        with pytest.raises(UserError, match="process 12 on the machine elsewhere"):
+            await store.claim("s", this_process())
+
+
+async def test_a_candidate_changes_only_from_the_state_that_is_expected(path: Path) -> None:
+    with Store.open(path) as store:
+        await store.create_study(make.study(), [], "text")
+        await store.add_candidate(candidate())
+        hunks = [{"search": "a", "replace": "key = 'sk-proj-Ab3dEf6hIj9lMn0pQr5tUv'"}]
+        await store.update_candidate("s/c1", "proposing", state="proposed", title="Better", edit=hunks)
+        with pytest.raises(InternalError, match="candidate s/c1 is proposed, not proposing"):
+            await store.update_candidate("s/c1", "proposing", state="failed")
+        with pytest.raises(InternalError, match="candidate s/c9 is not stored"):
+            await store.update_candidate("s/c9", "proposing", state="failed")
+        with pytest.raises(InternalError, match="candidate s/c1 is in the trace store already"):
+            await store.add_candidate(candidate())
+        (stored,) = Query(path).candidates("s")
+        assert (stored.state, stored.title, stored.edit) == ("proposed", "Better", hunks)
+
+
+async def test_a_plan_and_a_decision_are_stored_once_and_never_changed(path: Path) -> None:
+    with Store.open(path) as store:
+        await store.create_study(make.study(), [], "text")
+        await store.add_evaluation(make.evaluation([("t", 0)]))
+        await store.add_evaluation(make.evaluation([("t", 0)]))
+        with pytest.raises(InternalError, match="evaluation s/baseline/baseline is stored with another plan"):
+            await store.add_evaluation(make.evaluation([("t", 1)]))
+        await store.add_decision(decision())
+        await store.add_decision(decision(made="later"))
+        with pytest.raises(InternalError, match="is stored with another kind"):
+            await store.add_decision(decision(kind="promote"))
+        assert [row.made for row in Query(path).decisions("s")] == ["now"]
+
+
+async def test_trials_that_a_dead_process_left_are_cancelled_and_kept(path: Path) -> None:
+    with Store.open(path) as store:
+        done, left, other = make.start(), make.start(repeat=1), make.start(of="other", evaluation="other/x")
+        await make.finished_trial(store, done)
+        store.open_trial(left)
+        store.open_trial(other)
+        assert await store.cancel_running("s") == 1
+        assert await store.cancel_running("s") == 0
+        states = {trial.id: trial.state for trial in Query(path).trials()}
+        assert states == {done.id: "scored", left.id: "cancelled", other.id: "running"}
+
+
+async def test_what_is_reserved_and_never_settled_counts_as_spent(path: Path) -> None:
+    with Store.open(path) as store:
+        await store.reserve(Reservation("r1", "s", "task", "x", 0.5, 100))
+        await store.reserve(Reservation("r2", "s", "meta", "x", 0.25, 200))
+        await store.reserve(Reservation("r3", "s", "meta", "x", None, 300))
+        store.settle(Settlement("r1", 0.125, 10, 5))
+        store.settle(Settlement("r1", 9.0, 9, 9))
+        with pytest.raises(InternalError, match="reservation r1 was made before"):
+            await store.reserve(Reservation("r1", "s", "task", "x", 0.5, 100))
+        spent = Query(path).spent("s")
+        assert (spent.usd, spent.unknown, spent.tokens, spent.calls) == (0.375, 1, 515, 3)
+        assert Query(path).spent("s", "meta").tokens == 500
+        assert Query(path).spent("nobody").usd == 0.0
+
+
+# ---- files that are none ---------------------------------------------------------------------------------------------
+
+
+def test_a_store_opens_again_by_path_and_by_url(path: Path) -> None:
+    for name in (path, str(path), f"sqlite:///{path}"):
+        with Store.open(name) as store:
+            assert store.path == path
+
+
+def test_another_kind_of_database_is_refused(path: Path) -> None:
+    with pytest.raises(ConfigError, match="traces are kept in SQLite; give a file"):
+        Store.open("postgresql://host/db")
+
+
+def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("hello " * 1000)
+    with pytest.raises(Exception, match=r"notes\.txt cannot be used: file is not a database"):
+        Store.open(file)
+    with pytest.raises(UserError, match=r"notes\.txt is not a trace store"):
+        Query(file)
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "other.db"
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE study (x)")
+    connection.close()
+    with pytest.raises(UserError, match=r"other\.db is a database of another program; choose another file"):
+        Store.open(file)
+    with pytest.raises(UserError, match=r"other\.db is not a trace store"):
+        Query(file)
+
+
+def test_a_store_of_a_newer_lorimer_is_left_alone(path: Path) -> None:
+    Store.open(path).close()
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(UserError, match=r"was written by a newer lorimer .* upgrade lorimer"):
+        Store.open(path)
+    with pytest.raises(UserError, match=r"was written by a newer lorimer .* upgrade lorimer"):
+        Query(path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot make the folder .*file/sub for the trace store"):
+        Store.open(tmp_path / "file" / "sub" / "traces.db")
+
+
+def test_a_closed_store_takes_nothing(path: Path) -> None:
+    store = Store.open(path)
+    store.close()
+    store.close()
+    with pytest.raises(InternalError, match="is closed"):
+        store.step(StepData("x", StepKind.NOTE, 0.0))
+
+
+async def test_an_unknown_settlement_is_told_when_the_store_is_left(path: Path) -> None:
+    with pytest.raises(InternalError, match="settlement of r9, which was never reserved"), Store.open(path) as store:
+        store.settle(Settlement("r9", 0.0, 0, 0))
+
+
+async def test_the_same_harness_may_be_added_again(path: Path) -> None:
+    with Store.open(path) as store:
+        for _ in range(2):
+            await store.add_harness("b" * 64, "KEY = 'sk-proj-Ab3dEf6hIj9lMn0pQr5tUv'")
+        row: HarnessRow = Query(path).harness("bbbb")
+        assert row.text == "KEY = 'sk-proj-Ab3dEf6hIj9lMn0pQr5tUv'"
