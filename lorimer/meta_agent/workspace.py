@@ -1,0 +1,246 @@
+"""The user's workspace: a git repository whose history is the study's promotions.
+
+Only the harness file is ever written, and only by a commit that holds nothing else. A user who edits the harness while a
+study runs keeps their file: the promotion then goes to a branch of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorimer.errors import PrerequisiteError, UserError
+
+SUBJECT_CHARS = 72
+"""What `git log --oneline` and code hosts show of a subject without cutting it."""
+TIMEOUT = 60.0
+"""Seconds for one git command; a commit takes milliseconds, a locked or networked disk may not."""
+
+_QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false")
+"""A hook or a passphrase prompt would stop a study that runs overnight."""
+_IDENTITY = ("-c", "user.name=lorimer", "-c", "user.email=lorimer@localhost")
+_REDIRECTS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
+"""Set when lorimer is started from a git hook; they would point git at another repository."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """What a promotion's commit says."""
+
+    study: str
+    candidate: str
+    harness: str
+    """SHA-256 of the text."""
+    title: str
+    hypothesis: str
+    decision: str
+    """The gate's sentence."""
+    score: str
+    interval: str
+
+    def message(self) -> str:
+        subject = " ".join(self.title.split()) or f"Promote {self.candidate}"
+        if len(subject) > SUBJECT_CHARS:
+            subject = subject[: SUBJECT_CHARS - 1].rstrip() + "…"
+        trailers = {
+            "Lorimer-Study": self.study,
+            "Lorimer-Candidate": self.candidate,
+            "Lorimer-Score": self.score,
+            "Lorimer-Interval": self.interval,
+            "Lorimer-Harness": self.harness,
+        }
+        paragraphs = [subject, self.hypothesis.strip(), self.decision.strip()]
+        paragraphs.append("\n".join(f"{key}: {value}" for key, value in trailers.items()))
+        return "\n\n".join(part for part in paragraphs if part) + "\n"
+
+
+@dataclass(frozen=True)
+class Committed:
+    """Where a promotion is."""
+
+    commit: str
+    branch: str = ""
+    """Set when it is not in the workspace's own files: the branch that holds it."""
+    note: str = ""
+    """What the user should know then."""
+
+
+class Workspace:
+    """A folder with a harness and a program, in a git repository.
+
+    Args:
+        root: the folder of lorimer.toml.
+        harness: path of the harness file in it.
+        program: path of the direction in plain English.
+    """
+
+    def __init__(self, root: Path, harness: str = "harness/agent.py", program: str = "program.md") -> None:
+        self.root, self._harness, self._program = root, harness, program
+
+    @property
+    def harness_path(self) -> Path:
+        return self.root / self._harness
+
+    def read_harness(self) -> str:
+        """Raises UserError when it is missing or is not text."""
+        return self._read(self.harness_path, "[study] harness", "`lorimer init` makes one")
+
+    def read_program(self) -> str:
+        """Raises UserError when it is missing or is not text."""
+        return self._read(
+            self.root / self._program, "[study] program", "write there, in plain English, what to aim for"
+        )
+
+    def check(self) -> None:
+        """Before a study begins: promotions can be committed, and the harness is the committed one.
+
+        Raises PrerequisiteError without git or a repository, UserError for a harness with uncommitted changes.
+        """
+        if self._git("rev-parse", "--is-inside-work-tree", check=False).stdout.strip() != b"true":
+            raise PrerequisiteError(
+                f"{self.root} is not in a git repository, and promotions are commits",
+                f"run: git -C {self.root} init && git -C {self.root} add . && git -C {self.root} commit -m start",
+            )
+        changed = self._git("status", "--porcelain", "--untracked-files=all", "--ignored", "--", self._harness).stdout
+        if changed.strip():
+            raise UserError(
+                f"{self.harness_path}: it has uncommitted changes, so a promotion could not be told from them; "
+                f"run: git -C {self.root} add -f {self._harness} && git -C {self.root} commit -m 'My harness'"
+            )
+
+    def promote(self, promotion: Promotion, text: str, champion: str) -> Committed:
+        """Commit `text` as the harness.
+
+        On top of the current branch where the file is still the `champion`'s text; else on `lorimer/<study>`, leaving the
+        user's files alone. The same promotion again (after a crash) is found by its trailers and not made twice.
+
+        Raises UserError with git's words when it cannot be committed.
+        """
+        branch = _branch(promotion.study)
+        found = self._find(promotion)
+        if found:
+            ours = self._git("merge-base", "--is-ancestor", found, "HEAD", check=False).returncode == 0
+            return Committed(found) if ours else Committed(found, branch, self._aside(branch))
+        if self._committed() == champion.encode() and self._on_disk() in (champion.encode(), text.encode()):
+            self._write(text)
+            done = self._commit(promotion.message(), ("--quiet", "--no-verify", "--file=-", "--", self._harness))
+            if done.returncode == 0:
+                return Committed(self._git("rev-parse", "HEAD").stdout.decode().strip())
+            self._write(champion)  # such as in the middle of a merge: the commit goes to the branch instead
+        return Committed(self._commit_aside(promotion, text, branch), branch, self._aside(branch))
+
+    # ---- inside
+
+    def _aside(self, branch: str) -> str:
+        return (
+            f"{self._harness} was changed by hand while the study ran and was left as it is; the promotion is on the branch "
+            f"{branch} (take it with: git merge {branch})"
+        )
+
+    def _read(self, path: Path, key: str, fix: str) -> str:
+        try:
+            return path.read_bytes().decode("utf-8")
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file ({key} in lorimer.toml); {fix}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+
+    def _on_disk(self) -> bytes | None:
+        try:
+            return self.harness_path.read_bytes()
+        except OSError:
+            return None
+
+    def _committed(self) -> bytes | None:
+        shown = self._git("show", f"HEAD:./{self._harness}", check=False)
+        return shown.stdout if shown.returncode == 0 else None
+
+    def _write(self, text: str) -> None:
+        """All or nothing: a reader, or a crash, meets the old file or the new one."""
+        path = self.harness_path
+        try:
+            mode = path.stat().st_mode & 0o777
+            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            temporary = Path(file.name)
+            temporary.chmod(mode)
+            temporary.replace(path)
+        except OSError as error:
+            raise UserError(f"{path}: cannot be written: {error.strerror}") from None
+
+    def _find(self, promotion: Promotion) -> str:
+        wanted = [f"Lorimer-Study: {promotion.study}", f"Lorimer-Candidate: {promotion.candidate}"]
+        wanted.append(f"Lorimer-Harness: {promotion.harness}")
+        patterns = [f"--grep={line}" for line in wanted]
+        found = self._git("log", "--branches", "HEAD", "--format=%H", "--fixed-strings", "--all-match", *patterns)
+        return found.stdout.decode().split("\n")[0].strip()
+
+    def _commit_aside(self, promotion: Promotion, text: str, branch: str) -> str:
+        """A commit made in a scratch index: neither the user's index nor their files are touched."""
+        ref = f"refs/heads/{branch}"
+        known = self._git("rev-parse", "--verify", "--quiet", ref, check=False)
+        parent = (known if known.returncode == 0 else self._git("rev-parse", "HEAD")).stdout.decode().strip()
+        prefix = self._git("rev-parse", "--show-prefix").stdout.decode().strip()
+        blob = self._git("hash-object", "-w", "--stdin", input_=text.encode()).stdout.decode().strip()
+        with tempfile.TemporaryDirectory() as scratch:
+            index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+            self._git("read-tree", parent, env=index)
+            entry = f"100644,{blob},{prefix}{self._harness}"
+            self._git("update-index", "--add", "--cacheinfo", entry, env=index)
+            tree = self._git("write-tree", env=index).stdout.decode().strip()
+        made = self._commit(promotion.message(), (tree, "-p", parent), command="commit-tree")
+        if made.returncode != 0:
+            raise UserError(f"{self.root}: git could not commit the promotion: {_last_line(made)}")
+        commit = made.stdout.decode().strip()
+        self._git("update-ref", ref, commit)
+        return commit
+
+    def _commit(
+        self, message: str, arguments: tuple[str, ...], command: str = "commit"
+    ) -> subprocess.CompletedProcess[bytes]:
+        known = self._git("config", "user.email", check=False).stdout.strip()
+        identity = () if known or "GIT_AUTHOR_EMAIL" in os.environ else _IDENTITY
+        return self._git(*identity, command, *arguments, check=False, input_=message.encode())
+
+    def _git(
+        self, *arguments: str, check: bool = True, input_: bytes = b"", env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run git in the workspace. Raises PrerequisiteError without git; UserError on failure where `check`."""
+        inherited = {key: value for key, value in os.environ.items() if key not in _REDIRECTS}
+        environment = inherited | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"} | dict(env or {})
+        try:
+            done = subprocess.run(
+                ["git", *_QUIET, *arguments],
+                cwd=self.root,
+                env=environment,
+                input=input_,
+                capture_output=True,
+                timeout=TIMEOUT,
+                check=False,
+            )
+        except FileNotFoundError:
+            if not self.root.is_dir():
+                raise UserError(f"{self.root}: no such folder") from None
+            raise PrerequisiteError("git is not installed", "install it (Debian: apt-get install git)") from None
+        except subprocess.TimeoutExpired:
+            raise UserError(f"{self.root}: git did not answer within {TIMEOUT:.0f} s") from None
+        if check and done.returncode != 0:
+            raise UserError(f"{self.root}: git {arguments[0]} failed: {_last_line(done)}")
+        return done
+
+
+def _branch(study: str) -> str:
+    """`lorimer/<study>`, as git takes it: no `..`, no dot at an end, no `.lock`."""
+    name = study.replace("..", "-").strip(".").removesuffix(".lock")
+    return f"lorimer/{name or 'study'}"
+
+
+def _last_line(done: subprocess.CompletedProcess[bytes]) -> str:
+    lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else f"exit code {done.returncode}"
