@@ -1,0 +1,96 @@
+"""What lorimer itself adds to a trial: 30 trials in Docker, each one model call answered at once, two execs and a verifier.
+
+The clock runs from before the provider is opened until everything is closed: pool warm-up and teardown are inside. Beside it
+stands the floor of the same machine in the same run (raw Engine API: create, start, two execs, remove).
+
+    python -m bench.overhead [TRIALS] [CONCURRENCY]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.floor import floor
+from lorimer.benchmarks.base import Script, Task
+from lorimer.config import BudgetSettings, Config
+from lorimer.harness.api import Completion, Usage, assistant
+from lorimer.models.base import ModelReply
+from lorimer.models.replay import ReplayModel
+from lorimer.sandbox.base import PulledImage, SandboxLimits
+from lorimer.sandbox.docker import DockerProvider
+from lorimer.sandbox.pool import Pool
+from lorimer.task_agent.executor import Executor, PlannedTrial
+from lorimer.task_agent.limits import Budget, Metered
+from lorimer.task_agent.trial import World
+from lorimer.traces.schema import Stage
+from lorimer.traces.store import Store
+
+IMAGE = "debian:bookworm"
+TARGET_SECONDS = 0.8
+
+HARNESS = """
+from lorimer.harness.api import user
+
+def solve(task, env, llm):
+    llm.complete([user(task.instruction)])
+    env.exec("echo one > /app/answer")
+    return env.exec("cat /app/answer").stdout
+"""
+
+
+async def measure(trials: int, concurrency: int) -> float:
+    """Seconds of wall time a trial."""
+    with tempfile.TemporaryDirectory() as folder:
+        tests = Path(folder, "tests")
+        tests.mkdir()
+        (tests / "test.sh").write_text("grep -q one /app/answer && echo 1 > /logs/verifier/reward.txt\n")
+        task = Task(
+            "overhead",
+            "Say hello.",
+            PulledImage(IMAGE),
+            Script(tests, "/tests", "bash /tests/test.sh", 30.0),
+            limits=SandboxLimits(cpus=1, memory_mb=256),
+            workdir="/app",
+        )
+        config = Config()
+        reply = ModelReply(Completion(assistant("hello"), "end", Usage(10, 2)), cost_usd=0.0)
+        plan = [
+            PlannedTrial(f"bench/{number}", "bench", "bench", Stage.BASELINE, "bench", task.id, number, 0)
+            for number in range(trials)
+        ]
+        started = time.perf_counter()
+        provider = Pool(DockerProvider(), jails=concurrency, sandboxes=concurrency)
+        with Store.open(Path(folder, "bench.db")) as store:
+            budget = Budget("bench", BudgetSettings(), store)
+            world = World(provider, store, config, Metered(ReplayModel(lambda key: reply), budget, store, 100))
+            executor = Executor(world, {task.id: task}, budget, concurrency=concurrency, retries=0)
+            outcomes = await executor.run(plan, HARNESS)
+            await provider.close()
+        seconds = time.perf_counter() - started
+        failed = [outcome for outcome in outcomes if outcome.reward != 1.0]
+        if failed or len(outcomes) != trials:
+            raise SystemExit(f"bench: {len(failed)} of {len(outcomes)} trials did not score 1: {failed[:1]}")
+        return seconds / trials
+
+
+def main() -> None:
+    trials = int(sys.argv[1]) if len(sys.argv) > 1 else 30
+    concurrency = int(sys.argv[2]) if len(sys.argv) > 2 else 4
+    asyncio.run(measure(4, concurrency))  # the first trials pay for imports and the engine's caches
+    seconds = asyncio.run(measure(trials, concurrency))
+    base = floor(image=IMAGE, concurrency=concurrency)
+    print(f"{trials} trials in Docker ({IMAGE}), concurrency {concurrency}, warm-up and teardown inside the clock")
+    print(f"  lorimer             {seconds:6.2f} s a trial   (target {TARGET_SECONDS})")
+    print(
+        f"  floor, concurrency {concurrency} {base.concurrent:6.2f} s a trial   ratio {seconds / base.concurrent:.1f}"
+    )
+    print(f"  floor, sequential   {base.sequential:6.2f} s a trial   ratio {seconds / base.sequential:.1f}")
+    raise SystemExit(seconds > TARGET_SECONDS)
+
+
+if __name__ == "__main__":
+    main()
