@@ -1,14 +1,245 @@
-"""The meta side: reads failures and the harness through the meta-agent's tools, and proposes an edit."""
+"""The meta side: the meta-agent's tools, driven as a model would drive them, to one proposed edit.
+
+It lists failures, reads some of their traces and the log of experiments, reads the harness, and proposes one idea of its
+repertoire (ideas.py). Symptoms are found in what the tools really answer; the dice decide which of them it takes up, and
+now and then it has a useless or a harmful idea, as models do. Nothing is remembered between calls.
+"""
 
 from __future__ import annotations
 
-from lorimer.harness.api import Completion, Reasoning
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lorimer.harness.api import Completion, Reasoning, ToolCall
 from lorimer.models.base import CallContext, ModelRequest
+from lorimer.models.simulated.dice import pick, roll
+from lorimer.models.simulated.ideas import HARMFUL, HONEST, NEUTRAL, USELESS, Idea, Kind
+from lorimer.models.simulated.reading import Mark
 from lorimer.models.simulated.solver import Character
-from lorimer.models.simulated.speech import finished, request_tokens
+from lorimer.models.simulated.source import Hunk, read_source
+from lorimer.models.simulated.speech import call_id, finished, request_tokens
+from lorimer.models.simulated.tasks import Flaw
+
+TRACES_READ = 5
+"""Failed trials it reads; enough to see which trouble is frequent, few enough to be wrong at times."""
+MAX_PROPOSALS = 4
+"""Calls of `propose_edit` before it gives up."""
+KINDS: Sequence[tuple[Kind, float]] = (("honest", 0.62), ("useless", 0.17), ("harmful", 0.21))
+"""What it comes up with: mostly sense, as a small model does; calibrated so that a demo shows refusals and promotions."""
+MISQUOTES = 0.12
+"""How often it quotes the harness wrongly at first, so that the edit does not apply."""
+UNSEEN = 0.05
+"""Weight of a symptom that it saw in no trace, beside 1 for one that it saw in all."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One of its earlier calls and what the tool said."""
+
+    name: str
+    arguments: Mapping[str, Any]
+    text: str
+    is_error: bool
 
 
 def reply(request: ModelRequest, context: CallContext, character: Character) -> Completion:
-    """One answer of the meta-agent's model."""
-    thought = Reasoning("I have no idea that fits.")
-    return finished("I have nothing to propose.", (), thought, request, request_tokens(request))
+    """One answer of the meta-agent's model. Never raises; where nothing fits it says so, without a call."""
+    offered = {tool.name for tool in request.tools}
+    past = _past(request)
+    names = [one.name for one in past]
+    dice = (context.seed, context.harness, context.task, context.attempt)
+    used = request_tokens(request)
+
+    def call(thought: str, *calls: tuple[str, Mapping[str, Any]]) -> Completion:
+        made = [
+            ToolCall(call_id(str(len(past)), str(place), name, json.dumps(arguments, default=str)), name, arguments)
+            for place, (name, arguments) in enumerate(calls)
+        ]
+        return finished("", made, Reasoning(thought), request, used)
+
+    def end(words: str) -> Completion:
+        return finished(words, (), Reasoning(words), request, used)
+
+    if "propose_edit" not in offered:
+        return end("I have no way to propose an edit.")
+    first = [name for name in ("list_failures", "experiment_log") if name in offered and name not in names]
+    if first and not names:
+        return call("I start with what failed, and with what was tried before.", *((name, {}) for name in first))
+    trials = _trials(_texts(past, "list_failures"))
+    if "read_trace" in offered and trials and "read_trace" not in names:
+        chosen = _spread(trials, TRACES_READ, *dice)
+        return call("I read some of the failed trials.", *(("read_trace", {"trial": trial}) for trial, _ in chosen))
+    if "search_traces" in offered and trials and "search_traces" not in names:
+        return call("Do others end like this?", ("search_traces", {"query": "maximum context length"}))
+    # Read last, and again if its answer is no longer in the conversation: an edit must quote it exactly.
+    shown = _texts(past, "read_harness")
+    source = read_source(shown[-1]) if shown else None
+    if source is None and "read_harness" in offered and names.count("read_harness") < 2:
+        return call("Now the harness itself.", ("read_harness", {}))
+    if source is None:
+        return end("I could not read the harness; I have nothing to propose.")
+
+    proposals = [one for one in past if one.name == "propose_edit"]
+    if proposals and not _refused(proposals[-1]):
+        return end(f"Proposed: {proposals[-1].arguments.get('title', 'an edit')}.")
+    if len(proposals) >= MAX_PROPOSALS:
+        return end("My edits do not apply; I have nothing to propose.")
+    log = "\n".join(_texts(past, "experiment_log"))
+    here = [str(one.arguments.get("title")) for one in proposals]
+    misquoted = _misquotes(dice) and len(proposals) == 1
+    evidence = _evidence(past, trials)
+    ideas = _repertoire(character)
+    drawn = _draw(
+        ideas,
+        source_hunks := {idea.title: idea.hunks(source) for idea in ideas},
+        evidence,
+        log,
+        here[:-1] if misquoted else here,
+        dice,
+    )
+    if drawn is None:
+        return end("Nothing that I can think of fits this harness; I have nothing to propose.")
+    hunks = source_hunks[drawn.title]
+    if _misquotes(dice) and not proposals:
+        hunks = (Hunk(f"{hunks[0].search}  # as it was", hunks[0].replace), *hunks[1:])
+    return call(
+        drawn.hypothesis if not proposals else "The edit was refused; I correct it.",
+        (
+            "propose_edit",
+            {
+                "title": drawn.title,
+                "hypothesis": drawn.hypothesis,
+                "hunks": [{"search": hunk.search, "replace": hunk.replace} for hunk in hunks],
+                "fixes": _fixes(drawn, evidence, trials),
+                "at_risk": [],
+            },
+        ),
+    )
+
+
+# ---- what the tools said --------------------------------------------------------------------------------------------
+
+
+def _past(request: ModelRequest) -> list[Answered]:
+    calls: dict[str, ToolCall] = {}
+    answered = []
+    for message in request.messages:
+        for made in message.tool_calls:
+            calls[made.id] = made
+        if message.role == "tool" and message.tool_call_id in calls:
+            made = calls.pop(message.tool_call_id)
+            answered.append(Answered(made.name, made.arguments, message.text, message.is_error))
+    return answered
+
+
+def _texts(past: Sequence[Answered], name: str) -> list[str]:
+    return [one.text for one in past if one.name == name and not one.is_error]
+
+
+def _refused(proposal: Answered) -> bool:
+    words = r"^\s*(?:error|refused|rejected|invalid)|not found|does not (?:occur|match|apply|appear)|not unique"
+    return proposal.is_error or re.search(words, proposal.text[:400], re.IGNORECASE) is not None
+
+
+def _trials(listings: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of trial and task named in lists of failures. A trial's id is a path whose last part but one is the task."""
+    found: dict[str, str] = {}
+    for line in "\n".join(listings).splitlines():
+        for trial in re.findall(r"(?<![\w/.~-])\w[\w.-]*(?:/[\w.-]*\w)+", line):
+            task = re.search(r"\btask\W{1,3}([\w.-]*\w)", line)
+            parts = trial.split("/")
+            if re.search(r"\d", parts[-1]):
+                found.setdefault(trial, task.group(1) if task else parts[-2])
+    return list(found.items())
+
+
+def _spread(trials: Sequence[tuple[str, str]], count: int, *dice: object) -> list[tuple[str, str]]:
+    """Some of `trials`, of different tasks as far as possible, drawn by the dice."""
+    drawn = sorted(trials, key=lambda item: roll(*dice, "trace", item[0]))
+    seen: set[str] = set()
+    fresh = [item for item in drawn if item[1] not in seen and not seen.add(item[1])]  # type: ignore[func-returns-value]
+    return (fresh + [item for item in drawn if item not in fresh])[:count]
+
+
+def symptoms(trace: str) -> frozenset[Flaw]:
+    """What a failed trial's trace looks like, as far as its text shows."""
+    found = set()
+    wrote = Mark.WRITE.value in trace
+    if re.search(r"maximum context length|context_overflow", trace):
+        found.add(Flaw.OVERFLOWS)
+    elif re.search(r"```(?:bash|sh)\b|<tool_call>", trace):
+        found.add(Flaw.TEXT_CALLS)
+    elif re.search(r"""["']=(?:[A-Z]{2,}\(|\{|[A-Z]+[0-9{])""", trace):
+        found.add(Flaw.FORMULAS)
+    elif wrote and Mark.LOOK.value not in trace:
+        found.add(Flaw.GUESSES)
+    elif wrote and Mark.CHECK.value not in trace:
+        found.add(Flaw.FORGETS_TO_VERIFY)
+    return frozenset(found)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Which tasks showed which symptom, among the traces that were read."""
+
+    read: int
+    tasks: Mapping[Flaw, tuple[str, ...]]
+
+    def share(self, flaw: Flaw) -> float:
+        return len(self.tasks.get(flaw, ())) / self.read if self.read else 0.0
+
+
+def _evidence(past: Sequence[Answered], trials: Sequence[tuple[str, str]]) -> Evidence:
+    task_of = dict(trials)
+    tasks: dict[Flaw, list[str]] = {}
+    read = 0
+    for one in past:
+        if one.name == "read_trace" and not one.is_error:
+            read += 1
+            for flaw in symptoms(one.text):
+                tasks.setdefault(flaw, []).append(task_of.get(str(one.arguments.get("trial")), ""))
+    return Evidence(read, {flaw: tuple(task for task in named if task) for flaw, named in tasks.items()})
+
+
+# ---- what it makes of it --------------------------------------------------------------------------------------------
+
+
+def _repertoire(character: Character) -> Sequence[Idea]:
+    return (*HONEST, *USELESS, *HARMFUL) if character.heeds else NEUTRAL
+
+
+def _draw(
+    ideas: Sequence[Idea],
+    hunks: Mapping[str, Sequence[Hunk]],
+    evidence: Evidence,
+    log: str,
+    refused: Sequence[str],
+    dice: Sequence[object],
+) -> Idea | None:
+    """One idea that fits the harness and was not tried: first its kind, then the symptom, then the wording."""
+    open_ideas = [idea for idea in ideas if hunks[idea.title] and idea.title not in log and idea.title not in refused]
+    if not open_ideas:
+        return None
+    weights = [(kind, weight) for kind, weight in KINDS if any(idea.kind == kind for idea in open_ideas)]
+    kind = pick(weights, *dice, "kind")
+    weighted = [
+        (idea, (evidence.share(idea.cures) + UNSEEN if idea.cures else 1.0)) for idea in open_ideas if idea.kind == kind
+    ]
+    # Several wordings of one cure share its weight.
+    alike = {idea.title: sum(other.cures == idea.cures for other, _ in weighted) for idea, _ in weighted}
+    shared = [(idea, weight / (alike[idea.title] if idea.cures else 1)) for idea, weight in weighted]
+    return pick(shared, *dice, "idea")
+
+
+def _misquotes(dice: Sequence[object]) -> bool:
+    return roll(*dice, "misquotes") < MISQUOTES
+
+
+def _fixes(idea: Idea, evidence: Evidence, trials: Sequence[tuple[str, str]]) -> list[str]:
+    """The tasks that showed the symptom; for an idea without one, the first that failed."""
+    named = evidence.tasks.get(idea.cures, ()) if idea.cures else ()
+    tasks = dict.fromkeys(named or [task for _, task in trials])
+    return list(tasks)[:3]

@@ -11,7 +11,7 @@ import functools
 import importlib.resources
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.resources.abc import Traversable
 
@@ -67,33 +67,20 @@ MINOR = {
 }
 """The same on the other tasks."""
 HARD = 0.95
-"""Share of trials of a hard task that go wrong whatever the harness says; calibrated with MAIN, MINOR and the two below
+"""Share of trials of a hard task that go wrong whatever the harness says; calibrated with MAIN, MINOR and SHARES
 so that the seed harness solves 0.35 to 0.5 of the starter tasks and one with every cure 0.85 to 0.9."""
 EASY_MISS = 0.03
 """The same for all other tasks."""
-ROUND: tuple[Flaw | str | None, ...] = (
-    Flaw.GUESSES,
-    Flaw.FORGETS_TO_VERIFY,
-    None,
-    Flaw.TEXT_CALLS,
-    None,
-    Flaw.GUESSES,
-    Flaw.FORGETS_TO_VERIFY,
-    None,
-    Flaw.GUESSES,
-    "hard",
-    Flaw.TEXT_CALLS,
-    None,
-    Flaw.FORGETS_TO_VERIFY,
-    Flaw.GUESSES,
-    None,
-    Flaw.TEXT_CALLS,
-    Flaw.FORGETS_TO_VERIFY,
-    None,
-    Flaw.GUESSES,
-    None,
-)
-"""Which trouble the tasks get, dealt out in the order of a hash of their ids, so that the shares hold for any selection."""
+SHARES = {
+    Flaw.FORMULAS: 0.08,
+    Flaw.OVERFLOWS: 0.13,
+    Flaw.GUESSES: 0.16,
+    Flaw.FORGETS_TO_VERIFY: 0.14,
+    Flaw.TEXT_CALLS: 0.10,
+}
+"""Share of the tasks whose main trouble each flaw is, as far as that many tasks invite it. The others are easy, but for…"""
+HARD_SHARE = 0.05
+"""…these, which it nearly never solves."""
 
 
 @dataclass(frozen=True)
@@ -146,39 +133,36 @@ def read_task(folder: Traversable) -> KnownTask | None:
 
 def deal(tasks: Sequence[KnownTask]) -> tuple[KnownTask, ...]:
     """`tasks` with their troubles. A trouble is a task's own: the same for every seed, harness and repeat."""
+    order = sorted(tasks, key=lambda task: roll("deal", task.id))
     dealt: dict[str, KnownTask] = {}
-    rest: list[KnownTask] = []
-    counts = {Flaw.FORMULAS: 0, Flaw.OVERFLOWS: 0}
-    every = {Flaw.FORMULAS: 3, Flaw.OVERFLOWS: 2}
-    for task in sorted(tasks, key=lambda task: roll("deal", task.id)):
-        special = Flaw.FORMULAS if Script.FORMULA in task.scripts else Flaw.OVERFLOWS if task.large else None
-        if special is None:
-            rest.append(task)
-            continue
-        # Two in three tasks that invite formulas, and every second one that invites a flood, have it as main trouble.
-        counts[special] += 1
-        if counts[special] % every[special]:
-            dealt[task.id] = _troubled(task, special)
-        else:
-            rest.append(task)
+    for flaw, share in SHARES.items():
+        wanted = round(share * len(order))
+        inviting = [task for task in order if task.id not in dealt and _invites(task, flaw)]
+        for task in inviting[:wanted]:
+            dealt[task.id] = _troubled(task, flaw, EASY_MISS)
+    rest = [task for task in order if task.id not in dealt]
     for place, task in enumerate(rest):
-        dealt[task.id] = _troubled(task, ROUND[place % len(ROUND)])
+        hard = place < round(HARD_SHARE * len(order))
+        dealt[task.id] = _troubled(task, None, HARD if hard else EASY_MISS)
     return tuple(dealt[task.id] for task in tasks)
 
 
-def _troubled(task: KnownTask, trouble: Flaw | str | None) -> KnownTask:
-    possible = {
+def _invites(task: KnownTask, flaw: Flaw) -> bool:
+    """Whether the task's folder has what the flaw needs."""
+    return {
         Flaw.GUESSES: Script.GUESS in task.scripts,
         Flaw.FORGETS_TO_VERIFY: Script.SLIP in task.scripts,
         Flaw.FORMULAS: Script.FORMULA in task.scripts,
         Flaw.OVERFLOWS: Script.FLOOD in task.scripts and task.large,
         Flaw.TEXT_CALLS: True,
-    }
-    chances = {flaw: MINOR[flaw] if possible[flaw] else 0.0 for flaw in Flaw}
-    if isinstance(trouble, Flaw) and possible[trouble]:
-        chances[trouble] = MAIN[trouble] - 0.2 * roll("trouble", task.id)
-    miss = HARD if trouble == "hard" else EASY_MISS
-    return KnownTask(task.id, task.instruction, task.scripts, task.large, chances, miss)
+    }[flaw]
+
+
+def _troubled(task: KnownTask, main: Flaw | None, miss: float) -> KnownTask:
+    chances = {flaw: MINOR[flaw] if _invites(task, flaw) else 0.0 for flaw in Flaw}
+    if main is not None:
+        chances[main] = MAIN[main] - 0.2 * roll("trouble", task.id)
+    return replace(task, chances=chances, miss=miss)
 
 
 def recognise(text: str, tasks: Sequence[KnownTask]) -> KnownTask | None:
