@@ -1,0 +1,205 @@
+"""Reading: what is found, and what is said when nothing is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import create_engine
+
+from lorimer.errors import UserError
+from lorimer.traces import migrations
+from lorimer.traces.query import Query
+from lorimer.traces.store import Store
+
+from . import support as make
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    with Store.open(tmp_path / "traces.db") as store:
+        await store.create_study(make.study(), [make.task("b", position=1), make.task("a", split="holdout")], "text")
+        await store.create_study(make.study("r", kind="run", created="2026-01-02"), [], "text")
+        yield store
+
+
+async def test_outcomes_are_the_last_finished_attempts_in_planned_order(store: Store) -> None:
+    await store.add_evaluation(make.evaluation([("b", 0), ("a", 0), ("b", 1)]))
+    await make.finished_trial(store, make.start("b", 1), reward=0.25)
+    await make.finished_trial(store, make.start("a", 0), reward=None)
+    await make.finished_trial(store, make.start("a", 0, attempt=1), reward=0.5)
+    store.open_trial(make.start("a", 0, attempt=2))
+    store.open_trial(make.start("b", 0))
+    await store.cancel_running("s")
+    query = Query(store)
+    outcomes = [(trial.task, trial.repeat, trial.reward) for trial in query.outcomes("s/baseline/baseline")]
+    assert outcomes == [("a", 0, 0.5), ("b", 1, 0.25)]
+    assert query.attempts("s/baseline/baseline") == {("a", 0): 2, ("b", 1): 1}
+    assert query.spent("s").trials == 3
+    assert query.outcomes("s/none/such") == []
+
+
+async def test_trials_are_filtered_by_all_that_is_given(store: Store) -> None:
+    for task, repeat, reward in (("a", 0, 1.0), ("b", 0, 0.0), ("b", 1, None)):
+        await make.finished_trial(store, make.start(task, repeat), reward=reward)
+    query = Query(store)
+
+    def found(**filters: Any) -> list[tuple[str, int]]:
+        return [(trial.task, trial.repeat) for trial in query.trials("s", **filters)]
+
+    assert found() == [("b", 1), ("b", 0), ("a", 0)]
+    assert found(task="b", state="scored") == [("b", 0)]
+    assert found(stage="spot") == []
+    assert found(harness="aaaa", state="errored") == [("b", 1)]
+    assert len(query.trials(limit=2)) == 2
+
+
+async def test_a_trial_is_named_by_a_unique_beginning(store: Store) -> None:
+    for repeat in range(12):
+        await make.finished_trial(store, make.start("a", repeat))
+    query = Query(store)
+    assert query.trial("s/baseline/baseline/a#10").repeat == 10
+    with pytest.raises(UserError, match=r"trial s/b is not unique; it could be s/baseline/baseline/a#0\.0, .*, …"):
+        query.trial("s/b")
+    with pytest.raises(UserError, match="there is no trial nope in"):
+        query.trial("nope")
+    with pytest.raises(UserError, match=r"there is no trial \(empty\)"):
+        query.trial("")
+    with pytest.raises(UserError, match="there is no trial % in"):
+        query.trial("%")
+
+
+def test_studies_are_found_by_name_and_by_age(store: Store) -> None:
+    query = Query(store)
+    assert [study.id for study in query.studies()] == ["s", "r"]
+    newest, optimize = query.latest_study(), query.latest_study("optimize")
+    assert (newest and newest.id, optimize and optimize.id) == ("r", "s")
+    assert query.latest_study("check") is None
+    with pytest.raises(UserError, match=r"there is no study x in .*; there are: s, r"):
+        query.study("x")
+    assert [task.id for task in query.tasks("s")] == ["a", "b"]
+    assert [task.id for task in query.tasks("s", "train")] == ["b"]
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"there are no traces at .*none.db; run something first"):
+        Query(tmp_path / "none.db")
+
+
+async def test_steps_are_read_by_range(store: Store) -> None:
+    begin = make.start()
+    await make.finished_trial(store, begin, [make.ran(begin.id, f"echo {number}") for number in range(6)])
+    query = Query(store)
+    assert [step.index for step in query.steps(begin.id, 2, 4)] == [2, 3, 4]
+    assert [step.index for step in query.steps(begin.id, 4)] == [4, 5]
+    assert query.step_count(begin.id) == 6
+
+
+# ---- search -----------------------------------------------------------------------------------------------------------
+
+
+async def test_search_finds_words_in_what_ran_and_marks_them(store: Store) -> None:
+    one, other = make.start("a"), make.start("b", of="r", evaluation="r/x/run")
+    await make.finished_trial(store, one, [make.ran(one.id, "python fix.py", "Traceback: KeyError 'total'")])
+    await make.finished_trial(store, other, [make.ran(other.id, "ls", "KeyError in the study r")])
+    query = Query(store)
+    assert {hit.step.owner for hit in query.search("KeyError")} == {one.id, other.id}
+    (hit,) = query.search("keyerror total")
+    assert (hit.step.owner, "[KeyError] '[total]'" in hit.snippet) == (one.id, True)
+    assert [hit.step.owner for hit in query.search("KeyError", "r")] == [other.id]
+    assert [hit.step.owner for hit in query.search("KeyError", owners=[one.id])] == [one.id]
+    assert len(query.search("KeyError", limit=1)) == 1
+    assert [hit.step.owner for hit in query.search('"fix py" OR nothing')] == [one.id]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["", " ", "*", '"', "AND", "foo AND", "NEAR(", "a:b", "-x", "(", "x'); DROP TABLE step;--", "^", "{a}: b", "\x00"],
+)
+async def test_text_that_is_no_search_syntax_is_searched_as_words(store: Store, words: str) -> None:
+    assert Query(store).search(words) == []
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("ab\"*():^-+{}, ANDORNT\x00'é~"), max_size=12))
+def test_no_text_breaks_search(store: Store, words: str) -> None:
+    Query(store).search(words)
+
+
+# ---- sql --------------------------------------------------------------------------------------------------------------
+
+
+def test_sql_answers_with_columns_and_rows(store: Store) -> None:
+    table = Query(store).sql("SELECT id, position FROM task ORDER BY position")
+    assert table.columns == ("id", "position")
+    assert table.rows == (("a", 0), ("b", 1))
+    assert Query(store).sql(
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n", 3
+    ).rows == (
+        (1,),
+        (2,),
+        (3,),
+    )
+    assert Query(store).sql("PRAGMA table_info(study)").rows
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM trial",
+        "INSERT INTO harness VALUES ('a', 'b')",
+        "UPDATE study SET state = 'finished'",
+        "DROP TABLE step",
+        "CREATE TABLE x (y)",
+        "CREATE TEMP TABLE x (y)",
+        "PRAGMA query_only=OFF",
+        "PRAGMA journal_mode=DELETE",
+        "INSERT INTO step_fts(step_fts) VALUES ('delete-all')",
+        "ATTACH 'file:{folder}/new.db?mode=rwc' AS x",
+        "VACUUM INTO '{folder}/new.db'",
+        "BEGIN",
+    ],
+)
+def test_sql_only_reads(store: Store, tmp_path: Path, statement: str) -> None:
+    before = {file.name for file in tmp_path.iterdir()}
+    with pytest.raises(UserError, match="`traces sql` only reads; this would write or reach another file"):
+        Query(store).sql(statement.format(folder=tmp_path))
+    assert {file.name for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("SELECT * FROM nowhere", "SQL: no such table: nowhere"),
+        ("SELEC 1", 'SQL: near "SELEC": syntax error'),
+        ("SELECT 1; DELETE FROM trial", "SQL: You can only execute one statement at a time"),
+        ("", "`traces sql` only reads; give one SELECT"),
+    ],
+)
+def test_wrong_sql_is_explained(store: Store, statement: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        Query(store).sql(statement)
+    assert words in str(caught.value)
+
+
+# ---- schema -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_revisions_make_the_tables_that_the_models_describe(store: Store) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+    from sqlmodel import SQLModel
+
+    engine = create_engine(f"sqlite:///{store.path}")
+    with engine.connect() as connection:
+        options = {
+            "include_name": lambda name, kind, parents: not (kind == "table" and str(name).startswith("step_fts"))
+        }
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, SQLModel.metadata) == []
+        assert migrations.current(connection) == migrations.revisions()[-1]
+    engine.dispose()
