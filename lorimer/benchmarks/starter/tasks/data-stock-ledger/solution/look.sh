@@ -1,0 +1,1 @@
+wc movements.csv; head -4 movements.csv; cut -d, -f3 movements.csv | sort | uniq -c; grep -m2 VOID movements.csv; cut -d, -f1 movements.csv | sort | uniq -d | wc -l; tail -n +2 movements.csv | cut -d, -f2 | sort -c 2>&1 | head -1

@@ -1,0 +1,1 @@
+cat answers.tsv codebook.json

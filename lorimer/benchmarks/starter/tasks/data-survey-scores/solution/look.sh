@@ -1,0 +1,1 @@
+head -3 answers.tsv; head -12 codebook.json; grep -B3 -c 'reversed": true' codebook.json; cut -f2 answers.tsv | sort | uniq -c; cut -f4- answers.tsv | tr '\t' '\n' | sort | uniq -c | sort -rn | head -9

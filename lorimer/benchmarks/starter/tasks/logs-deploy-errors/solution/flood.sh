@@ -1,0 +1,1 @@
+cat requests.log deploys.md | head -c 50000

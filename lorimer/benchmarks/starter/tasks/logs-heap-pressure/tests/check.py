@@ -1,0 +1,8 @@
+import json
+import sys
+from pathlib import Path
+
+want = json.loads((Path(__file__).parent / "expected.json").read_text(encoding="utf-8"))
+got = json.loads(Path("/app/alarm.json").read_text(encoding="utf-8"))
+if got != want:
+    sys.exit("alarm.json does not hold the right answer")

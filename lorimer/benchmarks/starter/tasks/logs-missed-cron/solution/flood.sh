@@ -1,0 +1,1 @@
+cat cron.log | head -c 55000

@@ -1,0 +1,1 @@
+cat gateway.log | head -c 55000

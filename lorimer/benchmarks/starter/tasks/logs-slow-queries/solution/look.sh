@@ -1,0 +1,1 @@
+wc queries.jsonl; head -2 queries.jsonl; grep -o '"took": "[0-9.]*[a-z]*' queries.jsonl | sed 's/[0-9.]//g' | sort | uniq -c; grep -vc '}$' queries.jsonl; grep -o '"level": "[a-z]*' queries.jsonl | sort | uniq -c
