@@ -9,19 +9,21 @@ from typing import Any, Literal
 from lorimer.config import ProviderSettings
 
 Api = Literal["anthropic", "responses", "chat"]
+_DEFAULTS = ProviderSettings()
+"""Of lorimer.toml, where defaults live."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
     """How long and how often a call is tried again. All in seconds."""
 
-    window_seconds: float = 600.0
+    window_seconds: float = _DEFAULTS.retry.window_seconds
     """From the first failure: no attempt starts later than this."""
-    initial_seconds: float = 1.0
+    initial_seconds: float = _DEFAULTS.retry.initial_seconds
     """The first wait; it doubles from there, each with jitter."""
-    maximum_seconds: float = 60.0
+    maximum_seconds: float = _DEFAULTS.retry.maximum_seconds
     """The longest wait of our own choosing; a provider's Retry-After may ask for more, up to the window."""
-    timeout_seconds: float = 600.0
+    timeout_seconds: float = _DEFAULTS.retry.timeout_seconds
     """One request, from its first byte sent to the last received."""
 
 
@@ -46,7 +48,7 @@ class ProviderConfig:
     """`None` takes the SDK's own, which heeds ANTHROPIC_BASE_URL and OPENAI_BASE_URL."""
     key_env: str | None = None
     """The environment variable that holds the key; `None` for a server that needs none."""
-    max_tokens: int = 4096
+    max_tokens: int = _DEFAULTS.max_tokens
     """Output tokens where a request names none."""
     context_window: int | None = None
     """Tokens. Where set, a prompt that cannot fit is refused here: some servers cut it in silence (Ollama)."""

@@ -289,6 +289,12 @@ async def test_a_request_that_is_not_json_is_rejected_here(api: Api) -> None:
     assert "cannot be written as JSON" in reply.completion.error
 
 
+async def test_a_large_answer_may_be_asked_for_without_streaming() -> None:
+    body = await sent("anthropic", user("a"), max_tokens=64_000)
+    assert body["max_tokens"] == 64_000
+    assert not body.get("stream")
+
+
 async def settings_sent(api: Api) -> Any:
     return await sent(api, user("a"), temperature=0.5, stop=("END",), effort="low", max_tokens=9)
 

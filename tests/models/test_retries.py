@@ -79,6 +79,20 @@ async def test_a_server_that_hangs_is_given_up_and_asked_again(api: Api) -> None
 
 
 @ANY_API
+async def test_a_server_that_trickles_is_given_up_too(api: Api) -> None:
+    waits = list[tuple[float, str]]()
+    policy = RetryPolicy(window_seconds=100, timeout_seconds=0.3)
+    async with (
+        scripted_server(Reply(ending="trickle"), Reply(good(api))) as server,
+        client(server.url, api, retry=policy) as model,
+    ):
+        async with asyncio.timeout(20):
+            reply = await model.complete(asked(user("hi")), context(waits))
+    assert reply.completion.text == "hello"
+    assert [why for _, why in waits] == ["no answer within 0.3 s"]
+
+
+@ANY_API
 async def test_errors_past_the_window_are_an_outage(api: Api) -> None:
     time, waits = FakeTime(), list[tuple[float, str]]()
     always = Reply({"error": {"message": "boom"}}, status=500)

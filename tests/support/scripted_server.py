@@ -20,9 +20,9 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     """Seconds before the first byte."""
-    ending: Literal["full", "half", "hang", "close"] = "full"
+    ending: Literal["full", "half", "hang", "trickle", "close"] = "full"
     """`half`: promises all of the body, sends half, closes. `hang`: sends nothing and keeps the connection open.
-    `close`: closes without a byte."""
+    `trickle`: promises the body, sends white space byte by byte, never ends. `close`: closes without a byte."""
 
     def encoded(self) -> bytes:
         if isinstance(self.body, bytes):
@@ -99,8 +99,16 @@ class ScriptedServer:
             await reader.read()
             return False
         body = reply.encoded()
-        headers = {"content-type": "application/json", **reply.headers, "content-length": str(len(body))}
+        length = 1 << 30 if reply.ending == "trickle" else len(body)
+        headers = {"content-type": "application/json", **reply.headers, "content-length": str(length)}
         lines = [f"HTTP/1.1 {reply.status} Scripted", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        if reply.ending == "trickle":
+            writer.write("\r\n".join(lines).encode("latin-1"))
+            while not writer.is_closing():
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+            return False
         sent = body[: len(body) // 2] if reply.ending == "half" else body
         writer.write("\r\n".join(lines).encode("latin-1") + sent)
         await writer.drain()
