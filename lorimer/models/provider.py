@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lorimer.config import ProviderSettings
+from lorimer.errors import ConfigError
 
 Api = Literal["anthropic", "responses", "chat"]
 _DEFAULTS = ProviderSettings()
@@ -78,10 +79,12 @@ BUILT_IN: Mapping[str, ProviderConfig] = {config.name: config for config in (ANT
 
 
 def provider_config(name: str, settings: ProviderSettings) -> ProviderConfig:
-    """`[providers.NAME]` of lorimer.toml as a value; what it leaves unset for a built-in provider stays as built in."""
+    """`[providers.NAME]` of lorimer.toml as a value; what it leaves unset for a built-in provider stays as built in.
+
+    Raises ConfigError for half a price: the other half is unknown, not 0.
+    """
     base = BUILT_IN.get(name)
     given = settings.model_fields_set
-    priced = settings.usd_per_million_input is not None or settings.usd_per_million_output is not None
     return ProviderConfig(
         name=name,
         api=base.api if base and "api" not in given else settings.api,
@@ -97,10 +100,18 @@ def provider_config(name: str, settings: ProviderSettings) -> ProviderConfig:
             timeout_seconds=settings.retry.timeout_seconds,
         ),
         concurrency=settings.concurrency,
-        price=TokenPrice(settings.usd_per_million_input or 0.0, settings.usd_per_million_output or 0.0)
-        if priced
-        else None,
+        price=_price(name, settings),
     )
+
+
+def _price(name: str, settings: ProviderSettings) -> TokenPrice | None:
+    given, taken = settings.usd_per_million_input, settings.usd_per_million_output
+    if given is None and taken is None:
+        return None
+    if given is None or taken is None:
+        missing = "usd_per_million_input" if given is None else "usd_per_million_output"
+        raise ConfigError(f"providers.{name}.{missing}: missing, while the other price is set (0 is a price)")
+    return TokenPrice(given, taken)
 
 
 class Key:

@@ -121,6 +121,7 @@ def test_a_providers_table_becomes_its_config() -> None:
                     "context_window": 8192,
                     "concurrency": 2,
                     "usd_per_million_input": 0,
+                    "usd_per_million_output": 0,
                     "retry": {"window_seconds": 5, "timeout_seconds": 3},
                 },
                 "openai": {"api": "chat"},
@@ -142,3 +143,11 @@ def test_a_providers_table_becomes_its_config() -> None:
     assert made["openai"].api == "chat"
     assert (made["openai"].key_env, made["openai"].max_tokens) == ("OPENAI_API_KEY", BUILT_IN["openai"].max_tokens)
     assert (made["anthropic"].api, made["anthropic"].key_env) == ("anthropic", None)
+
+
+@pytest.mark.parametrize("given", ["input", "output"])
+def test_half_a_price_is_no_price(given: str) -> None:
+    settings = parse({"providers": {"llama": {f"usd_per_million_{given}": 1}}}).providers["llama"]
+    other = "output" if given == "input" else "input"
+    with pytest.raises(ConfigError, match=rf"providers\.llama\.usd_per_million_{other}: missing, while the other"):
+        provider_config("llama", settings)
