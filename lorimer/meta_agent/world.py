@@ -1,0 +1,346 @@
+"""The loop's state as a value, and what to do next as a pure function of it.
+
+Everything is read from rows: candidates and decisions. A stage is done when its decision is stored, so a process that dies
+anywhere leaves a world from which the next one goes on. Decisions of the measuring stages (`baseline`, `audit` and the
+baseline's `holdout`) are `pass` with the score as their numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lorimer.config import Config
+from lorimer.meta_agent.gate import Outcome, Result, Score, SpotTrial, task_means
+from lorimer.task_agent.executor import Attempt, PlannedTrial, TrialOutcome, settled
+from lorimer.traces.query import Query
+from lorimer.traces.schema import Candidate, DecisionRow, Evaluation, Stage, Trial, TrialState
+
+SOLVED = 1.0 - 1e-9
+"""A task whose every trial got the full reward."""
+
+
+@dataclass(frozen=True)
+class CandidateView:
+    """A candidate as the loop needs it."""
+
+    id: str
+    number: int
+    state: str
+    parent: str
+    harness: str | None
+    title: str = ""
+    hypothesis: str = ""
+    fixes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, row: Candidate) -> CandidateView:
+        fixes = tuple(row.fixes)
+        return cls(row.id, row.number, row.state, row.parent, row.harness, row.title, row.hypothesis, fixes)
+
+
+@dataclass(frozen=True)
+class World:
+    """A snapshot of a study."""
+
+    study: str
+    seed: int
+    seed_harness: str
+    train: tuple[str, ...]
+    holdout: tuple[str, ...]
+    candidates: tuple[CandidateView, ...] = ()
+    decisions: Mapping[str, DecisionRow] = field(default_factory=dict)
+    """By id, `<candidate or baseline>/<stage>`; these are the ids of evaluations too."""
+
+    @property
+    def baseline(self) -> str:
+        """The seed harness as a subject of evaluations."""
+        return f"{self.study}/baseline"
+
+    @property
+    def champion(self) -> CandidateView | None:
+        """The last promoted candidate; `None` while the seed harness holds."""
+        promoted = [candidate for candidate in self.candidates if candidate.state == "promoted"]
+        return promoted[-1] if promoted else None
+
+    @property
+    def champion_harness(self) -> str:
+        champion = self.champion
+        return champion.harness if champion is not None and champion.harness else self.seed_harness
+
+    @property
+    def standing(self) -> str:
+        """The evaluation whose trials stand for the champion on the train split."""
+        champion = self.champion
+        return f"{champion.id}/{Stage.AUDIT}" if champion else f"{self.baseline}/{Stage.BASELINE}"
+
+    @property
+    def standing_holdout(self) -> str:
+        champion = self.champion
+        return f"{champion.id if champion else self.baseline}/{Stage.HOLDOUT}"
+
+    @property
+    def open(self) -> CandidateView | None:
+        """The candidate under way."""
+        found = [candidate for candidate in self.candidates if candidate.state in ("proposing", "proposed")]
+        return found[0] if found else None
+
+    @property
+    def failed_in_a_row(self) -> int:
+        """Proposals without a usable edit since the last one with one."""
+        count = 0
+        for candidate in reversed(self.candidates):
+            if candidate.state != "failed":
+                break
+            count += 1
+        return count
+
+    @property
+    def holdout_queries(self) -> int:
+        """How often the holdout has answered about a candidate."""
+        return sum(row.stage == Stage.HOLDOUT and row.candidate != self.baseline for row in self.decisions.values())
+
+    def decided(self, subject: str, stage: Stage) -> DecisionRow | None:
+        return self.decisions.get(f"{subject}/{stage}")
+
+
+# ---- commands -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Run a stage's trials and store what follows from them. `candidate` is `None` for the seed harness."""
+
+    stage: Stage
+    candidate: CandidateView | None = None
+
+
+@dataclass(frozen=True)
+class Propose:
+    """Have the meta-agent make candidate `number`."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Promote:
+    """Commit an audited candidate and make it the champion."""
+
+    candidate: CandidateView
+
+
+@dataclass(frozen=True)
+class Close:
+    """A candidate is done without promotion."""
+
+    candidate: CandidateView
+    state: str
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Nothing is left to do."""
+
+    reason: str
+
+
+Command = Evaluate | Propose | Promote | Close | Finish
+
+
+def next_command(world: World, config: Config) -> Command:
+    """What to do next. Pure."""
+    if world.decided(world.baseline, Stage.BASELINE) is None:
+        return Evaluate(Stage.BASELINE)
+    if world.holdout and world.decided(world.baseline, Stage.HOLDOUT) is None:
+        return Evaluate(Stage.HOLDOUT)
+    candidate = world.open
+    if candidate is not None:
+        return _next_for(candidate, world)
+    patience, limit = config.meta.patience, config.budget.candidates
+    if limit is not None and len(world.candidates) >= limit:
+        return Finish(f"budget.candidates: {len(world.candidates)} of {limit} tried; resume with more to go on")
+    standing = world.decisions.get(world.standing)
+    if standing is not None and (standing.numbers.get("score") or 0.0) >= SOLVED:
+        return Finish("the champion solves every train task in every trial; there is nothing left to win")
+    failed = world.failed_in_a_row
+    if failed >= patience:
+        return Finish(f"the last {failed} proposals held no usable edit (meta.patience is {patience})")
+    return Propose(len(world.candidates) + 1)
+
+
+def _next_for(candidate: CandidateView, world: World) -> Command:
+    if candidate.state == "proposing":
+        return Propose(candidate.number)
+    stages = [Stage.SPOT, Stage.FULL, *([Stage.HOLDOUT] if world.holdout else []), Stage.AUDIT]
+    for stage in stages:
+        decision = world.decided(candidate.id, stage)
+        if decision is None:
+            return Evaluate(stage, candidate)
+        if decision.kind == "reject":
+            return Close(candidate, "rejected")
+        if decision.kind == "undecided":
+            return Close(candidate, "undecided")
+    return Promote(candidate)
+
+
+# ---- scanning -------------------------------------------------------------------------------------------------------
+
+
+def scan(query: Query, study: str) -> World:
+    """The study's world as the store has it now. Raises UserError for an unknown study."""
+    row = query.study(study)
+    tasks = query.tasks(study)
+    return World(
+        study=study,
+        seed=row.seed,
+        seed_harness=row.seed_harness,
+        train=tuple(task.id for task in tasks if task.split == "train"),
+        holdout=tuple(task.id for task in tasks if task.split == "holdout"),
+        candidates=tuple(CandidateView.of(candidate) for candidate in query.candidates(study)),
+        decisions={decision.id: decision for decision in query.decisions(study)},
+    )
+
+
+def planned_trials(evaluation: Evaluation, seed: int) -> list[PlannedTrial]:
+    """An evaluation's plan. Ids are names; stages have luck of their own with the same seed."""
+    return [
+        PlannedTrial(
+            id=f"{evaluation.id}/{task}/{repeat}",
+            study=evaluation.study,
+            evaluation=evaluation.id,
+            stage=Stage(evaluation.stage),
+            harness=evaluation.harness,
+            task=task,
+            repeat=repeat,
+            seed=seed,
+        )
+        for task, repeat in evaluation.plan
+    ]
+
+
+def attempts(query: Query, evaluation: str) -> dict[str, list[Attempt]]:
+    """What was tried of each planned trial, in order."""
+    found: dict[str, list[Attempt]] = {}
+    rows = query.trials(evaluation=evaluation, limit=None)
+    for row in sorted(rows, key=lambda trial: (trial.planned, trial.attempt)):
+        if row.state != TrialState.RUNNING:
+            found.setdefault(row.planned, []).append(_attempt(row))
+    return found
+
+
+def _attempt(row: Trial) -> Attempt:
+    return Attempt(
+        number=row.attempt,
+        state=TrialState(row.state),
+        cause=row.cause,
+        reward=row.reward,
+        detail=row.detail,
+        cost_usd=row.cost_usd,
+        tokens=row.input_tokens + row.output_tokens,
+        seconds=row.seconds,
+    )
+
+
+def results(found: Iterable[TrialOutcome]) -> list[Outcome]:
+    """Outcomes as the gate reads them."""
+    return [Outcome(outcome.planned.task, outcome.reward) for outcome in found]
+
+
+def outcomes(query: Query, evaluation: str, seed: int, retries: int) -> list[Outcome]:
+    """The settled trials of an evaluation in planned order; those still to be (re)tried are left out."""
+    row = query.evaluation(evaluation)
+    if row is None:
+        return []
+    tried = attempts(query, evaluation)
+    found = (settled(planned, tried.get(planned.id, []), retries) for planned in planned_trials(row, seed))
+    return results(outcome for outcome in found if outcome is not None)
+
+
+# ---- plans ----------------------------------------------------------------------------------------------------------
+
+
+def by_task_and_repeat(tasks: Iterable[str], repeats: int) -> list[tuple[str, int]]:
+    """All tasks once, then all tasks again: a study cut short has looked at everything."""
+    names = list(tasks)
+    return [(task, repeat) for repeat in range(repeats) for task in names]
+
+
+def full_plan(world: World, candidate: CandidateView, repeats: int, others: Sequence[Result]) -> list[tuple[str, int]]:
+    """Every train task `repeats` times, so ordered that a candidate without effect is found futile soon.
+
+    Futility counts trials to come as wins. Those hopes are dashed fastest on tasks that nobody solves, so these go first
+    and the ones that everybody solves last. `others` must hold no trial that the test will count (DESIGN 8.3): neither
+    the champion's standing ones nor this candidate's full ones.
+    """
+    means = task_means(others)
+
+    def key(item: tuple[str, int]) -> tuple[float, int, str]:
+        task, repeat = item
+        return round(means.get(task, 0.5), 1), repeat, shuffled(world.seed, candidate.id, task)
+
+    return sorted(by_task_and_repeat(world.train, repeats), key=key)
+
+
+def spot_plan(
+    world: World, candidate: CandidateView, champion: Sequence[Result], fixes: int, guards: int
+) -> list[tuple[str, int]]:
+    """Trials for the spot-check.
+
+    `fixes` trials over the tasks that the edit should fix and the champion does not solve, worst first, in turn: one task
+    gets them all. `guards` single trials of tasks that the champion always solves, drawn by the study's seed.
+    """
+    means = task_means(champion)
+
+    def luck(task: str) -> str:
+        return shuffled(world.seed, candidate.id, task)
+
+    broken = sorted(
+        (task for task in dict.fromkeys(candidate.fixes) if task in means and means[task] < SOLVED),
+        key=lambda task: (means[task], luck(task)),
+    )[:fixes]
+    rounds = [(broken[index % len(broken)], index // len(broken)) for index in range(fixes)] if broken else []
+    solved = sorted((task for task, mean in means.items() if mean >= SOLVED), key=luck)[:guards]
+    return rounds + [(task, 0) for task in solved]
+
+
+def spot_trials(found: Sequence[Result], champion: Sequence[Result]) -> list[SpotTrial]:
+    """What a spot-check found, with what the champion does on the same tasks."""
+    means = task_means(champion)
+    return [
+        SpotTrial(each.task, "guard" if means[each.task] >= SOLVED else "fix", each.reward, means[each.task])
+        for each in found
+        if each.task in means
+    ]
+
+
+def shuffled(seed: int, candidate: str, task: str) -> str:
+    """A place in a shuffle: the same for the same study seed and candidate number, unlike between candidates."""
+    number = candidate.rsplit("/", 1)[-1]
+    return hashlib.sha256(f"{seed}/{number}/{task}".encode()).hexdigest()
+
+
+def score_numbers(score: Score) -> dict[str, float | int | None]:
+    """A score as a decision's numbers."""
+    return {
+        "score": score.mean if score.trials else None,
+        "low": score.low,
+        "high": score.high,
+        "tasks": score.tasks,
+        "trials": score.trials,
+        "errored": score.errored,
+    }
+
+
+def score_of(row: DecisionRow) -> Score:
+    """The score that a measuring stage stored."""
+    numbers = row.numbers
+    mean = numbers.get("score")
+    return Score(
+        mean=float("nan") if mean is None else float(mean),
+        low=float(numbers.get("low", 0.0)),
+        high=float(numbers.get("high", 1.0)),
+        tasks=int(numbers.get("tasks", 0)),
+        trials=int(numbers.get("trials", 0)),
+        errored=int(numbers.get("errored", 0)),
+    )
