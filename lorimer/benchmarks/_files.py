@@ -1,0 +1,117 @@
+"""A task's folder as files: what may lie in it, and its digest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorimer.errors import TaskError
+
+MAX_TASK_BYTES = 1 << 30
+"""Of all files together. The largest task of the suites checked has 0.1 GB; more is nearly always a stray data set, and it
+would be hashed and sent to the engine."""
+
+MAX_TEXT_BYTES = 1 << 20
+"""Of task.toml and instruction.md. A model reads the instruction: a megabyte is past every context window."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file or symlink of a task; folders count by what they hold."""
+
+    path: str
+    """Relative to the task, with `/`."""
+    size: int
+    executable: bool
+    link: str | None = None
+    """Of a symlink: where it points, as written."""
+
+
+def walk(task: str, root: Path) -> list[Entry]:
+    """All files of a task, in order of path.
+
+    Raises TaskError for anything that would mean different things on another machine, or reach out of the task: symlinks
+    that leave it, sockets and devices, names that are not UTF-8 or hold control characters, more than MAX_TASK_BYTES.
+    """
+    entries: list[Entry] = []
+    home = root.resolve()
+    folders = [(str(root), "")]
+    while folders:
+        folder, prefix = folders.pop()
+        try:
+            with os.scandir(folder) as found:
+                items = list(found)
+        except OSError as error:
+            raise TaskError(task, prefix or ".", f"cannot be read: {error.strerror}") from None
+        for item in items:
+            path = prefix + item.name
+            if not item.name.isprintable():
+                # Bytes that are not UTF-8 arrive as lone surrogates, which are not printable either.
+                raise TaskError(task, ascii(path), "file names must be UTF-8 without control characters")
+            if item.is_symlink():
+                entries.append(_link(task, path, item.path, home))
+            elif item.is_dir():
+                folders.append((item.path, path + "/"))
+            else:
+                info = item.stat()
+                if not stat.S_ISREG(info.st_mode):
+                    raise TaskError(task, path, "is not a file, a folder or a symlink")
+                entries.append(Entry(path, info.st_size, bool(info.st_mode & 0o100)))
+    total = sum(entry.size for entry in entries)
+    if total > MAX_TASK_BYTES:
+        largest = max(entries, key=lambda entry: entry.size)
+        problem = f"has {largest.size:,} of the task's {total:,} bytes; a task may hold {MAX_TASK_BYTES:,}"
+        raise TaskError(task, largest.path, problem)
+    return sorted(entries, key=lambda entry: entry.path)
+
+
+def _link(task: str, path: str, full: str, home: Path) -> Entry:
+    target = str(Path(full).readlink())
+    try:
+        inside = (Path(full).parent / target).resolve().is_relative_to(home)
+    except (OSError, RuntimeError):
+        raise TaskError(task, path, "is a symlink that leads to itself") from None
+    # An absolute target stays inside on this machine only.
+    if not inside or target.startswith("/"):
+        raise TaskError(task, path, "is a symlink that leaves the task's folder")
+    return Entry(path, 0, False, target)
+
+
+def digest(task: str, root: Path, entries: list[Entry]) -> str:
+    """SHA-256 over paths, executable bits and bytes; the bytes are streamed. Raises TaskError."""
+    total = hashlib.sha256()
+    for entry in entries:
+        if entry.link is None:
+            try:
+                with (root / entry.path).open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise TaskError(task, entry.path, f"cannot be read: {error.strerror}") from None
+            kind = "x" if entry.executable else "f"
+        else:
+            content, kind = hashlib.sha256(os.fsencode(entry.link)).hexdigest(), "l"
+        # NUL cannot occur in a path, so no two trees give the same stream.
+        total.update(f"{kind}\0{entry.path}\0{content}\0".encode())
+    return total.hexdigest()
+
+
+def read_text(task: str, root: Path, name: str) -> str:
+    """A task's text file. Raises TaskError where it is missing, too long, not UTF-8, or holds NUL bytes."""
+    try:
+        with (root / name).open("rb") as file:
+            data = file.read(MAX_TEXT_BYTES + 1)
+    except FileNotFoundError:
+        raise TaskError(task, name, "is missing") from None
+    except OSError as error:
+        raise TaskError(task, name, f"cannot be read: {error.strerror}") from None
+    if len(data) > MAX_TEXT_BYTES:
+        raise TaskError(task, name, f"is longer than {MAX_TEXT_BYTES:,} bytes")
+    if b"\0" in data:
+        raise TaskError(task, name, f"holds a NUL byte at offset {data.index(0):,}")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TaskError(task, name, f"is not UTF-8 at byte {error.start:,}") from None

@@ -1,0 +1,26 @@
+"""From the `[benchmark] source` of lorimer.toml to an adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lorimer.benchmarks.base import Benchmark
+from lorimer.benchmarks.harbor import HarborBenchmark
+from lorimer.benchmarks.starter import StarterBenchmark
+from lorimer.errors import ConfigError
+
+KINDS = {"starter": "starter", "harbor": "harbor:DIR"}
+"""Kinds of benchmark, and how each is written."""
+
+
+def open_benchmark(source: str, base: Path) -> Benchmark:
+    """The adapter for `source`, such as `starter` or `harbor:tasks`; a relative DIR starts at `base`.
+
+    Raises ConfigError that lists the kinds where `source` is none of them.
+    """
+    kind, colon, rest = source.partition(":")
+    if kind == "starter" and not colon:
+        return StarterBenchmark()
+    if kind == "harbor" and rest.strip():
+        return HarborBenchmark(base / Path(rest.strip()).expanduser())
+    raise ConfigError(f"benchmark.source: '{source}' is not a benchmark; write {' or '.join(KINDS.values())}")
