@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
-from lorimer.errors import ImageError
+from lorimer.errors import ImageError, SandboxError
 from lorimer.sandbox.base import ImageSpec, Jail, JailRequest, Sandbox, SandboxRequest
 from lorimer.sandbox.docker_engine import Engine, EngineError
 from lorimer.sandbox.docker_images import Images, python_image_missing
@@ -56,7 +56,8 @@ class DockerProvider:
         self._network = network
         self._runtime = runtime
         self._held: set[str] = set()
-        self._removals: set[asyncio.Task[bool]] = set()
+        self._removals: set[asyncio.Task[None]] = set()
+        self._stuck: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -119,17 +120,30 @@ class DockerProvider:
         images = await self._engine.call(
             "list images", lambda client: client.images(filters={"dangling": True, "label": IMAGE})
         )
-        removed = [await self._remove_container(container) for container in orphans]
-        removed += [await self._remove_image(image["Id"]) for image in images]
-        return sum(removed)
+        removed = 0
+        for container in orphans:
+            try:
+                removed += await self._remove_container(container)
+            except EngineError as error:
+                if error.status is None:
+                    raise
+                # One that the engine cannot remove now must not keep the others; the next start tries again.
+        for image in images:
+            removed += await self._remove_image(image["Id"])
+        return removed
 
     async def close(self) -> None:
         await self._images.close()
         for container in list(self._held):
             self._discard(container)
         while self._removals:
-            await asyncio.gather(*self._removals, return_exceptions=True)
+            await asyncio.gather(*self._removals)
+        stuck, self._stuck = self._stuck, set()
+        for container in stuck:
+            await self._remove_or_keep(container)
         await self._engine.close()
+        if self._stuck:
+            raise SandboxError(f"docker: {len(self._stuck)} containers could not be removed; `lorimer gc` tries again")
 
     async def _create(self, config: dict[str, Any]) -> str:
         """Create a container and remember it, even when the caller is cancelled meanwhile."""
@@ -158,14 +172,21 @@ class DockerProvider:
             raise
 
     def _discard(self, container: str) -> None:
-        """Kill and remove in the background; `close` awaits it. So nobody's cancellation can stop it."""
+        """Kill and remove in the background, where nobody's cancellation can stop it; `close` awaits it."""
         if container in self._held:
             self._held.discard(container)
-            task = asyncio.get_running_loop().create_task(self._remove_container(container))
+            task = asyncio.get_running_loop().create_task(self._remove_or_keep(container))
             self._removals.add(task)
             task.add_done_callback(self._removals.discard)
 
+    async def _remove_or_keep(self, container: str) -> None:
+        try:
+            await self._remove_container(container)
+        except SandboxError:
+            self._stuck.add(container)  # `close` tries once more
+
     async def _remove_container(self, container: str) -> bool:
+        """Whether it was there to be removed. Raises EngineError."""
         try:
             await self._engine.call(
                 "remove a container", lambda client: client.remove_container(container, v=True, force=True)

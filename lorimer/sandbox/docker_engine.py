@@ -50,8 +50,14 @@ class EngineError(SandboxError):
 class Attached:
     """A hijacked connection to a process's stdio. Not framed here; see `docker_stream.Demux`."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, early: bytes) -> None:
-        self._reader, self._writer, self._early = reader, writer, early
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        early: bytes,
+        closed: Callable[[Attached], None],
+    ) -> None:
+        self._reader, self._writer, self._early, self._closed = reader, writer, early, closed
 
     async def read(self) -> bytes:
         """Some bytes; empty at the end of the stream or when the connection broke. Safe to cancel."""
@@ -74,6 +80,7 @@ class Attached:
     def close(self) -> None:
         """Drop the connection at once. The process is not told."""
         self._writer.transport.abort()
+        self._closed(self)
 
 
 class Engine:
@@ -84,6 +91,7 @@ class Engine:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="lorimer-docker")
         self._client: APIClient | None = None
         self._connecting = asyncio.Lock()
+        self._attached: set[Attached] = set()
         self.cpus = 1
         """Of the engine's machine; a container may not be given more."""
 
@@ -99,7 +107,15 @@ class Engine:
 
     async def attach(self, what: str, function: Callable[[Any], Any]) -> Attached:
         """Like `call` for a function that returns the SDK's socket of a hijacked connection (after all else it does)."""
-        connection, early = await self.call(what, lambda client: _take_over(function(client)))
+        work = asyncio.ensure_future(self.call(what, lambda client: _take_over(function(client))))
+        try:
+            connection, early = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            # The thread goes on; what it brings back has no owner any more.
+            work.add_done_callback(
+                lambda done: None if done.cancelled() or done.exception() else done.result()[0].close()
+            )
+            raise
         try:
             if connection.family == getattr(socket, "AF_UNIX", None):
                 reader, writer = await asyncio.open_unix_connection(sock=connection, limit=STREAM_BUFFER)
@@ -108,7 +124,9 @@ class Engine:
         except BaseException:
             connection.close()
             raise
-        return Attached(reader, writer, early)
+        attached = Attached(reader, writer, early, self._attached.discard)
+        self._attached.add(attached)
+        return attached
 
     async def stream(
         self,
@@ -146,7 +164,9 @@ class Engine:
             client.close()
 
     async def close(self) -> None:
-        """Close idle connections and let the threads end."""
+        """Close every connection and let the threads end."""
+        for attached in list(self._attached):
+            attached.close()
         client, self._client = self._client, None
         if client is not None:
             await self._run(client.close)

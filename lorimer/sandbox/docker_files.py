@@ -21,7 +21,6 @@ _GO_NOT_REGULAR = _GO_DIR | _GO_SYMLINK | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 
 
 _REFUSALS = (
     "no such file",
-    "could not find the file",
     "not a directory",
     "is a directory",
     "cannot overwrite",
@@ -58,10 +57,11 @@ class PathStat:
         return not self.mode & _GO_NOT_REGULAR
 
 
-def absent_or_refused(explanation: str, status: int | None) -> bool:
-    """Whether an engine error about a path is the file system's answer, which a harness may see, and not a failure."""
-    text = explanation.lower()
-    return status is not None and any(words in text for words in _REFUSALS)
+def refusal(explanation: str, status: int | None) -> str:
+    """What the file system says in an engine error about a path, in plain words: the engine's own name folders of the
+    host. Empty where it is not the file system but the engine that failed."""
+    text = explanation.lower().replace("could not find the file", "no such file")
+    return next((words for words in _REFUSALS if words in text), "") if status is not None else ""
 
 
 def archive_url(client: Any, container: str) -> str:

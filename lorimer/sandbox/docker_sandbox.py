@@ -18,10 +18,10 @@ from lorimer.sandbox.docker_engine import Attached, Engine, EngineError
 from lorimer.sandbox.docker_exec import INLINE_COMMAND, Collector, Invocation, killer_argv
 from lorimer.sandbox.docker_files import (
     PathStat,
-    absent_or_refused,
     archive_url,
     one_file_tar,
     read_single,
+    refusal,
     stat_of,
     tree_tar,
 )
@@ -36,9 +36,12 @@ signal from inside the container can end it, as the kernel shields an init that 
 MAX_FILE_BYTES = 16 << 30
 """Default of the largest file a process may write, where the task states no storage: a stop to `yes > file`."""
 
+_MOUNTED = ("proc", "sys", "dev")
+"""Kernel file systems, which the engine's archive calls do not see: they would read and write what lies hidden below."""
+
 _KILLED = 137
 
-KILL_SECONDS = 10.0
+KILL_SECONDS = 5.0
 """How long the killing of a timed-out command may take before the container is restarted instead."""
 
 AFTERMATH_SECONDS = 0.5
@@ -239,8 +242,10 @@ class DockerSandbox:
     def _absolute(self, path: str) -> str:
         if not path or "\0" in path:
             raise SandboxFileError(f"{path!r}: not a path")
-        # Not normalised: `link/..` is for the container's file system to resolve.
-        return posixpath.join("/", self._workdir, path)
+        path = posixpath.join("/", self._workdir, path)
+        if posixpath.normpath(path).split("/")[1] in _MOUNTED:
+            raise SandboxFileError(f"{path}: not a stored file; use a command for what is under {', '.join(_MOUNTED)}")
+        return path  # not normalised: `link/..` is for the container's file system to resolve
 
     async def _start_exec(
         self, argv: list[str], *, env: Mapping[str, str] | None = None, user: str | None = None
@@ -343,6 +348,7 @@ class DockerSandbox:
         try:
             return await self._engine.call(what, function)
         except EngineError as error:
-            if not error.no_container and absent_or_refused(error.explanation, error.status):
-                raise SandboxFileError(f"{path}: {error.explanation}") from error
+            words = refusal(error.explanation.replace(path, ""), error.status)
+            if words and not error.no_container:
+                raise SandboxFileError(f"{path}: {words}") from error
             raise
