@@ -23,16 +23,16 @@ from lorimer.models.simulated.source import Hunk, read_source
 from lorimer.models.simulated.speech import call_id, finished, request_tokens
 from lorimer.models.simulated.tasks import Flaw
 
-TRACES_READ = 5
+TRACES_READ = 6
 """Failed trials it reads; enough to see which trouble is frequent, few enough to be wrong at times."""
 MAX_PROPOSALS = 4
 """Calls of `propose_edit` before it gives up."""
-KINDS: Sequence[tuple[Kind, float]] = (("honest", 0.62), ("useless", 0.17), ("harmful", 0.21))
+KINDS: Sequence[tuple[Kind, float]] = (("honest", 0.66), ("useless", 0.15), ("harmful", 0.19))
 """What it comes up with: mostly sense, as a small model does; calibrated so that a demo shows refusals and promotions."""
 MISQUOTES = 0.12
 """How often it quotes the harness wrongly at first, so that the edit does not apply."""
-UNSEEN = 0.05
-"""Weight of a symptom that it saw in no trace, beside 1 for one that it saw in all."""
+UNSEEN = 0.02
+"""Weight of a symptom that it saw in no trace, beside 1 for one that it saw in all (it grows with the square)."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,9 @@ def _draw(
     weights = [(kind, weight) for kind, weight in KINDS if any(idea.kind == kind for idea in open_ideas)]
     kind = pick(weights, *dice, "kind")
     weighted = [
-        (idea, (evidence.share(idea.cures) + UNSEEN if idea.cures else 1.0)) for idea in open_ideas if idea.kind == kind
+        (idea, (evidence.share(idea.cures) ** 2 + UNSEEN if idea.cures else 1.0))
+        for idea in open_ideas
+        if idea.kind == kind
     ]
     # Several wordings of one cure share its weight.
     alike = {idea.title: sum(other.cures == idea.cures for other, _ in weighted) for idea, _ in weighted}

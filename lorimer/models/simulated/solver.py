@@ -41,7 +41,7 @@ class Character:
     """Whether guidance changes anything."""
     weakness: float = 1.0
     """Factor on every chance of a flaw and of a plain miss."""
-    lapse: float = 0.07
+    lapse: float = 0.05
     """How often it does not do what it was told."""
     hurried: float = 0.7
     """Least chance of a blind guess when it is told to hurry."""
