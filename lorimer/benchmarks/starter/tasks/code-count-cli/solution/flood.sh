@@ -1,0 +1,1 @@
+cat count.py usage.md notes.txt

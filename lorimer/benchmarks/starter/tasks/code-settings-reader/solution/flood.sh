@@ -1,0 +1,1 @@
+cat settings.py settings.md example.settings
