@@ -1,0 +1,1 @@
+python3 -c 'import openpyxl; [print(*r) for ws in openpyxl.load_workbook("results.xlsx") for r in ws.values]'
