@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from lorimer.benchmarks.base import Isolation, Task
 from lorimer.task_agent.executor import Executor, PlannedTrial, TrialOutcome
@@ -25,16 +26,32 @@ class CheckResult:
     @property
     def problem(self) -> str:
         """Why the task is not valid; empty when it is."""
-        for agent, wanted, outcome in (("oracle", 1.0, self.oracle), ("nop", 0.0, self.nop)):
-            if outcome is None:
-                continue
-            if outcome.state is not TrialState.SCORED:
-                return f"{agent} errored: {outcome.cause}: {outcome.detail}"
-            if outcome.reward != wanted:
-                return f"{agent} scored {outcome.reward:g}, not {wanted:g}" + (
-                    f" ({outcome.detail})" if outcome.detail else ""
-                )
-        return ""
+        return problem(self.oracle, self.nop)
+
+
+class Seen(Protocol):
+    """A finished trial: an outcome, or a stored row."""
+
+    @property
+    def state(self) -> str: ...
+    @property
+    def reward(self) -> float | None: ...
+    @property
+    def cause(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
+
+
+def problem(oracle: Seen | None, nop: Seen) -> str:
+    """Why a task whose oracle and nop trials came out so is not valid; empty when it is. No oracle: no solution to run."""
+    for agent, wanted, seen in (("oracle", 1.0, oracle), ("nop", 0.0, nop)):
+        if seen is None:
+            continue
+        if seen.state != TrialState.SCORED or seen.reward is None:
+            return f"{agent} errored: {seen.cause}: {seen.detail}"
+        if seen.reward != wanted:
+            return f"{agent} scored {seen.reward:g}, not {wanted:g}" + (f" ({seen.detail})" if seen.detail else "")
+    return ""
 
 
 async def check_tasks(

@@ -1,0 +1,303 @@
+"""One function for each thing that a user starts: check a benchmark, run a harness, optimise it, go on, try the demo."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorimer.benchmarks.base import Isolation, Suite, Task
+from lorimer.benchmarks.split import split
+from lorimer.config import Config, merge, parse
+from lorimer.errors import HarnessError, UserError
+from lorimer.harness import version
+from lorimer.meta_agent import loop
+from lorimer.meta_agent.events import Progress, TrialFinished
+from lorimer.meta_agent.setup import STORE, Session, open_session
+from lorimer.meta_agent.workspace import Workspace
+from lorimer.sandbox.base import Owner
+from lorimer.task_agent.check import CheckResult, check_tasks, problem
+from lorimer.task_agent.executor import TrialOutcome
+from lorimer.task_agent.limits import Budget
+from lorimer.traces.query import Query
+from lorimer.traces.schema import Stage, Study, TrialState
+
+
+class Watcher(Progress):
+    """Whoever shows what happens: events, waits for a provider, and remarks."""
+
+    def on_wait(self, seconds: float, why: str) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What `lorimer run` found."""
+
+    result: loop.StudyResult
+    tasks: Sequence[TaskLine]
+    cost_usd: float | None
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TaskLine:
+    """One task of a run: its mean reward over its scored trials, and what to look at."""
+
+    task: str
+    reward: float | None
+    trials: int
+    causes: str
+    trial: str
+    """The id of the last trial, for `lorimer traces show`."""
+
+
+# ---- checking -------------------------------------------------------------------------------------------------------
+
+
+async def check(root: Path, config: Config, watcher: Watcher, only: tuple[str, ...] = ()) -> list[CheckResult]:
+    """Run oracle and nop on the configured benchmark's tasks; every trial is kept as a study of kind `check`.
+
+    Raises ConfigError, PrerequisiteError, SandboxError.
+    """
+    async with open_session(root, config, models=False, on_wait=watcher.on_wait) as session:
+        suite = session.load_suite(only)
+        _tell_problems(suite, watcher)
+        return await _check(session, suite, watcher)
+
+
+async def _check(session: Session, suite: Suite, watcher: Watcher) -> list[CheckResult]:
+    study = _next_name(session.query, "check")
+    config = session.config.model_copy(update={"budget": session.config.budget.model_copy(update={"trials": None})})
+    await loop.create(session.store, study=study, kind="check", suite=suite, holdout=(), config=config, harness="")
+    budget = Budget(study, config.budget, session.store)
+    on_trial = _teller(watcher)
+    await session.store.set_study_state(study, "running")
+    found = await check_tasks(lambda tasks: session.executor(tasks, budget, on_trial), study, suite.tasks)
+    bad = sum(bool(result.problem) for result in found)
+    await session.store.set_study_state(study, "finished", f"{len(found) - bad} of {len(found)} tasks are valid")
+    return found
+
+
+async def _valid(session: Session, suite: Suite, watcher: Watcher) -> Suite:
+    """The suite's tasks that can be scored, each under the isolation that it needs. Checks what never was.
+
+    The starter benchmark is checked where it is made.
+    """
+    if session.config.benchmark.source == "starter" or not session.config.benchmark.check:
+        return suite
+    known = checked(session.query)
+    unknown = [task for task in suite.tasks if task.digest not in known]
+    if unknown:
+        watcher.say(
+            f"checking {len(unknown)} tasks that were never checked: their solution must score 1, doing nothing 0"
+        )
+        for result in await _check(session, dataclasses.replace(suite, tasks=tuple(unknown)), watcher):
+            known[result.digest] = Checked(result.isolation, result.problem)
+    for task in suite.tasks:
+        if known[task.digest].problem:
+            watcher.say(f"left out: task {task.id}: {known[task.digest].problem}")
+    tasks = tuple(
+        dataclasses.replace(task, isolation=known[task.digest].isolation)
+        for task in suite.tasks
+        if not known[task.digest].problem
+    )
+    if not tasks:
+        raise UserError(f"{suite.name}: no task can be scored; `lorimer benchmarks check` says why")
+    return dataclasses.replace(suite, tasks=tasks)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What is known of a task from an earlier check."""
+
+    isolation: Isolation
+    problem: str
+
+
+def checked(query: Query) -> dict[str, Checked]:
+    """What earlier checks found, by task digest. A task whose check errored counts as never checked."""
+    found: dict[str, Checked] = {}
+    isolations: tuple[Isolation, ...] = ("restart", "same")
+    for study in query.studies():
+        if study.kind != "check":
+            continue
+        for isolation in isolations:
+            rows = query.trials(evaluation=f"{study.id}/{isolation}", state=TrialState.SCORED, limit=None)
+            scored = {(row.harness, row.task): row for row in rows}
+            for task in query.tasks(study.id):
+                nop = scored.get(("nop", task.id))
+                oracle = scored.get(("oracle", task.id))
+                known = found.get(task.digest)
+                if nop is not None and (known is None or known.problem):
+                    found[task.digest] = Checked(isolation, problem(oracle, nop))
+    return found
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+
+async def run(
+    root: Path, config: Config, watcher: Watcher, *, only: tuple[str, ...] = (), repeats: int = 1
+) -> RunReport:
+    """Run the workspace's harness on the benchmark, or on the tasks of `only`, `repeats` times each.
+
+    Raises ConfigError, PrerequisiteError, HarnessError, SandboxError.
+    """
+    began = time.monotonic()
+    config = config.model_copy(update={"gate": config.gate.model_copy(update={"repeats": repeats})})
+    workspace = Workspace(root, config.study.harness, config.study.program)
+    harness = workspace.read_harness()
+    async with open_session(root, config, on_wait=watcher.on_wait) as session:
+        suite = session.load_suite(only)
+        _tell_problems(suite, watcher)
+        suite = await _valid(session, suite, watcher)
+        study = _next_name(session.query, "run")
+        await _starts(session, study, harness, config)
+        await loop.create(
+            session.store, study=study, kind="run", suite=suite, holdout=(), config=config, harness=harness
+        )
+        result = await loop.evaluate(_parts(session, study, suite.tasks, workspace, watcher), study)
+        return _report(session.query, result, time.monotonic() - began)
+
+
+def _report(query: Query, result: loop.StudyResult, seconds: float) -> RunReport:
+    lines = []
+    evaluation = f"{result.study}/baseline/{Stage.BASELINE}"
+    trials = query.outcomes(evaluation)
+    for task in dict.fromkeys(trial.task for trial in trials):
+        own = [trial for trial in trials if trial.task == task]
+        rewards = [trial.reward for trial in own if trial.reward is not None]
+        causes = ", ".join(sorted({trial.cause for trial in own}))
+        mean = sum(rewards) / len(rewards) if rewards else None
+        lines.append(TaskLine(task, mean, len(own), causes, own[-1].id))
+    spent = query.spent(result.study)
+    return RunReport(result, lines, None if spent.unknown else spent.usd, spent.tokens, seconds)
+
+
+# ---- optimising -----------------------------------------------------------------------------------------------------
+
+
+async def optimize(
+    root: Path, config: Config, watcher: Watcher, *, prefer_bubblewrap: bool = False
+) -> loop.StudyResult:
+    """Start a new study in a workspace and run it to its end.
+
+    Raises ConfigError, PrerequisiteError, HarnessError, UserError (the study's name is taken), SandboxError.
+    """
+    workspace = Workspace(root, config.study.harness, config.study.program)
+    workspace.check()
+    harness = workspace.read_harness()
+    async with open_session(root, config, prefer_bubblewrap=prefer_bubblewrap, on_wait=watcher.on_wait) as session:
+        study = config.study.name or _next_name(session.query, "study")
+        suite = session.load_suite()
+        _tell_problems(suite, watcher)
+        suite = await _valid(session, suite, watcher)
+        sides = split(suite.tasks, config.split, config.study.seed, base=root)
+        await _starts(session, study, harness, config)
+        await loop.create(
+            session.store,
+            study=study,
+            kind="optimize",
+            suite=suite,
+            holdout=sides.holdout,
+            config=config,
+            harness=harness,
+        )
+        watcher.say(
+            f"study {study}: {len(sides.train)} train tasks and {len(sides.holdout)} sealed ones of {suite.name}, "
+            f"{config.models.task} with {config.meta_model} as meta model, {session.provider.name}"
+        )
+        return await loop.optimize(_parts(session, study, suite.tasks, workspace, watcher), study)
+
+
+async def resume(
+    root: Path, config: Config, watcher: Watcher, study: str | None = None, overrides: dict[str, object] | None = None
+) -> loop.StudyResult:
+    """Go on with a study, the latest if none is named.
+
+    What was decided when it began holds (benchmark, split, models, gate, limits); [budget], [sandbox] and [providers] are
+    read anew from lorimer.toml, then `overrides` win. Raises UserError when there is none, when a task has changed since,
+    or when another process runs it.
+    """
+    with Query(root / STORE) as query:
+        found = query.study(study) if study else _latest(query, root)
+    now = config.model_dump(mode="json")
+    stored = {**found.config, **{table: now[table] for table in ("budget", "sandbox", "providers")}}
+    config = parse(merge(stored, overrides or {}))
+    workspace = Workspace(root, config.study.harness, config.study.program)
+    async with open_session(root, config, on_wait=watcher.on_wait) as session:
+        tasks = _same_tasks(session, found.id)
+        work = loop.evaluate if found.kind == "run" else loop.optimize
+        if found.kind not in ("run", "optimize"):
+            raise UserError(f"{found.id} is a {found.kind}, which is not resumed; start it again")
+        return await work(_parts(session, found.id, tasks, workspace, watcher), found.id)
+
+
+def _latest(query: Query, root: Path) -> Study:
+    studies = [study for study in query.studies() if study.kind in ("run", "optimize")]
+    if not studies:
+        raise UserError(f"{root}: there is no study to resume; `lorimer optimize` starts one")
+    return studies[-1]
+
+
+def _same_tasks(session: Session, study: str) -> tuple[Task, ...]:
+    """The study's tasks from the benchmark as it is now. Raises UserError where that is not what it was."""
+    rows = {row.id: row for row in session.query.tasks(study)}
+    tasks = {task.id: task for task in session.load_suite(tuple(rows)).tasks}
+    for name, row in rows.items():
+        if name not in tasks or tasks[name].digest != row.digest:
+            what = "has changed" if name in tasks else "is gone"
+            raise UserError(f"task {name} {what} since study {study} began; restore it, or start a new study")
+    isolations: dict[str, Isolation] = {"restart": "restart", "same": "same", "fresh": "fresh"}
+    return tuple(dataclasses.replace(tasks[name], isolation=isolations[row.isolation]) for name, row in rows.items())
+
+
+# ---- shared ---------------------------------------------------------------------------------------------------------
+
+
+def _parts(
+    session: Session, study: str, tasks: Sequence[Task], workspace: Workspace, watcher: Watcher
+) -> loop.StudyParts:
+    assert session.meta_model is not None
+    budget = session.budget(study)
+    return loop.StudyParts(
+        store=session.store,
+        query=session.query,
+        trials=session.executor({task.id: task for task in tasks}, budget, _teller(watcher)),
+        complete=session.metered(session.meta_model, budget).complete,
+        config=session.config,
+        workspace=workspace,
+        program=workspace.read_program(),
+        progress=watcher,
+    )
+
+
+def _teller(watcher: Watcher) -> Callable[[TrialOutcome], None]:
+    return lambda outcome: watcher.on_event(TrialFinished(outcome))
+
+
+async def _starts(session: Session, study: str, harness: str, config: Config) -> None:
+    """Raises HarnessError where the harness is not one, before anything is spent on it."""
+    version.check(harness, max_bytes=config.meta.max_harness_bytes)
+    executor = session.executor({}, session.budget(study), lambda outcome: None)
+    problem = await executor.dry_start(harness, Owner(study, "dry-start"))
+    if problem:
+        raise HarnessError(f"{config.study.harness} does not start: {problem.strip().splitlines()[-1]}")
+
+
+def _tell_problems(suite: Suite, watcher: Watcher) -> None:
+    for problem in suite.problems:
+        watcher.say(f"left out: {problem}")
+
+
+def _next_name(query: Query, kind: str) -> str:
+    taken = {study.id for study in query.studies()}
+    number = 1
+    while f"{kind}-{number}" in taken:
+        number += 1
+    return f"{kind}-{number}"

@@ -1,0 +1,145 @@
+"""From a workspace and its lorimer.toml to everything that a study needs, opened and closed together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorimer.benchmarks.base import Suite, Task
+from lorimer.benchmarks.registry import open_benchmark
+from lorimer.benchmarks.split import select
+from lorimer.config import Config
+from lorimer.errors import ConfigError
+from lorimer.models.base import ModelClient
+from lorimer.models.provider import BUILT_IN, ProviderConfig, provider_config
+from lorimer.models.registry import open_model
+from lorimer.sandbox.base import SandboxProvider
+from lorimer.sandbox.pool import Pool
+from lorimer.sandbox.select import choose
+from lorimer.task_agent.executor import Executor, TrialOutcome
+from lorimer.task_agent.limits import Budget, Metered, Spent
+from lorimer.task_agent.trial import World
+from lorimer.traces.query import Query
+from lorimer.traces.scrub import scrubber
+from lorimer.traces.store import Store
+
+STORE = Path(".lorimer") / "lorimer.db"
+"""The trace store's place in a workspace."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What is open while a study runs."""
+
+    root: Path
+    config: Config
+    store: Store
+    query: Query
+    provider: SandboxProvider
+    on_wait: Callable[[float, str], None]
+    task_model: ModelClient | None = None
+    """`None` where no model is paid: checking a benchmark."""
+    meta_model: ModelClient | None = None
+
+    def load_suite(self, only: tuple[str, ...] = ()) -> Suite:
+        """The configured benchmark's tasks, those of `only` if any are named. Raises ConfigError when none are left."""
+        return load_suite(self.root, self.config, only)
+
+    def budget(self, study: str) -> Budget:
+        """The study's budget with what its trials have used so far."""
+        spent = self.query.spent(study)
+        hours = sum(trial.seconds for trial in self.query.trials(study=study, limit=None)) / 3600
+        hours /= self.config.sandbox.concurrency
+        return Budget(study, self.config.budget, self.store, Spent(spent.usd, spent.tokens, spent.trials, hours))
+
+    def executor(self, tasks: Mapping[str, Task], budget: Budget, on_trial: Callable[[TrialOutcome], None]) -> Executor:
+        """An executor of trials on this session's sandboxes and task model."""
+        model = None if self.task_model is None else self.metered(self.task_model, budget)
+        return Executor(
+            World(self.provider, self.store, self.config, model, self.on_wait),
+            tasks,
+            budget,
+            concurrency=self.config.sandbox.concurrency,
+            retries=self.config.retries.errored,
+            on_trial=on_trial,
+        )
+
+    def metered(self, model: ModelClient, budget: Budget) -> Metered:
+        """The model with its calls reserved, settled and traced."""
+        name = model.id.partition("/")[0]
+        provider = providers(self.config).get(name) or BUILT_IN.get(name) or ProviderConfig(name)
+        return Metered(model, budget, self.store, provider.max_tokens)
+
+
+def providers(config: Config) -> dict[str, ProviderConfig]:
+    """The providers of lorimer.toml."""
+    return {name: provider_config(name, settings) for name, settings in config.providers.items()}
+
+
+def load_suite(root: Path, config: Config, only: tuple[str, ...] = ()) -> Suite:
+    """The configured benchmark, narrowed by [benchmark] and by `only`. Raises ConfigError when no task is left."""
+    suite = open_benchmark(config.benchmark.source, root).load(only)
+    tasks = suite.tasks if only else select(suite.tasks, config.benchmark, config.study.seed)
+    if not tasks:
+        bad = f"; {len(suite.problems)} cannot be read, the first: {suite.problems[0]}" if suite.problems else ""
+        raise ConfigError(f"benchmark {config.benchmark.source}: no task to run{bad}")
+    return Suite(suite.name, tuple(tasks), suite.problems)
+
+
+def secrets(config: Config) -> list[str]:
+    """The values of all keys that any known provider would read; for the scrubber alone."""
+    known = {**BUILT_IN, **providers(config)}
+    return [os.environ[p.key_env] for p in known.values() if p.key_env and os.environ.get(p.key_env)]
+
+
+@asynccontextmanager
+async def open_session(
+    root: Path,
+    config: Config,
+    *,
+    models: bool = True,
+    prefer_bubblewrap: bool = False,
+    on_wait: Callable[[float, str], None] = lambda seconds, why: None,
+) -> AsyncIterator[Session]:
+    """Open the store, the sandbox provider and (with `models`) the models of a workspace; close them at the end.
+
+    What dead lorimer processes left behind is removed first. Raises ConfigError, PrerequisiteError, SandboxError.
+    """
+    async with AsyncExitStack() as stack:
+        task_model = meta_model = None
+        if models:
+            task_model = meta_model = open_model(config.models.task, providers(config))
+            stack.push_async_callback(task_model.close)
+            if config.meta_model != config.models.task:
+                meta_model = open_model(config.meta_model, providers(config))
+                stack.push_async_callback(meta_model.close)
+            _check_prices(config, task_model, meta_model)
+        inner = await choose(
+            config.sandbox.provider,
+            prefer_bubblewrap=prefer_bubblewrap,
+            python_image=config.sandbox.python_image,
+            jail_image=config.jail.image,
+            network="none" if config.sandbox.network == "none" else None,
+            runtime=config.sandbox.runtime,
+        )
+        provider = Pool(inner, jails=config.sandbox.warm, sandboxes=config.sandbox.warm)
+        stack.push_async_callback(provider.close)
+        await provider.reap()
+        store = stack.enter_context(Store.open(root / STORE, scrubber(secrets(config))))
+        query = stack.enter_context(Query(store))
+        yield Session(root, config, store, query, provider, on_wait, task_model, meta_model)
+
+
+def _check_prices(config: Config, *models: ModelClient) -> None:
+    """A budget in dollars cannot be kept where a price is unknown: say so before anything is spent."""
+    limits = [key for key, value in (("budget.usd", config.budget.usd), ("limits.usd", config.limits.usd)) if value]
+    for model in models:
+        if limits and model.price(1, 1) is None:
+            name = model.id.partition("/")[0]
+            raise ConfigError(
+                f"{limits[0]}: the price of {model.id} is unknown; set usd_per_million_input and usd_per_million_output "
+                f"in [providers.{name}], or set a budget in tokens"
+            )
