@@ -12,6 +12,7 @@ order.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -37,7 +38,7 @@ from lorimer.meta_agent.events import (
     StudyEnded,
 )
 from lorimer.meta_agent.gate import Decision, Evidence, Outcome, Policy, Score
-from lorimer.meta_agent.proposer import NoProposal, Proposal, ProposalSession, propose
+from lorimer.meta_agent.session import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.workspace import Promotion, Workspace
 from lorimer.meta_agent.world import (
     CandidateView,
@@ -60,7 +61,7 @@ from lorimer.meta_agent.world import (
     spot_plan,
     spot_trials,
 )
-from lorimer.models.base import ModelReply
+from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.executor import Attempt, PlannedTrial, TrialOutcome
 from lorimer.traces.query import Query
@@ -90,6 +91,24 @@ class Trials(Protocol):
         ...
 
 
+class MetaModel(Protocol):
+    """The metered model that proposes; `task_agent.limits.Metered.complete` is one."""
+
+    async def __call__(self, request: ModelRequest, context: CallContext, *, owner: str, began: float) -> ModelReply:
+        """One call, paid and traced under `owner`'s name, its time counted from `began` (monotonic).
+
+        Raises BudgetExhausted, ProviderOutage, ConfigError.
+        """
+        ...
+
+
+async def meta_agent(session: ProposalSession) -> Proposal | NoProposal:
+    """The proposer of the product. Imported when it is used: measuring a harness needs none."""
+    from lorimer.meta_agent.proposer import propose
+
+    return await propose(session)
+
+
 @dataclass(frozen=True)
 class StudyParts:
     """What the loop works with. Opened and closed by the caller."""
@@ -97,15 +116,14 @@ class StudyParts:
     store: Store
     query: Query
     trials: Trials
-    complete: Callable[..., Awaitable[ModelReply]]
-    """The metered meta model: `task_agent.limits.Metered.complete`."""
+    complete: MetaModel
     config: Config
     workspace: Workspace | None = None
     """Where promotions are committed; needed by `optimize` alone."""
     program: str = ""
     """The user's direction in plain English."""
     progress: Progress = field(default_factory=Silent)
-    propose: Callable[[ProposalSession], Awaitable[Proposal | NoProposal]] = propose
+    propose: Callable[[ProposalSession], Awaitable[Proposal | NoProposal]] = meta_agent
 
 
 @dataclass(frozen=True)
@@ -260,7 +278,7 @@ def result(query: Query, study: str) -> StudyResult:
     )
 
 
-class _Pause(Exception):  # noqa: N818  - not an error: the loop's own signal
+class _Pause(Exception):
     """The study cannot go on by itself."""
 
 
@@ -474,14 +492,28 @@ class _Loop:
         self._tell(Proposing(name, number, config.budget.candidates))
         if world.open is None:
             parent = world.champion_harness
-            row = Candidate(id=name, study=self._study, number=number, parent=parent, state="proposing")
+            row = Candidate(
+                id=name,
+                study=self._study,
+                number=number,
+                parent=parent,
+                edit=[],
+                fixes=[],
+                at_risk=[],
+                state="proposing",
+            )
             await store.add_candidate(row)
 
         async def dry_start(text: str) -> str:
             return await self._parts.trials.dry_start(text, Owner(self._study, name))
 
+        began = time.monotonic()
+
+        async def complete(request: ModelRequest, context: CallContext) -> ModelReply:
+            return await self._parts.complete(request, context, owner=name, began=began)
+
         session = ProposalSession(
-            complete=self._parts.complete,
+            complete=complete,
             query=query,
             study=self._study,
             candidate=name,

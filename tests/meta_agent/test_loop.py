@@ -1,0 +1,554 @@
+"""The loop on dice: a real store, the real gate and a real git workspace; only agents and models are left out."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lorimer.harness.version import Hunk, sha
+
+from lorimer.benchmarks.base import Script, Suite, Task
+from lorimer.config import Config, parse
+from lorimer.errors import BudgetExhausted, LorimerError, ProviderOutage, UserError
+from lorimer.meta_agent import ledger
+from lorimer.meta_agent.events import Decided, Event, Promoted, StageStarted, StudyEnded
+from lorimer.meta_agent.loop import StudyParts, StudyResult, create, evaluate, optimize, result
+from lorimer.meta_agent.session import NoProposal, Proposal, ProposalSession
+from lorimer.meta_agent.workspace import Workspace
+from lorimer.meta_agent.world import (
+    CandidateView,
+    Close,
+    Evaluate,
+    Finish,
+    Promote,
+    Propose,
+    World,
+    next_command,
+    scan,
+)
+from lorimer.models.base import ModelReply
+from lorimer.sandbox.base import PulledImage
+from lorimer.task_agent.executor import PlannedTrial
+from lorimer.traces.query import Query
+from lorimer.traces.schema import DecisionRow, Stage
+from lorimer.traces.store import Store
+from tests.support.dice_trials import DiceTrials, Killed
+
+SEED = "def solve(task, env, llm):\n    return 'plain'\n"
+TASKS = tuple(f"t{number:02}" for number in range(20))
+HOLDOUT = TASKS[14:]
+
+
+def suite() -> Suite:
+    def task(name: str) -> Task:
+        verifier = Script(Path("/nowhere"), "/tests", "true", 10.0)
+        return Task(name, f"Do {name}.", PulledImage("none"), verifier, digest=name)
+
+    return Suite("dice", tuple(task(name) for name in TASKS))
+
+
+def rate(text: str, planned: PlannedTrial) -> float:
+    """The seed solves the first tasks always and the others seldom; `GOOD` lifts those, `BAD` breaks the first."""
+    number = int(planned.task[1:])
+    easy = number % 14 < 6
+    if "BAD" in text:
+        return 0.0 if easy else 0.1
+    if "GOOD" in text:
+        return 1.0 if easy else 0.9
+    return 1.0 if easy else 0.1
+
+
+def proposal(session: ProposalSession, mark: str) -> Proposal:
+    text = session.champion + f"# {mark} {session.number}\n"
+    fixes = ("t07", "t08", "t09", "t00")
+    return Proposal(
+        title=f"Edit {mark}",
+        hypothesis=f"{mark} should help.",
+        hunks=(Hunk(search="return", replace=mark),),
+        fixes=fixes,
+        at_risk=("t01",),
+        text=text,
+    )
+
+
+Proposer = Callable[[ProposalSession], Awaitable[Proposal | NoProposal]]
+
+
+def script(*marks: str) -> Proposer:
+    """A proposer that makes these edits in order, then null ones. An empty mark is a failure."""
+
+    async def propose(session: ProposalSession) -> Proposal | NoProposal:
+        mark = marks[session.number - 1] if session.number <= len(marks) else "NULL"
+        return proposal(session, mark) if mark else NoProposal("the model answered with a poem")
+
+    return propose
+
+
+async def no_model(*arguments: Any, **named: Any) -> ModelReply:
+    raise AssertionError("these proposers ask no model")
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def on_event(self, event: Event) -> None:
+        self.events.append(event)
+
+
+def config(**overrides: Any) -> Config:
+    return parse({"budget": {"candidates": 5}, **overrides})
+
+
+@dataclass
+class Bench:
+    """One workspace and its store, which may be opened again after a crash."""
+
+    root: Path
+
+    @contextmanager
+    def parts(
+        self,
+        propose: Proposer,
+        settings: Config,
+        rate_of: Callable[[str, PlannedTrial], float | None] = rate,
+        **dice: Any,
+    ) -> Iterator[tuple[StudyParts, DiceTrials, Recorder]]:
+        with Store.open(self.root / "traces.db") as store:
+            trials, recorder = DiceTrials(store, rate_of, **dice), Recorder()
+            yield (
+                StudyParts(
+                    store=store,
+                    query=Query(store),
+                    trials=trials,
+                    complete=no_model,
+                    config=settings,
+                    workspace=Workspace(self.root),
+                    progress=recorder,
+                    propose=propose,
+                ),
+                trials,
+                recorder,
+            )
+
+    async def create(self, parts: StudyParts, kind: str = "optimize") -> None:
+        await create(
+            parts.store, study="demo", kind=kind, suite=suite(), holdout=HOLDOUT, config=parts.config, harness=SEED
+        )
+
+    def query(self) -> Query:
+        return Query(self.root / "traces.db")
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=self.root, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def log(self) -> str:
+        """What came of everything, without what may differ between runs (commit ids hold times)."""
+        text = ledger.render(ledger.read(self.query(), "demo", 2))
+        return re.sub(r"commit: \w+", "commit", text)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return make_bench(tmp_path / "work")
+
+
+def make_bench(root: Path) -> Bench:
+    (root / "harness").mkdir(parents=True)
+    (root / "harness" / "agent.py").write_text(SEED)
+    (root / ".gitignore").write_text("traces.db*\n")
+    made = Bench(root)
+    made.git("init", "--quiet", "-b", "main")
+    made.git("add", ".")
+    made.git("-c", "user.name=u", "-c", "user.email=u@x", "commit", "-qm", "start")
+    return made
+
+
+async def run(bench: Bench, propose: Proposer, settings: Config, **dice: Any) -> tuple[StudyResult, Recorder]:
+    with bench.parts(propose, settings, **dice) as (parts, _, recorder):
+        await bench.create(parts)
+        return await optimize(parts, "demo"), recorder
+
+
+MARKS = ("BAD", "NULL", "", "GOOD", "NULL")
+
+
+async def test_a_good_edit_is_promoted_and_the_others_are_not(bench: Bench) -> None:
+    done, recorder = await run(bench, script(*MARKS), config())
+    assert done.state == "finished"
+    assert done.reason.startswith("budget.candidates: 5 of 5 tried")
+    assert done.champion_candidate == "demo/c004"
+    assert done.candidates == {"rejected": 3, "failed": 1, "promoted": 1}
+    assert done.baseline is not None
+    assert done.final is not None
+    assert done.final.mean > done.baseline.mean + 0.2
+    assert [event.candidate for event in recorder.events if isinstance(event, Promoted)] == ["demo/c004"]
+    assert isinstance(recorder.events[-1], StudyEnded)
+    assert bench.query().study("demo").holder == ""
+
+    trailers = bench.git("log", "-1", "--format=%(trailers)").splitlines()
+    assert trailers[:2] == ["Lorimer-Study: demo", "Lorimer-Candidate: demo/c004"]
+    assert trailers[2] == f"Lorimer-Score: {done.final.mean:.3f}"
+    assert trailers[4] == f"Lorimer-Harness: {done.champion}"
+    assert sha((bench.root / "harness" / "agent.py").read_text()) == done.champion
+    assert bench.git("rev-list", "--count", "HEAD") == "2"
+
+
+async def test_every_candidate_meets_its_stages_in_order(bench: Bench) -> None:
+    _, recorder = await run(bench, script(*MARKS), config())
+    decided = [(event.candidate, event.stage.value) for event in recorder.events if isinstance(event, Decided)]
+    assert decided[:2] == [("demo/baseline", "baseline"), ("demo/baseline", "holdout")]
+    good = [stage for candidate, stage in decided if candidate == "demo/c004"]
+    assert good == ["spot", "full", "holdout", "audit"]
+    assert [stage for candidate, stage in decided if candidate == "demo/c001"] == ["spot"]
+
+
+async def test_the_champion_is_compared_by_its_audit_alone(bench: Bench) -> None:
+    """The trials that won the promotion are fresh ones beside those that stand for it."""
+    await run(bench, script("GOOD", "NULL"), config(budget={"candidates": 2}))
+    query = bench.query()
+    world = scan(query, "demo")
+    assert world.standing == "demo/c001/audit"
+    assert world.standing_holdout == "demo/c001/holdout"
+    audit = {(trial.task, trial.repeat): trial.reward for trial in query.outcomes("demo/c001/audit")}
+    full = {(trial.task, trial.repeat): trial.reward for trial in query.outcomes("demo/c001/full")}
+    assert audit.keys() == full.keys()
+    assert audit != full
+    row = query.candidate("demo/c002")
+    assert row is not None
+    assert row.parent == world.champion_harness
+
+
+@pytest.mark.parametrize(("width", "order"), [(3, 1), (8, 2)])
+async def test_concurrency_changes_no_decision(tmp_path: Path, width: int, order: int) -> None:
+    one, many = make_bench(tmp_path / "one"), make_bench(tmp_path / "many")
+    await run(one, script(*MARKS), config())
+    await run(many, script(*MARKS), config(), width=width, order=order)
+    assert one.log() == many.log()
+    texts = [ledger.for_meta_agent(bench.query(), "demo", 2) for bench in (one, many)]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("step", [7, 23, 40])
+async def test_a_killed_study_resumes_without_repeating_a_trial(tmp_path: Path, step: int) -> None:
+    """Killed again and again, always after `step` more trials, it ends with the same words as one left alone."""
+    straight, killed = make_bench(tmp_path / "straight"), make_bench(tmp_path / "killed")
+    await run(straight, script(*MARKS), config(), width=4)
+    ran: list[str] = []
+    for attempt in range(100):
+        with killed.parts(script(*MARKS), config(), width=4, order=attempt, fail_after=step) as (parts, trials, _):
+            if attempt == 0:
+                await killed.create(parts)
+            try:
+                await optimize(parts, "demo")
+                finished = True
+            except Killed:
+                finished = False
+            ran += trials.ran
+        if finished:
+            break
+    assert finished
+    assert attempt > 0
+    assert len(ran) == len(set(ran))
+    assert killed.log() == straight.log()
+    assert killed.git("log", "--format=%s") == straight.git("log", "--format=%s")
+
+
+@pytest.mark.parametrize("where", ["proposing", "promoting"])
+async def test_a_crash_between_two_writes_is_made_good(bench: Bench, where: str) -> None:
+    """The two places where more than one thing must change: a proposal's session, and git with the store."""
+
+    async def crash(session: ProposalSession) -> Proposal | NoProposal:
+        raise Killed
+
+    if where == "proposing":
+        with bench.parts(crash, config()) as (parts, _, _):
+            await bench.create(parts)
+            with pytest.raises(Killed):
+                await optimize(parts, "demo")
+        assert [row.state for row in bench.query().candidates("demo")] == ["proposing"]
+    else:
+        with bench.parts(script("GOOD"), config(budget={"candidates": 1})) as (parts, _, _):
+            await bench.create(parts)
+            await optimize(parts, "demo")
+            # As if the process had died after the commit and before the row.
+            await parts.store.update_candidate("demo/c001", "promoted", state="proposed", commit="")
+    with bench.parts(script("GOOD"), config(budget={"candidates": 1})) as (parts, _, _):
+        done = await optimize(parts, "demo")
+    assert done.champion_candidate == "demo/c001"
+    assert bench.git("rev-list", "--count", "HEAD") == "2"
+    row = bench.query().candidate("demo/c001")
+    assert row is not None
+    assert row.commit == bench.git("rev-parse", "HEAD")
+
+
+async def test_a_spent_budget_finishes_the_study_and_a_larger_one_goes_on(bench: Bench) -> None:
+    with bench.parts(script(*MARKS), config(), fail_after=50, failure=BudgetExhausted) as (parts, first, _):
+        await bench.create(parts)
+        done = await optimize(parts, "demo")
+    assert done.state == "finished"
+    assert done.reason == "the dice were taken away; with a larger budget `lorimer resume demo` goes on"
+    with bench.parts(script(*MARKS), config()) as (parts, second, _):
+        assert (await optimize(parts, "demo")).champion_candidate == "demo/c004"
+    assert not set(first.ran) & set(second.ran)
+
+
+async def test_more_candidates_may_be_asked_for_later(bench: Bench) -> None:
+    await run(bench, script(*MARKS), config(budget={"candidates": 2}))
+    with bench.parts(script(*MARKS), config()) as (parts, _, _):
+        done = await optimize(parts, "demo")
+    assert sum(done.candidates.values()) == 5
+
+
+async def test_an_outage_pauses_the_study(bench: Bench) -> None:
+    done, recorder = await run(bench, script(*MARKS), config(), fail_after=5, failure=ProviderOutage)
+    assert done.state == "paused"
+    assert done.reason == "the dice were taken away; `lorimer resume demo` goes on when the provider answers"
+    assert recorder.events[-1] == StudyEnded("demo", "paused", done.reason)
+
+
+async def test_an_outage_of_the_meta_model_pauses_and_the_proposal_is_made_again(bench: Bench) -> None:
+    async def out(session: ProposalSession) -> Proposal | NoProposal:
+        raise ProviderOutage("anthropic: overloaded for 600 s")
+
+    done, _ = await run(bench, out, config())
+    assert done.state == "paused"
+    with bench.parts(script(*MARKS), config()) as (parts, _, _):
+        assert (await optimize(parts, "demo")).champion_candidate == "demo/c004"
+
+
+async def test_cancelling_stops_cleanly_and_lets_go(bench: Bench) -> None:
+    started = asyncio.Event()
+
+    async def wait(session: ProposalSession) -> Proposal | NoProposal:
+        started.set()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    with bench.parts(wait, config()) as (parts, _, recorder):
+        await bench.create(parts)
+        task = asyncio.create_task(optimize(parts, "demo"))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        row = parts.query.study("demo")
+    assert (row.state, row.holder) == ("paused", "")
+    assert row.state_reason == "stopped by the user; `lorimer resume demo` goes on"
+    assert recorder.events[-1] == StudyEnded("demo", "paused", row.state_reason)
+
+
+async def test_errors_that_need_the_user_pause_the_study_with_their_words(bench: Bench) -> None:
+    async def bad_key(session: ProposalSession) -> Proposal | NoProposal:
+        raise UserError("providers.x.key_env: X_KEY is not set")
+
+    with bench.parts(bad_key, config()) as (parts, _, _):
+        await bench.create(parts)
+        with pytest.raises(UserError, match="X_KEY"):
+            await optimize(parts, "demo")
+    row = bench.query().study("demo")
+    assert row.state == "paused"
+    assert row.state_reason.startswith("providers.x.key_env: X_KEY is not set; ")
+
+
+async def test_proposals_without_an_edit_end_the_study_when_patience_does(bench: Bench) -> None:
+    done, _ = await run(bench, script("", "", "", "GOOD"), config())
+    assert done.reason == "the last 3 proposals held no usable edit (meta.patience is 3)"
+    assert done.candidates == {"failed": 3}
+    assert [row.failure for row in bench.query().candidates("demo")] == ["the model answered with a poem"] * 3
+
+
+async def test_the_same_harness_is_not_run_twice(bench: Bench) -> None:
+    async def stubborn(session: ProposalSession) -> Proposal | NoProposal:
+        return replace(proposal(session, "BAD"), text=SEED + "# BAD\n")
+
+    done, _ = await run(bench, stubborn, config())
+    assert done.candidates == {"rejected": 1, "failed": 3}
+    assert "the same harness as c001, which was rejected" in bench.query().candidates("demo")[1].failure
+
+
+async def test_a_baseline_that_errors_pauses_the_study_and_is_tried_anew_on_resume(bench: Bench) -> None:
+    def broken(text: str, planned: PlannedTrial) -> float | None:
+        return None if planned.task in ("t02", "t03") else rate(text, planned)
+
+    done, _ = await run(bench, script("GOOD"), config(budget={"candidates": 1}), rate_of=broken)
+    assert done.state == "paused"
+    assert (
+        "4 of 28 trials of the seed harness errored (4 engine_failure; such as: t02: the engine is down)" in done.reason
+    )
+    with bench.parts(script("GOOD"), config(budget={"candidates": 1})) as (parts, trials, _):
+        assert (await optimize(parts, "demo")).champion_candidate == "demo/c001"
+    assert len([name for name in trials.ran if name.startswith("demo/baseline/baseline/")]) == 4
+
+
+async def test_a_candidate_whose_trials_error_is_undecided_and_the_loop_goes_on(bench: Bench) -> None:
+    def fragile(text: str, planned: PlannedTrial) -> float | None:
+        return (
+            None if "GOOD 1" in text and planned.task == "t13" and planned.stage is Stage.FULL else rate(text, planned)
+        )
+
+    marks = script("GOOD", "GOOD")
+    done, _ = await run(bench, marks, config(budget={"candidates": 2}), rate_of=fragile)
+    assert done.candidates == {"undecided": 1, "promoted": 1}
+    reason = bench.query().decisions("demo")
+    assert "2 of the candidate's 28 trials errored" in next(row.reason for row in reason if row.id == "demo/c001/full")
+
+
+async def test_the_holdout_vetoes_what_only_fits_the_train_tasks(bench: Bench) -> None:
+    def overfitted(text: str, planned: PlannedTrial) -> float:
+        return 0.0 if "GOOD" in text and planned.task in HOLDOUT else rate(text, planned)
+
+    done, _ = await run(bench, script("GOOD"), config(budget={"candidates": 1}), rate_of=overfitted)
+    assert done.champion_candidate == ""
+    sealed = ledger.for_meta_agent(bench.query(), "demo", 2)
+    assert "holdout: vetoed by the sealed holdout\n" in sealed
+    assert "query 1" not in sealed
+    assert "query 1 of the holdout" in bench.log()
+
+
+async def test_the_proposer_is_given_what_it_may_see(bench: Bench) -> None:
+    sessions: list[ProposalSession] = []
+
+    async def look(session: ProposalSession) -> Proposal | NoProposal:
+        sessions.append(session)
+        return await script(*MARKS)(session)
+
+    await run(bench, look, config())
+    last = sessions[-1]
+    assert {task.id for task in last.train} == set(TASKS) - set(HOLDOUT)
+    assert not any(task in last.experiments for task in HOLDOUT)
+    assert "c001 [rejected] Edit BAD" in last.experiments
+    assert "no usable edit: the model answered with a poem" in last.experiments
+    assert "did better on: t0" in last.experiments
+    assert "commit" not in last.experiments
+    assert (last.candidate, last.number) == ("demo/c005", 5)
+    assert "GOOD" in last.champion
+    assert tuple(last.champion_trials) == ("demo/c004/audit",)
+    assert await last.dry_start("anything") == ""
+
+
+async def test_a_hopeless_full_run_ends_early(bench: Bench) -> None:
+    _, recorder = await run(
+        bench, script("BAD"), config(budget={"candidates": 1}, gate={"spot_fixes": 0, "spot_guards": 0})
+    )
+    decision = next(event for event in recorder.events if isinstance(event, Decided) and event.stage is Stage.FULL)
+    assert decision.decision.numbers["early"] is True
+    run_, planned = decision.decision.numbers["run"], decision.decision.numbers["planned"]
+    assert isinstance(run_, int)
+    assert planned == 28
+    assert run_ < 28
+    assert len(bench.query().outcomes("demo/c001/full")) == run_
+
+
+async def test_a_champion_that_solves_everything_ends_the_study(bench: Bench) -> None:
+    done, _ = await run(bench, script(), config(), rate_of=lambda text, planned: 1.0)
+    assert done.reason == "the champion solves every train task in every trial; there is nothing left to win"
+
+
+async def test_a_user_who_edits_the_harness_meanwhile_keeps_it(bench: Bench) -> None:
+    async def meddle(session: ProposalSession) -> Proposal | NoProposal:
+        (bench.root / "harness" / "agent.py").write_text("# mine\n")
+        return proposal(session, "GOOD")
+
+    _, recorder = await run(bench, meddle, config(budget={"candidates": 1}))
+    promoted = next(event for event in recorder.events if isinstance(event, Promoted))
+    assert "on the branch lorimer/demo" in promoted.note
+    assert (bench.root / "harness" / "agent.py").read_text() == "# mine\n"
+
+
+async def test_a_plain_run_measures_the_harness_on_all_tasks_once(bench: Bench) -> None:
+    with bench.parts(script(), config(gate={"repeats": 3})) as (parts, trials, recorder):
+        await create(
+            parts.store, study="demo", kind="run", suite=suite(), holdout=(), config=parts.config, harness=SEED
+        )
+        done = await evaluate(parts, "demo")
+        again = await evaluate(parts, "demo")
+    assert done.state == "finished"
+    assert done.baseline is not None
+    assert done.baseline.trials == 60
+    assert again.baseline == done.baseline
+    assert len(trials.ran) == 60
+    assert [event.stage for event in recorder.events if isinstance(event, StageStarted)] == [Stage.BASELINE]
+
+
+async def test_a_study_needs_a_task_and_a_name_of_its_own(bench: Bench) -> None:
+    with bench.parts(script(), config()) as (parts, _, _):
+        with pytest.raises(UserError, match="no task is left to work on"):
+            await create(
+                parts.store, study="x", kind="run", suite=suite(), holdout=TASKS, config=parts.config, harness=SEED
+            )
+        await bench.create(parts)
+        with pytest.raises(UserError, match="there is a study demo already"):
+            await bench.create(parts)
+        with pytest.raises(LorimerError, match="there is no study other"):
+            await optimize(parts, "other")
+        assert result(parts.query, "demo").baseline is None
+
+
+async def test_a_study_that_lives_elsewhere_is_not_touched(bench: Bench) -> None:
+    with bench.parts(script(), config()) as (parts, _, _):
+        await bench.create(parts)
+        await parts.store.claim("demo", "another-host:1:1")
+        with pytest.raises(UserError, match="another-host"):
+            await optimize(parts, "demo")
+        assert parts.query.study("demo").state == "paused"
+
+
+# ---- the pure part
+
+
+def decision(subject: str, stage: Stage, kind: str, score: float = 0.5) -> DecisionRow:
+    return DecisionRow(
+        id=f"{subject}/{stage}",
+        study="s",
+        candidate=subject,
+        stage=stage.value,
+        kind=kind,
+        reason="",
+        numbers={"score": score},
+        policy={},
+        made="",
+    )
+
+
+def world(*decisions: DecisionRow, candidates: tuple[CandidateView, ...] = ()) -> World:
+    return World("s", 0, "seed", ("a", "b"), ("c",), candidates, {row.id: row for row in decisions})
+
+
+BASE = (decision("s/baseline", Stage.BASELINE, "pass"), decision("s/baseline", Stage.HOLDOUT, "pass"))
+
+
+def candidate(state: str, number: int = 1) -> CandidateView:
+    return CandidateView(f"s/c{number:03}", number, state, "seed", "better")
+
+
+def test_what_comes_next_follows_from_the_world_alone() -> None:
+    settings, one = config(), candidate("proposed")
+    spot = decision(one.id, Stage.SPOT, "pass")
+    full = decision(one.id, Stage.FULL, "promote")
+    holdout = decision(one.id, Stage.HOLDOUT, "pass")
+    audit = decision(one.id, Stage.AUDIT, "pass")
+    assert next_command(world(), settings) == Evaluate(Stage.BASELINE)
+    assert next_command(world(BASE[0]), settings) == Evaluate(Stage.HOLDOUT)
+    assert next_command(world(*BASE), settings) == Propose(1)
+    assert next_command(world(*BASE, candidates=(candidate("proposing"),)), settings) == Propose(1)
+    assert next_command(world(*BASE, candidates=(one,)), settings) == Evaluate(Stage.SPOT, one)
+    assert next_command(world(*BASE, spot, candidates=(one,)), settings) == Evaluate(Stage.FULL, one)
+    assert next_command(world(*BASE, spot, full, candidates=(one,)), settings) == Evaluate(Stage.HOLDOUT, one)
+    assert next_command(world(*BASE, spot, full, holdout, candidates=(one,)), settings) == Evaluate(Stage.AUDIT, one)
+    assert next_command(world(*BASE, spot, full, holdout, audit, candidates=(one,)), settings) == Promote(one)
+    rejected = decision(one.id, Stage.FULL, "reject")
+    assert next_command(world(*BASE, spot, rejected, candidates=(one,)), settings) == Close(one, "rejected")
+    undecided = decision(one.id, Stage.FULL, "undecided")
+    assert next_command(world(*BASE, spot, undecided, candidates=(one,)), settings) == Close(one, "undecided")
+    assert next_command(world(*BASE, candidates=(candidate("rejected"),)), settings) == Propose(2)
+    five = tuple(candidate("rejected", number) for number in range(1, 6))
+    assert isinstance(next_command(world(*BASE, candidates=five), settings), Finish)
