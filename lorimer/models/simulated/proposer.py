@@ -145,14 +145,10 @@ def _refused(proposal: Answered) -> bool:
 
 
 def _trials(listings: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of trial and task named in lists of failures. A trial's id is a path whose last part but one is the task."""
+    """Pairs of trial and task named in lists of failures: `trial some-task/0`, the id's last part but one the task."""
     found: dict[str, str] = {}
-    for line in "\n".join(listings).splitlines():
-        for trial in re.findall(r"(?<![\w/.~-])\w[\w.-]*(?:/[\w.-]*\w)+", line):
-            task = re.search(r"\btask\W{1,3}([\w.-]*\w)", line)
-            parts = trial.split("/")
-            if re.search(r"\d", parts[-1]):
-                found.setdefault(trial, task.group(1) if task else parts[-2])
+    for trial in re.findall(r"\btrial ((?:[\w.-]+/)+\d[\w.-]*)", "\n".join(listings)):
+        found.setdefault(trial, trial.split("/")[-2])
     return list(found.items())
 
 
@@ -170,7 +166,9 @@ def symptoms(trace: str) -> frozenset[Flaw]:
     wrote = Mark.WRITE.value in trace
     if re.search(r"maximum context length|context_overflow", trace):
         found.add(Flaw.OVERFLOWS)
-    elif re.search(r"```(?:bash|sh)\b|<tool_call>", trace):
+    elif re.search(r"```(?:bash|sh)\b|<tool_call>", trace) and not re.search(
+        r"\bcommand, (?:exit code|timed out)", trace
+    ):
         found.add(Flaw.TEXT_CALLS)
     elif re.search(r"""["']=(?:[A-Z]{2,}\(|\{|[A-Z]+[0-9{])""", trace):
         found.add(Flaw.FORMULAS)

@@ -55,7 +55,8 @@ _FORBIDS_DUMPS = (r"\b(?:print|dump|cat|show|output)", r"\b(?:whole|entire|large
 def advice(text: str) -> frozenset[Advice]:
     """What `text` tells a model, judged sentence by sentence."""
     found: set[Advice] = set()
-    for sentence in re.split(r"[.!?;:]\s|\n\s*\n|\n(?=\s*[-*\d])|\n(?=[A-Z])", text.lower().replace("\u2019", "'")):
+    for whole in re.split(r"[.!?;:]\s|\n\s*\n|\n(?=\s*[-*\d])|\n(?=[A-Z])", text.replace("\u2019", "'")):
+        sentence = whole.lower()
         negated = re.search(_NOT, sentence)
         for name, stems in _RULES.items():
             matches = [re.search(stem, sentence) for stem in stems]
@@ -94,7 +95,7 @@ def shell_tool(tools: Sequence[Tool]) -> ShellTool | None:
             continue
         strings = [str(key) for key, value in properties.items() if _is_string(value)]
         required = tool.parameters.get("required")
-        needed = [str(key) for key in required] if isinstance(required, list) else list(properties)
+        needed = [str(key) for key in required] if isinstance(required, list | tuple) else list(properties)
         arguments = [key for key in strings if key in needed] or (strings if len(strings) == 1 else [])
         if len(arguments) != 1 or any(key not in arguments for key in needed):
             continue
