@@ -1,0 +1,369 @@
+"""PID 1 of a bubblewrap sandbox's life: runs commands and handles files for lorimer, as the agent's own user.
+
+It has no more power than the agent, so a symlink that the agent planted leads it nowhere the agent could not go itself.
+Like `_bwrap_inside` it imports next to nothing.
+
+A frame is a length (u32, big endian) and that many bytes: fields, each a length (u32) and its bytes. A request is
+`id, operation, ...`; an answer is `id, "ok" | "file" | "error", ...`, where `file` carries what SandboxFileError will say.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import select
+import stat
+import time
+from collections import deque
+
+from _bwrap_inside import exit_code, kill, limit, reap, reset_signals  # type: ignore[import-not-found]
+
+CHUNK = 1 << 16
+SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh")
+
+
+class FileTrouble(Exception):
+    """An expected file failure."""
+
+
+def pack(fields: list[bytes]) -> bytes:
+    """One frame."""
+    body = b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+    return len(body).to_bytes(4, "big") + body
+
+
+def unpack(body: bytes) -> list[bytes]:
+    """The fields of a frame's body."""
+    fields, at = [], 0
+    while at < len(body):
+        end = at + 4 + int.from_bytes(body[at : at + 4], "big")
+        fields.append(body[at + 4 : end])
+        at = end
+    return fields
+
+
+class Capture:
+    """One output stream: the first and the last half of `cap` bytes, and a count of what was between.
+
+    It is read to its end even when the answer has been sent, so that a daemon is not killed by writing to it.
+    """
+
+    def __init__(self, fd: int, cap: int) -> None:
+        self.fd = fd
+        self.head_cap, self.tail_cap = (cap + 1) // 2, cap // 2
+        self.head = bytearray()
+        self.tail: deque[bytes] = deque()
+        self.tail_size = self.total = 0
+        self.keep = True
+
+    def read(self) -> bool:
+        """Take what is there; False at the end of the stream."""
+        if self.fd < 0:
+            return False
+        try:
+            data = os.read(self.fd, CHUNK)
+        except BlockingIOError:
+            return True
+        if data and self.keep:
+            self.total += len(data)
+            room = self.head_cap - len(self.head)
+            if room > 0:
+                self.head += data[:room]
+                data = data[room:]
+            if data:
+                self.tail.append(data)
+                self.tail_size += len(data)
+                while self.tail_size - len(self.tail[0]) >= self.tail_cap:
+                    self.tail_size -= len(self.tail.popleft())
+            return True
+        return bool(data)
+
+    def drain(self) -> None:
+        """Take what is in the pipe now, at most its capacity: a daemon may never stop writing."""
+        for _ in range(32):
+            before = self.total
+            if not self.read() or self.total == before:
+                return
+
+    def finish(self) -> tuple[bytes, int]:
+        """The kept bytes and how many were dropped."""
+        self.keep = False
+        joined = b"".join(self.tail)
+        kept = bytes(self.head) + joined[max(0, len(joined) - self.tail_cap) :]
+        self.head, self.tail = bytearray(), deque()
+        return kept, self.total - len(kept)
+
+
+class Command:
+    """A running command."""
+
+    def __init__(self, request: bytes, pid: int, deadline: float, out: Capture, err: Capture) -> None:
+        self.request, self.pid, self.deadline = request, pid, deadline
+        self.started = time.monotonic()
+        self.out, self.err = out, err
+        self.timed_out = False
+
+
+class Server:
+    """Answers requests until lorimer hangs up.
+
+    Args:
+        channel: the socket to lorimer.
+        memory: bytes, the RLIMIT_DATA of each command.
+        children: readable when a child ends.
+    """
+
+    def __init__(self, channel: int, memory: int, children: int) -> None:
+        self.channel, self.memory, self.children = channel, memory, children
+        self.poll = select.poll()
+        self.commands: dict[int, Command] = {}
+        self.captures: dict[int, Capture] = {}
+        self.shell = next(shell for shell in SHELLS if os.path.exists(shell))  # noqa: PTH110
+
+    def run(self) -> None:
+        """The loop. It sleeps in `poll` until something happens or a deadline is due."""
+        self.poll.register(self.channel, select.POLLIN)
+        self.poll.register(self.children, select.POLLIN)
+        self.answer([b"0", b"ok"])
+        while True:
+            due = min((command.deadline for command in self.commands.values()), default=None)
+            wait = None if due is None else max(0, int((due - time.monotonic()) * 1000) + 1)
+            for fd, _ in self.poll.poll(wait):
+                if fd == self.channel:
+                    size = int.from_bytes(self.read_exactly(4), "big")
+                    self.request(unpack(self.read_exactly(size)))
+                elif fd == self.children:
+                    os.read(self.children, 4096)
+                elif fd in self.captures and not self.captures[fd].read():
+                    self.forget(fd)
+            for pid, status in reap():
+                command = self.commands.pop(pid, None)
+                if command is not None:
+                    self.report(command, status)
+            now = time.monotonic()
+            for command in self.commands.values():
+                if now >= command.deadline:
+                    command.timed_out = True
+                    command.deadline = now + 1.0
+                    kill_session(command.pid)
+
+    def read_exactly(self, count: int) -> bytes:
+        """Bytes from lorimer; ends the process when lorimer is gone."""
+        parts = []
+        while count:
+            data = os.read(self.channel, min(count, 1 << 20))
+            if not data:
+                os._exit(0)
+            parts.append(data)
+            count -= len(data)
+        return b"".join(parts)
+
+    def answer(self, fields: list[bytes]) -> None:
+        """Send one frame."""
+        frame = memoryview(pack(fields))
+        while frame:
+            frame = frame[os.write(self.channel, frame) :]
+
+    def forget(self, fd: int) -> None:
+        """Close a finished stream."""
+        self.poll.unregister(fd)
+        self.captures.pop(fd).fd = -1
+        os.close(fd)
+
+    def request(self, fields: list[bytes]) -> None:
+        """Do one thing."""
+        request, operation, *rest = fields
+        try:
+            if operation == b"exec":
+                self.start(request, rest)
+            elif operation == b"kill":
+                for command in self.commands.values():
+                    if command.request == rest[0]:
+                        command.deadline = 0.0
+            elif operation == b"read":
+                self.answer([request, b"ok", read_file(os.fsdecode(rest[0]), int(rest[1]))])
+            elif operation == b"put":
+                put(rest)
+                self.answer([request, b"ok"])
+            elif operation == b"list":
+                self.answer([request, b"ok", *map(os.fsencode, own_files())])
+            else:
+                self.answer([request, b"error", b"unknown operation"])
+        except FileTrouble as trouble:
+            self.answer([request, b"file", str(trouble).encode("utf-8", "replace")])
+        except OSError as error:
+            name = os.fsencode(error.filename or b"")
+            reason = (error.strerror or "cannot be used").lower()
+            self.answer([request, b"file", name + b": " + reason.encode()])
+
+    def start(self, request: bytes, fields: list[bytes]) -> None:
+        """Start a command in a session of its own."""
+        timeout, cap, cwd, command, *environ = fields
+        readers, writers = zip(os.pipe(), os.pipe(), strict=True)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            for fd in (*readers, *writers):
+                os.close(fd)
+            # A value: the agent used up its processes. A restart gives them back.
+            said = f"lorimer: cannot start the command: {error.strerror}\n".encode()
+            self.answer([request, b"ok", b"126", b"0", b"0", b"0", b"0", b"", said])
+            return
+        if pid == 0:
+            self.become(writers, cwd, command, environ)
+        captures = [Capture(fd, int(cap)) for fd in readers]
+        for fd in writers:
+            os.close(fd)
+        for capture in captures:
+            os.set_blocking(capture.fd, False)
+            self.captures[capture.fd] = capture
+            self.poll.register(capture.fd, select.POLLIN)
+        self.commands[pid] = Command(request, pid, time.monotonic() + float(timeout), *captures)
+
+    def become(self, writers: tuple[int, ...], cwd: bytes, command: bytes, environ: list[bytes]) -> None:
+        """The child's side of `start`. Never returns."""
+        try:
+            os.setsid()
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+            os.dup2(writers[0], 1)
+            os.dup2(writers[1], 2)
+            reset_signals()
+            limit(resource.RLIMIT_DATA, self.memory)
+            os.chdir(cwd)
+            os.execve(self.shell, [self.shell, b"-c", command], dict(pair.split(b"=", 1) for pair in environ))  # noqa: S606
+        except BaseException as error:  # noqa: BLE001  (this process must not go on as PID 1's twin)
+            os.write(2, f"lorimer: cannot start the command: {error}\n".encode())
+        finally:
+            os._exit(126)
+
+    def report(self, command: Command, status: int) -> None:
+        """Answer for a command that has ended, whoever may still hold its output open."""
+        if command.timed_out:
+            kill_session(command.pid)
+        fields = [command.request, b"ok", b"" if command.timed_out else str(exit_code(status)).encode()]
+        outputs = []
+        for capture in (command.out, command.err):
+            capture.drain()
+            outputs.append(capture.finish())
+        duration = int((time.monotonic() - command.started) * 1e6)
+        fields += [b"%d" % command.timed_out, b"%d" % outputs[0][1], b"%d" % outputs[1][1], b"%d" % duration]
+        self.answer([*fields, outputs[0][0], outputs[1][0]])
+
+
+def kill_session(session: int) -> None:
+    """Kill every process of a session.
+
+    The group first, which is atomic against a fork bomb; then whatever had made a group of its own, until none is left.
+    """
+    for _ in range(100):
+        try:
+            os.killpg(session, 9)
+        except ProcessLookupError:
+            pass
+        members = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if session_of(pid) == session]
+        if not members:
+            return
+        for pid in members:
+            kill(pid)
+
+
+def session_of(pid: int) -> int:
+    """A living process's session, else 0."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            state, _, _, session = file.read().rpartition(b")")[2].split()[:4]
+    except (OSError, ValueError):
+        return 0
+    return 0 if state in (b"Z", b"X") else int(session)
+
+
+def read_file(path: str, cap: int) -> bytes:
+    """A regular file's bytes. O_NONBLOCK: a FIFO must not hold this process up."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+    try:
+        check_regular(fd, path)
+        parts, left = [], cap + 1
+        while left > 0:
+            data = os.read(fd, min(left, 1 << 20))
+            if not data:
+                break
+            parts.append(data)
+            left -= len(data)
+    finally:
+        os.close(fd)
+    if left <= 0:
+        raise FileTrouble(f"{path}: larger than {cap} bytes")
+    return b"".join(parts)
+
+
+def check_regular(fd: int, path: str) -> None:
+    """Refuse folders, devices, pipes and sockets."""
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISDIR(mode):
+        raise FileTrouble(f"{path}: is a directory")
+    if not stat.S_ISREG(mode):
+        raise FileTrouble(f"{path}: is not a regular file")
+
+
+def put(fields: list[bytes]) -> None:
+    """Make folders, files, parts of files and links: kind, path, octal mode, data or target, over and over."""
+    for at in range(0, len(fields), 4):
+        kind, path, mode, data = fields[at : at + 4]
+        name = os.fsdecode(path)
+        if kind == b"dir":
+            os.makedirs(name, exist_ok=True)  # noqa: PTH103
+            os.chmod(name, int(mode, 8))  # noqa: PTH101
+            continue
+        os.makedirs(os.path.dirname(name) or "/", exist_ok=True)  # noqa: PTH103, PTH120
+        if kind == b"link":
+            remove(name)
+            os.symlink(os.fsdecode(data), name)  # noqa: PTH211
+            continue
+        fd = open_for_writing(name, os.O_APPEND if kind == b"more" else os.O_CREAT)
+        try:
+            check_regular(fd, name)
+            if kind == b"file":
+                os.ftruncate(fd, 0)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fchmod(fd, int(mode, 8))
+        except OSError as error:
+            error.filename = name
+            raise
+        finally:
+            os.close(fd)
+
+
+def open_for_writing(name: str, flags: int) -> int:
+    """Open, even where the agent left a file of its own that is write-protected."""
+    flags |= os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
+    try:
+        return os.open(name, flags, 0o600)
+    except PermissionError:
+        os.chmod(name, 0o600)  # noqa: PTH101
+        return os.open(name, flags, 0o600)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # a FIFO that nobody reads
+            raise
+        raise FileTrouble(f"{name}: is not a regular file") from None
+
+
+def remove(name: str) -> None:
+    """Unlink if it is there."""
+    try:
+        os.unlink(name)  # noqa: PTH108
+    except FileNotFoundError:
+        pass
+
+
+def own_files() -> list[str]:
+    """Every path on the sandbox's own file system."""
+    device = os.lstat("/").st_dev
+    found = []
+    for folder, folders, files in os.walk("/"):
+        inside = [name for name in folders if os.lstat(os.path.join(folder, name)).st_dev == device]  # noqa: PTH118
+        folders[:] = inside
+        found += [os.path.join(folder, name) for name in [*inside, *files]]  # noqa: PTH118
+    return found

