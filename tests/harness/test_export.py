@@ -1,0 +1,191 @@
+"""What is exported, from a store filled by hand."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer.errors import UserError
+from lorimer.harness.export import evidence_card, export
+from lorimer.harness.version import sha
+from lorimer.traces.query import Query
+from lorimer.traces.schema import Candidate, DecisionRow, Reservation, Settlement, Study, TaskRow
+from lorimer.traces.store import Store
+
+SEED = "def solve(task, env, llm):\n    return 'plain'\n"
+BETTER = "def solve(task, env, llm):\n    # look first\n    return 'better'\n"
+
+
+def study(**changes: Any) -> Study:
+    values: dict[str, Any] = {
+        "id": "demo",
+        "kind": "optimize",
+        "created": "2026-01-02T03:04:05+00:00",
+        "state": "finished",
+        "state_reason": "",
+        "seed": 7,
+        "task_model": "simulated/apprentice",
+        "meta_model": "simulated/apprentice",
+        "benchmark": "starter",
+        "suite_digest": "d" * 64,
+        "config": {"gate": {"policy": "paired", "repeats": 2, "alpha": 0.1}, "benchmark": {"source": "starter"}},
+        "seed_harness": sha(SEED),
+    }
+    return Study(**values | changes)
+
+
+def tasks() -> list[TaskRow]:
+    return [
+        TaskRow(
+            study="demo",
+            id=name,
+            position=place,
+            split="holdout" if name == "c" else "train",
+            digest=name,
+            instruction="",
+        )
+        for place, name in enumerate("abc")
+    ]
+
+
+def decision(subject: str, stage: str, kind: str, reason: str, **numbers: Any) -> DecisionRow:
+    return DecisionRow(
+        id=f"demo/{subject}/{stage}",
+        study="demo",
+        candidate=f"demo/{subject}",
+        stage=stage,
+        kind=kind,
+        reason=reason,
+        numbers=numbers,
+        policy={},
+        made="",
+    )
+
+
+def candidate(number: int, state: str, harness: str | None = None, **more: Any) -> Candidate:
+    return Candidate(
+        id=f"demo/c{number:03}",
+        study="demo",
+        number=number,
+        parent=sha(SEED),
+        harness=harness,
+        state=state,
+        edit=[],
+        fixes=[],
+        at_risk=[],
+        **more,
+    )
+
+
+async def fill(path: Path, *, promoted: bool = True, priced: bool = True, **changes: Any) -> Query:
+    with Store.open(path) as store:
+        await store.create_study(study(**changes), tasks(), SEED)
+        numbers = {"low": 0.2, "high": 0.6, "trials": 4, "errored": 0}
+        await store.add_decision(decision("baseline", "baseline", "pass", "", score=0.4, **numbers))
+        await store.add_decision(decision("baseline", "holdout", "pass", "", score=0.5, **numbers))
+        await store.add_candidate(candidate(1, "rejected", title="Nothing"))
+        await store.add_candidate(candidate(2, "failed", failure="a poem"))
+        if promoted:
+            await store.add_harness(sha(BETTER), BETTER)
+            more = {"title": "Look first", "hypothesis": "It guesses.\nIt should look.", "commit": "f" * 40}
+            await store.add_candidate(candidate(3, "promoted", sha(BETTER), **more))
+            await store.add_decision(decision("c003", "full", "promote", "promoted: 4/4 against 1/4, p = 0.07"))
+            await store.add_decision(decision("c003", "holdout", "pass", "not vetoed: fine", candidate_mean=0.75))
+            await store.add_decision(decision("c003", "audit", "pass", "", score=0.9, **numbers))
+        await store.reserve(Reservation("one", "demo", "task", "x", None, 100))
+        store.settle(Settlement("one", 1.5 if priced else None, 1000, 234))
+        await store.flush()
+    return Query(path)
+
+
+def patched(folder: Path, patch: Path) -> str:
+    """The seed with the patch applied by git."""
+    folder.mkdir()
+    (folder / "agent.py").write_text(SEED)
+    subprocess.run(["git", "apply", "-p1", str(patch)], cwd=folder, check=True)
+    return (folder / "agent.py").read_text()
+
+
+async def test_the_winner_its_patch_and_its_evidence_are_written(tmp_path: Path) -> None:
+    query = await fill(tmp_path / "traces.db")
+    done = export(query, "demo", tmp_path / "out" / "winner")
+    assert done.harness.read_text() == BETTER
+    assert (done.sha, done.promotions) == (sha(BETTER), 1)
+    assert patched(tmp_path / "seed", done.patch) == BETTER
+    assert done.card.read_text() == evidence_card(query, "demo")
+
+
+async def test_the_card_says_what_the_score_rests_on(tmp_path: Path) -> None:
+    card = evidence_card(await fill(tmp_path / "traces.db"), "demo")
+    for said in (
+        "> **Simulated.**",
+        "| baseline (the seed harness) | 0.400 [0.200, 0.600] | 4 |",
+        "| champion (`c003`), audited on fresh trials | 0.900 [0.200, 0.600] | 4 |",
+        "Sealed holdout: baseline 0.500 [0.200, 0.600]; champion 0.750",
+        "It was asked once in this study.",
+        f"`{sha(BETTER)}`",
+        "| task model | `simulated/apprentice` |",
+        "(same model)",
+        f"| benchmark digest | `{'d' * 64}` |",
+        "| tasks | 3: 2 train, 1 holdout |",
+        "| gate | paired, 2 trials a task, alpha 0.1 a candidate |",
+        "### `c003` Look first",
+        "> It guesses. It should look.",
+        "- full: promoted: 4/4 against 1/4, p = 0.07",
+        f"- commit: `{'f' * 40}`",
+        "Of 3 candidates, besides those promoted: 1 rejected by the gate, 1 without a usable edit.",
+        "- tokens: 1,234",
+        "- cost: $1.50",
+        "seed = 7",
+    ):
+        assert said in card
+
+
+async def test_a_real_model_is_not_called_simulated_and_an_unknown_price_is_unknown(tmp_path: Path) -> None:
+    query = await fill(tmp_path / "traces.db", priced=False, task_model="local/qwen", meta_model="anthropic/x")
+    card = evidence_card(query, "demo")
+    assert "**Simulated.**" not in card
+    assert "| simulated | no |" in card
+    assert "(cross pairing)" in card
+    assert "- cost: unknown" in card
+    assert "$" not in card
+
+
+async def test_a_study_without_promotion_exports_its_seed_and_says_so(tmp_path: Path) -> None:
+    query = await fill(tmp_path / "traces.db", promoted=False, state="paused", state_reason="stopped by the user")
+    done = export(query, "demo", tmp_path / "out")
+    assert done.harness.read_text() == SEED
+    assert done.patch.read_text() == ""
+    card = done.card.read_text()
+    assert "no candidate was promoted" in card
+    assert "> The study is **paused**: stopped by the user" in card
+
+
+async def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
+    query = await fill(tmp_path / "traces.db")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "agent.py").write_text("mine")
+    with pytest.raises(
+        UserError, match=r"agent\.py: exists already; name another folder, or overwrite it with --force"
+    ):
+        export(query, "demo", out)
+    assert [path.name for path in out.iterdir()] == ["agent.py"]
+    assert (out / "agent.py").read_text() == "mine"
+    export(query, "demo", out, force=True)
+    assert (out / "agent.py").read_text() == BETTER
+
+
+async def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
+    query = await fill(tmp_path / "traces.db")
+    with pytest.raises(UserError, match="there is no study other"):
+        export(query, "other", tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file: cannot be written"):
+        export(query, "demo", tmp_path / "file")
+    plain = await fill(tmp_path / "run.db", kind="run")
+    with pytest.raises(UserError, match="study demo is a run, so it has no winner to export"):
+        export(plain, "demo", tmp_path / "out")
