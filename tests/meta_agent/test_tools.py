@@ -1,0 +1,285 @@
+"""What the meta-agent can see, and what it cannot by any argument."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer.meta_agent.evidence import Evidence
+from lorimer.meta_agent.tools import NAMES, Answer, Toolbox
+from lorimer.traces.schema import Evaluation
+from tests.support import meta_model as make
+from tests.support.meta_model import EDIT, HARNESS, SECRETS, Lab
+
+ROOM = 20_000
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    made = await make.open_lab(tmp_path)
+    yield made
+    made.store.close()
+
+
+def toolbox(lab: Lab, **changes: Any) -> Toolbox:
+    session = lab.session(make.ScriptedModel([make.says("")]), **changes)
+    return Toolbox(session, Evidence(lab.query, session.study, session.champion_trials, session.train))
+
+
+async def ask(lab: Lab, name: str, arguments: dict[str, Any] | None = None, room: int = ROOM, **changes: Any) -> Answer:
+    return await toolbox(lab, **changes).call(name, arguments or {}, room)
+
+
+# ---- looking ----------------------------------------------------------------------------------------------------------
+
+
+async def test_failures_are_listed_by_name_with_how_they_ended(lab: Lab) -> None:
+    answer = await ask(lab, "list_failures")
+    assert answer.text == (
+        "2 of 4 trials failed (mean reward 0.50). How they ended: 1 where the harness raised an exception; "
+        "1 where the harness returned, but the result is wrong.\n"
+        "- trial alpha/0 (task alpha): reward 0, 1 model calls; the harness returned, but the result is wrong; "
+        'last words: "done alpha"\n'
+        "- trial gamma/0 (task gamma): reward 0, 1 model calls; the harness raised an exception: ValueError: bad; "
+        'last words: "done gamma"'
+    )
+
+
+async def test_more_failures_than_asked_for_are_said(lab: Lab) -> None:
+    assert (await ask(lab, "list_failures", {"limit": 1})).text.endswith(
+        "[1 more failed trials: list_failures with limit 2]"
+    )
+
+
+async def test_a_trace_shows_what_was_asked_done_and_answered(lab: Lab) -> None:
+    text = (await ask(lab, "read_trace", {"trial": "alpha/0"})).text
+    assert text == (
+        "Trial alpha/0: reward 0; the harness returned, but the result is wrong. 2 steps, numbered from 0.\n"
+        "[0] model call\nsystem: Solve the task.\nuser: Do alpha with care.\n"
+        "model: I will run cat on alpha.\nmodel calls shell: command=cat alpha.txt\n"
+        "[1] command, exit code 0: cat alpha.txt\nKeyError needle "
+    )
+
+
+async def test_steps_are_read_by_range_and_a_trial_by_several_spellings(lab: Lab) -> None:
+    assert "model call" not in (await ask(lab, "read_trace", {"trial": "alpha/0", "first": 1})).text
+    assert "command, exit" not in (await ask(lab, "read_trace", {"trial": "alpha/0", "last": "0"})).text
+    whole = await ask(lab, "read_trace", {"trial": "alpha/0"})
+    for spelling in ("alpha#0", " `alpha/0` ", "alpha"):
+        assert await ask(lab, "read_trace", {"trial": spelling}) == whole
+
+
+async def test_long_output_is_disclosed_step_by_step(tmp_path: Path) -> None:
+    made = await make.open_lab(tmp_path, long_output=50_000)
+    try:
+        outline = (await ask(made, "read_trace", {"trial": "alpha/0"}, 4_000)).text
+        assert len(outline) < 4_000
+        assert "characters left out" in outline
+        alone = (await ask(made, "read_trace", {"trial": "alpha/0", "first": 1, "last": 1}, 4_000)).text
+        assert len(outline) < len(alone) <= 4_100
+        small = (await ask(made, "read_trace", {"trial": "alpha/0"}, 600)).text
+        assert "[1 more steps: read_trace with trial alpha/0, first 1 shows them" in small
+    finally:
+        made.store.close()
+
+
+async def test_a_failed_and_a_passed_trial_are_shown_side_by_side(lab: Lab) -> None:
+    text = (await ask(lab, "compare_trials", {"task": "alpha"})).text
+    assert text.index("== failed ==") < text.index("KeyError") < text.index("== passed ==") < text.index("all fine")
+    assert (
+        "All 1 trials of gamma failed; there is nothing to compare"
+        in (await ask(lab, "compare_trials", {"task": "gamma"})).text
+    )
+
+
+async def test_search_answers_in_a_fixed_order_with_its_outcome(lab: Lab) -> None:
+    text = (await ask(lab, "search_traces", {"query": "needle"})).text
+    assert text == (
+        "3 steps in 3 trials match (the match is in [brackets]):\n"
+        "- trial alpha/0 (failed), step 1, exec: cat alpha.txt KeyError [needle]\n"
+        "- trial alpha/1 (solved), step 1, exec: cat alpha.txt all fine [needle]\n"
+        "- trial gamma/0 (failed), step 1, exec: cat gamma.txt no such file [needle]"
+    )
+    assert (await ask(lab, "search_traces", {"query": "needle", "limit": 1})).text.endswith(
+        "[2 more: use rarer words, or a larger limit]"
+    )
+    assert (await ask(lab, "search_traces", {"query": 'no"such( thing'})).text.startswith(
+        "Nothing in the traces matches"
+    )
+
+
+async def test_the_harness_and_the_log_are_given_as_they_are(lab: Lab) -> None:
+    assert (await ask(lab, "read_harness")).text == HARNESS
+    assert (await ask(lab, "experiment_log")).text == "No experiment has been made yet."
+    assert (await ask(lab, "experiment_log", experiments="c1: rejected")).text == "c1: rejected"
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("read_trace", {}, "`trial` is missing: give a text."),
+        ("read_trace", {"trial": "alpah/0"}, "there is no trial alpah/0. There is, for example, alpha/0"),
+        ("read_trace", {"trial": "alpha/0", "first": "x"}, "`first` must be a whole number, not 'x'."),
+        ("read_trace", {"trial": "alpha/0", "first": 3, "last": 1}, "last (1) comes before first (3)."),
+        ("search_traces", {"query": " "}, "`query` is missing: give a text."),
+        ("compare_trials", {"task": "alhpa"}, "there is no task alhpa. Did you mean alpha?"),
+        ("read_traces", {}, "there is no tool read_traces. Did you mean read_trace? Tools: list_failures, read_trace,"),
+    ],
+)
+async def test_a_call_that_cannot_be_answered_says_what_to_do(
+    lab: Lab, name: str, arguments: dict[str, Any], words: str
+) -> None:
+    answer = await ask(lab, name, arguments)
+    assert answer.is_error
+    assert words in answer.text
+
+
+async def test_no_answer_is_longer_than_its_room(lab: Lab) -> None:
+    for name in sorted(NAMES - {"propose_edit"}):
+        arguments = {"trial": "alpha/0", "task": "alpha", "query": "needle"}
+        assert len((await ask(lab, name, arguments, 500, experiments="log " * 500)).text) <= 560
+
+
+# ---- the seal ---------------------------------------------------------------------------------------------------------
+
+
+async def test_nothing_but_the_champions_train_trials_can_be_reached_by_any_argument(lab: Lab) -> None:
+    trials = [trial.id for trial in lab.query.trials(limit=None)]
+    names = [
+        *trials,
+        *(trial.split("/", 1)[1] for trial in trials),
+        "omega",
+        "omega/0",
+        "omega#0",
+        "alpha/2",
+        "gamma/1",
+    ]
+    names += ["s/c1", "s/baseline/holdout", "../omega/0", "%", "*", "", "other/baseline/baseline"]
+    words = [*SECRETS.values(), "needle", "needle OR omega", "text:needle", "*", "omega", "a* OR b* OR c* OR n*"]
+    reached = []
+    for name, value in itertools.product(sorted(NAMES), [*names, *words]):
+        for key in ("trial", "task", "query", "limit", "first", "search"):
+            answer = await ask(lab, name, {"trial": "alpha/0", "task": "alpha", "query": "needle", key: value})
+            # A refusal may repeat what was asked for.
+            reached.append(
+                answer.text.replace(str(value), "") if answer.is_error else answer.text.replace(repr(value), "")
+            )
+    seen = "\n".join(reached)
+    for secret in SECRETS.values():
+        assert secret not in seen
+
+
+async def test_evaluations_of_the_holdout_or_of_another_study_are_ignored_even_when_handed_over(lab: Lab) -> None:
+    evaluations = ("s/baseline/holdout", "other/baseline/baseline", "s/nowhere")
+    assert (await ask(lab, "list_failures", champion_trials=evaluations)).text == (
+        "No trial of this harness has been scored yet."
+    )
+    everything = lab.query.tasks("s")
+    assert "omega" not in (await ask(lab, "list_failures", train=everything)).text
+
+
+async def test_what_a_model_reads_holds_no_time_and_no_id_of_the_store(lab: Lab) -> None:
+    box = toolbox(lab)
+    arguments = {"trial": "alpha/0", "task": "alpha", "query": "needle"}
+    seen = "\n".join([(await box.call(name, arguments, ROOM)).text for name in sorted(NAMES - {"propose_edit"})])
+    for foreign in ("123.456", "123.5", "77.1", "2026", "s/baseline", "attempt"):
+        assert foreign not in seen
+
+
+async def test_answers_do_not_depend_on_the_order_in_which_trials_finished(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    other = await make.open_lab(tmp_path / "again")
+    try:
+        # More trials of others came in between, in this store only.
+        plan = [["beta", 0]]
+        await other.store.add_evaluation(Evaluation(id="s/c9/full", study="s", stage="full", harness="x", plan=plan))
+        await make._trial(other.store, "s/c9/full", "beta", 0, 0.0, "needle needle needle")
+        for name in sorted(NAMES - {"propose_edit"}):
+            arguments = {"trial": "alpha/0", "task": "alpha", "query": "needle"}
+            assert await ask(other, name, arguments) == await ask(lab, name, arguments)
+    finally:
+        other.store.close()
+
+
+# ---- proposing --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_good_edit_is_accepted_with_the_new_harness(lab: Lab) -> None:
+    proposal = (await ask(lab, "propose_edit", EDIT)).proposal
+    assert proposal is not None
+    assert (proposal.title, proposal.fixes, proposal.at_risk, proposal.remarks) == (
+        "Look first",
+        ("alpha",),
+        ("beta",),
+        (),
+    )
+    assert proposal.text == HARNESS.replace("Solve the task.", "Look at the inputs, then solve the task.")
+
+
+async def test_unknown_tasks_are_dropped_with_a_remark_and_trials_stand_for_their_task(lab: Lab) -> None:
+    edit = {**EDIT, "fixes": ["alpha/0", "omega", "nope", "gamma"], "at_risk": "beta, beta"}
+    proposal = (await ask(lab, "propose_edit", edit)).proposal
+    assert proposal is not None
+    assert (proposal.fixes, proposal.at_risk) == (("alpha", "gamma"), ("beta",))
+    assert proposal.remarks == ("Dropped from `fixes`, as there are no such tasks: omega, nope.",)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"hunks": EDIT["hunks"][0]},
+        {"hunks": '[{"search": "TURNS = 30", "replace": "TURNS = 40"}]'},
+        {"hunks": None, "search": "TURNS = 30", "replace": "TURNS = 40"},
+    ],
+)
+async def test_hunks_in_a_form_that_can_be_understood_are_taken(lab: Lab, form: dict[str, Any]) -> None:
+    assert (await ask(lab, "propose_edit", {**EDIT, **form})).proposal is not None
+
+
+def hunk(search: str, replace: str) -> dict[str, Any]:
+    return {"hunks": [{"search": search, "replace": replace}]}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"title": ""}, "`title` is missing"),
+        ({"hypothesis": 3.5, "hunks": []}, "`hunks` must be a list such as"),
+        ({"hunks": "change the prompt"}, "`hunks` must be a list such as"),
+        ({"hunks": [{"search": "x"}]}, "hunk 1 has no text `replace`"),
+        ({"hunks": [5]}, "hunk 1 is not an object"),
+        (hunk("", "x"), "hunk 1: `search` is empty; copy the lines of agent.py"),
+        (hunk("TURNS = 31", "x"), "the edit was not applied: hunk 1 of 1: `search` is not in agent.py"),
+        (hunk("messages", "x"), "found 3 times"),
+        (hunk("TURNS = 30", "TURNS = 30"), "the edit changes nothing"),
+        (hunk("TURNS = 30", "TURNS = ("), "the edited agent.py is not valid: agent.py line"),
+        (hunk("TURNS = 30", "import numpy"), "'numpy' is not in the jail"),
+        (hunk("def solve(task, env, llm)", "def run(task, env, llm)"), "must define"),
+        (
+            hunk("TURNS = 30", "TURNS = 3"),
+            "tried as experiment 1 (Fewer turns) and is rejected: the mean fell from 0.50",
+        ),
+        (hunk("Solve the task.", "Solve the task. Totals go to gamma-ledger-totals.csv."), "knowledge of single tasks"),
+        ({"fixes": {"a": 1}}, "`fixes` must be a list of task ids"),
+    ],
+)
+async def test_an_edit_that_cannot_be_used_goes_back_with_what_to_do(
+    lab: Lab, change: dict[str, Any], words: str
+) -> None:
+    answer = await ask(lab, "propose_edit", {**EDIT, **change})
+    assert answer.is_error
+    assert answer.proposal is None
+    assert words in answer.text
+
+
+async def test_a_harness_that_does_not_start_goes_back_with_its_error(lab: Lab) -> None:
+    async def fails(text: str) -> str:
+        return "NameError: name 'x' is not defined"
+
+    answer = await ask(lab, "propose_edit", EDIT, dry_start=fails)
+    assert "the edited agent.py does not start: NameError: name 'x' is not defined" in answer.text
+    assert answer.is_error
