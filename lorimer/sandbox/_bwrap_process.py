@@ -80,7 +80,7 @@ class BwrapProcess:
         """
         self.control, theirs = socket.socketpair()
         with theirs:
-            inside = wire if wire is not None else subprocess.DEVNULL
+            inside = wire.fileno() if wire is not None else subprocess.DEVNULL
             command = [*self._launch.command, str(theirs.fileno()), *self._launch.rest]
             try:
                 self.process = subprocess.Popen(
@@ -244,9 +244,7 @@ class _Channel:
 class BubblewrapSandbox:
     """A Sandbox by bubblewrap. Everything in it runs as one unprivileged user, whatever `user` says."""
 
-    def __init__(
-        self, name: str, launch: Launch, env: Mapping[str, str], workdir: str, register: set[Any]
-    ) -> None:
+    def __init__(self, name: str, launch: Launch, env: Mapping[str, str], workdir: str, register: set[Any]) -> None:
         self._name, self._env, self._workdir, self._register = name, env, workdir, register
         self._process = BwrapProcess(launch)
         self._closing = _Closing()
@@ -530,4 +528,3 @@ class BubblewrapJail:
         if self._result is None:
             self._result = self._read_result()
         self._register.discard(self)
-

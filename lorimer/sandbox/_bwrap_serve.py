@@ -17,7 +17,7 @@ import stat
 import time
 from collections import deque
 
-from _bwrap_inside import exit_code, kill, limit, reap, reset_signals  # type: ignore[import-not-found]
+from _bwrap_inside import exit_code, kill, limit, processes, reap, reset_signals, suppress  # type: ignore[import-not-found]
 
 CHUNK = 1 << 16
 SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh")
@@ -231,7 +231,9 @@ class Server:
             reset_signals()
             limit(resource.RLIMIT_DATA, self.memory)
             os.chdir(cwd)
-            os.execve(self.shell, [self.shell, b"-c", command], dict(pair.split(b"=", 1) for pair in environ))  # noqa: S606
+            pairs = (pair.partition(b"=") for pair in environ)
+            argv = [self.shell.encode(), b"-c", command]
+            os.execve(self.shell, argv, {name: value for name, _, value in pairs})  # noqa: S606
         except BaseException as error:  # noqa: BLE001  (this process must not go on as PID 1's twin)
             os.write(2, f"lorimer: cannot start the command: {error}\n".encode())
         finally:
@@ -257,11 +259,9 @@ def kill_session(session: int) -> None:
     The group first, which is atomic against a fork bomb; then whatever had made a group of its own, until none is left.
     """
     for _ in range(100):
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(session, 9)
-        except ProcessLookupError:
-            pass
-        members = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if session_of(pid) == session]
+        members = [pid for pid in processes() if session_of(pid) == session]
         if not members:
             return
         for pid in members:
@@ -352,10 +352,8 @@ def open_for_writing(name: str, flags: int) -> int:
 
 def remove(name: str) -> None:
     """Unlink if it is there."""
-    try:
+    with suppress(FileNotFoundError):
         os.unlink(name)  # noqa: PTH108
-    except FileNotFoundError:
-        pass
 
 
 def own_files() -> list[str]:

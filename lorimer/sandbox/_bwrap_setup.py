@@ -77,8 +77,8 @@ class HostPython:
             args += ["--symlink", self.executable, "/usr/local/bin/python3"]
             args += ["--symlink", self.executable, "/usr/local/bin/python", "--remount-ro", "/usr/local"]
         if not self.in_usr:
-            for parent in reversed(Path(self.executable).parents[:-1]):
-                args += ["--perms", "0755", "--dir", str(parent)]  # those that bwrap makes itself are for root alone
+            for above in reversed(Path(self.executable).parents[:-1]):
+                args += ["--perms", "0755", "--dir", str(above)]  # those that bwrap makes itself are for root alone
             args += ["--ro-bind", self.executable, self.executable]
             for name in ("lib", "lib64"):
                 folder = Path(self.prefix) / name
@@ -120,7 +120,9 @@ def make_skeleton(folder: Path) -> None:
     inside.mkdir()
     here = Path(__file__).parent
     for name in ("_bwrap_inside", "_bwrap_serve"):
-        py_compile.compile(str(here / f"{name}.py"), cfile=str(inside / f"{name}.pyc"), dfile=f"{name}.py", doraise=True)
+        py_compile.compile(
+            str(here / f"{name}.py"), cfile=str(inside / f"{name}.pyc"), dfile=f"{name}.py", doraise=True
+        )
     open_to_all(folder)
 
 
@@ -154,7 +156,9 @@ def make_bundle(names: tuple[str, ...], folder: Path) -> str:
             if source.is_file():
                 shutil.copyfile(source, partial / source.name)
             else:
-                shutil.copytree(source, partial / source.name, ignore=lambda _, names: [n for n in names if n == "__pycache__"])
+                shutil.copytree(
+                    source, partial / source.name, ignore=lambda _, names: [n for n in names if n == "__pycache__"]
+                )
         _compile(partial)
         open_to_all(folder)
         partial.rename(target)

