@@ -251,3 +251,20 @@ def merge(data: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
             at = at[table]
         at[key] = value
     return merged
+
+
+def overrides(settings: list[str]) -> dict[str, Any]:
+    """`gate.alpha=0.05`, … from a command line, as dotted keys with TOML values; what is not TOML is a string.
+
+    Raises ConfigError for one without a key or a value.
+    """
+    found: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not all(key.strip().split(".")) or "." not in key:
+            raise ConfigError(f"--set {setting}: write TABLE.KEY=VALUE, such as gate.alpha=0.05")
+        try:
+            found[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key.strip()] = text
+    return found

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from lorimer.benchmarks.base import Isolation, Suite, Task
 from lorimer.benchmarks.split import split
@@ -18,6 +19,7 @@ from lorimer.meta_agent.events import Progress, TrialFinished
 from lorimer.meta_agent.setup import STORE, Session, open_session
 from lorimer.meta_agent.workspace import Workspace
 from lorimer.sandbox.base import Owner
+from lorimer.sandbox.select import choose
 from lorimer.task_agent.check import CheckResult, check_tasks, problem
 from lorimer.task_agent.executor import TrialOutcome
 from lorimer.task_agent.limits import Budget
@@ -25,7 +27,7 @@ from lorimer.traces.query import Query
 from lorimer.traces.schema import Stage, Study, TrialState
 
 
-class Watcher(Progress):
+class Watcher(Progress, Protocol):
     """Whoever shows what happens: events, waits for a provider, and remarks."""
 
     def on_wait(self, seconds: float, why: str) -> None: ...
@@ -257,6 +259,15 @@ def _same_tasks(session: Session, study: str) -> tuple[Task, ...]:
     return tuple(dataclasses.replace(tasks[name], isolation=isolations[row.isolation]) for name, row in rows.items())
 
 
+async def collect_garbage(config: Config) -> int:
+    """Remove what dead lorimer processes left behind; how many things that were."""
+    provider = await choose(config.sandbox.provider)
+    try:
+        return await provider.reap()
+    finally:
+        await provider.close()
+
+
 # ---- shared ---------------------------------------------------------------------------------------------------------
 
 
@@ -291,8 +302,8 @@ async def _starts(session: Session, study: str, harness: str, config: Config) ->
 
 
 def _tell_problems(suite: Suite, watcher: Watcher) -> None:
-    for problem in suite.problems:
-        watcher.say(f"left out: {problem}")
+    for bad in suite.problems:
+        watcher.say(f"left out: {bad}")
 
 
 def _next_name(query: Query, kind: str) -> str:

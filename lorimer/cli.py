@@ -1,0 +1,458 @@
+"""The command line. Each command parses, calls one function, prints.
+
+Nothing heavy is imported before it is needed: `lorimer --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from lorimer import __version__
+
+if TYPE_CHECKING:
+    from lorimer.config import Config
+    from lorimer.meta_agent.loop import StudyResult
+    from lorimer.terminal import Terminal
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="lorimer",
+    help="Improves AI agent harnesses while you sleep: traces in, surgical edits out, promoted only by a gate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+benchmarks_app = typer.Typer(help="Benchmarks: what there is, and whether it can be scored.", no_args_is_help=True)
+traces_app = typer.Typer(help="Every trajectory: list, read, search, query.", no_args_is_help=True)
+app.add_typer(benchmarks_app, name="benchmarks")
+app.add_typer(traces_app, name="traces")
+
+Workspace = Annotated[Path, typer.Option("--workspace", "-C", help="Folder with lorimer.toml.", show_default="here")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON; progress as JSON lines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="A setting for this command, such as gate.alpha=0.05.")]
+StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study.", show_default="the latest")]
+HERE = Path()
+
+
+# ---- a workspace ----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where to make it; made if missing.")] = HERE,
+    benchmark: Annotated[str, typer.Option(help="starter, or harbor:DIR.")] = "starter",
+    model: Annotated[str, typer.Option(help="PROVIDER/NAME of the task model.")] = "simulated/apprentice",
+) -> None:
+    """Make a workspace: lorimer.toml, program.md, harness/agent.py, a git repository."""
+    from lorimer import scaffold
+
+    for path in scaffold.init(folder, source=benchmark, model=model):
+        typer.echo(f"wrote {path}")
+    typer.echo(f"next: edit {folder / 'program.md'}, then `lorimer run` and `lorimer optimize` there")
+
+
+@app.command()
+def doctor(workspace: Workspace = HERE, json: Json = False) -> None:
+    """Say what is missing on this machine and in this workspace, and the command that fixes it."""
+    from lorimer import doctor as room
+    from lorimer.terminal import to_json
+
+    findings = _run(room.examine(workspace))
+    typer.echo(to_json(findings) if json else room.text(findings))
+    raise typer.Exit(3 if any(finding.level == "missing" for finding in findings) else 0)
+
+
+# ---- benchmarks -----------------------------------------------------------------------------------------------------
+
+
+@benchmarks_app.command("ls")
+def benchmarks_ls(
+    source: Annotated[str | None, typer.Argument(help="starter or harbor:DIR.", show_default="the workspace's")] = None,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """List a benchmark's tasks, and those that cannot be read with the reason."""
+    from lorimer.meta_agent.setup import load_suite
+    from lorimer.terminal import table, to_json
+
+    suite = load_suite(workspace, _benchmark_config(workspace, source))
+    rows = [(task.id, task.difficulty, task.category, task.limits.network, task.agent_timeout) for task in suite.tasks]
+    columns = ("task", "difficulty", "category", "network", "agent_timeout")
+    if json:
+        listed = [dict(zip(columns, row, strict=True)) for row in rows]
+        typer.echo(to_json({"name": suite.name, "tasks": listed, "problems": [str(bad) for bad in suite.problems]}))
+        return
+    typer.echo(table(columns, rows))
+    for problem in suite.problems:
+        typer.echo(f"left out: {problem}", err=True)
+    typer.echo(f"{suite.name}: {len(suite.tasks)} tasks, {len(suite.problems)} that cannot be read")
+
+
+@benchmarks_app.command("check")
+def benchmarks_check(
+    source: Annotated[str | None, typer.Argument(help="starter or harbor:DIR.", show_default="the workspace's")] = None,
+    task: Annotated[list[str] | None, typer.Option(help="Only these tasks.")] = None,
+    workspace: Workspace = HERE,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run oracle and nop on every task: a benchmark is valid where oracle scores 1 and nop 0."""
+    from lorimer.meta_agent import campaign
+    from lorimer.terminal import table, to_json
+
+    config = _benchmark_config(workspace, source, set_)
+    with _terminal(json, quiet) as terminal:
+        results = _run(campaign.check(workspace, config, terminal, tuple(task or ())))
+    rows = [
+        (
+            result.task,
+            None if result.oracle is None else result.oracle.reward,
+            result.nop.reward,
+            result.isolation,
+            f"{(result.oracle.seconds if result.oracle else 0.0) + result.nop.seconds:.1f}",
+            result.problem or "valid",
+        )
+        for result in results
+    ]
+    columns = ("task", "oracle", "nop", "isolation", "seconds", "verdict")
+    bad = sum(bool(result.problem) for result in results)
+    if json:
+        typer.echo(to_json([dict(zip(columns, row, strict=True)) for row in rows]))
+    else:
+        typer.echo(table(columns, rows))
+        typer.echo(f"{len(results) - bad} of {len(results)} tasks are valid")
+    raise typer.Exit(1 if bad else 0)
+
+
+# ---- running --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    tasks: Annotated[list[str] | None, typer.Argument(help="Tasks or patterns.", show_default="all")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Trials a task.")] = 1,
+    workspace: Workspace = HERE,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run the harness on the benchmark, or on named tasks."""
+    from lorimer.meta_agent import campaign
+    from lorimer.terminal import dollars, duration, score_text, table, to_json
+
+    config = _config(workspace, set_)
+    with _terminal(json, quiet) as terminal:
+        report = _run(campaign.run(workspace, config, terminal, only=tuple(tasks or ()), repeats=repeats))
+    if json:
+        typer.echo(to_json(report))
+    else:
+        rows = [(line.task, line.reward, line.trials, line.causes, line.trial) for line in report.tasks]
+        typer.echo(table(("task", "reward", "trials", "cause", "trial"), rows))
+        score = report.result.final
+        cost = f"{dollars(report.cost_usd)}, {report.tokens} tokens, {duration(report.seconds)}"
+        typer.echo(f"{report.result.study}: {score_text(score) if score else 'no score'}; {cost}")
+    _exit_for(report.result)
+
+
+@app.command()
+def optimize(
+    candidates: Annotated[
+        int | None, typer.Option(min=1, help="How many to try.", show_default="as configured")
+    ] = None,
+    workspace: Workspace = HERE,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Improve the harness: propose, spot-check, re-run in full, promote what the gate accepts. Ctrl-C is clean."""
+    from lorimer.meta_agent import campaign
+
+    extra = [f"budget.candidates={candidates}"] if candidates else []
+    config = _config(workspace, [*(set_ or []), *extra])
+    with _terminal(json, quiet) as terminal:
+        result = _run(campaign.optimize(workspace, config, terminal))
+    _say_result(workspace, result, json)
+
+
+@app.command()
+def resume(
+    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default="the latest")] = None,
+    workspace: Workspace = HERE,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Go on with a study that was stopped, killed or ran out of budget. No finished trial is run again."""
+    from lorimer.config import overrides
+    from lorimer.meta_agent import campaign
+
+    config = _config(workspace, set_)
+    with _terminal(json, quiet) as terminal:
+        result = _run(campaign.resume(workspace, config, terminal, study, overrides(set_ or [])))
+    _say_result(workspace, result, json)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to make the demo's workspace.")] = Path("demo"),
+    seed: Annotated[int, typer.Option(help="Of the study and of the simulated model's luck.")] = 0,
+    candidates: Annotated[int, typer.Option(min=1, help="How many to try.")] = 8,
+    concurrency: Annotated[int, typer.Option(min=1, help="Trials at once.", show_default="one a core, at least 2")] = 0,
+    model: Annotated[str, typer.Option(help="A simulated model.")] = "simulated/apprentice",
+    provider: Annotated[str, typer.Option(help="auto, bubblewrap or docker.")] = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """The whole loop on the starter benchmark with a simulated model: no key, no Docker, about a minute."""
+    from lorimer import demo as room
+    from lorimer.terminal import to_json
+
+    workers = concurrency or max(2, os.cpu_count() or 2)
+    with _terminal(json, quiet) as terminal:
+        report = _run(
+            room.demo(
+                folder, terminal, seed=seed, candidates=candidates, concurrency=workers, model=model, provider=provider
+            )
+        )
+    typer.echo(to_json(report) if json else room.text(report))
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def status(study: StudyName = None, workspace: Workspace = HERE, json: Json = False) -> None:
+    """Where a study stands: state, scores with intervals, candidates, what was spent."""
+    from lorimer import listing
+    from lorimer.terminal import to_json
+
+    query = listing.open_query(workspace)
+    found = listing.status(query, listing.pick_study(query, study))
+    typer.echo(to_json(found) if json else listing.status_text(found))
+
+
+@app.command()
+def log(study: StudyName = None, workspace: Workspace = HERE, json: Json = False) -> None:
+    """Every experiment of a study: what was tried, predicted, decided and why."""
+    from lorimer import listing
+    from lorimer.meta_agent import ledger
+    from lorimer.terminal import to_json
+
+    query = listing.open_query(workspace)
+    found = listing.log(query, listing.pick_study(query, study, None if study else "optimize"))
+    typer.echo(to_json(found) if json else ledger.render(found), nl=json)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Where to write it; made if missing.")] = Path("winner"),
+    study: StudyName = None,
+    workspace: Workspace = HERE,
+    force: Annotated[bool, typer.Option(help="Overwrite files that are there.")] = False,
+    json: Json = False,
+) -> None:
+    """Write the winning harness: agent.py, its diff from the seed, and a card with the evidence."""
+    from lorimer import listing
+    from lorimer.harness.export import export as write
+    from lorimer.terminal import to_json
+
+    query = listing.open_query(workspace)
+    written = write(query, listing.pick_study(query, study, None if study else "optimize").id, folder, force=force)
+    for path in () if json else (written.harness, written.patch, written.card):
+        typer.echo(f"wrote {path}")
+    if json:
+        typer.echo(to_json(written))
+
+
+@traces_app.command("ls")
+def traces_ls(
+    study: StudyName = None,
+    task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    state: Annotated[str | None, typer.Option(help="scored, errored, cancelled or running.")] = None,
+    stage: Annotated[str | None, typer.Option(help="baseline, spot, full, holdout or audit.")] = None,
+    harness: Annotated[str | None, typer.Option(help="Beginning of a harness's SHA-256.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """List trials, newest first."""
+    from lorimer import listing
+    from lorimer.terminal import to_json
+
+    query = listing.open_query(workspace)
+    found = query.trials(study, task=task, state=state, stage=stage, harness=harness, limit=limit)
+    typer.echo(to_json([trial.model_dump() for trial in found]) if json else listing.trials_text(found))
+
+
+@traces_app.command("show")
+def traces_show(
+    trial: Annotated[str, typer.Argument(help="A trial's id, or a unique beginning of it.")],
+    first: Annotated[int, typer.Option(min=0, help="First step.")] = 0,
+    last: Annotated[int | None, typer.Option(min=0, help="Last step.", show_default="the end")] = None,
+    full: Annotated[bool, typer.Option(help="Long texts whole.")] = False,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """Read one trial: every message, reasoning, command and output as it happened, and the verdict."""
+    from lorimer import listing
+    from lorimer.terminal import to_json
+
+    query = listing.open_query(workspace)
+    found = query.trial(trial)
+    if json:
+        typer.echo(to_json(listing.trial_value(query, found, first, last)))
+    else:
+        typer.echo(listing.trial_text(query, found, first, last, full=full))
+
+
+@traces_app.command("search")
+def traces_search(
+    words: Annotated[str, typer.Argument(help="Words, or FTS5 syntax: 'a OR b', '\"a phrase\"', 'pre*'.")],
+    study: StudyName = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, best first.")] = 20,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """Search the text of all steps."""
+    from lorimer import listing
+    from lorimer.terminal import table, to_json
+
+    hits = listing.open_query(workspace).search(words, study, limit)
+    columns = ("owner", "step", "kind", "text")
+    rows = [(hit.step.owner, hit.step.index, hit.step.kind, hit.snippet) for hit in hits]
+    if json:
+        typer.echo(to_json([dict(zip(columns, row, strict=True)) for row in rows]))
+    else:
+        typer.echo(table(columns, rows) if rows else "nothing found")
+
+
+@traces_app.command("sql")
+def traces_sql(
+    statement: Annotated[str, typer.Argument(help="One SELECT over the tables of docs/traces.md.")],
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 1000,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """Query the trace store with SQL, read-only."""
+    from lorimer import listing
+    from lorimer.terminal import table, to_json
+
+    found = listing.open_query(workspace).sql(statement, limit)
+    if json:
+        typer.echo(to_json([dict(zip(found.columns, row, strict=False)) for row in found.rows]))
+    else:
+        typer.echo(table(found.columns, found.rows))
+
+
+@app.command()
+def gc(workspace: Workspace = HERE, json: Json = False) -> None:
+    """Remove containers, networks and folders that dead lorimer processes left behind."""
+    from lorimer.meta_agent import campaign
+    from lorimer.terminal import to_json
+
+    removed = _run(campaign.collect_garbage(_config_or_default(workspace)))
+    typer.echo(to_json({"removed": removed}) if json else f"removed {removed}")
+
+
+# ---- shared ---------------------------------------------------------------------------------------------------------
+
+
+def _config(workspace: Path, set_: list[str] | None) -> Config:
+    from lorimer.config import FILE_NAME, load, overrides
+
+    return load(workspace / FILE_NAME, overrides(set_ or []))
+
+
+def _config_or_default(workspace: Path, set_: list[str] | None = None) -> Config:
+    from lorimer.config import FILE_NAME, merge, overrides, parse
+
+    if (workspace / FILE_NAME).exists():
+        return _config(workspace, set_)
+    return parse(merge({}, overrides(set_ or [])), "--set")
+
+
+def _benchmark_config(workspace: Path, source: str | None, set_: list[str] | None = None) -> Config:
+    """The workspace's settings, with another benchmark where one is named; such a one needs no workspace."""
+    if source is None:
+        return _config(workspace, set_)
+    config = _config_or_default(workspace, set_)
+    return config.model_copy(update={"benchmark": type(config.benchmark)(source=source)})
+
+
+def _terminal(json: bool, quiet: bool) -> Terminal:
+    from lorimer.terminal import Terminal, choose_mode
+
+    return Terminal(choose_mode(quiet=quiet, as_json=json))
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
+    return asyncio.run(work)
+
+
+def _say_result(workspace: Path, result: StudyResult, json: bool) -> None:
+    from lorimer import listing
+    from lorimer.terminal import to_json
+
+    query = listing.open_query(workspace)
+    found = listing.status(query, query.study(result.study))
+    typer.echo(to_json(found) if json else listing.status_text(found))
+    _exit_for(result)
+
+
+def _exit_for(result: StudyResult) -> None:
+    if result.state != "finished":
+        raise typer.Exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lorimer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    if debug:
+        os.environ["LORIMER_DEBUG"] = "1"
+
+
+def guarded(command: Callable[[], None]) -> int:
+    """Run the command line and return its exit code; errors of the tree in `errors` are one line on stderr."""
+    from lorimer.errors import LorimerError
+
+    try:
+        command()
+    except LorimerError as error:
+        if os.environ.get("LORIMER_DEBUG"):
+            raise
+        typer.echo(f"lorimer: {error}", err=True)
+        return error.exit_code
+    except KeyboardInterrupt:
+        typer.echo("lorimer: stopped; what has finished is kept, and `lorimer resume` goes on", err=True)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as done:
+        return done.code if isinstance(done.code, int) else 1
+    return 0
+
+
+def main() -> None:
+    """The `lorimer` command."""
+    sys.exit(guarded(app))

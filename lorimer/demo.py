@@ -1,0 +1,135 @@
+"""`lorimer demo`: the real loop on the starter benchmark, with a simulated model in place of a paid one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lorimer import scaffold
+from lorimer.config import load
+from lorimer.errors import UserError
+from lorimer.terminal import dollars, duration, score_text
+
+if TYPE_CHECKING:
+    from lorimer.meta_agent.campaign import Watcher
+    from lorimer.meta_agent.scores import Score
+
+SIMULATED = (
+    "The model is SIMULATED: a program with documented weaknesses and seeded luck (docs/simulated-model.md).\n"
+    "The harness, the sandboxes, the traces, the gate and every number are real; what it says about real models is nothing."
+)
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """What the demo did."""
+
+    workspace: Path
+    study: str
+    seed: int
+    model: str
+    sandbox: str
+    baseline: Score | None
+    final: Score | None
+    promotions: tuple[str, ...]
+    """Title and the gate's sentence of each."""
+    candidates: Mapping[str, int]
+    trials: int
+    usd: float
+    seconds: float
+    winner: Path
+
+
+async def demo(
+    folder: Path,
+    watcher: Watcher,
+    *,
+    seed: int = 0,
+    candidates: int = 8,
+    concurrency: int = 2,
+    model: str = "simulated/apprentice",
+    provider: str = "auto",
+) -> DemoReport:
+    """Make a workspace in `folder` (a numbered one beside it where that is taken), optimise it, export the winner.
+
+    Raises UserError, PrerequisiteError where neither bubblewrap nor Docker works.
+    """
+    from lorimer.harness.export import export
+    from lorimer.meta_agent import campaign, ledger
+    from lorimer.meta_agent.setup import STORE
+    from lorimer.traces.query import Query
+
+    if not model.startswith("simulated/"):
+        raise UserError(
+            f"--model {model}: the demo takes simulated models; `lorimer init` makes a workspace for real ones"
+        )
+    began = time.monotonic()
+    root = _fresh(folder)
+    scaffold.init(root, source="starter", model=model)
+    watcher.say(SIMULATED)
+    watcher.say(f"workspace: {root}")
+    settings = {
+        "study.name": "demo",
+        "study.seed": seed,
+        "budget.candidates": candidates,
+        "sandbox.concurrency": concurrency,
+        "sandbox.provider": provider,
+    }
+    config = load(root / "lorimer.toml", settings)
+    result = await campaign.optimize(root, config, watcher, prefer_bubblewrap=provider == "auto")
+    query = Query(root / STORE)
+    exported = export(query, result.study, root / "winner")
+    entries = ledger.read(query, result.study, config.retries.errored).entries
+    promoted = tuple(
+        f"{ledger.short(entry.candidate)} {entry.title}: {next(v.reason for v in entry.verdicts if v.stage == 'full')}"
+        for entry in entries
+        if entry.state == "promoted"
+    )
+    spent = query.spent(result.study)
+    sandbox = query.trials(result.study, limit=1)
+    return DemoReport(
+        workspace=root,
+        study=result.study,
+        seed=seed,
+        model=model,
+        sandbox=sandbox[0].sandbox if sandbox else "",
+        baseline=result.baseline,
+        final=result.final,
+        promotions=promoted,
+        candidates=result.candidates,
+        trials=spent.trials,
+        usd=spent.usd,
+        seconds=time.monotonic() - began,
+        winner=exported.harness,
+    )
+
+
+def _fresh(folder: Path) -> Path:
+    """`folder`, or the first of `folder-2`, `folder-3`, … that does not exist: an earlier demo is never touched."""
+    found, number = folder, 1
+    while found.exists() and (not found.is_dir() or any(found.iterdir())):
+        number += 1
+        found = folder.with_name(f"{folder.name}-{number}")
+    return found
+
+
+def text(report: DemoReport) -> str:
+    """The demo's result for people."""
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(report.candidates.items())) or "none"
+    lines = [
+        "",
+        f"demo: seed {report.seed}, {report.model} (simulated), {report.sandbox}, {duration(report.seconds)}",
+        f"  baseline    {score_text(report.baseline) if report.baseline else 'not measured'}",
+        f"  final       {score_text(report.final) if report.final else 'not measured'}"
+        + (" (fresh audit trials)" if report.promotions else " (nothing was promoted)"),
+        f"  candidates  {counts}",
+        f"  promotions  {len(report.promotions)}",
+        *(f"    {line}" for line in report.promotions),
+        f"  cost        {dollars(report.usd)} at the simulated model's made-up price, {report.trials} trials",
+        f"  winner      {report.winner}",
+        f"next: git -C {report.workspace} log; lorimer log -C {report.workspace}; lorimer traces ls -C {report.workspace}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,223 @@
+"""What `status`, `log` and `traces` show: values read from the store, and their text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lorimer.errors import UserError
+from lorimer.harness.api import Message
+from lorimer.meta_agent import ledger, loop
+from lorimer.meta_agent.scores import Score
+from lorimer.meta_agent.setup import STORE
+from lorimer.terminal import dollars, score_text, table
+from lorimer.traces.query import Query
+from lorimer.traces.schema import Step, StepKind, Study, Trial
+
+SHOWN_CHARS = 2_000
+"""Of one text in `traces show`, head and tail; `--full` shows everything."""
+
+
+def open_query(root: Path) -> Query:
+    """The workspace's trace store, for reading. Raises UserError when there is none."""
+    return Query(root / STORE)
+
+
+def pick_study(query: Query, name: str | None, kind: str | None = None) -> Study:
+    """The named study, or the latest. Raises UserError."""
+    if name:
+        return query.study(name)
+    found = query.latest_study(kind)
+    if found is None:
+        raise UserError("there is no study here yet; `lorimer run` or `lorimer optimize` starts one")
+    return found
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a study stands."""
+
+    study: str
+    kind: str
+    state: str
+    reason: str
+    benchmark: str
+    task_model: str
+    meta_model: str
+    train: int
+    holdout: int
+    baseline: Score | None
+    champion: Score | None
+    champion_candidate: str
+    candidates: Mapping[str, int]
+    trials: int
+    tokens: int
+    usd: float
+    unpriced_calls: int
+
+
+def status(query: Query, study: Study) -> Status:
+    """Read a study's status."""
+    found = loop.result(query, study.id)
+    tasks, spent = query.tasks(study.id), query.spent(study.id)
+    return Status(
+        study=study.id,
+        kind=study.kind,
+        state=study.state,
+        reason=study.state_reason,
+        benchmark=study.benchmark,
+        task_model=study.task_model,
+        meta_model=study.meta_model,
+        train=sum(task.split == "train" for task in tasks),
+        holdout=sum(task.split == "holdout" for task in tasks),
+        baseline=found.baseline,
+        champion=found.final,
+        champion_candidate=found.champion_candidate,
+        candidates=found.candidates,
+        trials=spent.trials,
+        tokens=spent.tokens,
+        usd=spent.usd,
+        unpriced_calls=spent.unknown,
+    )
+
+
+def status_text(found: Status) -> str:
+    """A status for people."""
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(found.candidates.items())) or "none"
+    cost = dollars(found.usd if found.usd or not found.unpriced_calls else None)
+    if found.unpriced_calls:
+        cost += f" ({found.unpriced_calls} calls of unknown price)"
+    models = found.task_model if found.task_model == found.meta_model else f"{found.task_model} / {found.meta_model}"
+    return "\n".join(
+        [
+            f"{found.study} ({found.kind}): {found.state}" + (f", {found.reason}" if found.reason else ""),
+            f"  benchmark   {found.benchmark}: {found.train} train tasks, {found.holdout} sealed",
+            f"  model       {models}",
+            f"  baseline    {score_text(found.baseline) if found.baseline else 'not measured yet'}",
+            f"  champion    {score_text(found.champion) if found.champion else 'none yet'}"
+            + (f"  ({found.champion_candidate})" if found.champion_candidate else "  (the seed harness)"),
+            f"  candidates  {counts}",
+            f"  spent       {cost}, {found.tokens} tokens, {found.trials} trials",
+        ]
+    )
+
+
+def log(query: Query, study: Study) -> ledger.Ledger:
+    """A study's experiments."""
+    return ledger.read(query, study.id, int(study.config["retries"]["errored"]))
+
+
+# ---- traces ---------------------------------------------------------------------------------------------------------
+
+
+def trials_text(trials: list[Trial]) -> str:
+    """A listing of trials, newest first."""
+    if not trials:
+        return "no trials match"
+    columns = ("trial", "state", "reward", "cause", "calls", "tokens", "cost", "seconds")
+    rows = [
+        (
+            trial.id,
+            trial.state,
+            trial.reward,
+            trial.cause,
+            trial.model_calls,
+            trial.input_tokens + trial.output_tokens,
+            dollars(trial.cost_usd),
+            f"{trial.seconds:.1f}",
+        )
+        for trial in trials
+    ]
+    return table(columns, rows)
+
+
+def trial_value(query: Query, trial: Trial, first: int, last: int | None) -> dict[str, Any]:
+    """A trial and its steps as JSON has them; a model call shows the messages that it added."""
+    steps = []
+    for step in query.steps(trial.id, first, last):
+        data = dict(step.data)
+        if step.kind == StepKind.MODEL_CALL:
+            call = query.added(step)
+            data = {
+                "added": call.messages,
+                "reply": call.completion.message,
+                "stop_reason": call.completion.stop_reason,
+                "error": call.completion.error,
+                "usage": call.completion.usage,
+                "cost_usd": call.cost_usd,
+                "settings": call.settings,
+            }
+        steps.append({"index": step.index, "kind": step.kind, "at": step.at, "seconds": step.seconds, "data": data})
+    return {"trial": trial.model_dump(), "steps": steps}
+
+
+def trial_text(query: Query, trial: Trial, first: int, last: int | None, *, full: bool) -> str:
+    """A trial for people: its verdict, then every step as it happened."""
+    tokens = f"{trial.input_tokens} tokens in, {trial.output_tokens} out"
+    lines = [
+        trial.id,
+        f"  {trial.state}, reward {'-' if trial.reward is None else f'{trial.reward:g}'}, {trial.cause}"
+        + (f": {trial.detail}" if trial.detail else ""),
+        f"  {trial.model or 'no model'}, {trial.model_calls} calls, {tokens}, {dollars(trial.cost_usd)}, {trial.seconds:.1f} s"
+        f" in {trial.sandbox}, harness {trial.harness[:12]}, network {'on' if trial.network else 'off'}",
+    ]
+    total = query.step_count(trial.id)
+    for step in query.steps(trial.id, first, last):
+        lines.append("")
+        lines += _step_lines(query, step, total, full)
+    if trial.answer and last is None:
+        lines += ["", "answer:", _indented(trial.answer, full)]
+    if trial.verifier_output and last is None:
+        lines += ["", "verifier output:", _indented(trial.verifier_output, full)]
+    return "\n".join(lines)
+
+
+def _step_lines(query: Query, step: Step, total: int, full: bool) -> list[str]:
+    data = step.data
+    head = f"[{step.index}/{total - 1}] {step.at:8.2f}s {step.kind}"
+    if step.kind == StepKind.MODEL_CALL:
+        call = query.added(step)
+        usage = call.completion.usage
+        head += (
+            f"  {call.model}, {usage.input_tokens} tokens in ({usage.cached_tokens} cached), {usage.output_tokens} out"
+        )
+        head += f", {step.seconds:.1f} s" + (f" after {call.waited_seconds:.0f} s of waiting" if call.retries else "")
+        lines = [head]
+        if call.system and step.index == 0:
+            lines += ["  system:", _indented(call.system, full)]
+        for message in call.messages:
+            lines += _message_lines(message, full)
+        lines += _message_lines(call.completion.message, full)
+        lines.append(f"  stop: {call.completion.stop_reason} {call.completion.error}".rstrip())
+        return lines
+    if step.kind == StepKind.EXEC:
+        status = "timed out" if data["timed_out"] else f"exit code {data['exit_code']}"
+        lines = [f"{head}  {status}, {step.seconds:.2f} s", _indented("$ " + data["command"], full)]
+        lines += [_indented(data[stream], full) for stream in ("stdout", "stderr") if data[stream]]
+        return lines
+    if step.kind in (StepKind.READ, StepKind.WRITE):
+        return [f"{head}  {data['path']}  {data.get('error') or str(data['bytes']) + ' bytes'}"]
+    if step.kind == StepKind.VERDICT:
+        reward = data["reward"]
+        return [f"{head}  {data['state']}, reward {'-' if reward is None else f'{reward:g}'}, {data['cause']}"]
+    return [head, _indented(str(data.get("text", "")), full)]
+
+
+def _message_lines(message: Message, full: bool) -> list[str]:
+    lines = [f"  {message.role}:"]
+    lines += ["    (reasoning)\n" + _indented(block.text, full) for block in message.reasoning if block.text]
+    if message.text:
+        lines.append(_indented(message.text, full))
+    for call in message.tool_calls:
+        arguments = call.malformed or ", ".join(f"{name}={value}" for name, value in call.arguments.items())
+        lines.append(_indented(f"-> {call.name}({arguments})", full))
+    return lines
+
+
+def _indented(text: str, full: bool) -> str:
+    if not full and len(text) > SHOWN_CHARS:
+        half = SHOWN_CHARS // 2
+        text = f"{text[:half]}\n[... {len(text) - SHOWN_CHARS} characters; --full shows them ...]\n{text[-half:]}"
+    return "\n".join(f"    {line}" for line in text.splitlines())
