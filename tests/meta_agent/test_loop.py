@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -260,6 +263,44 @@ async def test_a_killed_study_resumes_without_repeating_a_trial(tmp_path: Path, 
     assert len(ran) == len(set(ran))
     assert killed.log() == straight.log()
     assert killed.git("log", "--format=%s") == straight.git("log", "--format=%s")
+
+
+class Sigkill(Killed):
+    """The real thing: no handler runs, no lock is let go, no buffer is written."""
+
+    def __init__(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def child(root: str, after: int) -> None:
+    """What the process that is killed runs."""
+
+    async def work() -> None:
+        bench = Bench(Path(root))
+        with bench.parts(script(*MARKS), config(), width=4, fail_after=after, failure=Sigkill) as (parts, _, _):
+            if not parts.query.studies():
+                await bench.create(parts)
+            await optimize(parts, "demo")
+
+    asyncio.run(work())
+
+
+async def test_a_study_killed_by_the_system_resumes_with_the_same_decisions(tmp_path: Path) -> None:
+    straight, killed = make_bench(tmp_path / "straight"), make_bench(tmp_path / "killed")
+    await run(straight, script(*MARKS), config())
+    for after in (20, 45):
+        code = f"from tests.meta_agent.test_loop import child; child({str(killed.root)!r}, {after})"
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+        assert await process.wait() == -signal.SIGKILL
+        row = killed.query().study("demo")
+        assert row.state == "running"
+        assert row.holder
+    with killed.parts(script(*MARKS), config()) as (parts, trials, _):
+        before = {trial.planned for trial in parts.query.trials(study="demo", state="scored", limit=None)}
+        await optimize(parts, "demo")
+    assert len(before) == 65
+    assert not before & set(trials.ran)
+    assert killed.log() == straight.log()
 
 
 @pytest.mark.parametrize("where", ["proposing", "promoting"])
