@@ -10,11 +10,13 @@ import ast
 import re
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.benchmarks.starter import StarterBenchmark
@@ -118,10 +120,25 @@ def _large(task: Task) -> bool:
     return "large-input" in (folder(task) / "task.toml").read_text(encoding="utf-8")
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def provider() -> AsyncIterator[BubblewrapProvider]:
+    """One for all tasks: probing the machine and bundling openpyxl cost more than judging a task."""
+    try:
+        found = BubblewrapProvider()
+        await found.probe()
+    except PrerequisiteError as missing:
+        pytest.skip(str(missing))
+    yield found
+    await found.close()
+
+
 @pytest.mark.bubblewrap
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("task", tasks(), ids=lambda task: task.id)
-async def test_only_the_right_answer_is_rewarded_and_the_self_check_agrees(task: Task) -> None:
-    sizes, verdicts, output = await _judge(task)
+async def test_only_the_right_answer_is_rewarded_and_the_self_check_agrees(
+    task: Task, provider: BubblewrapProvider
+) -> None:
+    sizes, verdicts, output = await _judge(task, provider)
     assert "failed" not in output, output
     assert sizes["look"] <= LOOK_BYTES
     assert (sizes["flood"] >= FLOOD_BYTES) == _large(task)
@@ -133,27 +150,19 @@ async def test_only_the_right_answer_is_rewarded_and_the_self_check_agrees(task:
         assert verdict.check.startswith("PROBLEM: "), attempt
 
 
-async def _judge(task: Task) -> tuple[dict[str, int], dict[str, Verdict], str]:
+async def _judge(task: Task, provider: BubblewrapProvider) -> tuple[dict[str, int], dict[str, Verdict], str]:
     assert task.solution is not None
+    image = await provider.prepare(task.image)
+    request = SandboxRequest(image, Owner("test", task.id), limits=task.limits, workdir=task.workdir)
+    sandbox = await provider.acquire(request)
     try:
-        provider = BubblewrapProvider()
-        await provider.probe()
-    except PrerequisiteError as missing:
-        pytest.skip(str(missing))
-    try:
-        image = await provider.prepare(task.image)
-        request = SandboxRequest(image, Owner("test", task.id), limits=task.limits, workdir=task.workdir)
-        sandbox = await provider.acquire(request)
-        try:
-            for source, target in task.workspace:
-                await sandbox.put_tree(source, target)
-            await sandbox.put_tree(task.verifier.source, task.verifier.target)
-            await sandbox.put_tree(task.solution.source, task.solution.target)
-            result = await sandbox.exec(JUDGE, timeout=60)
-        finally:
-            await sandbox.close()
+        for source, target in task.workspace:
+            await sandbox.put_tree(source, target)
+        await sandbox.put_tree(task.verifier.source, task.verifier.target)
+        await sandbox.put_tree(task.solution.source, task.solution.target)
+        result = await sandbox.exec(JUDGE, timeout=60)
     finally:
-        await provider.close()
+        await sandbox.close()
     output = result.stdout.decode() + result.stderr.decode()
     assert not result.timed_out, output
     sizes = {name: int(size) for name, size in re.findall(r"^size (\w+) (\d+)$", output, re.MULTILINE)}
