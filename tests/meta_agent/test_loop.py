@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lorimer.harness.version import Hunk, sha
 
 from lorimer.benchmarks.base import Script, Suite, Task
 from lorimer.config import Config, parse
 from lorimer.errors import BudgetExhausted, LorimerError, ProviderOutage, UserError
+from lorimer.harness.version import Hunk, sha
 from lorimer.meta_agent import ledger
 from lorimer.meta_agent.events import Decided, Event, Promoted, StageStarted, StudyEnded
 from lorimer.meta_agent.loop import StudyParts, StudyResult, create, evaluate, optimize, result
