@@ -57,21 +57,23 @@ def advice(text: str) -> frozenset[Advice]:
     found: set[Advice] = set()
     for whole in re.split(r"[.!?;:]\s|\n\s*\n|\n(?=\s*[-*\d])|\n(?=[A-Z])", text.replace("\u2019", "'")):
         sentence = whole.lower()
-        negated = re.search(_NOT, sentence)
+        negations = [match.start() for match in re.finditer(_NOT, sentence)]
         for name, stems in _RULES.items():
             matches = [re.search(stem, sentence) for stem in stems]
             if not all(matches):
                 continue
-            # Only a negation before the verb turns it round: `check the result, do not guess` is still advice to check.
+            # Only a negation before the verb turns it round: `check the result, do not guess` is still advice to check,
+            # and so is `never finish without checking the result`.
             first = min(match.start() for match in matches if match)
-            turned = negated is not None and negated.start() < first
+            turned = sum(at < first for at in negations) % 2 == 1
             if name is Advice.NATIVE or not turned:
                 found.add(name)
             elif name is Advice.LOOK and not re.search(_FORBIDS_DUMPS[1], sentence):
                 found.add(Advice.HURRY)
-        if negated and all(re.search(stem, sentence) for stem in _FORBIDS_DUMPS):
+        if negations and all(re.search(stem, sentence) for stem in _FORBIDS_DUMPS):
             found.add(Advice.LIMIT)
-        if re.search(r"\bwithout (?:look|explor|inspect|check|read)|\bas few (?:steps|commands|calls|turns)", sentence):
+        blind = re.search(r"\bwithout (?:look|explor|inspect|check|read)", sentence)
+        if (blind and negations[0] == blind.start()) or re.search(r"\bas few (?:steps|commands|calls|turns)", sentence):
             found.add(Advice.HURRY)
     if Advice.LOOK in found:
         found.discard(Advice.HURRY)

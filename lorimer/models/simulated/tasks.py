@@ -67,9 +67,9 @@ EASY_MISS = 0.02
 """The same for all other tasks."""
 SHARES = {
     Flaw.FORMULAS: 0.07,
-    Flaw.OVERFLOWS: 0.12,
-    Flaw.GUESSES: 0.19,
-    Flaw.FORGETS_TO_VERIFY: 0.17,
+    Flaw.OVERFLOWS: 0.10,
+    Flaw.GUESSES: 0.175,
+    Flaw.FORGETS_TO_VERIFY: 0.15,
     Flaw.TEXT_CALLS: 0.10,
 }
 """Share of the tasks whose main trouble each flaw is, as far as that many tasks invite it. The others are easy, but for…"""
