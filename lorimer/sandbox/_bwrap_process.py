@@ -322,7 +322,8 @@ class BubblewrapSandbox:
     ) -> ExecOutput:
         """See Sandbox. `user` is not used: there is one user, and root is not to be had."""
         environ = {**self._env, **(env or {})}
-        fields = [f"{timeout:.3f}".encode(), b"%d" % output_limit, os.fsencode(self._at(cwd)), os.fsencode(command)]
+        where = self._at(cwd) if cwd is not None else f"?{self._workdir}"
+        fields = [f"{timeout:.3f}".encode(), b"%d" % output_limit, os.fsencode(where), os.fsencode(command)]
         if any(b"\0" in field for field in fields):
             raise SandboxError("a command and its working folder cannot hold a NUL byte")
         fields += [os.fsencode(f"{key}={value}") for key, value in environ.items()]
@@ -350,7 +351,7 @@ class BubblewrapSandbox:
 
     async def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
         """See Sandbox."""
-        await self._put(_pieces(self._path(path), data, mode))
+        await self._put(_pieces(b"file", self._path(path), data, mode))
 
     async def put_tree(self, source: Path, target: str) -> None:
         """See Sandbox. The files belong to the sandbox's one user, as nobody in it can be root."""
@@ -399,16 +400,16 @@ class BubblewrapSandbox:
 
     def _path(self, path: str) -> bytes:
         encoded = os.fsencode(self._at(path))
-        if b"\0" in encoded:
-            raise SandboxFileError("a path cannot hold a NUL byte")
+        if not path or b"\0" in encoded:
+            raise SandboxFileError(f"{path!r}: not a path")
         return encoded
 
 
-def _pieces(path: bytes, data: bytes, mode: int) -> Iterator[tuple[bytes, ...]]:
+def _pieces(kind: bytes, path: bytes, data: bytes, mode: int) -> Iterator[tuple[bytes, ...]]:
     """Entries of `put` for one file; only the last sets its mode, as a write-protected file takes no more."""
     for at in range(0, max(len(data), 1), BATCH):
         last = at + BATCH >= len(data)
-        yield (b"more" if at else b"file", path, b"%o" % (mode if last else 0o600), data[at : at + BATCH])
+        yield (b"more" if at else kind, path, b"%o" % (mode if last else 0o600), data[at : at + BATCH])
 
 
 def _walk(source: Path, target: bytes) -> list[tuple[bytes, ...]]:
@@ -416,7 +417,7 @@ def _walk(source: Path, target: bytes) -> list[tuple[bytes, ...]]:
     root = source.resolve()
     if not root.is_dir():
         raise SandboxFileError(f"{source}: is not a directory")
-    entries: list[tuple[bytes, ...]] = [(b"dir", target, b"755", b"")]
+    entries: list[tuple[bytes, ...]] = [(b"tree", target, b"755", b"")]
     for folder, folders, files in os.walk(root):
         here = Path(folder)
         for name in sorted([*folders, *files]):
@@ -426,12 +427,12 @@ def _walk(source: Path, target: bytes) -> list[tuple[bytes, ...]]:
             if path.is_symlink():
                 link = path.readlink()
                 if link.is_absolute() or not path.resolve().is_relative_to(root):
-                    raise SandboxFileError(f"{path.relative_to(root)}: a link that leads out of the folder")
+                    raise SandboxFileError(f"{path.relative_to(root)}: a link that leaves the folder")
                 entries.append((b"link", inside, b"0", os.fsencode(link)))
             elif path.is_dir():
-                entries.append((b"dir", inside, b"%o" % (mode & 0o777), b""))
+                entries.append((b"tree", inside, b"%o" % (mode & 0o777), b""))
             elif path.is_file():
-                entries += _pieces(inside, path.read_bytes(), mode & 0o777)
+                entries += _pieces(b"new", inside, path.read_bytes(), mode & 0o777)
             else:
                 raise SandboxFileError(f"{path.relative_to(root)}: is not a regular file")
     return entries

@@ -17,6 +17,10 @@ import stat
 import time
 from collections import deque
 
+TYPE_CHECKING = False  # `typing` costs 4 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 from _bwrap_inside import exit_code, kill, limit, processes, reap, reset_signals, suppress  # type: ignore[import-not-found]
 
 CHUNK = 1 << 16
@@ -230,9 +234,9 @@ class Server:
             os.dup2(writers[1], 2)
             reset_signals()
             limit(resource.RLIMIT_DATA, self.memory)
-            os.chdir(cwd)
+            enter(cwd)
             pairs = (pair.partition(b"=") for pair in environ)
-            argv = [self.shell.encode(), b"-c", command]
+            argv = [self.shell.encode(), *script(command)]
             os.execve(self.shell, argv, {name: value for name, _, value in pairs})  # noqa: S606
         except BaseException as error:  # noqa: BLE001  (this process must not go on as PID 1's twin)
             os.write(2, f"lorimer: cannot start the command: {error}\n".encode())
@@ -251,6 +255,29 @@ class Server:
         duration = int((time.monotonic() - command.started) * 1e6)
         fields += [b"%d" % command.timed_out, b"%d" % outputs[0][1], b"%d" % outputs[1][1], b"%d" % duration]
         self.answer([*fields, outputs[0][0], outputs[1][0]])
+
+
+def enter(cwd: bytes) -> None:
+    """Change to the folder; `?` before it marks the sandbox's own, which the agent may have deleted: `/` instead."""
+    try:
+        os.chdir(cwd.removeprefix(b"?"))
+    except OSError as error:
+        if not cwd.startswith(b"?"):
+            raise
+        os.chdir("/")
+        os.write(2, b"lorimer: the working directory %s is gone (%s)\n" % (cwd[1:], (error.strerror or "").encode()))
+
+
+def script(command: bytes) -> list[bytes]:
+    """The shell's arguments. The kernel allows 128 KiB in one; longer commands go through a file without a name."""
+    if len(command) < 100_000:
+        return [b"-c", command]
+    fd = os.open("/", os.O_TMPFILE | os.O_RDWR, 0o600)
+    view = memoryview(command)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.set_inheritable(fd, True)
+    return [b"/proc/self/fd/%d" % fd]
 
 
 def kill_session(session: int) -> None:
@@ -283,6 +310,9 @@ def read_file(path: str, cap: int) -> bytes:
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         check_regular(fd, path)
+        size = os.fstat(fd).st_size
+        if size > cap:
+            raise FileTrouble(f"{path}: {size} bytes, over the limit of {cap}")
         parts, left = [], cap + 1
         while left > 0:
             data = os.read(fd, min(left, 1 << 20))
@@ -293,7 +323,7 @@ def read_file(path: str, cap: int) -> bytes:
     finally:
         os.close(fd)
     if left <= 0:
-        raise FileTrouble(f"{path}: larger than {cap} bytes")
+        raise FileTrouble(f"{path}: over the limit of {cap} bytes")
     return b"".join(parts)
 
 
@@ -303,27 +333,34 @@ def check_regular(fd: int, path: str) -> None:
     if stat.S_ISDIR(mode):
         raise FileTrouble(f"{path}: is a directory")
     if not stat.S_ISREG(mode):
-        raise FileTrouble(f"{path}: is not a regular file")
+        raise FileTrouble(f"{path}: not a regular file")
 
 
 def put(fields: list[bytes]) -> None:
-    """Make folders, files, parts of files and links: kind, path, octal mode, data or target, over and over."""
+    """Make folders, files, parts of files and links: kind, path, octal mode, data or target, over and over.
+
+    `tree` and `new` are `dir` and `file` that replace whatever else is there: the agent may have planted it.
+    """
     for at in range(0, len(fields), 4):
         kind, path, mode, data = fields[at : at + 4]
         name = os.fsdecode(path)
-        if kind == b"dir":
+        if kind == b"new":
+            clear(name, stat.S_ISREG)
+        if kind == b"tree":
+            clear(name, stat.S_ISDIR)
+        if kind in (b"dir", b"tree"):
             os.makedirs(name, exist_ok=True)  # noqa: PTH103
             os.chmod(name, int(mode, 8))  # noqa: PTH101
             continue
         os.makedirs(os.path.dirname(name) or "/", exist_ok=True)  # noqa: PTH103, PTH120
         if kind == b"link":
-            remove(name)
+            clear(name, lambda _: False)
             os.symlink(os.fsdecode(data), name)  # noqa: PTH211
             continue
         fd = open_for_writing(name, os.O_APPEND if kind == b"more" else os.O_CREAT)
         try:
             check_regular(fd, name)
-            if kind == b"file":
+            if kind != b"more":
                 os.ftruncate(fd, 0)
             view = memoryview(data)
             while view:
@@ -347,12 +384,23 @@ def open_for_writing(name: str, flags: int) -> int:
     except OSError as error:
         if error.errno != errno.ENXIO:  # a FIFO that nobody reads
             raise
-        raise FileTrouble(f"{name}: is not a regular file") from None
+        raise FileTrouble(f"{name}: not a regular file") from None
 
 
-def remove(name: str) -> None:
-    """Unlink if it is there."""
-    with suppress(FileNotFoundError):
+def clear(name: str, keep: Callable[[int], bool]) -> None:
+    """Remove what is at `name`, itself if it is a link, unless `keep` wants a file of its mode."""
+    try:
+        mode = os.lstat(name).st_mode
+    except FileNotFoundError:
+        return
+    if keep(mode):
+        return
+    if stat.S_ISDIR(mode):
+        for folder, folders, files in os.walk(name, topdown=False):
+            for path in [os.path.join(folder, entry) for entry in [*folders, *files]]:  # noqa: PTH118
+                os.rmdir(path) if stat.S_ISDIR(os.lstat(path).st_mode) else os.unlink(path)  # noqa: PTH106, PTH108
+        os.rmdir(name)  # noqa: PTH106
+    else:
         os.unlink(name)  # noqa: PTH108
 
 

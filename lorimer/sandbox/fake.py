@@ -1,0 +1,273 @@
+"""A sandbox provider for tests: files in a dictionary, commands by script, nothing run.
+
+It isolates nothing, so it also runs nothing, and `select.choose` never returns it. The one exception is the jail, which
+tests of the wire need as a real process: with `allow_unsandboxed_jail=True`, and only then, it is a plain local
+`python3`. Never give that one a harness which lorimer did not write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import posixpath
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from lorimer.errors import SandboxError
+from lorimer.sandbox.base import (
+    ExecOutput,
+    ImageSpec,
+    JailExit,
+    JailRequest,
+    LineTooLong,
+    SandboxFileError,
+    SandboxRequest,
+)
+
+LINE_LIMIT = 16 << 20
+STDERR_LIMIT = 64 << 10
+
+Commands = Callable[[str, "FakeSandbox"], ExecOutput] | Mapping[str, ExecOutput]
+"""What commands do: a function of the command and the sandbox (whose `files` it may change), or a table."""
+
+
+class FakeSandbox:
+    """A Sandbox of a dictionary.
+
+    Attributes:
+        files: absolute path -> bytes. Tests may read and change it.
+        commands_run: every command, in order.
+        restarts: how many there were.
+    """
+
+    def __init__(self, name: str, request: SandboxRequest, commands: Commands) -> None:
+        self._name, self._commands = name, commands
+        self._workdir = request.workdir or "/app"
+        self.request = request
+        self.files: dict[str, bytes] = {}
+        self.commands_run: list[str] = []
+        self.restarts = 0
+        self._closed = False
+
+    @property
+    def id(self) -> str:
+        """See Sandbox."""
+        return self._name
+
+    async def exec(
+        self,
+        command: str,
+        *,
+        timeout: float,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        output_limit: int = 1 << 20,
+    ) -> ExecOutput:
+        """The scripted result, cut to `output_limit`; a command that the script does not know exits with 127."""
+        self._check()
+        self.commands_run.append(command)
+        if callable(self._commands):
+            result = self._commands(command, self)
+        else:
+            unknown = ExecOutput(b"", f"fake: {command}: not scripted\n".encode(), 127)
+            result = self._commands.get(command, unknown)
+        stdout, out_dropped = _cut(result.stdout, output_limit)
+        stderr, err_dropped = _cut(result.stderr, output_limit)
+        return replace(
+            result,
+            stdout=stdout,
+            stderr=stderr,
+            stdout_dropped=result.stdout_dropped + out_dropped,
+            stderr_dropped=result.stderr_dropped + err_dropped,
+        )
+
+    async def read(self, path: str, *, max_bytes: int) -> bytes:
+        """See Sandbox."""
+        self._check()
+        name = self._path(path)
+        if name not in self.files:
+            problem = "is a directory" if self._is_folder(name) else "no such file or directory"
+            raise SandboxFileError(f"{name}: {problem}")
+        data = self.files[name]
+        if len(data) > max_bytes:
+            raise SandboxFileError(f"{name}: {len(data)} bytes, over the limit of {max_bytes}")
+        return data
+
+    async def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """See Sandbox. The mode is not kept."""
+        self._check()
+        name = self._path(path)
+        if self._is_folder(name):
+            raise SandboxFileError(f"{name}: is a directory")
+        above = posixpath.dirname(name)
+        while above != "/":
+            if above in self.files:
+                raise SandboxFileError(f"{above}: not a directory")
+            above = posixpath.dirname(above)
+        self.files[name] = bytes(data)
+
+    async def put_tree(self, source: Path, target: str) -> None:
+        """See Sandbox. Links inside the tree become copies."""
+        self._check()
+        root = await asyncio.to_thread(source.resolve)
+        found = await asyncio.to_thread(lambda: [(p, p.is_file(), p.resolve()) for p in sorted(root.rglob("*"))])
+        for path, is_file, real in found:
+            if not real.is_relative_to(root):
+                raise SandboxFileError(f"{path.relative_to(root)}: a link that leaves the folder")
+            if is_file:
+                name = posixpath.join(self._path(target), path.relative_to(root).as_posix())
+                self.files[name] = await asyncio.to_thread(path.read_bytes)
+
+    async def restart(self) -> None:
+        """See Sandbox."""
+        self._check()
+        self.restarts += 1
+
+    async def changed_files(self) -> list[str]:
+        """See Sandbox. Folders are not listed, as the dictionary has none."""
+        self._check()
+        return sorted(self.files)
+
+    async def close(self) -> None:
+        """See Sandbox."""
+        self._closed = True
+
+    def _check(self) -> None:
+        if self._closed:
+            raise SandboxError("the sandbox is closed")
+
+    def _path(self, path: str) -> str:
+        if not path or "\0" in path:
+            raise SandboxFileError(f"{path!r}: not a path")
+        return posixpath.normpath(posixpath.join(self._workdir, path))
+
+    def _is_folder(self, name: str) -> bool:
+        return name == "/" or any(known.startswith(f"{name}/") for known in self.files)
+
+
+def _cut(data: bytes, cap: int) -> tuple[bytes, int]:
+    if len(data) <= cap:
+        return data, 0
+    head, tail = (cap + 1) // 2, cap // 2
+    return data[:head] + data[len(data) - tail :], len(data) - cap
+
+
+class UnsandboxedJail:
+    """A Jail that is none: a local process, for tests of the wire. Its stderr is kept whole and cut at the end."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
+        self._stderr = asyncio.ensure_future(process.stderr.read())
+        self._closed = False
+
+    @property
+    def id(self) -> str:
+        """See Jail."""
+        return f"unsandboxed-{self._process.pid}"
+
+    async def send(self, line: bytes) -> None:
+        """See Jail."""
+        self._check()
+        with suppress(ConnectionError, RuntimeError):
+            self._stdin.write(line + b"\n")
+            await self._stdin.drain()
+
+    async def receive(self) -> bytes | None:
+        """See Jail."""
+        self._check()
+        try:
+            return (await self._stdout.readuntil(b"\n"))[:-1]
+        except asyncio.LimitOverrunError:
+            raise LineTooLong(f"a line of more than {LINE_LIMIT} bytes") from None
+        except asyncio.IncompleteReadError as end:
+            return end.partial or None
+
+    async def wait(self) -> JailExit:
+        """See Jail."""
+        code = await self._process.wait()
+        stderr, dropped = _cut(await self._stderr, STDERR_LIMIT)
+        return JailExit(128 - code if code < 0 else code, False, stderr, dropped)
+
+    async def close(self) -> None:
+        """See Jail."""
+        if self._closed:
+            return
+        self._closed = True
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        self._stdin.close()
+        while await self._stdout.read(1 << 16):
+            pass
+        await self._process.wait()
+        await self._stderr
+
+    def _check(self) -> None:
+        if self._closed:
+            raise SandboxError("the jail is closed")
+
+
+class FakeProvider:
+    """A SandboxProvider for tests.
+
+    Args:
+        commands: what commands do; by default none is known.
+        allow_unsandboxed_jail: jails are local processes without any isolation. Without it `jail` raises.
+
+    Attributes:
+        sandboxes: every one made, in order, for tests to look at.
+    """
+
+    name = "fake"
+
+    def __init__(self, commands: Commands | None = None, *, allow_unsandboxed_jail: bool = False) -> None:
+        self._commands: Commands = {} if commands is None else commands
+        self._allow = allow_unsandboxed_jail
+        self._numbers = itertools.count(1)
+        self._jails: list[UnsandboxedJail] = []
+        self.sandboxes: list[FakeSandbox] = []
+
+    async def prepare(self, spec: ImageSpec) -> str:
+        """See SandboxProvider. Any spec will do."""
+        return "fake"
+
+    async def acquire(self, request: SandboxRequest) -> FakeSandbox:
+        """See SandboxProvider."""
+        sandbox = FakeSandbox(f"fake-{next(self._numbers)}", request, self._commands)
+        self.sandboxes.append(sandbox)
+        return sandbox
+
+    async def jail(self, request: JailRequest) -> UnsandboxedJail:
+        """A local process. Raises SandboxError unless the provider was made to allow it."""
+        if not self._allow:
+            raise SandboxError("the fake provider has no jails; a test that needs one says allow_unsandboxed_jail=True")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *request.argv[1:],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"},  # noqa: S108
+            cwd="/",
+            limit=LINE_LIMIT,
+        )
+        jail = UnsandboxedJail(process)
+        self._jails.append(jail)
+        return jail
+
+    async def reap(self) -> int:
+        """See SandboxProvider. There is never anything."""
+        return 0
+
+    async def close(self) -> None:
+        """See SandboxProvider."""
+        for sandbox in self.sandboxes:
+            await sandbox.close()
+        for jail in self._jails:
+            await jail.close()
