@@ -134,6 +134,7 @@ class DockerProvider:
 
     async def close(self) -> None:
         await self._images.close()
+        self._engine.detach_all()
         for container in list(self._held):
             self._discard(container)
         while self._removals:

@@ -163,10 +163,15 @@ class Engine:
                     work.exception()  # the cut connection's own error says nothing new
             client.close()
 
-    async def close(self) -> None:
-        """Close every connection and let the threads end."""
+    def detach_all(self) -> None:
+        """Close every attached stream. To be done before a removal: the engine ends a container only when all that it
+        printed has been taken or nobody is attached, so an unread flood would block it for good."""
         for attached in list(self._attached):
             attached.close()
+
+    async def close(self) -> None:
+        """Close every connection and let the threads end."""
+        self.detach_all()
         client, self._client = self._client, None
         if client is not None:
             await self._run(client.close)

@@ -169,6 +169,8 @@ class DockerSandbox:
         if exit_code is None and not timed_out:
             # The wrapper was killed with the command (`kill -9 -1`, out of memory, a restart).
             await self._check_running()
+            if collector.session is None:
+                return await self._could_not_run("no such user, or no pids or memory left", started)
             exit_code = await self._exec_exit_code(execution)
         return ExecOutput(
             collector.stdout.value(),

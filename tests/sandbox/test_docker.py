@@ -105,7 +105,7 @@ async def test_a_process_with_a_hostile_name_is_killed_too(sandbox: Sandbox) -> 
     hide = "import ctypes, time; ctypes.CDLL(None).prctl(15, b'x) S 1\\n) R 9 9', 0, 0, 0); time.sleep(405)"
     result = await run(sandbox, f'python3 -c "{hide}"', 1.5)
     assert result.timed_out
-    assert b"405" not in (await run(sandbox, "cat /proc/[0-9]*/cmdline")).stdout
+    assert b"sleep(405)" not in (await run(sandbox, "cat /proc/[0-9]*/cmdline")).stdout
 
 
 async def test_a_fork_bomb_is_ended_at_its_timeout_and_the_sandbox_goes_on(sandbox: Sandbox) -> None:
@@ -120,11 +120,11 @@ async def test_a_fork_bomb_is_ended_at_its_timeout_and_the_sandbox_goes_on(sandb
 async def test_no_pids_left_is_a_value_and_a_restart_heals_it(sandbox: Sandbox) -> None:
     greedy = "import subprocess\ntry:\n while 1: subprocess.Popen(['sleep', '300'])\nexcept OSError: pass\n"
     await run(sandbox, f'python3 -c "{greedy}"', 20)
-    starved = await run(sandbox, "echo never")
-    assert starved.exit_code not in (0, None)
-    assert starved.stderr
+    starved = await run(sandbox, "echo never | cat", 2)
+    assert starved.exit_code != 0
+    assert b"Resource temporarily unavailable" in starved.stderr
     await sandbox.restart()
-    assert (await run(sandbox, "echo again")).stdout == b"again\n"
+    assert (await run(sandbox, "echo again | cat")).stdout == b"again\n"
 
 
 async def test_killing_every_process_is_the_commands_own_end(sandbox: Sandbox) -> None:
@@ -280,7 +280,8 @@ async def test_a_restart_ends_every_process_and_keeps_the_files(sandbox: Sandbox
     await sandbox.restart()
     after = await run(sandbox, "cat file; ls /dev/shm; cat /proc/[0-9]*/cmdline")
     assert after.stdout.startswith(b"kept\n/bin/sh")
-    assert b"40" not in after.stdout
+    assert b"sleep\x00406" not in after.stdout
+    assert b"sleep\x00407" not in after.stdout
     changed = await sandbox.changed_files()
     assert "/app/file" in changed
     assert changed == sorted(changed)
@@ -500,9 +501,9 @@ async def test_an_image_without_bash_and_with_a_user_of_its_own(
         assert (await run(sandbox, "stat -c %U mine; echo y >> mine && cat mine")).stdout == b"nobody\nxy\n"
         assert (await run(sandbox, "id -u", user="root")).stdout == b"0\n"
         assert (await run(sandbox, "sleep 408", 0.5)).timed_out
-        assert b"408" not in (await run(sandbox, "cat /proc/[0-9]*/cmdline", user="0")).stdout
+        assert b"sleep\x00408" not in (await run(sandbox, "cat /proc/[0-9]*/cmdline", user="0")).stdout
         unknown = await run(sandbox, "id", user="nonesuch")
-        assert (unknown.exit_code, b"nonesuch" in unknown.stderr) == (126, True)
+        assert (unknown.exit_code, b"could not be started" in unknown.stderr) == (126, True)
         await sandbox.close()
     finally:
         await provider.close()
