@@ -176,11 +176,11 @@ def futile(evidence: Evidence, policy: Policy) -> bool:
 def spot_verdict(trials: Sequence[SpotTrial]) -> Decision:
     """Whether single-task checks kill a candidate: `reject` or `pass`. They can never promote.
 
-    Killed when it refutes itself (two or more trials on the tasks it was made for, none better than the champion) or when
-    it breaks what worked (two or more guards at less than half the champion's reward). One bad trial never kills: with
-    three fix trials an edit that solves its tasks half of the time survives 7 times in 8, while an edit without effect
-    on never-solved tasks is stopped for the price of six trials; guards that pass 95% of the time kill 0.7%.
-    Errored trials say nothing.
+    Killed when it breaks what worked: two or more guards at less than half the champion's reward, or one such guard while
+    two or more trials on the tasks it was made for came out no better than the champion's. One bad trial never kills
+    (guards that pass 95% of the time kill 1% of edits alone), nor does a wrong prediction of which tasks it fixes: killing
+    on failed fixes alone stopped 40% of edits worth 5 points and 28% of those worth 10, on the panel of 58 tasks, and
+    spared only what futility spares too. Errored trials say nothing.
     """
     fixes = [trial for trial in trials if trial.role == "fix" and trial.reward is not None]
     guards = [trial for trial in trials if trial.role == "guard" and trial.reward is not None]
@@ -193,20 +193,12 @@ def spot_verdict(trials: Sequence[SpotTrial]) -> Decision:
         "broken": len(broken),
         "errored": len(trials) - len(fixes) - len(guards),
     }
-    if len(fixes) >= 2 and not improved:
-        tasks = len({trial.task for trial in fixes})
-        return Decision(
-            "reject",
-            f"rejected on the spot-check: none of {len(fixes)} trials on the {_count(tasks, 'task')} "
-            "it should fix did better than the champion",
-            numbers,
-        )
+    solved = f"it broke {len(broken)} of {len(guards)} tasks that the champion solves"
     if len(broken) >= 2:
-        return Decision(
-            "reject",
-            f"rejected on the spot-check: it broke {len(broken)} of {len(guards)} tasks that the champion solves",
-            numbers,
-        )
+        return Decision("reject", f"rejected on the spot-check: {solved}", numbers)
+    if broken and len(fixes) >= 2 and not improved:
+        said = f"{solved}, and none of {len(fixes)} trials on tasks it should fix did better than the champion"
+        return Decision("reject", f"rejected on the spot-check: {said}", numbers)
     return Decision(
         "pass",
         f"passed the spot-check: {len(improved)} of {len(fixes)} fix trials better, "

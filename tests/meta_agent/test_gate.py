@@ -254,24 +254,26 @@ def guard(reward: float | None) -> SpotTrial:
 @pytest.mark.parametrize(
     ("trials", "kind"),
     [
-        ([fix(0), fix(0), fix(0), guard(1)], "reject"),
-        ([fix(0), fix(1), fix(0), guard(1)], "pass"),
-        ([fix(0.4, 0.5), fix(0.5, 0.5)], "reject"),
-        ([fix(0.6, 0.5), fix(0.5, 0.5)], "pass"),
-        ([fix(0)], "pass"),
-        ([fix(0), fix(None)], "pass"),
+        ([fix(0), fix(0), fix(0), guard(1), guard(1)], "pass"),
+        ([fix(0), fix(0), fix(0), guard(0), guard(1)], "reject"),
+        ([fix(0), fix(1), fix(0), guard(0), guard(1)], "pass"),
+        ([fix(0.4, 0.5), fix(0.5, 0.5), guard(0)], "reject"),
+        ([fix(0.6, 0.5), fix(0.5, 0.5), guard(0)], "pass"),
+        ([fix(0), fix(None), guard(0)], "pass"),
+        ([fix(0), fix(0), guard(None)], "pass"),
         ([fix(1), guard(0), guard(1), guard(1)], "pass"),
         ([fix(1), guard(0), guard(0), guard(1)], "reject"),
         ([], "pass"),
     ],
 )
-def test_the_spot_check_kills_what_refutes_itself_and_never_on_one_trial(trials: list[SpotTrial], kind: str) -> None:
+def test_the_spot_check_kills_what_breaks_things_and_never_on_one_trial(trials: list[SpotTrial], kind: str) -> None:
     assert spot_verdict(trials).kind == kind
 
 
 def test_the_spot_check_says_why() -> None:
-    assert spot_verdict([fix(0), fix(0)]).reason == (
-        "rejected on the spot-check: none of 2 trials on the 1 task it should fix did better than the champion"
+    assert spot_verdict([fix(0), fix(0), guard(0), guard(1)]).reason == (
+        "rejected on the spot-check: it broke 1 of 2 tasks that the champion solves, "
+        "and none of 2 trials on tasks it should fix did better than the champion"
     )
     assert spot_verdict([guard(0), guard(0), guard(1)]).reason == (
         "rejected on the spot-check: it broke 2 of 3 tasks that the champion solves"

@@ -230,7 +230,7 @@ async def test_the_champion_is_compared_by_its_audit_alone(bench: Bench) -> None
     assert row.parent == world.champion_harness
 
 
-@pytest.mark.parametrize(("width", "order"), [(3, 1), (8, 2)])
+@pytest.mark.parametrize(("width", "order"), [(5, 1)])
 async def test_concurrency_changes_no_decision(tmp_path: Path, width: int, order: int) -> None:
     one, many = make_bench(tmp_path / "one"), make_bench(tmp_path / "many")
     await run(one, script(*MARKS), config())
@@ -240,7 +240,7 @@ async def test_concurrency_changes_no_decision(tmp_path: Path, width: int, order
     assert texts[0] == texts[1]
 
 
-@pytest.mark.parametrize("step", [7, 23, 40])
+@pytest.mark.parametrize("step", [9, 31])
 async def test_a_killed_study_resumes_without_repeating_a_trial(tmp_path: Path, step: int) -> None:
     """Killed again and again, always after `step` more trials, it ends with the same words as one left alone."""
     straight, killed = make_bench(tmp_path / "straight"), make_bench(tmp_path / "killed")
