@@ -62,10 +62,11 @@ class _Wire:
 
     def call(self, method: str, params: dict[str, Any]) -> Any:
         answer: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        with self._lock:
+        with self._lock:  # ids must rise on the wire
             number = next(self._ids)
+            # No NaN: it is not JSON, and would end the trial where a ValueError here tells the harness.
+            line = json.dumps({"id": number, "method": method, "params": params}, allow_nan=False).encode() + b"\n"
             self._waiting[number] = answer
-            line = json.dumps({"id": number, "method": method, "params": params}).encode() + b"\n"
             sent = 0
             while sent < len(line):
                 sent += self._writer.write(line[sent:])

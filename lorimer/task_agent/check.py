@@ -59,11 +59,14 @@ async def check_tasks(
     study: str,
     tasks: Sequence[Task],
 ) -> list[CheckResult]:
-    """Run oracle and nop on every task under `restart`, and again under `same` where the oracle fails that way.
+    """Run oracle and nop on every task as it says; under `same` again where it says nothing and the oracle fails so.
 
     Each trial is stored under `study`. Raises what `Executor.run` raises.
     """
-    found = await _pass(make_executor, study, tasks, "restart")
+    found: dict[str, CheckResult] = {}
+    for isolation in sorted({task.isolation for task in tasks}):
+        alike = [task for task in tasks if task.isolation == isolation]
+        found.update(await _pass(make_executor, study, alike, isolation))
     unsolved = [
         task
         for task in tasks

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from lorimer.benchmarks.base import Task
 from lorimer.errors import ProviderOutage
 from lorimer.sandbox.base import Owner
-from lorimer.task_agent.causes import SUSPECT, Cause
+from lorimer.task_agent.causes import SUSPECT, WORLD, Cause
 from lorimer.task_agent.limits import Budget
 from lorimer.task_agent.trial import Agent, Harness, Nop, Oracle, World, dry_start, run_trial
 from lorimer.traces.schema import Stage, StepData, StepKind, TrialEnd, TrialStart, TrialState
@@ -116,6 +116,7 @@ class Executor:
         self._world, self._tasks, self._budget = world, tasks, budget
         self._concurrency, self._retries, self._on_trial = concurrency, retries, on_trial
         self._nop_is_clean: dict[str, bool] = {}
+        self._asking_nop = {name: asyncio.Lock() for name in tasks}
 
     async def run(
         self,
@@ -143,6 +144,7 @@ class Executor:
         waiting.reverse()
         prefix: list[TrialOutcome] = []
         running: set[asyncio.Task[TrialOutcome]] = set()
+        done: set[asyncio.Task[TrialOutcome]] = set()
         try:
             while True:
                 while len(prefix) < len(plan) and plan[len(prefix)].id in outcomes:
@@ -163,7 +165,8 @@ class Executor:
         finally:
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            # Those done as well: two may have failed at once, and only the first was heard.
+            await asyncio.gather(*running, *done, return_exceptions=True)
 
     async def dry_start(self, harness_text: str, owner: Owner) -> str:
         """Load a harness in a jail; "" or why it does not start."""
@@ -235,9 +238,12 @@ class Executor:
 
     async def _verifies_cleanly(self, planned: PlannedTrial, number: int) -> bool:
         """Whether the task's own verifier gives a reward when no agent acts. Asked once a task."""
-        known = self._nop_is_clean.get(planned.task)
-        if known is None:
+        async with self._asking_nop[planned.task]:
+            known = self._nop_is_clean.get(planned.task)
+            if known is not None:
+                return known
             nop = dataclasses.replace(planned, id=f"{planned.id}/nop", harness="nop")
             end = await self._attempt(nop, Nop(), number, f"{nop.id}/{number}")
-            known = self._nop_is_clean[planned.task] = end.state is TrialState.SCORED
-        return known
+            if end.cause not in WORLD:  # an engine that fails says nothing of the task
+                self._nop_is_clean[planned.task] = end.state is TrialState.SCORED
+            return end.state is TrialState.SCORED

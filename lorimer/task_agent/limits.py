@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lorimer.config import BudgetSettings
-from lorimer.errors import BudgetExhausted, ProviderOutage
+from lorimer.errors import BudgetExhausted, ConfigError, ProviderOutage
 from lorimer.models.base import CallContext, ModelClient, ModelReply, ModelRequest
 from lorimer.traces.schema import ModelCallData, Reservation, Settlement, TraceSink
 
@@ -102,29 +102,56 @@ class Budget:
                 raise BudgetExhausted(f"budget.{name}: {used:.6g} of {limit:.6g} used")
 
 
+class ActiveClock:
+    """Seconds since the start, less those spent waiting for provider retries (overlapping waits count once)."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._waited = 0.0
+        self._waiting_until = self._began
+
+    def pause(self, seconds: float) -> None:
+        """The next `seconds` do not count."""
+        now = time.monotonic()
+        start, end = max(now, self._waiting_until), max(self._waiting_until, now + seconds)
+        self._waited += end - start
+        self._waiting_until = end
+
+    def seconds(self) -> float:
+        """Active seconds so far."""
+        now = time.monotonic()
+        still_to_come = max(0.0, self._waiting_until - now)
+        return now - self._began - (self._waited - still_to_come)
+
+
 class Metered:
     """A model client that reserves before each call, settles after it, and traces it."""
 
     def __init__(self, model: ModelClient, budget: Budget, sink: TraceSink, default_max_tokens: int) -> None:
         self._model, self._budget, self._sink = model, budget, sink
-        self._default_max_tokens = default_max_tokens
+        self.max_tokens = default_max_tokens
+        """Of output, where a request names no number of its own; a harness may not ask for more."""
 
     @property
     def id(self) -> str:
         return self._model.id
+
+    def at_most(self, request: ModelRequest) -> tuple[int, float | None]:
+        """Tokens and dollars that the call may cost; the dollars are `None` where the price is unknown."""
+        tokens_in, tokens_out = estimate_tokens(request), request.max_tokens or self.max_tokens
+        return tokens_in + tokens_out, self._model.price(tokens_in, tokens_out)
 
     async def complete(self, request: ModelRequest, context: CallContext, *, owner: str, began: float) -> ModelReply:
         """One call under `owner`'s name; `began` is the monotonic time from which its trace counts.
 
         Raises BudgetExhausted, ProviderOutage, ConfigError.
         """
-        output = request.max_tokens or self._default_max_tokens
-        tokens_in = estimate_tokens(request)
-        name = await self._budget.reserve(context.role, owner, self._model.price(tokens_in, output), tokens_in + output)
+        tokens, usd = self.at_most(request)
+        name = await self._budget.reserve(context.role, owner, usd, tokens)
         started = time.monotonic()
         try:
             reply = await self._model.complete(request, context)
-        except ProviderOutage:
+        except (ProviderOutage, ConfigError):
             self._budget.settle(name, 0.0, 0, 0)  # unanswered calls are not billed; a cancelled one may be, and stays
             raise
         usage = reply.completion.usage

@@ -7,19 +7,30 @@ import dataclasses
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from lorimer.benchmarks.base import Task
 from lorimer.config import Config
-from lorimer.errors import BudgetExhausted, ConfigError, ImageError, PrerequisiteError, ProviderOutage, SandboxError
+from lorimer.errors import BudgetExhausted, ConfigError, ImageError, PrerequisiteError, SandboxError
 from lorimer.harness import host
 from lorimer.models.base import CallContext
-from lorimer.sandbox.base import Jail, JailRequest, Owner, Sandbox, SandboxProvider, SandboxRequest
+from lorimer.sandbox.base import (
+    Jail,
+    JailRequest,
+    LineTooLong,
+    Owner,
+    Sandbox,
+    SandboxFileError,
+    SandboxProvider,
+    SandboxRequest,
+)
 from lorimer.task_agent import wire
 from lorimer.task_agent.causes import SCORED, Cause
-from lorimer.task_agent.gateway import AgentResult, Gateway, start_line
+from lorimer.task_agent.gateway import AgentResult, Gateway, last_words, start_line
 from lorimer.task_agent.limits import Metered
-from lorimer.task_agent.verify import verify
+from lorimer.task_agent.output import last_line
+from lorimer.task_agent.verify import Reward, verify
 from lorimer.traces.schema import StepData, StepKind, TraceSink, TrialEnd, TrialStart, TrialState
 
 DRY_START_SECONDS = 20.0
@@ -81,44 +92,38 @@ async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, s
     began = time.monotonic()
     world.sink.open_trial(start)
     owner = Owner(start.study, start.id)
-    sandbox: Sandbox | None = None
     result = AgentResult(Cause.FINISHED)
+    reward = Reward(None)
     acted = False
     try:
         image = await world.provider.prepare(task.image)
-        sandbox, jail = await _acquire(world, task, image, owner, agent)
-        for source, target in task.workspace:
-            await sandbox.put_tree(source, target)
-        acted = True
-        if isinstance(agent, Harness):
-            assert jail is not None
-            result = await _run_harness(world, start, task, agent, seed, sandbox, jail, began)
-        elif isinstance(agent, Oracle):
-            await _run_solution(sandbox, task)
-        timeout = world.config.limits.verifier_seconds or task.verifier.timeout
-        reward = await verify(sandbox, task, timeout)
-        cause, detail = reward.cause or result.cause, reward.detail or result.detail
-        end = _end(start, began, result, cause, detail)
-        end = dataclasses.replace(end, reward=reward.value, rewards=reward.named, verifier_output=reward.output)
-    except ImageError as error:
-        world.sink.step(
-            StepData(start.id, StepKind.ERROR, time.monotonic() - began, 0.0, {"text": error.log}, error.log)
-        )
-        end = _end(start, began, result, Cause.IMAGE_BUILD, str(error))
+        async with AsyncExitStack() as held:
+            sandbox, jail = await _acquire(world, task, image, owner, agent)
+            held.push_async_callback(sandbox.close)
+            if jail is not None:
+                held.push_async_callback(jail.close)
+            for source, target in task.workspace:
+                await sandbox.put_tree(source, target)
+            acted = True
+            if isinstance(agent, Harness):
+                assert jail is not None
+                result = await _gateway(world, start, task, seed, sandbox, jail, began).run(agent.text)
+            elif isinstance(agent, Oracle):
+                result = await _run_solution(sandbox, task)
+            if result.cause in SCORED:
+                reward = await verify(sandbox, task, world.config.limits.verifier_seconds or task.verifier.timeout)
+        return _end(start, began, result, reward.cause or result.cause, reward.detail or result.detail, reward)
     except (BudgetExhausted, ConfigError, PrerequisiteError):
         raise
-    except ProviderOutage as error:
-        end = _end(start, began, result, Cause.PROVIDER_OUTAGE, str(error))
-    except SandboxError as error:
-        end = _end(start, began, result, Cause.SANDBOX_LOST if acted else Cause.ENGINE_FAILURE, str(error))
+    except ImageError as error:
+        _trace_error(world, start, began, error.log)
+        cause, detail = Cause.IMAGE_BUILD, str(error)
+    except (SandboxError, SandboxFileError) as error:
+        cause, detail = Cause.SANDBOX_LOST if acted else Cause.ENGINE_FAILURE, str(error)
     except Exception as error:  # noqa: BLE001 - the trial boundary: our bug errors this trial, with its traceback
-        text = traceback.format_exc()
-        world.sink.step(StepData(start.id, StepKind.ERROR, time.monotonic() - began, 0.0, {"text": text}, text))
-        end = _end(start, began, result, Cause.INTERNAL, f"{type(error).__name__}: {error}")
-    finally:
-        if sandbox is not None:
-            await sandbox.close()
-    return end
+        _trace_error(world, start, began, traceback.format_exc())
+        cause, detail = Cause.INTERNAL, f"{type(error).__name__}: {error}"
+    return _end(start, began, result, cause, detail, Reward(None))
 
 
 async def _acquire(world: World, task: Task, image: str, owner: Owner, agent: Agent) -> tuple[Sandbox, Jail | None]:
@@ -138,11 +143,11 @@ async def _acquire(world: World, task: Task, image: str, owner: Owner, agent: Ag
     return sandbox, jail
 
 
-async def _run_harness(
-    world: World, start: TrialStart, task: Task, agent: Harness, seed: int, sandbox: Sandbox, jail: Jail, began: float
-) -> AgentResult:
+def _gateway(
+    world: World, start: TrialStart, task: Task, seed: int, sandbox: Sandbox, jail: Jail, began: float
+) -> Gateway:
     assert world.model is not None
-    gateway = Gateway(
+    return Gateway(
         jail=jail,
         sandbox=sandbox,
         model=world.model,
@@ -154,28 +159,37 @@ async def _run_harness(
         began=began,
         on_wait=world.on_wait,
     )
-    try:
-        return await gateway.run(agent.text)
-    finally:
-        await jail.close()
 
 
-async def _run_solution(sandbox: Sandbox, task: Task) -> None:
+async def _run_solution(sandbox: Sandbox, task: Task) -> AgentResult:
     solution = task.solution
     if solution is None:
-        return
+        return AgentResult(Cause.FINISHED, detail="the task has no solution")
     await sandbox.put_tree(solution.source, solution.target)
     env = {**task.env, **solution.env}
-    await sandbox.exec(solution.command, timeout=solution.timeout, cwd=task.workdir, env=env)
+    ran = await sandbox.exec(solution.command, timeout=solution.timeout, cwd=task.workdir, env=env)
+    if ran.timed_out:
+        return AgentResult(Cause.FINISHED, detail=f"the solution ran over its {solution.timeout:.6g} s")
+    if ran.exit_code:
+        said = last_line((ran.stderr or ran.stdout).decode("utf-8", "replace"))
+        return AgentResult(Cause.FINISHED, detail=f"the solution ended with exit code {ran.exit_code}: {said}")
+    return AgentResult(Cause.FINISHED)
 
 
-def _end(start: TrialStart, began: float, result: AgentResult, cause: Cause, detail: str) -> TrialEnd:
+def _trace_error(world: World, start: TrialStart, began: float, text: str) -> None:
+    world.sink.step(StepData(start.id, StepKind.ERROR, time.monotonic() - began, 0.0, {"text": text}, text))
+
+
+def _end(start: TrialStart, began: float, result: AgentResult, cause: Cause, detail: str, reward: Reward) -> TrialEnd:
     return TrialEnd(
         id=start.id,
         state=TrialState.SCORED if cause in SCORED else TrialState.ERRORED,
         cause=cause.value,
         detail=detail,
+        reward=reward.value,
+        rewards=reward.named,
         answer=result.answer,
+        verifier_output=reward.output,
         model_calls=result.model_calls,
         input_tokens=result.input_tokens,
         output_tokens=result.output_tokens,
@@ -193,24 +207,22 @@ async def dry_start(world: World, harness_text: str, owner: Owner) -> str:
     """
     jail = await world.provider.jail(jail_request(world.config, owner))
     try:
-        await jail.send(start_line(harness_text, None))
         try:
             async with asyncio.timeout(DRY_START_SECONDS):
+                await jail.send(start_line(harness_text, None))
                 line = await jail.receive()
         except TimeoutError:
             return f"agent.py did not finish loading in {DRY_START_SECONDS:.0f} s"
         if line is None:
-            await jail.close()
-            ended = await jail.wait()
+            ended = await last_words(jail)
             printed = ended.stderr.decode("utf-8", "replace")[-2_000:]
             return f"the process ended while loading agent.py (exit code {ended.exit_code})\n{printed}".strip()
-        try:
-            request = wire.parse_request(line)
-        except wire.Breach as breach:
-            return f"agent.py broke the protocol while it was loaded: {breach}"
+        request = wire.parse_request(line)
         if request.method != "finish":
             return f"agent.py called {request.method} while it was loaded; only `solve` may act"
-        finish = wire.FinishParams.model_validate(request.params)
+        finish: wire.FinishParams = wire.parse_params(request)
         return "" if finish.status == "returned" else finish.detail[-4_000:]
+    except (wire.Breach, wire.Invalid, LineTooLong) as error:
+        return f"agent.py broke the protocol while it was loaded: {error}"
     finally:
         await jail.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import posixpath
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from lorimer.task_agent.causes import Cause
 
 REWARD_BYTES = 65_536
 OUTPUT_BYTES = 65_536
+PREPARE_SECONDS = 60.0
+"""To clear the verifier's place: milliseconds, unless the agent left a million files there."""
 
 
 @dataclass(frozen=True)
@@ -34,16 +37,18 @@ class Unreadable(ValueError):
 
 async def verify(sandbox: Sandbox, task: Task, timeout: float) -> Reward:
     """Run the task's verifier in `sandbox` and read its reward. Raises SandboxError when the sandbox is lost."""
-    if task.isolation == "restart":
+    if task.isolation != "same":
         await sandbox.restart()
-    folders = sorted({path.rsplit("/", 1)[0] for path in task.reward_files} | {task.verifier.target})
-    quoted = " ".join(shlex.quote(folder) for folder in folders)
-    # What an agent may have left where the verifier's files and its reward belong must not be taken for them.
-    await sandbox.exec(f"rm -rf {quoted}; mkdir -p {quoted}", timeout=60.0, cwd="/")
+    # What an agent may have left where the verifier's files and its reward belong must not be taken for them. As root,
+    # where there is one: the image's user may not make folders in `/`, and must be able to write the reward.
+    await sandbox.exec(_clear(task), timeout=PREPARE_SECONDS, cwd="/", user="0")
     for path in task.reward_files:
         if await _read(sandbox, path) is not None:
-            return Reward(0.0, detail=f"{path} was there before the verifier ran and cannot be removed", named={})
-    await sandbox.put_tree(task.verifier.source, task.verifier.target)
+            return Reward(0.0, detail=f"{path} was there before the verifier ran and cannot be removed")
+    try:
+        await sandbox.put_tree(task.verifier.source, task.verifier.target)
+    except SandboxFileError as error:  # the agent may have barred the way
+        return Reward(None, cause=Cause.REWARD_MISSING, detail=f"the verifier's files cannot be copied in: {error}")
     ran = await sandbox.exec(
         task.verifier.command,
         timeout=timeout,
@@ -66,6 +71,19 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float) -> Reward:
         return Reward(value, named, output=output)
     detail = f"the verifier (exit code {ran.exit_code}) left no reward file"
     return Reward(None, cause=Cause.REWARD_MISSING, detail=detail, output=output)
+
+
+def _clear(task: Task) -> str:
+    """A command that removes what stands in the verifier's place, and makes the rewards' folders for anyone to write."""
+    rewards = " ".join(shlex.quote(path) for path in task.reward_files)
+    folders = sorted({posixpath.dirname(path) for path in task.reward_files} - {"/", ""})
+    commands = [f"rm -rf -- {rewards} {shlex.quote(task.verifier.target)}"]
+    for folder in (shlex.quote(folder) for folder in folders):
+        # A folder of loose files may be the agent's own work: only what is no folder is removed.
+        commands.append(
+            f"[ -d {folder} ] && [ ! -L {folder} ] || rm -rf -- {folder}; mkdir -p -- {folder}; chmod a+rwx {folder}"
+        )
+    return "; ".join(commands)
 
 
 async def _read(sandbox: Sandbox, path: str) -> bytes | None:

@@ -7,11 +7,27 @@ request at all (no JSON object, unknown method, reused id) is a breach and ends 
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lorimer.harness.api import Effort, Message, Tool
+
+MAX_DEPTH = 100
+"""Of nested values. JSON Schemas of tools stay under 20; what is deeper would overflow whoever writes it down again."""
+MAX_PATH = 4096
+"""Characters; Linux takes no longer path."""
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL character")
+    return text
+
+
+Command = Annotated[str, AfterValidator(_without_nul)]
+FilePath = Annotated[str, Field(max_length=MAX_PATH), AfterValidator(_without_nul)]
 
 
 class _Params(BaseModel):
@@ -33,22 +49,22 @@ class CompleteParams(_Params):
 class ExecParams(_Params):
     """`env.exec` -> an `ExecResult`."""
 
-    command: str
+    command: Command
     timeout: float | None = Field(default=None, gt=0)
-    cwd: str | None = None
+    cwd: FilePath | None = None
 
 
 class ReadParams(_Params):
     """`env.read` -> {data: base64, handle}; a handle that is not empty asks for the next piece."""
 
-    path: str = ""
+    path: FilePath = ""
     handle: str = ""
 
 
 class WriteParams(_Params):
     """`env.write` -> {handle}; the file is written when a piece says that no more follow."""
 
-    path: str
+    path: FilePath
     data: str
     handle: str = ""
     more: bool = False
@@ -82,6 +98,10 @@ class Breach(Exception):
     """The harness broke the protocol; the trial ends and is scored as its failure."""
 
 
+class Invalid(Exception):
+    """A call's parameters do not fit; an error value to the harness."""
+
+
 class Request(BaseModel):
     """One line from the jail."""
 
@@ -93,9 +113,9 @@ class Request(BaseModel):
 
 
 def parse_request(line: bytes) -> Request:
-    """The request in a line. Raises Breach with a one-line reason."""
+    """The request in a line, its text made fit for UTF-8 (lone surrogates become U+FFFD). Raises Breach with a reason."""
     try:
-        value = json.loads(line)
+        value = _clean(json.loads(line.decode("utf-8"), parse_constant=_refuse_constant), MAX_DEPTH)
     except (ValueError, RecursionError):
         raise Breach(f"not JSON: {line[:80]!r}") from None
     try:
@@ -105,6 +125,35 @@ def parse_request(line: bytes) -> Request:
     if request.method not in METHODS:
         raise Breach(f"unknown method {request.method[:80]!r}")
     return request
+
+
+def parse_params(request: Request) -> Any:
+    """The parameters, as the method's model. Raises Invalid with the first thing wrong."""
+    try:
+        return METHODS[request.method].model_validate(request.params)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise Invalid(f"{request.method}: {path}: {first['msg']}"[:MAX_PATH]) from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)  # NaN and the infinities, which Python reads and nobody else does
+
+
+def _clean(value: Any, depth: int) -> Any:
+    """`value` such that every store and provider can write it down: no harness may trip our own code with its data."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number that is not finite")
+    if isinstance(value, dict | list) and depth == 0:
+        raise ValueError("nested too deeply")
+    if isinstance(value, dict):
+        return {_clean(key, depth): _clean(entry, depth - 1) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_clean(entry, depth - 1) for entry in value]
+    return value
 
 
 def reply(number: int, result: Any) -> bytes:

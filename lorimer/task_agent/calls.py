@@ -1,0 +1,275 @@
+"""What a harness may do, served within the trial's limits and traced as it happens.
+
+Every limit is enforced here, never by the harness. Time counts only while the agent could act: while a provider's retry is
+being waited for, the clock stands still.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from lorimer.benchmarks.base import Task
+from lorimer.config import LimitSettings
+from lorimer.harness import api, host
+from lorimer.models.base import CallContext, ModelReply, ModelRequest
+from lorimer.sandbox.base import Sandbox, SandboxFileError
+from lorimer.task_agent import wire
+from lorimer.task_agent.causes import Cause
+from lorimer.task_agent.limits import ActiveClock, Metered
+from lorimer.task_agent.output import cut, exec_result
+from lorimer.traces.schema import StepData, StepKind, TraceSink
+
+MAX_TRACED_BYTES = 64 << 20
+"""What one trial's own steps may add to the trace store; fifty commands at the default limits make 6 MiB."""
+STEP_BYTES = 256
+"""What a step takes in the store beside its text, about."""
+
+
+class Limit(Exception):
+    """A limit is used up: the harness is told so by `LimitReached`."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class Calls:
+    """Serves one trial's calls; counts and caps what they use, and nothing else."""
+
+    def __init__(
+        self,
+        *,
+        sandbox: Sandbox,
+        model: Metered,
+        sink: TraceSink,
+        owner: str,
+        task: Task,
+        limits: LimitSettings,
+        context: CallContext,
+        began: float,
+        on_wait: Callable[[float, str], None],
+    ) -> None:
+        self._sandbox, self._model, self._sink = sandbox, model, sink
+        self._owner, self._task, self._limits, self._context = owner, task, limits, context
+        self._began, self._on_wait = began, on_wait
+        self.seconds = min(task.agent_timeout, limits.seconds or task.agent_timeout)
+        """Active time allowed."""
+        self.clock = ActiveClock()
+        self.reached: Limit | None = None
+        """The first limit that was reached: why the trial ended as it did."""
+        self.out_of_time = False
+        self.model_calls = 0
+        self.input_tokens = self.output_tokens = self.cached_tokens = 0
+        self.cost_usd: float | None = 0.0
+        self._asked_tokens, self._asked_usd = 0, 0.0  # what the calls in flight may cost at most
+        self._working: set[asyncio.Future[Any]] = set()
+        self._reading: dict[str, bytes] = {}
+        self._writing: dict[str, bytearray] = {}
+        self._traced = 0
+        self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
+            "llm.complete": self._complete,
+            "env.exec": self._exec,
+            "env.read": self._read,
+            "env.write": self._write,
+            "note": self._note,
+        }
+
+    def start(self) -> None:
+        """The clock starts now."""
+        self.clock = ActiveClock()
+
+    async def serve(self, request: wire.Request) -> Any:
+        """The call's result, for the wire. Raises Limit, SandboxFileError, wire.Invalid; what else it raises is no answer."""
+        work = asyncio.ensure_future(self._do(request))
+        self._working.add(work)
+        try:
+            return await work
+        except Limit as limit:
+            self.reached = self.reached or limit
+            raise
+        except asyncio.CancelledError:
+            # By the time limit, which cancels the work alone; whoever cancels this call itself wants no answer.
+            current = asyncio.current_task()
+            if not self.out_of_time or (current is not None and current.cancelling()):
+                raise
+            raise self._time_limit() from None
+        finally:
+            self._working.discard(work)
+
+    def end_time(self) -> None:
+        """The active time is used up: calls under way end, and no other but a note is answered from now on."""
+        self.out_of_time = True
+        self.reached = self.reached or self._time_limit()
+        for work in self._working:
+            work.cancel()
+
+    def step(self, kind: StepKind, data: dict[str, Any], at: float | None = None) -> None:
+        """Trace a step that began at the monotonic time `at`, or now."""
+        if self._traced > MAX_TRACED_BYTES:
+            return
+        now = time.monotonic()
+        begin = now if at is None else at
+        text = "\n".join(
+            str(data[key]) for key in ("command", "path", "text", "stdout", "stderr", "error") if data.get(key)
+        )
+        self._traced += len(text) + STEP_BYTES
+        self._sink.step(StepData(self._owner, kind, begin - self._began, now - begin, data, text))
+        if self._traced > MAX_TRACED_BYTES:
+            told = f"the trial's steps are over {MAX_TRACED_BYTES >> 20} MiB; but for model calls no more are recorded"
+            self._sink.step(StepData(self._owner, StepKind.ERROR, now - self._began, 0.0, {"text": told}, told))
+
+    def _time_limit(self) -> Limit:
+        return Limit(Cause.LIMIT_SECONDS, f"time limit: {self.seconds:.6g} s of active time used")
+
+    async def _do(self, request: wire.Request) -> Any:
+        if self.out_of_time and request.method != "note":
+            raise self._time_limit()
+        return await self._handlers[request.method](wire.parse_params(request))
+
+    async def _complete(self, params: wire.CompleteParams) -> dict[str, Any]:
+        system, messages = _without_system(params.system, params.messages)
+        if not messages:
+            raise wire.Invalid("llm.complete: messages: none but system messages")
+        self._check_limits()
+        most = self._model.max_tokens
+        request = ModelRequest(
+            messages,
+            system,
+            params.tools,
+            params.max_tokens and min(params.max_tokens, most),
+            params.stop,
+            params.temperature,
+            params.effort,
+        )
+        context = dataclasses.replace(self._context, call_index=self.model_calls, on_wait=self._waiting)
+        self.model_calls += 1
+        tokens, usd = self._model.at_most(request)
+        self._asked_tokens += tokens
+        self._asked_usd += usd or 0.0
+        try:
+            reply = await self._model.complete(request, context, owner=self._owner, began=self._began)
+        finally:
+            self._asked_tokens -= tokens
+            self._asked_usd -= usd or 0.0
+        self._count(reply)
+        return dataclasses.asdict(reply.completion)
+
+    def _check_limits(self) -> None:
+        """Raises Limit where nothing is left for a model call. Calls in flight count at their most, so threads together
+        overshoot by no more than the one call that a harness without threads may."""
+        limits = self._limits
+        if self.model_calls >= limits.calls:
+            raise Limit(Cause.LIMIT_CALLS, f"model calls: {self.model_calls} of {limits.calls} used")
+        tokens = self.input_tokens + self.output_tokens + self._asked_tokens
+        if limits.tokens is not None and tokens >= limits.tokens:
+            raise Limit(Cause.LIMIT_TOKENS, f"tokens: {tokens} of {limits.tokens} used")
+        usd = (self.cost_usd or 0.0) + self._asked_usd
+        if limits.usd is not None and usd >= limits.usd:
+            raise Limit(Cause.LIMIT_DOLLARS, f"dollars: {usd:.4f} of {limits.usd:.4f} used")
+
+    def _count(self, reply: ModelReply) -> None:
+        usage = reply.completion.usage
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.cached_tokens += usage.cached_tokens
+        self.cost_usd = None if self.cost_usd is None or reply.cost_usd is None else self.cost_usd + reply.cost_usd
+
+    def _waiting(self, seconds: float, why: str) -> None:
+        self.clock.pause(seconds)
+        self._on_wait(seconds, why)
+
+    async def _exec(self, params: wire.ExecParams) -> dict[str, Any]:
+        left = self.seconds - self.clock.seconds()
+        timeout = max(0.1, min(params.timeout or self._limits.exec_seconds, self._limits.exec_seconds, left))
+        at = time.monotonic()
+        output = await self._sandbox.exec(
+            params.command,
+            timeout=timeout,
+            cwd=params.cwd or self._task.workdir,
+            env=self._task.env,
+            output_limit=self._limits.output_bytes,
+        )
+        result = exec_result(output)
+        self.step(
+            StepKind.EXEC,
+            {
+                "command": cut(params.command, self._limits.trace_bytes),
+                "cwd": params.cwd or self._task.workdir or "",
+                "exit_code": output.exit_code,
+                "timed_out": output.timed_out,
+                "stdout": cut(result.stdout, self._limits.trace_bytes),
+                "stderr": cut(result.stderr, self._limits.trace_bytes),
+                "dropped": output.stdout_dropped + output.stderr_dropped,
+            },
+            at=at,
+        )
+        return dataclasses.asdict(result)
+
+    async def _read(self, params: wire.ReadParams) -> dict[str, str]:
+        if params.handle:
+            data = self._reading.pop(params.handle, None)
+            if data is None:
+                raise SandboxFileError(f"no such read in progress: {params.handle[:40]}")
+        else:
+            at = time.monotonic()
+            try:
+                data = await self._sandbox.read(params.path, max_bytes=self._limits.read_bytes)
+            except SandboxFileError as error:
+                self.step(StepKind.READ, {"path": params.path, "error": str(error)}, at=at)
+                raise
+            self.step(StepKind.READ, {"path": params.path, "bytes": len(data)}, at=at)
+        piece, rest = data[: host.CHUNK], data[host.CHUNK :]
+        handle = ""
+        if rest:
+            handle = self._open_piece(params.path, len(rest))
+            self._reading[handle] = rest
+        return {"data": base64.b64encode(piece).decode(), "handle": handle}
+
+    async def _write(self, params: wire.WriteParams) -> dict[str, str]:
+        try:
+            piece = base64.b64decode(params.data, validate=True)
+        except ValueError:
+            raise SandboxFileError("data is not base64") from None
+        data = self._writing.pop(params.handle, None) if params.handle else bytearray()
+        if data is None:
+            raise SandboxFileError(f"no such write in progress: {params.handle[:40]}")
+        data += piece
+        if len(data) > self._limits.read_bytes:
+            raise SandboxFileError(f"{params.path}: over the limit of {self._limits.read_bytes} bytes")
+        if params.more:
+            handle = params.handle or self._open_piece(params.path, len(data))
+            self._writing[handle] = data
+            return {"handle": handle}
+        at = time.monotonic()
+        try:
+            await self._sandbox.write(params.path, bytes(data))
+        except SandboxFileError as error:
+            self.step(StepKind.WRITE, {"path": params.path, "error": str(error)}, at=at)
+            raise
+        self.step(StepKind.WRITE, {"path": params.path, "bytes": len(data)}, at=at)
+        return {"handle": ""}
+
+    def _open_piece(self, path: str, size: int) -> str:
+        held = sum(len(piece) for piece in (*self._reading.values(), *self._writing.values()))
+        if held + size > 2 * self._limits.read_bytes:
+            raise SandboxFileError(f"{path}: too many large files are being read or written at once; do one at a time")
+        return uuid.uuid4().hex
+
+    async def _note(self, params: wire.NoteParams) -> None:
+        self.step(StepKind.NOTE, {"text": cut(params.text, self._limits.trace_bytes)})
+
+
+def _without_system(
+    system: str | None, messages: tuple[api.Message, ...]
+) -> tuple[str | None, tuple[api.Message, ...]]:
+    """Providers take the system prompt apart from the conversation; a harness may put it in either place."""
+    parts = [system] if system else []
+    parts += [message.text for message in messages if message.role == "system"]
+    rest = tuple(message for message in messages if message.role != "system")
+    return ("\n\n".join(parts) or None), rest
