@@ -134,10 +134,9 @@ def test_the_model_reads_the_real_verdict_of_its_check() -> None:
     checked = [t for t in played(Flaw.FORGETS_TO_VERIFY, told(VERIFY)) if any("# check" in c for c in t.shell.commands)]
     repaired = [t for t in checked if "# repair" in t.shell.commands[-1]]
     assert repaired
-    assert all(
-        "# write" in t.shell.commands[-3] or "# run" in t.shell.commands[-2] or t.shell.commands for t in repaired
-    )
-    assert all(t.shell.left is not Script.SLIP or t in repaired for t in checked if t.solved)
+    # Told OK it stops there; told PROBLEM it repairs, mostly well.
+    assert all(t.solved for t in checked if "# check" in t.shell.commands[-1])
+    assert sum(t.solved for t in repaired) > 0.7 * len(repaired)
 
 
 def test_a_harness_that_asks_for_a_check_after_the_answer_is_heard() -> None:

@@ -27,7 +27,7 @@ TRACES_READ = 6
 """Failed trials it reads; enough to see which trouble is frequent, few enough to be wrong at times."""
 MAX_PROPOSALS = 4
 """Calls of `propose_edit` before it gives up."""
-KINDS: Sequence[tuple[Kind, float]] = (("honest", 0.66), ("useless", 0.15), ("harmful", 0.19))
+KINDS: Sequence[tuple[Kind, float]] = (("honest", 0.72), ("useless", 0.12), ("harmful", 0.16))
 """What it comes up with: mostly sense, as a small model does; calibrated so that a demo shows refusals and promotions."""
 MISQUOTES = 0.12
 """How often it quotes the harness wrongly at first, so that the edit does not apply."""

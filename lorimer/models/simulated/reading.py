@@ -6,6 +6,7 @@ Guidance is judged by stems, sentence by sentence, so that any honest wording wo
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ _RULES: Mapping[Advice, tuple[str, ...]] = {
 _FORBIDS_DUMPS = (r"\b(?:print|dump|cat|show|output)", r"\b(?:whole|entire|large|big|huge|full|all)\b")
 
 
+@functools.lru_cache(maxsize=4096)
 def advice(text: str) -> frozenset[Advice]:
     """What `text` tells a model, judged sentence by sentence."""
     found: set[Advice] = set()

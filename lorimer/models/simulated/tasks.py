@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -94,7 +93,7 @@ class KnownTask:
     @property
     def opening(self) -> str:
         """The instruction's first line, by which the task is known again."""
-        return self.instruction.strip().splitlines()[0].strip()
+        return _opening(self.instruction)
 
 
 @functools.lru_cache(maxsize=1)
@@ -161,9 +160,14 @@ def _troubled(task: KnownTask, main: Flaw | None, miss: float) -> KnownTask:
 
 def recognise(text: str, tasks: Sequence[KnownTask]) -> KnownTask | None:
     """The task whose instruction `text` holds; of several the one whose opening is longest."""
-    flat = re.sub(r"\s+", " ", text)
-    found = [task for task in tasks if re.sub(r"\s+", " ", task.opening) in flat]
+    flat = " ".join(text.split())
+    found = [task for task in tasks if _opening(task.instruction) in flat]
     return max(found, key=lambda task: (len(task.opening), task.id), default=None)
+
+
+@functools.lru_cache(maxsize=4096)
+def _opening(instruction: str) -> str:
+    return " ".join(instruction.strip().splitlines()[0].split())
 
 
 def _text_bytes(folder: Traversable) -> int:
