@@ -108,8 +108,8 @@ class _Filter(ctypes.Structure):
     _fields_ = (("len", ctypes.c_ushort), ("program", ctypes.c_char_p))
 
 
-def become_agent() -> None:
-    """Leave root and every capability for good; from here on nothing can be regained, not even by a setuid program."""
+def become_agent(pids: int) -> None:
+    """Allow `pids` processes and leave root and every capability for good; from here on nothing can be regained, not even by a setuid program."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(HOST_ID, HOST_ID, HOST_ID)
@@ -123,6 +123,8 @@ def become_agent() -> None:
             ("gid_map", f"{AGENT_ID} {HOST_ID} 1"),
         ):
             write_text(f"/proc/self/{name}", text)
+    # Only now: a limit that is in force when a user namespace is made holds for its owner's processes everywhere.
+    limit(resource.RLIMIT_NPROC, pids)
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
@@ -264,8 +266,7 @@ def run_jail(control: int, memory: int, watch: int, pids: int, argv: list[str]) 
             os.chdir("/tmp")  # noqa: S108  (the jail's own)
             limit(resource.RLIMIT_CORE, 0)
             limit(resource.RLIMIT_DATA, memory)
-            limit(resource.RLIMIT_NPROC, pids)
-            become_agent()
+            become_agent(pids)
             environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
             os.execvpe(argv[0], argv, environ)  # noqa: S606
         except BaseException as error:  # noqa: BLE001  (whatever it was, this process must not go on as lorimer's)
@@ -429,8 +430,7 @@ class Holder:
             mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, f"size={SHM_BYTES},nr_inodes=4096,mode=1777")  # noqa: S108
             os.setsid()
             limit(resource.RLIMIT_CORE, 0)
-            limit(resource.RLIMIT_NPROC, pids)
-            become_agent()
+            become_agent(pids)
             sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120
             from _bwrap_serve import Server  # type: ignore[import-not-found]  # beside this file inside the sandbox
 

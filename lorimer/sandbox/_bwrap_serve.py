@@ -17,11 +17,11 @@ import stat
 import time
 from collections import deque
 
+from _bwrap_inside import exit_code, kill, limit, processes, reap, reset_signals, suppress  # type: ignore[import-not-found]
+
 TYPE_CHECKING = False  # `typing` costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-from _bwrap_inside import exit_code, kill, limit, processes, reap, reset_signals, suppress  # type: ignore[import-not-found]
 
 CHUNK = 1 << 16
 SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh")
@@ -198,7 +198,8 @@ class Server:
             self.answer([request, b"file", str(trouble).encode("utf-8", "replace")])
         except OSError as error:
             name = os.fsencode(error.filename or b"")
-            reason = (error.strerror or "cannot be used").lower()
+            # makedirs says EEXIST of a file where a folder is wanted
+            reason = "not a directory" if error.errno == errno.EEXIST else (error.strerror or "cannot be used").lower()
             self.answer([request, b"file", name + b": " + reason.encode()])
 
     def start(self, request: bytes, fields: list[bytes]) -> None:
@@ -377,6 +378,9 @@ def open_for_writing(name: str, flags: int) -> int:
     """Open, even where the agent left a file of its own that is write-protected."""
     flags |= os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
     try:
+        return os.open(name, flags, 0o600)
+    except FileNotFoundError:  # a link into a folder that is not there
+        os.makedirs(os.path.dirname(os.path.realpath(name)), exist_ok=True)  # noqa: PTH103, PTH120
         return os.open(name, flags, 0o600)
     except PermissionError:
         os.chmod(name, 0o600)  # noqa: PTH101

@@ -1,0 +1,397 @@
+"""What every sandbox provider promises (`lorimer/sandbox/base.py`), held against each of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from lorimer.errors import SandboxError
+from lorimer.sandbox.base import ExecOutput, Jail, JailRequest, LineTooLong, Sandbox, SandboxFileError, SandboxLimits
+from tests.sandbox.conftest import OWNER, Subject
+
+
+async def run(sandbox: Sandbox, command: str, timeout: float = 30.0) -> ExecOutput:
+    return await sandbox.exec(command, timeout=timeout)
+
+
+async def jail(subject: Subject, code: str, memory_mb: int = 256, pids: int = 64) -> Jail:
+    request = JailRequest(["python3", "-I", "-u", "-c", code], OWNER, memory_mb=memory_mb, pids=pids, scratch_mb=8)
+    return await subject.provider.jail(request)
+
+
+async def lines(running: Jail) -> list[bytes]:
+    found = []
+    while (line := await running.receive()) is not None:
+        found.append(line)
+    return found
+
+
+# Commands
+
+
+async def test_a_command_says_what_it_printed_and_how_it_ended(subject: Subject) -> None:
+    sandbox = await subject.sandbox()
+    said, left = await run(sandbox, "echo hello"), await run(sandbox, "exit 7")
+    assert (said.stdout, said.stderr, said.exit_code, said.timed_out) == (b"hello\n", b"", 0, False)
+    assert (left.stdout, left.exit_code) == (b"", 7)
+
+
+async def test_streams_are_apart_and_bytes_are_kept(running: Subject) -> None:
+    result = await run(await running.sandbox(), r"printf '\377\000\n'; printf '\376' >&2; kill -9 $$")
+    assert (result.stdout, result.stderr, result.exit_code) == (b"\xff\x00\n", b"\xfe", 137)
+
+
+async def test_folder_and_environment_are_the_requests_and_then_the_calls(running: Subject) -> None:
+    sandbox = await running.sandbox()
+    assert (await run(sandbox, "pwd")).stdout == b"/app\n"
+    result = await sandbox.exec("pwd; echo $NAME", timeout=10, cwd="/tmp", env={"NAME": "a b=c"})
+    assert result.stdout == b"/tmp\na b=c\n"
+    missing = await sandbox.exec("echo never", timeout=10, cwd="/nowhere")
+    assert missing.exit_code not in (0, None)
+    assert missing.stderr
+    assert missing.stdout == b""
+
+
+async def test_an_output_over_the_limit_keeps_both_ends(subject: Subject) -> None:
+    sandbox = await subject.sandbox()
+    if subject.runs:
+        result = await sandbox.exec(
+            "echo HEAD; head -c 1000000000 /dev/zero; echo TAIL", timeout=60, output_limit=10_000
+        )
+        assert result.stdout[:5] == b"HEAD\n"
+        assert result.stdout[-5:] == b"TAIL\n"
+        assert (len(result.stdout), result.stdout_dropped) == (10_000, 1_000_000_010 - 10_000)
+    else:
+        result = await sandbox.exec("echo abcdefghij", timeout=5, output_limit=4)
+        assert (result.stdout, result.stdout_dropped) == (b"abj\n", 7)
+
+
+async def test_a_timeout_kills_the_commands_session(running: Subject) -> None:
+    sandbox = await running.sandbox()
+    started = time.monotonic()
+    result = await run(sandbox, "echo before; sleep 501 & trap '' TERM; sleep 502 | cat; sleep 503", 0.5)
+    assert (result.timed_out, result.exit_code, result.stdout) == (True, None, b"before\n")
+    assert time.monotonic() - started < 5
+    assert b"sleep" not in (await run(sandbox, "cat /proc/[0-9]*/comm")).stdout
+
+
+async def test_a_daemon_holding_the_output_does_not_hold_the_command(running: Subject) -> None:
+    sandbox = await running.sandbox()
+    started = time.monotonic()
+    result = await run(sandbox, "(while :; do echo noise; sleep 0.02; done) & echo done")
+    assert result.exit_code == 0
+    assert b"done\n" in result.stdout
+    assert time.monotonic() - started < 5
+    assert b"noise" in (await run(sandbox, "sleep 0.2; cat /proc/[0-9]*/cmdline")).stdout
+
+
+async def test_commands_run_at_once(running: Subject) -> None:
+    sandbox = await running.sandbox()
+    started = time.monotonic()
+    results = await asyncio.gather(*(run(sandbox, f"sleep 0.7; echo {n}") for n in range(8)))
+    assert [result.stdout for result in results] == [b"%d\n" % n for n in range(8)]
+    assert time.monotonic() - started < 4
+
+
+async def test_a_command_of_300_kilobytes_runs(running: Subject) -> None:
+    result = await run(await running.sandbox(), f"cat <<'END' | wc -c\n{'x' * 300_000}\nEND")
+    assert result.stdout.strip() == b"300001"
+
+
+async def test_a_cancelled_command_is_no_trouble_for_the_next(running: Subject) -> None:
+    sandbox = await running.sandbox()
+    work = asyncio.create_task(run(sandbox, "sleep 504", 60))
+    await asyncio.sleep(0.3)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert (await run(sandbox, "echo next")).stdout == b"next\n"
+
+
+async def test_there_is_no_network(running: Subject) -> None:
+    code = "import socket\ntry:\n socket.create_connection(('1.1.1.1', 53), 2)\nexcept OSError: print('none')"
+    assert (await run(await running.sandbox(), f'python3 -c "{code}"')).stdout == b"none\n"
+
+
+# Files
+
+
+async def test_a_file_written_is_read_back(subject: Subject) -> None:
+    sandbox = await subject.sandbox()
+    data = bytes(range(256)) * 40_000
+    await sandbox.write("/new/deep/file", data)
+    assert await sandbox.read("/new/deep/file", max_bytes=len(data)) == data
+    await sandbox.write("relative", b"")
+    assert await sandbox.read("/app/relative", max_bytes=0) == b""
+
+
+async def test_what_cannot_be_read_or_written_is_a_value_with_a_reason(subject: Subject) -> None:
+    sandbox = await subject.sandbox()
+    await sandbox.write("/app/d/file", b"12345")
+    for path, words in (
+        ("/app/none", "no such file"),
+        ("/app/d", "is a directory"),
+        ("/app/d/file", "over the limit of 4"),
+    ):
+        with pytest.raises(SandboxFileError, match=words):
+            await sandbox.read(path, max_bytes=4)
+    with pytest.raises(SandboxFileError, match="is a directory"):
+        await sandbox.write("/app/d", b"x")
+    with pytest.raises(SandboxFileError, match="not a directory"):
+        await sandbox.write("/app/d/file/x", b"x")
+    with pytest.raises(SandboxFileError, match="not a path"):
+        await sandbox.write("", b"x")
+
+
+async def test_a_planted_link_leads_nowhere_on_the_host(running: Subject, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("host")
+    sandbox = await running.sandbox()
+    await run(sandbox, f"ln -s {secret} link; ln -s ../../../../../../.. up; ln -s /proc/1/root root; mkfifo fifo")
+    for path in ("link", f"up{secret}", f"root{secret}", "fifo", "/proc/1/fd/0"):
+        with pytest.raises(SandboxFileError):
+            await asyncio.wait_for(sandbox.read(path, max_bytes=100), 5)
+    await sandbox.write("link", b"sandbox")
+    assert secret.read_text() == "host"
+
+
+async def test_a_device_is_not_a_file(running: Subject) -> None:
+    sandbox = await running.sandbox()
+    with pytest.raises(SandboxFileError):
+        await asyncio.wait_for(sandbox.read("/dev/zero", max_bytes=100), 5)
+
+
+async def test_a_tree_arrives_whole(subject: Subject, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "data").write_bytes(b"\0\xff")
+    (tmp_path / "test.sh").write_text("echo ran\n")
+    (tmp_path / "test.sh").chmod(0o755)
+    (tmp_path / "link").symlink_to("sub/data")
+    sandbox = await subject.sandbox()
+    await sandbox.put_tree(tmp_path, "/tests")
+    assert await sandbox.read("/tests/sub/data", max_bytes=10) == b"\0\xff"
+    assert await sandbox.read("/tests/link", max_bytes=10) == b"\0\xff"
+    if subject.runs:
+        assert (await run(sandbox, "stat -c %a /tests/test.sh; sh /tests/test.sh")).stdout == b"755\nran\n"
+
+
+async def test_a_tree_replaces_what_was_planted(running: Subject, tmp_path: Path) -> None:
+    (tmp_path / "test.sh").write_text("mine\n")
+    (tmp_path / "data").write_text("mine\n")
+    sandbox = await running.sandbox()
+    await run(sandbox, "mkdir -p /tests/test.sh/x; echo his > /app/his; ln -s /app/his /tests/data")
+    await sandbox.put_tree(tmp_path, "/tests")
+    assert await sandbox.read("/tests/test.sh", max_bytes=10) == b"mine\n"
+    assert await sandbox.read("/app/his", max_bytes=10) == b"his\n"
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "../outside"])
+async def test_a_tree_with_a_link_out_of_it_is_refused(subject: Subject, tmp_path: Path, target: str) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tmp_path / "outside").write_text("secret")
+    (tree / "link").symlink_to(target)
+    with pytest.raises(SandboxFileError, match="leaves the folder"):
+        await (await subject.sandbox()).put_tree(tree, "/tests")
+
+
+async def test_changed_files_are_those_that_were_changed(subject: Subject) -> None:
+    sandbox = await subject.sandbox()
+    await run(sandbox, "echo x > /app/made")
+    await sandbox.write("/srv/written", b"x")
+    changed = await sandbox.changed_files()
+    assert {"/app/made", "/srv/written"} <= set(changed)
+    assert changed == sorted(changed)
+    assert not [path for path in changed if path.startswith(("/usr/", "/proc/"))]
+
+
+# Restart and close
+
+
+async def test_a_restart_keeps_files(subject: Subject) -> None:
+    sandbox = await subject.sandbox()
+    await run(sandbox, "echo kept > /app/kept")
+    await sandbox.restart()
+    assert await sandbox.read("/app/kept", max_bytes=10) == b"kept\n"
+    assert (await run(sandbox, "echo again")).stdout == b"again\n"
+
+
+async def test_a_restart_ends_every_process_and_empties_shared_memory(running: Subject) -> None:
+    sandbox = await running.sandbox()
+    await run(
+        sandbox,
+        "echo x > /dev/shm/x; sleep 505 & (setsid sh -c 'trap \"\" TERM HUP; sleep 506 & sleep 507' "
+        ">/dev/null 2>&1 &) ; nohup sleep 508 >/dev/null 2>&1 &",
+    )
+    assert (await run(sandbox, "cat /proc/[0-9]*/comm")).stdout.count(b"sleep\n") >= 4
+    await sandbox.restart()
+    assert b"sleep" not in (await run(sandbox, "cat /proc/[0-9]*/comm; ls /dev/shm")).stdout
+    assert (await run(sandbox, "ls /dev/shm")).stdout == b""
+
+
+async def test_close_is_final_and_can_be_repeated(subject: Subject) -> None:
+    sandbox = await subject.sandbox()
+    await asyncio.gather(sandbox.close(), sandbox.close())
+    await sandbox.close()
+    for action in (
+        run(sandbox, "echo x"),
+        sandbox.read("/x", max_bytes=1),
+        sandbox.write("/x", b""),
+        sandbox.restart(),
+        sandbox.changed_files(),
+    ):
+        with pytest.raises(SandboxError):
+            await action
+
+
+# What must not get out of hand
+
+
+async def test_a_fork_bomb_ends_at_its_timeout_and_a_restart_heals(running: Subject) -> None:
+    sandbox, neighbour = await running.sandbox(), await running.sandbox()
+    await sandbox.write(
+        "/app/bomb.py", b"import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(.01)\n"
+    )
+    work = asyncio.create_task(run(sandbox, "python3 bomb.py", 2))
+    await asyncio.sleep(1)
+    assert (await run(neighbour, "echo unharmed")).stdout == b"unharmed\n"
+    assert (await work).timed_out
+    await sandbox.restart()
+    assert (await run(sandbox, "cat /proc/[0-9]*/comm")).stdout.count(b"python3\n") <= 1
+
+
+async def test_memory_is_limited_for_one_process_and_for_many(running: Subject) -> None:
+    sandbox = await running.sandbox(SandboxLimits(memory_mb=128, pids=64))
+    assert (await run(sandbox, "python3 -c 'x = b\"1\" * 400_000_000; print(1)'")).stdout == b""
+    many = "import os, time\nfor _ in range(8): os.fork()\nx = b'1' * 30_000_000\ntime.sleep(3)\nprint('held')"
+    await sandbox.write("/app/many.py", many.encode())
+    result = await run(sandbox, "python3 many.py", 20)
+    assert result.stdout.count(b"held") < 8
+    await sandbox.restart()
+    assert (await run(sandbox, "echo alive")).stdout == b"alive\n"
+
+
+async def test_a_full_disk_is_the_commands_trouble(running: Subject) -> None:
+    sandbox = await running.sandbox(SandboxLimits(memory_mb=512, storage_mb=16))
+    result = await run(sandbox, "head -c 100000000 /dev/zero > /app/big; echo $?")
+    assert result.stdout != b"0\n"
+    assert int((await run(sandbox, "stat -c %s /app/big")).stdout) <= 16 << 20
+    assert (await run(sandbox, "rm /app/big; echo alive")).stdout == b"alive\n"
+
+
+# Jails
+
+
+async def test_a_jail_talks_in_lines_and_says_how_it_ended(subject: Subject) -> None:
+    code = "import sys\nfor line in sys.stdin:\n print(line.strip()[::-1])\n print('log', file=sys.stderr)\nsys.exit(9)"
+    running = await jail(subject, code)
+    for word in (b"abc", b"x" * 300_000 + b"y"):
+        await running.send(word)
+        assert await running.receive() == word[::-1]
+    await running.close()
+    await running.close()
+    ended = await jail(subject, "import sys; print('bye'); print('log', file=sys.stderr); sys.exit(9)")
+    assert await lines(ended) == [b"bye"]
+    await ended.send(b"nobody hears this")
+    end = await ended.wait()
+    assert (end.exit_code, end.out_of_memory, end.stderr, end.stderr_dropped) == (9, False, b"log\n", 0)
+    await ended.close()
+
+
+async def test_a_signal_is_seen_in_the_exit_code(subject: Subject) -> None:
+    code = "import os, subprocess, sys\nsys.exit(subprocess.run(['python3', '-c', 'import os; os.abort()']).returncode + 10)"
+    running = await jail(subject, code)
+    assert (await running.wait()).exit_code == 4
+    await running.close()
+
+
+async def test_a_line_that_never_ends_is_cut_off(subject: Subject) -> None:
+    running = await jail(subject, "import os\nwhile True: os.write(1, b'x' * 65536)")
+    with pytest.raises(LineTooLong):
+        await asyncio.wait_for(running.receive(), 30)
+    await asyncio.wait_for(running.close(), 10)
+
+
+async def test_stderr_keeps_both_ends(subject: Subject) -> None:
+    code = "import sys; sys.stderr.write('HEAD' + 'e' * 1_000_000 + 'TAIL')"
+    running = await jail(subject, code)
+    end = await asyncio.wait_for(running.wait(), 30)
+    assert (len(end.stderr), end.stderr_dropped) == (64 << 10, 1_000_008 - (64 << 10))
+    assert end.stderr.startswith(b"HEAD")
+    assert end.stderr.endswith(b"TAIL")
+    await running.close()
+
+
+async def test_a_jail_that_sleeps_is_closed_at_once(subject: Subject) -> None:
+    running = await jail(
+        subject, "import signal, time; signal.signal(15, signal.SIG_IGN); print('up'); time.sleep(500)"
+    )
+    assert await running.receive() == b"up"
+    started = time.monotonic()
+    await running.close()
+    assert time.monotonic() - started < 5
+
+
+async def test_a_jail_over_its_memory_ends_and_the_next_is_unharmed(isolating: Subject) -> None:
+    bomb = "print('up')\nx = []\nwhile True: x.append(bytes(b'x' * 10**6))"
+    running = await jail(isolating, bomb, memory_mb=96)
+    assert await running.receive() == b"up"
+    end = await asyncio.wait_for(running.wait(), 30)
+    assert end.exit_code not in (0, None)
+    assert end.out_of_memory or b"MemoryError" in end.stderr
+    await running.close()
+    after = await jail(isolating, "print('fine')")
+    assert await after.receive() == b"fine"
+    await after.close()
+
+
+async def test_a_jail_that_forks_without_end_is_closed(isolating: Subject) -> None:
+    bomb = "import os, time\nprint('up')\nwhile True:\n try: os.fork()\n except OSError: time.sleep(.01)"
+    running = await jail(isolating, bomb)
+    assert await running.receive() == b"up"
+    await asyncio.sleep(0.5)
+    after = await jail(isolating, "print('fine')")
+    assert await after.receive() == b"fine"
+    await asyncio.wait_for(running.close(), 15)
+    await after.close()
+
+
+async def test_a_jail_has_no_environment_no_host_and_one_small_scratch(isolating: Subject, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("host")
+    code = f"""
+import os, socket, sys
+def attempt(name, act):
+    try: act()
+    except (OSError, ImportError) as error: return
+    print('GOT', name)
+print(sorted(os.environ), os.environ['HOME'])
+print(os.getuid() != 0, os.listdir('/tmp'))
+attempt('secret', lambda: open({str(secret)!r}))
+attempt('through init', lambda: open('/proc/1/root' + {str(secret)!r}))
+attempt('environment of init', lambda: print(open('/proc/1/environ').read()))
+attempt('shadow', lambda: open('/etc/shadow'))
+attempt('lorimer', lambda: __import__('lorimer'))
+attempt('pytest', lambda: __import__('pytest'))
+attempt('network', lambda: socket.create_connection(('1.1.1.1', 53), 2))
+attempt('root', lambda: os.setuid(0))
+for path in ('/x', '/usr/x', '/etc/x', '/dev/x', '/dev/shm/x', '/proc/sys/kernel/x', '/home/x', '/root/x', '/var/tmp/x'):
+    attempt('write ' + path, lambda: open(path, 'w'))
+attempt('a large scratch', lambda: open('/tmp/big', 'wb').write(bytes(9 << 20)))
+open('/tmp/small', 'w').write('fits')
+print([line.split()[1].strip('0') for line in open('/proc/self/status') if line.startswith('CapEff')])
+"""
+    running = await jail(isolating, code)
+    found = [line.decode() for line in await lines(running)]
+    assert found == ["['HOME', 'LANG', 'PATH'] /tmp", "True []", "['']"], (await running.wait()).stderr
+    await running.close()
+
+
+async def test_a_closed_jail_is_closed(subject: Subject) -> None:
+    running = await jail(subject, "print(1)")
+    await running.close()
+    with pytest.raises(SandboxError):
+        await running.receive()
