@@ -207,7 +207,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where to make the demo's workspace.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Of the study and of the simulated model's luck.")] = 0,
     candidates: Annotated[int, typer.Option(min=1, help="How many to try.")] = 8,
-    concurrency: Annotated[int, typer.Option(min=1, help="Trials at once.", show_default="one a core, at least 2")] = 0,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Trials at once.", show_default="one a core")] = None,
     model: Annotated[str, typer.Option(help="A simulated model.")] = "simulated/apprentice",
     provider: Annotated[str, typer.Option(help="auto, bubblewrap or docker.")] = "auto",
     json: Json = False,
@@ -217,7 +217,7 @@ def demo(
     from lorimer import demo as room
     from lorimer.terminal import to_json
 
-    workers = concurrency or max(2, os.cpu_count() or 2)
+    workers = concurrency or os.cpu_count() or 2
     with _terminal(json, quiet) as terminal:
         report = _run(
             room.demo(
