@@ -42,6 +42,8 @@ class Turn:
     answer: Message | None
     """`None` where it said nothing at all: providers refuse empty assistant messages."""
     replies: list[Message]
+    silent: bool = False
+    """It held no call that could be read, and the reply says so."""
 
 
 @dataclass
@@ -59,6 +61,12 @@ class Conversation:
         for turn in self.turns:
             found += ([turn.answer] if turn.answer else []) + turn.replies
         return tuple(found)
+
+    def add(self, turn: Turn) -> None:
+        """Append a turn. Of silent ones in a row the last alone stays: small models repeat what they see repeated."""
+        if turn.silent and self.turns and self.turns[-1].silent:
+            self.turns.pop()
+        self.turns.append(turn)
 
     @property
     def tokens(self) -> int:

@@ -24,7 +24,7 @@ from lorimer.traces import codec
 
 __all__ = ["NoProposal", "Proposal", "ProposalSession", "propose"]
 
-MAX_SILENT = 3
+MAX_SILENT = 4
 """Answers in a row without a readable tool call before the session ends. Each was told what to do."""
 
 MAX_SAME = 3
@@ -73,8 +73,9 @@ class _Session:
         self._max_tokens = min(settings.max_tokens, settings.context_tokens // 4)
         self._budget = settings.context_tokens - self._max_tokens
         self._harness = version.sha(session.champion)
-        evidence = Evidence(session.query, session.study, session.champion_trials, session.train)
-        self._tools = Toolbox(session, evidence)
+        self._evidence = Evidence(session.query, session.study, session.champion_trials, session.train)
+        self._tools = Toolbox(session, self._evidence)
+        self._read = False
         self._prompts = _Prompts()
         compact = self._budget < 8_000
         self._system = self._prompts.render(
@@ -134,7 +135,7 @@ class _Session:
             ]
             last_refusal = refusals[-1] if refusals else last_refusal
             cut_off = completion.stop_reason == "max_tokens"
-            self._conversation.turns.append(self._turn(completion.message, made, answers, left, cut_off))
+            self._conversation.add(self._turn(completion.message, made, answers, left, cut_off, silent))
         return NoProposal(_with(reason, last_refusal))
 
     # ---- asking -----------------------------------------------------------------------------------------------------
@@ -178,6 +179,7 @@ class _Session:
             # A harness must be seen whole to be quoted; other results are disclosed bit by bit.
             wide = min(self._room // 2, 80_000) if call.name == "read_harness" else room
             answer = await self._tools.call(call.name, call.arguments, wide)
+            self._read = self._read or call.name == "read_trace"
             seen[call.key] += 1
             if seen[call.key] > 1 and not answer.proposal:
                 remark = "(You made this very call before. Do something else: propose an edit.)"
@@ -187,7 +189,9 @@ class _Session:
                 break
         return answers
 
-    def _turn(self, said: Message, made: tuple[_Call, ...], answers: list[Answer], left: int, cut_off: bool) -> Turn:
+    def _turn(
+        self, said: Message, made: tuple[_Call, ...], answers: list[Answer], left: int, cut_off: bool, silent: int
+    ) -> Turn:
         hurry = ""
         if made and left <= LAST_CALLS:
             hurry = f"\n\n[{left} answer{'' if left == 1 else 's'} left: call propose_edit now.]"
@@ -209,11 +213,18 @@ class _Session:
             whole_file=problem is None and _is_code(said.text),
             problem=problem.problem if problem else "",
             name=problem.name if problem else "",
+            example="" if silent > 1 else self._next_trial(),
             left=left,
         )
         # What was no call stays short: it is of no further use, and a small context would fill with it.
         kept = Message("assistant", cut(said.text, 600)) if said.text.strip() else None
-        return Turn(kept, [user(nudge)])
+        return Turn(kept, [user(nudge)], silent=True)
+
+    def _next_trial(self) -> str:
+        """A failed trial that may be read next, once none was read: a model that is at a loss copies what it is shown."""
+        if self._read:
+            return ""
+        return next((case.name for case in self._evidence.failures), "")
 
 
 def _calls(message: Message) -> tuple[_Call, ...]:

@@ -204,9 +204,22 @@ async def test_a_model_that_only_talks_is_stopped_with_its_words(lab: Lab) -> No
     model = ScriptedModel([says("I have nothing to propose.")])
     outcome = await propose(lab.session(model))
     assert outcome == NoProposal(
-        "the meta-agent answered 3 times without a readable tool call; at last: I have nothing to propose."
+        "the meta-agent answered 4 times without a readable tool call; at last: I have nothing to propose."
     )
-    assert len(model.requests) == 3
+    assert len(model.requests) == 4
+    # It is not shown its own repetition, and what it is shown to copy changes: first a look, then an edit.
+    assert [make.texts(request.messages).count("I have nothing to propose.") for request in model.requests] == [
+        0,
+        1,
+        1,
+        1,
+    ]
+    nudges = [request.messages[-1].text for request in model.requests[1:]]
+    assert [("read_trace" in nudge, "propose_edit" in nudge) for nudge in nudges] == [
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
 
 
 @pytest.mark.parametrize("reason", ["rejected", "refusal"])
