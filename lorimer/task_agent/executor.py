@@ -242,7 +242,9 @@ class Executor:
             known = self._nop_is_clean.get(planned.task)
             if known is not None:
                 return known
-            nop = dataclasses.replace(planned, id=f"{planned.id}/nop", harness="nop")
+            nop = dataclasses.replace(
+                planned, id=f"{planned.id}/nop", evaluation=f"{planned.evaluation}/nop", harness="nop"
+            )
             end = await self._attempt(nop, Nop(), number, f"{nop.id}/{number}")
             if end.cause not in WORLD:  # an engine that fails says nothing of the task
                 self._nop_is_clean[planned.task] = end.state is TrialState.SCORED
