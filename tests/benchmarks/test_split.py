@@ -1,0 +1,161 @@
+"""Which tasks are sealed: by share, by strata, by likeness, by file; and the same ones every time."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorimer.benchmarks.base import Script, Task
+from lorimer.benchmarks.split import Split, near_equal, select, split
+from lorimer.config import BenchmarkSettings, SplitSettings
+from lorimer.errors import ConfigError
+from lorimer.sandbox.base import PythonImage
+
+
+def task(id_: str, *, instruction: str = "", category: str = "", difficulty: str = "") -> Task:
+    verifier = Script(Path("tests"), "/tests", "bash /tests/test.sh", 60.0)
+    # Words of no other task, so that nothing is alike by accident.
+    text = instruction or " ".join(f"{id_}{letter}" for letter in "abcdefghij")
+    return Task(id_, text, PythonImage(), verifier, category=category, difficulty=difficulty)
+
+
+def many(count: int) -> list[Task]:
+    return [
+        task(f"t{'abcdefghijklmnopqrstuvwxyz'[n // 26]}{'abcdefghijklmnopqrstuvwxyz'[n % 26]}") for n in range(count)
+    ]
+
+
+@given(st.integers(4, 60), st.floats(0.01, 0.99), st.integers(0, 2**32))
+def test_every_task_is_on_one_side_and_both_sides_have_some(count: int, share: float, seed: int) -> None:
+    tasks = many(count)
+    result = split(tasks, SplitSettings(holdout=share), seed)
+    assert sorted(result.train + result.holdout) == [t.id for t in tasks]
+    assert result.train
+    assert result.holdout
+    assert abs(len(result.holdout) - share * count) <= 1
+
+
+def test_the_order_of_the_tasks_does_not_matter_and_the_seed_does() -> None:
+    tasks = many(40)
+    first = split(tasks, SplitSettings(), 7)
+    random.Random(1).shuffle(tasks)
+    assert split(tasks, SplitSettings(), 7) == first
+    assert len({split(tasks, SplitSettings(), seed).holdout for seed in range(20)}) == 20
+
+
+def test_over_seeds_every_task_is_sealed_about_as_often() -> None:
+    tasks = many(20)
+    sealed = [id_ for seed in range(400) for id_ in split(tasks, SplitSettings(holdout=0.3), seed).holdout]
+    counts = [sealed.count(t.id) for t in tasks]
+    # 120 expected with a standard deviation of 9; six of them is past chance for any of twenty.
+    assert all(66 <= count <= 174 for count in counts), counts
+
+
+def test_every_category_and_difficulty_gives_its_share() -> None:
+    kinds = {("code", "easy"): 10, ("code", "hard"): 10, ("data", "easy"): 20, ("logs", "hard"): 10}
+    tasks = [
+        task(f"{category}{difficulty}{'abcdefghijklmnopqrst'[n]}", category=category, difficulty=difficulty)
+        for (category, difficulty), count in kinds.items()
+        for n in range(count)
+    ]
+    for seed in range(20):
+        holdout = set(split(tasks, SplitSettings(holdout=0.3), seed).holdout)
+        for (category, difficulty), count in kinds.items():
+            mine = {t.id for t in tasks if (t.category, t.difficulty) == (category, difficulty)}
+            assert abs(len(mine & holdout) - 0.3 * count) <= 1
+
+
+def test_nothing_is_sealed_without_a_share_or_with_few_tasks() -> None:
+    tasks = many(10)
+    assert split(tasks, SplitSettings(holdout=0), 1).holdout == ()
+    assert split(tasks[:3], SplitSettings(holdout=0.5), 1) == Split(tuple(t.id for t in tasks[:3]), ())
+
+
+STORY = (
+    "Read the sales of {month} from the file that the shop left in the work folder, add up the amounts by customer, drop those "
+    "below {least} and write the {best} best customers, richest first, as a table with two columns."
+)
+
+
+def test_near_equal_tasks_stay_on_one_side() -> None:
+    twins = [
+        task(f"sales-{month}", instruction=STORY.format(month=month, least=least, best=best))
+        for month, least, best in (("March", 10, 5), ("April", 200, 7), ("May", 35, 9))
+    ]
+    tasks = [*many(12), *twins]
+    ids = {t.id for t in twins}
+    sides = set()
+    for seed in range(40):
+        holdout = set(split(tasks, SplitSettings(holdout=0.3), seed).holdout)
+        assert ids <= holdout or not ids & holdout
+        sides.add(ids <= holdout)
+    assert sides == {True, False}
+
+
+def test_what_all_tasks_share_makes_no_two_alike() -> None:
+    boilerplate = (
+        "You are in the folder app and must complete the function below so that all of its examples hold. " * 3
+    )
+    tasks = {t.id: boilerplate + t.instruction for t in many(20)}
+    assert len(near_equal(tasks)) == 20
+    tasks["copy"] = tasks["taa"] + " please"
+    assert ("copy", "taa") in near_equal(tasks)
+
+
+def test_a_suite_of_one_text_is_still_split() -> None:
+    tasks = [task(id_, instruction="Do the thing that is written in the file.") for id_ in "abcdef"]
+    result = split(tasks, SplitSettings(holdout=0.3), 1)
+    assert result.train
+    assert result.holdout
+
+
+def test_a_file_of_ids_is_sealed(tmp_path: Path) -> None:
+    (tmp_path / "sealed.txt").write_text("# ours\ntab\n\n  taa  # the first\r\ntab\n")
+    settings = SplitSettings(holdout_file="sealed.txt")
+    assert split(many(4), settings, 1, base=tmp_path) == Split(("tac", "tad"), ("taa", "tab"))
+
+
+def test_a_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    def problem(data: bytes | None) -> str:
+        path = tmp_path / "sealed.txt"
+        path.unlink(missing_ok=True)
+        if data is not None:
+            path.write_bytes(data)
+        with pytest.raises(ConfigError) as caught:
+            split(many(4), SplitSettings(holdout_file=str(path)), 1)
+        assert str(caught.value).startswith(f"split.holdout_file: {path}: ")
+        return str(caught.value)
+
+    assert problem(b"taa\nnope\n").endswith("no such task: nope")
+    assert problem(b"a b c d e f g".replace(b" ", b"\n")).endswith("no such task: a, b, c, d, e and 2 more")
+    assert "seals every task" in problem(b"taa\ntab\ntac\ntad")
+    assert "No such file" in problem(None)
+    assert "not UTF-8" in problem(b"\xff")
+
+
+def test_select_takes_patterns_leaves_others_and_samples_by_seed() -> None:
+    tasks = [task(id_) for id_ in ("data-b", "data-a", "code-a", "code-b", "logs-a")]
+
+    def ids(seed: int = 0, **settings: object) -> list[str]:
+        return [t.id for t in select(tasks, BenchmarkSettings.model_validate(settings), seed)]
+
+    assert ids() == ["code-a", "code-b", "data-a", "data-b", "logs-a"]
+    assert ids(tasks=("data-*", "logs-a")) == ["data-a", "data-b", "logs-a"]
+    assert ids(tasks=("*-a",), exclude=("code-*",)) == ["data-a", "logs-a"]
+    assert ids(limit=50) == ids()
+    samples = {tuple(ids(seed, limit=2)) for seed in range(40)}
+    assert len(samples) > 5
+    assert all(len(sample) == 2 and list(sample) == sorted(sample) for sample in samples)
+    tasks.reverse()
+    assert {tuple(ids(seed, limit=2)) for seed in range(40)} == samples
+
+
+def test_select_says_when_nothing_is_left() -> None:
+    with pytest.raises(ConfigError, match="no task matches 'x-\\*'"):
+        select(many(3), BenchmarkSettings(tasks=("x-*",)), 0)
+    with pytest.raises(ConfigError, match="leave no task"):
+        select(many(3), BenchmarkSettings(exclude=("*",)), 0)

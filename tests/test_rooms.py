@@ -1,0 +1,156 @@
+"""The import arrows of the design: cli -> {dashboard, meta_agent} -> task_agent -> {sandbox, models, benchmarks} -> harness."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+import lorimer
+
+ROOT = Path(lorimer.__file__).parent
+TASKS = ROOT / "benchmarks" / "starter" / "tasks"
+
+EVERYWHERE = {"lorimer", "lorimer.config", "lorimer.errors", "lorimer.traces.schema"}
+
+ARROWS: dict[str, set[str]] = {
+    "config": set(),
+    "errors": set(),
+    "harness": set(),
+    "sandbox": {"harness"},
+    "models": {"harness"},
+    # A task says which image it runs on.
+    "benchmarks": {"harness", "sandbox"},
+    "traces": {"harness"},
+    "task_agent": {"harness", "sandbox", "models", "benchmarks"},
+    "meta_agent": {"harness", "sandbox", "models", "benchmarks", "task_agent", "traces"},
+    "dashboard": {"harness", "sandbox", "models", "benchmarks", "task_agent", "traces"},
+}
+"""Room -> the other rooms that it may import."""
+
+FRONT = {"", "cli", "demo", "doctor", "listing", "scaffold", "terminal"}
+"""The command line and what it is split into. They may import every room; no room may import them."""
+
+DEVIATIONS = {
+    # The evidence card reads the study that it tells about.
+    ("lorimer.harness.export", "lorimer.traces.query"),
+    # The loop, in the files that it is split into; `setup` is the one that opens the store, `study` writes to it.
+    ("lorimer.meta_agent.setup", "lorimer.traces.store"),
+    ("lorimer.meta_agent.study", "lorimer.traces.store"),
+}
+"""Imports past the arrows, each with its reason. To be made fewer; one that is gone must leave this list."""
+
+JAILED = ("lorimer.harness.api", "lorimer.harness.host")
+
+
+def name_of(path: Path) -> str:
+    parts = ["lorimer", *path.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {name_of(path): path for path in ROOT.rglob("*.py") if not path.is_relative_to(TASKS)}
+
+
+def imports(module: str, source: str, *, package: bool = False) -> set[str]:
+    """Absolute names of all that is imported, within functions too, each `from a import b` as `a.b` where that is a module."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                kept = parts[: len(parts) - node.level + package]
+                base = ".".join([*kept, base] if base else kept)
+            submodules = {f"{base}.{alias.name}" for alias in node.names} & SOURCES.keys()
+            found |= submodules or {base}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            found.update(arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+    return found
+
+
+IMPORTS = {
+    module: imports(module, path.read_text(encoding="utf-8"), package=path.name == "__init__.py")
+    for module, path in SOURCES.items()
+}
+
+
+def room(module: str) -> str:
+    return [*module.split("."), ""][1]
+
+
+def known(module: str) -> set[str]:
+    return {imported for importer, imported in DEVIATIONS if importer == module}
+
+
+@pytest.mark.parametrize("module", sorted(SOURCES))
+def test_imports_point_one_way(module: str) -> None:
+    home = room(module)
+    if home not in ARROWS:
+        assert home in FRONT, f"{module} is in no room of the design"
+        return
+    ours = {name for name in IMPORTS[module] if name.partition(".")[0] == "lorimer"} - EVERYWHERE
+    astray = sorted(name for name in ours - known(module) if room(name) not in ARROWS[home] | {home})
+    assert astray == []
+
+
+@pytest.mark.parametrize("module", JAILED)
+def test_what_runs_in_the_jail_imports_the_standard_library_alone(module: str) -> None:
+    outside = {name for name in IMPORTS[module] if name.partition(".")[0] not in sys.stdlib_module_names}
+    assert outside <= {"lorimer.harness.api"} - {module}
+
+
+def test_nothing_imports_the_seed_harness() -> None:
+    assert [module for module, names in IMPORTS.items() if "lorimer.harness.agent" in names] == []
+
+
+def test_the_rooms_below_take_only_the_api_of_the_harness() -> None:
+    for module, names in IMPORTS.items():
+        if room(module) in ("sandbox", "models", "benchmarks"):
+            ours = {name for name in names if room(name) == "harness" and name.startswith("lorimer.")}
+            assert ours <= {"lorimer.harness.api"}, module
+
+
+def test_only_cli_and_the_loop_import_the_trace_store() -> None:
+    for module, names in IMPORTS.items():
+        if "lorimer.traces.store" in names - known(module) and room(module) != "traces":
+            assert module in ("lorimer.cli", "lorimer.meta_agent.loop")
+
+
+def test_every_deviation_is_still_one() -> None:
+    assert [pair for pair in sorted(DEVIATIONS) if pair[1] not in IMPORTS[pair[0]]] == []
+
+
+def test_starter_tasks_are_data() -> None:
+    assert [
+        m for m, names in IMPORTS.items() if any(name.startswith("lorimer.benchmarks.starter.tasks") for name in names)
+    ] == []
+    assert not (TASKS / "__init__.py").exists()
+
+
+def test_the_reader_of_imports_sees_every_form() -> None:
+    source = """
+import os.path as p
+from lorimer.traces import store
+from . import base
+from .docker import x
+from .. import errors
+def f():
+    import lorimer.harness.agent
+    importlib.import_module("lorimer.cli")
+"""
+    assert imports("lorimer.sandbox.pool", source) == {
+        "os.path",
+        "lorimer.traces.store" if "lorimer.traces.store" in SOURCES else "lorimer.traces",
+        "lorimer.sandbox.base",
+        "lorimer.sandbox.docker",
+        "lorimer.errors",
+        "lorimer.harness.agent",
+        "lorimer.cli",
+    }
+    assert imports("lorimer.sandbox", "from .base import x\nfrom . import fake", package=True) >= {
+        "lorimer.sandbox.base"
+    }
