@@ -109,7 +109,7 @@ class _Filter(ctypes.Structure):
 
 
 def become_agent(pids: int) -> None:
-    """Allow `pids` processes and leave root and every capability for good; from here on nothing can be regained, not even by a setuid program."""
+    """Leave root and every capability for good, and allow `pids` processes. Not even a setuid program leads back."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setresgid(HOST_ID, HOST_ID, HOST_ID)

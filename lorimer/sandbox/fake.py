@@ -174,14 +174,14 @@ class UnsandboxedJail:
 
     async def send(self, line: bytes) -> None:
         """See Jail."""
-        self._check()
         with suppress(ConnectionError, RuntimeError):
             self._stdin.write(line + b"\n")
             await self._stdin.drain()
 
     async def receive(self) -> bytes | None:
         """See Jail."""
-        self._check()
+        if self._closed:
+            return None
         try:
             return (await self._stdout.readuntil(b"\n"))[:-1]
         except asyncio.LimitOverrunError:
@@ -207,10 +207,6 @@ class UnsandboxedJail:
             pass
         await self._process.wait()
         await self._stderr
-
-    def _check(self) -> None:
-        if self._closed:
-            raise SandboxError("the jail is closed")
 
 
 class FakeProvider:
