@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from lorimer.errors import HarnessError
 from lorimer.harness.lint import lint as lint
+from lorimer.harness.lint import parse
 
 CONTRACT = "def solve(task, env, llm)"
 MAX_HUNKS = 50
@@ -84,7 +85,7 @@ def check(text: str, *, max_bytes: int) -> None:
 
 def _parse(text: str) -> ast.Module:
     try:
-        return ast.parse(text, "agent.py")
+        return parse(text)
     except SyntaxError as error:
         column = f", column {error.offset}" if error.offset else ""
         shown = f": {error.text.strip()!r}" if error.text else ""
