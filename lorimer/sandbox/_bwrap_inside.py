@@ -36,8 +36,6 @@ SIGKILL, SIGPIPE, SIGCHLD, SIGXFSZ = 9, 13, 17, 25
 
 AGENT_ID = 1000
 """uid and gid inside. Never 0."""
-HOST_ID = 65534
-"""What AGENT_ID is on the host when lorimer runs as root; otherwise it is lorimer's own user."""
 WATCH_FAST, WATCH_SLOW = 100, 500
 """Milliseconds between looks at memory: fast from a quarter of the limit on. Two cores fault in at most about 0.5 GB
 in 100 ms, and each process is bounded by RLIMIT_DATA anyway."""
@@ -108,21 +106,23 @@ class _Filter(ctypes.Structure):
     _fields_ = (("len", ctypes.c_ushort), ("program", ctypes.c_char_p))
 
 
-def become_agent(pids: int) -> None:
-    """Leave root and every capability for good, and allow `pids` processes. Not even a setuid program leads back."""
-    if os.geteuid() == 0:
+def become_agent(host_id: int, pids: int) -> None:
+    """Leave root and every capability for good, and allow `pids` processes. Not even a setuid program leads back.
+
+    Args:
+        host_id: what AGENT_ID shall be outside this namespace; 0 where this process is root of a user namespace only.
+        pids: RLIMIT_NPROC.
+    """
+    if host_id:
         os.setgroups([])
-        os.setresgid(HOST_ID, HOST_ID, HOST_ID)
-        os.setresuid(HOST_ID, HOST_ID, HOST_ID)
+        os.setresgid(host_id, host_id, host_id)
+        os.setresuid(host_id, host_id, host_id)
         check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl dumpable")  # else /proc/self is not ours to write
-        # A user namespace of one's own makes RLIMIT_NPROC count this sandbox alone (Linux 5.14).
-        check(libc.unshare(CLONE_NEWUSER), "unshare user")
-        for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{AGENT_ID} {HOST_ID} 1"),
-            ("gid_map", f"{AGENT_ID} {HOST_ID} 1"),
-        ):
-            write_text(f"/proc/self/{name}", text)
+    # A user namespace of one's own makes RLIMIT_NPROC count this sandbox alone (Linux 5.14), and owns no mount.
+    check(libc.unshare(CLONE_NEWUSER), "unshare user")
+    mapping = f"{AGENT_ID} {host_id} 1"
+    for name, text in (("setgroups", "deny"), ("uid_map", mapping), ("gid_map", mapping)):
+        write_text(f"/proc/self/{name}", text)
     # Only now: a limit that is in force when a user namespace is made holds for its owner's processes everywhere.
     limit(resource.RLIMIT_NPROC, pids)
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
@@ -255,7 +255,7 @@ class suppress:  # noqa: N801  (contextlib's, whose import costs 3 ms)
 # -------------------------------------------------------------------------------------------------------------- jail
 
 
-def run_jail(control: int, memory: int, watch: int, pids: int, argv: list[str]) -> None:
+def run_jail(control: int, memory: int, watch: int, pids: int, host_id: int, argv: list[str]) -> None:
     """Run one program; tell lorimer its exit code and whether it was killed for memory."""
     children = wake_on_children()
     child = os.fork()
@@ -266,7 +266,7 @@ def run_jail(control: int, memory: int, watch: int, pids: int, argv: list[str]) 
             os.chdir("/tmp")  # noqa: S108  (the jail's own)
             limit(resource.RLIMIT_CORE, 0)
             limit(resource.RLIMIT_DATA, memory)
-            become_agent(pids)
+            become_agent(host_id, pids)
             environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
             os.execvpe(argv[0], argv, environ)  # noqa: S606
         except BaseException as error:  # noqa: BLE001  (whatever it was, this process must not go on as lorimer's)
@@ -319,9 +319,9 @@ def exit_code(status: int) -> int:
 class Holder:
     """PID 1 of the outer namespace: owns the file system, starts and ends lives."""
 
-    def __init__(self, control: int, memory: int, watch: int, pids: int, inodes: int) -> None:
+    def __init__(self, control: int, memory: int, watch: int, pids: int, host_id: int, inodes: int) -> None:
         self.control = _socket.socket(fileno=control)
-        self.limits = (memory, pids)
+        self.limits = (memory, pids, host_id)
         self.inodes = inodes
         self.watchdog = Watchdog(watch)
         self.life = 0
@@ -365,7 +365,7 @@ class Holder:
                 above.add(parent)
                 parent = os.path.dirname(parent)  # noqa: PTH120
         device = os.lstat("/").st_dev
-        owner = HOST_ID if os.geteuid() == 0 else -1
+        owner = self.limits[2] or -1
         for folder, folders, files in os.walk("/"):
             folders[:] = [name for name in folders if os.lstat(os.path.join(folder, name)).st_dev == device]  # noqa: PTH118
             os.chmod(folder, 0o1777 if folder in ("/tmp", "/var/tmp") else 0o755)  # noqa: PTH101, S108
@@ -424,13 +424,13 @@ class Holder:
     def live(self, channel: int) -> None:
         """PID 1 of a life. Never returns."""
         try:
-            memory, pids = self.limits
+            memory, pids, host_id = self.limits
             mount("none", "/", "", MS_REC | MS_PRIVATE)
             mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
             mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, f"size={SHM_BYTES},nr_inodes=4096,mode=1777")  # noqa: S108
             os.setsid()
             limit(resource.RLIMIT_CORE, 0)
-            become_agent(pids)
+            become_agent(host_id, pids)
             sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120
             from _bwrap_serve import Server  # type: ignore[import-not-found]  # beside this file inside the sandbox
 
@@ -442,14 +442,14 @@ class Holder:
 
 
 def main() -> None:
-    """`sandbox CONTROL MEMORY WATCH PIDS INODES` or `jail CONTROL MEMORY WATCH PIDS ARGV...`."""
+    """`sandbox CONTROL MEMORY WATCH PIDS HOST_ID INODES` or `jail CONTROL MEMORY WATCH PIDS HOST_ID ARGV...`."""
     mode, *rest = sys.argv[1:]
-    control, memory, watch, pids = map(int, rest[:4])
+    control, memory, watch, pids, host_id = map(int, rest[:5])
     os.set_inheritable(control, False)
     write_text("/proc/self/oom_score_adj", "1000")  # under pressure the kernel takes the sandbox, not lorimer
     if mode == "jail":
-        run_jail(control, memory, watch, pids, rest[4:])
-    Holder(control, memory, watch, pids, int(rest[4])).run()
+        run_jail(control, memory, watch, pids, host_id, rest[5:])
+    Holder(control, memory, watch, pids, host_id, int(rest[5])).run()
 
 
 if __name__ == "__main__":

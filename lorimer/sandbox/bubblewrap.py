@@ -38,6 +38,8 @@ DEFAULT_MEMORY_MB = 2048
 DEFAULT_STORAGE_MB = 1024
 """For a task that names none. It is memory, as the sandbox's file system is a tmpfs."""
 DEFAULT_WORKDIR = "/app"
+HOST_ID = 65534
+"""uid and gid of sandboxed processes on the host when lorimer runs as root: nobody's."""
 SCRATCH_PREFIX = "lorimer-bwrap-"
 
 _HOLDER_CAPS = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "KILL", "SYS_PTRACE")
@@ -67,6 +69,7 @@ class BubblewrapProvider:
         self._bwrap = found[0]
         self._others = found[1:]
         self._root = os.geteuid() == 0
+        self._host_id = HOST_ID if self._root else 0
         self._python = setup.HostPython.current()
         self._scratch: Path | None = None
         self._bundles: dict[str, Path | None] = {}
@@ -130,7 +133,7 @@ class BubblewrapProvider:
         memory = (limits.memory_mb or DEFAULT_MEMORY_MB) << 20
         storage = (limits.storage_mb or DEFAULT_STORAGE_MB) << 20
         bundle = self._bundles[request.image]
-        args = self._namespaces(_HOLDER_CAPS, ("SYS_ADMIN",))
+        args = self._namespaces(_HOLDER_CAPS)
         args += ["--size", str(storage), "--tmpfs", "/"]
         for folder in setup.WRITABLE:
             args += ["--dir", folder]
@@ -140,7 +143,7 @@ class BubblewrapProvider:
             args += ["--ro-bind", str(bundle), setup.PACKAGES]
             env["PYTHONPATH"] = setup.PACKAGES
         # One inode for 16 KiB: enough for many small files, and a limit to the memory that empty ones take.
-        numbers = [memory, memory, limits.pids, max(storage >> 14, 4096)]
+        numbers = [memory, memory, limits.pids, self._host_id, max(storage >> 14, 4096)]
         launch = self._launch(args, "sandbox", [str(number) for number in numbers])
         sandbox = BubblewrapSandbox(
             f"bwrap-{secrets.token_hex(4)}",
@@ -156,11 +159,11 @@ class BubblewrapProvider:
         """See SandboxProvider."""
         if not request.argv or request.argv[0] != "python3":
             raise SandboxError("a jail runs python3 and nothing else")
-        args = self._namespaces(_JAIL_CAPS, ())
+        args = self._namespaces(_JAIL_CAPS)
         args += self._mounts()
         args += ["--perms", "1777", "--size", str(request.scratch_mb << 20), "--tmpfs", "/tmp", "--remount-ro", "/"]  # noqa: S108
         memory = request.memory_mb << 20
-        numbers = [memory, memory, request.pids]
+        numbers = [memory, memory, request.pids, self._host_id]
         launch = self._launch(args, "jail", [*map(str, numbers), self._python.executable, *request.argv[1:]])
         jail = BubblewrapJail(f"bwrap-{secrets.token_hex(4)}", launch, self._open)
         await jail.start()
@@ -189,13 +192,14 @@ class BubblewrapProvider:
             "user": "uid 65534 on the host" if self._root else f"uid {os.geteuid()} on the host, without its files",
         }
 
-    def _namespaces(self, as_root: tuple[str, ...], as_user: tuple[str, ...]) -> list[str]:
+    def _namespaces(self, capabilities: tuple[str, ...]) -> list[str]:
         args = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
         args += ["--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
         if not self._root:
-            args += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+            # Root of a namespace that holds one user. Nobody's code runs as it: see become_agent.
+            args += ["--unshare-user", "--uid", "0", "--gid", "0"]
         args += ["--cap-drop", "ALL"]
-        for capability in as_root if self._root else as_user:
+        for capability in capabilities:
             args += ["--cap-add", f"CAP_{capability}"]
         return args
 
