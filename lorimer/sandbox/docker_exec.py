@@ -19,8 +19,9 @@ INLINE_COMMAND = 96 << 10
 """Bytes; Linux takes no single argument over 128 KiB, so a longer command goes through a file."""
 
 # $1 nonce, $2 workdir, $3 whether the workdir was asked for, $4 command, $5 file that holds the command instead.
-# The pid comes first: it is the session that a timeout kills. The shell's own words ("Killed") go nowhere, as the
-# wrapper is not the command's; the command is in no environment and its descriptors are the plain three.
+# The pid comes first: it is the session that a timeout kills. The wrapper's own words ("Killed") go nowhere, hence the
+# subshell: dash applies the redirections of a plain command to itself. The command is in no environment and has the
+# plain three descriptors.
 _WRAPPER = r"""
 printf '%s:%s;' "$1" "$$"
 exec 3>&2
@@ -35,7 +36,7 @@ if ! cd -- "$2" 2>/dev/null; then
 fi
 if command -v bash >/dev/null 2>&1; then s=bash; else s=sh; fi
 exec 2>/dev/null
-if [ -n "$5" ]; then "$s" "$5" 2>&3 3>&-; else "$s" -c "$4" 2>&3 3>&-; fi
+if [ -n "$5" ]; then (exec "$s" "$5" 2>&3 3>&-); else (exec "$s" -c "$4" 2>&3 3>&-); fi
 r=$?
 if [ -n "$5" ]; then rm -f -- "$5"; fi
 printf '%s:%s;' "$1" "$r"; printf '%s:%s;' "$1" "$r" >&3

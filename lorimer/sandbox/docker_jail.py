@@ -104,6 +104,8 @@ class DockerJail:
             await self._attached.write(line + b"\n")
 
     async def receive(self) -> bytes | None:
+        if self._closed:
+            return None
         async with self._reading:
             while (line := self._lines.pop()) is None:
                 if self._ended or self._closed:

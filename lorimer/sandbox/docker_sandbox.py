@@ -29,9 +29,10 @@ from lorimer.sandbox.docker_stream import NotFramed
 
 T = TypeVar("T")
 
-KEEP_ALIVE = ["/bin/sh", "-c", "while :; do sleep 3600; done"]
+KEEP_ALIVE = ["/bin/sh", "-c", "while :; do tail -f /dev/null; done"]
 """PID 1, whatever the image's own command is. It waits for any child, so it also reaps what daemons leave behind; no
-signal from inside the container can end it, as the kernel shields an init that has no handler."""
+signal from inside the container can end it, as the kernel shields an init that has no handler. `tail`, as `sleep` is
+what agents start, count and kill."""
 
 MAX_FILE_BYTES = 16 << 30
 """Default of the largest file a process may write, where the task states no storage: a stop to `yes > file`."""

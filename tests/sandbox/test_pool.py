@@ -13,9 +13,8 @@ import pytest
 from lorimer.errors import SandboxError
 from lorimer.sandbox.base import JailRequest, Owner, PulledImage, SandboxRequest
 from lorimer.sandbox.docker import DockerProvider
+from lorimer.sandbox.fake import FakeProvider
 from lorimer.sandbox.pool import Pool
-
-pytestmark = pytest.mark.docker
 
 IMAGE = "python:3.12-slim"
 STUDY = "test-pool"
@@ -55,6 +54,22 @@ async def until(engine: Any, count: int) -> list[str]:
     return found
 
 
+async def test_the_pool_is_any_providers() -> None:
+    fake = FakeProvider()
+    pool = Pool(fake, jails=0, sandboxes=2)
+    assert pool.name == "fake"
+    assert await pool.prepare(PulledImage("any")) == "fake"
+    pool.expect([TASK] * 3)
+    await asyncio.sleep(0)
+    assert [made.request.owner for made in fake.sandboxes] == [Owner(STUDY, "warm")] * 2
+    assert await pool.acquire(TASK) is fake.sandboxes[0]
+    await pool.close()
+    for unused in fake.sandboxes[1:]:
+        with pytest.raises(SandboxError, match="closed"):
+            await unused.read("x", max_bytes=1)
+
+
+@pytest.mark.docker
 async def test_expected_sandboxes_are_made_ahead_within_bounds_and_taken_once(pool: Pool, engine: Any) -> None:
     pool.expect([TASK] * 3)
     warm = await until(engine, 2)
@@ -64,6 +79,7 @@ async def test_expected_sandboxes_are_made_ahead_within_bounds_and_taken_once(po
     assert (await pool.acquire(TASK)).id in running(engine, "one")  # no fourth was expected
 
 
+@pytest.mark.docker
 async def test_a_request_unlike_the_warm_ones_is_served_cold(pool: Pool, engine: Any) -> None:
     pool.expect([TASK])
     warm = await until(engine, 1)
@@ -72,6 +88,7 @@ async def test_a_request_unlike_the_warm_ones_is_served_cold(pool: Pool, engine:
     assert running(engine) == warm
 
 
+@pytest.mark.docker
 async def test_what_is_no_longer_expected_is_removed(pool: Pool, engine: Any) -> None:
     pool.expect([TASK, TASK])
     kept = await until(engine, 2)
@@ -81,6 +98,7 @@ async def test_what_is_no_longer_expected_is_removed(pool: Pool, engine: Any) ->
     await until(engine, 0)
 
 
+@pytest.mark.docker
 async def test_the_next_jail_is_warm_and_an_odd_one_is_cold(pool: Pool, engine: Any) -> None:
     first = await pool.jail(JAIL)
     assert first.id in running(engine, "one")
@@ -95,6 +113,7 @@ async def test_the_next_jail_is_warm_and_an_odd_one_is_cold(pool: Pool, engine: 
         assert await jail.receive() == b"hello"
 
 
+@pytest.mark.docker
 async def test_a_failed_warm_up_is_told_to_the_caller_that_takes_it(pool: Pool) -> None:
     broken = replace(TASK, image="localhost:1/nonesuch")
     pool.expect([broken, TASK])
@@ -104,6 +123,7 @@ async def test_a_failed_warm_up_is_told_to_the_caller_that_takes_it(pool: Pool) 
     assert (await (await pool.acquire(TASK)).exec("echo ok", timeout=10)).stdout == b"ok\n"
 
 
+@pytest.mark.docker
 async def test_a_cancelled_taker_leaves_nothing_and_closing_removes_the_unused(engine: Any) -> None:
     pool = Pool(DockerProvider(), jails=2, sandboxes=2)
     pool.expect([TASK] * 5)
