@@ -396,9 +396,22 @@ def _terminal(json: bool, quiet: bool) -> Terminal:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work`; SIGINT and SIGTERM cancel it, so that it stops cleanly. A shell starts background jobs with SIGINT ignored,
+    and Python leaves it so: a night's run is stopped with `kill`."""
     import asyncio
+    import signal
 
-    return asyncio.run(work)
+    async def stoppable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(stoppable())
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 def _say_result(workspace: Path, result: StudyResult, json: bool) -> None:
