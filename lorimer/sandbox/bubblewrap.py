@@ -198,6 +198,7 @@ class BubblewrapProvider:
         if not self._root:
             # Root of a namespace that holds one user. Nobody's code runs as it: see become_agent.
             args += ["--unshare-user", "--uid", "0", "--gid", "0"]
+            capabilities = (*capabilities, "SETFCAP")  # without it Linux 5.12 lets nobody map a namespace's root
         args += ["--cap-drop", "ALL"]
         for capability in capabilities:
             args += ["--cap-add", f"CAP_{capability}"]
