@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lorimer.benchmarks.base import Task
-from lorimer.errors import ProviderOutage
+from lorimer.errors import BudgetExhausted, ProviderOutage
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import SUSPECT, WORLD, Cause
 from lorimer.task_agent.limits import Budget
@@ -132,7 +132,8 @@ class Executor:
         way are cancelled and no more start. Returns the outcomes in plan order: all of them, or the prefix that `stop`
         accepted. A harness text of `oracle` or `nop` plans runs those agents.
 
-        Raises BudgetExhausted and ProviderOutage, after the trials under way were cancelled; what has finished is stored.
+        Raises BudgetExhausted once the trials under way have ended, each within what was set aside for it, and
+        ProviderOutage after they were cancelled; what has finished is stored.
         """
         attempts = {planned.id: list((past or {}).get(planned.id, ())) for planned in plan}
         outcomes: dict[str, TrialOutcome] = {}
@@ -143,6 +144,7 @@ class Executor:
         waiting = [planned for planned in plan if planned.id not in outcomes]
         waiting.reverse()
         prefix: list[TrialOutcome] = []
+        exhausted: BudgetExhausted | None = None
         running: set[asyncio.Task[TrialOutcome]] = set()
         done: set[asyncio.Task[TrialOutcome]] = set()
         try:
@@ -152,14 +154,20 @@ class Executor:
                     # Asked at every length, so that the answer never depends on which trials happened to finish together.
                     if stop is not None and stop(prefix):
                         return prefix
-                while waiting and len(running) < self._concurrency:
+                while waiting and exhausted is None and len(running) < self._concurrency:
                     planned = waiting.pop()
                     running.add(asyncio.create_task(self._settle(planned, harness_text, attempts[planned.id])))
                 if not running:
+                    if exhausted is not None:
+                        raise exhausted
                     return prefix
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    outcome = task.result()
+                    try:
+                        outcome = task.result()
+                    except BudgetExhausted as error:
+                        exhausted = error
+                        continue
                     outcomes[outcome.planned.id] = outcome
                     self._on_trial(outcome)
         finally:

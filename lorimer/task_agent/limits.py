@@ -98,7 +98,8 @@ class Budget:
             ("trials", spent.trials, wanted.trials, limits.trials),
             ("hours", spent.hours, wanted.hours, limits.hours),
         ):
-            if limit is not None and (used + more > limit or used >= limit):
+            # The last trial that is allowed may still spend; it is only no further one that begins.
+            if limit is not None and (used + more > limit or (used >= limit and name != "trials")):
                 raise BudgetExhausted(f"budget.{name}: {used:.6g} of {limit:.6g} used")
 
 

@@ -42,10 +42,11 @@ async def test_a_harness_works_on_the_sandbox_and_the_model(attempt: Try) -> Non
     assert played.end.state is TrialState.SCORED, played.end
     assert json.loads(played.end.answer) == ["héllo", "oops\n", 3, "héllo", "ok", 50, "/app", 60.0]
     assert (played.end.cause, played.end.reward, played.end.model_calls) == ("finished", 1.0, 1)
-    assert (played.end.input_tokens, played.end.output_tokens, played.end.cost_usd) == (10, 5, pytest.approx(0.015))
+    assert (played.end.input_tokens, played.end.output_tokens) == (10, 5)
+    assert played.end.cost_usd == pytest.approx(0.015)
     kinds = [step.kind.value for step in played.sink.steps]
     assert kinds == ["write", "exec", "note", "read", "output"]
-    assert played.only(StepKind.EXEC) | {"dropped": 0} == {
+    assert dict(played.only(StepKind.EXEC)) == {
         "command": "cat in/data.txt; echo oops >&2; exit 3",
         "cwd": "/app",
         "exit_code": 3,
@@ -446,7 +447,8 @@ async def test_an_outage_errors_the_trial_and_keeps_what_it_used(attempt: Try) -
     )
     assert (played.end.state, played.end.cause, played.end.reward) == (TrialState.ERRORED, "provider_outage", None)
     assert played.end.detail == "scripted: 503 for 600 s"
-    assert (played.end.model_calls, played.end.input_tokens, played.end.cost_usd) == (2, 10, pytest.approx(0.015))
+    assert (played.end.model_calls, played.end.input_tokens) == (2, 10)
+    assert played.end.cost_usd == pytest.approx(0.015)
     assert [each.usd for each in played.sink.settlements] == [pytest.approx(0.015), 0.0]
 
 
@@ -492,13 +494,22 @@ CALLS = solve("""
     def flood():
         while True:
             note("x" * 100_000)
-    [threading.Thread(target=flood, daemon=True).start() for _ in range(32)]
+    [threading.Thread(target=flood, daemon=True).start() for _ in range(16)]
     time.sleep(1)
     return "flooded"
 """)
 
 
-@both
+@pytest.mark.parametrize(
+    "provider",
+    [
+        pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
+        pytest.param(
+            "docker", marks=[pytest.mark.docker, pytest.mark.slow]
+        ),  # 1 GB comes at 70 MB/s through the engine
+    ],
+    indirect=True,
+)
 async def test_bombs_end_scored_and_the_next_trial_is_unharmed(attempt: Try, tmp_path: Path) -> None:
     limits = {"seconds": 25.0}
     jail = {"memory_mb": 128, "pids": 32}
@@ -517,7 +528,7 @@ async def test_bombs_end_scored_and_the_next_trial_is_unharmed(attempt: Try, tmp
     assert len(printed) < 70_000
     assert "bytes dropped" in printed
     flood = await attempt(CALLS, limits=limits, jail=jail)
-    assert flood.end.state is TrialState.SCORED
+    assert (flood.end.cause, flood.end.answer) == ("finished", "flooded")
     for played in (memory, forks, prints, flood):
         assert (played.end.state, played.end.reward) == (TrialState.SCORED, 1.0)
     after = await attempt(solve("return env.exec('echo fine').stdout"))

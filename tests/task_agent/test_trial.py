@@ -1,0 +1,343 @@
+"""One trial, start to verdict, in real sandboxes."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer.benchmarks.base import Task
+from lorimer.errors import ImageError, SandboxError
+from lorimer.models.base import CallContext, ModelReply, ModelRequest
+from lorimer.sandbox.base import ImageSpec, Owner, Sandbox, SandboxProvider, SandboxRequest
+from lorimer.sandbox.fake import FakeProvider
+from lorimer.task_agent.check import check_tasks
+from lorimer.task_agent.executor import Executor
+from lorimer.task_agent.limits import Budget
+from lorimer.task_agent.trial import Nop, Oracle, World, dry_start
+from lorimer.traces.schema import StepKind, TrialState
+from tests.support.trials import REAL, Remembering, config, make_task, play, reply, script, solve
+from tests.task_agent.conftest import Try
+
+both = pytest.mark.parametrize("provider", REAL, indirect=True)
+bubblewrap = pytest.mark.bubblewrap
+
+WANTS_ANSWER = 'if [ "$(cat /app/answer)" = 42 ]; then echo 1; else echo 0; fi > /logs/verifier/reward.txt'
+
+
+def solvable(
+    folder: Path, verifier: str = WANTS_ANSWER, solution: str = "echo 42 > /app/answer", **changes: Any
+) -> Task:
+    return make_task(folder, verifier, solution=script(folder, "solution", solution), **changes)
+
+
+SERVICE = "setsid sh -c 'while :; do date +%s%N > /app/beat; sleep 0.05; done' >/dev/null 2>&1 & sleep 0.2"
+WANTS_SERVICE = (
+    """a=$(cat /app/beat); sleep 0.5; [ "$a" != "$(cat /app/beat)" ]; echo $((1 - $?)) > /logs/verifier/reward.txt"""
+)
+
+# ---- the verdict ----------------------------------------------------------------------------------------------------
+
+
+@both
+async def test_the_oracle_scores_one_and_nop_zero(attempt: Try, tmp_path: Path) -> None:
+    task = solvable(tmp_path)
+    oracle, nop = await attempt(Oracle(), task), await attempt(Nop(), task)
+    assert (oracle.end.state, oracle.end.reward, oracle.end.cause) == (TrialState.SCORED, 1.0, "finished")
+    assert (nop.end.state, nop.end.reward) == (TrialState.SCORED, 0.0)
+
+
+@bubblewrap
+async def test_a_solution_that_fails_says_how(attempt: Try, tmp_path: Path) -> None:
+    played = await attempt(Oracle(), solvable(tmp_path, solution="echo no such tool >&2; exit 4"))
+    assert (played.end.reward, played.end.detail) == (0.0, "the solution ended with exit code 4: no such tool")
+
+
+@bubblewrap
+async def test_the_verifier_sees_what_the_harness_did_and_may_give_named_rewards(attempt: Try, tmp_path: Path) -> None:
+    verifier = """
+        echo checking
+        echo '{"reward": 0.5, "style": 0.25}' > /logs/verifier/reward.json
+        echo 1 > /logs/verifier/reward.txt
+    """
+    played = await attempt(solve("env.write('/app/answer', '42')\nreturn 'done'"), make_task(tmp_path, verifier))
+    assert (played.end.reward, played.end.rewards) == (0.5, {"reward": 0.5, "style": 0.25})
+    assert played.end.verifier_output == "checking"
+
+
+@bubblewrap
+async def test_workspace_files_are_there_before_the_agent_starts(attempt: Try, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.txt").write_text("loose")
+    task = make_task(tmp_path, workspace=((tmp_path / "files", "/app/data"),))
+    played = await attempt(solve("return env.read_text('/app/data/a.txt')"), task)
+    assert played.end.answer == "loose"
+
+
+@bubblewrap
+async def test_what_the_task_says_of_commands_holds_for_agent_and_verifier(attempt: Try, tmp_path: Path) -> None:
+    task = make_task(tmp_path, "[ $PWD-$MODE = /app/sub-on ] && echo 1 > /logs/verifier/reward.txt", env={"MODE": "on"})
+    task = dataclasses.replace(task, workdir="/app/sub")
+    played = await attempt(solve("return env.exec('echo $PWD $MODE').stdout"), task)
+    assert (played.end.answer, played.end.reward) == ("/app/sub on\n", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("verifier", "cause", "detail"),
+    [
+        ("exit 3", "reward_missing", "the verifier (exit code 3) left no reward file"),
+        (
+            "echo a lot > /logs/verifier/reward.txt",
+            "reward_unreadable",
+            "/logs/verifier/reward.txt: not a number: 'a lot'",
+        ),
+        (
+            "echo 7 > /logs/verifier/reward.txt",
+            "reward_unreadable",
+            "/logs/verifier/reward.txt: reward is 7, not between",
+        ),
+        ("sleep 30", "verifier_timeout", "the verifier ran over its 0.5 s"),
+    ],
+)
+@bubblewrap
+async def test_no_usable_reward_is_an_error_never_a_zero(
+    attempt: Try, tmp_path: Path, verifier: str, cause: str, detail: str
+) -> None:
+    played = await attempt(Nop(), make_task(tmp_path, verifier, verifier_timeout=0.5))
+    assert (played.end.state, played.end.cause, played.end.reward) == (TrialState.ERRORED, cause, None)
+    assert played.end.detail.startswith(detail)
+
+
+# ---- agents that would score themselves -----------------------------------------------------------------------------
+
+
+DAEMON = """
+    env.write("/app/daemon.sh", "while :; do mkdir -p /logs/verifier; echo 1 > /logs/verifier/reward.json; sleep 0.01; done")
+    env.exec("setsid nohup sh /app/daemon.sh >/dev/null 2>&1 & sleep 0.2")
+    return env.exec("cat /logs/verifier/reward.json").stdout
+"""
+
+
+@both
+async def test_a_daemon_that_would_rewrite_the_reward_does_not_outlive_the_agent(attempt: Try, tmp_path: Path) -> None:
+    task = make_task(tmp_path, "sleep 0.3; echo 0 > /logs/verifier/reward.txt")
+    played = await attempt(solve(DAEMON), task)
+    assert played.end.answer == "1\n"  # it was at work
+    assert (played.end.reward, played.end.state) == (0.0, TrialState.SCORED)
+
+
+@bubblewrap
+async def test_under_same_isolation_processes_stay(attempt: Try, tmp_path: Path) -> None:
+    """Where the solution is a running service. Weaker evidence: what stays may as well be the daemon above."""
+    task = solvable(tmp_path, WANTS_SERVICE, SERVICE)
+    restarted = await attempt(Oracle(), task)
+    stayed = await attempt(Oracle(), dataclasses.replace(task, isolation="same"))
+    assert (restarted.end.reward, stayed.end.reward) == (0.0, 1.0)
+
+
+@both
+async def test_rewards_and_tests_left_by_the_agent_are_not_the_verifiers(attempt: Try, tmp_path: Path) -> None:
+    cheat = """
+        env.exec("mkdir -p /logs/verifier /tests")
+        env.write("/logs/verifier/reward.json", '{"reward": 1}')
+        env.write("/logs/verifier/reward.txt", "1")
+        env.write("/tests/run.sh", "echo 1 > /logs/verifier/reward.txt")
+        env.write("/tests/conftest.py", "")
+        return env.exec("ls /tests").stdout
+    """
+    honest = make_task(tmp_path, "ls /tests; cat /app/answer && echo 1 > /logs/verifier/reward.txt; exit 0")
+    played = await attempt(solve(cheat), honest)
+    assert played.end.answer == "conftest.py\nrun.sh\n"
+    assert (played.end.cause, played.end.reward) == ("reward_missing", None)
+    assert played.end.verifier_output.splitlines()[0] == "run.sh"
+
+
+@both
+async def test_a_reward_folder_that_is_a_link_elsewhere_is_no_way_in(attempt: Try, tmp_path: Path) -> None:
+    played = await attempt(
+        solve("""
+            env.exec("mkdir -p /app/mine /logs; rm -rf /logs/verifier; ln -s /app/mine /logs/verifier")
+            env.write("/app/mine/reward.json", '{"reward": 1}')
+            return ""
+        """),
+        make_task(tmp_path, "echo 0 > /logs/verifier/reward.txt"),
+    )
+    assert (played.end.reward, played.end.cause) == (0.0, "finished")
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("provider", ["docker"], indirect=True)
+async def test_a_reward_that_cannot_be_removed_scores_zero(attempt: Try, tmp_path: Path) -> None:
+    played = await attempt(
+        solve("""
+            env.exec("mkdir -p /logs/verifier && echo 1 > /logs/verifier/reward.txt && cp /bin/true /bin/rm")
+            return ""
+        """),
+        make_task(tmp_path, "exit 0"),
+    )
+    assert (played.end.state, played.end.reward) == (TrialState.SCORED, 0.0)
+    assert played.end.detail == "/logs/verifier/reward.txt was there before the verifier ran and cannot be removed"
+
+
+@bubblewrap
+async def test_loose_files_beside_the_reward_are_the_agents_own_work(attempt: Try, tmp_path: Path) -> None:
+    task = make_task(tmp_path, "cp /app/answer /app/reward.txt", reward_files=("/app/reward.txt",))
+    played = await attempt(solve("env.write('/app/answer', '0.5')\nenv.write('/app/reward.txt', '1')\nreturn ''"), task)
+    assert played.end.reward == 0.5
+
+
+# ---- the world's fault ----------------------------------------------------------------------------------------------
+
+
+class Breaking(FakeProvider):
+    """A fake engine that fails at one point."""
+
+    def __init__(self, at: str, error: Exception) -> None:
+        super().__init__(self._command, allow_unsandboxed_jail=True)
+        self._at, self._error = at, error
+
+    def _command(self, command: str, sandbox: Any) -> Any:
+        raise self._error
+
+    async def prepare(self, spec: ImageSpec) -> str:
+        if self._at == "prepare":
+            raise self._error
+        return await super().prepare(spec)
+
+    async def acquire(self, request: SandboxRequest) -> Any:
+        if self._at == "acquire":
+            raise self._error
+        return await super().acquire(request)
+
+
+@pytest.mark.parametrize(
+    ("at", "error", "cause"),
+    [
+        ("prepare", ImageError("the build failed at step 3", "RUN false\nexit 1"), "image_build"),
+        ("acquire", SandboxError("no space left"), "engine_failure"),
+        ("exec", SandboxError("sandbox fake-1 is gone"), "sandbox_lost"),
+        ("exec", RuntimeError("a bug of ours"), "internal"),
+    ],
+)
+async def test_the_worlds_failures_error_a_trial_by_their_cause(
+    tmp_path: Path, at: str, error: Exception, cause: str
+) -> None:
+    provider = Breaking(at, error)
+    played = await play(provider, make_task(tmp_path), solve("env.exec('true')\nreturn ''"))
+    await provider.close()
+    assert (played.end.state, played.end.cause, played.end.reward) == (TrialState.ERRORED, cause, None)
+    assert str(error) in played.end.detail
+    if cause == "image_build":
+        assert played.sink.texts(StepKind.ERROR) == ["RUN false\nexit 1"]
+    if cause == "internal":
+        assert "Traceback" in played.sink.texts(StepKind.ERROR)[0]
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("provider", ["docker"], indirect=True)
+async def test_a_sandbox_lost_after_the_agent_acted_is_suspect(provider: SandboxProvider, tmp_path: Path) -> None:
+    from docker import APIClient
+
+    def kill(request: ModelRequest, context: CallContext) -> ModelReply:
+        client = APIClient(version="auto")
+        labels = ["lorimer.study=s", "lorimer.trial=s/e/lost/0/0"]
+        jails = {"jail"}
+        for found in client.containers(filters={"label": labels}):
+            if client.inspect_container(found["Id"])["Config"]["Hostname"] not in jails:
+                client.remove_container(found["Id"], force=True)
+        client.close()
+        return reply()
+
+    start = "llm.complete([user('now')])\nenv.exec('true')\nreturn ''"
+    task = make_task(tmp_path, name="lost")
+    from lorimer.config import BudgetSettings
+    from lorimer.task_agent.limits import Metered
+    from lorimer.task_agent.trial import run_trial
+    from tests.support.trials import ScriptedModel, trial_start
+
+    sink = Remembering()
+    metered = Metered(ScriptedModel(kill), Budget("s", BudgetSettings(), sink), sink, 100)
+    world = World(provider, sink, config(), metered)
+    end = await run_trial(world, trial_start("s/e/lost/0/0", "lost"), task, solve(start), 0)
+    assert (end.state, end.cause, end.model_calls) == (TrialState.ERRORED, "sandbox_lost", 1)
+
+
+@both
+async def test_a_cancelled_trial_leaves_nothing_behind(provider: SandboxProvider, tmp_path: Path) -> None:
+    going = asyncio.Event()
+
+    async def stuck(request: ModelRequest, context: CallContext) -> ModelReply:
+        going.set()
+        await asyncio.sleep(60)
+        return reply()
+
+    opened: list[Sandbox] = []
+    acquire = provider.acquire
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(provider, name)
+
+        async def acquire(self, request: SandboxRequest) -> Sandbox:
+            opened.append(await acquire(request))
+            return opened[-1]
+
+    watched: Any = Watched()
+    trial = asyncio.create_task(play(watched, make_task(tmp_path), solve("llm.complete([user('x')])"), answer=stuck))
+    await going.wait()
+    trial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await trial
+    (sandbox,) = opened
+    with pytest.raises(SandboxError):
+        await sandbox.exec("true", timeout=5)
+
+
+# ---- dry starts and checks ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def solve(task, env, llm):\n    return ''", ""),
+        ("from lorimer.harness.api import nothing", "ImportError: cannot import name 'nothing'"),
+        ("x = 1", "agent.py defines no function `solve`"),
+        ("import os\nos._exit(3)", "the process ended while loading agent.py (exit code 3)"),
+        (
+            "from lorimer.harness.api import note\nnote('hi')",
+            "agent.py called note while it was loaded; only `solve` may act",
+        ),
+        ("import sys\nprint('why')\nsys.stdout.flush()\nimport os\nos._exit(1)", "why"),
+    ],
+)
+@bubblewrap
+async def test_a_dry_start_tells_what_is_wrong(provider: SandboxProvider, text: str, said: str) -> None:
+    world = World(provider, Remembering(), config())
+    found = await dry_start(world, text, Owner("s", "dry"))
+    assert said in found
+    assert bool(found) == bool(said)
+
+
+@bubblewrap
+async def test_a_check_finds_the_isolation_that_a_task_needs(provider: SandboxProvider, tmp_path: Path) -> None:
+    tasks = [
+        solvable(tmp_path, name="file"),
+        solvable(tmp_path / "2", WANTS_SERVICE, SERVICE, name="service"),
+        solvable(tmp_path / "3", WANTS_SERVICE, SERVICE, name="declared", isolation="same"),
+        solvable(tmp_path / "4", "echo 1 > /logs/verifier/reward.txt", name="gift"),
+        make_task(tmp_path / "5", "exit 1", name="broken"),
+    ]
+    sink = Remembering()
+    world = World(provider, sink, config())
+    budget = Budget("c", config().budget, sink)
+    found = await check_tasks(lambda by: Executor(world, by, budget, concurrency=4, retries=0), "c", tasks)
+    assert [(each.task, each.isolation, each.problem) for each in found] == [
+        ("file", "restart", ""),
+        ("service", "same", ""),
+        ("declared", "same", ""),
+        ("gift", "restart", "nop scored 1, not 0"),
+        ("broken", "restart", "nop errored: reward_missing: the verifier (exit code 1) left no reward file"),
+    ]
