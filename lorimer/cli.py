@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -40,7 +40,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON; progress as JSON
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting for this command, such as gate.alpha=0.05.")]
 StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study.", show_default="the latest")]
+State = Literal["scored", "errored", "cancelled", "running"]
+StageName = Literal["baseline", "spot", "full", "holdout", "audit"]
 HERE = Path()
+DEBUG = "--debug"
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the signal's number."""
 
 
 # ---- a workspace ----------------------------------------------------------------------------------------------------
@@ -108,7 +113,7 @@ def benchmarks_check(
 ) -> None:
     """Run oracle and nop on every task: a benchmark is valid where oracle scores 1 and nop 0."""
     from lorimer.meta_agent import campaign
-    from lorimer.terminal import table, to_json
+    from lorimer.terminal import table
 
     config = _benchmark_config(workspace, source, set_)
     with _terminal(json, quiet) as terminal:
@@ -127,7 +132,7 @@ def benchmarks_check(
     columns = ("task", "oracle", "nop", "isolation", "seconds", "verdict")
     bad = sum(bool(result.problem) for result in results)
     if json:
-        typer.echo(to_json([dict(zip(columns, row, strict=True)) for row in rows]))
+        _say_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
         typer.echo(table(columns, rows))
         typer.echo(f"{len(results) - bad} of {len(results)} tasks are valid")
@@ -148,13 +153,14 @@ def run(
 ) -> None:
     """Run the harness on the benchmark, or on named tasks."""
     from lorimer.meta_agent import campaign
-    from lorimer.terminal import dollars, duration, score_text, table, to_json
+    from lorimer.terminal import dollars, duration, score_text, table
 
     config = _config(workspace, set_)
     with _terminal(json, quiet) as terminal:
-        report = _run(campaign.run(workspace, config, terminal, only=tuple(tasks or ()), repeats=repeats))
+        work = campaign.run(workspace, config, terminal, only=tuple(tasks or ()), repeats=repeats)
+        report = _run(work, resumable=True)
     if json:
-        typer.echo(to_json(report))
+        _say_json(report)
     else:
         rows = [(line.task, line.reward, line.trials, line.causes, line.trial) for line in report.tasks]
         typer.echo(table(("task", "reward", "trials", "cause", "trial"), rows))
@@ -180,7 +186,7 @@ def optimize(
     extra = [f"budget.candidates={candidates}"] if candidates else []
     config = _config(workspace, [*(set_ or []), *extra])
     with _terminal(json, quiet) as terminal:
-        result = _run(campaign.optimize(workspace, config, terminal))
+        result = _run(campaign.optimize(workspace, config, terminal), resumable=True)
     _say_result(workspace, result, json)
 
 
@@ -198,7 +204,8 @@ def resume(
 
     config = _config(workspace, set_)
     with _terminal(json, quiet) as terminal:
-        result = _run(campaign.resume(workspace, config, terminal, study, overrides(set_ or [])))
+        work = campaign.resume(workspace, config, terminal, study, overrides(set_ or []))
+        result = _run(work, resumable=True)
     _say_result(workspace, result, json)
 
 
@@ -215,7 +222,6 @@ def demo(
 ) -> None:
     """The whole loop on the starter benchmark with a simulated model: no key, no Docker, about a minute."""
     from lorimer import demo as room
-    from lorimer.terminal import to_json
 
     workers = concurrency or os.cpu_count() or 2
     with _terminal(json, quiet) as terminal:
@@ -224,7 +230,10 @@ def demo(
                 folder, terminal, seed=seed, candidates=candidates, concurrency=workers, model=model, provider=provider
             )
         )
-    typer.echo(to_json(report) if json else room.text(report))
+    if json:
+        _say_json(report)
+    else:
+        typer.echo(room.text(report))
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------
@@ -263,7 +272,7 @@ def export(
 ) -> None:
     """Write the winning harness: agent.py, its diff from the seed, and a card with the evidence."""
     from lorimer import listing
-    from lorimer.harness.export import export as write
+    from lorimer.meta_agent.export import export as write
     from lorimer.terminal import to_json
 
     query = listing.open_query(workspace)
@@ -278,8 +287,8 @@ def export(
 def traces_ls(
     study: StudyName = None,
     task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
-    state: Annotated[str | None, typer.Option(help="scored, errored, cancelled or running.")] = None,
-    stage: Annotated[str | None, typer.Option(help="baseline, spot, full, holdout or audit.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only trials in this state.")] = None,
+    stage: Annotated[StageName | None, typer.Option(help="Only trials of this stage.")] = None,
     harness: Annotated[str | None, typer.Option(help="Beginning of a harness's SHA-256.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = 100,
     workspace: Workspace = HERE,
@@ -290,6 +299,8 @@ def traces_ls(
     from lorimer.terminal import to_json
 
     query = listing.open_query(workspace)
+    if study:
+        query.study(study)
     found = query.trials(study, task=task, state=state, stage=stage, harness=harness, limit=limit)
     typer.echo(to_json([trial.model_dump() for trial in found]) if json else listing.trials_text(found))
 
@@ -327,7 +338,10 @@ def traces_search(
     from lorimer import listing
     from lorimer.terminal import table, to_json
 
-    hits = listing.open_query(workspace).search(words, study, limit)
+    query = listing.open_query(workspace)
+    if study:
+        query.study(study)
+    hits = query.search(words, study, limit)
     columns = ("owner", "step", "kind", "text")
     rows = [(hit.step.owner, hit.step.index, hit.step.kind, hit.snippet) for hit in hits]
     if json:
@@ -347,11 +361,14 @@ def traces_sql(
     from lorimer import listing
     from lorimer.terminal import table, to_json
 
-    found = listing.open_query(workspace).sql(statement, limit)
+    found = listing.open_query(workspace).sql(statement, limit + 1)
+    rows = found.rows[:limit]
     if json:
-        typer.echo(to_json([dict(zip(found.columns, row, strict=False)) for row in found.rows]))
+        typer.echo(to_json([dict(zip(found.columns, row, strict=True)) for row in rows]))
     else:
-        typer.echo(table(found.columns, found.rows))
+        typer.echo(table(found.columns, rows))
+    if len(found.rows) > limit:
+        typer.echo(f"lorimer: only the first {limit} rows are shown; --limit shows more", err=True)
 
 
 @app.command()
@@ -385,8 +402,11 @@ def _benchmark_config(workspace: Path, source: str | None, set_: list[str] | Non
     """The workspace's settings, with another benchmark where one is named; such a one needs no workspace."""
     if source is None:
         return _config(workspace, set_)
-    config = _config_or_default(workspace, set_)
-    return config.model_copy(update={"benchmark": type(config.benchmark)(source=source)})
+    from lorimer.config import BenchmarkSettings, merge, overrides, parse
+
+    config = _config_or_default(workspace)
+    named = config.model_copy(update={"benchmark": BenchmarkSettings(source=source)})
+    return parse(merge(named.model_dump(mode="json"), overrides(set_ or [])), "--set")
 
 
 def _terminal(json: bool, quiet: bool) -> Terminal:
@@ -395,37 +415,39 @@ def _terminal(json: bool, quiet: bool) -> Terminal:
     return Terminal(choose_mode(quiet=quiet, as_json=json))
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run `work`; SIGINT and SIGTERM cancel it, so that it stops cleanly. A shell starts background jobs with SIGINT ignored,
-    and Python leaves it so: a night's run is stopped with `kill`."""
+def _run(work: Coroutine[Any, Any, T], *, resumable: bool = False) -> T:
     import asyncio
-    import signal
-
-    async def stoppable() -> T:
-        task = asyncio.current_task()
-        assert task is not None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        return await work
 
     try:
-        return asyncio.run(stoppable())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+        return asyncio.run(work)
+    except KeyboardInterrupt:
+        again = "; what has finished is kept, and `lorimer resume` goes on" if resumable else ""
+        typer.echo(f"lorimer: stopped{again}", err=True)
+        raise typer.Exit(STOPPED) from None
+
+
+def _say_json(value: object) -> None:
+    """The last of a running command's JSON lines."""
+    from lorimer.terminal import to_json
+
+    typer.echo(to_json({"event": "Result", "result": value}, indent=None))
 
 
 def _say_result(workspace: Path, result: StudyResult, json: bool) -> None:
     from lorimer import listing
-    from lorimer.terminal import to_json
 
     query = listing.open_query(workspace)
     found = listing.status(query, query.study(result.study))
-    typer.echo(to_json(found) if json else listing.status_text(found))
+    if json:
+        _say_json(found)
+    else:
+        typer.echo(listing.status_text(found))
     _exit_for(result)
 
 
 def _exit_for(result: StudyResult) -> None:
     if result.state != "finished":
+        typer.echo(f"lorimer: {result.study} is {result.state}: {' '.join(result.reason.split())}", err=True)
         raise typer.Exit(1)
 
 
@@ -437,35 +459,54 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show tracebacks. May stand anywhere in a command.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
-    if debug:
-        os.environ["LORIMER_DEBUG"] = "1"
+    # `debug` is for the help page: `main` has taken it out of the arguments before they are parsed.
+    return None
 
 
-def guarded(command: Callable[[], None]) -> int:
-    """Run the command line and return its exit code; errors of the tree in `errors` are one line on stderr."""
-    from lorimer.errors import LorimerError
+def call(arguments: Sequence[str]) -> None:
+    """Parse and run one command line. Raises what the command raises, `typer.Exit` and typer's usage errors included."""
+    command = typer.main.get_command(app)
+    with command.make_context("lorimer", list(arguments)) as context:
+        command.invoke(context)
 
+
+def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
+    """Run a command and return its exit code. Whatever goes wrong is one line on stderr; `debug` lets it through instead.
+
+    0 done, 2 bad input, 3 a missing prerequisite, 130 Ctrl-C, 1 the rest.
+    """
     try:
         command()
-    except LorimerError as error:
-        if os.environ.get("LORIMER_DEBUG"):
-            raise
-        typer.echo(f"lorimer: {error}", err=True)
-        return error.exit_code
+    except typer.Exit as done:
+        return done.exit_code
     except KeyboardInterrupt:
-        typer.echo("lorimer: stopped; what has finished is kept, and `lorimer resume` goes on", err=True)
-        return 130
-    except BrokenPipeError:
+        typer.echo("lorimer: stopped", err=True)
+        return STOPPED
+    except BrokenPipeError:  # such as `| head`: nobody reads on, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except SystemExit as done:
-        return done.code if isinstance(done.code, int) else 1
+    except Exception as error:  # the edge of the program: nothing above can handle it
+        if debug:
+            raise
+        from lorimer import failures
+
+        failure = failures.explain(error)
+        if failure.help:
+            typer.echo(failure.help)
+        else:
+            typer.echo(f"lorimer: {failure.said}", err=True)
+        return failure.exit_code
     return 0
 
 
 def main() -> None:
     """The `lorimer` command."""
-    sys.exit(guarded(app))
+    arguments, end = sys.argv[1:], len(sys.argv)
+    if "--" in arguments:
+        end = arguments.index("--")
+    kept = [argument for at, argument in enumerate(arguments) if argument != DEBUG or at > end]
+    debug = len(kept) < len(arguments) or bool(os.environ.get("LORIMER_DEBUG"))
+    sys.exit(guarded(lambda: call(kept), debug=debug))

@@ -57,7 +57,7 @@ async def demo(
 
     Raises UserError, PrerequisiteError where neither bubblewrap nor Docker works.
     """
-    from lorimer.harness.export import export
+    from lorimer.meta_agent.export import export
     from lorimer.meta_agent import campaign, ledger
     from lorimer.meta_agent.setup import STORE
     from lorimer.traces.query import Query

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lorimer.errors import UserError
-from lorimer.harness.export import evidence_card, export
+from lorimer.meta_agent.export import evidence_card, export
 from lorimer.harness.version import sha
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Candidate, DecisionRow, Reservation, Settlement, Study, TaskRow
