@@ -30,7 +30,9 @@ from pathlib import Path
 
 from lorimer.errors import ImageError, PrerequisiteError, SandboxError
 from lorimer.sandbox import _bwrap_setup as setup
-from lorimer.sandbox._bwrap_process import BubblewrapJail, BubblewrapSandbox, Launch
+from lorimer.sandbox._bwrap_jail import BubblewrapJail
+from lorimer.sandbox._bwrap_process import Launch
+from lorimer.sandbox._bwrap_sandbox import BubblewrapSandbox
 from lorimer.sandbox.base import ImageSpec, JailRequest, Owner, PythonImage, SandboxRequest
 
 DEFAULT_MEMORY_MB = 2048

@@ -1,0 +1,135 @@
+"""A jail by bubblewrap, seen from the host."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import suppress
+from typing import Any
+
+from lorimer.errors import SandboxError
+from lorimer.sandbox._bwrap_process import BwrapProcess, Closing, Launch
+from lorimer.sandbox.base import JailExit, LineTooLong
+
+LINE_LIMIT = 16 << 20
+STDERR_LIMIT = 64 << 10
+
+
+class HeadTail:
+    """The first and last halves of `cap` bytes of a stream, and how many were dropped between."""
+
+    def __init__(self, cap: int) -> None:
+        self._half = cap // 2
+        self._head, self._tail = bytearray(), bytearray()
+        self._total = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take some more."""
+        self._total += len(data)
+        room = self._half - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        self._tail += data
+        if len(self._tail) > 2 * self._half:
+            del self._tail[: -self._half]
+
+    def finish(self) -> tuple[bytes, int]:
+        """What was kept, and the number of bytes that were not."""
+        kept = bytes(self._head) + bytes(self._tail[-self._half :])
+        return kept, self._total - len(kept)
+
+
+class BubblewrapJail:
+    """A Jail by bubblewrap."""
+
+    def __init__(self, name: str, launch: Launch, register: set[Any]) -> None:
+        self._name, self._register = name, register
+        self._process = BwrapProcess(launch)
+        self._closing = Closing()
+        self._errors = HeadTail(STDERR_LIMIT)
+        self._result: JailExit | None = None
+
+    @property
+    def id(self) -> str:
+        """See Jail."""
+        return self._name
+
+    async def start(self) -> None:
+        """Start it. Raises SandboxError."""
+        mine, theirs = socket.socketpair()
+        errors, errors_theirs = socket.socketpair()
+        try:
+            with theirs, errors_theirs:
+                self._process.spawn(theirs, errors_theirs.fileno())
+        except SandboxError:
+            mine.close()
+            errors.close()
+            raise
+        try:
+            self._reader, self._writer = await asyncio.open_connection(sock=mine, limit=LINE_LIMIT)
+            self._error_reader, self._error_writer = await asyncio.open_connection(sock=errors)
+        except BaseException:
+            mine.close()
+            errors.close()
+            await asyncio.shield(self._process.end())
+            raise
+        self._register.add(self)
+        self._collector = asyncio.ensure_future(self._collect())
+
+    async def _collect(self) -> None:
+        with suppress(ConnectionError):
+            while data := await self._error_reader.read(1 << 16):
+                self._errors.feed(data)
+
+    async def send(self, line: bytes) -> None:
+        """See Jail."""
+        with suppress(ConnectionError, RuntimeError):  # RuntimeError: closed by us
+            self._writer.write(line + b"\n")
+            await self._writer.drain()
+
+    async def receive(self) -> bytes | None:
+        """See Jail."""
+        try:
+            return (await self._reader.readuntil(b"\n"))[:-1]
+        except asyncio.LimitOverrunError:
+            raise LineTooLong(f"a line of more than {LINE_LIMIT} bytes") from None
+        except asyncio.IncompleteReadError as end:
+            return end.partial or None
+        except ConnectionError:
+            return None
+
+    async def wait(self) -> JailExit:
+        """See Jail."""
+        if self._result is None:
+            await self._process.ended.wait()
+            await self._collector
+            self._result = self._read_result()
+        return self._result
+
+    def _read_result(self) -> JailExit:
+        stderr, dropped = self._errors.finish()
+        try:
+            code, _, killed = self._process.control.recv(64).partition(b" ")
+            return JailExit(int(code), killed.strip() == b"1", stderr, dropped)
+        except (OSError, ValueError):  # closed by us, or bwrap itself failed before there was a program
+            return JailExit(None, False, stderr, dropped)
+
+    async def close(self) -> None:
+        """See Jail."""
+        await self._closing.run(self._close())
+
+    async def _close(self) -> None:
+        if self._process.ended.is_set() and self._result is None:
+            self._result = self._read_result()
+        self._writer.close()
+        await self._process.end()
+        await self._collector
+        self._error_writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
+        with suppress(ConnectionError):
+            await self._error_writer.wait_closed()
+        if self._result is None:
+            self._result = self._read_result()
+        self._register.discard(self)

