@@ -5,11 +5,21 @@ Every table forbids unknown keys, so a typo is an error with the key's path, nev
 
 from __future__ import annotations
 
+import difflib
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from lorimer.errors import ConfigError
 
@@ -78,6 +88,11 @@ class ProviderSettings(_Table):
     concurrency: int | None = Field(default=None, ge=1)
     """Requests in flight at once; a llama.cpp server has as many as slots."""
     retry: RetrySettings = RetrySettings()
+
+    @model_serializer(mode="wrap")
+    def _what_was_set(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A stored study keeps apart what the user set and what not: a built-in provider's defaults are not these."""
+        return {key: value for key, value in whole(self).items() if key in self.model_fields_set}
 
 
 class LimitSettings(_Table):
@@ -217,12 +232,32 @@ def parse(data: dict[str, Any], where: str = FILE_NAME) -> Config:
         problems = []
         for item in error.errors():
             path = ".".join(str(part) for part in item["loc"])
-            given = "" if item["type"] in ("missing", "value_error") else f" (given: {item['input']!r})"
+            given = "" if item["type"] in ("missing", "value_error") else f" (given: {_shown(item['input'])})"
             message = item["msg"].removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":
-                message, given = "no such key", ""
+                message, given = f"no such key{_meant(item['loc'])}", ""
             problems.append(f"{path}: {message}{given}" if path else message)
         raise ConfigError(f"{where}: " + "; ".join(problems)) from None
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _meant(path: Sequence[str | int]) -> str:
+    """The key that was probably meant by the last of `path`."""
+    at: type[BaseModel] = Config
+    for part in path[:-1]:
+        if at is Config and part == "providers":
+            continue
+        field = at.model_fields.get(str(part))
+        if field is None:  # a provider's name
+            at = ProviderSettings
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            at = field.annotation
+    near = difflib.get_close_matches(str(path[-1]), at.model_fields, 1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Config:
@@ -234,6 +269,8 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Config:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `lorimer init` makes one") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
     return parse(merge(data, overrides or {}), str(path))
@@ -264,7 +301,8 @@ def overrides(settings: list[str]) -> dict[str, Any]:
         if not equals or not all(key.strip().split(".")) or "." not in key:
             raise ConfigError(f"--set {setting}: write TABLE.KEY=VALUE, such as gate.alpha=0.05")
         try:
-            found[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+            read = tomllib.loads(f"value = {text}")
         except tomllib.TOMLDecodeError:
-            found[key.strip()] = text
+            read = {}
+        found[key.strip()] = read["value"] if len(read) == 1 else text
     return found

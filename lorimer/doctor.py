@@ -124,12 +124,12 @@ async def _bubblewrap() -> Finding:
         return Finding("bubblewrap", "warning", str(error))
     try:
         await provider.probe()
-        limits = ", ".join(f"{name} by {how}" for name, how in provider.limits_in_force().items())
+        limits = "; ".join(f"{name}: {how}" for name, how in provider.limits_in_force().items())
     except LorimerError as error:
         return Finding("bubblewrap", "warning", str(error))
     finally:
         await provider.close()
-    return Finding("bubblewrap", "ok", f"limits: {limits}")
+    return Finding("bubblewrap", "ok", limits)
 
 
 def _models(config: Config) -> list[Finding]:

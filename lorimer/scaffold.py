@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
+import tomllib
 from importlib.resources import files
 from pathlib import Path
 
+from lorimer.benchmarks.registry import open_benchmark
+from lorimer.config import parse
 from lorimer.errors import PrerequisiteError, UserError
 
 GIT_IDENTITY = ("-c", "user.name=lorimer", "-c", "user.email=lorimer@localhost")
@@ -15,17 +20,23 @@ GIT_IDENTITY = ("-c", "user.name=lorimer", "-c", "user.email=lorimer@localhost")
 def init(root: Path, *, source: str = "starter", model: str = "simulated/apprentice") -> list[Path]:
     """Make lorimer.toml, program.md, harness/agent.py and .gitignore in `root`, and commit them to a git repository there.
 
-    Returns the files written. Files that exist are never touched. Raises UserError when `root` holds a workspace already,
-    PrerequisiteError without git.
+    Returns the files written. Files that exist are never touched. Raises UserError when `root` holds a workspace already or
+    cannot be written, ConfigError for a wrong `source` or `model`, PrerequisiteError without git; then nothing is written.
     """
+    if shutil.which("git") is None:
+        raise PrerequisiteError("git is not installed, and promotions are commits", "Debian: apt-get install git")
     if (root / "lorimer.toml").exists():
         raise UserError(
             f"{root / 'lorimer.toml'}: there is a workspace here already; edit that file, or init another folder"
         )
     templates = files("lorimer") / "templates"
     settings = (templates / "lorimer.toml").read_text(encoding="utf-8")
+    # JSON's escapes are TOML's.
+    settings = settings.replace('"{source}"', json.dumps(source)).replace('"{model}"', json.dumps(model))
+    parse(tomllib.loads(settings), "init")
+    open_benchmark(source, root)
     texts = {
-        "lorimer.toml": settings.replace("{source}", source).replace("{model}", model),
+        "lorimer.toml": settings,
         "program.md": (templates / "program.md").read_text(encoding="utf-8"),
         "harness/agent.py": (files("lorimer") / "harness" / "agent.py").read_text(encoding="utf-8"),
         ".gitignore": (templates / "gitignore").read_text(encoding="utf-8"),
@@ -41,25 +52,27 @@ def init(root: Path, *, source: str = "starter", model: str = "simulated/apprent
         except OSError as error:
             raise UserError(f"{path}: cannot be written: {error.strerror}") from None
         written.append(path)
-    _commit(root, written)
+    _commit(root, [path.relative_to(root) for path in written])
     return written
 
 
 def _commit(root: Path, written: list[Path]) -> None:
-    try:
-        inside = _git(root, "rev-parse", "--is-inside-work-tree")
-        if inside.returncode != 0:
-            _git(root, "init", "--quiet").check_returncode()
-        names = [str(path.relative_to(root)) for path in written]
-        _git(root, "add", "--", *names).check_returncode()
-        identity = () if _git(root, "config", "user.email").stdout.strip() else GIT_IDENTITY
-        done = _git(
-            root, *identity, "commit", "--quiet", "--no-verify", "-m", "Start a lorimer workspace", "--", *names
+    names = [str(path) for path in written]
+    if _git(root, "rev-parse", "--is-inside-work-tree").returncode != 0:
+        _done(root, "init", "--quiet")
+    _done(root, "add", "--", *names)
+    identity = () if _git(root, "config", "user.email").stdout.strip() else GIT_IDENTITY
+    _done(root, *identity, "commit", "--quiet", "--no-verify", "-m", "Start a lorimer workspace", "--", *names)
+
+
+def _done(root: Path, *arguments: str) -> None:
+    """Run git; raises UserError with its words."""
+    done = _git(root, *arguments)
+    if done.returncode != 0:
+        what = next(word for word in arguments if word in ("init", "add", "commit"))
+        raise UserError(
+            f"{root}: the files are written, but git {what} failed: {(done.stderr or done.stdout).strip()}; commit them yourself"
         )
-        if done.returncode != 0:
-            raise UserError(f"{root}: git commit failed: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
-    except FileNotFoundError:
-        raise PrerequisiteError("git is not installed", "install it (Debian: apt-get install git)") from None
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

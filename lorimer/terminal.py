@@ -135,7 +135,9 @@ class Terminal:
                 self.say(f"{event.candidate}: no usable edit: {event.reason}")
             case Decided():
                 self._close_bar()
-                self.say(f"  {event.stage:8} {event.decision.reason}")
+                # A measuring stage that went well decides nothing: its score has just been said.
+                if event.decision.kind != "pass" or event.decision.numbers.get("score") is None:
+                    self.say(f"  {event.stage:8} {event.decision.reason}")
             case Promoted():
                 self.say(f"  promoted {score_text(event.score)}  commit {event.commit[:10]} {event.note}".rstrip())
             case StudyEnded():
@@ -264,6 +266,6 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-def to_json(value: Any) -> str:
-    """A listing as JSON, for `--json`."""
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False)
+def to_json(value: Any, *, indent: int | None = 2) -> str:
+    """A listing as JSON, for `--json`; with no `indent` on one line."""
+    return json.dumps(_plain(value), indent=indent, ensure_ascii=False)
