@@ -416,11 +416,21 @@ def _terminal(json: bool, quiet: bool) -> Terminal:
 
 
 def _run(work: Coroutine[Any, Any, T], *, resumable: bool = False) -> T:
+    """Run `work`; SIGINT and SIGTERM cancel it, so that it stops cleanly. A shell starts background jobs with SIGINT ignored,
+    and Python leaves it so: a night's run is stopped with `kill`."""
     import asyncio
+    import signal
+
+    async def stoppable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        return await work
 
     try:
-        return asyncio.run(work)
-    except KeyboardInterrupt:
+        return asyncio.run(stoppable())
+    except (asyncio.CancelledError, KeyboardInterrupt):
         again = "; what has finished is kept, and `lorimer resume` goes on" if resumable else ""
         typer.echo(f"lorimer: stopped{again}", err=True)
         raise typer.Exit(STOPPED) from None
