@@ -33,7 +33,7 @@ line = pipe.readline()
 if not line:
     sys.exit(0)
 start = json.loads(line)
-root = "/tmp/harness"
+root = os.path.join(os.environ["HOME"], "harness")
 for name, text in start["files"].items():
     path = os.path.join(root, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)

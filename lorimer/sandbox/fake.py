@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import posixpath
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -159,11 +161,12 @@ def _cut(data: bytes, cap: int) -> tuple[bytes, int]:
 class UnsandboxedJail:
     """A Jail that is none: a local process, for tests of the wire. Its stderr is kept whole and cut at the end."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, home: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
+        self._home = home
         self._stderr = asyncio.ensure_future(process.stderr.read())
         self._closed = False
 
@@ -207,6 +210,7 @@ class UnsandboxedJail:
             pass
         await self._process.wait()
         await self._stderr
+        shutil.rmtree(self._home, ignore_errors=True)
 
 
 class FakeProvider:
@@ -243,17 +247,18 @@ class FakeProvider:
         """A local process. Raises SandboxError unless the provider was made to allow it."""
         if not self._allow:
             raise SandboxError("the fake provider has no jails; a test that needs one says allow_unsandboxed_jail=True")
+        home = Path(tempfile.mkdtemp(prefix="lorimer-fake-"))  # its own scratch: several jails may run at once
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *request.argv[1:],
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"},  # noqa: S108
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"},
             cwd="/",
             limit=LINE_LIMIT,
         )
-        jail = UnsandboxedJail(process)
+        jail = UnsandboxedJail(process, home)
         self._jails.append(jail)
         return jail
 
