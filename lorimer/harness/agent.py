@@ -9,6 +9,8 @@ from lorimer.harness.api import LLM, Completion, Env, LimitReached, Message, Tas
 
 SYSTEM_PROMPT = """You are an agent that solves a task on a Linux machine.
 Run shell commands with the `shell` tool to do the task.
+If you have no `shell` tool to call, answer with one JSON object and nothing else:
+{"name": "shell", "arguments": {"command": "ls"}}
 When the task is done, answer with a short message and no tool call."""
 
 SHELL = Tool(
@@ -53,7 +55,8 @@ def run(call: ToolCall, env: Env) -> str:
     """Do what the model asked for, and say what came of it."""
     command = call.arguments.get("command")
     if call.name != SHELL.name or not isinstance(command, str):
-        return f"Error: call `{SHELL.name}` with a JSON object that has a `command` string."
+        example = '{"name": "shell", "arguments": {"command": "ls"}}'
+        return f"Error: there is only the tool `{SHELL.name}`, and it takes a `command` string, such as {example}"
     result = env.exec(command, timeout=COMMAND_TIMEOUT)
     output = result.stdout + result.stderr
     if len(output) > MAX_OUTPUT_CHARS:
@@ -63,12 +66,13 @@ def run(call: ToolCall, env: Env) -> str:
 
 
 def calls_in_text(completion: Completion) -> tuple[ToolCall, ...]:
-    """Tool calls that a model wrote into its text as a JSON object, as many small local models do."""
+    """A tool call that a model wrote into its text as a JSON object, as many small local models do."""
+    decoder = json.JSONDecoder(strict=False)  # they break lines inside strings
     for found in re.finditer(r"\{", completion.text):
         try:
-            value, _ = json.JSONDecoder().raw_decode(completion.text, found.start())
+            value, _ = decoder.raw_decode(completion.text, found.start())
         except ValueError:
             continue
-        if isinstance(value, dict) and value.get("name") == SHELL.name and isinstance(value.get("arguments"), dict):
-            return (ToolCall(id="text", name=SHELL.name, arguments=value["arguments"]),)
+        if isinstance(value, dict) and isinstance(value.get("name"), str) and isinstance(value.get("arguments"), dict):
+            return (ToolCall(id="text", name=value["name"], arguments=value["arguments"]),)
     return ()
