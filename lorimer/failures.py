@@ -49,7 +49,7 @@ def _usage(error: Exception) -> Failure:
     words: str = getattr(error, "format_message", error.__str__)()
     words = words.replace("Value error, ", "").strip().rstrip(".")
     path = context.command_path if context is not None else "lorimer"
-    return Failure(_line(f"{words[:1].lower()}{words[1:]}; see `{path} --help`".replace("?;", "? See")), 2)
+    return Failure(_line(f"{words[:1].lower()}{words[1:]}; see `{path} --help`".replace("?; see", "? See")), 2)
 
 
 def _where(error: BaseException) -> str:

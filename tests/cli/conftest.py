@@ -1,0 +1,51 @@
+"""One workspace with a finished run, check and study, which the reading commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import SMALL, Said, configure, process
+
+
+@pytest.fixture(scope="session")
+def works(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bool]:
+    """Which sandboxes work on this machine."""
+    findings = process("doctor", "-C", tmp_path_factory.mktemp("doctor"), "--json").json()
+    return {finding["what"]: finding["level"] == "ok" for finding in findings}
+
+
+@pytest.fixture(scope="session")
+def bubblewrap(works: dict[str, bool]) -> None:
+    if not works["bubblewrap"]:
+        pytest.skip("bubblewrap does not work on this machine")
+
+
+@pytest.fixture(scope="session")
+def docker(works: dict[str, bool]) -> None:
+    if not works["docker"]:
+        pytest.skip("no Docker Engine answers")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A fresh one, with small settings."""
+    root = tmp_path / "work"
+    assert process("init", root).code == 0
+    configure(root, *SMALL)
+    return root
+
+
+@pytest.fixture(scope="session")
+def used(bubblewrap: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Said]]:
+    """A workspace after `run`, `benchmarks check` and `optimize`, and what each of them said."""
+    root = tmp_path_factory.mktemp("used") / "work"
+    assert process("init", root).code == 0
+    configure(root, *SMALL)
+    said = {
+        "run": process("run", "-C", root),
+        "check": process("benchmarks", "check", "-C", root, "--set", "benchmark.limit=2", "--json"),
+        "optimize": process("optimize", "-C", root),
+    }
+    return root, said

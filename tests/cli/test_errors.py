@@ -1,0 +1,186 @@
+"""Every error that a user can reach is one line, says what to do, and has its exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lorimer import cli, config, failures
+from lorimer.errors import InternalError, PrerequisiteError, SandboxError
+from tests.cli.support import process, refused, typed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("optimise", "no such command 'optimise'. Did you mean 'optimize'? See `lorimer --help`"),
+        ("traces list", "no such command 'list'. Did you mean 'ls'? See `lorimer traces --help`"),
+        ("run --repeat 3", "no such option: --repeat"),
+        ("run --repeats many", "invalid value for '--repeats'"),
+        ("run --repeats 0", "invalid value for '--repeats'"),
+        ("optimize --candidates 0", "invalid value for '--candidates'"),
+        ("traces show", "missing argument 'trial'; see `lorimer traces show --help`"),
+        ("traces ls --state lost", "'lost' is not one of 'scored', 'errored', 'cancelled', 'running'"),
+        ("traces ls --stage half", "'half' is not one of 'baseline'"),
+        ("status extra", "unexpected extra argument"),
+        ("status --study", "option '--study' requires an argument"),
+    ],
+)
+def test_usage_errors_are_one_line(arguments: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, 2, *arguments.split())
+    assert words in said
+    assert "--help`" in said
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "optimize", "resume", "status", "log", "export", "traces ls", "traces show x", "traces search x"]
+)
+def test_without_a_workspace_each_command_says_what_is_missing(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, 2, *command.split(), "-C", tmp_path)
+    assert "`lorimer init` makes one" in said or "there are no traces at" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[gate]\nalfa = 0.1", "lorimer.toml: gate.alfa: no such key; did you mean 'alpha'?"),
+        ("[gates]\nalpha = 0.1", "gates: no such key; did you mean 'gate'?"),
+        ("[gate]\nalpha = 2", "gate.alpha: Input should be less than 0.5 (given: 2)"),
+        ("[providers.local]\nurl = 'x'", "providers.local.url: no such key"),
+        (
+            "[providers.local.retry]\nwindow = 1",
+            "providers.local.retry.window: no such key; did you mean 'window_seconds'?",
+        ),
+        ("[models]\ntask = 'gpt'", "models.task: 'gpt' is not PROVIDER/NAME"),
+        ("[models]\ntask = 'who/gpt'", "models: no provider 'who' for 'who/gpt'"),
+        ("gate = 3", "gate: Input should be a valid dictionary"),
+        ("[gate", "not valid TOML"),
+        ("[benchmark]\nsource = 'swe'", "'swe' is not a benchmark"),
+        ("[benchmark]\ntasks = ['nope-*']", "no task matches 'nope-*'"),
+        (
+            "[budget]\nusd = 1\n[models]\ntask='l/m'\n[providers.l]\nbase_url='http://127.0.0.1:1/v1'",
+            "price of l/m is unknown",
+        ),
+    ],
+)
+def test_wrong_settings_are_told_by_key(
+    text: str, words: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workspace / "lorimer.toml").write_text(text)
+    assert words in refused(capsys, 2, "run", "-C", workspace)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("alpha=0.1", "--set alpha=0.1: write TABLE.KEY=VALUE"),
+        ("gate.alpha", "--set gate.alpha: write TABLE.KEY=VALUE"),
+        ("gate..alpha=1", "write TABLE.KEY=VALUE"),
+        ("gate.aplha=0.1", "gate.aplha: no such key; did you mean 'alpha'?"),
+        (
+            "gate.alpha=high",
+            "gate.alpha: Input should be a valid number, unable to parse string as a number (given: 'high')",
+        ),
+        ("gate.alpha.x=1", "gate.alpha: Input should be a valid number (given: {'x': 1})"),
+        ("gate.alpha=0.1\nseed = 1", "gate.alpha"),
+        (
+            "sandbox.provider=podman",
+            "sandbox.provider: Input should be 'auto', 'docker' or 'bubblewrap' (given: 'podman')",
+        ),
+        ("study.name=a/b", "study.name: String should match pattern"),
+    ],
+)
+def test_wrong_settings_of_the_command_line_are_told_by_key(
+    setting: str, words: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert words in refused(capsys, 2, "optimize", "-C", workspace, "--set", setting)
+
+
+def test_every_key_of_every_table_is_guarded(workspace: Path) -> None:
+    for name, field in config.Config.model_fields.items():
+        table = "providers.x" if name == "providers" else name
+        with pytest.raises(config.ConfigError, match=f"{table}.no_such_thing: no such key"):
+            config.parse(config.merge({}, {f"{table}.no_such_thing": 1}))
+        assert field.is_required() is False
+
+
+def test_a_missing_key_is_a_missing_prerequisite(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ("--set", "models.task=mine/m", "--set", "providers.mine.base_url=http://127.0.0.1:1/v1")
+    said = refused(capsys, 3, "run", "-C", workspace, *settings, "--set", "providers.mine.key_env=NO_SUCH_VARIABLE")
+    assert "export NO_SUCH_VARIABLE=..." in said
+
+
+def test_a_harness_that_is_not_one_is_refused_before_anything_is_spent(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harness = workspace / "harness" / "agent.py"
+    harness.write_text("import numpy\n")
+    assert "'numpy' is not in the jail" in refused(capsys, 2, "run", "-C", workspace)
+    assert "it has uncommitted changes" in refused(capsys, 2, "optimize", "-C", workspace)
+    harness.unlink()
+    assert "`lorimer init` makes one" in refused(capsys, 2, "run", "-C", workspace)
+
+
+def test_names_that_do_not_exist(used: tuple[Path, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, _ = used
+    there = "there are: run-1, check-1, study-1"
+    for command in ("status --study", "log --study", "traces ls --study", "traces search word --study", "resume"):
+        assert there in refused(capsys, 2, *command.split(), "study-9", "-C", root)
+    assert there in refused(capsys, 2, "export", tmp_path / "out", "--study", "study-9", "-C", root)
+    assert "there is no trial nothing" in refused(capsys, 2, "traces", "show", "nothing", "-C", root)
+    assert "is not unique" in refused(capsys, 2, "traces", "show", "run-1", "-C", root)
+    assert "is a run, so it has no winner" in refused(capsys, 2, "export", tmp_path, "--study", "run-1", "-C", root)
+    assert "check-1 is a check, which is not resumed" in refused(capsys, 2, "resume", "check-1", "-C", root)
+    assert "no task matches 'nope'" in refused(capsys, 2, "run", "nope", "-C", root)
+
+
+def test_a_store_that_is_none_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".lorimer").mkdir()
+    (tmp_path / ".lorimer" / "lorimer.db").write_text("this is no database, only words " * 100)
+    assert "is not a trace store" in refused(capsys, 2, "status", "-C", tmp_path)
+
+
+def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lorimer.toml").mkdir()
+    assert "lorimer.toml: cannot be read: Is a directory" in refused(capsys, 2, "run", "-C", tmp_path)
+
+
+def test_exit_codes_follow_the_tree_of_errors() -> None:
+    assert failures.explain(PrerequisiteError("a", "b")).exit_code == 3
+    assert failures.explain(SandboxError("two\nlines")) == failures.Failure("two lines", 1)
+    full = failures.explain(OSError(28, "No space left on device", "/x/lorimer.db"))
+    assert full == failures.Failure("/x/lorimer.db: No space left on device", 1)
+
+
+def test_our_own_bugs_say_so_and_where(capsys: pytest.CaptureFixture[str]) -> None:
+    for error in (KeyError("x"), InternalError("x"), RuntimeError("two\nlines")):
+
+        def fail(error: Exception = error) -> None:
+            raise error
+
+        assert cli.guarded(fail) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"lorimer: this is a bug in lorimer: {type(error).__name__}: ")
+        assert "(cli.py:" in said
+        assert said.endswith("; the same command with --debug shows the traceback\n")
+        assert said.count("\n") == 1
+        with pytest.raises(type(error)):
+            cli.guarded(fail, debug=True)
+
+
+def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
+    for arguments in (("--debug", "status"), ("status", "--debug")):
+        said = process(*arguments, "-C", tmp_path)
+        assert said.code == 1
+        assert "Traceback (most recent call last)" in said.err
+        assert "UserError: there are no traces" in said.err
+
+
+def test_gc_has_something_to_say(workspace: Path, works: dict[str, bool], capsys: pytest.CaptureFixture[str]) -> None:
+    if not works["bubblewrap"]:
+        pytest.skip("bubblewrap does not work on this machine")
+    assert typed(capsys, "gc", "-C", workspace).out.startswith("removed ")
+    assert isinstance(typed(capsys, "gc", "-C", workspace, "--json").json()["removed"], int)

@@ -1,0 +1,257 @@
+"""What was run can be read: as text, as JSON, while it is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Said, process, refused, typed
+
+Used = tuple[Path, dict[str, Said]]
+
+
+def test_a_run_says_each_task_and_the_score(used: Used) -> None:
+    said = used[1]["run"]
+    assert said.code == 0
+    assert said.err == ""
+    assert said.out.splitlines()[-1].startswith("run-1: score 0.")
+    assert said.out.count("run-1/baseline/baseline/") == 4
+
+
+def test_a_check_says_what_oracle_and_nop_scored(used: Used) -> None:
+    lines = used[1]["check"].lines()
+    assert [line["event"] for line in lines] == ["TrialFinished"] * 4 + ["Result"]
+    for row in lines[-1]["result"]:
+        assert (row["oracle"], row["nop"], row["isolation"], row["verdict"]) == (1.0, 0.0, "restart", "valid")
+
+
+def test_a_study_ends_with_where_it_stands(used: Used) -> None:
+    said = used[1]["optimize"]
+    assert said.code == 0
+    assert said.err == ""
+    assert "study study-1: 2 train tasks and 2 sealed ones of starter, simulated/apprentice" in said.out
+    assert "study-1/c001: " in said.out
+    assert "study-1 (optimize): finished, budget.candidates: 1 of 1 tried" in said.out
+
+
+def test_a_finished_study_resumed_runs_nothing(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    before = typed(capsys, "status", "--study", "study-1", "-C", used[0], "--json").json()
+    said = typed(capsys, "resume", "study-1", "-C", used[0], "--quiet")
+    assert said.code == 0
+    assert typed(capsys, "status", "--study", "study-1", "-C", used[0], "--json").json() == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "doctor",
+        "benchmarks ls",
+        "benchmarks ls starter",
+        "status",
+        "status --study run-1",
+        "status --study check-1",
+        "log",
+        "log --study run-1",
+        "traces ls",
+        "traces ls --study study-1 --state scored --stage baseline --limit 3",
+        "traces ls --task nothing",
+        "traces show run-1/baseline/baseline/code-noisy-ci/0/0",
+        "traces search python",
+        "traces search nothing-like-this",
+        "traces sql SELECT~id,kind~FROM~study",
+        "gc",
+    ],
+)
+def test_every_listing_is_text_and_json(command: str, used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [argument.replace("~", " ") for argument in command.split()]
+    text = typed(capsys, *arguments, "-C", used[0])
+    assert (text.code, text.err) == (0, "")
+    assert text.out.strip()
+    found = typed(capsys, *arguments, "-C", used[0], "--json")
+    assert (found.code, found.err) == (0, "")
+    assert found.json() is not None
+
+
+def test_trials_are_filtered(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    def ids(*filters: str) -> list[str]:
+        return [row["id"] for row in typed(capsys, "traces", "ls", "-C", used[0], "--json", *filters).json()]
+
+    assert all(id_.startswith("study-1/") for id_ in ids("--study", "study-1"))
+    assert {id_.split("/")[2] for id_ in ids("--study", "study-1", "--stage", "holdout")} == {"holdout"}
+    assert len(ids("--limit", "2")) == 2
+    seed = typed(capsys, "traces", "ls", "--study", "run-1", "-C", used[0], "--json").json()[0]["harness"]
+    assert ids("--harness", seed[:10], "--study", "run-1") == ids("--study", "run-1")
+    assert ids("--harness", "oracle")
+    assert ids("--state", "errored") == []
+
+
+def test_a_trial_is_shown_from_the_first_message_to_the_verdict(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    trials = typed(capsys, "traces", "ls", "--study", "run-1", "-C", used[0], "--json").json()
+    trial = max(trials, key=lambda found: found["model_calls"])["id"]
+    text = typed(capsys, "traces", "show", trial, "-C", used[0]).out
+    for part in ("  system:", "  user:", "  assistant:", "$ ", "exit code", "stop: end", "verdict  scored", "reward"):
+        assert part in text
+    assert typed(capsys, "traces", "show", trial[:-2], "-C", used[0]).out == text
+    one = typed(capsys, "traces", "show", trial, "--first", "1", "--last", "1", "-C", used[0], "--json").json()
+    assert [step["index"] for step in one["steps"]] == [1]
+    assert one["trial"]["id"] == trial
+    assert len(typed(capsys, "traces", "show", trial, "--full", "-C", used[0]).out) >= len(text)
+
+
+def test_search_finds_what_was_run(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    hits = typed(capsys, "traces", "search", "python3 OR cat", "--study", "run-1", "-C", used[0], "--json").json()
+    assert hits
+    assert all(hit["owner"].startswith("run-1/") for hit in hits)
+    assert typed(capsys, "traces", "search", 'a "broken (query', "-C", used[0]).code == 0
+
+
+def test_sql_only_reads(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def sql(statement: str) -> str:
+        return refused(capsys, 2, "traces", "sql", statement, "-C", used[0])
+
+    for statement in (
+        "DELETE FROM trial",
+        "UPDATE trial SET reward = 1",
+        "DROP TABLE step",
+        "CREATE TABLE x (y)",
+        f"ATTACH '{tmp_path}/other.db' AS other",
+        f"VACUUM INTO '{tmp_path}/copy.db'",
+        "PRAGMA journal_mode = DELETE",
+    ):
+        assert "only reads" in sql(statement)
+    assert "no such table: no_such" in sql("SELECT * FROM no_such")
+    assert sql("SELECT 1; SELECT 2").startswith("lorimer: SQL: ")
+    assert list(tmp_path.iterdir()) == []
+    count = typed(capsys, "traces", "sql", "SELECT count(*) AS n FROM trial", "-C", used[0], "--json").json()
+    assert count[0]["n"] >= 12
+
+
+def test_sql_says_when_it_shows_only_a_part(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    said = typed(capsys, "traces", "sql", "SELECT id FROM trial", "--limit", "2", "-C", used[0], "--json")
+    assert len(said.json()) == 2
+    assert said.err == "lorimer: only the first 2 rows are shown; --limit shows more\n"
+
+
+def test_export_writes_the_winner_once(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "winner"
+    assert typed(capsys, "export", out, "-C", used[0]).out.count("wrote ") == 3
+    assert (out / "agent.py").read_text() == (used[0] / "harness" / "agent.py").read_text()
+    assert "**Simulated.**" in (out / "EVIDENCE.md").read_text()
+    assert "overwrite it with --force" in refused(capsys, 2, "export", out, "-C", used[0])
+    assert typed(capsys, "export", out, "-C", used[0], "--force", "--json").json()["promotions"] == 0
+
+
+def test_named_tasks_run_quietly_or_as_json_lines(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    task = typed(capsys, "benchmarks", "ls", "-C", used[0], "--json").json()["tasks"][0]["task"]
+    quiet = typed(capsys, "run", task, "--quiet", "-C", used[0])
+    assert quiet.out.splitlines()[0].startswith("task ")
+    assert len(quiet.out.splitlines()) == 3
+    lines = typed(capsys, "run", task, "--repeats", "2", "--json", "-C", used[0]).lines()
+    assert [line["event"] for line in lines].count("TrialFinished") == 2
+    assert lines[-1]["event"] == "Result"
+    assert lines[-1]["result"]["tasks"][0]["trials"] == 2
+
+
+def test_a_study_that_is_stopped_by_the_world_is_paused_and_exits_with_1(
+    used: Used, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = [
+        "models.task=mine/m",
+        "providers.mine.base_url=http://127.0.0.1:9/v1",
+        "providers.mine.retry.window_seconds=0.1",
+        "benchmark.limit=1",
+    ]
+    arguments = [part for setting in settings for part in ("--set", setting)]
+    said = process("run", "--quiet", "-C", used[0], *arguments)
+    assert said.code == 1
+    assert said.err.count("\n") == 1
+    assert "is paused: " in said.err
+    assert "`lorimer resume run-" in said.err
+
+
+def test_doctor_finds_a_workspace_in_order(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    found = {row["what"]: row for row in typed(capsys, "doctor", "-C", used[0], "--json").json()}
+    assert set(found) == {
+        "python", "git", "disk", "workspace", "docker", "bubblewrap", "sandbox", "task model", "meta model", "benchmark"
+    }  # fmt: skip
+    assert found["sandbox"]["said"] == "bubblewrap is used"
+    assert found["benchmark"]["said"] == "starter: 4 tasks"
+
+
+def test_doctor_says_what_is_missing_and_the_fix(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = '[models]\ntask = "mine/m"\nmeta = "who/m"\n[providers.mine]\nkey_env = "NO_SUCH_KEY"\n'
+    (workspace / "lorimer.toml").write_text(settings + '[benchmark]\nsource = "harbor:none"\n')
+    said = typed(capsys, "doctor", "-C", workspace)
+    assert said.code == 3
+    assert "MISSING  task model   mine/m: NO_SUCH_KEY is not set" in said.out
+    assert "-> export NO_SUCH_KEY=..." in said.out
+    assert "MISSING  meta model   no provider 'who' for who/m" in said.out
+    assert "none: no such folder" in said.out
+    (workspace / "lorimer.toml").write_text("[gate]\nalfa = 1\n")
+    assert "gate.alfa: no such key" in typed(capsys, "doctor", "-C", workspace).out
+    (workspace / "lorimer.toml").write_text("")
+    (workspace / "harness" / "agent.py").unlink()
+    assert "agent.py is not there" in typed(capsys, "doctor", "-C", workspace).out
+
+
+def test_doctor_without_git_has_the_command_that_installs_it(tmp_path: Path) -> None:
+    said = process("doctor", "-C", tmp_path, environment={"PATH": str(tmp_path)})
+    assert said.code == 3
+    assert "Debian: apt-get install git" in said.out
+
+
+# ---- benchmarks
+
+
+def suite(root: Path) -> Path:
+    """Three Harbor tasks: a sound one, one that doing nothing solves, one that cannot be read."""
+    for name, solved in (("sound", "/app/done"), ("open", "/bin/sh")):
+        task = root / name
+        for folder in ("environment", "tests", "solution"):
+            (task / folder).mkdir(parents=True)
+        (task / "task.toml").write_text(
+            '[environment]\ndocker_image = "python:3.12-slim"\nallow_internet = false\nworkdir = "/app"\n'
+            '[metadata]\ndifficulty = "easy"\ncategory = "files"\n'
+        )
+        (task / "instruction.md").write_text("Make the file done.\n")
+        (task / "tests" / "test.sh").write_text(
+            f"test -e {solved} && r=1 || r=0; echo $r > /logs/verifier/reward.txt\n"
+        )
+        (task / "solution" / "solve.sh").write_text("touch /app/done\n")
+    bad = root / "bad"
+    (bad / "tests").mkdir(parents=True)
+    (bad / "task.toml").write_text("[environment]\ngpus = 2\n")
+    (bad / "instruction.md").write_text("Train.\n")
+    (bad / "tests" / "test.sh").write_text("true\n")
+    return root
+
+
+def test_a_bad_task_is_listed_by_name_and_the_rest_still_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = f"harbor:{suite(tmp_path / 'suite')}"
+    said = typed(capsys, "benchmarks", "ls", source, "-C", tmp_path)
+    assert said.code == 0
+    assert said.out.splitlines()[-1] == "suite: 2 tasks, 1 that cannot be read"
+    assert said.err == "left out: task bad: [environment] gpus: GPUs are not supported\n"
+    found = typed(capsys, "benchmarks", "ls", source, "-C", tmp_path, "--json").json()
+    assert [task["task"] for task in found["tasks"]] == ["open", "sound"]
+    assert found["problems"] == ["task bad: [environment] gpus: GPUs are not supported"]
+    assert "no such folder" in refused(capsys, 2, "benchmarks", "ls", "harbor:none", "-C", tmp_path)
+
+
+@pytest.mark.docker
+def test_a_check_tells_which_tasks_can_be_scored(
+    docker: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = f"harbor:{suite(tmp_path / 'suite')}"
+    said = typed(capsys, "benchmarks", "check", source, "-C", tmp_path)
+    assert said.code == 1
+    assert "left out: task bad: [environment] gpus" in said.out
+    assert "nop scored 1, not 0" in said.out
+    assert said.out.splitlines()[-1] == "1 of 2 tasks are valid"
+    alone = typed(capsys, "benchmarks", "check", source, "--task", "sound", "-C", tmp_path, "--json")
+    assert alone.code == 0
+    assert json.loads(alone.out.splitlines()[-1])["result"][0]["verdict"] == "valid"

@@ -1,0 +1,133 @@
+"""A study that is stopped or killed goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer.errors import LorimerError
+from lorimer.meta_agent.setup import STORE
+from lorimer.traces.query import Query
+from tests.cli.support import configure, process, start
+
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow]
+
+STUDY = ("benchmark.limit=6", "budget.candidates=2", "study.seed=3", "gate.alpha=0.4")
+
+
+@pytest.fixture
+def study(bubblewrap: None, workspace: Path) -> Path:
+    configure(workspace, *STUDY)
+    return workspace
+
+
+def finished(root: Path) -> dict[str, str]:
+    """Finished trials and when each began, which running one again would change."""
+    try:
+        trials = Query(root / STORE).trials(limit=None)
+    except LorimerError:
+        return {}
+    return {trial.id: trial.started for trial in trials if trial.state == "scored"}
+
+
+def decisions(root: Path) -> list[Any]:
+    query = Query(root / STORE)
+    made = [(row.id, row.kind, row.reason, row.numbers) for row in query.decisions("study-1")]
+    tried = [(row.id, row.state, row.harness, row.title, row.edit) for row in query.candidates("study-1")]
+    return [made, tried]
+
+
+def stop_after(trials: int, root: Path, number: signal.Signals, *arguments: object, temp: Path) -> tuple[int, str]:
+    """Start `lorimer`, signal it once so many trials more are finished; its exit code and stderr."""
+    before = len(finished(root))
+    running = start(*arguments, "-C", root, environment={"TMPDIR": str(temp)})
+    try:
+        deadline = time.monotonic() + 60
+        while len(finished(root)) < before + trials:
+            assert time.monotonic() < deadline
+            assert running.poll() is None, "it ended before it could be stopped"
+            time.sleep(0.05)
+        running.send_signal(number)
+        _, err = running.communicate(timeout=30)
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.communicate()
+    return running.returncode, err
+
+
+def left_behind(temp: Path) -> list[str]:
+    """Folders and processes that name the study's temporary folder."""
+    found = [path.name for path in temp.iterdir()]
+    deadline = time.monotonic() + 5
+    while True:
+        names = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and str(temp).encode() in (entry / "cmdline").read_bytes():
+                    names.append(entry.name)
+            except OSError:
+                continue
+        if not names or time.monotonic() > deadline:
+            return found + names
+        time.sleep(0.1)
+
+
+def test_stopped_or_killed_at_any_concurrency_a_study_ends_the_same(study: Path, tmp_path: Path) -> None:
+    twins = {name: tmp_path / name for name in ("stopped", "killed")}
+    for root in twins.values():
+        subprocess.run(["cp", "-a", study, root], check=True)
+
+    assert process("optimize", "--quiet", "-C", study, "--set", "sandbox.concurrency=4").code == 0
+    undisturbed = decisions(study)
+    assert len(undisturbed[0]) > 3
+
+    root, temp = twins["stopped"], tmp_path / "temp"
+    temp.mkdir()
+    two = ("--set", "sandbox.concurrency=2")
+    code, err = stop_after(2, root, signal.SIGINT, "optimize", "--quiet", *two, temp=temp)
+    assert code == 130
+    assert err == "lorimer: stopped; what has finished is kept, and `lorimer resume` goes on\n"
+    assert left_behind(temp) == []
+    state = Query(root / STORE).study("study-1")
+    assert (state.state, state.state_reason) == ("paused", "stopped by the user; `lorimer resume study-1` goes on")
+    kept = finished(root)
+    code, err = stop_after(2, root, signal.SIGTERM, "resume", "--quiet", temp=temp)
+    assert code == 130
+    assert process("resume", "--quiet", "-C", root).code == 0
+    assert kept.items() <= finished(root).items()
+    assert decisions(root) == undisturbed
+
+    root = twins["killed"]
+    code, _ = stop_after(3, root, signal.SIGKILL, "optimize", "--quiet", "--set", "sandbox.concurrency=3", temp=temp)
+    assert code == -signal.SIGKILL
+    kept = finished(root)
+    code, _ = stop_after(5, root, signal.SIGKILL, "resume", "--quiet", "--set", "sandbox.concurrency=1", temp=temp)
+    kept |= finished(root)
+    assert process("resume", "--quiet", "-C", root, environment={"TMPDIR": str(temp)}).code == 0
+    assert left_behind(temp) == []
+    assert kept.items() <= finished(root).items()
+    assert decisions(root) == undisturbed
+    trials = Query(root / STORE).trials("study-1", limit=None)
+    planned = [trial.planned for trial in trials if trial.state == "scored"]
+    assert len(planned) == len(set(planned))
+
+
+def test_two_processes_do_not_run_one_study(study: Path, tmp_path: Path) -> None:
+    running = start("optimize", "--quiet", "-C", study)
+    try:
+        deadline = time.monotonic() + 60
+        while not finished(study) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        said = process("resume", "-C", study)
+        assert said.code == 2
+        assert f"study-1 is being run by process {running.pid} on this machine" in said.err
+        assert said.err.count("\n") == 1
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=30)
