@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorimer import cli, config, failures
-from lorimer.errors import InternalError, PrerequisiteError, SandboxError
+from lorimer.errors import ConfigError, InternalError, PrerequisiteError, SandboxError
 from tests.cli.support import process, refused, typed
 
 
@@ -102,7 +102,7 @@ def test_wrong_settings_of_the_command_line_are_told_by_key(
 def test_every_key_of_every_table_is_guarded(workspace: Path) -> None:
     for name, field in config.Config.model_fields.items():
         table = "providers.x" if name == "providers" else name
-        with pytest.raises(config.ConfigError, match=f"{table}.no_such_thing: no such key"):
+        with pytest.raises(ConfigError, match=f"{table}.no_such_thing: no such key"):
             config.parse(config.merge({}, {f"{table}.no_such_thing": 1}))
         assert field.is_required() is False
 
