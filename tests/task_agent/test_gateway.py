@@ -341,7 +341,7 @@ async def test_threads_together_pass_a_token_limit_by_no_more_than_one_call(atte
                     llm.complete([user("x")], max_tokens=50)
                 except LimitReached:
                     pass
-            threads = [threading.Thread(target=ask) for _ in range(16)]
+            threads = [threading.Thread(target=ask) for _ in range(4)]
             [t.start() for t in threads]
             [t.join() for t in threads]
             return ""
@@ -494,7 +494,7 @@ CALLS = solve("""
     def flood():
         while True:
             note("x" * 100_000)
-    [threading.Thread(target=flood, daemon=True).start() for _ in range(16)]
+    [threading.Thread(target=flood, daemon=True).start() for _ in range(4)]
     time.sleep(1)
     return "flooded"
 """)
