@@ -1,0 +1,179 @@
+"""The pages say what the code does: every command, option, setting, link and query in them is real."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from lorimer import cli, config
+from lorimer.benchmarks.harbor_toml import parse as parse_task
+from lorimer.harness import version
+from lorimer.traces.query import Query
+from lorimer.traces.schema import Study
+from lorimer.traces.store import Store
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+
+
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def text(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The page's fenced blocks in a language; the empty one is a block that names none."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def commands() -> dict[str, Any]:
+    """Every command by its full name."""
+
+    def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
+        yield path, command
+        for name, child in getattr(command, "commands", {}).items():
+            yield from walk(child, f"{path} {name}")
+
+    return dict(walk(typer.main.get_command(cli.app), "lorimer"))
+
+
+def sections(page: str) -> dict[str, str]:
+    found = re.split(r"^## (.*)$", text(page), flags=re.M)
+    return dict(zip(found[1::2], found[2::2], strict=True))
+
+
+def test_every_command_and_option_is_documented() -> None:
+    documented = sections("commands.md")
+    for path, command in commands().items():
+        own = [parameter for parameter in command.params if parameter.name != "help"]
+        if hasattr(command, "commands") and not own:
+            continue
+        assert command.help or path == "lorimer"
+        for parameter in own:
+            assert parameter.help, f"{path} {parameter.name} has no help"
+            is_option = parameter.param_type_name == "option"
+            for name in parameter.opts if is_option else [parameter.name.upper()]:
+                assert re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", documented[path]), f"{path} {name}"
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = sections("configuration.md")
+
+    def check(path: str, model: type[BaseModel]) -> None:
+        for name, field in model.model_fields.items():
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                check(f"{path}.{name}", field.annotation)
+                continue
+            found = re.search(rf"^\| `{name}` \| (.*?) \| (.*?) \| (.+) \|$", documented[f"[{path}]"], re.M)
+            assert found, f"{path}.{name}"
+            said = None if found[1] == "unset" else tomllib.loads(f"value = {found[1].strip('`')}")["value"]
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            assert said == default, f"{path}.{name}"
+
+    for name, field in config.Config.model_fields.items():
+        if name == "providers":
+            check("providers.NAME", config.ProviderSettings)
+        else:
+            assert isinstance(field.annotation, type)
+            check(name, field.annotation)
+
+
+def test_the_reference_pages_are_as_the_code_makes_them() -> None:
+    """If this fails: python tools/reference.py."""
+    made = reference()
+    assert text("commands.md") == made.commands()
+    assert text("configuration.md") == made.configuration()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    written = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", written):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target}"
+    for named in re.findall(r"(?<![\w/.-])((?:docs|tools|tests|lorimer)/[\w./-]+\.(?:md|py))", written):
+        assert (ROOT / named).exists(), f"{page.name}: {named}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_a_page_names_exists(page: Path) -> None:
+    known = commands()
+    written = page.read_text(encoding="utf-8")
+    lines = [line for block in blocks(page, "") for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", written)
+    for line in lines:
+        if line.startswith("make "):
+            target = line.split()[1]
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), f"{page.name}: {line}"
+        if not re.match(r"lorimer [a-z]", line):
+            continue
+        words = line.partition("#")[0].split()
+        path = max((" ".join(words[:size]) for size in (2, 3) if " ".join(words[:size]) in known), key=len, default="")
+        assert path, f"{page.name}: {line}"
+        options = {name for parameter in known[path].params for name in parameter.opts}
+        for word in words:
+            if word.startswith("--") and re.fullmatch(r"--[a-z]+", word):
+                assert word in options | {"--help", "--debug"}, f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_settings_in_the_pages_are_valid(page: Path) -> None:
+    for block in blocks(page, "toml"):
+        data = tomllib.loads(block)
+        if "environment" in data:
+            parse_task("example", block)
+        else:
+            config.parse(data)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_keys_named_in_the_pages_exist(page: Path) -> None:
+    """`[table] key` of lorimer.toml; those of a task.toml are in benchmarks.md alone."""
+    if page.name == "benchmarks.md":
+        return
+    for table, key in re.findall(r"`\[(\w+)\] (\w+)", page.read_text(encoding="utf-8")):
+        model = config.Config.model_fields[table].annotation
+        assert isinstance(model, type)
+        assert issubclass(model, BaseModel)
+        assert key in model.model_fields, f"{page.name}: [{table}] {key}"
+
+
+def test_the_example_harness_keeps_the_contract() -> None:
+    (example,) = blocks(DOCS / "harness.md", "python")
+    version.check(example, max_bytes=config.Config().meta.max_harness_bytes)
+
+
+def test_every_table_and_column_of_the_traces_page_exists() -> None:
+    tables = Study.metadata.tables
+    rows = re.findall(r"^\| `(\w+)` \| .*? \| (.*) \|$", sections("traces.md")["The tables"], re.M)
+    assert {name for name, _ in rows} == {*tables, "step_fts"}
+    for name, columns in rows:
+        if name in tables:
+            listed = re.findall(r"`(\w+)`", re.sub(r"\(.*?\)", "", columns))
+            assert set(listed) <= set(tables[name].columns.keys()), name
+
+
+def test_the_queries_of_the_traces_page_run(tmp_path: Path) -> None:
+    path = tmp_path / "lorimer.db"
+    Store.open(path).close()
+    found = blocks(DOCS / "traces.md", "sql")
+    assert len(found) > 5
+    for statement in found:
+        assert Query(path).sql(statement).columns
