@@ -15,16 +15,35 @@ Isolation = Literal["restart", "same", "fresh"]
 
 @dataclass(frozen=True)
 class Script:
-    """A folder that is uploaded to `target` and a command run there, as a verifier or a solution."""
+    """Files that are uploaded and a command that is run on them, as a verifier or a solution."""
 
     source: Path
+    """A folder, whose content goes into `target`, or a file, which becomes `target`."""
     target: str
-    """Absolute folder in the sandbox, such as `/tests`."""
+    """Absolute path in the sandbox, such as `/tests`. Of a verifier: all its files lie there, and nothing else may."""
     command: str
     """Shell command, such as `bash /tests/test.sh`."""
     timeout: float
     """Seconds."""
     env: Mapping[str, str] = field(default_factory=dict)
+    extra: tuple[tuple[Path, str], ...] = ()
+    """More sources and targets, uploaded in this order after the first."""
+
+
+@dataclass(frozen=True)
+class RewardFiles:
+    """The verifier writes its reward to a file (Harbor's convention)."""
+
+    paths: tuple[str, ...] = ("/logs/verifier/reward.json", "/logs/verifier/reward.txt")
+    """Looked for in this order."""
+
+
+@dataclass(frozen=True)
+class PytestSummary:
+    """The verifier prints pytest's short test summary: 1 if every test in it passed, else 0 (Terminal-Bench 1's rule)."""
+
+
+RewardSource = RewardFiles | PytestSummary
 
 
 @dataclass(frozen=True)
@@ -36,7 +55,7 @@ class Task:
     instruction: str
     image: ImageSpec
     verifier: Script
-    """Run after the agent; leaves its reward where `reward_files` says."""
+    """Run after the agent; leaves its reward where `reward` says."""
     solution: Script | None = None
     """The reference solution, for the oracle agent. Never shown to a harness or to the meta-agent."""
     limits: SandboxLimits = SandboxLimits()
@@ -46,9 +65,8 @@ class Task:
     env: Mapping[str, str] = field(default_factory=dict)
     """Set for the agent's commands."""
     workspace: tuple[tuple[Path, str], ...] = ()
-    """Loose files: host folders copied to sandbox folders before the agent starts."""
-    reward_files: tuple[str, ...] = ("/logs/verifier/reward.json", "/logs/verifier/reward.txt")
-    """Looked for in this order after the verifier (Harbor's convention)."""
+    """Loose files, copied before the agent starts: host folders to sandbox folders, host files to sandbox paths."""
+    reward: RewardSource = RewardFiles()
     isolation: Isolation = "restart"
     difficulty: str = ""
     category: str = ""

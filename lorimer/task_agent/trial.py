@@ -30,6 +30,7 @@ from lorimer.task_agent.causes import SCORED, Cause
 from lorimer.task_agent.gateway import AgentResult, Gateway, last_words, start_line
 from lorimer.task_agent.limits import Metered
 from lorimer.task_agent.output import last_line
+from lorimer.task_agent.upload import upload
 from lorimer.task_agent.verify import Reward, verify
 from lorimer.traces.schema import StepData, StepKind, TraceSink, TrialEnd, TrialStart, TrialState
 
@@ -103,7 +104,7 @@ async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, s
             if jail is not None:
                 held.push_async_callback(jail.close)
             for source, target in task.workspace:
-                await sandbox.put_tree(source, target)
+                await upload(sandbox, source, target)
             acted = True
             if isinstance(agent, Harness):
                 assert jail is not None
@@ -165,7 +166,8 @@ async def _run_solution(sandbox: Sandbox, task: Task) -> AgentResult:
     solution = task.solution
     if solution is None:
         return AgentResult(Cause.FINISHED, detail="the task has no solution")
-    await sandbox.put_tree(solution.source, solution.target)
+    for source, target in ((solution.source, solution.target), *solution.extra):
+        await upload(sandbox, source, target)
     env = {**task.env, **solution.env}
     ran = await sandbox.exec(solution.command, timeout=solution.timeout, cwd=task.workdir, env=env)
     if ran.timed_out:

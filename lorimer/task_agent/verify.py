@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import math
 import posixpath
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lorimer.benchmarks.base import Task
+from lorimer.benchmarks.base import PytestSummary, RewardFiles, Task
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 from lorimer.task_agent.causes import Cause
+from lorimer.task_agent.upload import upload
 
 REWARD_BYTES = 65_536
 OUTPUT_BYTES = 65_536
@@ -42,11 +44,12 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float) -> Reward:
     # What an agent may have left where the verifier's files and its reward belong must not be taken for them. As root,
     # where there is one: the image's user may not make folders in `/`, and must be able to write the reward.
     await sandbox.exec(_clear(task), timeout=PREPARE_SECONDS, cwd="/", user="0")
-    for path in task.reward_files:
+    for path in _reward_files(task):
         if await _read(sandbox, path) is not None:
             return Reward(0.0, detail=f"{path} was there before the verifier ran and cannot be removed")
     try:
-        await sandbox.put_tree(task.verifier.source, task.verifier.target)
+        for source, target in ((task.verifier.source, task.verifier.target), *task.verifier.extra):
+            await upload(sandbox, source, target)
     except SandboxFileError as error:  # the agent may have barred the way
         return Reward(None, cause=Cause.REWARD_MISSING, detail=f"the verifier's files cannot be copied in: {error}")
     ran = await sandbox.exec(
@@ -60,7 +63,14 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float) -> Reward:
     if ran.timed_out:
         detail = f"the verifier ran over its {timeout:.6g} s"
         return Reward(None, cause=Cause.VERIFIER_TIMEOUT, detail=detail, output=output)
-    for path in task.reward_files:
+    if isinstance(task.reward, PytestSummary):
+        try:
+            passed = all(parse_summary(ran.stdout.decode("utf-8", "replace")).values())
+        except Unreadable as error:
+            detail = f"the verifier (exit code {ran.exit_code}): {error}"
+            return Reward(None, cause=Cause.REWARD_MISSING, detail=detail, output=output)
+        return Reward(float(passed), output=output)
+    for path in task.reward.paths:
         data = await _read(sandbox, path)
         if data is None:
             continue
@@ -75,15 +85,19 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float) -> Reward:
 
 def _clear(task: Task) -> str:
     """A command that removes what stands in the verifier's place, and makes the rewards' folders for anyone to write."""
-    rewards = " ".join(shlex.quote(path) for path in task.reward_files)
-    folders = sorted({posixpath.dirname(path) for path in task.reward_files} - {"/", ""})
-    commands = [f"rm -rf -- {rewards} {shlex.quote(task.verifier.target)}"]
+    rewards = _reward_files(task)
+    folders = sorted({posixpath.dirname(path) for path in rewards} - {"/", ""})
+    commands = ["rm -rf -- " + " ".join(shlex.quote(path) for path in (*rewards, task.verifier.target))]
     for folder in (shlex.quote(folder) for folder in folders):
         # A folder of loose files may be the agent's own work: only what is no folder is removed.
         commands.append(
             f"[ -d {folder} ] && [ ! -L {folder} ] || rm -rf -- {folder}; mkdir -p -- {folder}; chmod a+rwx {folder}"
         )
     return "; ".join(commands)
+
+
+def _reward_files(task: Task) -> tuple[str, ...]:
+    return task.reward.paths if isinstance(task.reward, RewardFiles) else ()
 
 
 async def _read(sandbox: Sandbox, path: str) -> bytes | None:
@@ -119,6 +133,33 @@ def parse_reward(data: bytes, *, json_object: bool) -> tuple[float, Mapping[str,
             return next(iter(named.values())), named
         raise Unreadable("no entry named `reward` among " + (", ".join(named) or "none"))
     return _number("reward", value), {}
+
+
+_SUMMARY = re.compile(r"=+\s*short test summary info\s*=+", re.IGNORECASE)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_PASSED = {"PASSED": True, "SKIPPED": True, "XFAIL": True, "FAILED": False, "XPASS": False, "ERROR": False}
+"""Skipped and expected to fail count as passed, as Terminal-Bench counts them."""
+
+
+def parse_summary(output: str) -> Mapping[str, bool]:
+    """Tests and whether each passed, from what a verifier printed: everything after pytest's first short test summary.
+
+    So a summary that the agent's own work printed cannot hide the true one, which follows it. Where one name has two lines the
+    later one counts. Terminal-Bench calls a summary without any test resolved; here it is no reward. Raises Unreadable.
+    """
+    _, *after = _SUMMARY.split(_COLOUR.sub("", output), maxsplit=1)
+    if not after:
+        raise Unreadable("printed no pytest short test summary")
+    results: dict[str, bool] = {}
+    for line in after[0].splitlines():
+        # pytest adds " - " and the reason to a failed test; the name itself may hold one.
+        words = (line.rpartition(" - ")[0] or line if line.startswith("FAILED") else line).split(maxsplit=1)
+        status = words[0].strip(":") if len(words) == 2 else ""
+        if status in _PASSED:
+            results[words[1].strip().partition("::")[2] or words[1].strip()] = _PASSED[status]
+    if not results:
+        raise Unreadable("printed a pytest short test summary without a test; it needs pytest's -rA")
+    return results
 
 
 def _number(name: str, value: object) -> float:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.task_agent.verify import Unreadable, parse_reward
+from lorimer.task_agent.verify import Unreadable, parse_reward, parse_summary
 
 
 @pytest.mark.parametrize(("data", "value"), [(b"1", 1.0), (b" 0\n", 0.0), (b"0.25", 0.25), (b"1e0", 1.0)])
@@ -60,3 +60,57 @@ def test_no_file_can_do_worse_than_unreadable(data: bytes, as_json: bool) -> Non
     except Unreadable:
         return
     assert 0.0 <= value <= 1.0
+
+
+# ---- pytest's short summary -----------------------------------------------------------------------------------------
+
+HEADER = "=========================== short test summary info ============================"
+
+
+def summary(*lines: str, before: str = "collected 3 items\n", after: str = "==== 1 passed in 0.01s ====") -> str:
+    return "\n".join([before, HEADER, *lines, after])
+
+
+def test_a_summary_names_every_test_and_whether_it_passed() -> None:
+    text = summary(
+        "PASSED ../tests/test_outputs.py::test_file_exists",
+        "SKIPPED [1] test_outputs.py:9: no network",
+        "XFAIL test_outputs.py::test_known - a reason",
+        "FAILED test_outputs.py::test_text - AssertionError: expected a - b",
+        "XPASS test_outputs.py::test_surprise",
+        "ERROR test_outputs.py::test_setup",
+    )
+    assert list(parse_summary(text).values()) == [True, True, True, False, False, False]
+    assert parse_summary(text)["test_file_exists"] is True
+
+
+def test_a_summary_in_colour_is_read_too() -> None:
+    coloured = f"\x1b[36m\x1b[1m{HEADER}\x1b[0m\n\x1b[32mPASSED\x1b[0m t.py::\x1b[1mtest_a\x1b[0m\n"
+    assert parse_summary(coloured) == {"test_a": True}
+
+
+def test_a_summary_printed_by_the_agents_work_does_not_hide_the_true_one() -> None:
+    forged = f"{HEADER}\nPASSED t.py::test_a\n"
+    assert parse_summary(summary("FAILED t.py::test_a - assert 0", before=forged)) == {"test_a": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "no pytest short test summary"),
+        ("PASSED t.py::test_a", "no pytest short test summary"),
+        (summary(), "without a test; it needs pytest's -rA"),
+    ],
+)
+def test_a_summary_that_says_nothing_is_unreadable(text: str, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        parse_summary(text)
+
+
+@given(st.text())
+def test_no_output_can_do_worse_than_unreadable(text: str) -> None:
+    for printed in (text, f"{HEADER}\n{text}"):
+        try:
+            assert parse_summary(printed)
+        except Unreadable:
+            continue

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.benchmarks.base import Task
+from lorimer.benchmarks.base import PytestSummary, RewardFiles, Task
 from lorimer.errors import ImageError, SandboxError
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import ImageSpec, Owner, Sandbox, SandboxProvider, SandboxRequest
@@ -184,9 +184,36 @@ async def test_a_reward_that_cannot_be_removed_scores_zero(attempt: Try, tmp_pat
 
 @bubblewrap
 async def test_loose_files_beside_the_reward_are_the_agents_own_work(attempt: Try, tmp_path: Path) -> None:
-    task = make_task(tmp_path, "cp /app/answer /app/reward.txt", reward_files=("/app/reward.txt",))
+    task = make_task(tmp_path, "cp /app/answer /app/reward.txt", reward=RewardFiles(("/app/reward.txt",)))
     played = await attempt(solve("env.write('/app/answer', '0.5')\nenv.write('/app/reward.txt', '1')\nreturn ''"), task)
     assert played.end.reward == 0.5
+
+
+@bubblewrap
+async def test_pytests_short_summary_can_be_the_reward(attempt: Try, tmp_path: Path) -> None:
+    verifier = "echo '=== short test summary info ==='; echo PASSED t.py::test_a; echo $(cat /app/answer) t.py::test_b"
+    for answer, reward in (("PASSED", 1.0), ("FAILED", 0.0)):
+        task = make_task(tmp_path, verifier, reward=PytestSummary())
+        played = await attempt(solve(f"env.write('/app/answer', '{answer}')\nreturn ''"), task)
+        assert played.end.reward == reward
+
+
+@bubblewrap
+async def test_no_summary_is_no_reward(attempt: Try, tmp_path: Path) -> None:
+    played = await attempt(solve("return ''"), make_task(tmp_path, "exit 7", reward=PytestSummary()))
+    assert (played.end.cause, played.end.reward) == ("reward_missing", None)
+    assert played.end.detail == "the verifier (exit code 7): printed no pytest short test summary"
+
+
+@bubblewrap
+async def test_loose_files_of_a_task_and_of_its_verifier_arrive_at_their_paths(attempt: Try, tmp_path: Path) -> None:
+    (tmp_path / "given.txt").write_text("7")
+    (tmp_path / "wanted.txt").write_text("7")
+    task = make_task(tmp_path, "cmp /tests/wanted /app/in/7 && echo 1 > /logs/verifier/reward.txt")
+    verifier = dataclasses.replace(task.verifier, extra=((tmp_path / "wanted.txt", "/tests/wanted"),))
+    task = dataclasses.replace(task, verifier=verifier, workspace=((tmp_path / "given.txt", "/app/in/7"),))
+    played = await attempt(solve("return env.read_text('/app/in/7')"), task)
+    assert (played.end.answer, played.end.reward) == ("7", 1.0)
 
 
 # ---- the world's fault ----------------------------------------------------------------------------------------------
