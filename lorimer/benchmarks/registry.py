@@ -7,9 +7,10 @@ from pathlib import Path
 from lorimer.benchmarks.base import Benchmark
 from lorimer.benchmarks.harbor import HarborBenchmark
 from lorimer.benchmarks.starter import StarterBenchmark
+from lorimer.benchmarks.terminal_bench import TerminalBenchmark
 from lorimer.errors import ConfigError
 
-KINDS = {"starter": "starter", "harbor": "harbor:DIR"}
+KINDS = {"starter": "starter", "harbor": "harbor:DIR", "terminal-bench": "terminal-bench:DIR"}
 """Kinds of benchmark, and how each is written."""
 
 
@@ -23,4 +24,6 @@ def open_benchmark(source: str, base: Path) -> Benchmark:
         return StarterBenchmark()
     if kind == "harbor" and rest.strip():
         return HarborBenchmark(base / Path(rest.strip()).expanduser())
+    if kind == "terminal-bench" and rest.strip():
+        return TerminalBenchmark(base / Path(rest.strip()).expanduser())
     raise ConfigError(f"benchmark.source: '{source}' is not a benchmark; write {' or '.join(KINDS.values())}")

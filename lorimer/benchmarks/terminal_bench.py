@@ -1,0 +1,203 @@
+"""Terminal-Bench 1 task folders: `task.yaml`, a Dockerfile or compose file, `run-tests.sh`, `tests/`, a solution."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from lorimer.benchmarks import _files, _yaml
+from lorimer.benchmarks.base import PytestSummary, Script, Suite, Task
+from lorimer.benchmarks.harbor import chosen
+from lorimer.benchmarks.terminal_compose import TEST_DIR, Client, read_compose
+from lorimer.errors import ConfigError, TaskError
+from lorimer.sandbox.base import BuiltImage, ImageSpec, SandboxLimits
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_COMPOSE = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")
+_SOLUTION = "/oracle"
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskYaml(_Table):
+    """A whole task.yaml."""
+
+    instruction: str
+    author_name: str = "unknown"
+    author_email: str = "unknown"
+    difficulty: str
+    category: str = "software_engineering"
+    tags: list[str] = []
+    parser_name: Literal["pytest", "swebench", "swelancer", "mlebench", "sweperf"] = "pytest"
+    max_agent_timeout_sec: Seconds = 360.0
+    max_test_timeout_sec: Seconds = 60.0
+    run_tests_in_same_shell: bool = False
+    disable_asciinema: bool = False
+    estimated_duration_sec: float | None = None
+    expert_time_estimate_min: float | None = None
+    junior_time_estimate_min: float | None = None
+
+
+class Keystrokes(_Table):
+    """One entry of solution.yaml: what is typed into the terminal."""
+
+    command: str
+    min_timeout_sec: float = 0.0
+    max_timeout_sec: float = 180.0
+    block: bool = False
+    append_enter: bool = True
+
+
+class TerminalBenchmark:
+    """The tasks of a folder: one task, or a folder of them.
+
+    Args:
+        root: the folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def load(self, only: Sequence[str] = ()) -> Suite:
+        """All tasks in order of id, or those that match `only` (ids or shell-style patterns).
+
+        Raises ConfigError when there is no such folder, no task in it, or nothing that matches one of `only`.
+        """
+        folders = self._folders()
+        wanted = chosen([folder.name for folder in folders], only)
+        tasks: list[Task] = []
+        problems: list[TaskError] = []
+        for folder in folders:
+            if folder.name not in wanted:
+                continue
+            try:
+                tasks.append(self._task(folder))
+            except TaskError as problem:
+                problems.append(problem)
+        return Suite(self._root.resolve().name, tuple(tasks), tuple(problems))
+
+    def _folders(self) -> list[Path]:
+        """Every folder that is or means to be a task, in order of name."""
+        root = self._root
+        if not root.is_dir():
+            raise ConfigError(f"{root}: no such folder; a Terminal-Bench data set is a folder of task folders")
+        if (root / "task.yaml").exists():
+            return [root.resolve()]
+        marks = ("task.yaml", "run-tests.sh")
+        found = [child for child in root.iterdir() if any((child / mark).exists() for mark in marks)]
+        if not found:
+            raise ConfigError(f"{root}: holds no task, that is, no folder with a task.yaml")
+        return sorted(found, key=lambda folder: folder.name)
+
+    def _task(self, folder: Path) -> Task:
+        id_ = folder.name
+        if not _ID.fullmatch(id_):
+            problem = "may hold letters, digits, '.', '_' and '-' only, at most 128, the first a letter or a digit"
+            raise TaskError(ascii(id_), "folder name", problem)
+        if folder.is_symlink() and not folder.resolve().is_relative_to(self._root.resolve()):
+            raise TaskError(id_, "folder", "is a symlink that leaves the data set")
+        entries = _files.walk(id_, folder)
+        settings = parse(id_, _files.read_text(id_, folder, "task.yaml"))
+        if not (folder / "run-tests.sh").is_file():
+            raise TaskError(id_, "run-tests.sh", "is missing")
+        client = _client(id_, folder)
+        return Task(
+            id=id_,
+            instruction=settings.instruction,
+            image=_image(id_, folder, client),
+            verifier=_verifier(folder, settings),
+            solution=_solution(id_, folder, settings),
+            limits=SandboxLimits(network=True),
+            agent_timeout=settings.max_agent_timeout_sec,
+            workdir=client.workdir,
+            env=client.env,
+            reward=PytestSummary(),
+            # The same shell cannot be had, as each of an agent's commands has its own; that its processes live on, can.
+            isolation="same" if settings.run_tests_in_same_shell else "restart",
+            difficulty=settings.difficulty,
+            category=settings.category,
+            digest=_files.digest(id_, folder, entries),
+        )
+
+
+def parse(task: str, text: str) -> TaskYaml:
+    """Read a task.yaml. Raises TaskError with the first key at fault."""
+    try:
+        settings = TaskYaml.model_validate(_yaml.mapping(task, "task.yaml", text))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        problem = "no such key in a Terminal-Bench task.yaml" if first["type"] == "extra_forbidden" else first["msg"]
+        raise TaskError(task, key, problem) from None
+    if not settings.instruction.strip():
+        raise TaskError(task, "instruction", "is empty")
+    if settings.parser_name != "pytest":
+        raise TaskError(
+            task, "parser_name", f"'{settings.parser_name}' is not supported; lorimer reads pytest's summary"
+        )
+    return settings
+
+
+def _client(task: str, folder: Path) -> Client:
+    for name in _COMPOSE:
+        if (folder / name).exists():
+            return read_compose(task, name, _files.read_text(task, folder, name))
+    return Client()
+
+
+def _image(task: str, folder: Path, client: Client) -> ImageSpec:
+    if client.image is not None:
+        return client.image
+    dockerfile = Path(client.context) / client.dockerfile
+    if not (folder / dockerfile).is_file():
+        raise TaskError(task, str(dockerfile), "is missing")
+    return BuiltImage(folder / client.context, client.dockerfile)
+
+
+def _verifier(folder: Path, settings: TaskYaml) -> Script:
+    runner = (folder / "run-tests.sh", f"{TEST_DIR}/run-tests.sh")
+    with_tests = (folder / "tests").is_dir()
+    return Script(
+        source=folder / "tests" if with_tests else runner[0],
+        target=TEST_DIR if with_tests else runner[1],
+        # One stream, as on the terminal that the original reads: what pip says on stderr comes before the summary.
+        command=f"bash {TEST_DIR}/run-tests.sh 2>&1",
+        timeout=settings.max_test_timeout_sec,
+        # Without a compose file too, as the scripts rely on it.
+        env={"TEST_DIR": TEST_DIR},
+        extra=(runner,) if with_tests else (),
+    )
+
+
+def _solution(task: str, folder: Path, settings: TaskYaml) -> Script | None:
+    """The reference solution; `None` where there is none, or it can only be typed into a full-screen program."""
+    if (folder / "solution.sh").is_file():
+        return Script(
+            folder / "solution.sh",
+            f"{_SOLUTION}/solution.sh",
+            f"bash {_SOLUTION}/solution.sh",
+            settings.max_agent_timeout_sec,
+        )
+    if not (folder / "solution.yaml").is_file():
+        return None
+    name = "solution.yaml"
+    try:
+        typed = TypeAdapter(list[Keystrokes]).validate_python(
+            _yaml.load(task, name, _files.read_text(task, folder, name))
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise TaskError(task, f"{name}: {'.'.join(map(str, first['loc']))}", first["msg"]) from None
+    if not typed or not all(entry.append_enter for entry in typed):
+        return None
+    # Lines that are each ended by Enter do the same in a script.
+    command = "\n".join(entry.command for entry in typed)
+    return Script(folder / name, f"{_SOLUTION}/{name}", command, settings.max_agent_timeout_sec)
