@@ -9,8 +9,6 @@ from lorimer.harness.api import LLM, Completion, Env, LimitReached, Message, Tas
 
 SYSTEM_PROMPT = """You are an agent that solves a task on a Linux machine.
 Run shell commands with the `shell` tool to do the task.
-If you have no `shell` tool to call, answer with one JSON object and nothing else:
-{"name": "shell", "arguments": {"command": "ls"}}
 When the task is done, answer with a short message and no tool call."""
 
 SHELL = Tool(
@@ -23,6 +21,9 @@ SHELL = Tool(
     },
 )
 
+NUDGE = """Nothing was run, so nothing has changed on the machine. To act on it, answer with one JSON object, such as:
+{"name": "shell", "arguments": {"command": "cat > FILE <<'EOF'\\nits lines\\nEOF"}}"""
+
 COMMAND_TIMEOUT = 120.0
 MAX_OUTPUT_CHARS = 100_000
 MAX_TURNS = 30
@@ -31,6 +32,7 @@ MAX_TURNS = 30
 def solve(task: Task, env: Env, llm: LLM) -> str:
     messages: list[Message] = [user(task.instruction)]
     answer = ""
+    started = False
     try:
         for _ in range(MAX_TURNS):
             completion = llm.complete(messages, system=SYSTEM_PROMPT, tools=[SHELL])
@@ -40,11 +42,16 @@ def solve(task: Task, env: Env, llm: LLM) -> str:
             answer = completion.text
             calls = completion.tool_calls
             if calls:
+                started = True
                 messages.extend(tool_result(call, run(call, env)) for call in calls)
                 continue
             calls = calls_in_text(completion)
-            if not calls:
+            if not calls and started:
                 return answer
+            started = True  # one nudge, for a model that answers in words before it has done anything
+            if not calls:
+                messages.append(user(NUDGE))
+                continue
             messages.append(user("\n\n".join(f"Output of the command:\n{run(call, env)}" for call in calls)))
     except LimitReached as reached:
         return f"{answer}\n(stopped: {reached})".strip()

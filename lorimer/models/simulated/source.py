@@ -191,7 +191,7 @@ def ask_for_a_check(source: Source, request: str) -> Hunk | None:
             continue
         for node in ast.walk(loop):
             match node:
-                case ast.If(test=ast.UnaryOp(op=ast.Not()), body=[ast.Return() as returned], orelse=[]):
+                case ast.If(body=[ast.Return(value=ast.Name()) as returned], orelse=[]):
                     indent = " " * returned.col_offset
                     code = (
                         f'check = "{request}"\n'
