@@ -21,8 +21,8 @@ SHELL = Tool(
     },
 )
 
-NUDGE = """Nothing was run, so nothing has changed on the machine. To act on it, answer with one JSON object, such as:
-{"name": "shell", "arguments": {"command": "cat > FILE <<'EOF'\\nits lines\\nEOF"}}"""
+NUDGE = """Nothing was run on the machine: no file exists yet. Call the `shell` tool now. Its command must write your whole
+solution into the file that the task names (for example with cat and a heredoc)."""
 
 COMMAND_TIMEOUT = 120.0
 MAX_OUTPUT_CHARS = 100_000
