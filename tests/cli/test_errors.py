@@ -8,6 +8,7 @@ import pytest
 
 from lorimer import cli, config, failures
 from lorimer.errors import ConfigError, InternalError, PrerequisiteError, SandboxError
+from lorimer.models.provider import provider_config
 from tests.cli.support import process, refused, typed
 
 
@@ -184,3 +185,11 @@ def test_gc_has_something_to_say(workspace: Path, works: dict[str, bool], capsys
         pytest.skip("bubblewrap does not work on this machine")
     assert typed(capsys, "gc", "-C", workspace).out.startswith("removed ")
     assert isinstance(typed(capsys, "gc", "-C", workspace, "--json").json()["removed"], int)
+
+
+def test_a_stored_study_knows_what_of_a_provider_was_set() -> None:
+    """Else a resumed study would take [providers.openai] for a provider without a key, as its defaults are not the built-in's."""
+    stored = config.parse({"providers": {"openai": {"concurrency": 4}}}).model_dump(mode="json")
+    assert stored["providers"] == {"openai": {"concurrency": 4}}
+    again = provider_config("openai", config.parse(stored).providers["openai"])
+    assert (again.key_env, again.api, again.concurrency) == ("OPENAI_API_KEY", "responses", 4)

@@ -22,7 +22,7 @@ def test_a_run_says_each_task_and_the_score(used: Used) -> None:
 
 def test_a_check_says_what_oracle_and_nop_scored(used: Used) -> None:
     lines = used[1]["check"].lines()
-    assert [line["event"] for line in lines] == ["TrialFinished"] * 4 + ["Result"]
+    assert [line["event"] for line in lines] == ["ImageReady", *["TrialFinished"] * 4, "Result"]
     for row in lines[-1]["result"]:
         assert (row["oracle"], row["nop"], row["isolation"], row["verdict"]) == (1.0, 0.0, "restart", "valid")
 

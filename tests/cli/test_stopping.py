@@ -47,13 +47,13 @@ def stop_after(trials: int, root: Path, number: signal.Signals, *arguments: obje
     before = len(finished(root))
     running = start(*arguments, "-C", root, environment={"TMPDIR": str(temp)})
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while len(finished(root)) < before + trials:
             assert time.monotonic() < deadline
             assert running.poll() is None, "it ended before it could be stopped"
             time.sleep(0.05)
         running.send_signal(number)
-        _, err = running.communicate(timeout=30)
+        _, err = running.communicate(timeout=60)
     finally:
         if running.poll() is None:
             running.kill()
@@ -121,7 +121,7 @@ def test_stopped_or_killed_at_any_concurrency_a_study_ends_the_same(study: Path,
 def test_two_processes_do_not_run_one_study(study: Path, tmp_path: Path) -> None:
     running = start("optimize", "--quiet", "-C", study)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while not finished(study) and time.monotonic() < deadline:
             time.sleep(0.05)
         said = process("resume", "-C", study)
@@ -130,4 +130,4 @@ def test_two_processes_do_not_run_one_study(study: Path, tmp_path: Path) -> None
         assert said.err.count("\n") == 1
     finally:
         running.send_signal(signal.SIGINT)
-        running.communicate(timeout=30)
+        running.communicate(timeout=60)
