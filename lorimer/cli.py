@@ -372,13 +372,23 @@ def traces_sql(
 
 
 @app.command()
-def gc(workspace: Workspace = HERE, json: Json = False) -> None:
+def gc(
+    images: Annotated[bool, typer.Option("--images", help="Also remove the task images that lorimer built.")] = False,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
     """Remove containers, networks and folders that dead lorimer processes left behind."""
     from lorimer.meta_agent import campaign
     from lorimer.terminal import to_json
 
-    removed = _run(campaign.collect_garbage(_config_or_default(workspace)))
-    typer.echo(to_json({"removed": removed}) if json else f"removed {removed}")
+    found = _run(campaign.collect_garbage(_config_or_default(workspace), images=images))
+    if json:
+        typer.echo(to_json(found))
+        return
+    typer.echo(f"removed {found.removed}")
+    if found.images is not None:
+        kept = f"; {found.images.kept} in use stay" if found.images.kept else ""
+        typer.echo(f"removed {found.images.removed} images, {found.images.bytes / 1e9:.2f} GB{kept}")
 
 
 # ---- shared ---------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
 from lorimer.meta_agent.events import (
     Decided,
     Event,
+    ImageReady,
     Promoted,
     ProposalFailed,
     Proposed,
@@ -28,6 +29,7 @@ from lorimer.meta_agent.events import (
     TrialFinished,
 )
 from lorimer.meta_agent.scores import Outcome, Score, score
+from lorimer.task_agent.images import ImageReport
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -36,6 +38,9 @@ Mode = Literal["live", "plain", "quiet", "json"]
 
 PLAIN_SECONDS = 10.0
 """Between two progress lines where there is no TTY: often enough to see life, seldom enough for a night's log."""
+
+SLOW_IMAGES = 1.0
+"""Seconds from which making images ready is worth a line at its end: finding a hundred that are there takes less."""
 
 
 def choose_mode(*, quiet: bool, as_json: bool, stream: TextIO | None = None) -> Mode:
@@ -66,15 +71,21 @@ class _Stage:
 
 
 class Terminal:
-    """A `Progress` that draws. Used as a context manager; safe to leave at any time."""
+    """A `Progress` that draws. Used as a context manager; safe to leave at any time.
 
-    def __init__(self, mode: Mode, stream: TextIO | None = None) -> None:
-        self._mode, self._stream = mode, stream or sys.stdout
+    Args:
+        stream: where to; standard output where not given.
+        plain_seconds: between two progress lines of mode `plain`.
+    """
+
+    def __init__(self, mode: Mode, stream: TextIO | None = None, *, plain_seconds: float = PLAIN_SECONDS) -> None:
+        self._mode, self._stream, self._plain_seconds = mode, stream or sys.stdout, plain_seconds
         self._bars: Progress | None = None
         self._bar: TaskID | None = None
         self._stage: _Stage | None = None
         self._usd = 0.0
         self._unpriced = False
+        self._images_said_at, self._largest_image = 0.0, 0
 
     def __enter__(self) -> Self:
         if self._mode == "live":
@@ -120,6 +131,8 @@ class Terminal:
                 self._begin(event)
             case TrialFinished():
                 self._advance(event)
+            case ImageReady():
+                self._image(event.report)
             case StageFinished():
                 self._close_bar()
                 self.say(f"  {event.stage:8} {score_text(event.score)}  {self._cost()}")
@@ -186,9 +199,32 @@ class Terminal:
         said = f"{score_text(score(stage.outcomes))}  {self._cost()}  {stage.left()} left"
         if self._bars is not None and self._bar is not None:
             self._bars.update(self._bar, completed=stage.finished, said=said)
-        elif self._mode == "plain" and time.monotonic() - stage.said_at >= PLAIN_SECONDS:
+        elif self._mode == "plain" and time.monotonic() - stage.said_at >= self._plain_seconds:
             stage.said_at = time.monotonic()
             self.say(f"  {stage.label}: {stage.finished}/{stage.planned} trials  {said}")
+
+    def _image(self, report: ImageReport) -> None:
+        """A line for what cannot be had, and one now and then while there is something to wait for."""
+        names = report.tasks[0] + (f" and {len(report.tasks) - 1} more" if len(report.tasks) > 1 else "")
+        if report.problem:
+            self.say(f"  no image for {names}: {report.problem}")
+        size = "" if report.bytes is None else f", {names} has {report.bytes / 1e9:.2f} GB"
+        said = f"images {report.done}/{report.of}, {duration(report.seconds)}{size}"
+        if self._bars is not None and self._bar is not None:
+            self._bars.update(self._bar, said=said)
+        elif (
+            self._mode == "plain"
+            and self._plain_seconds <= report.seconds - self._images_said_at
+            and report.done < report.of
+        ):
+            self._images_said_at = report.seconds
+            self.say(f"  {said}")
+        self._largest_image = max(self._largest_image, report.bytes or 0)
+        if report.done == report.of:
+            if report.seconds >= SLOW_IMAGES:
+                largest = f", the largest {self._largest_image / 1e9:.2f} GB" if self._largest_image else ""
+                self.say(f"  {report.of} images in {duration(report.seconds)}{largest}")
+            self._images_said_at, self._largest_image = 0.0, 0
 
     def _open_bar(self, label: str, total: int | None) -> None:
         self._close_bar()

@@ -15,13 +15,14 @@ from lorimer.config import Config, merge, parse
 from lorimer.errors import HarnessError, UserError
 from lorimer.harness import version
 from lorimer.meta_agent import loop
-from lorimer.meta_agent.events import Progress, TrialFinished
+from lorimer.meta_agent.events import ImageReady, Progress, TrialFinished
 from lorimer.meta_agent.setup import STORE, Session, open_session
 from lorimer.meta_agent.workspace import Workspace
-from lorimer.sandbox.base import Owner
+from lorimer.sandbox.base import Owner, RemovedImages
 from lorimer.sandbox.select import choose
 from lorimer.task_agent.check import CheckResult, check_tasks, problem
 from lorimer.task_agent.executor import TrialOutcome
+from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Budget
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Stage, Study, TrialState
@@ -77,9 +78,9 @@ async def _check(session: Session, suite: Suite, watcher: Watcher) -> list[Check
     config = session.config.model_copy(update={"budget": session.config.budget.model_copy(update={"trials": None})})
     await loop.create(session.store, study=study, kind="check", suite=suite, holdout=(), config=config, harness="")
     budget = Budget(study, config.budget, session.store)
-    on_trial = _teller(watcher)
+    on_trial, on_image = _tellers(watcher)
     await session.store.set_study_state(study, "running")
-    found = await check_tasks(lambda tasks: session.executor(tasks, budget, on_trial), study, suite.tasks)
+    found = await check_tasks(lambda tasks: session.executor(tasks, budget, on_trial, on_image), study, suite.tasks)
     bad = sum(bool(result.problem) for result in found)
     await session.store.set_study_state(study, "finished", f"{len(found) - bad} of {len(found)} tasks are valid")
     return found
@@ -259,11 +260,20 @@ def _same_tasks(session: Session, study: str) -> tuple[Task, ...]:
     return tuple(dataclasses.replace(tasks[name], isolation=isolations[row.isolation]) for name, row in rows.items())
 
 
-async def collect_garbage(config: Config) -> int:
-    """Remove what dead lorimer processes left behind; how many things that were."""
+@dataclass(frozen=True)
+class Garbage:
+    """What `lorimer gc` removed."""
+
+    removed: int
+    """Containers and folders of dead processes."""
+    images: RemovedImages | None = None
+
+
+async def collect_garbage(config: Config, *, images: bool = False) -> Garbage:
+    """Remove what dead lorimer processes left behind; with `images`, the task images that lorimer built as well."""
     provider = await choose(config.sandbox.provider)
     try:
-        return await provider.reap()
+        return Garbage(await provider.reap(), await provider.remove_images() if images else None)
     finally:
         await provider.close()
 
@@ -279,7 +289,7 @@ def _parts(
     return loop.StudyParts(
         store=session.store,
         query=session.query,
-        trials=session.executor({task.id: task for task in tasks}, budget, _teller(watcher)),
+        trials=session.executor({task.id: task for task in tasks}, budget, *_tellers(watcher)),
         complete=session.metered(session.meta_model, budget).complete,
         config=session.config,
         workspace=workspace,
@@ -288,14 +298,17 @@ def _parts(
     )
 
 
-def _teller(watcher: Watcher) -> Callable[[TrialOutcome], None]:
-    return lambda outcome: watcher.on_event(TrialFinished(outcome))
+def _tellers(watcher: Watcher) -> tuple[Callable[[TrialOutcome], None], Callable[[ImageReport], None]]:
+    return (
+        lambda outcome: watcher.on_event(TrialFinished(outcome)),
+        lambda report: watcher.on_event(ImageReady(report)),
+    )
 
 
 async def _starts(session: Session, study: str, harness: str, config: Config) -> None:
     """Raises HarnessError where the harness is not one, before anything is spent on it."""
     version.check(harness, max_bytes=config.meta.max_harness_bytes)
-    executor = session.executor({}, session.budget(study), lambda outcome: None)
+    executor = session.executor({}, session.budget(study), lambda outcome: None, lambda report: None)
     problem = await executor.dry_start(harness, Owner(study, "dry-start"))
     if problem:
         raise HarnessError(f"{config.study.harness} does not start: {problem.strip().splitlines()[-1]}")

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from lorimer.meta_agent.gate import Decision, Score
 from lorimer.task_agent.executor import TrialOutcome
+from lorimer.task_agent.images import ImageReport
 from lorimer.traces.schema import Stage
 
 
@@ -28,6 +29,13 @@ class TrialFinished:
     """One planned trial is settled. Sent by whoever owns the executor, as trials finish in any order."""
 
     outcome: TrialOutcome
+
+
+@dataclass(frozen=True)
+class ImageReady:
+    """An image of trials to come is ready, or cannot be had."""
+
+    report: ImageReport
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,7 @@ class StudyEnded:
 Event = (
     StageStarted
     | TrialFinished
+    | ImageReady
     | StageFinished
     | Proposing
     | Proposed

@@ -20,6 +20,7 @@ from lorimer.sandbox.base import SandboxProvider
 from lorimer.sandbox.pool import Pool
 from lorimer.sandbox.select import choose
 from lorimer.task_agent.executor import Executor, TrialOutcome
+from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Budget, Metered, Spent
 from lorimer.task_agent.trial import World
 from lorimer.traces.query import Query
@@ -55,7 +56,13 @@ class Session:
         hours /= self.config.sandbox.concurrency
         return Budget(study, self.config.budget, self.store, Spent(spent.usd, spent.tokens, spent.trials, hours))
 
-    def executor(self, tasks: Mapping[str, Task], budget: Budget, on_trial: Callable[[TrialOutcome], None]) -> Executor:
+    def executor(
+        self,
+        tasks: Mapping[str, Task],
+        budget: Budget,
+        on_trial: Callable[[TrialOutcome], None],
+        on_image: Callable[[ImageReport], None],
+    ) -> Executor:
         """An executor of trials on this session's sandboxes and task model."""
         model = None if self.task_model is None else self.metered(self.task_model, budget)
         return Executor(
@@ -65,6 +72,7 @@ class Session:
             concurrency=self.config.sandbox.concurrency,
             retries=self.config.retries.errored,
             on_trial=on_trial,
+            on_image=on_image,
         )
 
     def metered(self, model: ModelClient, budget: Budget) -> Metered:

@@ -207,6 +207,17 @@ class Jail(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class RemovedImages:
+    """What `SandboxProvider.remove_images` did."""
+
+    removed: int
+    kept: int = 0
+    """In use by a container, so still there."""
+    bytes: int = 0
+    """Of disk that the engine has again; images share layers, so less than the sum of their sizes."""
+
+
 class SandboxProvider(Protocol):
     """Makes sandboxes and jails of one kind."""
 
@@ -219,6 +230,17 @@ class SandboxProvider(Protocol):
         """Build, pull or find the image once and return its id; concurrent calls for one digest share the work.
 
         Raises ImageError; PrerequisiteError when the spec is of a kind that this provider cannot serve.
+        """
+        ...
+
+    async def image_bytes(self, image: str) -> int | None:
+        """Size of an image that `prepare` returned; `None` where images are no things of their own. Raises SandboxError."""
+        ...
+
+    async def remove_images(self) -> RemovedImages:
+        """Remove the images that lorimer built, on this machine by any process of it; they are built again when needed.
+
+        Pulled images stay: others may use them. Raises SandboxError.
         """
         ...
 

@@ -33,7 +33,7 @@ from lorimer.sandbox import _bwrap_setup as setup
 from lorimer.sandbox._bwrap_jail import BubblewrapJail
 from lorimer.sandbox._bwrap_process import Launch
 from lorimer.sandbox._bwrap_sandbox import BubblewrapSandbox
-from lorimer.sandbox.base import ImageSpec, JailRequest, Owner, PythonImage, SandboxRequest
+from lorimer.sandbox.base import ImageSpec, JailRequest, Owner, PythonImage, RemovedImages, SandboxRequest
 
 DEFAULT_MEMORY_MB = 2048
 """For a task that names none: Terminal-Bench's most common figure."""
@@ -124,6 +124,14 @@ class BubblewrapProvider:
                 raise ImageError(f"cannot copy packages for the sandbox: {error}") from error
             self._bundles[f"python-{key}"] = folder / key
             return f"python-{key}"
+
+    async def image_bytes(self, image: str) -> int | None:
+        """See SandboxProvider. A few packages of the host are no image."""
+        return None
+
+    async def remove_images(self) -> RemovedImages:
+        """See SandboxProvider. Bundles end with their process."""
+        return RemovedImages(0)
 
     async def acquire(self, request: SandboxRequest) -> BubblewrapSandbox:
         """See SandboxProvider."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 from lorimer.errors import ImageError, SandboxError
-from lorimer.sandbox.base import ImageSpec, Jail, JailRequest, Sandbox, SandboxRequest
+from lorimer.sandbox.base import ImageSpec, Jail, JailRequest, RemovedImages, Sandbox, SandboxRequest
 from lorimer.sandbox.docker_engine import Engine, EngineError
 from lorimer.sandbox.docker_images import Images, python_image_missing
 from lorimer.sandbox.docker_jail import DockerJail, jail_config
@@ -66,6 +66,12 @@ class DockerProvider:
     async def prepare(self, spec: ImageSpec) -> str:
         return await self._images.prepare(spec)
 
+    async def image_bytes(self, image: str) -> int | None:
+        return (await self._images.facts(image)).bytes
+
+    async def remove_images(self) -> RemovedImages:
+        return await self._images.remove_labelled(IMAGE)
+
     async def acquire(self, request: SandboxRequest) -> Sandbox:
         await self._engine.connect()
         image = await self._images.facts(request.image)
@@ -77,7 +83,12 @@ class DockerProvider:
             cpus=self._engine.cpus,
             runtime=self._runtime,
         )
-        container = await self._create(config)
+        try:
+            container = await self._create(config)
+        except EngineError as error:
+            if error.status == 404:  # removed since it was prepared: the next attempt makes it again
+                self._images.forget(request.image)
+            raise
 
         async def start() -> Sandbox:
             await self._engine.call("start a container", lambda client: client.start(container))
@@ -129,7 +140,7 @@ class DockerProvider:
                     raise
                 # One that the engine cannot remove now must not keep the others; the next start tries again.
         for image in images:
-            removed += await self._remove_image(image["Id"])
+            removed += await self._images.remove(image["Id"])
         return removed
 
     async def close(self) -> None:
@@ -194,15 +205,6 @@ class DockerProvider:
             )
         except EngineError as error:
             if error.status in (404, 409):  # gone, or being removed by someone else
-                return False
-            raise
-        return True
-
-    async def _remove_image(self, image: str) -> bool:
-        try:
-            await self._engine.call("remove an image", lambda client: client.remove_image(image))
-        except EngineError as error:
-            if error.status in (404, 409):  # gone, or in use after all
                 return False
             raise
         return True

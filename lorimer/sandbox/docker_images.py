@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lorimer.errors import ImageError, PrerequisiteError
-from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, PythonImage
+from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, PythonImage, RemovedImages
 from lorimer.sandbox.docker_engine import Engine, EngineError
 from lorimer.sandbox.docker_labels import IMAGE
 from lorimer.sandbox.docker_sandbox import ImageFacts
@@ -31,6 +31,10 @@ LOG_LIMIT = 256 << 10
 PACKAGES = "/opt/lorimer/packages"
 """Where a PythonImage has its packages."""
 
+BUILD_ATTEMPTS = 2
+"""Of one image in a process's life. A mirror may fail once; a Dockerfile that failed twice fails again, and every trial of
+its tasks would wait for it anew."""
+
 _BUILDS_AT_ONCE = 2
 """Builds are bound by disk and network; more at once starve the running trials' engine calls."""
 
@@ -44,6 +48,7 @@ class Images:
         self._building = asyncio.Semaphore(_BUILDS_AT_ONCE)
         self._work: dict[str, asyncio.Task[Any]] = {}
         self._facts: dict[str, ImageFacts] = {}
+        self._failed: dict[str, tuple[int, ImageError]] = {}
 
     async def prepare(self, spec: ImageSpec) -> str:
         """The name of an image that the engine now has. Raises ImageError, PrerequisiteError."""
@@ -83,8 +88,40 @@ class Images:
                 str(config.get("WorkingDir") or "/"),
                 str(config.get("User") or ""),
                 tuple(str(entry).partition("=")[0] for entry in config.get("Env") or ()),
+                int(found.get("Size") or 0),
             )
         return self._facts[image]
+
+    def forget(self, image: str) -> None:
+        """What was known of an image that is gone."""
+        self._facts = {name: facts for name, facts in self._facts.items() if image not in (name, facts.id)}
+
+    async def remove_labelled(self, label: str) -> RemovedImages:
+        """Remove every image with a label. Raises EngineError."""
+        before = await self._disk()
+        found = await self._engine.call("list images", lambda client: client.images(filters={"label": label}))
+        removed = 0
+        for image in found:
+            # By name: an image that was tagged twice is not removed by its id.
+            names = [name for name in image.get("RepoTags") or () if name != "<none>:<none>"]
+            gone = [await self.remove(name) for name in names or [image["Id"]]]
+            removed += all(gone)
+        return RemovedImages(removed, len(found) - removed, max(0, before - await self._disk()))
+
+    async def remove(self, image: str) -> bool:
+        """Whether it was there and could be removed. Raises EngineError."""
+        self.forget(image)
+        try:
+            await self._engine.call("remove an image", lambda client: client.remove_image(image))
+        except EngineError as error:
+            if error.status in (404, 409):  # gone, or in use after all
+                return False
+            raise
+        return True
+
+    async def _disk(self) -> int:
+        """Bytes of all layers that the engine has."""
+        return int((await self._engine.call("measure the disk", lambda client: client.df())).get("LayersSize") or 0)
 
     async def close(self) -> None:
         """Stop builds and pulls that nobody awaits any more."""
@@ -157,6 +194,17 @@ class Images:
     async def _build(self, tag: str, what: str, timeout: float, options: Mapping[str, Any]) -> str:
         if await self._has(tag):
             return tag
+        failures, last = self._failed.get(tag, (0, None))
+        if last is not None and failures >= BUILD_ATTEMPTS:
+            raise ImageError(str(last), last.log)
+        try:
+            await self._build_once(tag, what, timeout, options)
+        except ImageError as error:
+            self._failed[tag] = (failures + 1, error)
+            raise
+        return tag
+
+    async def _build_once(self, tag: str, what: str, timeout: float, options: Mapping[str, Any]) -> None:
         log = _Log()
         try:
             async with self._building:
@@ -173,7 +221,6 @@ class Images:
         if log.error:
             raise ImageError(f"{what}: the image build failed: {_one_line(log.error)}", log.text)
         await self.facts(tag)
-        return tag
 
 
 def python_image_missing(name: str, key: str, error: ImageError) -> PrerequisiteError:

@@ -57,6 +57,8 @@ class ImageFacts:
     workdir: str = "/"
     user: str = ""
     env_names: tuple[str, ...] = ()
+    bytes: int = 0
+    """With all its layers, shared ones too."""
 
 
 def task_config(

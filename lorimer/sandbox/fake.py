@@ -25,6 +25,7 @@ from lorimer.sandbox.base import (
     JailExit,
     JailRequest,
     LineTooLong,
+    RemovedImages,
     SandboxFileError,
     SandboxRequest,
 )
@@ -236,6 +237,14 @@ class FakeProvider:
     async def prepare(self, spec: ImageSpec) -> str:
         """See SandboxProvider. Any spec will do."""
         return "fake"
+
+    async def image_bytes(self, image: str) -> int | None:
+        """See SandboxProvider. There is none."""
+        return None
+
+    async def remove_images(self) -> RemovedImages:
+        """See SandboxProvider. There are none."""
+        return RemovedImages(0)
 
     async def acquire(self, request: SandboxRequest) -> FakeSandbox:
         """See SandboxProvider."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Hashable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from lorimer.sandbox.base import ImageSpec, Jail, JailRequest, Sandbox, SandboxProvider, SandboxRequest
+from lorimer.sandbox.base import ImageSpec, Jail, JailRequest, RemovedImages, Sandbox, SandboxProvider, SandboxRequest
 
 WARM = "warm"
 """The trial named by the owner of what was made ahead: which one it will serve is not known yet."""
@@ -140,6 +140,12 @@ class Pool:
 
     async def prepare(self, spec: ImageSpec) -> str:
         return await self._provider.prepare(spec)
+
+    async def image_bytes(self, image: str) -> int | None:
+        return await self._provider.image_bytes(image)
+
+    async def remove_images(self) -> RemovedImages:
+        return await self._provider.remove_images()
 
     async def acquire(self, request: SandboxRequest) -> Sandbox:
         key = _sandbox_key(request)

@@ -11,6 +11,7 @@ from lorimer.benchmarks.base import Task
 from lorimer.errors import BudgetExhausted, ProviderOutage
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import SUSPECT, WORLD, Cause
+from lorimer.task_agent.images import ImagePreparer, ImageReport
 from lorimer.task_agent.limits import Budget
 from lorimer.task_agent.trial import Agent, Harness, Nop, Oracle, World, dry_start, run_trial
 from lorimer.traces.schema import Stage, StepData, StepKind, TrialEnd, TrialStart, TrialState
@@ -101,7 +102,7 @@ def suspect_count(attempts: Sequence[Attempt]) -> int:
 
 
 class Executor:
-    """Runs planned trials of one study, `concurrency` at a time."""
+    """Runs planned trials of one study, `concurrency` at a time, once their images are ready."""
 
     def __init__(
         self,
@@ -112,9 +113,11 @@ class Executor:
         concurrency: int,
         retries: int,
         on_trial: Callable[[TrialOutcome], None] = lambda outcome: None,
+        on_image: Callable[[ImageReport], None] = lambda report: None,
     ) -> None:
         self._world, self._tasks, self._budget = world, tasks, budget
         self._concurrency, self._retries, self._on_trial = concurrency, retries, on_trial
+        self._images = ImagePreparer(world.provider, on_image)
         self._nop_is_clean: dict[str, bool] = {}
         self._asking_nop = {name: asyncio.Lock() for name in tasks}
 
@@ -142,6 +145,7 @@ class Executor:
             if outcome is not None:
                 outcomes[planned.id] = outcome
         waiting = [planned for planned in plan if planned.id not in outcomes]
+        await self._images.prepare(self._tasks[planned.task] for planned in waiting)
         waiting.reverse()
         prefix: list[TrialOutcome] = []
         exhausted: BudgetExhausted | None = None
