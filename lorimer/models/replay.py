@@ -21,6 +21,7 @@ class ReplayKey:
     task: str
     attempt: int
     call_index: int
+    stage: str
     content: str
     """SHA-256 of the request."""
 
@@ -34,6 +35,7 @@ def replay_key(request: ModelRequest, context: CallContext) -> ReplayKey:
         context.task,
         context.attempt,
         context.call_index,
+        context.stage,
         content_hash(request),
     )
 
