@@ -70,6 +70,8 @@ class Task:
     isolation: Isolation = "restart"
     difficulty: str = ""
     category: str = ""
+    source_id: str = ""
+    """What the task was made from, where the suite says so: tasks of one source stay on one side of a split."""
     digest: str = ""
     """SHA-256 over the task's files: instruction, environment, verifier, solution, settings."""
 

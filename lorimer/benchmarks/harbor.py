@@ -119,6 +119,7 @@ class HarborBenchmark:
             workspace=self._loose(id_, folder),
             difficulty=_word(settings.metadata.get("difficulty")),
             category=_word(settings.metadata.get("category")),
+            source_id=_word(settings.metadata.get("source_id")),
             digest=_files.digest(id_, folder, entries),
         )
 
@@ -194,5 +195,5 @@ def _without_canary(text: str) -> str:
 
 
 def _word(value: object) -> str:
-    """Free metadata where it is a plain string; anything else says nothing."""
-    return value if isinstance(value, str) else ""
+    """Free metadata where it is a word or a number; anything else says nothing."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

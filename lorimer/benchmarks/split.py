@@ -55,7 +55,7 @@ def select(tasks: Sequence[Task], settings: BenchmarkSettings, seed: int) -> tup
 def split(tasks: Sequence[Task], settings: SplitSettings, seed: int, *, base: Path | None = None) -> Split:
     """Seal a share of the tasks, or those that `holdout_file` names.
 
-    Near-equal instructions stay on one side. Every category, and within it every difficulty, gives its share, within one
+    Near-equal instructions, and tasks of one source, stay on one side. Every category, and within it every difficulty, gives its share, within one
     group. What is drawn depends on seed and tasks, not on their order. With 4 tasks or more both sides have at least one.
 
     Args:
@@ -68,7 +68,8 @@ def split(tasks: Sequence[Task], settings: SplitSettings, seed: int, *, base: Pa
     if settings.holdout == 0 or len(tasks) < SMALLEST:
         return Split(tuple(sorted(task.id for task in tasks)), ())
     by_id = {task.id: task for task in tasks}
-    groups = near_equal({task.id: task.instruction for task in tasks})
+    sources = {task.id: task.source_id for task in tasks if task.source_id}
+    groups = near_equal({task.id: task.instruction for task in tasks}, sources)
     if len(groups) == 1:
         groups = [(id_,) for id_ in sorted(by_id)]  # One group cannot be on two sides.
 
@@ -92,10 +93,10 @@ def split(tasks: Sequence[Task], settings: SplitSettings, seed: int, *, base: Pa
     return Split(tuple(id_ for id_ in ids if id_ not in sealed), tuple(id_ for id_ in ids if id_ in sealed))
 
 
-def near_equal(texts: Mapping[str, str]) -> list[tuple[str, ...]]:
+def near_equal(texts: Mapping[str, str], sources: Mapping[str, str] | None = None) -> list[tuple[str, ...]]:
     """Groups of ids whose texts are near-equal, directly or through others; each in order of id, first ids in order.
 
-    Compares sets of three-word shingles, lower-cased, with every number taken as the same.
+    Ids with one source in `sources` are of one group whatever their texts. Compares sets of three-word shingles, lower-cased, with every number taken as the same.
     """
     shingles = {id_: _shingles(text) for id_, text in texts.items()}
     found_in = Counter(shingle for found in shingles.values() for shingle in found)
@@ -110,6 +111,10 @@ def near_equal(texts: Mapping[str, str]) -> list[tuple[str, ...]]:
             id_ = leader[id_]
         return id_
 
+    def join(one: str, other: str) -> None:
+        first, second = sorted((find(one), find(other)))
+        leader[second] = first
+
     # Two sets as alike as NEAR share one of the rarest elements of each, so only those are indexed: 1,300 texts then take
     # a second instead of a minute.
     index: dict[str, list[str]] = defaultdict(list)
@@ -121,10 +126,12 @@ def near_equal(texts: Mapping[str, str]) -> list[tuple[str, ...]]:
             theirs = telling[other]
             shared = len(mine & theirs)
             if shared >= NEAR * (len(mine) + len(theirs) - shared):
-                first, second = sorted((find(id_), find(other)))
-                leader[second] = first
+                join(id_, other)
         for shingle in prefix:
             index[shingle].append(id_)
+    first_of: dict[str, str] = {}
+    for id_, source in sorted((sources or {}).items()):
+        join(id_, first_of.setdefault(source, id_))
     groups: dict[str, list[str]] = defaultdict(list)
     for id_ in sorted(texts):
         groups[find(id_)].append(id_)

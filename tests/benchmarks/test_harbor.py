@@ -21,6 +21,7 @@ version = "1.0"
 [metadata]
 difficulty = "easy"
 category = "counting"
+source_id = 17
 anything = { goes = [1, "here"] }
 [verifier]
 timeout_sec = 90
@@ -78,6 +79,7 @@ def test_a_task_is_read_whole(tmp_path: Path) -> None:
     assert (task.limits.cpus, task.limits.memory_mb, task.limits.storage_mb) == (1.0, 1024, 2048)
     assert not task.limits.network
     assert (task.agent_timeout, task.difficulty, task.category) == (300.0, "easy", "counting")
+    assert task.source_id == "17"
 
 
 def test_an_empty_task_toml_takes_harbors_defaults(tmp_path: Path) -> None:

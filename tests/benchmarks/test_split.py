@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,20 @@ def test_a_suite_of_one_text_is_still_split() -> None:
     result = split(tasks, SplitSettings(holdout=0.3), 1)
     assert result.train
     assert result.holdout
+
+
+def test_tasks_of_one_source_stay_on_one_side() -> None:
+    tasks = [replace(each, source_id=f"book-{number // 3}") for number, each in enumerate(many(30))]
+    by_source: dict[str, set[str]] = {}
+    for each in tasks:
+        by_source.setdefault(each.source_id, set()).add(each.id)
+    for seed in range(20):
+        sealed = set(split(tasks, SplitSettings(holdout=0.3), seed).holdout)
+        assert len(sealed) == 9
+        assert all(ids <= sealed or not ids & sealed for ids in by_source.values())
+    # A source joins what likeness alone would not, and the other way round.
+    texts = {"a": "one two three four", "b": "one two three four", "c": "five six seven eight", "d": "nine ten more"}
+    assert near_equal(texts, {"b": "s", "c": "s"}) == [("a", "b", "c"), ("d",)]
 
 
 def test_a_file_of_ids_is_sealed(tmp_path: Path) -> None:
