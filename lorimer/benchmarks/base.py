@@ -20,7 +20,7 @@ class Script:
     source: Path
     """A folder, whose content goes into `target`, or a file, which becomes `target`."""
     target: str
-    """Absolute path in the sandbox, such as `/tests`. Of a verifier: all its files lie there, and nothing else may."""
+    """Absolute path in the sandbox, such as `/tests`. What an agent left where a verifier's files all lie is removed first."""
     command: str
     """Shell command, such as `bash /tests/test.sh`."""
     timeout: float

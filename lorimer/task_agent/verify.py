@@ -87,7 +87,10 @@ def _clear(task: Task) -> str:
     """A command that removes what stands in the verifier's place, and makes the rewards' folders for anyone to write."""
     rewards = _reward_files(task)
     folders = sorted({posixpath.dirname(path) for path in rewards} - {"/", ""})
-    commands = ["rm -rf -- " + " ".join(shlex.quote(path) for path in (*rewards, task.verifier.target))]
+    targets = [task.verifier.target, *(target for _, target in task.verifier.extra)]
+    place = posixpath.commonpath(targets)
+    stale = (*rewards, *(targets if place == "/" else [place]))
+    commands = ["rm -rf -- " + " ".join(shlex.quote(path) for path in stale)]
     for folder in (shlex.quote(folder) for folder in folders):
         # A folder of loose files may be the agent's own work: only what is no folder is removed.
         commands.append(
