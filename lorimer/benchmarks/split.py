@@ -55,8 +55,9 @@ def select(tasks: Sequence[Task], settings: BenchmarkSettings, seed: int) -> tup
 def split(tasks: Sequence[Task], settings: SplitSettings, seed: int, *, base: Path | None = None) -> Split:
     """Seal a share of the tasks, or those that `holdout_file` names.
 
-    Near-equal instructions, and tasks of one source, stay on one side. Every category, and within it every difficulty, gives its share, within one
-    group. What is drawn depends on seed and tasks, not on their order. With 4 tasks or more both sides have at least one.
+    Near-equal instructions, and tasks of one source, stay on one side. Every category, and within it every difficulty,
+    gives its share, within one group. What is drawn depends on seed and tasks, not on their order. With 4 tasks or more both
+    sides have at least one.
 
     Args:
         base: where a relative `holdout_file` starts; the current folder where not given.
@@ -96,7 +97,8 @@ def split(tasks: Sequence[Task], settings: SplitSettings, seed: int, *, base: Pa
 def near_equal(texts: Mapping[str, str], sources: Mapping[str, str] | None = None) -> list[tuple[str, ...]]:
     """Groups of ids whose texts are near-equal, directly or through others; each in order of id, first ids in order.
 
-    Ids with one source in `sources` are of one group whatever their texts. Compares sets of three-word shingles, lower-cased, with every number taken as the same.
+    Ids with one source in `sources` are of one group whatever their texts. Compares sets of three-word shingles,
+    lower-cased, with every number taken as the same.
     """
     shingles = {id_: _shingles(text) for id_, text in texts.items()}
     found_in = Counter(shingle for found in shingles.values() for shingle in found)
