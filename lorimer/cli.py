@@ -85,10 +85,15 @@ def benchmarks_ls(
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
-    """List a benchmark's tasks, and those that cannot be read with the reason."""
+    """List a benchmark's tasks, and those that cannot be read with the reason; outside a workspace, the kinds there are."""
+    from lorimer.benchmarks.registry import KINDS
+    from lorimer.config import FILE_NAME
     from lorimer.meta_agent.setup import load_suite
     from lorimer.terminal import table, to_json
 
+    if source is None and not (workspace / FILE_NAME).exists():
+        typer.echo(to_json(KINDS) if json else table(("kind", "source"), list(KINDS.items())))
+        return
     suite = load_suite(workspace, _benchmark_config(workspace, source))
     rows = [(task.id, task.difficulty, task.category, task.limits.network, task.agent_timeout) for task in suite.tasks]
     columns = ("task", "difficulty", "category", "network", "agent_timeout")
@@ -106,6 +111,7 @@ def benchmarks_ls(
 def benchmarks_check(
     source: Annotated[str | None, typer.Argument(help="starter or harbor:DIR.", show_default="the workspace's")] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only these tasks.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Trials of each a task; several find flaky verifiers.")] = 1,
     workspace: Workspace = HERE,
     set_: Set = None,
     json: Json = False,
@@ -117,14 +123,14 @@ def benchmarks_check(
 
     config = _benchmark_config(workspace, source, set_)
     with _terminal(json, quiet) as terminal:
-        results = _run(campaign.check(workspace, config, terminal, tuple(task or ())))
+        results = _run(campaign.check(workspace, config, terminal, tuple(task or ()), repeats))
     rows = [
         (
             result.task,
             None if result.oracle is None else result.oracle.reward,
             result.nop.reward,
             result.isolation,
-            f"{(result.oracle.seconds if result.oracle else 0.0) + result.nop.seconds:.1f}",
+            f"{result.seconds:.1f}",
             result.problem or "valid",
         )
         for result in results

@@ -20,7 +20,7 @@ from lorimer.meta_agent.setup import STORE, Session, open_session
 from lorimer.meta_agent.workspace import Workspace
 from lorimer.sandbox.base import Owner, RemovedImages
 from lorimer.sandbox.select import choose
-from lorimer.task_agent.check import CheckResult, check_tasks, problem
+from lorimer.task_agent.check import CheckResult, check_tasks, problem, worst
 from lorimer.task_agent.executor import TrialOutcome
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Budget
@@ -62,25 +62,32 @@ class TaskLine:
 # ---- checking -------------------------------------------------------------------------------------------------------
 
 
-async def check(root: Path, config: Config, watcher: Watcher, only: tuple[str, ...] = ()) -> list[CheckResult]:
+async def check(
+    root: Path, config: Config, watcher: Watcher, only: tuple[str, ...] = (), repeats: int = 1
+) -> list[CheckResult]:
     """Run oracle and nop on the configured benchmark's tasks; every trial is kept as a study of kind `check`.
+
+    Args:
+        repeats: trials of each a task, to find verifiers that do not always say the same.
 
     Raises ConfigError, PrerequisiteError, SandboxError.
     """
     async with open_session(root, config, models=False, on_wait=watcher.on_wait) as session:
         suite = session.load_suite(only)
         _tell_problems(suite, watcher)
-        return await _check(session, suite, watcher)
+        return await _check(session, suite, watcher, repeats)
 
 
-async def _check(session: Session, suite: Suite, watcher: Watcher) -> list[CheckResult]:
+async def _check(session: Session, suite: Suite, watcher: Watcher, repeats: int = 1) -> list[CheckResult]:
     study = _next_name(session.query, "check")
     config = session.config.model_copy(update={"budget": session.config.budget.model_copy(update={"trials": None})})
     await loop.create(session.store, study=study, kind="check", suite=suite, holdout=(), config=config, harness="")
     budget = Budget(study, config.budget, session.store)
     on_trial, on_image = _tellers(watcher)
     await session.store.set_study_state(study, "running")
-    found = await check_tasks(lambda tasks: session.executor(tasks, budget, on_trial, on_image), study, suite.tasks)
+    found = await check_tasks(
+        lambda tasks: session.executor(tasks, budget, on_trial, on_image), study, suite.tasks, repeats
+    )
     bad = sum(bool(result.problem) for result in found)
     await session.store.set_study_state(study, "finished", f"{len(found) - bad} of {len(found)} tasks are valid")
     return found
@@ -131,10 +138,9 @@ def checked(query: Query) -> dict[str, Checked]:
             continue
         for isolation in isolations:
             rows = query.trials(evaluation=f"{study.id}/{isolation}", state=TrialState.SCORED, limit=None)
-            scored = {(row.harness, row.task): row for row in rows}
             for task in query.tasks(study.id):
-                nop = scored.get(("nop", task.id))
-                oracle = scored.get(("oracle", task.id))
+                nop = worst("nop", [row for row in rows if (row.harness, row.task) == ("nop", task.id)])
+                oracle = worst("oracle", [row for row in rows if (row.harness, row.task) == ("oracle", task.id)])
                 known = found.get(task.digest)
                 if nop is not None and (known is None or known.problem):
                     found[task.digest] = Checked(isolation, problem(oracle, nop))

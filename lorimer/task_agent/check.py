@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lorimer.benchmarks.base import Isolation, Task
 from lorimer.task_agent.executor import Executor, PlannedTrial, TrialOutcome
 from lorimer.traces.schema import Stage, TrialState
+
+WANTED = {"oracle": 1.0, "nop": 0.0}
+"""What a valid task gives."""
 
 
 @dataclass(frozen=True)
@@ -18,15 +22,38 @@ class CheckResult:
 
     task: str
     digest: str
-    oracle: TrialOutcome | None
-    """`None` where the task ships no solution."""
-    nop: TrialOutcome
+    oracles: tuple[TrialOutcome, ...]
+    """One a repeat; none where the task ships no solution."""
+    nops: tuple[TrialOutcome, ...]
     isolation: Isolation
 
     @property
+    def oracle(self) -> TrialOutcome | None:
+        """What stands for the oracle's trials: the first that was not as it should be, else the first."""
+        return worst("oracle", self.oracles)
+
+    @property
+    def nop(self) -> TrialOutcome:
+        """What stands for the nop trials, likewise."""
+        found = worst("nop", self.nops)
+        assert found is not None
+        return found
+
+    @property
     def problem(self) -> str:
-        """Why the task is not valid; empty when it is."""
+        """Why the task is not valid; empty when it is. One that came out well at times and not at others is flaky."""
+        for agent, trials in (("oracle", self.oracles), ("nop", self.nops)):
+            bad = [trial for trial in trials if not as_it_should(agent, trial)]
+            if 0 < len(bad) < len(trials):
+                return f"flaky: {problem_of(agent, bad[0])} in {len(bad)} of {len(trials)} trials"
         return problem(self.oracle, self.nop)
+
+    @property
+    def seconds(self) -> float:
+        """Of one oracle and one nop trial, on the average."""
+        return sum(
+            sum(trial.seconds for trial in trials) / len(trials) for trials in (self.oracles, self.nops) if trials
+        )
 
 
 class Seen(Protocol):
@@ -42,56 +69,88 @@ class Seen(Protocol):
     def detail(self) -> str: ...
 
 
+SeenT = TypeVar("SeenT", bound=Seen)
+
+
 def problem(oracle: Seen | None, nop: Seen) -> str:
     """Why a task whose oracle and nop trials came out so is not valid; empty when it is. No oracle: no solution to run."""
-    for agent, wanted, seen in (("oracle", 1.0, oracle), ("nop", 0.0, nop)):
-        if seen is None:
-            continue
-        if seen.state != TrialState.SCORED or seen.reward is None:
-            return f"{agent} errored: {seen.cause}: {seen.detail}"
-        if seen.reward != wanted:
-            return f"{agent} scored {seen.reward:g}, not {wanted:g}" + (f" ({seen.detail})" if seen.detail else "")
+    found = [problem_of(agent, seen) for agent, seen in (("oracle", oracle), ("nop", nop)) if seen is not None]
+    return next((each for each in found if each), "")
+
+
+def problem_of(agent: str, seen: Seen) -> str:
+    """Why this trial of `oracle` or `nop` did not come out as a valid task's does; empty when it did."""
+    if seen.state != TrialState.SCORED or seen.reward is None:
+        return f"{agent} errored: {seen.cause}: {seen.detail}"
+    if not as_it_should(agent, seen):
+        return f"{agent} scored {seen.reward:g}, not {WANTED[agent]:g}" + (f" ({seen.detail})" if seen.detail else "")
     return ""
+
+
+def as_it_should(agent: str, seen: Seen) -> bool:
+    """Whether a trial of `oracle` or `nop` came out as a valid task's does."""
+    return seen.state == TrialState.SCORED and seen.reward == WANTED[agent]
+
+
+def worst(agent: str, trials: Sequence[SeenT]) -> SeenT | None:
+    """The first trial that did not come out as a valid task's does; else the first; `None` where there is none."""
+    return next((trial for trial in trials if not as_it_should(agent, trial)), trials[0] if trials else None)
 
 
 async def check_tasks(
     make_executor: Callable[[dict[str, Task]], Executor],
     study: str,
     tasks: Sequence[Task],
+    repeats: int = 1,
 ) -> list[CheckResult]:
     """Run oracle and nop on every task as it says; under `same` again where it says nothing and the oracle fails so.
+
+    Args:
+        repeats: trials of each agent a task; several find verifiers that do not always say the same.
 
     Each trial is stored under `study`. Raises what `Executor.run` raises.
     """
     found: dict[str, CheckResult] = {}
     for isolation in sorted({task.isolation for task in tasks}):
         alike = [task for task in tasks if task.isolation == isolation]
-        found.update(await _pass(make_executor, study, alike, isolation))
+        found.update(await _pass(make_executor, study, alike, isolation, repeats))
     unsolved = [
         task
         for task in tasks
         if task.isolation == "restart" and task.solution and found[task.id].problem.startswith("oracle")
     ]
     if unsolved:
-        again = await _pass(make_executor, study, unsolved, "same")
+        again = await _pass(make_executor, study, unsolved, "same", repeats)
         found.update({name: result for name, result in again.items() if not result.problem})
     return [found[task.id] for task in tasks]
 
 
 async def _pass(
-    make_executor: Callable[[dict[str, Task]], Executor], study: str, tasks: Sequence[Task], isolation: Isolation
+    make_executor: Callable[[dict[str, Task]], Executor],
+    study: str,
+    tasks: Sequence[Task],
+    isolation: Isolation,
+    repeats: int,
 ) -> dict[str, CheckResult]:
     evaluation = f"{study}/{isolation}"
     isolated = {task.id: dataclasses.replace(task, isolation=isolation) for task in tasks}
     plan = [
-        PlannedTrial(f"{evaluation}/{agent}/{task.id}", study, evaluation, Stage.BASELINE, agent, task.id, 0, 0)
+        PlannedTrial(
+            f"{evaluation}/{agent}/{task.id}" + (f"/{repeat}" if repeats > 1 else ""),
+            *(study, evaluation, Stage.BASELINE, agent, task.id, repeat, repeat),
+        )
+        for repeat in range(repeats)
         for task in tasks
         for agent in ("oracle", "nop")
         if agent == "nop" or task.solution is not None
     ]
     outcomes = await make_executor(isolated).run(plan, "")
-    by_name = {(outcome.planned.harness, outcome.planned.task): outcome for outcome in outcomes}
+    by_name: dict[tuple[str, str], list[TrialOutcome]] = defaultdict(list)
+    for outcome in outcomes:
+        by_name[outcome.planned.harness, outcome.planned.task].append(outcome)
     return {
-        task.id: CheckResult(task.id, task.digest, by_name.get(("oracle", task.id)), by_name["nop", task.id], isolation)
+        task.id: CheckResult(
+            task.id, task.digest, tuple(by_name["oracle", task.id]), tuple(by_name["nop", task.id]), isolation
+        )
         for task in tasks
     }

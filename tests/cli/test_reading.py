@@ -242,12 +242,21 @@ def test_a_bad_task_is_listed_by_name_and_the_rest_still_are(
     assert "no such folder" in refused(capsys, 2, "benchmarks", "ls", "harbor:none", "-C", tmp_path)
 
 
+def test_outside_a_workspace_the_kinds_of_benchmark_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = typed(capsys, "benchmarks", "ls", "-C", tmp_path)
+    assert said.code == 0
+    assert ["harbor", "harbor:DIR"] in [line.split() for line in said.out.splitlines()]
+    assert typed(capsys, "benchmarks", "ls", "-C", tmp_path, "--json").json()["starter"] == "starter"
+
+
 @pytest.mark.docker
 def test_a_check_tells_which_tasks_can_be_scored(
     docker: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = f"harbor:{suite(tmp_path / 'suite')}"
-    said = typed(capsys, "benchmarks", "check", source, "-C", tmp_path)
+    said = typed(capsys, "benchmarks", "check", source, "--repeats", "2", "-C", tmp_path)
     assert said.code == 1
     assert "left out: task bad: [environment] gpus" in said.out
     assert "nop scored 1, not 0" in said.out

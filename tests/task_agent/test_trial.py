@@ -12,8 +12,8 @@ import pytest
 from lorimer.benchmarks.base import PytestSummary, RewardFiles, Task
 from lorimer.errors import ImageError, SandboxError
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.sandbox.base import ImageSpec, Owner, Sandbox, SandboxProvider, SandboxRequest
-from lorimer.sandbox.fake import FakeProvider
+from lorimer.sandbox.base import ExecOutput, ImageSpec, Owner, Sandbox, SandboxProvider, SandboxRequest
+from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.task_agent.check import check_tasks
 from lorimer.task_agent.executor import Executor
 from lorimer.task_agent.limits import Budget
@@ -368,3 +368,28 @@ async def test_a_check_finds_the_isolation_that_a_task_needs(provider: SandboxPr
         ("gift", "restart", "nop scored 1, not 0"),
         ("broken", "restart", "nop errored: reward_missing: the verifier (exit code 1) left no reward file"),
     ]
+
+
+async def test_repeating_a_check_finds_a_verifier_that_does_not_always_say_the_same(tmp_path: Path) -> None:
+    seen = {"steady": 0, "flaky": 0}
+
+    def command(text: str, sandbox: FakeSandbox) -> ExecOutput:
+        if "/tests/run.sh" in text and "rm -rf" not in text:
+            name = sandbox.files["/tests/name"].decode()
+            seen[name] += 1
+            reward = b"1" if name == "flaky" and seen[name] % 3 == 0 else b"0"
+            sandbox.files["/logs/verifier/reward.txt"] = reward
+        return ExecOutput(b"", b"", 0, duration=0.0)
+
+    tasks = [make_task(tmp_path / name, name=name) for name in seen]
+    for task in tasks:
+        (task.verifier.source / "name").write_text(task.id)
+    sink = Remembering()
+    world, budget = World(FakeProvider(command), sink, config()), Budget("c", config().budget, sink)
+    found = await check_tasks(lambda by: Executor(world, by, budget, concurrency=1, retries=0), "c", tasks, 7)
+    assert [(len(each.oracles), len(each.nops), each.problem) for each in found] == [
+        (0, 7, ""),
+        (0, 7, "flaky: nop scored 1, not 0 in 2 of 7 trials"),
+    ]
+    assert found[1].nop.reward == 1.0
+    assert 0 < found[0].seconds < sum(trial.seconds for trial in found[0].nops)
