@@ -28,6 +28,25 @@ class Script:
     env: Mapping[str, str] = field(default_factory=dict)
     extra: tuple[tuple[Path, str], ...] = ()
     """More sources and targets, uploaded in this order after the first."""
+    user: str | None = None
+    """Name or uid that runs the command; `None` is the image's own."""
+
+
+@dataclass(frozen=True)
+class Healthcheck:
+    """A command that must exit with 0 before the agent starts."""
+
+    command: str
+    interval: float = 5.0
+    """Seconds between two tries."""
+    timeout: float = 30.0
+    """Seconds of one try."""
+    start_period: float = 0.0
+    """Seconds at first in which a failed try does not count."""
+    start_interval: float = 5.0
+    """Seconds between two tries in that time."""
+    retries: int = 3
+    """Failures in a row that end the waiting."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +83,10 @@ class Task:
     workdir: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     """Set for the agent's commands."""
+    user: str | None = None
+    """Name or uid whose commands and file calls the agent's are; `None` is the image's own."""
+    healthcheck: Healthcheck | None = None
+    """Waited for before the agent starts; what stays unhealthy is the world's fault."""
     workspace: tuple[tuple[Path, str], ...] = ()
     """Loose files, copied before the agent starts: host folders to sandbox folders, host files to sandbox paths."""
     reward: RewardSource = RewardFiles()

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lorimer.benchmarks import _files, harbor_toml
-from lorimer.benchmarks.base import Script, Suite, Task
+from lorimer.benchmarks.base import Healthcheck, Script, Suite, Task
 from lorimer.errors import ConfigError, TaskError
 from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, SandboxLimits
 
@@ -91,6 +91,9 @@ class HarborBenchmark:
             raise TaskError(id_, "instruction.md", "is empty")
         if not (folder / "tests" / "test.sh").is_file():
             raise TaskError(id_, "tests/test.sh", "is missing")
+        ignored = next((entry.path for entry in entries if entry.path.rpartition("/")[2] == ".harborignore"), None)
+        if ignored is not None:
+            raise TaskError(id_, ignored, "lists of files to leave out are not supported")
         if (folder / "trajectory.json").exists():
             raise TaskError(id_, "trajectory.json", "prior conversations are not supported")
         environment, verifier = settings.environment, settings.verifier
@@ -110,12 +113,15 @@ class HarborBenchmark:
                 command="bash /tests/test.sh",
                 timeout=verifier.timeout_sec,
                 env=harbor_toml.resolve_env(id_, "verifier.env", verifier.env, self._host, agent=False),
+                user=_user(verifier.user),
             ),
             solution=self._solution(id_, folder, settings),
             limits=limits,
             agent_timeout=Task.agent_timeout if settings.agent.timeout_sec is None else settings.agent.timeout_sec,
             workdir=environment.workdir,
             env=harbor_toml.resolve_env(id_, "environment.env", environment.env, self._host, agent=True),
+            user=_user(settings.agent.user),
+            healthcheck=_healthcheck(environment.healthcheck),
             workspace=self._loose(id_, folder),
             difficulty=_word(settings.metadata.get("difficulty")),
             category=_word(settings.metadata.get("category")),
@@ -182,6 +188,23 @@ def _image(id_: str, folder: Path, settings: harbor_toml.TaskToml) -> ImageSpec:
     if not (context / "Dockerfile").is_file():
         raise TaskError(id_, "environment/Dockerfile", "is missing, and [environment] docker_image is not set")
     return BuiltImage(context, build_timeout=settings.environment.build_timeout_sec)
+
+
+def _user(value: str | int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _healthcheck(table: harbor_toml.HealthcheckTable | None) -> Healthcheck | None:
+    if table is None:
+        return None
+    return Healthcheck(
+        table.command,
+        interval=table.interval_sec,
+        timeout=table.timeout_sec,
+        start_period=table.start_period_sec,
+        start_interval=table.start_interval_sec,
+        retries=table.retries,
+    )
 
 
 def _without_canary(text: str) -> str:

@@ -2,7 +2,7 @@
 
 Two kinds of trouble, both told by the key's path: a value that the format does not allow, and a setting that is legal but
 that lorimer cannot honour on one machine. The second is refused rather than ignored: a task run without its GPU, its MCP
-server or its health check is another task, and its score another number.
+server or its second container is another task, and its score another number.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from lorimer.errors import TaskError
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Pause = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TEMPLATE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?\}", re.DOTALL)
 _SECRET = re.compile(r"KEY|SECRET|TOKEN(?!S)|PASSWORD|CREDENTIAL|AUTH", re.IGNORECASE)
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG])B?", re.IGNORECASE)
 _MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024}
 
@@ -50,6 +52,12 @@ def _megabytes(value: object) -> object:
     return value
 
 
+def _user(value: str | int | None) -> str | int | None:
+    if value is not None and not _USER.fullmatch(str(value)):
+        raise ValueError("must be a user's name or number")
+    return value
+
+
 Env = Annotated[dict[str, str], AfterValidator(_env)]
 # 6 MB is the least that a Docker Engine accepts.
 Memory = Annotated[int, Field(ge=6)]
@@ -65,7 +73,7 @@ class _Table(BaseModel):
 class _Phase(_Table):
     network_mode: NetworkMode | None = None
     allowed_hosts: list[str] | None = None
-    user: str | int | None = None
+    user: Annotated[str | int | None, AfterValidator(_user)] = None
 
 
 class AgentTable(_Phase):
@@ -90,6 +98,17 @@ class SolutionTable(_Table):
     env: Env = {}
 
 
+class HealthcheckTable(_Table):
+    """[environment.healthcheck]"""
+
+    command: str = Field(min_length=1)
+    interval_sec: Pause = 5.0
+    timeout_sec: Seconds = 30.0
+    start_period_sec: Pause = 0.0
+    start_interval_sec: Pause = 5.0
+    retries: Annotated[int, Field(ge=1)] = 3
+
+
 class EnvironmentTable(_Table):
     """[environment]"""
 
@@ -111,7 +130,7 @@ class EnvironmentTable(_Table):
     tpu: dict[str, Any] | None = None
     mcp_servers: list[dict[str, Any]] = []
     skills_dir: str | None = None
-    healthcheck: dict[str, Any] | None = None
+    healthcheck: HealthcheckTable | None = None
 
     @property
     def network(self) -> bool:
@@ -220,14 +239,11 @@ def _refused(settings: TaskToml) -> Iterator[tuple[str, str]]:
         "[environment] tpu": (environment.tpu, "TPUs"),
         "[environment] mcp_servers": (environment.mcp_servers, "MCP servers"),
         "[environment] skills_dir": (environment.skills_dir, "skills"),
-        "[environment] healthcheck": (environment.healthcheck, "health checks"),
         "[environment] allowed_hosts": (environment.allowed_hosts, "allow-lists of hosts"),
         "[environment] network_mode": (environment.network_mode == "allowlist", "allow-lists of hosts"),
         "[verifier] environment": (verifier.environment is not None, "separate verifier environments"),
         "[verifier] environment_mode": (verifier.environment_mode == "separate", "separate verifier environments"),
         "[verifier] collect": (verifier.collect, "collect hooks"),
-        "[verifier] user": (verifier.user is not None, "users other than the image's own"),
-        "[agent] user": (settings.agent.user is not None, "users other than the image's own"),
     }
     for key, (value, what) in unsupported.items():
         if value:

@@ -23,6 +23,7 @@ from lorimer.task_agent import wire
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.limits import ActiveClock, Metered
 from lorimer.task_agent.output import cut, exec_result
+from lorimer.task_agent.ready import read_file, write_file
 from lorimer.traces.schema import StepData, StepKind, TraceSink
 
 MAX_TRACED_BYTES = 64 << 20
@@ -193,6 +194,7 @@ class Calls:
             timeout=timeout,
             cwd=params.cwd or self._task.workdir,
             env=self._task.env,
+            user=self._task.user,
             output_limit=self._limits.output_bytes,
         )
         result = exec_result(output)
@@ -219,7 +221,7 @@ class Calls:
         else:
             at = time.monotonic()
             try:
-                data = await self._sandbox.read(params.path, max_bytes=self._limits.read_bytes)
+                data = await read_file(self._sandbox, self._task, params.path, self._limits.read_bytes)
             except SandboxFileError as error:
                 self.step(StepKind.READ, {"path": params.path, "error": str(error)}, at=at)
                 raise
@@ -248,7 +250,7 @@ class Calls:
             return {"handle": handle}
         at = time.monotonic()
         try:
-            await self._sandbox.write(params.path, bytes(data))
+            await write_file(self._sandbox, self._task, params.path, bytes(data))
         except SandboxFileError as error:
             self.step(StepKind.WRITE, {"path": params.path, "error": str(error)}, at=at)
             raise

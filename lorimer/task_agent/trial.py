@@ -30,6 +30,7 @@ from lorimer.task_agent.causes import SCORED, Cause
 from lorimer.task_agent.gateway import AgentResult, Gateway, last_words, start_line
 from lorimer.task_agent.limits import Metered
 from lorimer.task_agent.output import last_line
+from lorimer.task_agent.ready import wait_until_healthy
 from lorimer.task_agent.upload import upload
 from lorimer.task_agent.verify import Reward, verify
 from lorimer.traces.schema import StepData, StepKind, TraceSink, TrialEnd, TrialStart, TrialState
@@ -105,6 +106,7 @@ async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, s
                 held.push_async_callback(jail.close)
             for source, target in task.workspace:
                 await upload(sandbox, source, target)
+            await wait_until_healthy(sandbox, task)
             acted = True
             if isinstance(agent, Harness):
                 assert jail is not None
@@ -169,7 +171,8 @@ async def _run_solution(sandbox: Sandbox, task: Task) -> AgentResult:
     for source, target in ((solution.source, solution.target), *solution.extra):
         await upload(sandbox, source, target)
     env = {**task.env, **solution.env}
-    ran = await sandbox.exec(solution.command, timeout=solution.timeout, cwd=task.workdir, env=env)
+    user = solution.user or task.user
+    ran = await sandbox.exec(solution.command, timeout=solution.timeout, cwd=task.workdir, env=env, user=user)
     if ran.timed_out:
         return AgentResult(Cause.FINISHED, detail=f"the solution ran over its {solution.timeout:.6g} s")
     if ran.exit_code:

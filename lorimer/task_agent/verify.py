@@ -57,6 +57,7 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float) -> Reward:
         timeout=timeout,
         cwd=task.workdir,
         env={**task.env, **task.verifier.env},
+        user=task.verifier.user,
         output_limit=OUTPUT_BYTES,
     )
     output = (ran.stdout + b"\n" + ran.stderr).decode("utf-8", "replace").strip()
@@ -113,7 +114,7 @@ async def _read(sandbox: Sandbox, path: str) -> bytes | None:
 def parse_reward(data: bytes, *, json_object: bool) -> tuple[float, Mapping[str, float]]:
     """A reward in 0..1 and the named rewards, from a reward file (Harbor's reward.json and reward.txt).
 
-    An object gives its `reward`, or its only entry. Raises Unreadable.
+    An object gives its `reward`, or its only entry; what else it holds may be any finite number. Raises Unreadable.
     """
     try:
         text = data.decode("utf-8").strip()
@@ -130,12 +131,11 @@ def parse_reward(data: bytes, *, json_object: bool) -> tuple[float, Mapping[str,
         raise Unreadable(f"not JSON: {text[:80]!r}") from None
     if isinstance(value, dict):
         named = {str(name): _number(str(name), entry) for name, entry in value.items()}
-        if "reward" in named:
-            return named["reward"], named
-        if len(named) == 1:
-            return next(iter(named.values())), named
+        if "reward" in named or len(named) == 1:
+            key = "reward" if "reward" in named else next(iter(named))
+            return _checked(key, named[key]), named
         raise Unreadable("no entry named `reward` among " + (", ".join(named) or "none"))
-    return _number("reward", value), {}
+    return _checked("reward", _number("reward", value)), {}
 
 
 _SUMMARY = re.compile(r"=+\s*short test summary info\s*=+", re.IGNORECASE)
@@ -168,7 +168,13 @@ def parse_summary(output: str) -> Mapping[str, bool]:
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise Unreadable(f"{name} is not a number")
-    return _checked(name, float(value))
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise Unreadable(f"{name} is {number:g}, not a finite number")
+    return number
 
 
 def _checked(name: str, value: float) -> float:

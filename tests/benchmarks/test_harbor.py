@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.benchmarks._files import MAX_TASK_BYTES
-from lorimer.benchmarks.base import Task
+from lorimer.benchmarks.base import Healthcheck, Task
 from lorimer.benchmarks.harbor import HarborBenchmark
 from lorimer.benchmarks.registry import open_benchmark
 from lorimer.errors import ConfigError, TaskError
@@ -156,6 +156,23 @@ def test_variables_come_from_the_host_or_their_default(tmp_path: Path) -> None:
     assert task.solution.env == {"WHO": "me"}
 
 
+def test_users_and_the_health_check_are_read(tmp_path: Path) -> None:
+    toml = """
+    [agent]
+    user = "guest"
+    [verifier]
+    user = 0
+    [environment.healthcheck]
+    command = "test -e /ready"
+    interval_sec = 1
+    retries = 7
+    """
+    make(tmp_path / "count", toml)
+    task = only_task(tmp_path)
+    assert (task.user, task.verifier.user) == ("guest", "0")
+    assert task.healthcheck == Healthcheck("test -e /ready", interval=1.0, retries=7)
+
+
 def test_a_task_without_a_solution_is_a_task(tmp_path: Path) -> None:
     shutil.rmtree(make(tmp_path / "count") / "solution")
     assert only_task(tmp_path).solution is None
@@ -246,14 +263,24 @@ def test_a_bad_task_hides_no_other(tmp_path: Path) -> None:
         ("[environment]\ngpus = 1", "[environment] gpus", "GPUs are not supported"),
         ('[environment]\ntpu = { type = "v4" }', "[environment] tpu", "TPUs are not supported"),
         ('[[environment.mcp_servers]]\nname = "x"', "[environment] mcp_servers", "MCP servers are not supported"),
-        ('[environment.healthcheck]\ncommand = "x"', "[environment] healthcheck", "health checks are not supported"),
+        ("[environment.healthcheck]\nretries = 2", "[environment] healthcheck.command", "Field required"),
+        (
+            '[environment.healthcheck]\ncommand = "x"\ninterval_sec = -1',
+            "[environment] healthcheck.interval_sec",
+            "greater than or equal to 0",
+        ),
+        ('[environment.healthcheck]\ncommand = "x"\nretries = 0', "[environment] healthcheck.retries", "equal to 1"),
+        ('artifacts = "x"', "artifacts", "valid list"),
+        ('steps = "one"', "steps", "valid list"),
         ('[environment]\nallowed_hosts = ["a.b"]', "[environment] allowed_hosts", "allow-lists of hosts"),
         ('[environment]\nnetwork_mode = "allowlist"', "[environment] network_mode", "allow-lists of hosts"),
         ('[environment]\nos = "windows"', "[environment] os", "Linux"),
         ('[verifier]\nenvironment_mode = "separate"', "[verifier] environment_mode", "separate verifier environments"),
         ("[verifier.environment]\ncpus = 1", "[verifier] environment", "separate verifier environments"),
         ('[[verifier.collect]]\ncommand = "x"', "[verifier] collect", "collect hooks"),
-        ('[agent]\nuser = "guest"', "[agent] user", "users other than"),
+        ('[agent]\nuser = "-x"', "[agent] user", "a user's name or number"),
+        ('[verifier]\nuser = "a b"', "[verifier] user", "a user's name or number"),
+        ("[verifier]\nuser = -1", "[verifier] user", "a user's name or number"),
         ('[agent]\nnetwork_mode = "no-network"', "[agent] network_mode", "differs from the environment's 'public'"),
         ('[verifier.env]\nA = "${NOT_SET}"', "[verifier.env] A", "needs the variable NOT_SET"),
         ('[environment.env]\nA = "${MY_API_KEY}"', "[environment.env] A", "an agent must not see"),
@@ -284,6 +311,7 @@ def test_a_missing_file_is_told_by_its_name(tmp_path: Path, missing: str) -> Non
         ("instruction.md", b"x" * (1 << 20) + b"y", "longer than"),
         ("task.toml", b"a = '\xff'", "not UTF-8"),
         ("trajectory.json", b"{}", "not supported"),
+        ("tests/.harborignore", b"*.bak", "not supported"),
         ("environment/docker-compose.yaml", b"services: {}", "compose files are not supported"),
     ],
 )

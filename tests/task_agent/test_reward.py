@@ -20,6 +20,8 @@ def test_a_json_file_holds_a_number_or_named_rewards() -> None:
     assert parse_reward(b"0.5", json_object=True) == (0.5, {})
     assert parse_reward(b'{"reward": 1, "style": 0.5}', json_object=True) == (1.0, {"reward": 1.0, "style": 0.5})
     assert parse_reward(b'{"accuracy": 0.75}', json_object=True) == (0.75, {"accuracy": 0.75})
+    # What does not count may be on a scale of its own.
+    assert parse_reward(b'{"reward": 1, "seconds": 12.5}', json_object=True)[1] == {"reward": 1.0, "seconds": 12.5}
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,10 @@ def test_a_json_file_holds_a_number_or_named_rewards() -> None:
         (b'{"reward": "1"}', True, "reward is not a number"),
         (b'{"reward": true}', True, "reward is not a number"),
         (b'{"reward": NaN}', True, "reward is nan"),
+        (b'{"reward": 1, "seconds": Infinity}', True, "seconds is inf, not a finite number"),
+        (b'{"reward": 1, "style": "good"}', True, "style is not a number"),
+        (b'{"accuracy": 2}', True, "accuracy is 2, not between 0 and 1"),
+        (b"1" + b"0" * 400, True, "reward is inf"),
         (b"[1]", True, "reward is not a number"),
         (b"[" * 100_000, True, "not JSON"),
     ],
