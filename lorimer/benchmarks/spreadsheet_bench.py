@@ -226,15 +226,18 @@ def _cases(id_: str, folder: Path, paths: list[str]) -> list[Case]:
 
 
 def _check_position(id_: str, position: str, cases: list[Case]) -> None:
-    """Refuse a position under which no workbook can pass, not even the answer itself."""
+    """Refuse a position under which every workbook fails, even the answer itself, or none does."""
     try:
         parts = spreadsheet_scorer.parts(position)
         for _, cells in parts:
             names = spreadsheet_scorer.cell_names(cells)
-            if not all(re.fullmatch(r"[$]?[A-Za-z]{1,3}[$]?[1-9][0-9]*", name) for name in (names[:1] + names[-1:])):
+            ends = names[:1] + names[-1:]
+            if not ends or not all(re.fullmatch(r"[$]?[A-Za-z]{1,3}[$]?[1-9][0-9]*", name) for name in ends):
                 raise spreadsheet_scorer.Unscorable(f"{cells!r} names no cells")
     except spreadsheet_scorer.Unscorable as error:
-        raise TaskError(id_, "answer_position", f"{error}; scored as published, no answer can pass") from None
+        raise TaskError(
+            id_, "answer_position", f"{error}; scored as published, it tells no answer from another"
+        ) from None
     for case in cases:
         sheets = _sheets(id_, case.golden)
         for sheet, _ in parts:
