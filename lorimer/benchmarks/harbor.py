@@ -122,7 +122,7 @@ class HarborBenchmark:
             env=harbor_toml.resolve_env(id_, "environment.env", environment.env, self._host, agent=True),
             user=_user(settings.agent.user),
             healthcheck=_healthcheck(environment.healthcheck),
-            workspace=self._loose(id_, folder),
+            workspace=self._loose(id_, folder, settings),
             difficulty=_word(settings.metadata.get("difficulty")),
             category=_word(settings.metadata.get("category")),
             source_id=_word(settings.metadata.get("source_id")),
@@ -141,9 +141,13 @@ class HarborBenchmark:
             env=harbor_toml.resolve_env(id_, "solution.env", settings.solution.env, self._host, agent=False),
         )
 
-    def _loose(self, id_: str, folder: Path) -> tuple[tuple[Path, str], ...]:
+    def _loose(self, id_: str, folder: Path, settings: harbor_toml.TaskToml) -> tuple[tuple[Path, str], ...]:
         if self._workspace is None:
-            return ()
+            # Beside a prebuilt image, what lies in environment/ goes where commands start, as in Harbor.
+            files = folder / "environment"
+            if settings.environment.docker_image is None or (files / "Dockerfile").exists() or not files.is_dir():
+                return ()
+            return ((files, settings.environment.workdir or "."),) if any(files.iterdir()) else ()
         source, target = self._workspace
         if not (folder / source).is_dir():
             raise TaskError(id_, source, "is missing")

@@ -140,8 +140,25 @@ class EnvironmentTable(_Table):
         return self.allow_internet is not False
 
 
+class ArtifactTable(_Table):
+    """One of `artifacts`."""
+
+    source: str = Field(min_length=1)
+    destination: str | None = None
+    exclude: list[str] = []
+    service: Literal["main"] | None = None
+
+
+def _artifact(value: object) -> object:
+    """A path alone is short for its table."""
+    return {"source": value} if isinstance(value, str) else value
+
+
 class TaskToml(_Table):
-    """A whole task.toml. `[metadata]` and `[task]` are free: they change nothing in a run."""
+    """A whole task.toml. `[metadata]` and `[task]` are free: they change nothing in a run.
+
+    Nor do `artifacts` where the verifier shares the agent's sandbox: Harbor saves them for people to look at.
+    """
 
     schema_version: str | None = None
     version: str | None = None
@@ -152,7 +169,7 @@ class TaskToml(_Table):
     environment: EnvironmentTable = EnvironmentTable()
     solution: SolutionTable = SolutionTable()
     source: str | None = None
-    artifacts: list[Any] = []
+    artifacts: list[Annotated[ArtifactTable, BeforeValidator(_artifact)]] = []
     steps: list[dict[str, Any]] | None = None
     multi_step_reward_strategy: str | None = None
     multi_step_reward_mode: str | None = None
@@ -233,7 +250,6 @@ def _refused(settings: TaskToml) -> Iterator[tuple[str, str]]:
         yield "[environment] os", f"{environment.os!r} is not supported; lorimer's sandboxes are Linux"
     unsupported = {
         "steps": (settings.steps, "tasks of several steps"),
-        "artifacts": (settings.artifacts, "artifacts"),
         "[environment] gpus": (environment.gpus, "GPUs"),
         "[environment] gpu_types": (environment.gpu_types, "GPUs"),
         "[environment] tpu": (environment.tpu, "TPUs"),

@@ -156,6 +156,23 @@ def test_variables_come_from_the_host_or_their_default(tmp_path: Path) -> None:
     assert task.solution.env == {"WHO": "me"}
 
 
+def test_artifacts_for_people_change_nothing(tmp_path: Path) -> None:
+    toml = 'artifacts = ["/app/out", { source = "/var/log", destination = "logs", exclude = ["*.gz"] }]'
+    make(tmp_path / "count", toml)
+    assert only_task(tmp_path).id == "count"
+
+
+def test_loose_files_go_beside_a_prebuilt_image_to_where_commands_start(tmp_path: Path) -> None:
+    folder = make(tmp_path / "count", '[environment]\ndocker_image = "debian:bookworm"')
+    assert only_task(tmp_path).workspace == ()  # with a Dockerfile they were its context
+    (folder / "environment" / "Dockerfile").rename(folder / "environment" / "data.csv")
+    assert only_task(tmp_path).workspace == ((folder / "environment", "."),)
+    (folder / "task.toml").write_text('[environment]\ndocker_image = "debian:bookworm"\nworkdir = "/srv"')
+    assert only_task(tmp_path).workspace == ((folder / "environment", "/srv"),)
+    (folder / "environment" / "data.csv").unlink()
+    assert only_task(tmp_path).workspace == ()
+
+
 def test_users_and_the_health_check_are_read(tmp_path: Path) -> None:
     toml = """
     [agent]
@@ -259,7 +276,7 @@ def test_a_bad_task_hides_no_other(tmp_path: Path) -> None:
         ("version = 1.0", "version", "valid string"),
         ('schema_version = "2.0"', "schema_version", "not one of 1.0 to 1.4"),
         ('[[steps]]\nname = "one"', "steps", "several steps are not supported"),
-        ('artifacts = ["/app/out"]', "artifacts", "not supported"),
+        ('artifacts = [{ source = "/x", service = "db" }]', "[artifacts] 0.service", "'main'"),
         ("[environment]\ngpus = 1", "[environment] gpus", "GPUs are not supported"),
         ('[environment]\ntpu = { type = "v4" }', "[environment] tpu", "TPUs are not supported"),
         ('[[environment.mcp_servers]]\nname = "x"', "[environment] mcp_servers", "MCP servers are not supported"),

@@ -14,7 +14,7 @@ from lorimer.sandbox.docker import DockerProvider
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.task_agent.trial import Nop, Oracle
 from lorimer.traces.schema import StepKind, TrialState
-from tests.support.trials import make_task, play, script, solve
+from tests.support.trials import SCORE_ONE, make_task, play, script, solve
 
 
 class Slow:
@@ -108,3 +108,15 @@ async def test_an_agent_acts_as_the_user_that_the_task_names(tmp_path: Path, doc
     assert played.end.answer == "all as it should be"
     assert len([step for step in played.sink.steps if step.kind is StepKind.READ]) == 5
     assert (await play(docker, task, Oracle())).end.reward == 1.0
+
+
+@pytest.mark.docker
+async def test_loose_files_go_to_where_commands_start(tmp_path: Path, docker: DockerProvider) -> None:
+    files = tmp_path / "files" / "deep"
+    files.mkdir(parents=True)
+    (files / "data").write_text("here")
+    verifier = f'[ "$(pwd) $(cat deep/data)" = "$WANTED here" ] && {SCORE_ONE}'
+    for workdir, start in (("/srv/work", "/srv/work"), (None, "/")):
+        task = make_task(tmp_path, verifier, image=PulledImage("debian:bookworm"), workdir=workdir)
+        task = dataclasses.replace(task, workspace=((files.parent, "."),), env={"WANTED": start})
+        assert (await play(docker, task, Nop())).end.reward == 1.0, start
