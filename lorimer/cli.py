@@ -313,23 +313,23 @@ def traces_ls(
 
 @traces_app.command("show")
 def traces_show(
-    trial: Annotated[str, typer.Argument(help="A trial's id, or a unique beginning of it.")],
+    trial: Annotated[str, typer.Argument(help="A trial's id, or a unique beginning of it; or a candidate's id.")],
     first: Annotated[int, typer.Option(min=0, help="First step.")] = 0,
     last: Annotated[int | None, typer.Option(min=0, help="Last step.", show_default="the end")] = None,
     full: Annotated[bool, typer.Option(help="Long texts whole.")] = False,
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
-    """Read one trial: every message, reasoning, command and output as it happened, and the verdict."""
+    """Read one trial, or the session that proposed a candidate: every message, reasoning, command and output, as it happened."""
     from lorimer import listing
     from lorimer.terminal import to_json
 
     query = listing.open_query(workspace)
-    found = query.trial(trial)
+    found = listing.trajectory(query, trial)
     if json:
-        typer.echo(to_json(listing.trial_value(query, found, first, last)))
+        typer.echo(to_json(listing.trajectory_value(query, found, first, last)))
     else:
-        typer.echo(listing.trial_text(query, found, first, last, full=full))
+        typer.echo(listing.trajectory_text(query, found, first, last, full=full))
 
 
 @traces_app.command("search")

@@ -14,7 +14,7 @@ from lorimer.meta_agent.scores import Score
 from lorimer.meta_agent.setup import STORE
 from lorimer.terminal import dollars, score_text, table
 from lorimer.traces.query import Query
-from lorimer.traces.schema import Step, StepKind, Study, Trial
+from lorimer.traces.schema import Candidate, Step, StepKind, Study, Trial
 
 SHOWN_CHARS = 2_000
 """Of one text in `traces show`, head and tail; `--full` shows everything."""
@@ -133,10 +133,16 @@ def trials_text(trials: list[Trial]) -> str:
     return table(columns, rows)
 
 
-def trial_value(query: Query, trial: Trial, first: int, last: int | None) -> dict[str, Any]:
-    """A trial and its steps as JSON has them; a model call shows the messages that it added."""
+def trajectory(query: Query, name: str) -> Trial | Candidate:
+    """Whose steps are meant: a candidate, for the meta-agent's session that proposed it, or a trial by the beginning of its
+    id. Raises UserError."""
+    return query.candidate(name) or query.trial(name)
+
+
+def trajectory_value(query: Query, found: Trial | Candidate, first: int, last: int | None) -> dict[str, Any]:
+    """A trial or a proposal session with its steps as JSON has them; a model call shows the messages that it added."""
     steps = []
-    for step in query.steps(trial.id, first, last):
+    for step in query.steps(found.id, first, last):
         data = dict(step.data)
         if step.kind == StepKind.MODEL_CALL:
             call = query.added(step)
@@ -150,28 +156,44 @@ def trial_value(query: Query, trial: Trial, first: int, last: int | None) -> dic
                 "settings": call.settings,
             }
         steps.append({"index": step.index, "kind": step.kind, "at": step.at, "seconds": step.seconds, "data": data})
-    return {"trial": trial.model_dump(), "steps": steps}
+    kind = "trial" if isinstance(found, Trial) else "candidate"
+    return {kind: found.model_dump(), "steps": steps}
 
 
-def trial_text(query: Query, trial: Trial, first: int, last: int | None, *, full: bool) -> str:
-    """A trial for people: its verdict, then every step as it happened."""
+def trajectory_text(query: Query, found: Trial | Candidate, first: int, last: int | None, *, full: bool) -> str:
+    """A trial or a proposal session for people: how it ended, then every step as it happened."""
+    lines = _trial_head(found) if isinstance(found, Trial) else _candidate_head(found)
+    total = query.step_count(found.id)
+    for step in query.steps(found.id, first, last):
+        lines.append("")
+        lines += _step_lines(query, step, total, full)
+    if isinstance(found, Trial) and last is None:
+        if found.answer:
+            lines += ["", "answer:", _indented(found.answer, full)]
+        if found.verifier_output:
+            lines += ["", "verifier output:", _indented(found.verifier_output, full)]
+    return "\n".join(lines)
+
+
+def _candidate_head(candidate: Candidate) -> list[str]:
+    lines = [candidate.id, f"  {candidate.state}" + (f": {candidate.failure}" if candidate.failure else "")]
+    if candidate.title:
+        lines += [f"  {candidate.title}", f"  {candidate.hypothesis}"]
+    for hunk in candidate.edit:
+        lines += [f"  - {line}" for line in hunk["search"].splitlines()]
+        lines += [f"  + {line}" for line in hunk["replace"].splitlines()]
+    return lines
+
+
+def _trial_head(trial: Trial) -> list[str]:
     tokens = f"{trial.input_tokens} tokens in, {trial.output_tokens} out"
-    lines = [
+    return [
         trial.id,
         f"  {trial.state}, reward {'-' if trial.reward is None else f'{trial.reward:g}'}, {trial.cause}"
         + (f": {trial.detail}" if trial.detail else ""),
         f"  {trial.model or 'no model'}, {trial.model_calls} calls, {tokens}, {dollars(trial.cost_usd)}, {trial.seconds:.1f} s"
         f" in {trial.sandbox}, harness {trial.harness[:12]}, network {'on' if trial.network else 'off'}",
     ]
-    total = query.step_count(trial.id)
-    for step in query.steps(trial.id, first, last):
-        lines.append("")
-        lines += _step_lines(query, step, total, full)
-    if trial.answer and last is None:
-        lines += ["", "answer:", _indented(trial.answer, full)]
-    if trial.verifier_output and last is None:
-        lines += ["", "verifier output:", _indented(trial.verifier_output, full)]
-    return "\n".join(lines)
 
 
 def _step_lines(query: Query, step: Step, total: int, full: bool) -> list[str]:

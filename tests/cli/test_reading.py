@@ -100,6 +100,15 @@ def test_a_trial_is_shown_from_the_first_message_to_the_verdict(used: Used, caps
     assert len(typed(capsys, "traces", "show", trial, "--full", "-C", used[0]).out) >= len(text)
 
 
+def test_the_session_that_proposed_a_candidate_is_shown(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    text = typed(capsys, "traces", "show", "study-1/c001", "-C", used[0]).out
+    for part in ("study-1/c001\n", "You improve an AI agent", "-> list_failures(", "-> propose_edit("):
+        assert part in text
+    session = typed(capsys, "traces", "show", "study-1/c001", "-C", used[0], "--json").json()
+    assert session["candidate"]["id"] == "study-1/c001"
+    assert session["steps"]
+
+
 def test_search_finds_what_was_run(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
     hits = typed(capsys, "traces", "search", "python3 OR cat", "--study", "run-1", "-C", used[0], "--json").json()
     assert hits
