@@ -77,7 +77,7 @@ class Task:
     """Run after the agent; leaves its reward where `reward` says."""
     solution: Script | None = None
     """The reference solution, for the oracle agent. Never shown to a harness or to the meta-agent."""
-    limits: SandboxLimits = SandboxLimits()
+    limits: SandboxLimits = field(default_factory=SandboxLimits)
     agent_timeout: float = 600.0
     """Seconds of active time."""
     workdir: str | None = None

@@ -57,7 +57,7 @@ class ImagePreparer:
             async with room:
                 try:
                     size = await self._provider.image_bytes(await self._provider.prepare(spec))
-                except SandboxError as error:
+                except (SandboxError, OSError) as error:  # of the engine; of reading a context that has changed since
                     problem = str(error)
             done += 1
             names = sorted(set(names))

@@ -58,7 +58,7 @@ def tasks_on(folder: Path, *images: str) -> list[Task]:
 
 
 async def test_each_image_is_made_once_and_reported(tmp_path: Path) -> None:
-    engine, reports = Engine(b=ImageError("no such image")), list[ImageReport]()
+    engine, reports = Engine(b=ImageError("no such image"), c=PermissionError("no way in")), list[ImageReport]()
     preparer = ImagePreparer(engine, reports.append)
     tasks = tasks_on(tmp_path, "a", "b", "a", "c")
     await preparer.prepare([*tasks[:3], *tasks[:3]])
@@ -67,6 +67,7 @@ async def test_each_image_is_made_once_and_reported(tmp_path: Path) -> None:
     assert found == {("task-0", "task-2"): (1_000_000, ""), ("task-1",): (None, "no such image")}
     assert [(report.done, report.of) for report in reports] == [(1, 2), (2, 2)]
     await preparer.prepare(tasks)
+    assert (reports[-1].tasks, reports[-1].problem) == (("task-3",), "no way in")
     assert sorted(engine.asked) == ["a", "b", "c"]
 
 
