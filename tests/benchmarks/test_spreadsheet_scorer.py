@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.utils import get_column_letter
 
-from lorimer.benchmarks.spreadsheet_scorer import Unscorable, cell_names, compare, main, parts, rewards, same
+from lorimer.benchmarks.spreadsheet_scorer import Unscorable, cell_names, compare, computed, main, parts, rewards, same
 
 DAY = dt.datetime(2024, 3, 1)
 
@@ -162,6 +162,13 @@ def test_a_changed_workbook_passes_only_where_the_rules_say_so(
 ) -> None:
     golden = workbook(tmp_path / "golden.xlsx")
     assert (compare(golden, changed(change, golden, tmp_path / "output.xlsx"), POSITION) == "") is passes
+
+
+def test_a_formula_without_a_stored_value_is_not_taken_for_an_empty_cell(tmp_path: Path) -> None:
+    golden = workbook(tmp_path / "golden.xlsx")
+    output = changed(cell("First", "B4", "=1+1"), golden, tmp_path / "output.xlsx")
+    assert compare(golden, output, POSITION) == ""  # which is why it is not asked alone
+    assert (computed(golden, POSITION), computed(output, POSITION)) == (True, False)
 
 
 def test_an_output_that_is_no_workbook_fails_and_says_so(tmp_path: Path) -> None:
