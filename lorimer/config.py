@@ -143,10 +143,16 @@ class JailSettings(_Table):
 class GateSettings(_Table):
     """[gate]"""
 
-    policy: Literal["paired", "strict"] = "paired"
+    policy: Literal["paired", "eprocess", "strict"] = "paired"
     alpha: float = Field(default=0.1, gt=0, lt=0.5)
-    repeats: int = Field(default=2, ge=1, le=50)
-    """Trials a task and arm in a full run. Planned before any is seen."""
+    error: Literal["per-candidate", "study"] = "per-candidate"
+    """`study` lowers alpha from candidate to candidate, so that at most that share of a study's promotions is false."""
+    repeats: int = Field(default=3, ge=1, le=50)
+    """Trials a task in a candidate's full run. Planned before any is seen."""
+    champion_repeats: int | None = Field(default=None, ge=1, le=100)
+    """Trials a task in the baseline and in audits, which all candidates are compared with. Unset: twice `repeats`."""
+    futility: float = Field(default=0.4, ge=0, lt=1)
+    """A full run ends when an edit worth finding would be promoted from here with a smaller chance; 0: when none could."""
     spot_fixes: int = Field(default=3, ge=0)
     """Single tasks, of those that the edit should fix, tried before a full run."""
     spot_guards: int = Field(default=3, ge=0)
@@ -155,6 +161,12 @@ class GateSettings(_Table):
     """Share of planned trials that may have errored before the answer is `undecided`."""
     holdout_margin: float = Field(default=0.1, ge=0, lt=1)
     """By how much the holdout's mean reward may be worse before it vetoes."""
+    holdout_queries: int | None = Field(default=30, ge=1)
+    """How often the holdout may answer in one study, which ends there: each answer leaks a little of it."""
+    cost: Literal["usd", "tokens", "seconds"] = "tokens"
+    """What `max_cost_increase` bounds, a trial. `seconds` differ from run to run."""
+    max_cost_increase: float | None = Field(default=None, ge=0)
+    """By what share a promoted harness may cost more than the champion: 0.5 allows half as much again."""
 
 
 class SplitSettings(_Table):

@@ -57,8 +57,8 @@ async def demo(
 
     Raises UserError, PrerequisiteError where neither bubblewrap nor Docker works.
     """
-    from lorimer.meta_agent.export import export
     from lorimer.meta_agent import campaign, ledger
+    from lorimer.meta_agent.export import export
     from lorimer.meta_agent.setup import STORE
     from lorimer.traces.query import Query
 
@@ -75,6 +75,10 @@ async def demo(
         "study.name": "demo",
         "study.seed": seed,
         "budget.candidates": candidates,
+        # Fewer trials than a real study wants: its gains are large, and it shall end in about a minute.
+        "gate.repeats": 2,
+        "gate.champion_repeats": 2,
+        "gate.futility": 0.0,
         "sandbox.concurrency": concurrency,
         "sandbox.provider": provider,
     }

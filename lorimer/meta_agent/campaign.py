@@ -158,7 +158,7 @@ async def run(
     Raises ConfigError, PrerequisiteError, HarnessError, SandboxError.
     """
     began = time.monotonic()
-    config = config.model_copy(update={"gate": config.gate.model_copy(update={"repeats": repeats})})
+    config = config.model_copy(update={"gate": config.gate.model_copy(update={"champion_repeats": repeats})})
     workspace = Workspace(root, config.study.harness, config.study.program)
     harness = workspace.read_harness()
     async with open_session(root, config, on_wait=watcher.on_wait) as session:

@@ -142,10 +142,16 @@ def _setting(query: Query, row: Study) -> str:
 
 
 def _gate(gate: dict[str, Any]) -> str:
-    said = f"{gate.get('policy')}, {gate.get('repeats')} trials a task"
-    if gate.get("policy") == "paired":
-        said += f", alpha {gate.get('alpha')} a candidate"
+    said = f"{gate.get('policy')}, {gate.get('repeats')} trials a task against {_champion_repeats(gate)}"
+    if gate.get("policy") != "strict":
+        said += f", alpha {gate.get('alpha')} a " + ("study" if gate.get("error") == "study" else "candidate")
     return said
+
+
+def _champion_repeats(gate: dict[str, Any]) -> int | None:
+    """As the stages take it; `None` for a study of a time without `repeats`."""
+    repeats = gate.get("repeats")
+    return gate.get("champion_repeats") or (2 * repeats if repeats else None)
 
 
 def _promotions(promoted: list[Candidate], decisions: dict[str, DecisionRow]) -> str:
@@ -234,6 +240,7 @@ def _reproduce(row: Study, promoted: list[Candidate]) -> str:
         f"seed = {row.seed}",
         "[gate]",
         f"repeats = {row.config.get('gate', {}).get('repeats')}",
+        f"champion_repeats = {_champion_repeats(row.config.get('gate', {}))}",
         "```",
         "",
     ]

@@ -9,26 +9,27 @@ The comparison, in order:
 3. The candidate's mean must be strictly higher. `strict` asks no more; `paired` also asks for p <= alpha of a one-sided
    permutation test stratified by task: were the edit without effect, the trials of one task could have fallen to either
    arm, so every split of the pooled rewards is equally likely. Its p-value is valid for any reward, any number of trials
-   a task and arm, and whatever the tasks' difficulties.
-4. Futility, deterministic: raising any of the candidate's rewards never raises p nor lowers its mean, so once even "all
-   trials left succeed" misses the bar, the answer is known. It can only reject, so it cannot add a false promotion.
+   a task and arm, and whatever the tasks' difficulties. `eprocess` asks for evidence of 1/alpha, at the end of any round.
+4. Futility. Deterministic: raising any of the candidate's rewards never raises p nor lowers its mean or its evidence, so
+   once even "all trials left succeed" misses the bar, the answer is known. By chance (`futility.py`): an edit worth
+   finding would hardly be promoted from here. Both can only reject, so they cannot add a false promotion.
 
-The candidate's trials are read in planned order and the decision is that of the shortest futile prefix. What finished
-beyond it, by luck of timing, does not change a word of the decision (DESIGN 4.5).
-
-A new policy is one more function in `_RULES`; it inherits errors, futility and wording.
+The candidate's trials are read in planned order and the decision is that of the shortest prefix that settles it. What
+finished beyond it, by luck of timing, does not change a word of the decision (DESIGN 4.5).
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Literal
 
+from lorimer.meta_agent.futility import Unlikely, first_unlikely
 from lorimer.meta_agent.permutation import TIE, Pair, permutation_test
+from lorimer.meta_agent.policies import ANYTIME, RULES, Policy, PolicyName, Value, means
 from lorimer.meta_agent.scores import Outcome, Result, Score, by_task, interval, mean_of, score, task_means
 
 __all__ = [
@@ -43,44 +44,18 @@ __all__ = [
     "Score",
     "SpotTrial",
     "decide",
-    "futile",
     "holdout_verdict",
     "interval",
     "permutation_test",
     "score",
+    "settled",
     "spot_verdict",
     "task_means",
     "too_errored",
+    "within_cost",
 ]
 
 Kind = Literal["promote", "reject", "undecided", "pass"]
-PolicyName = Literal["paired", "strict"]
-Value = str | int | float | bool | None
-
-
-@dataclass(frozen=True)
-class Policy:
-    """How strict the gate is."""
-
-    name: PolicyName = "paired"
-    alpha: float = 0.1
-    """Chance that an edit without effect is promoted, per candidate (`paired`)."""
-    max_errored: float = 0.05
-    """Share of an arm's planned trials that may have errored."""
-    holdout_margin: float = 0.1
-    """By how much the holdout's mean may be worse."""
-    seed: int = 0
-    """Of the Monte-Carlo draws, where rewards are graded too finely for an exact p."""
-    draws: int = 10_000
-    """Monte-Carlo draws; fewer where tasks are many, and said with the result."""
-
-    def as_json(self) -> dict[str, Value]:
-        return {
-            "name": self.name,
-            "alpha": self.alpha,
-            "max_errored": self.max_errored,
-            "holdout_margin": self.holdout_margin,
-        }
 
 
 @dataclass(frozen=True)
@@ -122,7 +97,8 @@ class SpotTrial:
 def decide(evidence: Evidence, policy: Policy) -> Decision:
     """Promote the candidate, reject it, or say that the trials cannot tell.
 
-    A plan that is neither complete nor futile is `undecided`. Never promotes on less than the whole plan.
+    A plan that is neither complete nor settled early is `undecided`. Never promotes before every planned task has been
+    run, and under `paired` and `strict` never on less than the whole plan.
     """
     arms = _Arms(evidence)
     planned = len(evidence.planned)
@@ -132,30 +108,35 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     if champion_errors > policy.max_errored * len(evidence.champion):
         return _too_many_errors("champion", champion_errors, len(evidence.champion), policy, arms)
 
-    run = len(evidence.candidate)
-    candidate_errors = _errored(evidence.candidate)
-    bar, pairs = None, arms.pairs()
-    if run == planned and pairs:
-        bar = _RULES[policy.name](pairs, policy)
-    # Without errors, a met bar means that no prefix was futile; with them, leaving tasks out can lift it back over.
-    if bar is None or not bar.met or candidate_errors:
-        cut = _first_futile_prefix(arms, policy)
-        if cut is not None:
-            return _reject_early(arms.prefix(cut), policy)
+    stop = _first_stop(arms, policy)
+    if isinstance(stop, Unlikely):
+        return _reject_unlikely(arms.prefix(stop.at), stop, policy)
+    if stop is not None and not stop.reached:
+        return _reject_early(arms.prefix(stop.at), policy)
+    if stop is not None:
+        arms = arms.prefix(stop.at)
+
+    run = len(arms.evidence.candidate)
+    candidate_errors = _errored(arms.evidence.candidate)
     if candidate_errors > policy.max_errored * planned:
         return _too_many_errors("candidate", candidate_errors, planned, policy, arms)
-    if run < planned:
+    if run < planned and stop is None:
         return Decision("undecided", f"undecided: only {run} of {planned} trials were run", arms.numbers())
-    if bar is None:
+    pairs = arms.pairs()
+    if not pairs:
         return Decision("undecided", "undecided: no task was scored for both harnesses", arms.numbers())
 
+    bar = RULES[policy.name](pairs, policy)
     numbers = arms.numbers() | bar.numbers()
     said = f"{_versus(pairs)}{bar.said}"
     if arms.left_out:
         said += f"; {_count(arms.left_out, 'task')} left out as errored"
+    if run < planned:
+        said += f"; {run} of {planned} trials were run, the rest was not needed"
+        numbers |= {"early": True}
     if not bar.met:
         return Decision("reject", f"rejected: {said}", numbers)
-    if candidate_errors and not _RULES[policy.name](arms.pairs(errors="fail"), policy).met:
+    if candidate_errors and not _met_with_errors_failed(arms, policy):
         said += (
             f"; but with the candidate's {_count(candidate_errors, 'errored trial')} counted as failed "
             "it would not have been promoted"
@@ -164,13 +145,12 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     return Decision("promote", f"promoted: {said}", numbers)
 
 
-def futile(evidence: Evidence, policy: Policy) -> bool:
-    """Whether the candidate is rejected already, even if every planned trial that is left scores 1.
+def settled(evidence: Evidence, policy: Policy) -> bool:
+    """Whether the trials so far settle the answer, so that the rest of the plan need not be run.
 
-    Monotone in the prefix: once true it stays true, whatever the rest would have been.
+    Once true it stays true for every longer prefix.
     """
-    arms = _Arms(evidence)
-    return len(evidence.candidate) < len(evidence.planned) and _is_futile(arms, policy)
+    return len(evidence.candidate) < len(evidence.planned) and _first_stop(_Arms(evidence), policy) is not None
 
 
 def spot_verdict(trials: Sequence[SpotTrial]) -> Decision:
@@ -224,7 +204,7 @@ def holdout_verdict(evidence: Evidence, policy: Policy, query: int) -> Decision:
     pairs = arms.pairs()
     if not pairs:
         return Decision("undecided", "undecided: no holdout task was scored for both harnesses", arms.numbers())
-    candidate, champion = _means(pairs)
+    candidate, champion = means(pairs)
     difference = candidate - champion
     numbers = arms.numbers() | {"difference": difference, "margin": policy.holdout_margin, "query": query}
     said = (
@@ -236,46 +216,42 @@ def holdout_verdict(evidence: Evidence, policy: Policy, query: int) -> Decision:
     return Decision("pass", f"not vetoed: {said}", numbers)
 
 
+def within_cost(
+    decision: Decision,
+    candidate: Mapping[str, Sequence[float | None]],
+    champion: Mapping[str, Sequence[float | None]],
+    unit: str,
+    policy: Policy,
+) -> Decision:
+    """A promotion, kept only where the candidate costs at most `max_cost_increase` more: the mean over tasks of what each
+    task's trials cost. `undecided` where a price is unknown.
+    """
+    if policy.max_cost_increase is None:
+        return decision
+    both = [task for task in candidate if champion.get(task)]
+    mine = [cost for task in both for cost in candidate[task]]
+    theirs = [cost for task in both for cost in champion[task]]
+    if None in mine or None in theirs or not both:
+        said = (
+            f"undecided: {unit} of some trials are unknown, so gate.max_cost_increase cannot be held; {decision.reason}"
+        )
+        return Decision("undecided", said, decision.numbers)
+    cost, before = (
+        mean_of([mean_of([c for c in arm[task] if c is not None]) for task in both]) for arm in (candidate, champion)
+    )
+    allowed = before * (1 + policy.max_cost_increase)
+    numbers = dict(decision.numbers) | {"cost": cost, "champion_cost": before, "cost_unit": unit}
+    said = f"{cost:.4g} {unit} a trial against {before:.4g}, allowed up to {allowed:.4g}"
+    if cost > allowed * (1 + TIE):
+        return Decision(
+            "reject", f"rejected: {said}; it was better: {decision.reason.removeprefix('promoted: ')}", numbers
+        )
+    return Decision(decision.kind, f"{decision.reason}; {said}", numbers)
+
+
 def too_errored(outcomes: Sequence[Result], policy: Policy) -> bool:
     """Whether an arm errored too often to be compared with anything."""
     return not outcomes or _errored(outcomes) > policy.max_errored * len(outcomes)
-
-
-# ---- policies -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Bar:
-    """Whether complete trials reach a policy's bar, and how to say so."""
-
-    met: bool
-    said: str
-    values: Mapping[str, Value] = field(default_factory=dict)
-
-    def numbers(self) -> dict[str, Value]:
-        return dict(self.values)
-
-
-def _paired(pairs: Sequence[Pair], policy: Policy) -> _Bar:
-    candidate, champion = _means(pairs)
-    test = permutation_test(pairs, seed=policy.seed, draws=policy.draws)
-    higher = candidate > champion + TIE
-    said = f", p = {_p(test.p, policy.alpha)}"
-    if test.method == "monte-carlo":
-        said += f" (Monte-Carlo, ± {test.error:.3f})"
-    said += f", needs p <= {policy.alpha:.2f}"
-    if not higher:
-        said += " and a higher mean"
-    values: dict[str, Value] = {"p": test.p, "alpha": policy.alpha, "method": test.method, "p_error": test.error}
-    return _Bar(higher and test.p <= policy.alpha, said, values)
-
-
-def _strict(pairs: Sequence[Pair], policy: Policy) -> _Bar:
-    candidate, champion = _means(pairs)
-    return _Bar(candidate > champion + TIE, ", needs a strictly higher mean")
-
-
-_RULES: Mapping[PolicyName, Callable[[Sequence[Pair], Policy], _Bar]] = {"paired": _paired, "strict": _strict}
 
 
 # ---- futility and evidence ------------------------------------------------------------------------------------------
@@ -288,6 +264,7 @@ class _Arms:
         self.evidence = evidence
         self._champion = by_task(evidence.champion)
         self._candidate = by_task(evidence.candidate)
+        self._planned = Counter(evidence.planned)
 
     def prefix(self, length: int) -> _Arms:
         e = self.evidence
@@ -308,14 +285,13 @@ class _Arms:
                 candidate = [0.0 if reward is None else reward for reward in candidate]
             if not champion or None in champion or None in candidate:
                 continue
-            pairs.append(
-                Pair(tuple(r for r in candidate if r is not None), tuple(r for r in champion if r is not None))
-            )
+            mine, theirs = (tuple(r for r in arm if r is not None) for arm in (candidate, champion))
+            pairs.append(Pair(mine, theirs, self._planned[task]))
         return pairs
 
     def best_case(self) -> list[Pair]:
         """As if every planned trial that has no reward yet scored 1."""
-        planned = Counter(self.evidence.planned)
+        planned = self._planned
         pairs = []
         for task in sorted(planned):
             champion = self._champion.get(task, ())
@@ -323,8 +299,27 @@ class _Arms:
                 continue
             rewards = [1.0 if r is None else r for r in self._candidate.get(task, ())]
             rewards += [1.0] * (planned[task] - len(rewards))
-            pairs.append(Pair(tuple(rewards), tuple(r for r in champion if r is not None)))
+            pairs.append(Pair(tuple(rewards), tuple(r for r in champion if r is not None), planned[task]))
         return pairs
+
+    def rounds(self) -> list[int]:
+        """Lengths of the plan's beginnings, short of the whole, that run every planned task equally often."""
+        found: list[int] = []
+        behind, count = len(self._planned), 0
+        seen: Counter[str] = Counter()
+        for position, task in enumerate(self.evidence.planned[:-1], 1):
+            seen[task] += 1
+            if seen[task] > count + 1:
+                return found  # ahead of the others: the plan does not go in rounds
+            behind -= 1
+            if not behind:
+                found.append(position)
+                behind, count = len(self._planned), count + 1
+        return found
+
+    @property
+    def champion(self) -> Mapping[str, Sequence[float | None]]:
+        return self._champion
 
     def likely_futile_at(self, length: int, policy: Policy) -> int:
         """Where, up to `length`, futility probably begins, by a normal approximation of the best case."""
@@ -348,7 +343,7 @@ class _Arms:
         start = [moments(task) for task in pools]
         mean, variance = sum(m for m, _ in start), sum(v for _, v in start)
         observed = float(sum(taken[task] for task in pools))
-        z = NormalDist().inv_cdf(1 - policy.alpha) if policy.name == "paired" else 0.0
+        z = NormalDist().inv_cdf(1 - policy.alpha) if policy.name != "strict" else 0.0
         for position, outcome in enumerate(self.evidence.candidate[:length]):
             if observed - 0.5 - mean < z * math.sqrt(max(0.0, variance)):
                 return position
@@ -368,7 +363,7 @@ class _Arms:
         pairs = self.pairs()
         mine = [reward for pair in pairs for reward in pair.candidate]
         theirs = [reward for pair in pairs for reward in pair.champion]
-        candidate, champion = _means(pairs) if pairs else (None, None)
+        candidate, champion = means(pairs) if pairs else (None, None)
         return {
             "candidate_mean": candidate,
             "champion_mean": champion,
@@ -385,20 +380,54 @@ class _Arms:
         }
 
 
+@dataclass(frozen=True)
+class _Stop:
+    """Where a run may end: the bar is out of reach, or (`reached`) it is met for good."""
+
+    at: int
+    reached: bool
+
+
+def _first_stop(arms: _Arms, policy: Policy) -> _Stop | Unlikely | None:
+    """The shortest prefix that settles the answer before the plan is complete."""
+    e = arms.evidence
+    length = min(len(e.candidate), len(e.planned) - 1)
+    if length < 0:
+        return None
+    stop: _Stop | Unlikely | None = first_unlikely(e.candidate[:length], arms.champion, e.planned, policy)
+    if policy.name in ANYTIME:
+        for end in arms.rounds():
+            if end <= (length if stop is None else stop.at) and _reached(arms.prefix(end), policy):
+                stop = _Stop(end, reached=True)
+                break
+    if stop is None and len(e.candidate) == len(e.planned) and not _errored(e.candidate):
+        pairs = arms.pairs()
+        if pairs and RULES[policy.name](pairs, policy).met:
+            return None  # what was reached in the end was never out of reach
+    cut = _first_futile(arms, policy, length if stop is None else stop.at)
+    return stop if cut is None or (stop is not None and stop.at <= cut) else _Stop(cut, reached=False)
+
+
+def _reached(arms: _Arms, policy: Policy) -> bool:
+    pairs = arms.pairs()
+    return bool(pairs) and RULES[policy.name](pairs, policy).met and _met_with_errors_failed(arms, policy)
+
+
+def _met_with_errors_failed(arms: _Arms, policy: Policy) -> bool:
+    return RULES[policy.name](arms.pairs(errors="fail"), policy).met
+
+
 def _is_futile(arms: _Arms, policy: Policy) -> bool:
     best = arms.best_case()
-    return bool(best) and not _RULES[policy.name](best, policy).met
+    return bool(best) and not RULES[policy.name](best, policy).met
 
 
-def _first_futile_prefix(arms: _Arms, policy: Policy) -> int | None:
-    """The shortest futile prefix that is not the whole plan.
+def _first_futile(arms: _Arms, policy: Policy, length: int) -> int | None:
+    """The shortest prefix of at most `length` trials after which even full rewards for all the rest miss the bar.
 
     Futility is monotone, so a search that starts anywhere finds it. It starts where a normal approximation says, and
     gallops from there: a handful of tests instead of a dozen.
     """
-    length = min(len(arms.evidence.candidate), len(arms.evidence.planned) - 1)
-    if length < 0:
-        return None
     seen: dict[int, bool] = {}
 
     def is_futile(at: int) -> bool:
@@ -406,6 +435,8 @@ def _first_futile_prefix(arms: _Arms, policy: Policy) -> int | None:
             seen[at] = _is_futile(arms.prefix(at), policy)
         return seen[at]
 
+    if not is_futile(length):
+        return None
     at, stride = arms.likely_futile_at(length, policy), 1
     if is_futile(at):
         high, low = at, max(0, at - 1)
@@ -415,10 +446,8 @@ def _first_futile_prefix(arms: _Arms, policy: Policy) -> int | None:
             return low
     else:
         low, high = at, min(length, at + 1)
-        while high < length and not is_futile(high):
+        while not is_futile(high):
             low, high, stride = high, min(length, high + 2 * stride), 2 * stride
-        if not is_futile(high):
-            return None
     while high - low > 1:
         middle = (low + high) // 2
         if is_futile(middle):
@@ -428,8 +457,20 @@ def _first_futile_prefix(arms: _Arms, policy: Policy) -> int | None:
     return high
 
 
+def _reject_unlikely(arms: _Arms, stop: Unlikely, policy: Policy) -> Decision:
+    pairs = arms.pairs()
+    said = f"{_versus(pairs, partial=True)} on the tasks run; " if pairs else ""
+    return Decision(
+        "reject",
+        f"rejected: {said}an edit worth {stop.gain:+.3f}, which the whole plan would find 4 times in 5, would be promoted from "
+        f"here with a chance of {stop.chance:.0%}, under the {policy.futility:.0%} that is asked for; {stop.at} of "
+        f"{len(arms.evidence.planned)} trials were run",
+        arms.numbers() | {"chance": stop.chance, "gain": stop.gain, "early": True},
+    )
+
+
 def _reject_early(arms: _Arms, policy: Policy) -> Decision:
-    best = _RULES[policy.name](arms.best_case(), policy)
+    best = RULES[policy.name](arms.best_case(), policy)
     run, planned = len(arms.evidence.candidate), len(arms.evidence.planned)
     pairs = arms.pairs()
     said = f"{_versus(pairs, partial=True)} on the tasks run; " if pairs else ""
@@ -454,10 +495,6 @@ def _errored(outcomes: Sequence[Result]) -> int:
     return sum(outcome.reward is None for outcome in outcomes)
 
 
-def _means(pairs: Sequence[Pair]) -> tuple[float, float]:
-    return mean_of([mean_of(pair.candidate) for pair in pairs]), mean_of([mean_of(pair.champion) for pair in pairs])
-
-
 def _versus(pairs: Sequence[Pair], *, partial: bool = False) -> str:
     """`31/40 against 30/40` for pass/fail; means for graded rewards or where a plan gave tasks unequal trials."""
     mine = [reward for pair in pairs for reward in pair.candidate]
@@ -465,19 +502,8 @@ def _versus(pairs: Sequence[Pair], *, partial: bool = False) -> str:
     even = len({len(pair.candidate) for pair in pairs}) == 1 and len({len(pair.champion) for pair in pairs}) == 1
     if (even or partial) and all(reward in (0.0, 1.0) for reward in mine + theirs):
         return f"{round(sum(mine))}/{len(mine)} against {round(sum(theirs))}/{len(theirs)}"
-    candidate, champion = _means(pairs)
+    candidate, champion = means(pairs)
     return f"{candidate:.3f} over {_count(len(mine), 'trial')} against {champion:.3f} over {len(theirs)}"
-
-
-def _p(value: float, alpha: float) -> str:
-    """Two decimals, or as many as it takes to tell it from the bar."""
-    if value < 0.0005:
-        return f"{value:.1e}"
-    for digits in (2, 3, 4):
-        said = f"{value:.{digits}f}"
-        if (value >= 0.095 and (float(said) > alpha) == (value > alpha)) or digits > 2:
-            return said
-    return f"{value:.6f}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -64,7 +64,7 @@ async def optimize(parts: StudyParts, study: str) -> StudyResult:
 
 
 async def evaluate(parts: StudyParts, study: str) -> StudyResult:
-    """Run a study of kind `run`: its harness on all its tasks, `[gate] repeats` times each, and nothing more.
+    """Run a study of kind `run`: its harness on all its tasks, `[gate] champion_repeats` times each, and nothing more.
 
     Interrupted and resumed like `optimize`, and raising the same.
     """

@@ -30,6 +30,8 @@ class Pair:
 
     candidate: tuple[float, ...]
     champion: tuple[float, ...]
+    planned: int = 0
+    """How many trials the candidate's arm will have; 0 where it has them all."""
 
 
 @dataclass(frozen=True)

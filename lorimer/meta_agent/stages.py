@@ -18,19 +18,24 @@ from lorimer.meta_agent.events import (
     StageStarted,
 )
 from lorimer.meta_agent.gate import Decision, Evidence, Outcome, Policy
+from lorimer.meta_agent.levels import at_level
 from lorimer.meta_agent.study import StudyParts, now
 from lorimer.meta_agent.world import (
     CandidateView,
     World,
     attempts,
     by_task_and_repeat,
+    costs,
     full_plan,
     outcomes,
     planned_trials,
+    policy_of,
     results,
     score_numbers,
+    settled_trials,
     spot_plan,
     spot_trials,
+    tests_so_far,
 )
 from lorimer.task_agent.executor import Attempt, TrialOutcome
 from lorimer.traces.schema import DecisionRow, Evaluation, Stage, TrialState
@@ -47,27 +52,23 @@ class Stages:
         self._parts, self._study = parts, study
         self._retries = parts.config.retries.errored
         settings = parts.config.gate
-        self._repeats = settings.repeats
-        self._policy = Policy(
-            name=settings.policy,
-            alpha=settings.alpha,
-            max_errored=settings.max_errored,
-            holdout_margin=settings.holdout_margin,
-            seed=parts.config.study.seed,
-        )
+        self._repeats, self._champion_repeats = settings.repeats, settings.champion_repeats or 2 * settings.repeats
+        self._policy = policy_of(parts.config)
         self._tell = parts.progress.on_event
 
     async def measure(self, world: World) -> None:
         """The seed harness on all tasks, whatever errors."""
         if world.decided(world.baseline, Stage.BASELINE) is None:
-            found = await self._run(world, Stage.BASELINE, None, by_task_and_repeat(world.train, self._repeats))
+            found = await self._run(
+                world, Stage.BASELINE, None, by_task_and_repeat(world.train, self._champion_repeats)
+            )
             await self._decide_measured(world.baseline, Stage.BASELINE, found)
 
     async def evaluate(self, world: World, stage: Stage, candidate: CandidateView | None) -> None:
         """Run a stage of a candidate, or of the seed harness, and store its decision. Raises Pause."""
         if candidate is None:
             tasks = world.train if stage is Stage.BASELINE else world.holdout
-            await self._baseline(world, stage, by_task_and_repeat(tasks, self._repeats))
+            await self._baseline(world, stage, by_task_and_repeat(tasks, self._champion_repeats))
         elif stage is Stage.SPOT:
             await self._spot(world, candidate)
         elif stage is Stage.FULL:
@@ -75,7 +76,7 @@ class Stages:
         elif stage is Stage.HOLDOUT:
             await self._holdout(world, candidate)
         elif stage is Stage.AUDIT:
-            plan = by_task_and_repeat(world.train, self._repeats)
+            plan = by_task_and_repeat(world.train, self._champion_repeats)
             found = await self._run(world, stage, candidate, plan)
             await self._decide_measured(candidate.id, stage, found)
         else:
@@ -115,16 +116,22 @@ class Stages:
         planned = [task for task, _ in plan]
         run: list[Outcome] = []
 
-        def hopeless(prefix: Sequence[TrialOutcome]) -> bool:
+        policy = at_level(self._policy, self._parts.config.gate.error, tests_so_far(world))
+
+        def enough(prefix: Sequence[TrialOutcome]) -> bool:
             run.extend(results(prefix[len(run) :]))
-            # Futility allows for full rewards to come, so one that came changes nothing.
-            return prefix[-1].reward != 1.0 and gate.futile(Evidence(run, champion, planned), self._policy)
+            return gate.settled(Evidence(run, champion, planned), policy)
 
         found: list[TrialOutcome] = []
-        if not gate.futile(Evidence([], champion, planned), self._policy):
-            found = await self._run(world, Stage.FULL, candidate, plan, stop=hopeless)
-        decision = gate.decide(Evidence(results(found), champion, planned), self._policy)
-        await self._decide(candidate.id, Stage.FULL, decision)
+        if not gate.settled(Evidence([], champion, planned), policy):
+            found = await self._run(world, Stage.FULL, candidate, plan, stop=enough)
+        decision = gate.decide(Evidence(results(found), champion, planned), policy)
+        if decision.kind == "promote" and policy.max_cost_increase is not None:
+            read = found[: int(decision.numbers["run"] or 0)]
+            kind = self._parts.config.gate.cost
+            theirs = settled_trials(self._parts.query, world.standing, world.seed, self._retries)
+            decision = gate.within_cost(decision, costs(read, kind), costs(theirs, kind), kind, policy)
+        await self._decide(candidate.id, Stage.FULL, decision, policy)
 
     async def _holdout(self, world: World, candidate: CandidateView) -> None:
         plan = by_task_and_repeat(world.holdout, self._repeats)
@@ -203,7 +210,7 @@ class Stages:
             said = f"undecided: {score.errored} of {len(found)} audit trials errored, so no score can be reported"
         await self._decide(subject, stage, Decision(kind, said, score_numbers(score)))
 
-    async def _decide(self, subject: str, stage: Stage, decision: Decision) -> None:
+    async def _decide(self, subject: str, stage: Stage, decision: Decision, policy: Policy | None = None) -> None:
         row = DecisionRow(
             id=f"{subject}/{stage}",
             study=self._study,
@@ -212,7 +219,7 @@ class Stages:
             kind=decision.kind,
             reason=decision.reason,
             numbers=dict(decision.numbers),
-            policy=dict(self._policy.as_json()),
+            policy=dict((policy or self._policy).as_json()),
             made=now(),
         )
         await self._parts.store.add_decision(row)

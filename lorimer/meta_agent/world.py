@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lorimer.config import Config
-from lorimer.meta_agent.gate import Outcome, Result, Score, SpotTrial, task_means
+from lorimer.meta_agent.gate import Outcome, Policy, Result, Score, SpotTrial, task_means
 from lorimer.task_agent.executor import Attempt, PlannedTrial, TrialOutcome, settled
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Candidate, DecisionRow, Evaluation, Stage, Trial, TrialState
@@ -157,6 +158,9 @@ def next_command(world: World, config: Config) -> Command:
     candidate = world.open
     if candidate is not None:
         return _next_for(candidate, world)
+    asked, cap = world.holdout_queries, config.gate.holdout_queries
+    if world.holdout and cap is not None and asked >= cap:
+        return Finish(f"gate.holdout_queries: the sealed holdout has answered {asked} of {cap} times; it is worn out")
     patience, limit = config.meta.patience, config.budget.candidates
     if limit is not None and len(world.candidates) >= limit:
         return Finish(f"budget.candidates: {len(world.candidates)} of {limit} tried; resume with more to go on")
@@ -249,12 +253,47 @@ def results(found: Iterable[TrialOutcome]) -> list[Outcome]:
 
 def outcomes(query: Query, evaluation: str, seed: int, retries: int) -> list[Outcome]:
     """The settled trials of an evaluation in planned order; those still to be (re)tried are left out."""
+    return results(settled_trials(query, evaluation, seed, retries))
+
+
+def settled_trials(query: Query, evaluation: str, seed: int, retries: int) -> list[TrialOutcome]:
+    """As `outcomes`, with what each trial cost."""
     row = query.evaluation(evaluation)
     if row is None:
         return []
     tried = attempts(query, evaluation)
     found = (settled(planned, tried.get(planned.id, []), retries) for planned in planned_trials(row, seed))
-    return results(outcome for outcome in found if outcome is not None)
+    return [outcome for outcome in found if outcome is not None]
+
+
+def costs(found: Iterable[TrialOutcome], kind: Literal["usd", "tokens", "seconds"]) -> dict[str, list[float | None]]:
+    """What the scored trials of each task cost; `None` where a price is unknown."""
+    spent: dict[str, list[float | None]] = {}
+    for outcome in found:
+        if outcome.reward is not None:
+            value = {"usd": outcome.cost_usd, "tokens": float(outcome.tokens), "seconds": outcome.seconds}[kind]
+            spent.setdefault(outcome.planned.task, []).append(value)
+    return spent
+
+
+def policy_of(config: Config) -> Policy:
+    """The gate's policy as configured."""
+    settings = config.gate
+    return Policy(
+        name=settings.policy,
+        alpha=settings.alpha,
+        futility=settings.futility,
+        max_errored=settings.max_errored,
+        holdout_margin=settings.holdout_margin,
+        max_cost_increase=settings.max_cost_increase,
+        seed=config.study.seed,
+    )
+
+
+def tests_so_far(world: World) -> list[bool]:
+    """Of each full run that was decided, in order of candidates: whether its test was passed."""
+    rows = (world.decided(candidate.id, Stage.FULL) for candidate in world.candidates)
+    return [row.kind == "promote" for row in rows if row is not None]
 
 
 # ---- plans ----------------------------------------------------------------------------------------------------------
@@ -269,15 +308,15 @@ def by_task_and_repeat(tasks: Iterable[str], repeats: int) -> list[tuple[str, in
 def full_plan(world: World, candidate: CandidateView, repeats: int, others: Sequence[Result]) -> list[tuple[str, int]]:
     """Every train task `repeats` times, so ordered that a candidate without effect is found futile soon.
 
-    Futility counts trials to come as wins. Those hopes are dashed fastest on tasks that nobody solves, so these go first
-    and the ones that everybody solves last. `others` must hold no trial that the test will count (DESIGN 8.3): neither
-    the champion's standing ones nor this candidate's full ones.
+    In rounds: every task once, then again. What is hoped of trials to come is dashed fastest on tasks that nobody solves,
+    so these go first in each round and the ones that everybody solves last. `others` must hold no trial that the test will
+    count (DESIGN 8.3): neither the champion's standing ones nor this candidate's full ones.
     """
     means = task_means(others)
 
-    def key(item: tuple[str, int]) -> tuple[float, int, str]:
+    def key(item: tuple[str, int]) -> tuple[int, float, str]:
         task, repeat = item
-        return round(means.get(task, 0.5), 1), repeat, shuffled(world.seed, candidate.id, task)
+        return repeat, round(means.get(task, 0.5), 1), shuffled(world.seed, candidate.id, task)
 
     return sorted(by_task_and_repeat(world.train, repeats), key=key)
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lorimer.errors import UserError
-from lorimer.meta_agent.export import evidence_card, export
 from lorimer.harness.version import sha
+from lorimer.meta_agent.export import evidence_card, export
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Candidate, DecisionRow, Reservation, Settlement, Study, TaskRow
 from lorimer.traces.store import Store
@@ -31,7 +31,10 @@ def study(**changes: Any) -> Study:
         "meta_model": "simulated/apprentice",
         "benchmark": "starter",
         "suite_digest": "d" * 64,
-        "config": {"gate": {"policy": "paired", "repeats": 2, "alpha": 0.1}, "benchmark": {"source": "starter"}},
+        "config": {
+            "gate": {"policy": "paired", "repeats": 2, "champion_repeats": 4, "alpha": 0.1},
+            "benchmark": {"source": "starter"},
+        },
         "seed_harness": sha(SEED),
     }
     return Study(**values | changes)
@@ -131,7 +134,7 @@ async def test_the_card_says_what_the_score_rests_on(tmp_path: Path) -> None:
         "(same model)",
         f"| benchmark digest | `{'d' * 64}` |",
         "| tasks | 3: 2 train, 1 holdout |",
-        "| gate | paired, 2 trials a task, alpha 0.1 a candidate |",
+        "| gate | paired, 2 trials a task against 4, alpha 0.1 a candidate |",
         "### `c003` Look first",
         "> It guesses. It should look.",
         "- full: promoted: 4/4 against 1/4, p = 0.07",

@@ -107,6 +107,7 @@ class Recorder:
 
 
 def config(**overrides: Any) -> Config:
+    overrides["gate"] = {"repeats": 2, "champion_repeats": 2, "futility": 0.0} | overrides.get("gate", {})
     return parse({"budget": {"candidates": 5}, **overrides})
 
 
@@ -506,7 +507,7 @@ async def test_a_user_who_edits_the_harness_meanwhile_keeps_it(bench: Bench) -> 
 
 
 async def test_a_plain_run_measures_the_harness_on_all_tasks_once(bench: Bench) -> None:
-    with bench.parts(script(), config(gate={"repeats": 3})) as (parts, trials, recorder):
+    with bench.parts(script(), config(gate={"champion_repeats": 3})) as (parts, trials, recorder):
         await create(
             parts.store, study="demo", kind="run", suite=suite(), holdout=(), config=parts.config, harness=SEED
         )
