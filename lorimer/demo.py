@@ -68,7 +68,7 @@ async def demo(
         )
     began = time.monotonic()
     root = _fresh(folder)
-    scaffold.init(root, source="starter", model=model)
+    scaffold.init(root, source="starter", model=model, own_repository=True)
     watcher.say(SIMULATED)
     watcher.say(f"workspace: {root}")
     settings = {

@@ -17,8 +17,12 @@ GIT_IDENTITY = ("-c", "user.name=lorimer", "-c", "user.email=lorimer@localhost")
 """For the first commit where the user has configured no identity of their own."""
 
 
-def init(root: Path, *, source: str = "starter", model: str = "simulated/apprentice") -> list[Path]:
-    """Make lorimer.toml, program.md, harness/agent.py and .gitignore in `root`, and commit them to a git repository there.
+def init(
+    root: Path, *, source: str = "starter", model: str = "simulated/apprentice", own_repository: bool = False
+) -> list[Path]:
+    """Make lorimer.toml, program.md, harness/agent.py and .gitignore in `root`, and commit them to the git repository there.
+
+    A repository is made where there is none, where the one around ignores `root`, or with `own_repository` in any case.
 
     Returns the files written. Files that exist are never touched. Raises UserError when `root` holds a workspace already or
     cannot be written, ConfigError for a wrong `source` or `model`, PrerequisiteError without git; then nothing is written.
@@ -52,13 +56,15 @@ def init(root: Path, *, source: str = "starter", model: str = "simulated/apprent
         except OSError as error:
             raise UserError(f"{path}: cannot be written: {error.strerror}") from None
         written.append(path)
-    _commit(root, [path.relative_to(root) for path in written])
+    _commit(root, [path.relative_to(root) for path in written], own_repository=own_repository)
     return written
 
 
-def _commit(root: Path, written: list[Path]) -> None:
+def _commit(root: Path, written: list[Path], *, own_repository: bool) -> None:
     names = [str(path) for path in written]
-    if _git(root, "rev-parse", "--is-inside-work-tree").returncode != 0:
+    inside = _git(root, "rev-parse", "--is-inside-work-tree").returncode == 0
+    # A folder that the repository around it ignores is none of its business.
+    if own_repository or not inside or _git(root, "check-ignore", "--quiet", ".").returncode == 0:
         _done(root, "init", "--quiet")
     _done(root, "add", "--", *names)
     identity = () if _git(root, "config", "user.email").stdout.strip() else GIT_IDENTITY

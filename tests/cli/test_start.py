@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer import config
+from lorimer import config, scaffold
 from tests.cli.support import LORIMER, process, refused, typed
 
 HEAVY = (
@@ -81,6 +81,26 @@ def test_init_leaves_files_that_exist_as_they_are(tmp_path: Path, capsys: pytest
     (tmp_path / "harness" / "agent.py").write_text("mine\n")
     assert typed(capsys, "init", tmp_path).out.count("wrote ") == 3
     assert (tmp_path / "harness" / "agent.py").read_text() == "mine\n"
+
+
+def test_init_in_a_folder_that_the_repository_around_ignores_makes_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    (tmp_path / ".gitignore").write_text("/work/\n")
+    assert typed(capsys, "init", tmp_path / "work").code == 0
+    assert (tmp_path / "work" / ".git").is_dir()
+    around = subprocess.run(["git", "-C", str(tmp_path), "log"], capture_output=True, text=True, check=False)
+    assert around.returncode != 0  # nothing was committed there
+
+
+def test_the_demo_keeps_its_commits_out_of_the_repository_around_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    refused(capsys, 2, "demo", tmp_path / "real", "--model", "anthropic/some")
+    scaffold.init(tmp_path / "demo", own_repository=True)
+    assert (tmp_path / "demo" / ".git").is_dir()
 
 
 def test_init_without_git_writes_nothing_and_says_what_to_install(tmp_path: Path) -> None:
