@@ -456,6 +456,21 @@ async def test_the_holdout_vetoes_what_only_fits_the_train_tasks(bench: Bench) -
     assert "query 1 of the holdout" in bench.log()
 
 
+async def test_a_worn_out_holdout_ends_the_study(bench: Bench) -> None:
+    done, _ = await run(bench, script("GOOD", "NULL"), config(gate={"holdout_queries": 1}))
+    assert done.reason == "gate.holdout_queries: the sealed holdout has answered 1 of 1 times; it is worn out"
+    assert done.champion_candidate == "demo/c001"
+
+
+async def test_the_level_of_a_study_and_a_bound_on_cost_reach_the_decision(bench: Bench) -> None:
+    settings = config(budget={"candidates": 1}, gate={"error": "study", "max_cost_increase": 0.0})
+    await run(bench, script("GOOD"), settings)
+    row = next(row for row in bench.query().decisions("demo") if row.id == "demo/c001/full")
+    assert row.policy["alpha"] < 0.1
+    assert row.kind == "promote"
+    assert row.reason.endswith("; 10 tokens a trial against 10, allowed up to 10")
+
+
 async def test_the_proposer_is_given_what_it_may_see(bench: Bench) -> None:
     sessions: list[ProposalSession] = []
 
