@@ -46,11 +46,6 @@ def elond(alpha: float, passed: Sequence[bool]) -> float:
     return alpha * _gamma(len(passed) + 1) * (sum(passed) + 1)
 
 
-def expected_false(levels: Sequence[float]) -> float:
-    """At most how many of a study's tests are passed by edits without effect, in expectation, whatever the edits were."""
-    return math.fsum(levels)
-
-
 def _gamma(at: int) -> float:
     """A decreasing sequence with sum 1 over the horizon: log(max(j, 2)) / (j exp(sqrt(log j)))."""
     return _shape(at) / _whole() if 1 <= at <= HORIZON else 0.0
