@@ -219,7 +219,7 @@ def resume(
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to make the demo's workspace.")] = Path("demo"),
     seed: Annotated[int, typer.Option(help="Of the study and of the simulated model's luck.")] = 0,
-    candidates: Annotated[int, typer.Option(min=1, help="How many to try.")] = 8,
+    candidates: Annotated[int, typer.Option(min=1, help="How many to try.")] = 6,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Trials at once.", show_default="one a core")] = None,
     model: Annotated[str, typer.Option(help="A simulated model.")] = "simulated/apprentice",
     provider: Annotated[str, typer.Option(help="auto, bubblewrap or docker.")] = "auto",

@@ -48,7 +48,7 @@ async def demo(
     watcher: Watcher,
     *,
     seed: int = 0,
-    candidates: int = 8,
+    candidates: int = 6,
     concurrency: int = 2,
     model: str = "simulated/apprentice",
     provider: str = "auto",
