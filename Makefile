@@ -2,7 +2,7 @@
 # one, and on Debian as root installs one, saying so.
 bin := .venv/bin
 
-.PHONY: demo test lint bench lock
+.PHONY: demo test test-hostile lint bench lock
 
 demo: .venv/installed
 	$(bin)/lorimer demo
@@ -10,6 +10,11 @@ demo: .venv/installed
 test: .venv/installed lint
 	@tools/docker-engine && tools/base-images || echo "make test: the Docker tests will be skipped"
 	$(bin)/pytest -n 2
+
+# The long suites on hostile harnesses, cheating agents and crashes.
+test-hostile: .venv/installed
+	@tools/docker-engine && tools/base-images || echo "make test-hostile: the Docker tests will be skipped"
+	$(bin)/pytest -n 2 -m hostile
 
 lint: .venv/installed
 	$(bin)/ruff format --check .
