@@ -7,15 +7,15 @@ import os
 import posixpath
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from lorimer.errors import SandboxError
+from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.sandbox._bwrap_channel import CONTENT_SPARE, Channel
 from lorimer.sandbox._bwrap_process import BwrapProcess, Closing, Launch
-from lorimer.sandbox.base import ExecOutput, SandboxFileError
+from lorimer.sandbox.base import ExecOutput, Packed, Sandbox, SandboxFileError
 
 START_TIMEOUT = 20.0
 """Seconds. A start takes 0.04; a machine that swaps takes longer."""
@@ -167,6 +167,26 @@ class BubblewrapSandbox:
         now = set(map(os.fsdecode, listed))
         return sorted(now ^ self._initial)
 
+    async def freeze(self) -> None:
+        """See Sandbox. Not here: nothing holds all of its processes."""
+        raise _docker_only()
+
+    async def resume(self) -> None:
+        """See Sandbox."""
+        raise _docker_only()
+
+    async def branch(self) -> Sandbox:
+        """See Sandbox. Not here: what it wrote lies in memory that is its own."""
+        raise _docker_only()
+
+    async def pack(self, path: str, archive: IO[bytes], *, max_bytes: int, exclude: Sequence[str] = ()) -> Packed:
+        """See Sandbox."""
+        raise _docker_only()
+
+    async def unpack(self, archive: IO[bytes]) -> None:
+        """See Sandbox."""
+        raise _docker_only()
+
     async def close(self) -> None:
         """See Sandbox."""
         await self._closing.run(self._close())
@@ -187,6 +207,13 @@ class BubblewrapSandbox:
         if not path or b"\0" in encoded:
             raise SandboxFileError(f"{path!r}: not a path")
         return encoded
+
+
+def _docker_only() -> PrerequisiteError:
+    return PrerequisiteError(
+        "artifacts and isolation `fresh` need Docker; this sandbox is one of bubblewrap",
+        'start a Docker Engine and set `[sandbox] provider = "docker"`, or use isolation `restart`',
+    )
 
 
 def _pieces(kind: bytes, path: bytes, data: bytes, mode: int) -> Iterator[tuple[bytes, ...]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import IO, Protocol
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,21 @@ class SandboxFileError(Exception):
     """An expected file failure, a value for the harness: missing, a directory, too large, not permitted."""
 
 
+@dataclass(frozen=True)
+class Packed:
+    """What `Sandbox.pack` took."""
+
+    path: str
+    """Absolute; where it lay, and where `unpack` will put it."""
+    is_folder: bool
+    files: int
+    bytes: int
+    left_out: int = 0
+    """Devices, pipes, sockets, and symlinks that lead out of it."""
+    examples: tuple[str, ...] = ()
+    """Names of some of them."""
+
+
 class Sandbox(Protocol):
     """One task's world. Not shared, not reused. `close` is idempotent; anything else after it raises SandboxError."""
 
@@ -159,6 +174,34 @@ class Sandbox(Protocol):
 
     async def changed_files(self) -> list[str]:
         """Absolute paths that differ from the image, sorted."""
+        ...
+
+    async def freeze(self) -> None:
+        """Let no process in it run until `resume`; meanwhile only `pack`, `branch` and `close` may be called.
+
+        Raises PrerequisiteError where the provider cannot do this, `pack`, `unpack` and `branch`.
+        """
+        ...
+
+    async def resume(self) -> None:
+        """Let its processes run on."""
+        ...
+
+    async def branch(self) -> Sandbox:
+        """A new sandbox with a copy of this one's files, volumes too, and none of its processes; this one stays."""
+        ...
+
+    async def pack(self, path: str, archive: IO[bytes], *, max_bytes: int, exclude: Sequence[str] = ()) -> Packed:
+        """Write a tar of the file or the folder at `path` into `archive`, for `unpack`.
+
+        A symlink at `path` itself is followed, in the sandbox. In it only folders, regular files and symlinks that stay
+        inside are kept, all owned by root, without setuid bits. Names that match one of `exclude` (as of GNU tar's) are left
+        out. Raises SandboxFileError: missing, over `max_bytes`, neither file nor folder.
+        """
+        ...
+
+    async def unpack(self, archive: IO[bytes]) -> None:
+        """Put in, at the same path, what `pack` of any sandbox wrote. Raises SandboxFileError."""
         ...
 
     async def close(self) -> None:

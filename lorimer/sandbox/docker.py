@@ -8,7 +8,8 @@ Everything made carries the labels of `docker_labels`, so that a later process f
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+import dataclasses
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 from lorimer.errors import ImageError, SandboxError
@@ -17,7 +18,8 @@ from lorimer.sandbox.docker_engine import Engine, EngineError
 from lorimer.sandbox.docker_images import Images, python_image_missing
 from lorimer.sandbox.docker_jail import DockerJail, jail_config
 from lorimer.sandbox.docker_labels import IMAGE, PID, is_orphan, owner_labels
-from lorimer.sandbox.docker_sandbox import DockerSandbox, task_config
+from lorimer.sandbox.docker_sandbox import DockerSandbox, ImageFacts, task_config
+from lorimer.sandbox.docker_snapshot import Snapshots
 
 T = TypeVar("T")
 
@@ -55,6 +57,7 @@ class DockerProvider:
         self._jail_image = jail_image
         self._network = network
         self._runtime = runtime
+        self._snapshots = Snapshots(self._engine)
         self._held: set[str] = set()
         self._removals: set[asyncio.Task[None]] = set()
         self._stuck: set[str] = set()
@@ -75,6 +78,10 @@ class DockerProvider:
     async def acquire(self, request: SandboxRequest) -> Sandbox:
         await self._engine.connect()
         image = await self._images.facts(request.image)
+        return await self._acquire(request, image)
+
+    async def _acquire(self, request: SandboxRequest, image: ImageFacts, copy_of: str = "") -> Sandbox:
+        """A running sandbox; `copy_of`: the container whose snapshot `image` is."""
         config = task_config(
             request,
             image,
@@ -90,10 +97,23 @@ class DockerProvider:
                 self._images.forget(request.image)
             raise
 
-        async def start() -> Sandbox:
-            await self._engine.call("start a container", lambda client: client.start(container))
-            return DockerSandbox(self._engine, container, request.workdir or image.workdir, image.user, self._discard)
+        async def branch(of: str) -> Sandbox:
+            snapshot = await self._snapshots.take(of)
+            try:
+                return await self._acquire(request, dataclasses.replace(image, id=snapshot), copy_of=of)
+            except BaseException:
+                self._remove_later(self._snapshots.forget(snapshot))
+                raise
 
+        async def start() -> Sandbox:
+            if copy_of:
+                await self._snapshots.copy_volumes(copy_of, container)
+            await self._engine.call("start a container", lambda client: client.start(container))
+            workdir = request.workdir or image.workdir
+            return DockerSandbox(self._engine, container, workdir, image.user, self._discard, branch)
+
+        if copy_of:
+            self._snapshots.use(image.id, container)
         return await self._or_discard(container, start())
 
     async def jail(self, request: JailRequest) -> Jail:
@@ -140,7 +160,10 @@ class DockerProvider:
                     raise
                 # One that the engine cannot remove now must not keep the others; the next start tries again.
         for image in images:
-            removed += await self._images.remove(image["Id"])
+            labels = image.get("Labels") or {}
+            # A snapshot carries its container's labels: one of a process that lives is about to be used.
+            if PID not in labels or is_orphan(labels):
+                removed += await self._images.remove(image["Id"])
         return removed
 
     async def close(self) -> None:
@@ -187,13 +210,17 @@ class DockerProvider:
         """Kill and remove in the background, where nobody's cancellation can stop it; `close` awaits it."""
         if container in self._held:
             self._held.discard(container)
-            task = asyncio.get_running_loop().create_task(self._remove_or_keep(container))
-            self._removals.add(task)
-            task.add_done_callback(self._removals.discard)
+            self._remove_later(self._remove_or_keep(container))
+
+    def _remove_later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._removals.add(task)
+        task.add_done_callback(self._removals.discard)
 
     async def _remove_or_keep(self, container: str) -> None:
         try:
             await self._remove_container(container)
+            await self._snapshots.forget(self._snapshots.of(container))
         except SandboxError:
             self._stuck.add(container)  # `close` tries once more
 

@@ -88,7 +88,7 @@ def stat_of(client: Any, container: str, path: str) -> PathStat | None:
 def read_single(client: Any, container: str, path: str, max_bytes: int) -> bytes:
     """The bytes of the regular file at `path`, at most `max_bytes`. Raises SandboxFileError."""
     chunks, _ = client.get_archive(container, path)
-    with tarfile.open(fileobj=_Chunks(chunks), mode="r|", bufsize=1 << 20) as archive:
+    with tarfile.open(fileobj=Chunks(chunks), mode="r|", bufsize=1 << 20) as archive:
         member = archive.next()
         content = archive.extractfile(member) if member is not None and member.isreg() else None
         if member is None or content is None:
@@ -98,7 +98,7 @@ def read_single(client: Any, container: str, path: str, max_bytes: int) -> bytes
         return content.read()
 
 
-class _Chunks(io.RawIOBase):
+class Chunks(io.RawIOBase):
     """The archive call's generator as a file."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:

@@ -7,16 +7,18 @@ import posixpath
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from lorimer.errors import SandboxError
-from lorimer.sandbox.base import ExecOutput, SandboxFileError, SandboxLimits, SandboxRequest
+from lorimer.sandbox.artifact_tar import rewritten
+from lorimer.sandbox.base import ExecOutput, Packed, Sandbox, SandboxFileError, SandboxLimits, SandboxRequest
 from lorimer.sandbox.docker_engine import Attached, Engine, EngineError
 from lorimer.sandbox.docker_exec import INLINE_COMMAND, Collector, Invocation, killer_argv
 from lorimer.sandbox.docker_files import (
+    Chunks,
     PathStat,
     archive_url,
     one_file_tar,
@@ -109,12 +111,21 @@ def _ulimit(name: str, value: int) -> dict[str, Any]:
 class DockerSandbox:
     """A running task container; see `lorimer.sandbox.base.Sandbox`."""
 
-    def __init__(self, engine: Engine, container: str, workdir: str, user: str, discard: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        container: str,
+        workdir: str,
+        user: str,
+        discard: Callable[[str], None],
+        branch: Callable[[str], Awaitable[Sandbox]],
+    ) -> None:
         self._engine = engine
         self._container = container
         self._workdir = workdir
         self._user = user
         self._discard = discard
+        self._branch = branch
         self._closed = False
         self._ids: tuple[int, int] | None = None if user.partition(":")[0] not in ("", "0", "root") else (0, 0)
 
@@ -234,6 +245,39 @@ class DockerSandbox:
         self._check_open()
         changes = await self._engine.call("list changed files", lambda client: client.diff(self._container))
         return sorted(str(change["Path"]) for change in changes or ())
+
+    async def freeze(self) -> None:
+        self._check_open()
+        await self._engine.call("pause a container", lambda client: client.pause(self._container))
+
+    async def resume(self) -> None:
+        self._check_open()
+        await self._engine.call("resume a container", lambda client: client.unpause(self._container))
+
+    async def branch(self) -> Sandbox:
+        self._check_open()
+        return await self._branch(self._container)
+
+    async def pack(self, path: str, archive: IO[bytes], *, max_bytes: int, exclude: Sequence[str] = ()) -> Packed:
+        self._check_open()
+        path = self._absolute(path)
+        stat = await self._stat(path)
+        source = stat.link_target or path if stat is not None and stat.is_symlink else path
+        if stat is not None and stat.is_symlink:
+            source = self._absolute(source)
+            stat = await self._stat(source)
+        if stat is None:
+            raise SandboxFileError(f"{path}: no such file")
+
+        def pack(client: Any) -> Packed:
+            chunks, _ = client.get_archive(self._container, source)
+            return rewritten(Chunks(chunks), path, archive, max_bytes=max_bytes, exclude=exclude)
+
+        return await self._file_call(path, f"pack {path}", pack)
+
+    async def unpack(self, archive: IO[bytes]) -> None:
+        self._check_open()
+        await self._put(archive, "/")
 
     async def close(self) -> None:
         if not self._closed:

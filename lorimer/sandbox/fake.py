@@ -8,23 +8,28 @@ tests of the wire need as a real process: with `allow_unsandboxed_jail=True`, an
 from __future__ import annotations
 
 import asyncio
+import io
 import itertools
 import posixpath
 import shutil
 import sys
+import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import IO
 
 from lorimer.errors import SandboxError
+from lorimer.sandbox.artifact_tar import rewritten
 from lorimer.sandbox.base import (
     ExecOutput,
     ImageSpec,
     JailExit,
     JailRequest,
     LineTooLong,
+    Packed,
     RemovedImages,
     SandboxFileError,
     SandboxRequest,
@@ -44,15 +49,19 @@ class FakeSandbox:
         files: absolute path -> bytes. Tests may read and change it.
         commands_run: every command, in order.
         restarts: how many there were.
+        frozen: whether it was frozen and has not been resumed.
     """
 
-    def __init__(self, name: str, request: SandboxRequest, commands: Commands) -> None:
-        self._name, self._commands = name, commands
+    def __init__(
+        self, name: str, request: SandboxRequest, commands: Commands, branch: Callable[[FakeSandbox], FakeSandbox]
+    ) -> None:
+        self._name, self._commands, self._branch = name, commands, branch
         self._workdir = request.workdir or "/app"
         self.request = request
         self.files: dict[str, bytes] = {}
         self.commands_run: list[str] = []
         self.restarts = 0
+        self.frozen = False
         self._closed = False
 
     @property
@@ -72,6 +81,8 @@ class FakeSandbox:
     ) -> ExecOutput:
         """The scripted result, cut to `output_limit`; a command that the script does not know exits with 127."""
         self._check()
+        if self.frozen:
+            raise SandboxError("the sandbox is frozen")
         self.commands_run.append(command)
         if callable(self._commands):
             result = self._commands(command, self)
@@ -134,6 +145,50 @@ class FakeSandbox:
         """See Sandbox. Folders are not listed, as the dictionary has none."""
         self._check()
         return sorted(self.files)
+
+    async def freeze(self) -> None:
+        """See Sandbox. A command that is asked for meanwhile is an error, as it would never end."""
+        self._check()
+        self.frozen = True
+
+    async def resume(self) -> None:
+        """See Sandbox."""
+        self._check()
+        self.frozen = False
+
+    async def branch(self) -> FakeSandbox:
+        """See Sandbox."""
+        self._check()
+        return self._branch(self)
+
+    async def pack(self, path: str, archive: IO[bytes], *, max_bytes: int, exclude: Sequence[str] = ()) -> Packed:
+        """See Sandbox. There are no links to follow."""
+        self._check()
+        name = self._path(path)
+        top = posixpath.basename(name)
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as made:
+            if self._is_folder(name):
+                folder = tarfile.TarInfo(top)
+                folder.type = tarfile.DIRTYPE
+                made.addfile(folder)
+            for file in sorted(known for known in self.files if known == name or known.startswith(f"{name}/")):
+                entry = tarfile.TarInfo(top + file.removeprefix(name))
+                entry.size = len(self.files[file])
+                made.addfile(entry, io.BytesIO(self.files[file]))
+            if not made.getmembers():
+                raise SandboxFileError(f"{name}: no such file or directory")
+        buffer.seek(0)
+        return rewritten(buffer, name, archive, max_bytes=max_bytes, exclude=exclude)
+
+    async def unpack(self, archive: IO[bytes]) -> None:
+        """See Sandbox."""
+        self._check()
+        with tarfile.open(fileobj=archive, mode="r|") as given:
+            for member in given:
+                content = given.extractfile(member) if member.isreg() else None
+                if content is not None:
+                    self.files["/" + member.name] = content.read()
 
     async def close(self) -> None:
         """See Sandbox."""
@@ -248,7 +303,15 @@ class FakeProvider:
 
     async def acquire(self, request: SandboxRequest) -> FakeSandbox:
         """See SandboxProvider."""
-        sandbox = FakeSandbox(f"fake-{next(self._numbers)}", request, self._commands)
+        return self._new(request)
+
+    def _new(self, request: SandboxRequest) -> FakeSandbox:
+        def branch(of: FakeSandbox) -> FakeSandbox:
+            copy = self._new(of.request)
+            copy.files = dict(of.files)
+            return copy
+
+        sandbox = FakeSandbox(f"fake-{next(self._numbers)}", request, self._commands, branch)
         self.sandboxes.append(sandbox)
         return sandbox
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from lorimer.errors import SandboxError
+from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.sandbox.base import ExecOutput, Jail, JailRequest, LineTooLong, Sandbox, SandboxFileError, SandboxLimits
 from tests.sandbox.conftest import OWNER, Subject
 
@@ -399,3 +400,68 @@ async def test_a_closed_jail_swallows_and_says_nothing(subject: Subject) -> None
     await running.close()
     await running.send(b"to nobody")
     assert await running.receive() is None
+
+
+# Copies, and what may leave a sandbox
+
+
+async def full_enough(subject: Subject, sandbox: Sandbox) -> bool:
+    """Whether the provider can freeze, branch and pack; one that cannot says so, and what to do."""
+    if subject.provider.name != "bubblewrap":
+        return True
+    for refused in (
+        sandbox.freeze(),
+        sandbox.resume(),
+        sandbox.branch(),
+        sandbox.pack("/app", BytesIO(), max_bytes=1),
+        sandbox.unpack(BytesIO()),
+    ):
+        with pytest.raises(PrerequisiteError, match=r"need Docker.*isolation `restart`"):
+            await refused
+    return False
+
+
+async def test_a_branch_has_the_files_and_goes_its_own_way(subject: Subject) -> None:
+    sandbox = await subject.sandbox()
+    await sandbox.write("/app/kept", b"old")
+    if not await full_enough(subject, sandbox):
+        return
+    await sandbox.freeze()
+    branch = await sandbox.branch()
+    await branch.write("/app/kept", b"new")
+    assert await sandbox.read("/app/kept", max_bytes=9) == b"old"
+    await sandbox.resume()
+    assert (await run(sandbox, "echo hello")).stdout == b"hello\n"
+    await branch.close()
+    assert await sandbox.read("/app/kept", max_bytes=9) == b"old"
+
+
+async def test_what_is_packed_is_unpacked_at_its_place(subject: Subject) -> None:
+    one, other = await subject.sandbox(), await subject.sandbox()
+    for name in ("out/a.txt", "out/deep/b.log", "out/deep/c", "alone"):
+        await one.write(f"/app/{name}", name.encode())
+    if not await full_enough(subject, one):
+        return
+    for path, exclude in (("/app/out", ["*.log"]), ("alone", [])):
+        archive = BytesIO()
+        await one.freeze()
+        packed = await one.pack(path, archive, max_bytes=10_000, exclude=exclude)
+        await one.resume()
+        assert (packed.is_folder, packed.files, packed.left_out) == (path == "/app/out", 1 + len(exclude), 0)
+        archive.seek(0)
+        await other.unpack(archive)
+    assert await other.read("/app/out/deep/c", max_bytes=99) == b"out/deep/c"
+    assert await other.read("/app/alone", max_bytes=99) == b"alone"
+    with pytest.raises(SandboxFileError):
+        await other.read("/app/out/deep/b.log", max_bytes=99)
+
+
+async def test_what_cannot_be_packed_is_a_value(subject: Subject) -> None:
+    sandbox = await subject.sandbox()
+    await sandbox.write("/app/big", b"x" * 5000)
+    if not await full_enough(subject, sandbox):
+        return
+    with pytest.raises(SandboxFileError, match="no such file"):
+        await sandbox.pack("/app/none", BytesIO(), max_bytes=10_000)
+    with pytest.raises(SandboxFileError, match="over the limit"):
+        await sandbox.pack("/app", BytesIO(), max_bytes=5000)
