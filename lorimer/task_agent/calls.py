@@ -57,7 +57,8 @@ class Calls:
         on_wait: Callable[[float, str], None],
     ) -> None:
         self._sandbox, self._model, self._sink = sandbox, model, sink
-        self._owner, self._task, self._limits, self._context = owner, task, limits, context
+        self._owner, self._context = owner, context
+        self.task, self.limits = task, limits
         self._began, self._on_wait = began, on_wait
         self.seconds = min(task.agent_timeout, limits.seconds or task.agent_timeout)
         """Active time allowed."""
@@ -164,7 +165,7 @@ class Calls:
     def _check_limits(self) -> None:
         """Raises Limit where nothing is left for a model call. Calls in flight count at their most, so threads together
         overshoot by no more than the one call that a harness without threads may."""
-        limits = self._limits
+        limits = self.limits
         if self.model_calls >= limits.calls:
             raise Limit(Cause.LIMIT_CALLS, f"model calls: {self.model_calls} of {limits.calls} used")
         tokens = self.input_tokens + self.output_tokens + self._asked_tokens
@@ -187,26 +188,26 @@ class Calls:
 
     async def _exec(self, params: wire.ExecParams) -> dict[str, Any]:
         left = self.seconds - self.clock.seconds()
-        timeout = max(0.1, min(params.timeout or self._limits.exec_seconds, self._limits.exec_seconds, left))
+        timeout = max(0.1, min(params.timeout or self.limits.exec_seconds, self.limits.exec_seconds, left))
         at = time.monotonic()
         output = await self._sandbox.exec(
             params.command,
             timeout=timeout,
-            cwd=params.cwd or self._task.workdir,
-            env=self._task.env,
-            user=self._task.user,
-            output_limit=self._limits.output_bytes,
+            cwd=params.cwd or self.task.workdir,
+            env=self.task.env,
+            user=self.task.user,
+            output_limit=self.limits.output_bytes,
         )
         result = exec_result(output)
         self.step(
             StepKind.EXEC,
             {
-                "command": cut(params.command, self._limits.trace_bytes),
-                "cwd": params.cwd or self._task.workdir or "",
+                "command": cut(params.command, self.limits.trace_bytes),
+                "cwd": params.cwd or self.task.workdir or "",
                 "exit_code": output.exit_code,
                 "timed_out": output.timed_out,
-                "stdout": cut(result.stdout, self._limits.trace_bytes),
-                "stderr": cut(result.stderr, self._limits.trace_bytes),
+                "stdout": cut(result.stdout, self.limits.trace_bytes),
+                "stderr": cut(result.stderr, self.limits.trace_bytes),
                 "dropped": output.stdout_dropped + output.stderr_dropped,
             },
             at=at,
@@ -221,7 +222,7 @@ class Calls:
         else:
             at = time.monotonic()
             try:
-                data = await read_file(self._sandbox, self._task, params.path, self._limits.read_bytes)
+                data = await read_file(self._sandbox, self.task, params.path, self.limits.read_bytes)
             except SandboxFileError as error:
                 self.step(StepKind.READ, {"path": params.path, "error": str(error)}, at=at)
                 raise
@@ -242,15 +243,15 @@ class Calls:
         if data is None:
             raise SandboxFileError(f"no such write in progress: {params.handle[:40]}")
         data += piece
-        if len(data) > self._limits.read_bytes:
-            raise SandboxFileError(f"{params.path}: over the limit of {self._limits.read_bytes} bytes")
+        if len(data) > self.limits.read_bytes:
+            raise SandboxFileError(f"{params.path}: over the limit of {self.limits.read_bytes} bytes")
         if params.more:
             handle = params.handle or self._open_piece(params.path, len(data))
             self._writing[handle] = data
             return {"handle": handle}
         at = time.monotonic()
         try:
-            await write_file(self._sandbox, self._task, params.path, bytes(data))
+            await write_file(self._sandbox, self.task, params.path, bytes(data))
         except SandboxFileError as error:
             self.step(StepKind.WRITE, {"path": params.path, "error": str(error)}, at=at)
             raise
@@ -259,12 +260,12 @@ class Calls:
 
     def _open_piece(self, path: str, size: int) -> str:
         held = sum(len(piece) for piece in (*self._reading.values(), *self._writing.values()))
-        if held + size > 2 * self._limits.read_bytes:
+        if held + size > 2 * self.limits.read_bytes:
             raise SandboxFileError(f"{path}: too many large files are being read or written at once; do one at a time")
         return uuid.uuid4().hex
 
     async def _note(self, params: wire.NoteParams) -> None:
-        self.step(StepKind.NOTE, {"text": cut(params.text, self._limits.trace_bytes)})
+        self.step(StepKind.NOTE, {"text": cut(params.text, self.limits.trace_bytes)})
 
 
 def _without_system(

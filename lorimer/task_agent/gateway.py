@@ -9,23 +9,18 @@ import asyncio
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorimer.benchmarks.base import Task
-from lorimer.config import LimitSettings
 from lorimer.errors import ProviderOutage, SandboxError
 from lorimer.harness import api, host
-from lorimer.models.base import CallContext
-from lorimer.sandbox.base import Jail, JailExit, LineTooLong, Sandbox, SandboxFileError
+from lorimer.sandbox.base import Jail, JailExit, LineTooLong, SandboxFileError
 from lorimer.task_agent import wire
 from lorimer.task_agent.calls import Calls, Limit
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.limits import Metered
 from lorimer.task_agent.output import cut, kept_text, last_line
-from lorimer.traces.schema import StepKind, TraceSink
+from lorimer.traces.schema import StepKind
 
 GRACE_SECONDS = 5.0
 """After the time limit every call is answered with LimitReached; so long a harness has to finish before it is killed."""
@@ -77,32 +72,8 @@ async def last_words(jail: Jail) -> JailExit:
 class Gateway:
     """One trial's agent: talks to its jail until the harness finishes, breaks the protocol, dies or runs out of time."""
 
-    def __init__(
-        self,
-        *,
-        jail: Jail,
-        sandbox: Sandbox,
-        model: Metered,
-        sink: TraceSink,
-        owner: str,
-        task: Task,
-        limits: LimitSettings,
-        context: CallContext,
-        began: float,
-        on_wait: Callable[[float, str], None],
-    ) -> None:
-        self._jail, self._task, self._limits = jail, task, limits
-        self._calls = Calls(
-            sandbox=sandbox,
-            model=model,
-            sink=sink,
-            owner=owner,
-            task=task,
-            limits=limits,
-            context=context,
-            began=began,
-            on_wait=on_wait,
-        )
+    def __init__(self, jail: Jail, calls: Calls) -> None:
+        self._jail, self._calls = jail, calls
         self._finish: wire.FinishParams | None = None
         self._last_id: int | None = None
         self._pending_bytes = 0
@@ -140,10 +111,10 @@ class Gateway:
             else:
                 detail = f"the harness process ended without finishing (exit code {ended.exit_code})"
         if cause is not Cause.FINISHED:
-            calls.step(StepKind.ERROR, {"text": cut(detail, self._limits.trace_bytes), "cause": cause.value})
+            calls.step(StepKind.ERROR, {"text": cut(detail, calls.limits.trace_bytes), "cause": cause.value})
         return AgentResult(
             cause=cause,
-            answer=cut(self._finish.answer, self._limits.trace_bytes) if self._finish else "",
+            answer=cut(self._finish.answer, calls.limits.trace_bytes) if self._finish else "",
             detail=last_line(detail),
             model_calls=calls.model_calls,
             input_tokens=calls.input_tokens,
@@ -156,7 +127,7 @@ class Gateway:
     async def _converse(self, harness_text: str) -> tuple[Cause, str]:
         """Answer the jail's calls until it finishes, ends, or is out of time and of grace. Returns the cause and its detail."""
         calls = self._calls
-        task = api.Task(self._task.instruction, self._task.workdir or "", calls.seconds, self._limits.calls)
+        task = api.Task(calls.task.instruction, calls.task.workdir or "", calls.seconds, calls.limits.calls)
         receiving = asyncio.ensure_future(self._jail.receive())
         # Sent beside receiving: a jail that does not read must not keep us from its end or from the clock.
         handling = {asyncio.create_task(self._jail.send(start_line(harness_text, task)))}

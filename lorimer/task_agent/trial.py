@@ -26,6 +26,7 @@ from lorimer.sandbox.base import (
     SandboxRequest,
 )
 from lorimer.task_agent import wire
+from lorimer.task_agent.calls import Calls
 from lorimer.task_agent.causes import SCORED, Cause
 from lorimer.task_agent.gateway import AgentResult, Gateway, last_words, start_line
 from lorimer.task_agent.limits import Metered
@@ -150,8 +151,7 @@ def _gateway(
     world: World, start: TrialStart, task: Task, seed: int, sandbox: Sandbox, jail: Jail, began: float
 ) -> Gateway:
     assert world.model is not None
-    return Gateway(
-        jail=jail,
+    calls = Calls(
         sandbox=sandbox,
         model=world.model,
         sink=world.sink,
@@ -162,6 +162,7 @@ def _gateway(
         began=began,
         on_wait=world.on_wait,
     )
+    return Gateway(jail, calls)
 
 
 async def _run_solution(sandbox: Sandbox, task: Task) -> AgentResult:
