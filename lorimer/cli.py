@@ -378,6 +378,22 @@ def traces_sql(
 
 
 @app.command()
+def verify(
+    study: Annotated[str | None, typer.Option("--study", help="Only this study.", show_default="all")] = None,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """Check that decisions, trials, benchmark files, harnesses and promotion commits are what they were. Changes nothing."""
+    from lorimer import listing
+    from lorimer.meta_agent import verify as room
+    from lorimer.terminal import to_json
+
+    found = room.verify(workspace, listing.open_query(workspace), study)
+    typer.echo(to_json(found) if json else room.text(found))
+    raise typer.Exit(0 if found.ok else 1)
+
+
+@app.command()
 def gc(
     images: Annotated[bool, typer.Option("--images", help="Also remove the task images that lorimer built.")] = False,
     workspace: Workspace = HERE,

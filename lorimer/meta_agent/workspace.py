@@ -6,7 +6,9 @@ study runs keeps their file: the promotion then goes to a branch of its own.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +21,11 @@ SUBJECT_CHARS = 72
 """What `git log --oneline` and code hosts show of a subject without cutting it."""
 TIMEOUT = 60.0
 """Seconds for one git command; a commit takes milliseconds, a locked or networked disk may not."""
+
+HARNESS_TRAILER = "Lorimer-Harness"
+"""Of a promotion's commit: the SHA-256 of the harness that it holds."""
+CHAIN_TRAILER = "Lorimer-Chain"
+"""Of a promotion's commit: the last hash of the store's chain when it was made."""
 
 _QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false")
 """A hook or a passphrase prompt would stop a study that runs overnight."""
@@ -41,6 +48,8 @@ class Promotion:
     """The gate's sentence."""
     score: str
     interval: str
+    chain: str = ""
+    """The last hash of the store's chain (`traces.chain`), which this commit testifies to."""
 
     def message(self) -> str:
         subject = " ".join(self.title.split()) or f"Promote {self.candidate}"
@@ -51,8 +60,10 @@ class Promotion:
             "Lorimer-Candidate": self.candidate,
             "Lorimer-Score": self.score,
             "Lorimer-Interval": self.interval,
-            "Lorimer-Harness": self.harness,
+            HARNESS_TRAILER: self.harness,
         }
+        if self.chain:
+            trailers[CHAIN_TRAILER] = self.chain
         paragraphs = [subject, self.hypothesis.strip(), self.decision.strip()]
         paragraphs.append("\n".join(f"{key}: {value}" for key, value in trailers.items()))
         return "\n\n".join(part for part in paragraphs if part) + "\n"
@@ -67,6 +78,17 @@ class Committed:
     """Set when it is not in the workspace's own files: the branch that holds it."""
     note: str = ""
     """What the user should know then."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a promotion's commit is found to hold."""
+
+    sha: str
+    """SHA-256 of the harness's bytes in it."""
+    trailers: Mapping[str, str]
+    reachable: bool
+    """Whether a branch, a tag or HEAD leads to it."""
 
 
 class Workspace:
@@ -133,6 +155,26 @@ class Workspace:
             self._write(champion)  # such as in the middle of a merge: the commit goes to the branch instead
         return Committed(self._commit_aside(promotion, text, branch), branch, self._aside(branch))
 
+    def promoted(self, commit: str) -> Held | None:
+        """What a commit holds, read from git's objects alone; `None` where there is no such commit or no harness in it.
+
+        Raises PrerequisiteError without git.
+        """
+        # A name that starts with a dash would be an option; git's replacement objects could show other bytes.
+        if not re.fullmatch(r"[0-9a-f]{40,64}", commit):
+            return None
+        as_stored = {"GIT_NO_REPLACE_OBJECTS": "1"}
+        shown = self._git("show", f"{commit}:./{self._harness}", check=False, env=as_stored)
+        if shown.returncode != 0:
+            return None
+        wanted = "--format=%(trailers:only,unfold)"
+        lines = self._git("show", "--no-patch", wanted, commit, env=as_stored).stdout.decode("utf-8", "replace")
+        pairs = (line.partition(": ") for line in lines.splitlines() if ": " in line)
+        refs = self._git("for-each-ref", "--count=1", f"--contains={commit}", check=False, env=as_stored).stdout
+        head = self._git("merge-base", "--is-ancestor", commit, "HEAD", check=False, env=as_stored).returncode == 0
+        trailers = {key: value.strip() for key, _, value in pairs}
+        return Held(hashlib.sha256(shown.stdout).hexdigest(), trailers, head or bool(refs.strip()))
+
     # ---- inside
 
     def _aside(self, branch: str) -> str:
@@ -176,7 +218,7 @@ class Workspace:
 
     def _find(self, promotion: Promotion) -> str:
         wanted = [f"Lorimer-Study: {promotion.study}", f"Lorimer-Candidate: {promotion.candidate}"]
-        wanted.append(f"Lorimer-Harness: {promotion.harness}")
+        wanted.append(f"{HARNESS_TRAILER}: {promotion.harness}")
         patterns = [f"--grep={line}" for line in wanted]
         found = self._git("log", "--branches", "HEAD", "--format=%H", "--fixed-strings", "--all-match", *patterns)
         return found.stdout.decode().split("\n")[0].strip()

@@ -17,9 +17,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel, col, select
 
 from lorimer.errors import LorimerError, UserError
-from lorimer.traces import codec, migrations
+from lorimer.traces import chain, codec, migrations
 from lorimer.traces.schema import (
     Candidate,
+    ChainRow,
     DecisionRow,
     Evaluation,
     HarnessRow,
@@ -157,6 +158,15 @@ class Query:
     def decisions(self, study: str) -> list[DecisionRow]:
         """In the order in which they were made."""
         return self._all(select(DecisionRow).where(DecisionRow.study == study).order_by(text("rowid")))
+
+    def chain(self) -> list[ChainRow]:
+        """The whole chain (`traces.chain`), in order of number."""
+        return self._all(select(ChainRow).order_by(col(ChainRow.number)))
+
+    def trials_digest(self, evaluation: str) -> str:
+        """What a decision's entry in the chain holds of its evaluation's trials, as they are now."""
+        with self._session() as session:
+            return chain.stored_trials_digest(session.connection(), evaluation)
 
     def spent(self, study: str, role: str | None = None) -> Spent:
         """What the study, or one role of it (`task`, `meta`), has used so far."""

@@ -213,6 +213,10 @@ class Study(SQLModel, table=True):
     seed_harness: str
     holder: str = ""
     """`host:pid:start` of the process that runs it; empty when none."""
+    held_since: str = ""
+    """When that process took it; UTC, ISO 8601."""
+    seconds: float = 0.0
+    """For how long processes have run it, all in all, by their monotonic clocks; a killed one's last seconds are missing."""
 
 
 class TaskRow(SQLModel, table=True):
@@ -372,3 +376,34 @@ class Spend(SQLModel, table=True):
     usd: float | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+
+
+class ChainRow(SQLModel, table=True):
+    """One entry of the chain (`traces.chain`): what was decided, sealed by a hash over it and the entry before."""
+
+    __tablename__ = "chain"
+    number: int = Field(primary_key=True)
+    """1, 2, 3, … over the whole store."""
+    study: str = Field(index=True)
+    kind: str
+    """`study`, `decision`, `promotion`, `approval`, `revert`, …"""
+    subject: str
+    """The id of what it is about."""
+    body: dict[str, Any] = _json()
+    made: str
+    """UTC, ISO 8601."""
+    previous: str
+    """The hash of the entry before."""
+    hash: str
+
+
+class WarningRow(SQLModel, table=True):
+    """A budget warning that was given, so that no process gives it again."""
+
+    __tablename__ = "warning"
+    id: str = Field(primary_key=True)
+    """`<study>/<budget key>/<limit>/<percent>`: a raised limit is warned of anew."""
+    study: str = Field(index=True)
+    text: str
+    made: str
+    """UTC, ISO 8601."""

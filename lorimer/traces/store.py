@@ -7,20 +7,19 @@ unfinished trials, and nothing that an awaited call has answered.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Engine, create_engine, event, func, select, update
+from sqlalchemy import Connection, Engine, create_engine, event, func, select, update
 from sqlmodel import SQLModel
 
 from lorimer.errors import ConfigError, InternalError, UserError
-from lorimer.traces import codec, migrations
+from lorimer.traces import chain, codec, migrations
+from lorimer.traces.holder import alive, described, this_process
 from lorimer.traces.schema import (
     Candidate,
     DecisionRow,
@@ -59,9 +58,7 @@ _PROSE = frozenset(
 _TRIAL, _STUDY, _CANDIDATE, _SPEND = table_of(Trial), table_of(Study), table_of(Candidate), table_of(Spend)
 
 
-def this_process() -> str:
-    """This process as the holder of a study: `host:pid:start`, where `start` tells a reused pid apart."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+__all__ = ["Store", "store_path", "this_process"]
 
 
 class Store:
@@ -250,6 +247,8 @@ class Store:
                 raise UserError(f"there is a study {study.id} already; resume it, or choose another [study] name")
             for task in tasks:
                 transaction.insert_new(table_of(TaskRow), self._model(task))
+            body = chain.study_body(Study(**self._model(study)), tasks)
+            chain.append(transaction.connection, study.id, "study", study.id, body, _now())
 
         await self._do(work, full=True)
 
@@ -261,15 +260,15 @@ class Store:
         """
 
         def work(transaction: Transaction) -> None:
-            found = transaction.connection.execute(select(_STUDY.c.holder).where(_STUDY.c.id == study_id)).scalar()
+            wanted = select(_STUDY.c.holder, _STUDY.c.held_since).where(_STUDY.c.id == study_id)
+            found = transaction.connection.execute(wanted).one_or_none()
             if found is None:
                 raise UserError(f"there is no study {study_id} in {self._name}")
-            if found not in ("", holder) and _alive(found):
-                host, pid, _ = found.rsplit(":", 2)
-                where = "this machine" if host == socket.gethostname() else f"the machine {host}"
-                raise UserError(f"study {study_id} is being run by process {pid} on {where}; end that one first")
-            mine = (_STUDY.c.id == study_id) & (_STUDY.c.holder == found)
-            transaction.connection.execute(update(_STUDY).where(mine).values(holder=holder))
+            if found.holder not in ("", holder) and alive(found.holder):
+                who = described(found.holder, found.held_since)
+                raise UserError(f"study {study_id} is being run by {who}; end that one first")
+            mine = (_STUDY.c.id == study_id) & (_STUDY.c.holder == found.holder)
+            transaction.connection.execute(update(_STUDY).where(mine).values(holder=holder, held_since=_now()))
 
         await self._do(work, full=True)
 
@@ -296,7 +295,10 @@ class Store:
         await self._do(work)
 
     async def update_candidate(self, candidate_id: str, expect_state: str, **changes: Any) -> None:
-        """Change a candidate that is in `expect_state`. Raises InternalError when it is in another state or missing."""
+        """Change a candidate that is in `expect_state`; a promotion is chained in the same transaction.
+
+        Raises InternalError when it is in another state or missing.
+        """
         values = self._row(changes)
 
         def work(transaction: Transaction) -> None:
@@ -306,6 +308,11 @@ class Store:
                     select(_CANDIDATE.c.state).where(_CANDIDATE.c.id == candidate_id)
                 ).scalar()
                 raise InternalError(f"candidate {candidate_id} is {state or 'not stored'}, not {expect_state}")
+            if changes.get("state") == "promoted":
+                wanted = (_CANDIDATE.c.study, _CANDIDATE.c.harness, _CANDIDATE.c.parent, _CANDIDATE.c.commit)
+                row = transaction.connection.execute(select(*wanted).where(_CANDIDATE.c.id == candidate_id)).one()
+                body = {"harness": row.harness, "parent": row.parent, "commit": row.commit}
+                chain.append(transaction.connection, row.study, "promotion", candidate_id, body, _now())
 
         await self._do(work, full=True)
 
@@ -314,8 +321,23 @@ class Store:
         await self._add_once(Evaluation, evaluation)
 
     async def add_decision(self, decision: DecisionRow) -> None:
-        """Store what the gate said. The same decision again is nothing; InternalError when the stored one differs."""
-        await self._add_once(DecisionRow, decision, ignoring=("made",))
+        """Store what the gate said, and chain it with a digest of its evaluation's trials. The same decision again is
+        nothing; InternalError when the stored one differs."""
+
+        def seal(connection: Connection, values: Mapping[str, Any]) -> None:
+            body = {"row": values, "trials": chain.stored_trials_digest(connection, decision.id)}
+            chain.append(connection, decision.study, "decision", decision.id, body, decision.made)
+
+        await self._add_once(DecisionRow, decision, ignoring=("made",), and_then=seal)
+
+    async def record(self, study_id: str, kind: str, subject: str, body: Mapping[str, Any]) -> None:
+        """Chain something else that was decided, such as a human's `approval` or `revert` of candidate `subject`."""
+        clean = scrub_json(body, self._scrub)
+
+        def work(transaction: Transaction) -> None:
+            chain.append(transaction.connection, study_id, kind, subject, clean, _now())
+
+        await self._do(work, full=True)
 
     async def set_study_state(self, study_id: str, state: str, reason: str = "") -> None:
         """Raises InternalError for an unknown study."""
@@ -351,12 +373,19 @@ class Store:
     async def _do(self, work: Work, *, full: bool = False) -> Any:
         return await asyncio.wrap_future(self._writer.submit(work, full=full))
 
-    async def _add_once(self, kind: type[SQLModel], row: SQLModel, ignoring: tuple[str, ...] = ()) -> None:
+    async def _add_once(
+        self,
+        kind: type[SQLModel],
+        row: SQLModel,
+        ignoring: tuple[str, ...] = (),
+        and_then: Callable[[Connection, Mapping[str, Any]], None] = lambda connection, values: None,
+    ) -> None:
         table = table_of(kind)
 
         def work(transaction: Transaction) -> None:
             values = self._model(row)
             if transaction.insert_new(table, values):
+                and_then(transaction.connection, values)
                 return
             stored = transaction.connection.execute(select(table).where(table.c.id == values["id"])).mappings().one()
             # Compared as JSON: a tuple that went in comes out as a list.
@@ -435,26 +464,3 @@ def _text_of(kind: StepKind, data: Any) -> str:
     """What search finds of a step whose writer named no text."""
     names = {StepKind.EXEC: ("command", "stdout", "stderr"), StepKind.READ: ("path", "error")}.get(kind, ("text",))
     return "\n".join(value for name in names if isinstance(value := data.get(name), str) and value)
-
-
-def _started(pid: int) -> str:
-    """When a process started, in the kernel's ticks since boot; `0` where the system does not say (no /proc)."""
-    try:
-        # Field 22, counted after the command's name, which is in brackets and may hold anything.
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
-        return "0"
-
-
-def _alive(holder: str) -> bool:
-    """Whether a holder may still run. One on another host counts as alive: nobody here can tell."""
-    host, pid, start = holder.rsplit(":", 2)
-    if host != socket.gethostname():
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return start == "0" or _started(int(pid)) in (start, "0")

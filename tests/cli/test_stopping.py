@@ -126,7 +126,7 @@ def test_two_processes_do_not_run_one_study(study: Path, tmp_path: Path) -> None
             time.sleep(0.05)
         said = process("resume", "-C", study)
         assert said.code == 2
-        assert f"study-1 is being run by process {running.pid} on this machine" in said.err
+        assert f"study-1 is being run by process {running.pid} on this machine since 20" in said.err
         assert said.err.count("\n") == 1
     finally:
         running.send_signal(signal.SIGINT)

@@ -265,7 +265,10 @@ async def test_a_study_is_run_by_one_process(path: Path) -> None:
         await store.claim("s", mine)
         host, pid, _ = mine.rsplit(":", 2)
         # PID 1 is alive on every machine.
-        with pytest.raises(UserError, match=f"study s is being run by process {pid} on this machine; end that one"):
+        with pytest.raises(
+            UserError,
+            match=f"study s is being run by process {pid} on this machine since [-0-9]+ [:0-9]+ UTC; end that one",
+        ):
             await store.claim("s", f"{host}:1:0")
         await store.release("s", f"{host}:1:0")
         assert Query(path).study("s").holder == mine

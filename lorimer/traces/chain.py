@@ -1,0 +1,96 @@
+"""The chain: every study, decision, promotion, approval and revert, each entry sealed by a hash that covers the one before.
+
+Whoever changes, removes or reorders an entry breaks every hash after it. Whoever rewrites the whole chain is betrayed by the
+promotion commits, which name the chain's end of their time (`Lorimer-Chain`). Nothing here reads a clock or a file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from lorimer.traces import codec
+from lorimer.traces.schema import ChainRow, Study, TaskRow, Trial, TrialState
+from lorimer.traces.writer import table_of
+
+BEGINNING = "0" * 64
+"""What the first entry names as the one before it."""
+
+READ_ANEW = frozenset({"budget", "sandbox", "providers"})
+"""Tables of lorimer.toml that a resume may change."""
+
+FINISHED = (TrialState.SCORED.value, TrialState.ERRORED.value)
+
+_CHAIN, _TRIAL = table_of(ChainRow), table_of(Trial)
+
+
+def seal(number: int, study: str, kind: str, subject: str, body: Any, made: str, previous: str) -> str:
+    """The SHA-256 of an entry: over the canonical JSON of all that it says, the hash before it included."""
+    return codec.digest([number, study, kind, subject, body, made, previous])
+
+
+def append(connection: Connection, study: str, kind: str, subject: str, body: Mapping[str, Any], made: str) -> None:
+    """Add an entry within the caller's transaction, which must hold the write lock."""
+    last = connection.execute(select(_CHAIN.c.number, _CHAIN.c.hash).order_by(_CHAIN.c.number.desc()).limit(1)).first()
+    number, previous = (1, BEGINNING) if last is None else (last.number + 1, last.hash)
+    plain = json.loads(codec.canonical(body))  # as it will be read back
+    connection.execute(
+        _CHAIN.insert().values(
+            number=number,
+            study=study,
+            kind=kind,
+            subject=subject,
+            body=plain,
+            made=made,
+            previous=previous,
+            hash=seal(number, study, kind, subject, plain, made, previous),
+        )
+    )
+
+
+def breaks(rows: Sequence[ChainRow]) -> list[str]:
+    """What is wrong with a chain, all of its entries given in order of number. Empty: it is whole."""
+    found = []
+    previous = BEGINNING
+    for expected, row in enumerate(rows, start=1):
+        if row.number != expected:
+            found.append(
+                f"entry {expected} is missing" if row.number > expected else f"entry {row.number} is there twice"
+            )
+            break
+        if row.previous != previous:
+            found.append(f"entry {row.number} ({row.kind} of {row.subject}) does not follow the one before it")
+        if row.hash != seal(row.number, row.study, row.kind, row.subject, row.body, row.made, row.previous):
+            found.append(f"entry {row.number} ({row.kind} of {row.subject}) was changed after it was made")
+        previous = row.hash
+    return found
+
+
+def study_body(study: Study, tasks: Iterable[TaskRow]) -> dict[str, Any]:
+    """What the chain keeps of a study: what holds for all of its life, and its benchmark's hashes."""
+    return {
+        "kind": study.kind,
+        "seed": study.seed,
+        "task_model": study.task_model,
+        "meta_model": study.meta_model,
+        "benchmark": study.benchmark,
+        "suite_digest": study.suite_digest,
+        "seed_harness": study.seed_harness,
+        "config": {table: value for table, value in study.config.items() if table not in READ_ANEW},
+        "tasks": {task.id: [task.digest, task.split] for task in tasks},
+    }
+
+
+def trials_digest(rows: Iterable[tuple[str, str, str, float | None]]) -> str:
+    """SHA-256 over the id, state, cause and reward of an evaluation's finished trials, in order of id."""
+    return codec.digest(sorted([list(row) for row in rows], key=lambda row: str(row[0])))
+
+
+def stored_trials_digest(connection: Connection, evaluation: str) -> str:
+    """`trials_digest` of what is stored of an evaluation."""
+    mine = (_TRIAL.c.evaluation == evaluation) & _TRIAL.c.state.in_(FINISHED)
+    rows = connection.execute(select(_TRIAL.c.id, _TRIAL.c.state, _TRIAL.c.cause, _TRIAL.c.reward).where(mine))
+    return trials_digest((row.id, row.state, row.cause, row.reward) for row in rows)
