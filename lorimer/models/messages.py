@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lorimer.harness.api import Message, Reasoning, ToolCall
+from lorimer.harness.api import Message, Reasoning, StopReason, ToolCall
 
 MALFORMED = "malformed_arguments"
 """Under this key a model's unreadable arguments go back to it: every API and most chat templates want an object there."""
@@ -50,6 +50,20 @@ def parsed_call(call_id: str, name: str, arguments: object) -> ToolCall:
     if not isinstance(value, dict):
         return ToolCall(call_id, name, malformed=text)
     return ToolCall(call_id, name, value)
+
+
+def why_stopped(*, refusal: str, cut: bool, calls: Sequence[ToolCall], stopped: bool) -> StopReason:
+    """Why an answer ended, for OpenAI's dialects, whose own word does not tell a stop sequence from the end.
+
+    A refusal comes first, as nothing else in such an answer is to be trusted; then `cut`, for a cut call is no call.
+    """
+    if refusal:
+        return "refusal"
+    if cut:
+        return "max_tokens"
+    if calls:
+        return "tool_calls"
+    return "stop" if stopped else "end"
 
 
 def _refuse(constant: str) -> Any:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from lorimer.harness.api import Completion, Message, Reasoning, StopReason, Usage, assistant
+from lorimer.harness.api import Completion, Message, Reasoning, Usage, assistant
 from lorimer.models.base import ModelRequest
 from lorimer.models.client import Decoded, Optional, Wire
 from lorimer.models.failures import StatusFailure, Unreachable
-from lorimer.models.messages import cut_at_stop, normalised, parsed_call, sent_arguments_text
+from lorimer.models.messages import cut_at_stop, normalised, parsed_call, sent_arguments_text, why_stopped
 from lorimer.models.provider import Key, ProviderConfig
 
 if TYPE_CHECKING:
@@ -198,15 +198,7 @@ class ChatDialect:
         refusal = message.refusal or ""
         if choice.finish_reason == "content_filter":
             refusal = refusal or "the provider's content filter stopped the answer"
-        stop_reason: StopReason = "end"
-        if refusal:
-            stop_reason = "refusal"
-        elif choice.finish_reason == "length":
-            stop_reason = "max_tokens"
-        elif calls:
-            stop_reason = "tool_calls"
-        elif stopped:
-            stop_reason = "stop"
+        stop_reason = why_stopped(refusal=refusal, cut=choice.finish_reason == "length", calls=calls, stopped=stopped)
         completion = Completion(
             assistant(text, calls, (Reasoning(thoughts),) if thoughts else ()),
             stop_reason,

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lorimer.harness.api import Completion, Message, StopReason, ToolCall, Usage, assistant
+from lorimer.harness.api import Completion, Message, ToolCall, Usage, assistant
 from lorimer.models.base import ModelRequest
 from lorimer.models.client import Decoded, Optional, Wire
-from lorimer.models.messages import cut_at_stop, kept, normalised, original, parsed_call, sent_arguments_text
+from lorimer.models.messages import (
+    cut_at_stop,
+    kept,
+    normalised,
+    original,
+    parsed_call,
+    sent_arguments_text,
+    why_stopped,
+)
 from lorimer.models.openai import OpenAIConnection
 from lorimer.models.provider import Key, ProviderConfig
 
@@ -101,16 +109,9 @@ class ResponsesDialect:
         reason = reply.incomplete_details.reason if reply.incomplete_details else None
         if reason == "content_filter":
             refusal = refusal or "the provider's content filter stopped the answer"
-        stop_reason: StopReason = "end"
-        if refusal:
-            stop_reason = "refusal"
-        elif reply.status == "incomplete" or (reply.usage and reply.usage.output_tokens >= self._limit(request)):
-            # llama.cpp calls an answer that was cut complete; its length gives it away.
-            stop_reason = "max_tokens"
-        elif calls:
-            stop_reason = "tool_calls"
-        elif stopped:
-            stop_reason = "stop"
+        # llama.cpp calls an answer that was cut complete; its length gives it away.
+        cut = reply.status == "incomplete" or bool(reply.usage and reply.usage.output_tokens >= self._limit(request))
+        stop_reason = why_stopped(refusal=refusal, cut=cut, calls=calls, stopped=stopped)
         thoughts = [_thought(item) for item in reply.output if item.get("type") == "reasoning"]
         if not thoughts and any("phase" in item for item in reply.output):
             # Models that label their messages want the label back, reasoning or not.
