@@ -30,6 +30,9 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Extract = Literal["all", "last-line", "last-number", "marker", "tag", "boxed"]
+
+
 class StudySettings(_Table):
     """[study]"""
 
@@ -40,18 +43,94 @@ class StudySettings(_Table):
     program: str = "program.md"
 
 
+class ScorerSettings(_Table):
+    """[benchmark.hf.scorer]: how an answer becomes a reward."""
+
+    kind: Literal["exact", "numeric", "regex", "multiple-choice", "python"] = "exact"
+    extract: Extract = "all"
+    """What of the agent's answer counts. `marker`: what follows the last `marker` in its line. `tag`: `<answer>…</answer>`."""
+    extract_reference: Extract = "all"
+    """The same for the data set's answer: `marker` reads `… #### 42`."""
+    marker: str = Field(default="####", min_length=1)
+    ignore: tuple[Literal["case", "whitespace", "punctuation", "articles"], ...] = ()
+    """exact: differences that do not count. Blanks around an answer never do."""
+    tolerance: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """numeric: how far off an answer may be; the wider of this and `relative_tolerance` holds."""
+    relative_tolerance: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """numeric: as a share of the reference."""
+    decimal: Literal[".", ","] = "."
+    """numeric: the decimal sign; the other one may separate thousands."""
+    percent: Literal["number", "hundredths"] = "number"
+    """numeric: whether 12% is 12 or 0.12."""
+    pattern: str = ""
+    """regex: a column or a template that gives a Python regular expression."""
+    fullmatch: bool = False
+    """regex: the whole answer must match, not a part of it."""
+    choices: tuple[str, ...] = ()
+    """multiple-choice: the column that lists the choices, or one column for each."""
+    first_choice: Literal[0, 1] = 0
+    """multiple-choice: which choice an answer of 0 or 1 means, where the data set counts."""
+    check: str = ""
+    """python: a column or a template that gives a program; run to its end without an exception, it gives 1."""
+    check_file: str | None = None
+    """python: a file of the workspace instead; it finds the row in /tests/row.json."""
+    seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """regex, python: time limit."""
+
+
+class HfSettings(_Table):
+    """[benchmark.hf]: what a row of `hf:NAME_OR_DIR` says. A value is a column's name or a Jinja template with columns in it."""
+
+    split: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
+    """Empty: the only one, else `test`."""
+    subset: str = ""
+    """The data set's configuration, such as `main`."""
+    revision: str | None = None
+    """Of a set from the hub: a commit, so that nobody changes it under a study."""
+    streaming: bool = False
+    """Read a set from the hub row by row and keep no copy. Local files are always read so."""
+    rows: int | None = Field(default=None, ge=1)
+    """Only the first so many rows are looked at."""
+    id: str = ""
+    """Empty: ids come from the rows' content."""
+    instruction: str = ""
+    answer: str = ""
+    """The reference; never shown to an agent. A column with a list: each of them is right."""
+    answer_file: str | None = Field(default=None, pattern=r"^/[^\x00]+$")
+    """Where the agent writes its answer. Unset: its last message is the answer."""
+    files: dict[str, str] = {}
+    """Paths in the task's container, and what they hold at the start."""
+    category: str = ""
+    difficulty: str = ""
+    source_id: str = ""
+    """Tasks with the same one stay on one side of a split."""
+    workdir: str = Field(default="/app", pattern=r"^/[^\x00]*$")
+    image: str | None = Field(default=None, min_length=1)
+    """A Docker image; unset is any Python."""
+    environment: str | None = None
+    """A folder of the workspace with a Dockerfile instead."""
+    network: bool = False
+    cpus: float | None = Field(default=None, gt=0)
+    memory_mb: int | None = Field(default=None, ge=6)
+    agent_seconds: float = Field(default=600.0, gt=0, allow_inf_nan=False)
+    scorer: ScorerSettings = ScorerSettings()
+
+
 class BenchmarkSettings(_Table):
     """[benchmark]"""
 
     source: str = "starter"
-    """`starter`, `harbor:DIR`, …"""
+    """`starter`, `harbor:DIR`, `hf:NAME_OR_DIR`, …; `lorimer benchmarks ls` lists the kinds."""
     tasks: tuple[str, ...] = ()
     """Task ids or shell-style patterns; empty means all."""
     exclude: tuple[str, ...] = ()
     limit: int | None = Field(default=None, ge=1)
     """A seeded sample of that many tasks."""
+    isolation: Literal["task", "restart", "same", "fresh"] = "task"
+    """How the agent's processes are kept from verifiers; `task` is what each task asks for, or a check found it to need."""
     check: bool = True
     """Check tasks that were never checked (oracle 1, nop 0) before any model is paid."""
+    hf: HfSettings = HfSettings()
 
 
 class ModelSettings(_Table):
@@ -112,6 +191,8 @@ class LimitSettings(_Table):
     """Largest file that `env.read` returns."""
     trace_bytes: int = Field(default=65_536, ge=1024)
     """Bytes of an output that the trace keeps."""
+    artifact_bytes: int = Field(default=536_870_912, ge=1024)
+    """All of what a trial's agent leaves for a verifier that has a sandbox of its own."""
     verifier_seconds: float | None = Field(default=None, gt=0)
     """Overrides the task's verifier timeout."""
 

@@ -136,9 +136,12 @@ def kind(field: FieldInfo) -> str:
     """The type with its bounds, in words."""
     options = [option for option in (get_args(field.annotation) or (field.annotation,)) if option is not type(None)]
     if get_origin(field.annotation) is Literal:
-        said = ", ".join(f"`{json.dumps(option)}`" for option in options)
+        said = literal(field.annotation)
     elif get_origin(field.annotation) is tuple:
-        said = "list of strings"
+        item = options[0]
+        said = f"list of {literal(item)}" if get_origin(item) is Literal else "list of strings"
+    elif get_origin(field.annotation) is dict:
+        said = "table of strings"
     else:
         names = {int: "integer", float: "number", str: "string", bool: "true or false"}
         said = names[options[0]]
@@ -150,6 +153,10 @@ def kind(field: FieldInfo) -> str:
         if hasattr(bound, key)
     ]
     return " ".join([said, ", ".join(bounds)]).strip()
+
+
+def literal(annotation: Any) -> str:
+    return ", ".join(f"`{json.dumps(option)}`" for option in get_args(annotation))
 
 
 def docstrings(model: type[BaseModel]) -> dict[str, str]:
@@ -169,6 +176,16 @@ MORE = {
     "study.harness": "The file that is improved.",
     "study.program": "Direction for the meta-agent, in plain English.",
     "benchmark.exclude": "Task ids or patterns to leave out.",
+    "benchmark.hf.instruction": "What the agent is told.",
+    "benchmark.hf.category": "For the split, so that both sides have their share.",
+    "benchmark.hf.difficulty": "The same, within a category.",
+    "benchmark.hf.workdir": "Where the agent's commands start.",
+    "benchmark.hf.network": "Whether the container has one.",
+    "benchmark.hf.cpus": "Of the container; unset: no limit of its own.",
+    "benchmark.hf.memory_mb": "The same.",
+    "benchmark.hf.agent_seconds": "The agent's time, where `[limits] seconds` is not shorter.",
+    "benchmark.hf.scorer.kind": "See docs/benchmarks.md.",
+    "benchmark.hf.scorer.marker": "What `marker` looks for.",
     "models.task": "`PROVIDER/NAME`: what solves the tasks.",
     "providers.NAME.api": "What the server speaks: Chat Completions, OpenAI's Responses, or Anthropic's Messages.",
     "providers.NAME.base_url": "Address, such as `http://127.0.0.1:8080/v1`. Unset: the provider's own.",
