@@ -41,6 +41,8 @@ WATCH_FAST, WATCH_SLOW = 100, 500
 in 100 ms, and each process is bounded by RLIMIT_DATA anyway."""
 SHM_BYTES = 64 << 20
 """Docker's size of /dev/shm."""
+JAIL_FILES, SANDBOX_FILES = 1024, 4096
+"""Open files of a process. Each takes kernel memory that no limit here counts; builds and databases ask for 1,024 to 4,096."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -255,8 +257,10 @@ class suppress:  # noqa: N801  (contextlib's, whose import costs 3 ms)
 # -------------------------------------------------------------------------------------------------------------- jail
 
 
-def run_jail(control: int, memory: int, watch: int, pids: int, host_id: int, argv: list[str]) -> None:
+def run_jail(control: int, memory: int, watch: int, pids: int, host_id: int, inodes: int, argv: list[str]) -> None:
     """Run one program; tell lorimer its exit code and whether it was killed for memory."""
+    # bwrap sets a tmpfs's size, not how many files it holds.
+    mount("tmpfs", "/tmp", "", MS_REMOUNT | MS_NOSUID | MS_NODEV, f"nr_inodes={inodes}")  # noqa: S108
     children = wake_on_children()
     child = os.fork()
     if child == 0:
@@ -266,6 +270,7 @@ def run_jail(control: int, memory: int, watch: int, pids: int, host_id: int, arg
             os.chdir("/tmp")  # noqa: S108  (the jail's own)
             limit(resource.RLIMIT_CORE, 0)
             limit(resource.RLIMIT_DATA, memory)
+            limit(resource.RLIMIT_NOFILE, JAIL_FILES)
             become_agent(host_id, pids)
             environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
             os.execvpe(argv[0], argv, environ)  # noqa: S606
@@ -430,6 +435,7 @@ class Holder:
             mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, f"size={SHM_BYTES},nr_inodes=4096,mode=1777")  # noqa: S108
             os.setsid()
             limit(resource.RLIMIT_CORE, 0)
+            limit(resource.RLIMIT_NOFILE, SANDBOX_FILES)
             become_agent(host_id, pids)
             sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120
             from _bwrap_serve import Server  # type: ignore[import-not-found]  # beside this file inside the sandbox
@@ -442,13 +448,13 @@ class Holder:
 
 
 def main() -> None:
-    """`sandbox CONTROL MEMORY WATCH PIDS HOST_ID INODES` or `jail CONTROL MEMORY WATCH PIDS HOST_ID ARGV...`."""
+    """`sandbox CONTROL MEMORY WATCH PIDS HOST_ID INODES` or `jail CONTROL MEMORY WATCH PIDS HOST_ID INODES ARGV...`."""
     mode, *rest = sys.argv[1:]
     control, memory, watch, pids, host_id = map(int, rest[:5])
     os.set_inheritable(control, False)
     write_text("/proc/self/oom_score_adj", "1000")  # under pressure the kernel takes the sandbox, not lorimer
     if mode == "jail":
-        run_jail(control, memory, watch, pids, host_id, rest[5:])
+        run_jail(control, memory, watch, pids, host_id, int(rest[5]), rest[6:])
     Holder(control, memory, watch, pids, host_id, int(rest[5])).run()
 
 

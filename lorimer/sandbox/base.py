@@ -93,6 +93,11 @@ class JailRequest:
     """Size of the one writable place, a tmpfs at /tmp."""
 
 
+def inodes(request: JailRequest) -> int:
+    """Files that a jail's scratch may hold: one for 16 KiB. Empty ones take no space, but a kilobyte each of the kernel's."""
+    return max(request.scratch_mb << 6, 1024)
+
+
 @dataclass(frozen=True)
 class ExecOutput:
     """What a command left behind. Over `output_limit` bytes a stream keeps its head and its tail."""

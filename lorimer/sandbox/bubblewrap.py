@@ -33,7 +33,7 @@ from lorimer.sandbox import _bwrap_setup as setup
 from lorimer.sandbox._bwrap_jail import BubblewrapJail
 from lorimer.sandbox._bwrap_process import Launch
 from lorimer.sandbox._bwrap_sandbox import BubblewrapSandbox
-from lorimer.sandbox.base import ImageSpec, JailRequest, Owner, PythonImage, RemovedImages, SandboxRequest
+from lorimer.sandbox.base import ImageSpec, JailRequest, Owner, PythonImage, RemovedImages, SandboxRequest, inodes
 
 DEFAULT_MEMORY_MB = 2048
 """For a task that names none: Terminal-Bench's most common figure."""
@@ -45,7 +45,8 @@ HOST_ID = 65534
 SCRATCH_PREFIX = "lorimer-bwrap-"
 
 _HOLDER_CAPS = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "KILL", "SYS_PTRACE")
-_JAIL_CAPS = ("SETUID", "SETGID", "KILL", "SYS_PTRACE")
+_JAIL_CAPS = ("SYS_ADMIN", "SETUID", "SETGID", "KILL", "SYS_PTRACE")
+"""Of process 1, which runs lorimer's own code; the harness has none. SYS_ADMIN is for the number of scratch files."""
 
 
 class BubblewrapProvider:
@@ -133,7 +134,7 @@ class BubblewrapProvider:
         """See SandboxProvider. Bundles end with their process."""
         return RemovedImages(0)
 
-    async def acquire(self, request: SandboxRequest) -> BubblewrapSandbox:
+    async def acquire(self, request: SandboxRequest) -> Sandbox:
         """See SandboxProvider."""
         if request.image not in self._bundles:
             raise SandboxError(f"image {request.image!r} was not prepared by this provider")
@@ -173,7 +174,7 @@ class BubblewrapProvider:
         args += self._mounts()
         args += ["--perms", "1777", "--size", str(request.scratch_mb << 20), "--tmpfs", "/tmp", "--remount-ro", "/"]  # noqa: S108
         memory = request.memory_mb << 20
-        numbers = [memory, memory, request.pids, self._host_id]
+        numbers = [memory, memory, request.pids, self._host_id, inodes(request)]
         launch = self._launch(args, "jail", [*map(str, numbers), self._python.executable, *request.argv[1:]])
         jail = BubblewrapJail(f"bwrap-{secrets.token_hex(4)}", launch, self._open)
         await jail.start()

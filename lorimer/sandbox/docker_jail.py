@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lorimer.sandbox.base import JailExit, JailRequest
+from lorimer.sandbox.base import JailExit, JailRequest, inodes
 from lorimer.sandbox.docker_engine import Attached, Engine, EngineError
 from lorimer.sandbox.docker_sandbox import ImageFacts
 from lorimer.sandbox.docker_stream import STDERR, Demux, HeadTail, LineBuffer, NotFramed
@@ -33,7 +33,7 @@ def jail_config(
         "LogConfig": {"Type": "none", "Config": {}},
         "Init": False,
         "ReadonlyRootfs": True,
-        "Tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={request.scratch_mb}m"},  # noqa: S108
+        "Tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={request.scratch_mb}m,nr_inodes={inodes(request)}"},  # noqa: S108
         "IpcMode": "none",  # no /dev/shm, which would be a second place to write
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
