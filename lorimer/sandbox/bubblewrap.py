@@ -134,7 +134,7 @@ class BubblewrapProvider:
         """See SandboxProvider. Bundles end with their process."""
         return RemovedImages(0)
 
-    async def acquire(self, request: SandboxRequest) -> Sandbox:
+    async def acquire(self, request: SandboxRequest) -> BubblewrapSandbox:
         """See SandboxProvider."""
         if request.image not in self._bundles:
             raise SandboxError(f"image {request.image!r} was not prepared by this provider")
