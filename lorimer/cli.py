@@ -242,6 +242,29 @@ def demo(
         typer.echo(room.text(report))
 
 
+@app.command()
+def power(
+    study: Annotated[
+        str | None, typer.Option("--study", help="A study to forecast the rest of, or a run.", show_default="the latest")
+    ] = None,
+    assume: Annotated[
+        str | None, typer.Option(help="Pass rates instead of trials, such as 0.95x28,0.1-0.9x20,0x10.")
+    ] = None,
+    workspace: Workspace = HERE,
+    set_: Set = None,
+    json: Json = False,
+) -> None:
+    """What a study can find before it is paid for: noise, false promotions, the smallest gain, trials, dollars, hours."""
+    from lorimer import outlook
+    from lorimer.config import overrides
+    from lorimer.meta_agent import planning
+    from lorimer.terminal import to_json
+
+    config = _config_or_default(workspace, set_) if assume else _config(workspace, set_)
+    found = planning.plan(workspace, config, study=study, assume=assume, overrides=overrides(set_ or []))
+    typer.echo(to_json(found) if json else outlook.power_text(found))
+
+
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 

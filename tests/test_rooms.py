@@ -30,7 +30,7 @@ ARROWS: dict[str, set[str]] = {
 }
 """Room -> the other rooms that it may import."""
 
-FRONT = {"", "cli", "demo", "doctor", "failures", "listing", "scaffold", "terminal"}
+FRONT = {"", "cli", "demo", "doctor", "failures", "listing", "outlook", "scaffold", "terminal"}
 """The command line and what it is split into. They may import every room; no room may import them."""
 
 STORE_KEEPERS = {"lorimer.meta_agent.loop", "lorimer.meta_agent.setup", "lorimer.meta_agent.study"}

@@ -1,0 +1,76 @@
+"""`lorimer power` on a store: which trials it takes, which gate, which budget."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lorimer.config import parse
+from lorimer.errors import UserError
+from lorimer.meta_agent import planning
+from lorimer.meta_agent.loop import create, evaluate, optimize
+from tests.meta_agent.test_loop import SEED, Bench, config, make_bench, run, script, suite
+
+STRICT = {"gate.policy": "strict", "gate.repeats": 1}
+"""The quickest gate, where only what is read from the store matters."""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return make_bench(tmp_path / "work")
+
+
+def stored(bench: Bench) -> Path:
+    """The workspace, its store where the product has it."""
+    (bench.root / ".lorimer").mkdir()
+    shutil.move(bench.root / "traces.db", bench.root / ".lorimer" / "lorimer.db")
+    return bench.root
+
+
+async def test_a_study_is_forecast_by_its_own_champion_gate_and_budget(bench: Bench) -> None:
+    await run(bench, script("GOOD", "NULL"), config(budget={"candidates": 2, "trials": 400}))
+    root = stored(bench)
+    found = planning.plan(root, config(), study="demo", overrides=STRICT)
+    assert (found.study, found.tasks, found.holdout) == ("demo", 14, 6)
+    assert found.source == "28 trials of all 14 train tasks (demo/c001/audit)"
+    assert (found.policy, found.repeats, found.champion_repeats) == ("strict", 1, 2)
+    assert found.score is not None
+    assert found.score.mean > 0.8
+    assert found.start.trials == 0
+    assert (found.affordable.candidates, found.affordable.bound) == (0, "budget.candidates")
+    more = planning.plan(root, config(), study="demo", overrides={**STRICT, "budget.candidates": 1_000})
+    assert more.affordable.bound == "budget.trials"
+    # Dice are free and ask no meta model: their price is known to be nothing.
+    assert more.null_candidate.tokens == pytest.approx(more.null_candidate.trials * 10)
+
+
+async def test_a_study_without_a_champion_yet_is_refused(bench: Bench) -> None:
+    with bench.parts(script(), config()) as (parts, _, _):
+        await bench.create(parts)
+    root = stored(bench)
+    with pytest.raises(UserError, match="demo has no scored trial of its champion yet"):
+        planning.plan(root, config(), study="demo")
+    with pytest.raises(UserError, match="there is no study other"):
+        planning.plan(root, config(), study="other")
+
+
+def test_rates_and_a_study_are_not_given_together(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="name a study or assume rates, not both"):
+        planning.plan(tmp_path, parse({}), study="demo", assume="0.5x3")
+
+
+async def test_a_new_study_is_forecast_from_a_run_of_its_tasks(bench: Bench) -> None:
+    """The suite here is the starter's, of which the stored run knows nothing: it is assumed then, and said."""
+    with bench.parts(script(), config()) as (parts, _, _):
+        await create(parts.store, study="r", kind="run", suite=suite(), holdout=(), config=parts.config, harness=SEED)
+        await evaluate(parts, "r")
+        with pytest.raises(UserError):
+            await optimize(parts, "unknown")
+    root = stored(bench)
+    settings = parse({"gate": {"policy": "strict", "repeats": 1}, "benchmark": {"limit": 10}})
+    found = planning.plan(root, settings)
+    assert (found.study, found.assumed, found.tasks, found.holdout) == ("", True, 7, 3)
+    assert found.source.startswith("no trial yet: 7 tasks, each assumed")
+    assert found.null_candidate.usd is None

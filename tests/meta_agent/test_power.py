@@ -1,0 +1,259 @@
+"""What a study can find, forecast on the champion's dice by the gate's own rules."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorimer.config import BudgetSettings, parse
+from lorimer.errors import UserError
+from lorimer.meta_agent import panel as panels
+from lorimer.meta_agent.gate import Outcome, Policy
+from lorimer.meta_agent.power import (
+    Costs,
+    Design,
+    Spending,
+    best_result,
+    forecast,
+    simulate,
+    too_small,
+)
+from lorimer.outlook import power_text
+
+DESIGN = Design(Policy(futility=0.4), repeats=2, champion_repeats=4)
+RATES = panels.parse_rates("0.95x6,0.2-0.8x8,0x4")
+
+
+def trials_of(rates: list[float], repeats: int, seed: int = 0) -> list[Outcome]:
+    dice = random.Random(seed)
+    return [
+        Outcome(f"t{task:04}", float(dice.random() < rate)) for _ in range(repeats) for task, rate in enumerate(rates)
+    ]
+
+
+# ---- the panel
+
+
+def test_rates_are_read_as_a_user_writes_them() -> None:
+    assert panels.parse_rates("0.95x2, 0.1-0.9x3,0") == pytest.approx([0.95, 0.95, 0.1, 0.5, 0.9, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("95%", "'95%' is none"),
+        ("", "'' is none"),
+        ("0.5x3,2x4", "2 is no pass rate; rates lie between 0 and 1"),
+        ("0.5x0", "these are no tasks"),
+        ("0.5x1999,0.1x2", "over 2000 tasks"),
+    ],
+)
+def test_wrong_rates_are_said(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said.replace("(", "\\(")):
+        panels.parse_rates(text)
+
+
+def test_the_pool_counts_for_little_where_a_task_always_does_the_same() -> None:
+    alike = panels.from_trials([Outcome(f"t{n}", float(n % 2)) for n in range(20) for _ in range(3)])
+    mixed = panels.from_trials([Outcome(f"t{n}", float(r % 2)) for n in range(20) for r in range(4)])
+    assert alike.weight == panels.WEIGHTS[0]
+    assert mixed.weight == panels.WEIGHTS[1]
+    assert alike.weight_known
+    once = panels.from_trials([Outcome(f"t{n}", float(n % 2)) for n in range(20)])
+    assert (once.weight, once.weight_known) == (panels.UNKNOWN_WEIGHT, False)
+
+
+def test_the_weight_is_the_one_that_the_rates_were_drawn_with() -> None:
+    dice = random.Random(3)
+    rates = [dice.betavariate(0.6, 0.4) for _ in range(2_000)]  # a weight of 1
+    found = panels.from_trials(trials_of(rates, 4))
+    assert found.weight == pytest.approx(1.0, rel=0.1)
+    assert found.mean == pytest.approx(0.6, abs=0.02)
+
+
+def test_errored_trials_and_untried_tasks_say_nothing() -> None:
+    found = panels.from_trials([Outcome("a", 1.0), Outcome("a", None), Outcome("b", None)])
+    assert found.seen == {"a": (1.0,), "b": ()}
+    assert found.pool == {1.0: 1.0}
+    assert found.draw(random.Random(0))["b"].mean == 1.0
+
+
+def test_graded_rewards_are_drawn_as_they_were() -> None:
+    dice = random.Random(1)
+    graded = [Outcome(f"t{n}", dice.random()) for n in range(30) for _ in range(3)]
+    found = panels.from_trials(graded)
+    assert len(found.pool) <= 16
+    drawn = found.draw(random.Random(0))
+    own = {outcome.reward for outcome in graded if outcome.task == "t0"}
+    assert own <= set(drawn["t0"].values)
+    assert 0.35 < found.mean < 0.65
+
+
+@given(gain=st.floats(-0.4, 0.4), seed=st.integers(0, 50))
+def test_an_edit_changes_the_mean_by_its_gain(gain: float, seed: int) -> None:
+    suite = panels.from_rates(RATES).draw(random.Random(seed))
+    changed, touched = panels.edited(suite, gain, random.Random(seed))
+
+    def mean(of: dict[str, panels.Rewards]) -> float:
+        return sum(rewards.mean for rewards in of.values()) / len(of)
+
+    loss = sum(min(panels.STEP, rewards.mean) for rewards in suite.values()) / len(suite)
+    expected = max(min(gain, panels.room(suite)), -loss)
+    assert mean(changed) - mean(dict(suite)) == pytest.approx(expected, abs=1e-9)
+    assert {task for task in suite if changed[task] != suite[task]} == set(touched)
+    assert all(-1e-9 <= rewards.mean <= 1 for rewards in changed.values())
+
+
+# ---- playing
+
+
+def test_an_unchanged_harness_passes_at_most_at_alpha_and_a_large_gain_nearly_always() -> None:
+    panel = panels.from_rates(RATES)
+    null = simulate(DESIGN, panel, 0.0, 400, seed=1)
+    assert null.promoted <= 0.1 + 2 * null.error
+    strict = simulate(replace(DESIGN, policy=Policy(name="strict")), panel, 0.0, 200, seed=1)
+    assert strict.promoted > 0.3
+    assert null.trials < strict.trials <= 36 + 6
+    assert simulate(DESIGN, panel, 0.25, 100, seed=1).promoted > 0.8
+    assert simulate(DESIGN, panel, -0.1, 100, seed=1).promoted < 0.05
+
+
+def test_the_level_of_a_study_reaches_the_dice() -> None:
+    study = replace(DESIGN, error="study")
+    assert study.first.alpha < DESIGN.policy.alpha / 10
+    panel = panels.from_rates(RATES)
+    assert simulate(study, panel, 0.15, 100, seed=1).promoted < simulate(DESIGN, panel, 0.15, 100, seed=1).promoted
+
+
+def test_a_forecast_is_a_function_of_its_seed_whatever_the_processes() -> None:
+    panel = panels.from_rates(RATES)
+    here = simulate(DESIGN, panel, 0.1, 40, seed=5)
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        assert simulate(DESIGN, panel, 0.1, 40, 5, lambda work, parts: list(pool.map(work, parts))) == here
+    assert forecast(DESIGN, panel, source="x", seed=5, rounds=20) == forecast(
+        DESIGN, panel, source="x", seed=5, rounds=20
+    )
+    assert simulate(DESIGN, panel, 0.1, 40, seed=6) != here
+
+
+def test_a_forecast_from_trials_says_what_they_can_tell() -> None:
+    trials = trials_of(RATES, 4)
+    found = forecast(DESIGN, panels.from_trials(trials), source="x", trials=trials, rounds=60)
+    assert found.score is not None
+    assert found.score.trials == len(trials)
+    assert not found.assumed
+    assert found.reachable
+    assert found.detectable is not None
+    assert 0.05 < found.detectable < 0.35
+    assert [point.gain for point in found.curve] == sorted(point.gain for point in found.curve)
+    assert found.warnings == ()
+    assert 0.05 < found.noise < 0.12
+
+
+# ---- suites that are too small
+
+
+def test_a_suite_too_small_for_alpha_is_said_with_what_to_change() -> None:
+    said = too_small(Design(Policy(), 1, 1), ["a", "b"])
+    assert said.startswith(
+        "no edit can be promoted: 2 train tasks with 1 trial each against 1 are too few for gate.alpha"
+    )
+    assert "p = 0.25, needs p <= 0.10" in said
+    assert said.endswith("add tasks, or set gate.repeats to 2 or more")
+    enough = Design(Policy(), 2, 2)
+    assert too_small(enough, ["a", "b"]) == ""
+    assert best_result(enough, ["a", "b"]).kind == "promote"
+    assert too_small(Design(Policy(name="strict"), 1, 1), ["a"]) == ""
+    assert "add tasks" in too_small(Design(Policy(alpha=1e-9), 1, 1, error="study"), ["a"])
+
+
+def test_a_champion_that_leaves_nothing_to_win_is_said() -> None:
+    standing = [Outcome(f"t{n:04}", 1.0) for n in range(18) for _ in range(4)]
+    said = too_small(DESIGN, [f"t{n:04}" for n in range(18)], standing)
+    assert said.startswith("no edit can be promoted: the champion leaves too little to win on 18 train tasks")
+    found = forecast(DESIGN, panels.from_trials(standing), source="x", trials=standing, rounds=40)
+    assert (found.reachable, found.detectable, found.curve) == (False, None, ())
+    assert found.warnings == (said,)
+    assert "warning: no edit can be promoted" in power_text(found)
+
+
+def test_no_gain_is_found_often_enough_on_a_suite_that_is_barely_large_enough() -> None:
+    tiny = Design(Policy(), 2, 2)
+    found = forecast(tiny, panels.from_rates([0.5, 0.5]), source="x", rounds=60)
+    assert found.reachable
+    assert found.detectable is None
+    assert "found 80% of the time; add tasks or raise gate.repeats" in found.warnings[0]
+    assert "no gain is found 80% of the time: " in power_text(found)
+
+
+def test_one_trial_a_task_does_not_tell_how_flaky_a_task_is() -> None:
+    trials = trials_of(RATES, 1)
+    found = forecast(DESIGN, panels.from_trials(trials), source="x", trials=trials, rounds=40)
+    assert "every task has one trial" in found.warnings[0]
+
+
+def test_strict_is_warned_of() -> None:
+    found = forecast(replace(DESIGN, policy=Policy(name="strict")), panels.from_rates(RATES), source="x", rounds=40)
+    assert found.strict == found.null
+    assert "policy strict has no bound on false promotions" in found.warnings[0]
+
+
+# ---- what it costs
+
+SMALL = replace(DESIGN, policy=Policy(name="strict"))
+"""The quickest gate: here only its trials are counted."""
+COSTS = Costs(usd=0.01, tokens=1_000, seconds=36.0, proposal_usd=0.5, proposal_tokens=20_000)
+
+
+def test_a_budget_pays_for_so_many_candidates() -> None:
+    def afford(spent: Spending | None = None, proposed: int = 0, **budget: float | None) -> tuple[int | None, str]:
+        settings = BudgetSettings.model_validate({"candidates": None, **budget})
+        found = forecast(
+            SMALL, panels.from_rates(RATES), source="x", holdout=6, budget=settings, costs=COSTS,
+            spent=spent, proposed=proposed, concurrency=2, rounds=20,
+        )  # fmt: skip
+        assert found.start.trials == (0 if spent else 24 * 4)
+        each = found.null_candidate
+        assert each.usd == pytest.approx(each.trials * 0.01 + 0.5)
+        assert each.hours == pytest.approx(each.trials * 36 / 2 / 3600)
+        return found.affordable.candidates, found.affordable.bound
+
+    assert afford() == (None, "")
+    assert afford(candidates=7) == (7, "budget.candidates")
+    assert afford(Spending(0, 0, 0, 0), proposed=5, candidates=7) == (2, "budget.candidates")
+    few, bound = afford(candidates=1_000, usd=20)
+    assert bound == "budget.usd"
+    assert few is not None
+    assert 10 < few < 20
+    assert afford(usd=0.5) == (0, "budget.usd")
+    left, _ = afford(Spending(100, 10.0, 0, 0), usd=20)
+    assert left is not None
+    assert left < few
+    assert afford(trials=200)[1] == "budget.trials"
+
+
+def test_an_unknown_price_stays_unknown() -> None:
+    unpriced = replace(COSTS, usd=None)
+    settings = BudgetSettings(usd=5, candidates=3)
+    found = forecast(SMALL, panels.from_rates(RATES), source="x", budget=settings, costs=unpriced, rounds=20)
+    assert found.null_candidate.usd is None
+    assert found.study_total is not None
+    assert found.study_total.usd is None
+    assert found.study_total.tokens is not None
+    assert (found.affordable.candidates, found.affordable.unknown) == (3, ("budget.usd",))
+    text = power_text(found)
+    assert "$ unknown" in text
+    assert "budget.usd cannot be counted: prices are unknown" in text
+
+
+def test_a_design_is_read_from_the_settings() -> None:
+    config = parse({"gate": {"policy": "eprocess", "repeats": 2, "error": "study", "spot_fixes": 1}})
+    found = Design.of(config)
+    assert (found.policy.name, found.repeats, found.champion_repeats) == ("eprocess", 2, 4)
+    assert (found.error, found.spot_fixes, found.spot_guards) == ("study", 1, 3)
