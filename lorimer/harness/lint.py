@@ -271,7 +271,7 @@ def _comments(source: str) -> list[str]:
             else:
                 found.append(words)
             last = token.start[0]
-    except (tokenize.TokenError, SyntaxError):
+    except (tokenize.TokenError, SyntaxError, ValueError):  # ValueError: Python 3.12 and newer cut a character in two
         pass  # As far as it reads; the parse check reports the rest.
     return found
 
