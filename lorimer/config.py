@@ -232,6 +232,10 @@ class GateSettings(_Table):
     """Trials a task in a candidate's full run. Planned before any is seen."""
     champion_repeats: int | None = Field(default=None, ge=1, le=100)
     """Trials a task in the baseline and in audits, which all candidates are compared with. Unset: twice `repeats`."""
+    champion: Literal["cached", "interleaved"] = "cached"
+    """`cached` compares with the champion's standing trials; `interleaved` runs it anew beside every candidate, at the same time."""
+    champion_max_age: float | None = Field(default=None, gt=0)
+    """Hours after which standing trials of the champion are run anew before they are compared with. Not for simulated models."""
     futility: float = Field(default=0.4, ge=0, lt=1)
     """A full run ends when an edit worth finding would be promoted from here with a smaller chance; 0: when none could."""
     spot_fixes: int = Field(default=3, ge=0)
@@ -267,6 +271,15 @@ class BudgetSettings(_Table):
     tokens: int | None = Field(default=None, ge=1)
     hours: float | None = Field(default=None, gt=0)
     trials: int | None = Field(default=None, ge=1)
+class ShareSettings(_Table):
+    """[budget.ROLE]: what the calls of one model may use of a study's budget."""
+
+    usd: float | None = Field(default=None, gt=0)
+    """Dollars."""
+    tokens: int | None = Field(default=None, ge=1)
+    """Input plus output."""
+
+
 
 
 class MetaSettings(_Table):
@@ -275,6 +288,10 @@ class MetaSettings(_Table):
     calls: int = Field(default=24, ge=2)
     """Model calls for one proposal."""
     context_tokens: int = Field(default=100_000, ge=2_000)
+    task: ShareSettings = ShareSettings()
+    """The task model's part."""
+    meta: ShareSettings = ShareSettings()
+    """The meta model's part."""
     """How much of the model's context the meta-agent may fill; older tool results are dropped first."""
     max_tokens: int = Field(default=8_192, ge=256)
     patience: int = Field(default=3, ge=1)
@@ -287,6 +304,12 @@ class RetryTrials(_Table):
 
     errored: int = Field(default=2, ge=0)
     """More attempts for a trial that the world broke."""
+    tokens: int | None = Field(default=None, ge=1)
+    """Input plus output tokens of one proposal; it ends without an edit once they are used."""
+    usd: float | None = Field(default=None, gt=0)
+    """Dollars of one proposal."""
+    seconds: float | None = Field(default=None, gt=0)
+    """Seconds of one proposal, waits for a provider's retry left out."""
 
 
 class Config(_Table):

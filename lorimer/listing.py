@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorimer.config import parse
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
 from lorimer.meta_agent import ledger, loop
 from lorimer.meta_agent.scores import Score
 from lorimer.meta_agent.setup import STORE
-from lorimer.terminal import dollars, score_text, table
+from lorimer.meta_agent.setup import spent as spent_so_far
+from lorimer.task_agent.budget import Allowance, allowances
+from lorimer.terminal import amount, dollars, score_text, table
+from lorimer.traces.holder import alive
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Candidate, Step, StepKind, Study, Trial
 
@@ -56,17 +60,28 @@ class Status:
     tokens: int
     usd: float
     unpriced_calls: int
+    left: tuple[Allowance, ...]
+    """Every bound of the budget that is set, candidates included."""
+    warnings: tuple[str, ...]
+    """Budget warnings that were given."""
 
 
 def status(query: Query, study: Study) -> Status:
     """Read a study's status."""
     found = loop.result(query, study.id)
     tasks, spent = query.tasks(study.id), query.spent(study.id)
+    settings = parse(study.config, study.id).budget
+    left = allowances(settings, spent_so_far(query, study.id))
+    if study.kind == "optimize" and settings.candidates is not None:
+        left += (Allowance("budget.candidates", sum(found.candidates.values()), settings.candidates),)
+    state, reason = study.state, study.state_reason
+    if state == "running" and study.holder and not alive(study.holder):
+        state, reason = "interrupted", f"its process ended without a word; `lorimer resume {study.id}` goes on"
     return Status(
         study=study.id,
         kind=study.kind,
-        state=study.state,
-        reason=study.state_reason,
+        state=state,
+        reason=reason,
         benchmark=study.benchmark,
         task_model=study.task_model,
         meta_model=study.meta_model,
@@ -80,6 +95,8 @@ def status(query: Query, study: Study) -> Status:
         tokens=spent.tokens,
         usd=spent.usd,
         unpriced_calls=spent.unknown,
+        left=left,
+        warnings=tuple(row.text for row in query.warnings(study.id)),
     )
 
 
@@ -89,6 +106,9 @@ def status_text(found: Status) -> str:
     cost = dollars(found.usd if found.usd or not found.unpriced_calls else None)
     if found.unpriced_calls:
         cost += f" ({found.unpriced_calls} calls of unknown price)"
+    bounds = ", ".join(
+        f"{amount(bound, bound.left)} of {amount(bound, bound.limit)}{_whose(bound)}" for bound in found.left
+    )
     models = found.task_model if found.task_model == found.meta_model else f"{found.task_model} / {found.meta_model}"
     return "\n".join(
         [
@@ -100,8 +120,15 @@ def status_text(found: Status) -> str:
             + (f"  ({found.champion_candidate})" if found.champion_candidate else "  (the seed harness)"),
             f"  candidates  {counts}",
             f"  spent       {cost}, {found.tokens} tokens, {found.trials} trials",
+            f"  left        {bounds or 'no budget is set'}",
+            *(f"  warned      {warning}" for warning in found.warnings),
         ]
     )
+
+
+def _whose(bound: Allowance) -> str:
+    role = bound.key.removeprefix("budget.").rpartition(".")[0]
+    return f" ({role} model)" if role else ""
 
 
 def log(query: Query, study: Study) -> ledger.Ledger:

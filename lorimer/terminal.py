@@ -16,6 +16,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
 
 from lorimer.meta_agent.events import (
+    BudgetUsed,
+    BudgetWarning,
     Decided,
     Event,
     ImageReady,
@@ -29,7 +31,9 @@ from lorimer.meta_agent.events import (
     TrialFinished,
 )
 from lorimer.meta_agent.scores import Outcome, Score, score
+from lorimer.task_agent.budget import Allowance
 from lorimer.task_agent.images import ImageReport
+from lorimer.traces.schema import Stage
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -83,8 +87,7 @@ class Terminal:
         self._bars: Progress | None = None
         self._bar: TaskID | None = None
         self._stage: _Stage | None = None
-        self._usd = 0.0
-        self._unpriced = False
+        self._used: BudgetUsed | None = None
         self._images_said_at, self._largest_image = 0.0, 0
 
     def __enter__(self) -> Self:
@@ -124,7 +127,7 @@ class Terminal:
     def on_event(self, event: Event) -> None:
         """Show an event."""
         if self._mode == "json":
-            self._write(json.dumps({"event": type(event).__name__, **_plain(event)}))
+            self._write(json.dumps({"event": type(event).__name__, **_plain(_sealed(event))}))
             return
         match event:
             case StageStarted():
@@ -135,7 +138,8 @@ class Terminal:
                 self._image(event.report)
             case StageFinished():
                 self._close_bar()
-                self.say(f"  {event.stage:8} {score_text(event.score)}  {self._cost()}")
+                said = "sealed" if event.score is None else score_text(event.score)
+                self.say(f"  {event.stage:8} {said}  {self._cost()}")
             case Proposing():
                 of = f" of {event.of}" if event.of else ""
                 self._open_bar(f"candidate {event.number}{of}: reading traces", None)
@@ -153,6 +157,12 @@ class Terminal:
                     self.say(f"  {event.stage:8} {event.decision.reason}")
             case Promoted():
                 self.say(f"  promoted {score_text(event.score)}  commit {event.commit[:10]} {event.note}".rstrip())
+            case BudgetUsed():
+                self._used = event
+            case BudgetWarning():
+                left = amount(event.bound, event.bound.left)
+                of = amount(event.bound, event.bound.limit)
+                self.say(f"warning: {event.percent}% of {event.bound.key} is used; {left} of {of} left")
             case StudyEnded():
                 self._close_bar()
                 self.say(f"study {event.study} {event.state}: {event.reason}")
@@ -186,17 +196,14 @@ class Terminal:
 
     def _advance(self, event: TrialFinished) -> None:
         outcome = event.outcome
-        if outcome.cost_usd is None:
-            self._unpriced = True
-        else:
-            self._usd += outcome.cost_usd
         stage = self._stage
         if stage is None:
             return
         stage.finished += 1
         stage.ran += 1
         stage.outcomes.append(Outcome(outcome.planned.task, outcome.reward))
-        said = f"{score_text(score(stage.outcomes))}  {self._cost()}  {stage.left()} left"
+        sealed = outcome.planned.stage is Stage.HOLDOUT
+        said = f"{'sealed' if sealed else score_text(score(stage.outcomes))}  {self._cost()}  {stage.left()} left"
         if self._bars is not None and self._bar is not None:
             self._bars.update(self._bar, completed=stage.finished, said=said)
         elif self._mode == "plain" and time.monotonic() - stage.said_at >= self._plain_seconds:
@@ -237,12 +244,22 @@ class Terminal:
         self._bar = None
 
     def _cost(self) -> str:
-        return dollars(None if self._unpriced and not self._usd else self._usd) + (
-            "+" if self._unpriced and self._usd else ""
-        )
+        """What the study has used, and what is left."""
+        used = self._used
+        if used is None:
+            return dollars(0.0)
+        cost = dollars(None if used.unknown and not used.usd else used.usd) + ("+" if used.unknown and used.usd else "")
+        return f"{cost}, {left_text(used.left)}" if used.left else cost
 
     def _write(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
+
+
+def _sealed(event: Event) -> Event:
+    """The event without what a trial of the holdout gave: whoever watches may steer by it."""
+    if isinstance(event, TrialFinished) and event.outcome.planned.stage is Stage.HOLDOUT:
+        return TrialFinished(dataclasses.replace(event.outcome, reward=None, detail=""))
+    return event
 
 
 # ---- texts ------------------------------------------------------------------------------------------------------
@@ -261,6 +278,21 @@ def dollars(value: float | None) -> str:
     if value is None:
         return "$ unknown"
     return f"${value:.4f}" if 0 < value < 1 else f"${value:.2f}"
+
+
+def amount(bound: Allowance, value: float) -> str:
+    """A value in a bound's own unit: `$4.99`, `88,000 tokens`, `41 trials`, `7:59:00`."""
+    unit = bound.key.rpartition(".")[2]
+    if unit == "usd":
+        return dollars(value)
+    return duration(value * 3600) if unit == "hours" else f"{value:,.0f} {unit}"
+
+
+def left_text(bounds: Sequence[Allowance]) -> str:
+    """`$4.99, 88,000 tokens, meta $1.20 left`, with the model whose part it is."""
+    roles = (bound.key.removeprefix("budget.").rpartition(".")[0] for bound in bounds)
+    said = (f"{role} {amount(bound, bound.left)}".strip() for role, bound in zip(roles, bounds, strict=True))
+    return ", ".join(said) + " left"
 
 
 def duration(seconds: float) -> str:

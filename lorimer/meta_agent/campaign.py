@@ -15,9 +15,11 @@ from lorimer.config import Config, merge, parse
 from lorimer.errors import HarnessError, UserError
 from lorimer.harness import version
 from lorimer.meta_agent import loop
-from lorimer.meta_agent.events import ImageReady, Progress, TrialFinished
+from lorimer.meta_agent.events import BudgetUsed, BudgetWarning, ImageReady, Progress, TrialFinished
+from lorimer.meta_agent.power import Design, too_small
 from lorimer.meta_agent.setup import STORE, Session, open_session
 from lorimer.meta_agent.workspace import Workspace
+from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner, RemovedImages
 from lorimer.sandbox.select import choose
 from lorimer.task_agent.check import CheckResult, check_tasks, problem, worst
@@ -132,7 +134,6 @@ class Checked:
 def checked(query: Query) -> dict[str, Checked]:
     """What earlier checks found, by task digest. A task whose check errored counts as never checked."""
     found: dict[str, Checked] = {}
-    isolations: tuple[Isolation, ...] = ("restart", "same")
     for study in query.studies():
         if study.kind != "check":
             continue
@@ -222,6 +223,9 @@ async def optimize(
             f"{config.models.task} with {config.meta_model} as meta model, {session.provider.name}"
         )
         return await loop.optimize(_parts(session, study, suite.tasks, workspace, watcher), study)
+        hopeless = too_small(Design.of(config), sides.train)
+        if hopeless:
+            watcher.say(f"warning: {hopeless}; `lorimer power` tells more")
 
 
 async def resume(
@@ -291,12 +295,29 @@ def _parts(
     session: Session, study: str, tasks: Sequence[Task], workspace: Workspace, watcher: Watcher
 ) -> loop.StudyParts:
     assert session.meta_model is not None
-    budget = session.budget(study)
+    budget = session.budget(study, lambda bound, percent: watcher.on_event(BudgetWarning(bound, percent)))
+    on_trial, on_image = _tellers(watcher)
+    meta = session.metered(session.meta_model, budget)
+
+    def used() -> None:
+        spent = budget.settled
+        watcher.on_event(BudgetUsed(spent.usd, spent.unknown, spent.tokens, budget.left))
+
+    def on_paid_trial(outcome: TrialOutcome) -> None:
+        used()
+        on_trial(outcome)
+
+    async def complete(request: ModelRequest, context: CallContext, *, owner: str, began: float) -> ModelReply:
+        reply = await meta.complete(request, context, owner=owner, began=began)
+        used()
+        return reply
+
+    used()
     return loop.StudyParts(
         store=session.store,
         query=session.query,
-        trials=session.executor({task.id: task for task in tasks}, budget, *_tellers(watcher)),
-        complete=session.metered(session.meta_model, budget).complete,
+        trials=session.executor({task.id: task for task in tasks}, budget, on_paid_trial, on_image),
+        complete=complete,
         config=session.config,
         workspace=workspace,
         program=workspace.read_program(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lorimer.meta_agent.gate import Decision, Score
+from lorimer.task_agent.budget import Allowance
 from lorimer.task_agent.executor import TrialOutcome
 from lorimer.task_agent.images import ImageReport
 from lorimer.traces.schema import Stage
@@ -45,7 +46,8 @@ class StageFinished:
     evaluation: str
     subject: str
     stage: Stage
-    score: Score
+    score: Score | None
+    """`None` of a candidate on the holdout, which is sealed."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,26 @@ class Promoted:
 
 
 @dataclass(frozen=True)
+class BudgetUsed:
+    """What the study has used so far, earlier processes included. Sent when it begins and whenever it has grown."""
+
+    usd: float
+    unknown: int
+    """Calls of unknown cost, which `usd` does not hold."""
+    tokens: int
+    left: tuple[Allowance, ...]
+    """Every bound that is set."""
+
+
+@dataclass(frozen=True)
+class BudgetWarning:
+    """A bound of the budget is used by `percent`. Sent once a study."""
+
+    bound: Allowance
+    percent: int
+
+
+@dataclass(frozen=True)
 class StudyEnded:
     """The loop is done for now."""
 
@@ -119,6 +141,8 @@ Event = (
     | ProposalFailed
     | Decided
     | Promoted
+    | BudgetUsed
+    | BudgetWarning
     | StudyEnded
 )
 

@@ -48,6 +48,9 @@ from lorimer.sandbox.base import Owner
 from lorimer.traces.schema import Candidate, Stage
 from lorimer.traces.store import this_process
 
+BEAT_SECONDS = 5.0
+"""Between two entries of how long a study has run: what a kill loses of `[budget] hours`."""
+
 __all__ = ["MetaModel", "StudyParts", "StudyResult", "Trials", "create", "evaluate", "optimize", "result"]
 
 
@@ -104,13 +107,29 @@ async def _held(parts: StudyParts, study: str) -> AsyncIterator[None]:
     """The study is this process's alone, and leftovers of a dead one are marked."""
     holder = this_process()
     await parts.store.claim(study, holder)
+    watch = asyncio.create_task(_keep_time(parts, study))
     try:
         await parts.store.cancel_running(study)
+        await parts.store.set_settings(study, parts.config.model_dump(mode="json"))
         await parts.store.set_study_state(study, "running")
         yield
     finally:
+        watch.cancel()
+        with suppress(LorimerError, asyncio.CancelledError):
+            await watch
         with suppress(LorimerError):  # a dead holder is taken over anyway
             await parts.store.release(study, holder)
+
+
+async def _keep_time(parts: StudyParts, study: str) -> None:
+    """Count the seconds for which this process runs the study, by a clock that nobody sets."""
+    before, began = parts.query.study(study).seconds, time.monotonic()
+    try:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            await parts.store.set_seconds(study, before + time.monotonic() - began)
+    finally:
+        await parts.store.set_seconds(study, before + time.monotonic() - began)
 
 
 class _Loop:

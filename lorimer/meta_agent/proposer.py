@@ -7,11 +7,13 @@ not call tools, or its provider refuses. It never raises for anything that a mod
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from lorimer.config import MetaSettings
 from lorimer.harness import version
 from lorimer.harness.api import Message, ToolCall, tool_result, user
 from lorimer.meta_agent.conversation import CHARS_PER_TOKEN, Conversation, Turn, chars_of_tools
@@ -19,7 +21,7 @@ from lorimer.meta_agent.evidence import Evidence, cut, one_line
 from lorimer.meta_agent.session import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.text_calls import TextCall, text_calls
 from lorimer.meta_agent.tools import NAMES, TOOLS, Answer, Toolbox
-from lorimer.models.base import CallContext, ModelRequest
+from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.traces import codec
 
 __all__ = ["NoProposal", "Proposal", "ProposalSession", "propose"]
@@ -65,6 +67,32 @@ class _Call:
         return codec.canonical([self.name, dict(self.arguments), self.problem])
 
 
+class _Used:
+    """What one proposal has used of its own limits ([meta] tokens, usd, seconds)."""
+
+    def __init__(self, settings: MetaSettings) -> None:
+        self._settings = settings
+        self._tokens, self._usd = 0, 0.0
+        self._began, self._waited = time.monotonic(), 0.0
+
+    def count(self, reply: ModelReply) -> None:
+        usage = reply.completion.usage
+        self._tokens += usage.input_tokens + usage.output_tokens
+        self._usd += reply.cost_usd or 0.0
+        self._waited += reply.waited_seconds
+
+    def up(self) -> str:
+        """The limit that is used up, in words; empty while none is. The call that reaches one is the last."""
+        settings = self._settings
+        if settings.tokens is not None and self._tokens >= settings.tokens:
+            return f"{settings.tokens} tokens ([meta] tokens)"
+        if settings.usd is not None and self._usd >= settings.usd:
+            return f"${settings.usd:g} ([meta] usd)"
+        if settings.seconds is not None and time.monotonic() - self._began - self._waited >= settings.seconds:
+            return f"{settings.seconds:g} s ([meta] seconds)"
+        return ""
+
+
 class _Session:
     def __init__(self, session: ProposalSession) -> None:
         self._session = session
@@ -93,10 +121,15 @@ class _Session:
         previous: tuple[str, ...] = ()
         reason = f"the meta-agent used up its {calls} calls without a usable edit"
         last_refusal = ""
+        used = _Used(self._session.settings)
         for index in range(calls):
             left = calls - index - 1
+            over = used.up()
+            if over:
+                return NoProposal(_with(f"the meta-agent used up its {over} without a usable edit", last_refusal))
             self._conversation.fit(self._budget)
             reply = await self._session.complete(self._request(), self._context(index))
+            used.count(reply)
             completion = reply.completion
             if completion.stop_reason == "context_overflow":
                 overflows += 1

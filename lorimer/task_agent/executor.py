@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from lorimer.benchmarks.base import Task
 from lorimer.errors import BudgetExhausted, ProviderOutage
 from lorimer.sandbox.base import Owner
+from lorimer.task_agent.budget import Budget, Owned
 from lorimer.task_agent.causes import SUSPECT, WORLD, Cause
 from lorimer.task_agent.images import ImagePreparer, ImageReport
-from lorimer.task_agent.limits import Budget
 from lorimer.task_agent.trial import Agent, Harness, Nop, Oracle, World, dry_start, run_trial
 from lorimer.traces.schema import Stage, StepData, StepKind, TrialEnd, TrialStart, TrialState
 
@@ -59,7 +59,7 @@ class TrialOutcome:
     cause: str
     detail: str = ""
     cost_usd: float | None = 0.0
-    """Of all attempts; `None` where any price is unknown."""
+    """Of all attempts that tell something; `None` where any price is unknown."""
     tokens: int = 0
     seconds: float = 0.0
     attempts: int = 1
@@ -68,7 +68,8 @@ class TrialOutcome:
 def settled(planned: PlannedTrial, attempts: Sequence[Attempt], retries: int) -> TrialOutcome | None:
     """The outcome of a planned trial, or `None` where it needs (another) attempt. Pure.
 
-    Cancelled attempts and outages of the provider say nothing of the trial and use up no retry.
+    Cancelled attempts and outages of the provider say nothing of the trial, use up no retry, and are no part of what it
+    cost: that must not depend on how often the study was stopped.
     """
     telling = [
         each for each in attempts if each.state is not TrialState.CANCELLED and each.cause != Cause.PROVIDER_OUTAGE
@@ -82,7 +83,7 @@ def settled(planned: PlannedTrial, attempts: Sequence[Attempt], retries: int) ->
             return None
         if last.cause not in SUSPECT and len(telling) - suspects <= retries:
             return None
-    costs = [each.cost_usd for each in attempts]
+    costs = [each.cost_usd for each in telling]
     return TrialOutcome(
         planned=planned,
         state=last.state,
@@ -90,9 +91,25 @@ def settled(planned: PlannedTrial, attempts: Sequence[Attempt], retries: int) ->
         cause=last.cause,
         detail=last.detail,
         cost_usd=None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None),
-        tokens=sum(each.tokens for each in attempts),
-        seconds=sum(each.seconds for each in attempts),
+        tokens=sum(each.tokens for each in telling),
+        seconds=sum(each.seconds for each in telling),
         attempts=len(attempts),
+    )
+
+
+def _cancelled(trial: str, used: Owned) -> TrialEnd:
+    """The end of a trial that was stopped, with what its calls are known to have used."""
+    under_way = len(used.open)
+    calls = "a model call was" if under_way == 1 else f"{under_way} model calls were"
+    return TrialEnd(
+        trial,
+        TrialState.CANCELLED,
+        Cause.CANCELLED.value,
+        detail=f"{calls} under way; the cost holds what was set aside for that" if under_way else "",
+        model_calls=used.calls + under_way,
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        cost_usd=used.at_most_usd,
     )
 
 
@@ -237,16 +254,14 @@ class Executor:
                 end = dataclasses.replace(end, state=TrialState.SCORED, reward=0.0, detail=detail)
         except BaseException:
             # Cancelled, out of budget, or misconfigured: the attempt is kept as evidence and counts for nothing.
-            await asyncio.shield(
-                self._world.sink.close_trial(
-                    TrialEnd(trial, TrialState.CANCELLED, Cause.CANCELLED.value, cost_usd=None)
-                )
-            )
+            await asyncio.shield(self._world.sink.close_trial(_cancelled(trial, self._budget.of(trial))))
             raise
         verdict = {"state": end.state.value, "reward": end.reward, "cause": end.cause, "detail": end.detail}
         self._world.sink.step(StepData(trial, StepKind.VERDICT, end.seconds, 0.0, verdict, end.detail))
         await asyncio.shield(self._world.sink.close_trial(end))
         return end
+        finally:
+            self._budget.forget(trial)
 
     async def _verifies_cleanly(self, planned: PlannedTrial, number: int) -> bool:
         """Whether the task's own verifier gives a reward when no agent acts. Asked once a task."""

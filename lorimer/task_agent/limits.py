@@ -1,19 +1,22 @@
-"""What may be used: a trial's limits, a study's budget, and the metered model that reserves before it spends."""
+"""What a trial may use: its clock, and the metered model that reserves from the study's budget before it spends."""
 
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from lorimer.config import BudgetSettings
-from lorimer.errors import BudgetExhausted, ConfigError, ProviderOutage
+from lorimer.errors import ConfigError, ProviderOutage
 from lorimer.models.base import CallContext, ModelClient, ModelReply, ModelRequest
-from lorimer.traces.schema import ModelCallData, Reservation, Settlement, TraceSink
+from lorimer.task_agent.budget import Budget, Spent
+from lorimer.traces.schema import ModelCallData, TraceSink
+
+__all__ = ["ActiveClock", "Budget", "Metered", "Spent", "estimate_tokens"]
 
 CHARS_PER_TOKEN = 3.0
 """For reservations only: English runs at about 4 characters a token, code and numbers at 3; too high is safe here."""
+
+
+_UNBILLED = frozenset({"rejected", "context_overflow", "refusal"})
+"""Answers that truly may have used no token."""
 
 
 def estimate_tokens(request: ModelRequest) -> int:
@@ -28,79 +31,6 @@ def estimate_tokens(request: ModelRequest) -> int:
     for tool in request.tools:
         chars += len(tool.name) + len(tool.description) + len(str(dict(tool.parameters)))
     return int(chars / CHARS_PER_TOKEN) + 1
-
-
-@dataclass(frozen=True)
-class Spent:
-    """What a study has used so far."""
-
-    usd: float = 0.0
-    tokens: int = 0
-    trials: int = 0
-    hours: float = 0.0
-
-
-class Budget:
-    """Counts and caps what a study spends, and nothing else. Reservations not settled count as spent.
-
-    The overshoot is at most one call in flight per worker, as each call is reserved at its largest possible cost.
-    """
-
-    def __init__(
-        self,
-        study: str,
-        settings: BudgetSettings,
-        sink: TraceSink,
-        spent: Spent | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        spent = spent or Spent()
-        self._study, self._settings, self._sink, self._clock = study, settings, sink, clock
-        self._usd, self._tokens, self._trials = spent.usd, spent.tokens, spent.trials
-        self._began = clock() - spent.hours * 3600
-        self._reserved: dict[str, tuple[float, int]] = {}
-
-    @property
-    def spent(self) -> Spent:
-        """Settled and reserved together."""
-        return Spent(
-            usd=self._usd + sum(usd for usd, _ in self._reserved.values()),
-            tokens=self._tokens + sum(tokens for _, tokens in self._reserved.values()),
-            trials=self._trials,
-            hours=(self._clock() - self._began) / 3600,
-        )
-
-    def begin_trial(self) -> None:
-        """Count one trial. Raises BudgetExhausted."""
-        self._check(Spent(trials=1))
-        self._trials += 1
-
-    async def reserve(self, role: str, owner: str, usd: float | None, tokens: int) -> str:
-        """Set aside what a call may cost. Raises BudgetExhausted, and then nothing is reserved."""
-        self._check(Spent(usd=usd or 0.0, tokens=tokens))
-        name = uuid.uuid4().hex
-        self._reserved[name] = (usd or 0.0, tokens)
-        await self._sink.reserve(Reservation(name, self._study, role, owner, usd, tokens))
-        return name
-
-    def settle(self, name: str, usd: float | None, input_tokens: int, output_tokens: int) -> None:
-        """Replace a reservation by what the call really cost."""
-        del self._reserved[name]
-        self._usd += usd or 0.0
-        self._tokens += input_tokens + output_tokens
-        self._sink.settle(Settlement(name, usd, input_tokens, output_tokens))
-
-    def _check(self, wanted: Spent) -> None:
-        spent, limits = self.spent, self._settings
-        for name, used, more, limit in (
-            ("usd", spent.usd, wanted.usd, limits.usd),
-            ("tokens", spent.tokens, wanted.tokens, limits.tokens),
-            ("trials", spent.trials, wanted.trials, limits.trials),
-            ("hours", spent.hours, wanted.hours, limits.hours),
-        ):
-            # The last trial that is allowed may still spend; it is only no further one that begins.
-            if limit is not None and (used + more > limit or (used >= limit and name != "trials")):
-                raise BudgetExhausted(f"budget.{name}: {used:.6g} of {limit:.6g} used")
 
 
 class ActiveClock:
@@ -156,7 +86,12 @@ class Metered:
             self._budget.settle(name, 0.0, 0, 0)  # unanswered calls are not billed; a cancelled one may be, and stays
             raise
         usage = reply.completion.usage
-        self._budget.settle(name, reply.cost_usd, usage.input_tokens, usage.output_tokens)
+        tokens_in, tokens_out = usage.input_tokens, usage.output_tokens
+        if not tokens_in + tokens_out and reply.completion.stop_reason not in _UNBILLED:
+            # A server that counts nothing must not make a budget in tokens endless: the estimate stands.
+            tokens_in = estimate_tokens(request)
+            tokens_out = tokens - tokens_in
+        self._budget.settle(name, reply.cost_usd, tokens_in, tokens_out)
         self._sink.model_call(
             ModelCallData(
                 owner=owner,

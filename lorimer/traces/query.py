@@ -32,6 +32,7 @@ from lorimer.traces.schema import (
     TaskRow,
     Trial,
     TrialState,
+    WarningRow,
 )
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ class Spent:
     """What a study has used. Reservations that were never settled (a crash) count as spent."""
 
     usd: float
-    """Dollars of the calls whose price is known."""
+    """Dollars. A call whose cost the provider did not let know counts at what was set aside for it, where that is known."""
     unknown: int
-    """Calls whose price is unknown."""
+    """Calls whose cost is unknown."""
     tokens: int
     """Input plus output."""
     calls: int
@@ -175,13 +176,18 @@ class Query:
             where, values = f"{where} AND role = :role", {**values, "role": role}
         # An unsettled reservation is taken at its full size; a settled one at its cost.
         usd = "CASE WHEN settled THEN usd ELSE reserved_usd END"
+        most = "coalesce(usd, reserved_usd)"
         tokens = "CASE WHEN settled THEN input_tokens + output_tokens ELSE reserved_tokens END"
-        sums = f"SELECT sum({usd}), sum({usd} IS NULL), sum({tokens}), count(*) FROM spend WHERE {where}"  # noqa: S608
+        sums = f"SELECT sum({most}), sum({usd} IS NULL), sum({tokens}), count(*) FROM spend WHERE {where}"  # noqa: S608
         trials = select(func.count()).select_from(Trial).where(Trial.study == study, col(Trial.state).in_(FINISHED))
         with self._session() as session:
             money, unknown, total, calls = session.connection().execute(text(sums), values).one()
             finished = session.exec(trials).one()
         return Spent(float(money or 0.0), int(unknown or 0), int(total or 0), int(calls), int(finished))
+
+    def warnings(self, study: str) -> list[WarningRow]:
+        """Budget warnings that were given, in order."""
+        return self._all(select(WarningRow).where(WarningRow.study == study).order_by(text("rowid")))
 
     # ---- trials -----------------------------------------------------------------------------------------------------
 

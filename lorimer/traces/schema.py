@@ -186,6 +186,10 @@ class TraceSink(Protocol):
 
 
 # ---- tables ---------------------------------------------------------------------------------------------------------
+    def warn(self, name: str, study: str, text: str) -> None:
+        """Keep a budget warning that was given. The same name again is nothing."""
+        ...
+
 
 
 def _json(*, nullable: bool = False) -> Any:

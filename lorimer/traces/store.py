@@ -38,6 +38,7 @@ from lorimer.traces.schema import (
     TrialEnd,
     TrialStart,
     TrialState,
+    WarningRow,
 )
 from lorimer.traces.scrub import scrub_json, scrubber
 from lorimer.traces.trajectory import Trajectory
@@ -236,6 +237,11 @@ class Store:
 
         self._writer.post(work)
 
+    def warn(self, name: str, study: str, text: str) -> None:
+        """Queue a budget warning that was given. The same name again is nothing."""
+        values = {"id": name, "study": study, "text": text, "made": _now()}
+        self._writer.post(lambda transaction: transaction.insert_new(table_of(WarningRow), values))
+
     # ---- the loop ---------------------------------------------------------------------------------------------------
 
     async def create_study(self, study: Study, tasks: Sequence[TaskRow], harness_text: str) -> None:
@@ -350,20 +356,50 @@ class Store:
 
         await self._do(work, full=True)
 
+    async def set_settings(self, study_id: str, config: Mapping[str, Any]) -> None:
+        """Store the tables of lorimer.toml that a resume reads anew; a change of the budget is chained."""
+
+        def work(transaction: Transaction) -> None:
+            mine = _STUDY.c.id == study_id
+            stored = transaction.connection.execute(select(_STUDY.c.config).where(mine)).scalar_one()
+            anew = self._row({"config": {table: config[table] for table in chain.READ_ANEW if table in config}})[
+                "config"
+            ]
+            before, after = codec.canonical(stored.get("budget")), codec.canonical(anew.get("budget"))
+            if before != after:
+                body = {"budget": anew.get("budget")}
+                chain.append(transaction.connection, study_id, "budget", study_id, body, _now())
+            changed = {**stored, **anew}
+            transaction.connection.execute(update(_STUDY).where(mine).values(config=changed))
+
+        await self._do(work)
+
+    async def set_seconds(self, study_id: str, seconds: float) -> None:
+        """For how long processes have run the study, all in all."""
+        mine = _STUDY.c.id == study_id
+        await self._do(
+            lambda transaction: transaction.connection.execute(update(_STUDY).where(mine).values(seconds=seconds))
+        )
+
     async def cancel_running(self, study_id: str) -> int:
         """Mark the trials that a dead process left `running` as `cancelled`, keeping them; how many there were.
 
+        What they cost is what their answered calls cost, and what was set aside for those that were under way.
         Call it after `claim` and before the first trial.
         """
 
         def work(transaction: Transaction) -> int:
             left = (_TRIAL.c.study == study_id) & (_TRIAL.c.state == TrialState.RUNNING.value)
-            values = {
-                "state": TrialState.CANCELLED.value,
-                "cause": "cancelled",
-                "detail": "its process ended before it",
-            }
-            return transaction.connection.execute(update(_TRIAL).where(left).values(values)).rowcount
+            names = transaction.connection.execute(select(_TRIAL.c.id).where(left)).scalars().all()
+            for name in names:
+                values = {
+                    "state": TrialState.CANCELLED.value,
+                    "cause": "cancelled",
+                    "detail": "its process ended before it",
+                    **_used(transaction.connection, name),
+                }
+                transaction.connection.execute(update(_TRIAL).where(_TRIAL.c.id == name).values(values))
+            return len(names)
 
         count: int = await self._do(work, full=True)
         return count
@@ -464,3 +500,15 @@ def _text_of(kind: StepKind, data: Any) -> str:
     """What search finds of a step whose writer named no text."""
     names = {StepKind.EXEC: ("command", "stdout", "stderr"), StepKind.READ: ("path", "error")}.get(kind, ("text",))
     return "\n".join(value for name in names if isinstance(value := data.get(name), str) and value)
+
+
+def _used(connection: Connection, owner: str) -> dict[str, Any]:
+    """A trial's totals from its calls' money alone."""
+    rows = connection.execute(select(_SPEND).where(_SPEND.c.owner == owner)).all()
+    costs = [row.usd if row.settled else row.reserved_usd for row in rows]
+    return {
+        "model_calls": len(rows),
+        "input_tokens": sum(row.input_tokens for row in rows),
+        "output_tokens": sum(row.output_tokens for row in rows),
+        "cost_usd": None if None in costs else sum(costs),
+    }

@@ -9,6 +9,8 @@ import math
 import pytest
 
 from lorimer.meta_agent.events import (
+    BudgetUsed,
+    BudgetWarning,
     Decided,
     Event,
     Promoted,
@@ -22,6 +24,7 @@ from lorimer.meta_agent.events import (
 )
 from lorimer.meta_agent.gate import Decision
 from lorimer.meta_agent.scores import Score
+from lorimer.task_agent.budget import Allowance
 from lorimer.task_agent.executor import PlannedTrial, TrialOutcome
 from lorimer.terminal import Mode, Terminal, choose_mode, dollars, duration, score_text, table, to_json
 from lorimer.traces.schema import Stage, TrialState
@@ -36,14 +39,20 @@ class Tty(io.StringIO):
         return True
 
 
-def trial(number: int, cost: float | None = 0.25, reward: float | None = 1.0) -> TrialFinished:
+def trial(number: int, reward: float | None = 1.0) -> TrialFinished:
     planned = PlannedTrial(f"s/{number}", "s", "s/baseline/baseline", Stage.BASELINE, "sha", f"t{number}", 0, 0)
-    return TrialFinished(TrialOutcome(planned, TrialState.SCORED, reward, "finished", cost_usd=cost))
+    return TrialFinished(TrialOutcome(planned, TrialState.SCORED, reward, "finished"))
+
+
+def used(usd: float, unknown: int = 0, *left: Allowance) -> BudgetUsed:
+    return BudgetUsed(usd, unknown, 1000, left)
 
 
 EVENTS: tuple[Event, ...] = (
     StageStarted("s/baseline/baseline", "s/baseline", Stage.BASELINE, 4, 1),
+    used(0.25),
     trial(1),
+    used(0.5),
     trial(2, reward=0.0),
     StageFinished("s/baseline/baseline", "s/baseline", Stage.BASELINE, SCORE),
     Decided("s/baseline", Stage.BASELINE, Decision("pass", "said already", {"score": 0.5})),
@@ -97,7 +106,7 @@ def test_a_bar_says_score_interval_cost_and_time_left(monkeypatch: pytest.Monkey
     monkeypatch.setenv("COLUMNS", "200")
     stream = Tty()
     with Terminal("live", stream) as terminal:
-        for event in EVENTS[:3]:
+        for event in EVENTS[:5]:
             terminal.on_event(event)
     said = stream.getvalue()
     assert "baseline" in said
@@ -108,7 +117,7 @@ def test_a_bar_says_score_interval_cost_and_time_left(monkeypatch: pytest.Monkey
 def test_progress_lines_come_now_and_then_where_nobody_watches() -> None:
     stream = io.StringIO()
     with Terminal("plain", stream, plain_seconds=0.0) as terminal:
-        for event in EVENTS[:3]:
+        for event in EVENTS[:5]:
             terminal.on_event(event)
     said = stream.getvalue().splitlines()
     assert said[1].startswith("  baseline: 3/4 trials  score 0.500 [0.09, 0.91] over 2 tasks  $0.5000  0:00 left")
@@ -121,14 +130,40 @@ def test_quiet_says_nothing() -> None:
 def test_json_is_a_line_for_each_event_and_wait() -> None:
     lines = [json.loads(line) for line in shown("json", io.StringIO(), *EVENTS).splitlines()]
     assert [line["event"] for line in lines] == [*(type(event).__name__ for event in EVENTS), "Waiting"]
-    assert lines[1]["outcome"]["planned"]["task"] == "t1"
+    assert lines[2]["outcome"]["planned"]["task"] == "t1"
     assert lines[-1] == {"event": "Waiting", "seconds": 75, "why": "HTTP 429: slow down"}
 
 
 def test_an_unknown_price_is_never_shown_as_nothing() -> None:
-    stage, done = EVENTS[0], EVENTS[3]
-    assert "$ unknown" in shown("plain", io.StringIO(), stage, trial(1, cost=None), done)
-    assert "$0.2500+" in shown("plain", io.StringIO(), stage, trial(1), trial(2, cost=None), done)
+    stage, done = EVENTS[0], EVENTS[5]
+    assert "$ unknown" in shown("plain", io.StringIO(), stage, used(0.0, 1), trial(1), done)
+    assert "$0.2500+" in shown("plain", io.StringIO(), stage, used(0.25, 1), trial(1), done)
+
+
+BOUNDS = (
+    Allowance("budget.usd", 0.5, 5.0),
+    Allowance("budget.tokens", 12_000, 100_000),
+    Allowance("budget.trials", 600, 500),
+    Allowance("budget.hours", 0.01, 8.0),
+    Allowance("budget.meta.usd", 0.25, 1.0),
+)
+
+
+def test_what_is_left_of_the_budget_is_always_shown() -> None:
+    said = shown("plain", io.StringIO(), EVENTS[0], used(0.5, 0, *BOUNDS), trial(1), EVENTS[5])
+    assert "$0.5000, $4.50, 88,000 tokens, 0 trials, 7:59:24, meta $0.7500 left" in said
+
+
+def test_a_study_that_goes_on_shows_what_it_cost_before() -> None:
+    said = shown("plain", io.StringIO(), used(3.0), EVENTS[0], used(3.25), trial(1), EVENTS[5])
+    assert "$3.25" in said
+
+
+def test_a_budget_warning_is_a_line() -> None:
+    said = shown("plain", io.StringIO(), BudgetWarning(Allowance("budget.usd", 4.2, 5.0), 80))
+    assert said.startswith("warning: 80% of budget.usd is used; $0.8000 of $5.00 left\n")
+    said = shown("plain", io.StringIO(), BudgetWarning(Allowance("budget.hours", 4.0, 8.0), 50))
+    assert said.startswith("warning: 50% of budget.hours is used; 4:00:00 of 8:00:00 left\n")
 
 
 def test_the_mode_follows_the_options_and_the_stream() -> None:

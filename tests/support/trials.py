@@ -85,6 +85,7 @@ class Remembering:
     calls: list[ModelCallData] = field(default_factory=list)
     reservations: list[Reservation] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)
+    warnings: dict[str, str] = field(default_factory=dict)
 
     def open_trial(self, start: TrialStart) -> None:
         assert start.id not in self.starts, f"trial {start.id} began twice"
@@ -109,6 +110,9 @@ class Remembering:
 
     def settle(self, settlement: Settlement) -> None:
         self.settlements.append(settlement)
+
+    def warn(self, name: str, study: str, text: str) -> None:
+        self.warnings.setdefault(name, text)
 
     def texts(self, kind: StepKind) -> list[str]:
         """The text of each step of a kind, as search would find it."""

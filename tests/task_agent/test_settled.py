@@ -64,8 +64,19 @@ def test_a_provider_outage_and_a_cancelled_attempt_use_up_no_retry() -> None:
 
 def test_a_cost_that_is_unknown_makes_the_sum_unknown() -> None:
     known = settled(PLANNED, [scored(0, 1.0)], 0)
-    unknown = settled(PLANNED, [cancelled(0), scored(1, 1.0)], 0)
+    unpriced = Attempt(0, TrialState.ERRORED, Cause.INTERNAL.value, cost_usd=None)
+    unknown = settled(PLANNED, [unpriced, scored(1, 1.0)], 2)
     assert known is not None
     assert unknown is not None
     assert known.cost_usd == 0.5
     assert unknown.cost_usd is None
+
+
+def test_what_a_trial_cost_does_not_depend_on_how_often_the_study_was_stopped() -> None:
+    straight = settled(PLANNED, [scored(0, 1.0)], 0)
+    outage = Attempt(1, TrialState.ERRORED, Cause.PROVIDER_OUTAGE.value, tokens=7, seconds=3.0, cost_usd=0.2)
+    stopped = settled(PLANNED, [cancelled(0), outage, scored(2, 1.0)], 0)
+    assert straight is not None
+    assert stopped is not None
+    assert (stopped.cost_usd, stopped.tokens, stopped.seconds) == (straight.cost_usd, straight.tokens, straight.seconds)
+    assert stopped.attempts == 3

@@ -1,0 +1,244 @@
+"""A study's budget: what was spent and set aside, what is left, and when to warn."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+from lorimer.config import BudgetSettings
+from lorimer.errors import BudgetExhausted, LorimerError
+from lorimer.traces.schema import Reservation, Settlement, TraceSink
+
+WARNINGS = (50, 80, 95)
+"""Percent of a budget's bound at which the user is told, once each."""
+
+ROLES = ("task", "meta")
+
+
+@dataclass(frozen=True)
+class Share:
+    """What the calls of one role (`task` or `meta`) used."""
+
+    usd: float = 0.0
+    """Dollars; a call whose cost the provider did not let know counts at what was set aside for it."""
+    tokens: int = 0
+    """Input plus output."""
+    unknown: int = 0
+    """Calls of unknown cost."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a study has used so far."""
+
+    task: Share = Share()
+    meta: Share = Share()
+    trials: int = 0
+    hours: float = 0.0
+    """For which processes ran it."""
+
+    @property
+    def usd(self) -> float:
+        return self.task.usd + self.meta.usd
+
+    @property
+    def tokens(self) -> int:
+        return self.task.tokens + self.meta.tokens
+
+    @property
+    def unknown(self) -> int:
+        return self.task.unknown + self.meta.unknown
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """One bound of a budget."""
+
+    key: str
+    """In lorimer.toml, such as `budget.usd` or `budget.meta.tokens`."""
+    used: float
+    limit: float
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.limit - self.used)
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.used / self.limit
+
+
+@dataclass(frozen=True)
+class Owned:
+    """What one trial's (or one proposal's) calls have used."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    usd: float | None = 0.0
+    """Of the answered calls; `None` where any price is unknown."""
+    open: Mapping[str, tuple[float | None, int]] = field(default_factory=dict)
+    """Calls under way: what was set aside for each, in dollars and tokens."""
+
+    @property
+    def at_most_usd(self) -> float | None:
+        """With the calls under way at their most."""
+        total = self.usd
+        for usd, _ in self.open.values():
+            total = None if total is None or usd is None else total + usd
+        return total
+
+
+def allowances(settings: BudgetSettings, spent: Spent) -> tuple[Allowance, ...]:
+    """The bounds that are set, with what is used of each. Pure."""
+    found = [
+        ("usd", spent.usd, settings.usd),
+        ("tokens", spent.tokens, settings.tokens),
+        ("trials", spent.trials, settings.trials),
+        ("hours", spent.hours, settings.hours),
+        ("task.usd", spent.task.usd, settings.task.usd),
+        ("task.tokens", spent.task.tokens, settings.task.tokens),
+        ("meta.usd", spent.meta.usd, settings.meta.usd),
+        ("meta.tokens", spent.meta.tokens, settings.meta.tokens),
+    ]
+    return tuple(Allowance(f"budget.{name}", used, limit) for name, used, limit in found if limit is not None)
+
+
+def crossed(before: Iterable[str], study: str, bounds: Iterable[Allowance]) -> dict[str, tuple[Allowance, int]]:
+    """The warnings that are due, by name, given the names of those `before`. Pure.
+
+    Who jumps over two marks at once is told of the higher alone. A name holds the bound, so a raised one warns anew.
+    """
+    given, due = set(before), {}
+    for bound in bounds:
+        for percent in reversed(WARNINGS):
+            name = f"{study}/{bound.key}/{bound.limit:g}/{percent}"
+            if name in given:
+                break
+            if bound.percent >= percent:
+                due[name] = (bound, percent)
+                break
+    return due
+
+
+class Budget:
+    """Counts and caps what a study spends, and nothing else. Reservations not settled count as spent.
+
+    The overshoot is at most one call in flight per worker, as each call is reserved at its largest possible cost.
+
+    Args:
+        spent: by earlier processes.
+        warned: names of the warnings that they gave.
+        on_warning: told once when a bound is used by half, by 80 and by 95%.
+    """
+
+    def __init__(
+        self,
+        study: str,
+        settings: BudgetSettings,
+        sink: TraceSink,
+        spent: Spent | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        warned: Iterable[str] = (),
+        on_warning: Callable[[Allowance, int], None] = lambda bound, percent: None,
+    ) -> None:
+        spent = spent or Spent()
+        self._study, self._settings, self._sink, self._clock = study, settings, sink, clock
+        self._shares: dict[str, Share] = {"task": spent.task, "meta": spent.meta}
+        self._trials = spent.trials
+        self._began = clock() - spent.hours * 3600
+        self._reserved: dict[str, tuple[str, str, float | None, int]] = {}
+        """By name: role, owner, dollars, tokens."""
+        self._owned: dict[str, Owned] = {}
+        self._warned, self._on_warning = set(warned), on_warning
+
+    @property
+    def spent(self) -> Spent:
+        """Settled and reserved together."""
+        shares = dict(self._shares)
+        for role, _, usd, tokens in self._reserved.values():
+            share = shares[role]
+            shares[role] = replace(share, usd=share.usd + (usd or 0.0), tokens=share.tokens + tokens)
+        return replace(self.settled, task=shares["task"], meta=shares["meta"])
+
+    @property
+    def settled(self) -> Spent:
+        """What is certain: without the calls under way."""
+        return Spent(self._shares["task"], self._shares["meta"], self._trials, (self._clock() - self._began) / 3600)
+
+    @property
+    def left(self) -> tuple[Allowance, ...]:
+        """Every bound that is set, calls under way left out."""
+        return allowances(self._settings, self.settled)
+
+    def begin_trial(self) -> None:
+        """Count one trial. Raises BudgetExhausted."""
+        self._check(trials=1)
+        self._trials += 1
+        self._warn()
+
+    async def reserve(self, role: str, owner: str, usd: float | None, tokens: int) -> str:
+        """Set aside what a call may cost. Raises BudgetExhausted, and then nothing is reserved."""
+        self._check(role, usd or 0.0, tokens)
+        name = uuid.uuid4().hex
+        self._reserved[name] = (role, owner, usd, tokens)
+        owned = self.of(owner)
+        self._owned[owner] = replace(owned, open={**owned.open, name: (usd, tokens)})
+        try:
+            await self._sink.reserve(Reservation(name, self._study, role, owner, usd, tokens))
+        except BaseException:
+            # Nothing was sent yet. Where the store is what failed, there is nothing to be settled in.
+            with suppress(LorimerError):
+                self.settle(name, 0.0, 0, 0)
+            raise
+        return name
+
+    def settle(self, name: str, usd: float | None, input_tokens: int, output_tokens: int) -> None:
+        """Replace a reservation by what the call really cost; where that is unknown, what was set aside stays spent."""
+        role, owner, reserved, _ = self._reserved.pop(name)
+        share, owned = self._shares[role], self.of(owner)
+        self._shares[role] = Share(
+            share.usd + ((reserved or 0.0) if usd is None else usd),
+            share.tokens + input_tokens + output_tokens,
+            share.unknown + (usd is None),
+        )
+        self._owned[owner] = Owned(
+            owned.calls + 1,
+            owned.input_tokens + input_tokens,
+            owned.output_tokens + output_tokens,
+            None if owned.usd is None or usd is None else owned.usd + usd,
+            {each: held for each, held in owned.open.items() if each != name},
+        )
+        self._sink.settle(Settlement(name, usd, input_tokens, output_tokens))
+        self._warn()
+
+    def of(self, owner: str) -> Owned:
+        """What an owner's calls have used in this process."""
+        return self._owned.get(owner, Owned())
+
+    def forget(self, owner: str) -> None:
+        """An owner makes no further call; calls of its that were never answered stay spent."""
+        self._owned.pop(owner, None)
+
+    def _check(self, role: str = "", usd: float = 0.0, tokens: int = 0, trials: int = 0) -> None:
+        spent = self.spent
+        self._warn()
+        wanted = {"usd": usd, "tokens": tokens, "trials": trials, f"{role}.usd": usd, f"{role}.tokens": tokens}
+        for bound in allowances(self._settings, spent):
+            name = bound.key.removeprefix("budget.")
+            if name.partition(".")[0] in ROLES and name not in wanted:
+                continue  # the other role's
+            more = wanted.get(name, 0)
+            # The last trial that is allowed may still spend; it is only no further one that begins.
+            if bound.used + more > bound.limit or (bound.used >= bound.limit and name != "trials"):
+                raise BudgetExhausted(f"{bound.key}: {bound.used:.6g} of {bound.limit:.6g} used")
+
+    def _warn(self) -> None:
+        for name, (bound, percent) in crossed(self._warned, self._study, self.left).items():
+            self._warned.add(name)
+            self._sink.warn(name, self._study, f"{bound.key}: {percent}% of {bound.limit:g} used")
+            self._on_warning(bound, percent)
