@@ -222,11 +222,11 @@ async def optimize(
             f"study {study}: {len(sides.train)} train tasks and {len(sides.holdout)} sealed ones of {suite.name}, "
             f"{config.models.task} with {config.meta_model} as meta model, {session.provider.name}"
         )
-        return await loop.optimize(_parts(session, study, suite.tasks, workspace, watcher), study)
         hopeless = too_small(Design.of(config), sides.train)
         if hopeless:
             watcher.say(f"warning: {hopeless}; `lorimer power` tells more")
 
+        return await loop.optimize(_parts(session, study, suite.tasks, workspace, watcher), study)
 
 async def resume(
     root: Path, config: Config, watcher: Watcher, study: str | None = None, overrides: dict[str, object] | None = None
