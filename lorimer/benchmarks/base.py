@@ -17,8 +17,8 @@ Isolation = Literal["restart", "same", "fresh"]
 class Script:
     """Files that are uploaded and a command that is run on them, as a verifier or a solution."""
 
-    source: Path
-    """A folder, whose content goes into `target`, or a file, which becomes `target`."""
+    source: Path | None
+    """A folder, whose content goes into `target`, or a file, which becomes `target`. `None`: the image has them already."""
     target: str
     """Absolute path in the sandbox, such as `/tests`. What an agent left where a verifier's files all lie is removed first."""
     command: str
@@ -26,10 +26,16 @@ class Script:
     timeout: float
     """Seconds."""
     env: Mapping[str, str] = field(default_factory=dict)
-    extra: tuple[tuple[Path, str], ...] = ()
+    extra: tuple[tuple[Path | bytes, str], ...] = ()
     """More sources and targets, uploaded in this order after the first."""
+    message: str | None = None
+    """Of a verifier that judges what the agent said last: the path where it finds that."""
     user: str | None = None
     """Name or uid that runs the command; `None` is the image's own."""
+
+    def files(self) -> tuple[tuple[Path | bytes, str], ...]:
+        """All sources and targets, in the order in which they are uploaded."""
+        return (*(() if self.source is None else ((self.source, self.target),)), *self.extra)
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,42 @@ class PytestSummary:
     """The verifier prints pytest's short test summary: 1 if every test in it passed, else 0 (Terminal-Bench 1's rule)."""
 
 
-RewardSource = RewardFiles | PytestSummary
+@dataclass(frozen=True)
+class Grade:
+    """What a grader says of an answer."""
+
+    reward: float
+    """From 0 to 1."""
+    note: str = ""
+    """One line on the answer alone, such as that it holds no number; the meta-agent may read it."""
+    output: str = ""
+    """For people: the answer beside the reference."""
+
+
+class Grader(Protocol):
+    """Compares an answer with a reference, on the host."""
+
+    async def grade(self, answer: str, timeout: float) -> Grade:
+        """The grade of an answer that is not blank. Raises TimeoutError after `timeout` seconds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Graded:
+    """The host grades what the agent answered: neither the reference nor the grader is ever in the sandbox.
+
+    No answer, or a blank one, is 0 without asking the grader. The task's verifier is `NOTHING_RUNS`.
+    """
+
+    grader: Grader
+    file: str | None = None
+    """Path in the sandbox that holds the answer; `None`: the answer is the agent's last message."""
+
+
+NOTHING_RUNS = Script(None, "", "", 60.0)
+"""The verifier of a task that the host grades; its time is the grader's."""
+
+RewardSource = RewardFiles | PytestSummary | Graded
 
 
 @dataclass(frozen=True)
@@ -76,7 +117,10 @@ class Task:
     verifier: Script
     """Run after the agent; leaves its reward where `reward` says."""
     solution: Script | None = None
-    """The reference solution, for the oracle agent. Never shown to a harness or to the meta-agent."""
+    """The reference solution, for the oracle agent. Never shown to a harness or to the meta-agent.
+
+    Where the agent's last message is judged, what the solution prints is the oracle's.
+    """
     limits: SandboxLimits = field(default_factory=SandboxLimits)
     agent_timeout: float = 600.0
     """Seconds of active time."""
@@ -87,8 +131,8 @@ class Task:
     """Name or uid whose commands and file calls the agent's are; `None` is the image's own."""
     healthcheck: Healthcheck | None = None
     """Waited for before the agent starts; what stays unhealthy is the world's fault."""
-    workspace: tuple[tuple[Path, str], ...] = ()
-    """Loose files, copied before the agent starts: host folders to sandbox folders, host files to sandbox paths."""
+    workspace: tuple[tuple[Path | bytes, str], ...] = ()
+    """Loose files, copied before the agent starts: host folders to sandbox folders, host files or bytes to sandbox paths."""
     reward: RewardSource = RewardFiles()
     isolation: Isolation = "restart"
     difficulty: str = ""

@@ -6,9 +6,11 @@ from pathlib import Path
 
 from lorimer.benchmarks.base import Benchmark
 from lorimer.benchmarks.harbor import HarborBenchmark
+from lorimer.benchmarks.hf import HfBenchmark
 from lorimer.benchmarks.spreadsheet_bench import SpreadsheetBenchmark
 from lorimer.benchmarks.starter import StarterBenchmark
 from lorimer.benchmarks.terminal_bench import TerminalBenchmark
+from lorimer.config import BenchmarkSettings
 from lorimer.errors import ConfigError
 
 KINDS = {
@@ -17,15 +19,21 @@ KINDS = {
     "terminal-bench": "terminal-bench:DIR",
     "spreadsheetbench": "spreadsheetbench:DIR",
     "spreadsheetbench-soft": "spreadsheetbench-soft:DIR",
+    "hf": "hf:NAME_OR_DIR",
 }
 """Kinds of benchmark, and how each is written."""
 
 
-def open_benchmark(source: str, base: Path) -> Benchmark:
+def open_benchmark(source: str, base: Path, settings: BenchmarkSettings | None = None, seed: int = 0) -> Benchmark:
     """The adapter for `source`, such as `starter` or `harbor:tasks`; a relative DIR starts at `base`.
+
+    Args:
+        settings: [benchmark]; its `source` is not read.
+        seed: of a sample.
 
     Raises ConfigError that lists the kinds where `source` is none of them.
     """
+    settings = settings or BenchmarkSettings()
     kind, colon, rest = source.partition(":")
     if kind == "starter" and not colon:
         return StarterBenchmark()
@@ -37,4 +45,6 @@ def open_benchmark(source: str, base: Path) -> Benchmark:
         return SpreadsheetBenchmark(base / Path(rest.strip()).expanduser())
     if kind == "spreadsheetbench-soft" and rest.strip():
         return SpreadsheetBenchmark(base / Path(rest.strip()).expanduser(), "soft")
+    if kind == "hf" and rest.strip():
+        return HfBenchmark(rest.strip(), base, settings, seed)
     raise ConfigError(f"benchmark.source: '{source}' is not a benchmark; write {' or '.join(KINDS.values())}")

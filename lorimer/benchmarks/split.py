@@ -48,7 +48,7 @@ def select(tasks: Sequence[Task], settings: BenchmarkSettings, seed: int) -> tup
     if not kept:
         raise ConfigError("benchmark: `tasks` and `exclude` leave no task")
     if settings.limit is not None:
-        kept = sorted(kept, key=lambda task: _rank(seed, "sample", task.id))[: settings.limit]
+        kept = sorted(kept, key=lambda task: rank(seed, "sample", task.id))[: settings.limit]
     return tuple(sorted(kept, key=lambda task: task.id))
 
 
@@ -76,19 +76,19 @@ def split(tasks: Sequence[Task], settings: SplitSettings, seed: int, *, base: Pa
 
     def place(group: tuple[str, ...]) -> tuple[str, str, str]:
         first = by_id[group[0]]
-        return first.category, first.difficulty, _rank(seed, "split", group[0])
+        return first.category, first.difficulty, rank(seed, "split", group[0])
 
     # Systematic sampling: walking the strata in order, each task adds its share to what is owed, and a whole one owed is
     # paid by the group at hand. Ranks within a stratum are a hash, so who is at hand is luck, of the seed alone.
     sealed: set[str] = set()
-    owed = int(_rank(seed, "start", "")[:8], 16) / 2**32
+    owed = int(rank(seed, "start", "")[:8], 16) / 2**32
     for group in sorted(groups, key=place):
         owed += settings.holdout * len(group)
         if owed >= 1 and len(group) <= math.ceil(settings.holdout * len(tasks)):
             owed -= len(group)
             sealed.update(group)
     if not sealed or len(sealed) == len(tasks):
-        smallest = min(groups, key=lambda group: (len(group), _rank(seed, "split", group[0])))
+        smallest = min(groups, key=lambda group: (len(group), rank(seed, "split", group[0])))
         sealed = sealed - set(smallest) if sealed else set(smallest)
     ids = sorted(by_id)
     return Split(tuple(id_ for id_ in ids if id_ not in sealed), tuple(id_ for id_ in ids if id_ in sealed))
@@ -165,6 +165,6 @@ def _from_file(tasks: Sequence[Task], path: Path) -> Split:
     return Split(tuple(sorted(ids - named)), tuple(sorted(named)))
 
 
-def _rank(seed: int, purpose: str, id_: str) -> str:
+def rank(seed: int, purpose: str, id_: str) -> str:
     """A place in a random order that depends on nothing but these three."""
     return hashlib.sha256(f"{seed}\0{purpose}\0{id_}".encode()).hexdigest()

@@ -20,9 +20,8 @@ from lorimer.sandbox.base import SandboxProvider
 from lorimer.sandbox.pool import Pool
 from lorimer.sandbox.select import choose
 from lorimer.task_agent.executor import Executor, TrialOutcome
-from lorimer.task_agent.budget import ROLES, Allowance, Budget, Share, Spent
 from lorimer.task_agent.images import ImageReport
-from lorimer.task_agent.limits import Metered
+from lorimer.task_agent.limits import Budget, Metered, Spent
 from lorimer.task_agent.trial import World
 from lorimer.traces.query import Query
 from lorimer.traces.scrub import scrubber
@@ -50,12 +49,12 @@ class Session:
         """The configured benchmark's tasks, those of `only` if any are named. Raises ConfigError when none are left."""
         return load_suite(self.root, self.config, only)
 
-    def budget(self, study: str, on_warning: Callable[[Allowance, int], None] = lambda bound, percent: None) -> Budget:
-        """The study's budget with what earlier processes have used of it; a new study's is untouched."""
-        warned = [row.id for row in self.query.warnings(study)]
-        return Budget(
-            study, self.config.budget, self.store, spent(self.query, study), warned=warned, on_warning=on_warning
-        )
+    def budget(self, study: str) -> Budget:
+        """The study's budget with what its trials have used so far."""
+        spent = self.query.spent(study)
+        hours = sum(trial.seconds for trial in self.query.trials(study=study, limit=None)) / 3600
+        hours /= self.config.sandbox.concurrency
+        return Budget(study, self.config.budget, self.store, Spent(spent.usd, spent.tokens, spent.trials, hours))
 
     def executor(
         self,
@@ -84,23 +83,13 @@ class Session:
 
 
 def providers(config: Config) -> dict[str, ProviderConfig]:
-def spent(query: Query, study: str) -> Spent:
-    """What a study has used so far, as the store has it; nothing where there is no such study yet."""
-    shares = {}
-    for role in ROLES:
-        used = query.spent(study, role)
-        shares[role] = Share(used.usd, used.tokens, used.unknown)
-    seconds = next((row.seconds for row in query.studies() if row.id == study), 0.0)
-    return Spent(shares["task"], shares["meta"], query.spent(study).trials, seconds / 3600)
-
-
     """The providers of lorimer.toml."""
     return {name: provider_config(name, settings) for name, settings in config.providers.items()}
 
 
 def load_suite(root: Path, config: Config, only: tuple[str, ...] = ()) -> Suite:
     """The configured benchmark, narrowed by [benchmark] and by `only`. Raises ConfigError when no task is left."""
-    suite = open_benchmark(config.benchmark.source, root).load(only)
+    suite = open_benchmark(config.benchmark.source, root, config.benchmark, config.study.seed).load(only)
     tasks = suite.tasks if only else select(suite.tasks, config.benchmark, config.study.seed)
     if not tasks:
         bad = f"; {len(suite.problems)} cannot be read, the first: {suite.problems[0]}" if suite.problems else ""
@@ -154,14 +143,7 @@ async def open_session(
 
 def _check_prices(config: Config, *models: ModelClient) -> None:
     """A budget in dollars cannot be kept where a price is unknown: say so before anything is spent."""
-    bounds = {
-        "budget.usd": config.budget.usd,
-        "budget.task.usd": config.budget.task.usd,
-        "budget.meta.usd": config.budget.meta.usd,
-        "limits.usd": config.limits.usd,
-        "meta.usd": config.meta.usd,
-    }
-    limits = [key for key, value in bounds.items() if value]
+    limits = [key for key, value in (("budget.usd", config.budget.usd), ("limits.usd", config.limits.usd)) if value]
     for model in models:
         if limits and model.price(1, 1) is None:
             name = model.id.partition("/")[0]

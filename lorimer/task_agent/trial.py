@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from lorimer.benchmarks.base import Task
+from lorimer.benchmarks.base import Graded, Task
 from lorimer.config import Config
 from lorimer.errors import BudgetExhausted, ConfigError, ImageError, PrerequisiteError, SandboxError
 from lorimer.harness import host
@@ -115,7 +115,8 @@ async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, s
             elif isinstance(agent, Oracle):
                 result = await _run_solution(sandbox, task)
             if result.cause in SCORED:
-                reward = await verify(sandbox, task, world.config.limits.verifier_seconds or task.verifier.timeout)
+                timeout = world.config.limits.verifier_seconds or task.verifier.timeout
+                reward = await verify(sandbox, task, timeout, result.answer)
         return _end(start, began, result, reward.cause or result.cause, reward.detail or result.detail, reward)
     except (BudgetExhausted, ConfigError, PrerequisiteError):
         raise
@@ -169,7 +170,7 @@ async def _run_solution(sandbox: Sandbox, task: Task) -> AgentResult:
     solution = task.solution
     if solution is None:
         return AgentResult(Cause.FINISHED, detail="the task has no solution")
-    for source, target in ((solution.source, solution.target), *solution.extra):
+    for source, target in solution.files():
         await upload(sandbox, source, target)
     env = {**task.env, **solution.env}
     user = solution.user or task.user
@@ -179,7 +180,8 @@ async def _run_solution(sandbox: Sandbox, task: Task) -> AgentResult:
     if ran.exit_code:
         said = last_line((ran.stderr or ran.stdout).decode("utf-8", "replace"))
         return AgentResult(Cause.FINISHED, detail=f"the solution ended with exit code {ran.exit_code}: {said}")
-    return AgentResult(Cause.FINISHED)
+    judged = isinstance(task.reward, Graded) or task.verifier.message is not None
+    return AgentResult(Cause.FINISHED, answer=ran.stdout.decode("utf-8", "replace") if judged else "")
 
 
 def _trace_error(world: World, start: TrialStart, began: float, text: str) -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 
 
-async def upload(sandbox: Sandbox, source: Path, target: str) -> None:
-    """Copy a host folder's content into the folder `target`, or a host file to the path `target`.
+async def upload(sandbox: Sandbox, source: Path | bytes, target: str) -> None:
+    """Copy a host folder's content into the folder `target`, or a host file or bytes to the path `target`.
 
     Raises SandboxFileError, also where the host's file has gone since the task was read.
     """
+    if isinstance(source, bytes):
+        await sandbox.write(target, source)
+        return
     if await asyncio.to_thread(source.is_dir):
         await sandbox.put_tree(source, target)
         return

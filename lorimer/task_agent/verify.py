@@ -10,13 +10,15 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lorimer.benchmarks.base import PytestSummary, RewardFiles, Task
+from lorimer.benchmarks.base import Graded, PytestSummary, RewardFiles, Task
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.upload import upload
 
 REWARD_BYTES = 65_536
 OUTPUT_BYTES = 65_536
+ANSWER_BYTES = 1 << 20
+"""Of an answer that the host grades: longer than any model writes, short enough to hold."""
 PREPARE_SECONDS = 60.0
 """To clear the verifier's place: milliseconds, unless the agent left a million files there."""
 
@@ -37,8 +39,16 @@ class Unreadable(ValueError):
     """A reward file that holds no reward."""
 
 
-async def verify(sandbox: Sandbox, task: Task, timeout: float) -> Reward:
-    """Run the task's verifier in `sandbox` and read its reward. Raises SandboxError when the sandbox is lost."""
+async def verify(sandbox: Sandbox, task: Task, timeout: float, message: str = "") -> Reward:
+    """Run the task's verifier in `sandbox` and read its reward, or let the host grade the answer.
+
+    Args:
+        message: what the agent said last, for a task that judges it.
+
+    Raises SandboxError when the sandbox is lost.
+    """
+    if isinstance(task.reward, Graded):
+        return await _grade(sandbox, task.reward, timeout, message)
     if task.isolation != "same":
         await sandbox.restart()
     # What an agent may have left where the verifier's files and its reward belong must not be taken for them. As root,
@@ -48,8 +58,10 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float) -> Reward:
         if await _read(sandbox, path) is not None:
             return Reward(0.0, detail=f"{path} was there before the verifier ran and cannot be removed")
     try:
-        for source, target in ((task.verifier.source, task.verifier.target), *task.verifier.extra):
+        for source, target in task.verifier.files():
             await upload(sandbox, source, target)
+        if task.verifier.message is not None:
+            await sandbox.write(task.verifier.message, message.encode("utf-8", "replace"))
     except SandboxFileError as error:  # the agent may have barred the way
         return Reward(None, cause=Cause.REWARD_MISSING, detail=f"the verifier's files cannot be copied in: {error}")
     ran = await sandbox.exec(
@@ -84,11 +96,30 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float) -> Reward:
     return Reward(None, cause=Cause.REWARD_MISSING, detail=detail, output=output)
 
 
+async def _grade(sandbox: Sandbox, graded: Graded, timeout: float, answer: str) -> Reward:
+    """Nothing runs in the sandbox, so it need not be restarted: what a living process writes there is the agent's answer."""
+    if graded.file is not None:
+        try:
+            data = await sandbox.read(graded.file, max_bytes=ANSWER_BYTES)
+        except SandboxFileError as error:
+            return Reward(0.0, detail=f"no answer: {error}")
+        answer = data.decode("utf-8", "replace")
+    if not answer.strip():
+        return Reward(0.0, detail="no answer: " + (f"{graded.file} is blank" if graded.file else "no last message"))
+    if len(answer) > ANSWER_BYTES:
+        return Reward(0.0, detail=f"an answer of {len(answer):,} characters, over {ANSWER_BYTES:,}, is not read")
+    try:
+        grade = await graded.grader.grade(answer, timeout)
+    except TimeoutError:
+        return Reward(None, cause=Cause.VERIFIER_TIMEOUT, detail=f"grading the answer took over {timeout:.6g} s")
+    return Reward(grade.reward, detail=grade.note, output=grade.output)
+
+
 def _clear(task: Task) -> str:
     """A command that removes what stands in the verifier's place, and makes the rewards' folders for anyone to write."""
     rewards = _reward_files(task)
     folders = sorted({posixpath.dirname(path) for path in rewards} - {"/", ""})
-    targets = [task.verifier.target, *(target for _, target in task.verifier.extra)]
+    targets = [target for _, target in task.verifier.files()]
     place = posixpath.commonpath(targets)
     stale = (*rewards, *(targets if place == "/" else [place]))
     commands = ["rm -rf -- " + " ".join(shlex.quote(path) for path in stale)]

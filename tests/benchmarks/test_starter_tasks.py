@@ -63,6 +63,7 @@ def tasks() -> list[Task]:
 
 
 def folder(task: Task) -> Path:
+    assert isinstance(task.verifier.source, Path)
     return task.verifier.source.parent
 
 
@@ -156,10 +157,9 @@ async def _judge(task: Task, provider: BubblewrapProvider) -> tuple[dict[str, in
     request = SandboxRequest(image, Owner("test", task.id), limits=task.limits, workdir=task.workdir)
     sandbox = await provider.acquire(request)
     try:
-        for source, target in task.workspace:
+        for source, target in (*task.workspace, *task.verifier.files(), *task.solution.files()):
+            assert isinstance(source, Path)
             await sandbox.put_tree(source, target)
-        await sandbox.put_tree(task.verifier.source, task.verifier.target)
-        await sandbox.put_tree(task.solution.source, task.solution.target)
         result = await sandbox.exec(JUDGE, timeout=60)
     finally:
         await sandbox.close()

@@ -383,7 +383,7 @@ async def test_repeating_a_check_finds_a_verifier_that_does_not_always_say_the_s
 
     tasks = [make_task(tmp_path / name, name=name) for name in seen]
     for task in tasks:
-        (task.verifier.source / "name").write_text(task.id)
+        (tmp_path / task.id / task.id / "tests" / "name").write_text(task.id)
     sink = Remembering()
     world, budget = World(FakeProvider(command), sink, config()), Budget("c", config().budget, sink)
     found = await check_tasks(lambda by: Executor(world, by, budget, concurrency=1, retries=0), "c", tasks, 7)

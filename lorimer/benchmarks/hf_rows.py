@@ -1,0 +1,203 @@
+"""Rows of a data set: from the Hugging Face hub, from a folder, or from one file, through `datasets`."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from lorimer.config import HfSettings
+from lorimer.errors import ConfigError, PrerequisiteError
+
+Row = Mapping[str, Any]
+
+_BUILDERS = {
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+}
+_HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+HUB_SECONDS = 10.0
+"""For the hub's first answer. The library's own six tries take 23 s to find that there is no network."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set's rows, not read yet."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: Iterator[Row]
+    """Raises ConfigError where a row cannot be read. Class labels are their names, images and sounds their bytes."""
+
+
+def open_table(source: str, base: Path, settings: HfSettings) -> Table:
+    """The data set that `hf:SOURCE` names; a relative path starts at `base`.
+
+    Raises ConfigError (nothing of that name, no such split, cannot be read), PrerequisiteError (the hub is out of reach).
+    """
+    path = base / Path(source).expanduser()
+    with _told(source):
+        if path.exists():
+            data, name = _local(source, path, settings), path.resolve().name.partition(".")[0]
+        else:
+            data, name = _from_hub(source, path, settings), source
+        columns = tuple(data.column_names or ())
+        features = data.features or {}
+        stream = data if hasattr(data, "decode") else data.to_iterable_dataset()
+        stream = stream.decode(False)
+    return Table(name, columns, _rows(source, stream, features, settings.rows))
+
+
+def _rows(source: str, stream: Any, features: Mapping[str, Any], limit: int | None) -> Iterator[Row]:
+    labels = {name: feature.names for name, feature in features.items() if getattr(feature, "names", None)}
+    with _told(source):
+        for row in islice(stream, limit):
+            # -1 is how the library says that a row has no label.
+            named = {name: names[row[name]] if row[name] not in (None, -1) else None for name, names in labels.items()}
+            yield {**row, **named}
+
+
+def _local(source: str, path: Path, settings: HfSettings) -> Any:
+    import datasets
+
+    if settings.revision is not None:
+        raise ConfigError(f"benchmark.hf.revision: {source} is on this machine; only sets from the hub have revisions")
+    if path.is_file():
+        suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
+        builder = _BUILDERS.get(suffixes[-1].lower() if suffixes else "")
+        if builder is None:
+            raise ConfigError(f"hf:{source}: is none of {', '.join(_BUILDERS)}, nor one of these with .gz")
+        # One file has no splits: it is whichever one is asked for.
+        split = settings.split or "test"
+        options = _csv_options([path]) if builder == "csv" else {}
+        return datasets.load_dataset(builder, data_files={split: str(path)}, split=split, streaming=True, **options)
+    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+        return _pick(source, datasets.load_from_disk(str(path)), settings.split)
+    files = sorted(found for found in path.rglob("*") if found.suffix in _BUILDERS)
+    options = _csv_options(files) if {_BUILDERS[found.suffix] for found in files} == {"csv"} else {}
+    subset = settings.subset or None
+    return _pick(source, datasets.load_dataset(str(path), subset, streaming=True, **options), settings.split)
+
+
+def _csv_options(files: list[Path]) -> dict[str, Any]:
+    """Every cell as the text that it is: `007` is no 7, and `NA` may be an answer."""
+    import datasets
+
+    separator = "\t" if any(suffix.lower() == ".tsv" for suffix in files[0].suffixes) else ","
+    opened = gzip.open if files[0].suffix == ".gz" else open
+    with opened(files[0], "rt", encoding="utf-8-sig", newline="") as file:
+        names = next(csv.reader(file, delimiter=separator), [])
+    text = datasets.Features({name: datasets.Value("string") for name in names})
+    return {"sep": separator, "keep_default_na": False, "features": text}
+
+
+def _from_hub(source: str, path: Path, settings: HfSettings) -> Any:
+    import datasets
+
+    if not _HUB_NAME.fullmatch(source) or path.suffix.lower() in _BUILDERS:
+        raise ConfigError(f"hf:{source}: {path}: no such file or folder, and no name of a set on the Hugging Face hub")
+    online = _ask_hub(source, path, settings.revision)
+    wanted = {"path": source, "name": settings.subset or None, "revision": settings.revision}
+    try:
+        if settings.split or not online:
+            found = datasets.load_dataset(
+                **wanted, split=settings.split or None, streaming=settings.streaming and online
+            )
+            return _pick(source, found, "")
+        # Opened to see which splits there are, for which only streaming downloads nothing.
+        data = _pick(source, datasets.load_dataset(**wanted, streaming=True), "")
+        return data if settings.streaming else datasets.load_dataset(**wanted, split=str(data.split))
+    except ConnectionError:
+        raise PrerequisiteError(
+            f"hf:{source}: the Hugging Face hub cannot be reached and no copy is on this machine",
+            "connect this machine, or fetch the files elsewhere and write hf:DIR",
+        ) from None
+
+
+def _ask_hub(source: str, path: Path, revision: str | None) -> bool:
+    """Whether the hub answers; where not, the library is told to look for a copy on this machine and to wait for nothing.
+
+    Raises ConfigError for a set that the hub does not have, PrerequisiteError for one that it does not give to everybody.
+    """
+    import datasets
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        huggingface_hub.HfApi().dataset_info(source, revision=revision, timeout=HUB_SECONDS)
+    except errors.GatedRepoError:
+        raise PrerequisiteError(
+            f"hf:{source}: is given to those alone who have accepted its terms",
+            f"accept them on the page of {source}, and run `hf auth login` or export HF_TOKEN",
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise ConfigError(f"benchmark.hf.revision: {source} has no revision {revision!r}") from None
+    except errors.RepositoryNotFoundError:
+        raise ConfigError(
+            f"hf:{source}: the Hugging Face hub has no such data set, or not for you; there is no {path} either"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - of whichever HTTP library: no answer, which is all that counts here
+        if isinstance(error, errors.HfHubHTTPError) and error.response is not None and error.response.status_code < 500:
+            raise ConfigError(f"hf:{source}: {_words(error)}") from None
+        huggingface_hub.constants.HF_HUB_OFFLINE = True
+        datasets.config.HF_HUB_OFFLINE = True
+        return False
+    return True
+
+
+def _pick(source: str, found: Any, wanted: str) -> Any:
+    """One split of several, or the data as they are where they have none."""
+    if not isinstance(found, dict):
+        return found
+    names = sorted(found)
+    if wanted:
+        if wanted not in found:
+            raise ConfigError(f"benchmark.hf.split: {source} has no split '{wanted}'; it has {', '.join(names)}")
+        return found[wanted]
+    if len(names) == 1 or "test" in found:
+        return found["test" if "test" in found else names[0]]
+    raise ConfigError(
+        f"benchmark.hf.split: {source} has several splits, none of them 'test': name one of {', '.join(names)}"
+    )
+
+
+@contextmanager
+def _told(source: str) -> Iterator[None]:
+    """Whatever the library says is wrong with the data is the user's to know, in one line; its own prints are not."""
+    import datasets
+    import huggingface_hub
+
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(logging.CRITICAL)
+    huggingface_hub.logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    except (ConfigError, PrerequisiteError, GeneratorExit, MemoryError):
+        raise
+    except StopIteration:
+        raise ConfigError(f"hf:{source}: holds no row") from None
+    except datasets.exceptions.DatasetsError as error:
+        raise ConfigError(f"hf:{source}: {_words(error)}") from None
+    except Exception as error:  # noqa: BLE001 - of every file format's own library
+        raise ConfigError(f"hf:{source}: cannot be read: {_words(error)}") from None
+
+
+def _words(error: BaseException) -> str:
+    # What the library wraps around says less than what it wraps.
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return (" ".join(str(error).split()) or type(error).__name__)[:300]
