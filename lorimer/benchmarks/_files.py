@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lorimer.errors import TaskError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+IGNORE_FILE = ".harborignore"
 
 MAX_TASK_BYTES = 1 << 30
 """Of all files together. The largest task of the suites checked has 0.1 GB; more is nearly always a stray data set, and it
@@ -70,10 +79,13 @@ def walk(task: str, root: Path) -> list[Entry]:
 
 def _link(task: str, path: str, full: str, home: Path) -> Entry:
     target = str(Path(full).readlink())
+    # Not Path.resolve: what it makes of a loop differs between Python's versions.
     try:
-        inside = (Path(full).parent / target).resolve().is_relative_to(home)
-    except (OSError, RuntimeError):
-        raise TaskError(task, path, "is a symlink that leads to itself") from None
+        Path(full).stat()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise TaskError(task, path, "is a symlink that leads to itself") from None
+    inside = Path(os.path.realpath(full)).is_relative_to(home)
     # An absolute target stays inside on this machine only.
     if not inside or target.startswith("/"):
         raise TaskError(task, path, "is a symlink that leaves the task's folder")
@@ -96,6 +108,57 @@ def digest(task: str, root: Path, entries: list[Entry]) -> str:
         # NUL cannot occur in a path, so no two trees give the same stream.
         total.update(f"{kind}\0{entry.path}\0{content}\0".encode())
     return total.hexdigest()
+
+
+_IGNORABLE = re.compile(r"(environment|tests|solution|steps/[^/]+/(tests|solution|workdir))/.")
+
+
+def ignored(task: str, root: Path, entries: list[Entry]) -> frozenset[str]:
+    """Paths that `.harborignore` files leave out, and these files themselves.
+
+    They have `.gitignore`'s syntax; one in a folder speaks of what is below it, the deepest one last. What says what a task is
+    (task.toml, instructions) is never left out. Raises TaskError for a pattern that cannot be read.
+    """
+    sources = {entry.path.rpartition("/")[0]: entry.path for entry in entries if _name(entry) == IGNORE_FILE}
+    if not sources:
+        return frozenset()
+    from pathspec import GitIgnoreSpec
+
+    specs = {}
+    for folder, path in sources.items():
+        try:
+            specs[folder] = GitIgnoreSpec.from_lines(read_text(task, root, path).splitlines())
+        except ValueError as error:
+            raise TaskError(task, path, f"cannot be read: {error}") from None
+    known: dict[str, bool] = {"": False}
+
+    def left_out(path: str, *, folder: bool) -> bool:
+        if path not in known:
+            above = path.rpartition("/")[0]
+            known[path] = left_out(above, folder=True) or _decided(specs, path + "/" if folder else path)
+        return known[path]
+
+    return frozenset(
+        entry.path
+        for entry in entries
+        if _name(entry) == IGNORE_FILE or (_IGNORABLE.match(entry.path) and left_out(entry.path, folder=False))
+    )
+
+
+def _decided(specs: Mapping[str, GitIgnoreSpec], path: str) -> bool:
+    """What the deepest file that speaks of a path says of it."""
+    verdict = False
+    for folder in sorted(specs, key=len):
+        below = path.removeprefix(f"{folder}/") if folder else path
+        if below == path and folder:
+            continue
+        found = specs[folder].check_file(below)
+        verdict = verdict if found.include is None else found.include
+    return verdict
+
+
+def _name(entry: Entry) -> str:
+    return entry.path.rpartition("/")[2]
 
 
 def read_text(task: str, root: Path, name: str) -> str:

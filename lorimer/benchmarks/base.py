@@ -11,13 +11,15 @@ from lorimer.errors import TaskError
 from lorimer.sandbox.base import ImageSpec, SandboxLimits
 
 Isolation = Literal["restart", "same", "fresh"]
+ISOLATIONS: tuple[Isolation, ...] = ("restart", "fresh", "same")
+"""The weakest last."""
 
 
 @dataclass(frozen=True)
 class Script:
     """Files that are uploaded and a command that is run on them, as a verifier or a solution."""
 
-    source: Path | None
+    source: Path | bytes | None
     """A folder, whose content goes into `target`, or a file, which becomes `target`. `None`: the image has them already."""
     target: str
     """Absolute path in the sandbox, such as `/tests`. What an agent left where a verifier's files all lie is removed first."""
@@ -32,10 +34,35 @@ class Script:
     """Of a verifier that judges what the agent said last: the path where it finds that."""
     user: str | None = None
     """Name or uid that runs the command; `None` is the image's own."""
+    without: frozenset[Path] = frozenset()
+    """Files of the sources that stay on the host."""
 
     def files(self) -> tuple[tuple[Path | bytes, str], ...]:
         """All sources and targets, in the order in which they are uploaded."""
         return (*(() if self.source is None else ((self.source, self.target),)), *self.extra)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file or a folder that goes from the agent's sandbox to a verifier that has a sandbox of its own."""
+
+    source: str
+    """Path in the sandbox; there it will lie in the verifier's too."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of names in a folder that stay behind, as of GNU tar's `--exclude`."""
+    service: str = "main"
+    """Whose file system it is taken from."""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A command that is run after the agent, to bring what a service holds in memory into a file."""
+
+    command: str
+    service: str = "main"
+    timeout: float = 60.0
+    """Seconds."""
+    user: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +134,19 @@ RewardSource = RewardFiles | PytestSummary | Graded
 
 
 @dataclass(frozen=True)
+class VerifierSandbox:
+    """A sandbox that is the verifier's alone: of the agent's, only the artifacts come into it."""
+
+    image: ImageSpec
+    limits: SandboxLimits = field(default_factory=SandboxLimits)
+    workdir: str | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    healthcheck: Healthcheck | None = None
+    workspace: tuple[tuple[Path, str], ...] = ()
+    """As of Task."""
+
+
+@dataclass(frozen=True)
 class Task:
     """One benchmark item."""
 
@@ -135,12 +175,55 @@ class Task:
     """Loose files, copied before the agent starts: host folders to sandbox folders, host files or bytes to sandbox paths."""
     reward: RewardSource = RewardFiles()
     isolation: Isolation = "restart"
+    """How the agent's processes are kept from the verifier; `separate` says it for itself."""
+    isolation_set: bool = False
+    """The user set the isolation, so no check may choose another."""
+    artifacts: tuple[Artifact, ...] = ()
+    """For a verifier with a sandbox of its own."""
+    hooks: tuple[Hook, ...] = ()
+    """Run between agent and verifier, in this order."""
+    separate: VerifierSandbox | None = None
+    """The verifier's own sandbox; `None`: it runs on the files of the agent's."""
+    parts: tuple[Part, ...] = ()
+    """Of a task in several parts, two at least; then this task says only what holds for all of them."""
+    reward_of: Literal["mean", "final"] = "mean"
+    """How the rewards of the parts that were reached become the task's."""
     difficulty: str = ""
     category: str = ""
     source_id: str = ""
     """What the task was made from, where the suite says so: tasks of one source stay on one side of a split."""
     digest: str = ""
     """SHA-256 over the task's files: instruction, environment, verifier, solution, settings."""
+
+    @property
+    def isolations(self) -> tuple[Isolation, ...]:
+        """Under which it may run: first as it says, then as a check may find that it needs."""
+        whole = self.parts and all(part.task.separate for part in self.parts)
+        weaker = self.isolation != "same" and not (self.separate or whole or self.isolation_set)
+        return (self.isolation, "same") if weaker else (self.isolation,)
+
+    @property
+    def solution_runs(self) -> bool:
+        """Whether there is a solution for the oracle, of every part where there are several."""
+        return all(part.task.solution for part in self.parts) if self.parts else self.solution is not None
+
+    def images(self) -> tuple[ImageSpec, ...]:
+        """All that its trials need."""
+        own = (self.image, *(() if self.separate is None else (self.separate.image,)))
+        return tuple(dict.fromkeys([*own, *(image for part in self.parts for image in part.task.images())]))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a task in several: Harbor's `[[steps]]` (a *step* is lorimer's word for an event of a trial)."""
+
+    name: str
+    task: Task
+    """What the agent is asked now, and how that is verified; run in the one sandbox of all parts."""
+    setup: str = ""
+    """A command that is run after its `workspace` was copied in, before the agent."""
+    at_least: Mapping[str, float] = field(default_factory=dict)
+    """Rewards by name that must be reached, else no further part is begun."""
 
 
 @dataclass(frozen=True)

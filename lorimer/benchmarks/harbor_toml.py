@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from lorimer.errors import TaskError
 
@@ -24,6 +24,7 @@ _TEMPLATE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?\}", re.DOTALL)
 _SECRET = re.compile(r"KEY|SECRET|TOKEN(?!S)|PASSWORD|CREDENTIAL|AUTH", re.IGNORECASE)
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG])B?", re.IGNORECASE)
+_NO_NAME = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _MEGABYTES = {"K": 1 / 1024, "M": 1, "G": 1024}
 
 
@@ -63,6 +64,7 @@ Env = Annotated[dict[str, str], AfterValidator(_env)]
 Memory = Annotated[int, Field(ge=6)]
 Storage = Annotated[int, Field(ge=1)]
 NetworkMode = Literal["no-network", "public", "allowlist"]
+Service = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class _Table(BaseModel):
@@ -80,16 +82,6 @@ class AgentTable(_Phase):
     """[agent]"""
 
     timeout_sec: Seconds | None = None
-
-
-class VerifierTable(_Phase):
-    """[verifier]"""
-
-    timeout_sec: Seconds = 600.0
-    env: Env = {}
-    environment_mode: Literal["shared", "separate"] | None = None
-    environment: dict[str, Any] | None = None
-    collect: list[dict[str, Any]] = []
 
 
 class SolutionTable(_Table):
@@ -140,13 +132,25 @@ class EnvironmentTable(_Table):
         return self.allow_internet is not False
 
 
+def _source(value: str) -> str:
+    if "\0" in value or ".." in value.split("/") or not value.strip("/."):
+        raise ValueError("must be a path of a file or folder below '/', without '..'")
+    return value
+
+
 class ArtifactTable(_Table):
     """One of `artifacts`."""
 
-    source: str = Field(min_length=1)
+    source: Annotated[str, AfterValidator(_source)]
     destination: str | None = None
     exclude: list[str] = []
-    service: Literal["main"] | None = None
+    service: Service | None = None
+
+    @model_validator(mode="after")
+    def _of_a_service_it_is_absolute(self) -> ArtifactTable:
+        if self.service not in (None, "main") and not self.source.startswith("/"):
+            raise ValueError("the path of another service's artifact must be absolute")
+        return self
 
 
 def _artifact(value: object) -> object:
@@ -154,11 +158,59 @@ def _artifact(value: object) -> object:
     return {"source": value} if isinstance(value, str) else value
 
 
-class TaskToml(_Table):
-    """A whole task.toml. `[metadata]` and `[task]` are free: they change nothing in a run.
+Artifacts = list[Annotated[ArtifactTable, BeforeValidator(_artifact)]]
 
-    Nor do `artifacts` where the verifier shares the agent's sandbox: Harbor saves them for people to look at.
-    """
+
+class CollectTable(_Table):
+    """One of `[[verifier.collect]]`."""
+
+    command: str = Field(min_length=1)
+    service: Service = "main"
+    timeout_sec: Seconds = 60.0
+    user: Annotated[str | int | None, AfterValidator(_user)] = None
+
+
+class VerifierTable(_Phase):
+    """[verifier]"""
+
+    timeout_sec: Seconds = 600.0
+    env: Env = {}
+    environment_mode: Literal["shared", "separate"] | None = None
+    environment: EnvironmentTable | None = None
+    collect: list[CollectTable] = []
+
+    @property
+    def mode(self) -> Literal["shared", "separate"] | None:
+        """What it says of its sandbox: an environment of its own means a separate one."""
+        return "separate" if self.environment_mode is None and self.environment is not None else self.environment_mode
+
+    @model_validator(mode="after")
+    def _a_shared_one_has_no_environment(self) -> VerifierTable:
+        if self.environment_mode == "shared" and self.environment is not None:
+            raise ValueError("environment_mode = 'shared' contradicts [verifier.environment]")
+        return self
+
+
+def _step_name(value: str) -> str:
+    # What Harbor allows: a folder's name on any system.
+    if not value.strip() or value in (".", "..") or value[-1] in ". " or _NO_NAME.search(value) or len(value) > 200:
+        raise ValueError("must be a portable folder name")
+    return value
+
+
+class StepTable(_Table):
+    """One of `[[steps]]`."""
+
+    name: Annotated[str, AfterValidator(_step_name)]
+    agent: AgentTable = AgentTable()
+    verifier: VerifierTable = VerifierTable()
+    min_reward: float | dict[str, float] | None = None
+    healthcheck: HealthcheckTable | None = None
+    artifacts: Artifacts = []
+
+
+class TaskToml(_Table):
+    """A whole task.toml. `[metadata]` and `[task]` are free: they change nothing in a run."""
 
     schema_version: str | None = None
     version: str | None = None
@@ -169,10 +221,17 @@ class TaskToml(_Table):
     environment: EnvironmentTable = EnvironmentTable()
     solution: SolutionTable = SolutionTable()
     source: str | None = None
-    artifacts: list[Annotated[ArtifactTable, BeforeValidator(_artifact)]] = []
-    steps: list[dict[str, Any]] | None = None
-    multi_step_reward_strategy: str | None = None
-    multi_step_reward_mode: str | None = None
+    artifacts: Artifacts = []
+    steps: list[StepTable] = []
+    multi_step_reward_strategy: Literal["mean", "final"] | None = None
+
+    @model_validator(mode="after")
+    def _steps_have_names_of_their_own(self) -> TaskToml:
+        names = [step.name.casefold() for step in self.steps]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two steps are called {name!r}")
+        return self
 
 
 def parse(task: str, text: str) -> TaskToml:
@@ -238,41 +297,49 @@ def resolve_env(
 
 def _refused(settings: TaskToml) -> Iterator[tuple[str, str]]:
     """What the format allows and lorimer cannot honour, or what contradicts itself: key and problem."""
-    environment, verifier = settings.environment, settings.verifier
     version = settings.schema_version or settings.version
     if version is not None and not re.fullmatch(r"1\.[0-4]", version):
         yield "schema_version", f"{version!r} is not one of 1.0 to 1.4, which lorimer reads"
+    yield from _refused_environment("environment", settings.environment)
+    yield from _refused_phases("", settings.agent, settings.verifier, settings)
+    for at, step in enumerate(settings.steps):
+        yield from _refused_phases(f"steps.{at}.", step.agent, step.verifier, settings)
+
+
+def _refused_environment(table: str, environment: EnvironmentTable) -> Iterator[tuple[str, str]]:
     for size in ("memory", "storage"):
         old, new = getattr(environment, size), getattr(environment, f"{size}_mb")
         if None not in (old, new) and old != new:
-            yield f"[environment] {size}", f"says {old} MB where {size}_mb says {new}"
+            yield f"[{table}] {size}", f"says {old} MB where {size}_mb says {new}"
     if environment.os.lower() != "linux":
-        yield "[environment] os", f"{environment.os!r} is not supported; lorimer's sandboxes are Linux"
+        yield f"[{table}] os", f"{environment.os!r} is not supported; lorimer's sandboxes are Linux"
     unsupported = {
-        "steps": (settings.steps, "tasks of several steps"),
-        "[environment] gpus": (environment.gpus, "GPUs"),
-        "[environment] gpu_types": (environment.gpu_types, "GPUs"),
-        "[environment] tpu": (environment.tpu, "TPUs"),
-        "[environment] mcp_servers": (environment.mcp_servers, "MCP servers"),
-        "[environment] skills_dir": (environment.skills_dir, "skills"),
-        "[environment] allowed_hosts": (environment.allowed_hosts, "allow-lists of hosts"),
-        "[environment] network_mode": (environment.network_mode == "allowlist", "allow-lists of hosts"),
-        "[verifier] environment": (verifier.environment is not None, "separate verifier environments"),
-        "[verifier] environment_mode": (verifier.environment_mode == "separate", "separate verifier environments"),
-        "[verifier] collect": (verifier.collect, "collect hooks"),
+        "gpus": (environment.gpus, "GPUs"),
+        "gpu_types": (environment.gpu_types, "GPUs"),
+        "tpu": (environment.tpu, "TPUs"),
+        "mcp_servers": (environment.mcp_servers, "MCP servers"),
+        "skills_dir": (environment.skills_dir, "skills"),
+        "allowed_hosts": (environment.allowed_hosts, "allow-lists of hosts"),
+        "network_mode": (environment.network_mode == "allowlist", "allow-lists of hosts"),
     }
     for key, (value, what) in unsupported.items():
         if value:
-            yield key, f"{what} are not supported"
-    here = "public" if environment.network else "no-network"
-    for table, phase in (("agent", settings.agent), ("verifier", verifier)):
-        if phase.allowed_hosts:
+            yield f"[{table}] {key}", f"{what} are not supported"
+
+
+def _refused_phases(
+    step: str, agent: AgentTable, verifier: VerifierTable, settings: TaskToml
+) -> Iterator[tuple[str, str]]:
+    if verifier.environment is not None:
+        yield from _refused_environment(f"{step}verifier.environment", verifier.environment)
+    here = "public" if settings.environment.network else "no-network"
+    separate = (verifier.mode or settings.verifier.mode) == "separate"
+    for table, phase in ((f"{step}agent", agent), (f"{step}verifier", verifier)):
+        if phase.allowed_hosts or phase.network_mode == "allowlist":
             yield f"[{table}] allowed_hosts", "allow-lists of hosts are not supported"
-        if phase.network_mode not in (None, here):
-            yield (
-                f"[{table}] network_mode",
-                f"{phase.network_mode!r} differs from the environment's {here!r}: not supported",
-            )
+        elif phase.network_mode not in (None, here) and not (separate and phase is verifier):
+            problem = f"{phase.network_mode!r} differs from the environment's {here!r}: not supported"
+            yield f"[{table}] network_mode", problem
 
 
 def _shown(value: object) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from lorimer.benchmarks.base import Isolation, Suite, Task
+from lorimer.benchmarks.base import ISOLATIONS, Isolation, Suite, Task
 from lorimer.benchmarks.split import split
 from lorimer.config import Config, merge, parse
 from lorimer.errors import HarnessError, UserError
@@ -102,7 +102,8 @@ async def _valid(session: Session, suite: Suite, watcher: Watcher) -> Suite:
     """
     if session.config.benchmark.source == "starter" or not session.config.benchmark.check:
         return suite
-    known = checked(session.query)
+    wanted = session.config.benchmark.isolation
+    known = checked(session.query, ISOLATIONS if wanted == "task" else (wanted,))
     unknown = [task for task in suite.tasks if task.digest not in known]
     if unknown:
         watcher.say(
@@ -131,8 +132,8 @@ class Checked:
     problem: str
 
 
-def checked(query: Query) -> dict[str, Checked]:
-    """What earlier checks found, by task digest. A task whose check errored counts as never checked."""
+def checked(query: Query, isolations: Sequence[Isolation] = ISOLATIONS) -> dict[str, Checked]:
+    """What earlier checks under one of `isolations` found, by task digest. A task whose check errored counts as never checked."""
     found: dict[str, Checked] = {}
     for study in query.studies():
         if study.kind != "check":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -112,6 +113,9 @@ async def open_session(
     prefer_bubblewrap: bool = False,
     on_wait: Callable[[float, str], None] = lambda seconds, why: None,
 ) -> AsyncIterator[Session]:
+    isolation = config.benchmark.isolation
+    if isolation != "task":
+        tasks = tuple(dataclasses.replace(task, isolation=isolation, isolation_set=True) for task in tasks)
     """Open the store, the sandbox provider and (with `models`) the models of a workspace; close them at the end.
 
     What dead lorimer processes left behind is removed first. Raises ConfigError, PrerequisiteError, SandboxError.

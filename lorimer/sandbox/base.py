@@ -31,6 +31,8 @@ class BuiltImage:
     dockerfile: str = "Dockerfile"
     build_timeout: float = 600.0
     """Seconds."""
+    without: frozenset[str] = frozenset()
+    """Paths of files in the context, relative to it, that the build does not see; `.dockerignore` holds beside it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,16 @@ class SandboxLimits:
     storage_mb: int | None = None
     pids: int = 512
     network: bool = False
+
+
+@dataclass(frozen=True)
+class Egress:
+    """Where the network of a task leads that has one, through a proxy that says what it was asked for."""
+
+    hosts: tuple[str, ...] = ()
+    """Names that may be reached; `*.` before one: any below it; `:port` after one: another than 80 and 443."""
+    public: bool = False
+    """Any other host too that is on the public internet."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +191,13 @@ class Sandbox(Protocol):
 
     async def changed_files(self) -> list[str]:
         """Absolute paths that differ from the image, sorted."""
+        ...
+
+    async def hosts(self) -> tuple[str, ...] | None:
+        """Hosts that it asked lorimer's proxy for, as `name:port`, and ` (refused)` after those it was not let through to.
+
+        Empty without a network; `None` where the network is open, so that nobody saw.
+        """
         ...
 
     async def freeze(self) -> None:

@@ -7,8 +7,10 @@ import hashlib
 import importlib.util
 import io
 import os
+import shutil
 import stat as stat_module
 import tarfile
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -180,12 +182,17 @@ class Images:
     async def _built(self, tag: str, spec: BuiltImage) -> str:
         if not (spec.context / spec.dockerfile).is_file():
             raise ImageError(f"{spec.context}: no {spec.dockerfile}")
-        return await self._build(
-            tag,
-            str(spec.context),
-            spec.build_timeout,
-            {"path": str(spec.context), "dockerfile": spec.dockerfile, "labels": {IMAGE: "task"}},
-        )
+        with tempfile.TemporaryDirectory(prefix="lorimer-context-") as folder:
+            context = spec.context
+            if spec.without:
+                context = Path(folder, "context")
+                await asyncio.get_running_loop().run_in_executor(None, _copy_context, spec, context)
+            return await self._build(
+                tag,
+                str(spec.context),
+                spec.build_timeout,
+                {"path": str(context), "dockerfile": spec.dockerfile, "labels": {IMAGE: "task"}},
+            )
 
     async def _python(self, tag: str, context: bytes) -> str:
         options = {"fileobj": io.BytesIO(context), "custom_context": True, "labels": {IMAGE: "python"}}
@@ -237,6 +244,8 @@ def context_digest(spec: BuiltImage) -> str:
     """SHA-256 over a build context: every path with its type, mode and content, and which Dockerfile is meant."""
     digest = hashlib.sha256(f"lorimer build context 1\0{spec.dockerfile}\0".encode())
     for path in sorted(spec.context.rglob("*")):
+        if path.relative_to(spec.context).as_posix() in spec.without:
+            continue
         found = path.lstat()
         digest.update(f"{path.relative_to(spec.context).as_posix()}\0{found.st_mode:o}\0".encode())
         if stat_module.S_ISLNK(found.st_mode):
@@ -246,6 +255,15 @@ def context_digest(spec: BuiltImage) -> str:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def _copy_context(spec: BuiltImage, target: Path) -> None:
+    """The context without what it should be without."""
+
+    def ignored(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if Path(folder, name).relative_to(spec.context).as_posix() in spec.without]
+
+    shutil.copytree(spec.context, target, symlinks=True, ignore=ignored)
 
 
 def python_context(base_name: str, base_id: str, packages: tuple[str, ...]) -> tuple[bytes, str]:

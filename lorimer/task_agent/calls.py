@@ -12,7 +12,7 @@ import dataclasses
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 from lorimer.benchmarks.base import Task
 from lorimer.config import LimitSettings
@@ -30,6 +30,21 @@ MAX_TRACED_BYTES = 64 << 20
 """What one trial's own steps may add to the trace store; fifty commands at the default limits make 6 MiB."""
 STEP_BYTES = 256
 """What a step takes in the store beside its text, about."""
+
+
+class Used(Protocol):
+    """What an agent has used."""
+
+    @property
+    def model_calls(self) -> int: ...
+    @property
+    def input_tokens(self) -> int: ...
+    @property
+    def output_tokens(self) -> int: ...
+    @property
+    def cached_tokens(self) -> int: ...
+    @property
+    def cost_usd(self) -> float | None: ...
 
 
 class Limit(Exception):
@@ -85,6 +100,12 @@ class Calls:
     def start(self) -> None:
         """The clock starts now."""
         self.clock = ActiveClock()
+
+    def count_on(self, before: Used) -> None:
+        """Take what was used before as used here too, so that the limits hold for all parts of a task together."""
+        self.model_calls = before.model_calls
+        self.input_tokens, self.output_tokens = before.input_tokens, before.output_tokens
+        self.cached_tokens, self.cost_usd = before.cached_tokens, before.cost_usd
 
     async def serve(self, request: wire.Request) -> Any:
         """The call's result, for the wire. Raises Limit, SandboxFileError, wire.Invalid; what else it raises is no answer."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from lorimer.benchmarks.base import Isolation, Task
+from lorimer.benchmarks.base import ISOLATIONS, Isolation, Task
 from lorimer.task_agent.executor import Executor, PlannedTrial, TrialOutcome
 from lorimer.traces.schema import Stage, TrialState
 
@@ -103,7 +103,7 @@ async def check_tasks(
     tasks: Sequence[Task],
     repeats: int = 1,
 ) -> list[CheckResult]:
-    """Run oracle and nop on every task as it says; under `same` again where it says nothing and the oracle fails so.
+    """Run oracle and nop on every task as it says; again under the other isolations it may have where the oracle fails so.
 
     Args:
         repeats: trials of each agent a task; several find verifiers that do not always say the same.
@@ -114,14 +114,15 @@ async def check_tasks(
     for isolation in sorted({task.isolation for task in tasks}):
         alike = [task for task in tasks if task.isolation == isolation]
         found.update(await _pass(make_executor, study, alike, isolation, repeats))
-    unsolved = [
-        task
-        for task in tasks
-        if task.isolation == "restart" and task.solution and found[task.id].problem.startswith("oracle")
-    ]
-    if unsolved:
-        again = await _pass(make_executor, study, unsolved, "same", repeats)
-        found.update({name: result for name, result in again.items() if not result.problem})
+    for isolation in ISOLATIONS:
+        unsolved = [
+            task
+            for task in tasks
+            if isolation in task.isolations[1:] and task.solution_runs and found[task.id].problem.startswith("oracle")
+        ]
+        if unsolved:
+            again = await _pass(make_executor, study, unsolved, isolation, repeats)
+            found.update({name: result for name, result in again.items() if not result.problem})
     return [found[task.id] for task in tasks]
 
 
@@ -142,7 +143,7 @@ async def _pass(
         for repeat in range(repeats)
         for task in tasks
         for agent in ("oracle", "nop")
-        if agent == "nop" or task.solution is not None
+        if agent == "nop" or task.solution_runs
     ]
     outcomes = await make_executor(isolated).run(plan, "")
     by_name: dict[tuple[str, str], list[TrialOutcome]] = defaultdict(list)

@@ -127,7 +127,8 @@ class Gateway:
     async def _converse(self, harness_text: str) -> tuple[Cause, str]:
         """Answer the jail's calls until it finishes, ends, or is out of time and of grace. Returns the cause and its detail."""
         calls = self._calls
-        task = api.Task(calls.task.instruction, calls.task.workdir or "", calls.seconds, calls.limits.calls)
+        calls_left = max(0, calls.limits.calls - calls.model_calls)
+        task = api.Task(calls.task.instruction, calls.task.workdir or "", calls.seconds, calls_left)
         receiving = asyncio.ensure_future(self._jail.receive())
         # Sent beside receiving: a jail that does not read must not keep us from its end or from the clock.
         handling = {asyncio.create_task(self._jail.send(start_line(harness_text, task)))}

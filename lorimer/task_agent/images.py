@@ -46,8 +46,9 @@ class ImagePreparer:
         """
         users: dict[ImageSpec, list[str]] = {}
         for task in tasks:
-            if task.image not in self._seen:
-                users.setdefault(task.image, []).append(task.id)
+            for image in task.images():
+                if image not in self._seen:
+                    users.setdefault(image, []).append(task.id)
         self._seen |= users.keys()
         began, done, room = time.monotonic(), 0, asyncio.Semaphore(AT_ONCE)
 

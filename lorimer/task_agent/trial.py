@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from lorimer.benchmarks.base import Graded, Task
+from lorimer.benchmarks.base import Graded, Part, Task
 from lorimer.config import Config
 from lorimer.errors import BudgetExhausted, ConfigError, ImageError, PrerequisiteError, SandboxError
 from lorimer.harness import host
@@ -29,12 +29,17 @@ from lorimer.task_agent import wire
 from lorimer.task_agent.calls import Calls
 from lorimer.task_agent.causes import SCORED, Cause
 from lorimer.task_agent.gateway import AgentResult, Gateway, last_words, start_line
+from lorimer.task_agent.judge import Court, judge
 from lorimer.task_agent.limits import Metered
 from lorimer.task_agent.output import last_line
+from lorimer.task_agent.parts import combined, heading, missed
 from lorimer.task_agent.ready import wait_until_healthy
 from lorimer.task_agent.upload import upload
-from lorimer.task_agent.verify import Reward, verify
+from lorimer.task_agent.verify import Reward
 from lorimer.traces.schema import StepData, StepKind, TraceSink, TrialEnd, TrialStart, TrialState
+
+SETUP_SECONDS = 600.0
+"""Of a part's set-up, for which Harbor has no limit: an installation takes minutes."""
 
 DRY_START_SECONDS = 20.0
 """An import takes milliseconds; a harness that is not loaded after this is one that never will be."""
@@ -99,24 +104,49 @@ async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, s
     reward = Reward(None)
     acted = False
     try:
-        image = await world.provider.prepare(task.image)
+        images = [await world.provider.prepare(spec) for spec in task.images()]
         async with AsyncExitStack() as held:
-            sandbox, jail = await _acquire(world, task, image, owner, agent)
+            sandbox, jail = await _acquire(world, task, images[0], owner, agent)
             held.push_async_callback(sandbox.close)
             if jail is not None:
                 held.push_async_callback(jail.close)
-            for source, target in task.workspace:
-                await upload(sandbox, source, target)
-            await wait_until_healthy(sandbox, task)
-            acted = True
-            if isinstance(agent, Harness):
-                assert jail is not None
-                result = await _gateway(world, start, task, seed, sandbox, jail, began).run(agent.text)
-            elif isinstance(agent, Oracle):
-                result = await _run_solution(sandbox, task)
-            if result.cause in SCORED:
-                timeout = world.config.limits.verifier_seconds or task.verifier.timeout
-                reward = await verify(sandbox, task, timeout, result.answer)
+            await _make_ready(sandbox, task)
+            rewards: list[tuple[str, Reward]] = []
+            parts = task.parts or (Part("", task),)
+            for at, part in enumerate(parts):
+                title = heading(part, at, len(parts)) if task.parts else ""
+                # What isolation a check found the task to need holds for all of its parts.
+                now = dataclasses.replace(part.task, isolation=task.isolation)
+                if task.parts:
+                    _tell(world, start, began, f"{title} begins")
+                    await _make_ready(sandbox, now, part.setup)
+                acted = True
+                if isinstance(agent, Harness):
+                    if at:
+                        jail = await world.provider.jail(jail_request(world.config, owner))
+                        held.push_async_callback(jail.close)
+                    assert jail is not None
+                    before = result
+                    gateway = _gateway(world, start, now, seed, sandbox, jail, began, before)
+                    result = _added(before, await gateway.run(agent.text), title)
+                elif isinstance(agent, Oracle):
+                    result = _added(result, await _run_solution(sandbox, now), title)
+                if result.cause not in SCORED:
+                    break
+                court = _court(world, start, began, owner)
+                reward = await judge(court, sandbox, now, result.answer, last=at + 1 == len(parts))
+                rewards.append((title, reward))
+                if not task.parts:
+                    break
+                if reward.value is not None:
+                    _tell(world, start, began, f"{title} is verified: reward {reward.value:g}")
+                if reward.cause is not None:
+                    break
+                if at + 1 < len(parts) and (why := missed(part, reward)):
+                    _tell(world, start, began, f"no further part is begun: {why}")
+                    break
+            if task.parts and rewards and result.cause in SCORED:
+                reward = combined(rewards, task.reward_of)
         return _end(start, began, result, reward.cause or result.cause, reward.detail or result.detail, reward)
     except (BudgetExhausted, ConfigError, PrerequisiteError):
         raise
@@ -148,21 +178,67 @@ async def _acquire(world: World, task: Task, image: str, owner: Owner, agent: Ag
     return sandbox, jail
 
 
+async def _make_ready(sandbox: Sandbox, task: Task, setup: str = "") -> None:
+    """Bring in the loose files of a task or of a part, run its set-up and wait until it is healthy. Raises SandboxError."""
+    for source, target in task.workspace:
+        await upload(sandbox, source, target)
+    if setup:
+        ran = await sandbox.exec(
+            setup, timeout=SETUP_SECONDS, cwd=task.workdir, env=task.env, user=task.user, output_limit=4096
+        )
+        if ran.exit_code != 0:
+            said = last_line((ran.stderr or ran.stdout).decode("utf-8", "replace"))
+            how = f"ran over its {SETUP_SECONDS:.0f} s" if ran.timed_out else f"exit code {ran.exit_code}: {said}"
+            raise SandboxError(f"the set-up of a part failed: {how}")
+    await wait_until_healthy(sandbox, task)
+
+
+def _court(world: World, start: TrialStart, began: float, owner: Owner) -> Court:
+    async def acquire(task: Task) -> Sandbox:
+        image = await world.provider.prepare(task.image)
+        return await world.provider.acquire(sandbox_request(task, image, world.config, owner))
+
+    limits = world.config.limits
+    return Court(acquire, lambda text: _tell(world, start, began, text), limits.artifact_bytes, limits.verifier_seconds)
+
+
+def _added(before: AgentResult, now: AgentResult, title: str) -> AgentResult:
+    """What the agent's parts came to: the gateway counts on from part to part, the first trouble is the trial's."""
+    if now.cause not in SCORED:
+        before = dataclasses.replace(before, cause=Cause.FINISHED, detail="")
+    trouble = before if before.cause is not Cause.FINISHED or before.detail else now
+    detail = f"{title}: {now.detail}" if title and now.detail and trouble is now else trouble.detail
+    active = before.active_seconds + now.active_seconds
+    return dataclasses.replace(now, cause=trouble.cause, detail=detail, active_seconds=active)
+
+
 def _gateway(
-    world: World, start: TrialStart, task: Task, seed: int, sandbox: Sandbox, jail: Jail, began: float
+    world: World,
+    start: TrialStart,
+    task: Task,
+    seed: int,
+    sandbox: Sandbox,
+    jail: Jail,
+    began: float,
+    before: AgentResult,
 ) -> Gateway:
+    """`before`: what earlier parts of the task used; the limits are the trial's."""
     assert world.model is not None
+    limits = world.config.limits
+    if limits.seconds is not None:
+        limits = limits.model_copy(update={"seconds": max(0.001, limits.seconds - before.active_seconds)})
     calls = Calls(
         sandbox=sandbox,
         model=world.model,
         sink=world.sink,
         owner=start.id,
         task=task,
-        limits=world.config.limits,
+        limits=limits,
         context=CallContext("task", seed, start.harness, task.id, start.repeat, stage=str(start.stage)),
         began=began,
         on_wait=world.on_wait,
     )
+    calls.count_on(before)
     return Gateway(jail, calls)
 
 
@@ -171,7 +247,7 @@ async def _run_solution(sandbox: Sandbox, task: Task) -> AgentResult:
     if solution is None:
         return AgentResult(Cause.FINISHED, detail="the task has no solution")
     for source, target in solution.files():
-        await upload(sandbox, source, target)
+        await upload(sandbox, source, target, without=solution.without)
     env = {**task.env, **solution.env}
     user = solution.user or task.user
     ran = await sandbox.exec(solution.command, timeout=solution.timeout, cwd=task.workdir, env=env, user=user)
@@ -182,6 +258,10 @@ async def _run_solution(sandbox: Sandbox, task: Task) -> AgentResult:
         return AgentResult(Cause.FINISHED, detail=f"the solution ended with exit code {ran.exit_code}: {said}")
     judged = isinstance(task.reward, Graded) or task.verifier.message is not None
     return AgentResult(Cause.FINISHED, answer=ran.stdout.decode("utf-8", "replace") if judged else "")
+
+
+def _tell(world: World, start: TrialStart, began: float, text: str) -> None:
+    world.sink.step(StepData(start.id, StepKind.TASK, time.monotonic() - began, 0.0, {"text": text}, text))
 
 
 def _trace_error(world: World, start: TrialStart, began: float, text: str) -> None:

@@ -40,7 +40,7 @@ class Unreadable(ValueError):
 
 
 async def verify(sandbox: Sandbox, task: Task, timeout: float, message: str = "") -> Reward:
-    """Run the task's verifier in `sandbox` and read its reward, or let the host grade the answer.
+    """Run the task's verifier in `sandbox` and read its reward, or let the host grade the answer. `judge` comes before it.
 
     Args:
         message: what the agent said last, for a task that judges it.
@@ -49,8 +49,6 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float, message: str = ""
     """
     if isinstance(task.reward, Graded):
         return await _grade(sandbox, task.reward, timeout, message)
-    if task.isolation != "same":
-        await sandbox.restart()
     # What an agent may have left where the verifier's files and its reward belong must not be taken for them. As root,
     # where there is one: the image's user may not make folders in `/`, and must be able to write the reward.
     await sandbox.exec(_clear(task), timeout=PREPARE_SECONDS, cwd="/", user="0")
@@ -59,7 +57,7 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float, message: str = ""
             return Reward(0.0, detail=f"{path} was there before the verifier ran and cannot be removed")
     try:
         for source, target in task.verifier.files():
-            await upload(sandbox, source, target)
+            await upload(sandbox, source, target, without=task.verifier.without)
         if task.verifier.message is not None:
             await sandbox.write(task.verifier.message, message.encode("utf-8", "replace"))
     except SandboxFileError as error:  # the agent may have barred the way
@@ -115,14 +113,28 @@ async def _grade(sandbox: Sandbox, graded: Graded, timeout: float, answer: str) 
     return Reward(grade.reward, detail=grade.note, output=grade.output)
 
 
+async def tidy(sandbox: Sandbox, task: Task) -> None:
+    """Take away what the verifier brought and left, for an agent that acts in the sandbox again."""
+    rewards = {posixpath.dirname(path) for path in _reward_files(task)} - {"/", ""}
+    places = [shlex.quote(path) for path in sorted({*_places(task), *rewards})]
+    again = " ".join(shlex.quote(path) for path in sorted(rewards))
+    command = f"rm -rf -- {' '.join(places)}" + (f"; mkdir -p -- {again}; chmod a+rwx {again}" if again else "")
+    await sandbox.exec(command, timeout=PREPARE_SECONDS, cwd="/", user="0")
+
+
+def _places(task: Task) -> list[str]:
+    """What the verifier's files stand in, once they are copied in; nothing where the image has them."""
+    targets = [target for _, target in task.verifier.files()]
+    place = posixpath.commonpath(targets) if targets else "/"
+    return targets if place == "/" else [place]
+
+
 def _clear(task: Task) -> str:
     """A command that removes what stands in the verifier's place, and makes the rewards' folders for anyone to write."""
     rewards = _reward_files(task)
     folders = sorted({posixpath.dirname(path) for path in rewards} - {"/", ""})
-    targets = [target for _, target in task.verifier.files()]
-    place = posixpath.commonpath(targets)
-    stale = (*rewards, *(targets if place == "/" else [place]))
-    commands = ["rm -rf -- " + " ".join(shlex.quote(path) for path in stale)]
+    stale = (*rewards, *_places(task))
+    commands = ["rm -rf -- " + " ".join(shlex.quote(path) for path in stale)] if stale else []
     for folder in (shlex.quote(folder) for folder in folders):
         # A folder of loose files may be the agent's own work: only what is no folder is removed.
         commands.append(

@@ -48,6 +48,8 @@ class StepKind(StrEnum):
     NOTE = "note"
     OUTPUT = "output"
     """What the harness printed."""
+    TASK = "task"
+    """What lorimer did for the task: a part of it began or was verified, an artifact was taken."""
     ERROR = "error"
     VERDICT = "verdict"
 
@@ -117,7 +119,7 @@ class StepData:
     seconds: float = 0.0
     data: Mapping[str, Any] = field(default_factory=dict)
     """JSON, by kind: exec {command, cwd, exit_code, timed_out, stdout, stderr, dropped}; read/write {path, bytes, error};
-    note/output/error {text}; verdict {state, reward, cause, detail}."""
+    note/output/task/error {text}; verdict {state, reward, cause, detail}."""
     text: str = ""
     """What full-text search finds."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.benchmarks._files import MAX_TASK_BYTES
-from lorimer.benchmarks.base import Healthcheck, Task
+from lorimer.benchmarks.base import Artifact, Healthcheck, Task
 from lorimer.benchmarks.harbor import HarborBenchmark
 from lorimer.benchmarks.registry import open_benchmark
 from lorimer.errors import ConfigError, TaskError
@@ -156,10 +156,12 @@ def test_variables_come_from_the_host_or_their_default(tmp_path: Path) -> None:
     assert task.solution.env == {"WHO": "me"}
 
 
-def test_artifacts_for_people_change_nothing(tmp_path: Path) -> None:
+def test_artifacts_are_read_and_mean_a_fresh_sandbox_for_the_verifier(tmp_path: Path) -> None:
     toml = 'artifacts = ["/app/out", { source = "/var/log", destination = "logs", exclude = ["*.gz"] }]'
     make(tmp_path / "count", toml)
-    assert only_task(tmp_path).id == "count"
+    task = only_task(tmp_path)
+    assert task.artifacts == (Artifact("/app/out"), Artifact("/var/log", ("*.gz",)))
+    assert (task.isolation, task.isolations, task.separate) == ("fresh", ("fresh", "same"), None)
 
 
 def test_loose_files_go_beside_a_prebuilt_image_to_where_commands_start(tmp_path: Path) -> None:
@@ -275,8 +277,13 @@ def test_a_bad_task_hides_no_other(tmp_path: Path) -> None:
         ("[verifier.env]\nA = 3", "[verifier.env] A", "valid string"),
         ("version = 1.0", "version", "valid string"),
         ('schema_version = "2.0"', "schema_version", "not one of 1.0 to 1.4"),
-        ('[[steps]]\nname = "one"', "steps", "several steps are not supported"),
-        ('artifacts = [{ source = "/x", service = "db" }]', "[artifacts] 0.service", "'main'"),
+        ('[[steps]]\nname = "one"', "steps/one", "is missing"),
+        ('[[steps]]\nname = "a/b"', "[steps] 0.name", "a portable folder name"),
+        ('[[steps]]\nname = "a"\n[[steps]]\nname = "A"', "task.toml", "two steps are called 'a'"),
+        ('multi_step_reward_strategy = "best"', "multi_step_reward_strategy", "'mean' or 'final'"),
+        ('artifacts = [{ source = "x", service = "db" }]', "[artifacts] 0", "must be absolute"),
+        ('artifacts = ["/app/../etc"]', "[artifacts] 0.source", "without '..'"),
+        ('artifacts = ["/"]', "[artifacts] 0.source", "below '/'"),
         ("[environment]\ngpus = 1", "[environment] gpus", "GPUs are not supported"),
         ('[environment]\ntpu = { type = "v4" }', "[environment] tpu", "TPUs are not supported"),
         ('[[environment.mcp_servers]]\nname = "x"', "[environment] mcp_servers", "MCP servers are not supported"),
@@ -292,9 +299,14 @@ def test_a_bad_task_hides_no_other(tmp_path: Path) -> None:
         ('[environment]\nallowed_hosts = ["a.b"]', "[environment] allowed_hosts", "allow-lists of hosts"),
         ('[environment]\nnetwork_mode = "allowlist"', "[environment] network_mode", "allow-lists of hosts"),
         ('[environment]\nos = "windows"', "[environment] os", "Linux"),
-        ('[verifier]\nenvironment_mode = "separate"', "[verifier] environment_mode", "separate verifier environments"),
-        ("[verifier.environment]\ncpus = 1", "[verifier] environment", "separate verifier environments"),
-        ('[[verifier.collect]]\ncommand = "x"', "[verifier] collect", "collect hooks"),
+        (
+            '[verifier]\nenvironment_mode = "shared"\n[verifier.environment]\ncpus = 1',
+            "verifier",
+            "'shared' contradicts [verifier.environment]",
+        ),
+        ("[verifier.environment]\ngpus = 1", "[verifier.environment] gpus", "GPUs are not supported"),
+        ('[verifier]\nallowed_hosts = ["a.b"]', "[verifier] allowed_hosts", "allow-lists of hosts"),
+        ('[[verifier.collect]]\ncommand = "x"\ntimeout_sec = 0', "[verifier] collect.0.timeout_sec", "greater than 0"),
         ('[agent]\nuser = "-x"', "[agent] user", "a user's name or number"),
         ('[verifier]\nuser = "a b"', "[verifier] user", "a user's name or number"),
         ("[verifier]\nuser = -1", "[verifier] user", "a user's name or number"),
@@ -328,7 +340,7 @@ def test_a_missing_file_is_told_by_its_name(tmp_path: Path, missing: str) -> Non
         ("instruction.md", b"x" * (1 << 20) + b"y", "longer than"),
         ("task.toml", b"a = '\xff'", "not UTF-8"),
         ("trajectory.json", b"{}", "not supported"),
-        ("tests/.harborignore", b"*.bak", "not supported"),
+        ("tests/.harborignore", b"*\0", "NUL byte"),
         ("environment/docker-compose.yaml", b"services: {}", "compose files are not supported"),
     ],
 )

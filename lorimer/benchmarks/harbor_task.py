@@ -1,0 +1,299 @@
+"""One task folder of the Harbor format, as a Task."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from lorimer.benchmarks import _files, harbor_toml
+from lorimer.benchmarks.base import Artifact, Healthcheck, Hook, Part, Script, Task, VerifierSandbox
+from lorimer.errors import TaskError
+from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, SandboxLimits
+
+_CANARY = re.compile(r"(<!--.*canary.*-->|#.*canary.*)", re.IGNORECASE)
+_COMPOSE = ("docker-compose.yaml", "docker-compose.yml")
+
+
+class HarborTask:
+    """Reads one task.
+
+    Args:
+        id: the task's.
+        folder: of the task.
+        settings: its task.toml.
+        host: variables that `${VAR}` takes its values from.
+        ignored: what `.harborignore` files leave out, relative to the folder.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        folder: Path,
+        settings: harbor_toml.TaskToml,
+        host: Mapping[str, str],
+        ignored: frozenset[str],
+    ) -> None:
+        self._id, self._folder, self._settings = id, folder, settings
+        self._host, self._ignored = host, ignored
+        self._without = frozenset(folder / path for path in ignored)
+
+    def read(self, entries: Sequence[_files.Entry], image: ImageSpec | None, workspace: tuple[str, str] | None) -> Task:
+        """The task. Raises TaskError.
+
+        Args:
+            entries: all files of the folder.
+            image: what it runs on instead of its own.
+            workspace: a folder of the task and where its files go, with such an image.
+        """
+        settings, id_ = self._settings, self._id
+        environment = settings.environment
+        task = Task(
+            id=id_,
+            instruction="" if settings.steps else self._instruction("instruction.md"),
+            image=image or self._image("environment", environment),
+            verifier=self._shared_verifier(),
+            limits=_limits(environment),
+            agent_timeout=settings.agent.timeout_sec or Task.agent_timeout,
+            workdir=environment.workdir,
+            env=self._env("environment.env", environment.env, agent=True),
+            user=_user(settings.agent.user),
+            healthcheck=_healthcheck(environment.healthcheck),
+            workspace=self._loose(environment) if workspace is None else self._given(*workspace),
+            difficulty=_word(settings.metadata.get("difficulty")),
+            category=_word(settings.metadata.get("category")),
+            source_id=_word(settings.metadata.get("source_id")),
+            digest=_files.digest(id_, self._folder, [each for each in entries if each.path not in self._ignored]),
+        )
+        if not settings.steps:
+            self._refuse_trajectory("trajectory.json")
+            task = self._with_verifier(task, settings.verifier, settings.artifacts, None)
+            return dataclasses.replace(task, solution=self._solution("solution", settings.agent.timeout_sec))
+        parts = tuple(self._part(task, at, step) for at, step in enumerate(settings.steps))
+        return dataclasses.replace(
+            task,
+            # All of them, so that near-equal tasks are found; a harness sees one at a time.
+            instruction="\n\n".join(part.task.instruction for part in parts),
+            verifier=parts[-1].task.verifier,
+            parts=parts,
+            reward_of=settings.multi_step_reward_strategy or "mean",
+            # What the agent started lives on from part to part, as in Harbor; no verifier comes into its sandbox.
+            isolation="fresh",
+        )
+
+    def _part(self, task: Task, at: int, step: harbor_toml.StepTable) -> Part:
+        settings, base = self._settings, f"steps/{step.name}"
+        if not (self._folder / base).is_dir():
+            raise TaskError(self._id, base, "is missing")
+        if at == 0:
+            self._refuse_trajectory(f"{base}/trajectory.json")
+        seconds = step.agent.timeout_sec or settings.agent.timeout_sec
+        workdir = f"{base}/workdir"
+        workspace: tuple[tuple[Path, str], ...] = ()
+        if (self._folder / workdir).is_dir() and any((self._folder / workdir).iterdir()):
+            workspace = ((self._folder / workdir, task.workdir or "."),)
+        part = dataclasses.replace(
+            task,
+            instruction=self._instruction(f"{base}/instruction.md"),
+            agent_timeout=seconds or Task.agent_timeout,
+            user=task.user if step.agent.user is None else _user(step.agent.user),
+            healthcheck=_healthcheck(step.healthcheck),
+            workspace=workspace,
+            solution=self._solution(f"{base}/solution", seconds) or self._solution("solution", seconds),
+        )
+        part = self._with_verifier(part, step.verifier, [*settings.artifacts, *step.artifacts], step)
+        least = step.min_reward
+        return Part(
+            step.name,
+            part,
+            setup="bash ./setup.sh" if (self._folder / workdir / "setup.sh").is_file() else "",
+            at_least={} if least is None else {"reward": least} if isinstance(least, int | float) else dict(least),
+        )
+
+    # The verifier
+
+    def _shared_verifier(self) -> Script:
+        return Script(self._folder / "tests", "/tests", "bash /tests/test.sh", 0.0, without=self._without)
+
+    def _with_verifier(
+        self,
+        task: Task,
+        verifier: harbor_toml.VerifierTable,
+        artifacts: Sequence[harbor_toml.ArtifactTable],
+        step: harbor_toml.StepTable | None,
+    ) -> Task:
+        """The task, or part of one, with how it is verified."""
+        above = self._settings.verifier
+        mode = verifier.mode or above.mode
+        separate, bundled = self._separate(task, step) if mode == "separate" else (None, False)
+        env = self._env("verifier.env", above.env)
+        if step is not None:
+            env |= self._env(f"steps.{step.name}.verifier.env", verifier.env)
+        hooks = [*(above.collect if step is not None else ()), *verifier.collect]
+        script = dataclasses.replace(
+            self._bundled_verifier() if bundled else self._verifier(step),
+            timeout=verifier.timeout_sec,
+            env=env,
+            user=_user(above.user if verifier.user is None else verifier.user),
+        )
+        return dataclasses.replace(
+            task,
+            verifier=script,
+            separate=separate,
+            artifacts=tuple(Artifact(each.source, tuple(each.exclude), each.service or "main") for each in artifacts),
+            hooks=tuple(Hook(each.command, each.service, each.timeout_sec, _user(each.user)) for each in hooks),
+            isolation="fresh" if separate or artifacts else task.isolation,
+        )
+
+    def _bundled_verifier(self) -> Script:
+        return Script(None, "/tests", "bash /tests/test.sh", 0.0)
+
+    def _verifier(self, step: harbor_toml.StepTable | None) -> Script:
+        """What is uploaded: `tests/`, and over it the step's own."""
+        folders = ["tests", *([] if step is None else [f"steps/{step.name}/tests"])]
+        there = [name for name in folders if (self._folder / name).is_dir()]
+        if not any((self._folder / name / "test.sh").is_file() for name in there):
+            raise TaskError(self._id, f"{folders[-1]}/test.sh", "is missing")
+        for name in there:
+            self._required(f"{name}/test.sh")
+        first, *more = (self._folder / name for name in there)
+        return dataclasses.replace(
+            self._shared_verifier(), source=first, extra=tuple((folder, "/tests") for folder in more)
+        )
+
+    def _separate(self, task: Task, step: harbor_toml.StepTable | None) -> tuple[VerifierSandbox, bool]:
+        """The verifier's own sandbox, and whether its image holds the tests already.
+
+        The image is the step's, the task's, or what the folder of the tests builds; else one like the agent's.
+        """
+        settings = self._settings
+        tables = (
+            [] if step is None else [(step.verifier.environment, f"steps/{step.name}/tests", f"steps.{step.name}.")]
+        )
+        tables.append((settings.verifier.environment, "tests", ""))
+        own = next((environment for environment, _, _ in tables if environment is not None), None)
+        config = own or settings.environment
+        key = next((f"{prefix}verifier.environment.env" for given, _, prefix in tables if given), "environment.env")
+        network = step.verifier.network_mode if step is not None else None
+        network = network or settings.verifier.network_mode
+        limits = _limits(config)
+        sandbox = VerifierSandbox(
+            image=task.image,
+            limits=limits if network is None else dataclasses.replace(limits, network=network == "public"),
+            workdir=config.workdir,
+            env=self._env(key, config.env),
+            healthcheck=_healthcheck(config.healthcheck),
+        )
+        for environment, folder, _ in tables:
+            if environment is not None and environment.docker_image:
+                return dataclasses.replace(sandbox, image=PulledImage(environment.docker_image)), True
+            for compose in _COMPOSE:
+                if (self._folder / folder / compose).exists():
+                    raise TaskError(
+                        self._id, f"{folder}/{compose}", "a verifier of several containers is not supported"
+                    )
+            if (self._folder / folder / "Dockerfile").is_file():
+                built = BuiltImage(self._folder / folder, build_timeout=config.build_timeout_sec)
+                return dataclasses.replace(sandbox, image=built), True
+        return dataclasses.replace(sandbox, workspace=self._loose(settings.environment)), False
+
+    # Files
+
+    def _instruction(self, name: str) -> str:
+        text = _without_canary(_files.read_text(self._id, self._folder, name))
+        if not text.strip():
+            raise TaskError(self._id, name, "is empty")
+        return text
+
+    def _solution(self, name: str, seconds: float | None) -> Script | None:
+        if not (self._folder / name / "solve.sh").is_file():
+            return None
+        self._required(f"{name}/solve.sh")
+        return Script(
+            source=self._folder / name,
+            target="/solution",
+            command="bash /solution/solve.sh",
+            # Harbor gives the oracle the agent's time.
+            timeout=seconds or Task.agent_timeout,
+            env=self._env("solution.env", self._settings.solution.env),
+            without=self._without,
+        )
+
+    def _image(self, name: str, environment: harbor_toml.EnvironmentTable) -> ImageSpec:
+        context = self._folder / name
+        for compose in _COMPOSE:
+            if (context / compose).exists():
+                raise TaskError(self._id, f"{name}/{compose}", "compose files are not supported")
+        if environment.docker_image is not None:
+            return PulledImage(environment.docker_image)
+        if not (context / "Dockerfile").is_file():
+            raise TaskError(self._id, f"{name}/Dockerfile", "is missing, and [environment] docker_image is not set")
+        self._required(f"{name}/Dockerfile")
+        below = f"{name}/"
+        without = frozenset(path.removeprefix(below) for path in self._ignored if path.startswith(below))
+        return BuiltImage(context, build_timeout=environment.build_timeout_sec, without=without)
+
+    def _loose(self, environment: harbor_toml.EnvironmentTable) -> tuple[tuple[Path, str], ...]:
+        """Beside a prebuilt image, what lies in environment/ goes where commands start, as in Harbor."""
+        files = self._folder / "environment"
+        if environment.docker_image is None or (files / "Dockerfile").exists() or not files.is_dir():
+            return ()
+        return ((files, environment.workdir or "."),) if any(files.iterdir()) else ()
+
+    def _given(self, source: str, target: str) -> tuple[tuple[Path, str], ...]:
+        if not (self._folder / source).is_dir():
+            raise TaskError(self._id, source, "is missing")
+        return ((self._folder / source, target),)
+
+    def _required(self, name: str) -> None:
+        if name in self._ignored:
+            raise TaskError(self._id, name, "is left out by a .harborignore")
+
+    def _refuse_trajectory(self, name: str) -> None:
+        if (self._folder / name).exists():
+            raise TaskError(self._id, name, "prior conversations are not supported")
+
+    def _env(self, table: str, env: Mapping[str, str], *, agent: bool = False) -> dict[str, str]:
+        return harbor_toml.resolve_env(self._id, table, env, self._host, agent=agent)
+
+
+def _limits(environment: harbor_toml.EnvironmentTable) -> SandboxLimits:
+    return SandboxLimits(
+        cpus=environment.cpus,
+        memory_mb=environment.memory_mb or environment.memory,
+        storage_mb=environment.storage_mb or environment.storage,
+        network=environment.network,
+    )
+
+
+def _user(value: str | int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _healthcheck(table: harbor_toml.HealthcheckTable | None) -> Healthcheck | None:
+    if table is None:
+        return None
+    return Healthcheck(
+        table.command,
+        interval=table.interval_sec,
+        timeout=table.timeout_sec,
+        start_period=table.start_period_sec,
+        start_interval=table.start_interval_sec,
+        retries=table.retries,
+    )
+
+
+def _without_canary(text: str) -> str:
+    """Without the marker lines at the top that keep a suite out of training corpora; Harbor hides them from agents too."""
+    lines = text.split("\n")
+    while lines and _CANARY.fullmatch(lines[0].strip()):
+        lines.pop(0)
+        while lines and not lines[0].strip():
+            lines.pop(0)
+    return "\n".join(lines)
+
+
+def _word(value: object) -> str:
+    """Free metadata where it is a word or a number; anything else says nothing."""
+    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

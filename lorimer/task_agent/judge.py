@@ -1,0 +1,154 @@
+"""Between agent and verifier: what the agent left running is kept away, and what it made is brought to where it is judged."""
+
+from __future__ import annotations
+
+import dataclasses
+import posixpath
+import shlex
+import tempfile
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import IO
+
+from lorimer.benchmarks.base import Artifact, Graded, Hook, Task, VerifierSandbox
+from lorimer.sandbox.base import Packed, Sandbox, SandboxFileError
+from lorimer.task_agent.output import last_line
+from lorimer.task_agent.ready import wait_until_healthy
+from lorimer.task_agent.upload import upload
+from lorimer.task_agent.verify import PREPARE_SECONDS, Reward, tidy, verify
+
+SPOOL_BYTES = 8 << 20
+"""Of an artifact that are held in memory; the rest of a larger one waits in a temporary file of the host."""
+
+PUBLISHED = Artifact("/logs/artifacts")
+"""What Harbor always takes along: the folder where an agent may put what it wants to show."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Court:
+    """What judging needs beside the agent's sandbox."""
+
+    acquire: Callable[[Task], Awaitable[Sandbox]]
+    """Makes a sandbox as a task asks for it."""
+    say: Callable[[str], None]
+    """Takes a line for the trace."""
+    artifact_bytes: int
+    """Of all artifacts together."""
+    verifier_seconds: float | None = None
+    """Instead of what the task says."""
+
+
+async def judge(court: Court, sandbox: Sandbox, task: Task, message: str = "", *, last: bool = True) -> Reward:
+    """Verify what the agent left in `sandbox`, as the task's isolation says.
+
+    Args:
+        message: what the agent said last.
+        last: no agent will act in the sandbox after this; else it is left as the next one should find it.
+
+    Raises SandboxError when a sandbox is lost, ImageError, PrerequisiteError.
+    """
+    timeout = court.verifier_seconds or task.verifier.timeout
+    if isinstance(task.reward, Graded):
+        return await verify(sandbox, task, timeout, message)
+    await _run_hooks(court, sandbox, [hook for hook in task.hooks if hook.service == "main"])
+    if task.separate is None and task.isolation != "fresh":
+        if task.isolation == "restart":
+            await sandbox.restart()
+        reward = await verify(sandbox, task, timeout, message)
+        if not last:
+            await tidy(sandbox, task)
+        return reward
+    # Frozen, not only left behind: a daemon of the agent's could reach the verifier by a network, or change what is packed.
+    await sandbox.freeze()
+    if task.separate is None:
+        place = await sandbox.branch()
+        try:
+            reward = await verify(place, task, timeout, message)
+        finally:
+            await place.close()
+    else:
+        reward = await _judge_apart(court, sandbox, task, task.separate, timeout, message)
+    if not last:
+        await sandbox.resume()
+    return reward
+
+
+async def _judge_apart(
+    court: Court, sandbox: Sandbox, task: Task, separate: VerifierSandbox, timeout: float, message: str
+) -> Reward:
+    """In a sandbox of the verifier's own, on the artifacts alone."""
+    there = dataclasses.replace(
+        task,
+        image=separate.image,
+        limits=separate.limits,
+        workdir=separate.workdir,
+        env=separate.env,
+        healthcheck=separate.healthcheck,
+        user=None,
+        separate=None,
+    )
+    async with AsyncExitStack() as held:
+        packed: list[tuple[Packed, IO[bytes]]] = []
+        left = court.artifact_bytes
+        for artifact in artifacts_of(task):
+            archive = held.enter_context(_spool())
+            found = await _pack(court, sandbox, artifact, archive, left)
+            if found is not None:
+                packed.append((found, archive))
+                left -= found.bytes
+        place = await court.acquire(there)
+        held.push_async_callback(place.close)
+        for source, target in separate.workspace:
+            await upload(place, source, target)
+        for found, archive in packed:
+            archive.seek(0)
+            await place.exec(_room_for(found), timeout=PREPARE_SECONDS, cwd="/", user="0")
+            await place.unpack(archive)
+        await wait_until_healthy(place, there)
+        return await verify(place, there, timeout, message)
+
+
+def artifacts_of(task: Task) -> tuple[Artifact, ...]:
+    """What is taken to the verifier: what the task declares, and the folder for publishing unless it is among it."""
+    declared = any(
+        (artifact.source.rstrip("/"), artifact.service) == (PUBLISHED.source, PUBLISHED.service)
+        for artifact in task.artifacts
+    )
+    return task.artifacts if declared else (PUBLISHED, *task.artifacts)
+
+
+def _spool() -> IO[bytes]:
+    return tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES)
+
+
+async def _pack(
+    court: Court, sandbox: Sandbox, artifact: Artifact, archive: IO[bytes], max_bytes: int
+) -> Packed | None:
+    """One artifact; what is missing or too large is the agent's doing, and for the verifier to find out."""
+    try:
+        packed = await sandbox.pack(artifact.source, archive, max_bytes=max_bytes, exclude=artifact.exclude)
+    except SandboxFileError as error:
+        if artifact is not PUBLISHED:
+            court.say(f"artifact not taken: {error}")
+        return None
+    left_out = f"; {packed.left_out} entries left out, such as {packed.examples[0]}" if packed.left_out else ""
+    court.say(f"artifact {packed.path}: {packed.files} files, {packed.bytes:,} bytes{left_out}")
+    return packed
+
+
+def _room_for(packed: Packed) -> str:
+    """A command that makes an artifact's folder, empty and for anyone to write, or the folder above its file."""
+    folder = packed.path if packed.is_folder else posixpath.dirname(packed.path)
+    quoted = shlex.quote(folder)
+    clear = f"rm -rf -- {shlex.quote(packed.path)}; " if packed.path != "/" else ""
+    return f"{clear}mkdir -p -- {quoted} && chmod a+rwx {quoted}"
+
+
+async def _run_hooks(court: Court, sandbox: Sandbox, hooks: list[Hook]) -> None:
+    """Commands that bring a service's state into files. One that fails is told; the verifier will miss its file."""
+    for hook in hooks:
+        ran = await sandbox.exec(hook.command, timeout=hook.timeout, user=hook.user, output_limit=4096)
+        if ran.exit_code != 0:
+            said = last_line((ran.stderr or ran.stdout).decode("utf-8", "replace"))
+            how = f"ran over its {hook.timeout:.6g} s" if ran.timed_out else f"exit code {ran.exit_code}: {said}"
+            court.say(f"collect hook of {hook.service} failed: {how}")
