@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,8 +20,9 @@ from lorimer.sandbox.base import SandboxProvider
 from lorimer.sandbox.pool import Pool
 from lorimer.sandbox.select import choose
 from lorimer.task_agent.executor import Executor, TrialOutcome
+from lorimer.task_agent.budget import ROLES, Allowance, Budget, Share, Spent
 from lorimer.task_agent.images import ImageReport
-from lorimer.task_agent.limits import Budget, Metered, Spent
+from lorimer.task_agent.limits import Metered
 from lorimer.task_agent.trial import World
 from lorimer.traces.query import Query
 from lorimer.traces.scrub import scrubber
@@ -50,12 +50,12 @@ class Session:
         """The configured benchmark's tasks, those of `only` if any are named. Raises ConfigError when none are left."""
         return load_suite(self.root, self.config, only)
 
-    def budget(self, study: str) -> Budget:
-        """The study's budget with what its trials have used so far."""
-        spent = self.query.spent(study)
-        hours = sum(trial.seconds for trial in self.query.trials(study=study, limit=None)) / 3600
-        hours /= self.config.sandbox.concurrency
-        return Budget(study, self.config.budget, self.store, Spent(spent.usd, spent.tokens, spent.trials, hours))
+    def budget(self, study: str, on_warning: Callable[[Allowance, int], None] = lambda bound, percent: None) -> Budget:
+        """The study's budget with what earlier processes have used of it; a new study's is untouched."""
+        warned = [row.id for row in self.query.warnings(study)]
+        return Budget(
+            study, self.config.budget, self.store, spent(self.query, study), warned=warned, on_warning=on_warning
+        )
 
     def executor(
         self,
@@ -81,6 +81,16 @@ class Session:
         name = model.id.partition("/")[0]
         provider = providers(self.config).get(name) or BUILT_IN.get(name) or ProviderConfig(name)
         return Metered(model, budget, self.store, provider.max_tokens)
+
+
+def spent(query: Query, study: str) -> Spent:
+    """What a study has used so far, as the store has it; nothing where there is no such study yet."""
+    shares = {}
+    for role in ROLES:
+        used = query.spent(study, role)
+        shares[role] = Share(used.usd, used.tokens, used.unknown)
+    seconds = next((row.seconds for row in query.studies() if row.id == study), 0.0)
+    return Spent(shares["task"], shares["meta"], query.spent(study).trials, seconds / 3600)
 
 
 def providers(config: Config) -> dict[str, ProviderConfig]:
@@ -113,9 +123,6 @@ async def open_session(
     prefer_bubblewrap: bool = False,
     on_wait: Callable[[float, str], None] = lambda seconds, why: None,
 ) -> AsyncIterator[Session]:
-    isolation = config.benchmark.isolation
-    if isolation != "task":
-        tasks = tuple(dataclasses.replace(task, isolation=isolation, isolation_set=True) for task in tasks)
     """Open the store, the sandbox provider and (with `models`) the models of a workspace; close them at the end.
 
     What dead lorimer processes left behind is removed first. Raises ConfigError, PrerequisiteError, SandboxError.
@@ -147,7 +154,14 @@ async def open_session(
 
 def _check_prices(config: Config, *models: ModelClient) -> None:
     """A budget in dollars cannot be kept where a price is unknown: say so before anything is spent."""
-    limits = [key for key, value in (("budget.usd", config.budget.usd), ("limits.usd", config.limits.usd)) if value]
+    bounds = {
+        "budget.usd": config.budget.usd,
+        "budget.task.usd": config.budget.task.usd,
+        "budget.meta.usd": config.budget.meta.usd,
+        "limits.usd": config.limits.usd,
+        "meta.usd": config.meta.usd,
+    }
+    limits = [key for key, value in bounds.items() if value]
     for model in models:
         if limits and model.price(1, 1) is None:
             name = model.id.partition("/")[0]
