@@ -6,6 +6,7 @@ Every table forbids unknown keys, so a typo is an error with the key's path, nev
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,81 @@ class StudySettings(_Table):
     seed: int = 0
     harness: str = "harness/agent.py"
     program: str = "program.md"
+    canaries: int = Field(default=2, ge=0, le=3)
+    """Tasks that nobody can solve, which every harness meets once before it can hold: who passes one cheats."""
+
+
+class ScorerSettings(_Table):
+    """[benchmark.hf.scorer]: how an answer becomes a reward."""
+
+    kind: Literal["exact", "numeric", "regex", "multiple-choice", "python"] = "exact"
+    extract: Extract = "all"
+    """What of the agent's answer counts. `marker`: what follows the last `marker` in its line. `tag`: `<answer>…</answer>`."""
+    extract_reference: Extract = "all"
+    """The same for the data set's answer: `marker` reads `… #### 42`."""
+    marker: str = Field(default="####", min_length=1)
+    ignore: tuple[Literal["case", "whitespace", "punctuation", "articles"], ...] = ()
+    """exact: differences that do not count. Blanks around an answer never do."""
+    tolerance: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """numeric: how far off an answer may be; the wider of this and `relative_tolerance` holds."""
+    relative_tolerance: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """numeric: as a share of the reference."""
+    decimal: Literal[".", ","] = "."
+    """numeric: the decimal sign; the other one may separate thousands."""
+    percent: Literal["number", "hundredths"] = "number"
+    """numeric: whether 12% is 12 or 0.12."""
+    pattern: str = ""
+    """regex: a column or a template that gives a Python regular expression."""
+    fullmatch: bool = False
+    """regex: the whole answer must match, not a part of it."""
+    choices: tuple[str, ...] = ()
+    """multiple-choice: the column that lists the choices, or one column for each."""
+    first_choice: Literal[0, 1] = 0
+    """multiple-choice: which choice an answer of 0 or 1 means, where the data set counts."""
+    check: str = ""
+    """python: a column or a template that gives a program; run to its end without an exception, it gives 1."""
+    check_file: str | None = None
+    """python: a file of the workspace instead; it finds the row in /tests/row.json."""
+    seconds: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    """regex, python: time limit."""
+
+
+class HfSettings(_Table):
+    """[benchmark.hf]: what a row of `hf:NAME_OR_DIR` says. A value is a column's name or a Jinja template with columns in it."""
+
+    split: str = Field(default="", pattern=r"^[A-Za-z0-9_.-]*$")
+    """Empty: the only one, else `test`."""
+    subset: str = ""
+    """The data set's configuration, such as `main`."""
+    revision: str | None = None
+    """Of a set from the hub: a commit, so that nobody changes it under a study."""
+    streaming: bool = False
+    """Read a set from the hub row by row and keep no copy. Local files are always read so."""
+    rows: int | None = Field(default=None, ge=1)
+    """Only the first so many rows are looked at."""
+    id: str = ""
+    """Empty: ids come from the rows' content."""
+    instruction: str = ""
+    answer: str = ""
+    """The reference; never shown to an agent. A column with a list: each of them is right."""
+    answer_file: str | None = Field(default=None, pattern=r"^/[^\x00]+$")
+    """Where the agent writes its answer. Unset: its last message is the answer."""
+    files: dict[str, str] = {}
+    """Paths in the task's container, and what they hold at the start."""
+    category: str = ""
+    difficulty: str = ""
+    source_id: str = ""
+    """Tasks with the same one stay on one side of a split."""
+    workdir: str = Field(default="/app", pattern=r"^/[^\x00]*$")
+    image: str | None = Field(default=None, min_length=1)
+    """A Docker image; unset is any Python."""
+    environment: str | None = None
+    """A folder of the workspace with a Dockerfile instead."""
+    network: bool = False
+    cpus: float | None = Field(default=None, gt=0)
+    memory_mb: int | None = Field(default=None, ge=6)
+    agent_seconds: float = Field(default=600.0, gt=0, allow_inf_nan=False)
+    scorer: ScorerSettings = ScorerSettings()
 
 
 class ScorerSettings(_Table):
@@ -201,8 +277,11 @@ class SandboxSettings(_Table):
     """[sandbox]"""
 
     provider: Literal["auto", "docker", "bubblewrap"] = "auto"
-    network: Literal["task", "none"] = "task"
-    """`none` overrides tasks that ask for a network."""
+    network: Literal["task", "recorded", "registries", "none"] = "task"
+    """What a task gets that asks for a network. `task`: an open one. `recorded`: any public host, through a proxy that says
+    which. `registries`: the hosts of `registries` alone, likewise. `none`: none."""
+    registries: tuple[str, ...] = ()
+    """Hosts of package registries; `*.` before one: any below it; `:port` after one: another than 80 and 443."""
     python_image: str = "python:3.12-slim"
     """What tasks that need only Python run on, with Docker."""
     runtime: str | None = None
@@ -210,6 +289,14 @@ class SandboxSettings(_Table):
     """Trials at once."""
     warm: int = Field(default=2, ge=0)
     """Jails kept ready."""
+
+
+class VerifierSettings(_Table):
+    """[verifier]"""
+
+    on_suspect: Literal["flag", "zero"] = "flag"
+    """A trial passed, and its agent changed what could have made it pass (a replaced interpreter, a preloaded library): say
+    so, or score 0 as well."""
 
 
 class JailSettings(_Table):
@@ -322,6 +409,7 @@ class Config(_Table):
     limits: LimitSettings = LimitSettings()
     sandbox: SandboxSettings = SandboxSettings()
     jail: JailSettings = JailSettings()
+    verifier: VerifierSettings = VerifierSettings()
     gate: GateSettings = GateSettings()
     split: SplitSettings = SplitSettings()
     budget: BudgetSettings = BudgetSettings()
@@ -333,6 +421,15 @@ class Config(_Table):
         for key, value in (("task", self.models.task), ("meta", self.models.meta)):
             if "/" not in value and not (key == "meta" and value == "same"):
                 raise ValueError(f"models.{key}: '{value}' is not PROVIDER/NAME")
+        return self
+
+    @model_validator(mode="after")
+    def _registries_are_named(self) -> Config:
+        if self.sandbox.network == "registries" and not self.sandbox.registries:
+            raise ValueError("sandbox.registries: names none; list the hosts of package registries that tasks may reach")
+        for entry in self.sandbox.registries:
+            if not re.fullmatch(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?", entry):
+                raise ValueError(f"sandbox.registries: '{entry}' is no host name in lower case, such as files.example.org")
         return self
 
     @property

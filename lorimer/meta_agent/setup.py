@@ -16,7 +16,7 @@ from lorimer.errors import ConfigError
 from lorimer.models.base import ModelClient
 from lorimer.models.provider import BUILT_IN, ProviderConfig, provider_config
 from lorimer.models.registry import open_model
-from lorimer.sandbox.base import SandboxProvider
+from lorimer.sandbox.base import Egress, SandboxProvider
 from lorimer.sandbox.pool import Pool
 from lorimer.sandbox.select import choose
 from lorimer.task_agent.executor import Executor, TrialOutcome
@@ -93,6 +93,13 @@ def spent(query: Query, study: str) -> Spent:
     return Spent(shares["task"], shares["meta"], query.spent(study).trials, seconds / 3600)
 
 
+def egress(config: Config) -> Egress | None:
+    """Where the network of a task leads that asks for one; `None` is an open one."""
+    if config.sandbox.network not in ("recorded", "registries"):
+        return None
+    return Egress(config.sandbox.registries, public=config.sandbox.network == "recorded")
+
+
 def providers(config: Config) -> dict[str, ProviderConfig]:
     """The providers of lorimer.toml."""
     return {name: provider_config(name, settings) for name, settings in config.providers.items()}
@@ -142,6 +149,7 @@ async def open_session(
             python_image=config.sandbox.python_image,
             jail_image=config.jail.image,
             network="none" if config.sandbox.network == "none" else None,
+            egress=egress(config),
             runtime=config.sandbox.runtime,
         )
         provider = Pool(inner, jails=config.sandbox.warm, sandboxes=config.sandbox.warm)

@@ -187,6 +187,10 @@ class BubblewrapSandbox:
         """See Sandbox."""
         raise _docker_only()
 
+    async def hosts(self) -> tuple[str, ...] | None:
+        """See Sandbox. There is no network."""
+        return ()
+
     async def close(self) -> None:
         """See Sandbox."""
         await self._closing.run(self._close())

@@ -8,17 +8,21 @@ Everything made carries the labels of `docker_labels`, so that a later process f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
-from lorimer.errors import ImageError, SandboxError
-from lorimer.sandbox.base import ImageSpec, Jail, JailRequest, RemovedImages, Sandbox, SandboxRequest
+from lorimer.errors import ImageError, PrerequisiteError, SandboxError
+from lorimer.sandbox.base import Egress, ImageSpec, Jail, JailRequest, RemovedImages, Sandbox, SandboxRequest
+from lorimer.sandbox.docker_disk import DiskWatch, free_of
 from lorimer.sandbox.docker_engine import Engine, EngineError
 from lorimer.sandbox.docker_images import Images, python_image_missing
 from lorimer.sandbox.docker_jail import DockerJail, jail_config
-from lorimer.sandbox.docker_labels import IMAGE, PID, is_orphan, owner_labels
-from lorimer.sandbox.docker_sandbox import DockerSandbox, ImageFacts, task_config
+from lorimer.sandbox.docker_labels import IMAGE, PID, is_orphan, owner_labels, process_identity
+from lorimer.sandbox.docker_network import Networks
+from lorimer.sandbox.docker_sandbox import DockerSandbox, ImageFacts, Way, task_config
 from lorimer.sandbox.docker_snapshot import Snapshots
 
 T = TypeVar("T")
@@ -35,6 +39,7 @@ class DockerProvider:
         python_image: what a `PythonImage` is built from.
         jail_image: what jails run in; needs Python 3.10 or newer.
         network: `"none"` denies the network to tasks that ask for it; `None` lets the task decide.
+        egress: where a network leads; `None` is an open one.
         runtime: the engine's runtime for containers (`runsc`); `None` is its default.
         workers: engine calls at once.
         base_url: the engine's address, if not from the environment.
@@ -46,6 +51,7 @@ class DockerProvider:
         python_image: str = "python:3.12-slim",
         jail_image: str = "python:3.12-slim",
         network: str | None = None,
+        egress: Egress | None = None,
         runtime: str | None = None,
         workers: int = WORKERS,
         base_url: str | None = None,
@@ -57,6 +63,11 @@ class DockerProvider:
         self._jail_image = jail_image
         self._network = network
         self._runtime = runtime
+        self._networks = Networks(
+            self._engine, egress, self._create, self._discard, lambda proxy: self._held.discard(proxy)
+        )
+        self._sandboxes: dict[str, DockerSandbox] = {}
+        self._watch = DiskWatch(lambda: free_of(self._engine.folder), self._written, self._end)
         self._snapshots = Snapshots(self._engine)
         self._held: set[str] = set()
         self._removals: set[asyncio.Task[None]] = set()
@@ -82,20 +93,21 @@ class DockerProvider:
 
     async def _acquire(self, request: SandboxRequest, image: ImageFacts, copy_of: str = "") -> Sandbox:
         """A running sandbox; `copy_of`: the container whose snapshot `image` is."""
+        labels, way = owner_labels(request.owner), Way("none")
+        if request.limits.network and self._network is None:
+            way = await self._networks.way(labels, self._jail_image_id)
+        engine = self._engine
         config = task_config(
-            request,
-            image,
-            labels=owner_labels(request.owner),
-            network=request.limits.network and self._network is None,
-            cpus=self._engine.cpus,
-            runtime=self._runtime,
+            request, image, labels=labels, way=way, cpus=engine.cpus, memory=engine.memory, runtime=self._runtime
         )
         try:
             container = await self._create(config)
-        except EngineError as error:
-            if error.status == 404:  # removed since it was prepared: the next attempt makes it again
-                self._images.forget(request.image)
+        except BaseException as error:
+            self._remove_later(self._networks.close_way(way))
+            if isinstance(error, EngineError) and error.status == 404:
+                self._images.forget(request.image)  # removed since it was prepared: the next attempt makes it again
             raise
+        self._networks.give(container, way)
 
         async def branch(of: str) -> Sandbox:
             snapshot = await self._snapshots.take(of)
@@ -110,7 +122,13 @@ class DockerProvider:
                 await self._snapshots.copy_volumes(copy_of, container)
             await self._engine.call("start a container", lambda client: client.start(container))
             workdir = request.workdir or image.workdir
-            return DockerSandbox(self._engine, container, workdir, image.user, self._discard, branch)
+            sandbox = DockerSandbox(self._engine, container, workdir, image.user, self._discard, branch, hosts)
+            self._sandboxes[container] = sandbox
+            self._watch.start()
+            return sandbox
+
+        async def hosts(of: str) -> tuple[str, ...] | None:
+            return None if way.network != "none" and not way.proxy else await self._networks.hosts(of)
 
         if copy_of:
             self._snapshots.use(image.id, container)
@@ -118,10 +136,7 @@ class DockerProvider:
 
     async def jail(self, request: JailRequest) -> Jail:
         await self._engine.connect()
-        try:
-            image = await self._images.pulled(self._jail_image)
-        except ImageError as error:
-            raise python_image_missing(self._jail_image, "jail_image", error) from error
+        image = await self._jails_image()
         config = jail_config(
             request, image, labels=owner_labels(request.owner), cpus=self._engine.cpus, runtime=self._runtime
         )
@@ -143,6 +158,35 @@ class DockerProvider:
 
         return await self._or_discard(container, start())
 
+    async def _jails_image(self) -> ImageFacts:
+        try:
+            return await self._images.pulled(self._jail_image)
+        except ImageError as error:
+            raise python_image_missing(self._jail_image, "jail_image", error) from error
+
+    async def _jail_image_id(self) -> str:
+        return (await self._jails_image()).id
+
+    async def _written(self, short: str) -> Mapping[str, int]:
+        """What each open sandbox has written, in bytes or in files."""
+        if short == "inodes":
+            found = {}
+            for container, sandbox in list(self._sandboxes.items()):
+                with contextlib.suppress(SandboxError):
+                    found[container] = len(await sandbox.changed_files())
+            return found
+        mine = {"label": f"{PID}={process_identity()}"}
+        try:
+            seen = await self._engine.call("look at sizes", lambda client: client.containers(size=True, filters=mine))
+        except SandboxError:
+            return {}  # asked again at the next look
+        return {each["Id"]: int(each.get("SizeRw") or 0) for each in seen if each["Id"] in self._sandboxes}
+
+    async def _end(self, container: str, why: str) -> None:
+        sandbox = self._sandboxes.get(container)
+        if sandbox is not None:
+            sandbox.end(why)
+
     async def reap(self) -> int:
         containers = await self._engine.call(
             "list containers", lambda client: client.containers(all=True, filters={"label": PID})
@@ -159,6 +203,12 @@ class DockerProvider:
                 if error.status is None:
                     raise
                 # One that the engine cannot remove now must not keep the others; the next start tries again.
+        networks = await self._engine.call("list networks", lambda client: client.networks(filters={"label": PID}))
+        for network in networks:
+            if is_orphan(network.get("Labels") or {}):
+                with contextlib.suppress(EngineError):  # in use by a container that could not be removed
+                    await self._engine.call("remove a network", partial(_remove_network, network["Id"]))
+                    removed += 1
         for image in images:
             labels = image.get("Labels") or {}
             # A snapshot carries its container's labels: one of a process that lives is about to be used.
@@ -167,6 +217,7 @@ class DockerProvider:
         return removed
 
     async def close(self) -> None:
+        await self._watch.close()
         await self._images.close()
         self._engine.detach_all()
         for container in list(self._held):
@@ -176,6 +227,7 @@ class DockerProvider:
         stuck, self._stuck = self._stuck, set()
         for container in stuck:
             await self._remove_or_keep(container)
+        await self._networks.close()
         await self._engine.close()
         if self._stuck:
             raise SandboxError(f"docker: {len(self._stuck)} containers could not be removed; `lorimer gc` tries again")
@@ -184,9 +236,17 @@ class DockerProvider:
         """Create a container and remember it, even when the caller is cancelled meanwhile."""
 
         async def create() -> str:
-            made = await self._engine.call(
-                "create a container", lambda client: client.create_container_from_config(config)
-            )
+            try:
+                made = await self._engine.call(
+                    "create a container", lambda client: client.create_container_from_config(config)
+                )
+            except EngineError as error:
+                if self._runtime and "runtime" in error.explanation.lower():
+                    raise PrerequisiteError(
+                        f"the Docker Engine has no runtime '{self._runtime}' ({error.explanation})",
+                        "install it and name it in the engine's daemon.json, or unset [sandbox] runtime",
+                    ) from error
+                raise
             self._held.add(container := str(made["Id"]))
             return container
 
@@ -208,6 +268,7 @@ class DockerProvider:
 
     def _discard(self, container: str) -> None:
         """Kill and remove in the background, where nobody's cancellation can stop it; `close` awaits it."""
+        self._sandboxes.pop(container, None)
         if container in self._held:
             self._held.discard(container)
             self._remove_later(self._remove_or_keep(container))
@@ -220,6 +281,7 @@ class DockerProvider:
     async def _remove_or_keep(self, container: str) -> None:
         try:
             await self._remove_container(container)
+            await self._networks.forget(container)
             await self._snapshots.forget(self._snapshots.of(container))
         except SandboxError:
             self._stuck.add(container)  # `close` tries once more
@@ -235,3 +297,7 @@ class DockerProvider:
                 return False
             raise
         return True
+
+
+def _remove_network(network: str, client: Any) -> None:
+    client.remove_network(network)

@@ -94,6 +94,10 @@ class Engine:
         self._attached: set[Attached] = set()
         self.cpus = 1
         """Of the engine's machine; a container may not be given more."""
+        self.memory = 0
+        """Bytes of the engine's machine; 0 where it does not say."""
+        self.folder = ""
+        """Where the engine keeps its data, on its machine."""
 
     async def connect(self) -> None:
         """Make sure that an engine answers. Raises PrerequisiteError."""
@@ -191,6 +195,8 @@ class Engine:
                 client = await self._run(lambda: _translated("connect", lambda _: self._new_client(CALL_TIMEOUT), None))
                 info = await self._run(lambda: _translated("info", lambda c: c.info(), client))
                 self.cpus = int(info.get("NCPU") or 1)
+                self.memory = int(info.get("MemTotal") or 0)
+                self.folder = str(info.get("DockerRootDir") or "")
                 self._client = client
             return self._client
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lorimer.sandbox.base import JailExit, JailRequest, inodes
 from lorimer.sandbox.docker_engine import Attached, Engine, EngineError
-from lorimer.sandbox.docker_sandbox import ImageFacts
+from lorimer.sandbox.docker_sandbox import FIRST_TO_GO, ImageFacts
 from lorimer.sandbox.docker_stream import STDERR, Demux, HeadTail, LineBuffer, NotFramed
 
 STDERR_LIMIT = 64 << 10
@@ -22,12 +22,17 @@ _POLL_SECONDS = 0.25
 _KILLED = 137
 
 
+def bare_env(names: Sequence[str]) -> list[str]:
+    """An environment of PATH, HOME and LANG. A bare name removes a variable that the image (`names`) or the engine would set."""
+    env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
+    return [f"{name}={value}" for name, value in env.items()] + [n for n in (*names, "HOSTNAME") if n not in env]
+
+
 def jail_config(
     request: JailRequest, image: ImageFacts, *, labels: Mapping[str, str], cpus: int, runtime: str | None
 ) -> dict[str, Any]:
     """The engine's creation request for a jail."""
     memory = request.memory_mb << 20
-    env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
     host: dict[str, Any] = {
         "NetworkMode": "none",
         "LogConfig": {"Type": "none", "Config": {}},
@@ -41,6 +46,7 @@ def jail_config(
         "MemorySwap": memory,
         "NanoCpus": int(min(request.cpus, cpus) * 1e9),
         "PidsLimit": request.pids,
+        "OomScoreAdj": FIRST_TO_GO,
         "Ulimits": [
             {"Name": "core", "Soft": 0, "Hard": 0},
             {"Name": "msgqueue", "Soft": 0, "Hard": 0},  # /dev/mqueue would be another place to write
@@ -57,9 +63,7 @@ def jail_config(
         "Image": image.id,
         "Entrypoint": list(request.argv[:1]),
         "Cmd": list(request.argv[1:]),
-        # A bare name removes a variable that the image or the engine would set.
-        "Env": [f"{name}={value}" for name, value in env.items()]
-        + [name for name in (*image.env_names, "HOSTNAME") if name not in env],
+        "Env": bare_env(image.env_names),
         "Hostname": "jail",
         "User": NOBODY,
         "WorkingDir": "/tmp",  # noqa: S108

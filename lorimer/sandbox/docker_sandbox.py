@@ -8,7 +8,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -39,6 +39,9 @@ what agents start, count and kill."""
 MAX_FILE_BYTES = 16 << 30
 """Default of the largest file a process may write, where the task states no storage: a stop to `yes > file`."""
 
+MEMORY_SHARE = 0.5
+"""Of the engine's machine, for a task that states no memory: a bound for bombs, not a ration."""
+
 _MOUNTED = ("proc", "sys", "dev")
 """Kernel file systems, which the engine's archive calls do not see: they would read and write what lies hidden below."""
 
@@ -49,6 +52,21 @@ KILL_SECONDS = 5.0
 
 AFTERMATH_SECONDS = 0.5
 """After a kill: how long to wait for the rest of the output when a daemon of another session holds the stream open."""
+
+
+FIRST_TO_GO = 1000
+"""Out-of-memory score: when the whole machine is out of memory, the kernel takes a sandbox, not lorimer or the engine."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How one container is connected."""
+
+    network: str
+    """The engine's name or id of it; `none`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    proxy: str = ""
+    """The container of its proxy."""
 
 
 @dataclass(frozen=True)
@@ -68,30 +86,35 @@ def task_config(
     image: ImageFacts,
     *,
     labels: Mapping[str, str],
-    network: bool,
+    way: Way,
     cpus: int,
+    memory: int,
     runtime: str | None,
 ) -> dict[str, Any]:
     """The engine's creation request for a task container."""
     limits = request.limits
     host: dict[str, Any] = {
-        "NetworkMode": "bridge" if network else "none",
+        "NetworkMode": way.network,
         "LogConfig": {"Type": "none", "Config": {}},  # json-file would fill the host's disk
         "Init": False,
         "PidsLimit": limits.pids,
+        "OomScoreAdj": FIRST_TO_GO,
         "Ulimits": [_ulimit("fsize", _max_file_bytes(limits)), _ulimit("core", 0)],
     }
     if limits.cpus is not None:
         host["NanoCpus"] = int(min(limits.cpus, cpus) * 1e9)  # the engine refuses more than the machine has
-    if limits.memory_mb is not None:
-        host["Memory"] = host["MemorySwap"] = limits.memory_mb << 20
+    allowed = limits.memory_mb << 20 if limits.memory_mb is not None else int(memory * MEMORY_SHARE)
+    if allowed:
+        host["Memory"] = host["MemorySwap"] = allowed
+    if way.proxy:
+        host["Dns"] = ["127.0.0.1"]  # names are the proxy's to resolve; a resolver would be another way out
     if runtime:
         host["Runtime"] = runtime
     return {
         "Image": image.id,
         "Entrypoint": KEEP_ALIVE,
         "Cmd": [],
-        "Env": [f"{name}={value}" for name, value in request.env.items()],
+        "Env": [f"{name}={value}" for name, value in {**way.env, **request.env}.items()],
         "WorkingDir": request.workdir or image.workdir,  # the engine makes it if it is missing
         "Labels": dict(labels),
         "StopSignal": "SIGKILL",
@@ -119,6 +142,7 @@ class DockerSandbox:
         user: str,
         discard: Callable[[str], None],
         branch: Callable[[str], Awaitable[Sandbox]],
+        hosts: Callable[[str], Awaitable[tuple[str, ...] | None]],
     ) -> None:
         self._engine = engine
         self._container = container
@@ -126,6 +150,9 @@ class DockerSandbox:
         self._user = user
         self._discard = discard
         self._branch = branch
+        self._hosts = hosts
+        self.ended_for = ""
+        """Why somebody ended it that is not its user."""
         self._closed = False
         self._ids: tuple[int, int] | None = None if user.partition(":")[0] not in ("", "0", "root") else (0, 0)
 
@@ -279,12 +306,18 @@ class DockerSandbox:
         self._check_open()
         await self._put(archive, "/")
 
+    async def hosts(self) -> tuple[str, ...] | None:
+        self._check_open()
+        return await self._hosts(self._container)
+
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
             self._discard(self._container)
 
     def _check_open(self) -> None:
+        if self.ended_for:
+            raise SandboxError(f"sandbox {self.id} was ended: {self.ended_for}")
         if self._closed:
             raise SandboxError(f"sandbox {self.id} is closed")
 
@@ -328,7 +361,15 @@ class DockerSandbox:
         message = f"the command could not be started: {explanation}"
         return ExecOutput(b"", message.encode(), 126, duration=time.monotonic() - started)
 
+    def end(self, why: str) -> None:
+        """Kill and remove it for a reason that every later call raises as SandboxError."""
+        if not self._closed and not self.ended_for:
+            self.ended_for = why
+            self._discard(self._container)
+
     async def _check_running(self) -> None:
+        if self.ended_for:
+            self._check_open()
         state = await self._engine.call("inspect a container", lambda client: client.inspect_container(self._container))
         if not state["State"]["Running"]:
             raise SandboxError(f"sandbox {self.id} has stopped running")

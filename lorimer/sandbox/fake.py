@@ -190,6 +190,10 @@ class FakeSandbox:
                 if content is not None:
                     self.files["/" + member.name] = content.read()
 
+    async def hosts(self) -> tuple[str, ...] | None:
+        """See Sandbox. There is no network."""
+        return ()
+
     async def close(self) -> None:
         """See Sandbox."""
         self._closed = True

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from lorimer.errors import PrerequisiteError
-from lorimer.sandbox.base import SandboxProvider
+from lorimer.sandbox.base import Egress, SandboxProvider
 
 Kind = Literal["auto", "docker", "bubblewrap"]
 
@@ -21,6 +21,7 @@ async def choose(
     python_image: str = "python:3.12-slim",
     jail_image: str = "python:3.12-slim",
     network: str | None = None,
+    egress: Egress | None = None,
     runtime: str | None = None,
 ) -> SandboxProvider:
     """A provider that has just been seen to work; the caller closes it.
@@ -31,6 +32,7 @@ async def choose(
         python_image: see DockerProvider.
         jail_image: see DockerProvider.
         network: `"none"` gives none to tasks that ask for one.
+        egress: see DockerProvider.
         runtime: see DockerProvider.
 
     Raises:
@@ -43,7 +45,9 @@ async def choose(
             raise PrerequisiteError("no Docker Engine answers: there is no /var/run/docker.sock", DOCKER_FIX)
         from lorimer.sandbox.docker import DockerProvider
 
-        provider = DockerProvider(python_image=python_image, jail_image=jail_image, network=network, runtime=runtime)
+        provider = DockerProvider(
+            python_image=python_image, jail_image=jail_image, network=network, egress=egress, runtime=runtime
+        )
         try:
             await provider.reap()  # an answer, and what every start does anyway
         except BaseException:
