@@ -14,6 +14,7 @@ from lorimer.benchmarks.base import Artifact, Graded, Hook, Task, VerifierSandbo
 from lorimer.sandbox.base import Packed, Sandbox, SandboxFileError
 from lorimer.task_agent.output import last_line
 from lorimer.task_agent.ready import wait_until_healthy
+from lorimer.task_agent.suspect import WEAKER, is_suspect, suspicions
 from lorimer.task_agent.upload import upload
 from lorimer.task_agent.verify import PREPARE_SECONDS, Reward, tidy, verify
 
@@ -36,6 +37,10 @@ class Court:
     """Of all artifacts together."""
     verifier_seconds: float | None = None
     """Instead of what the task says."""
+    watch: bool = False
+    """Look at what the agent changed where the verifier lets it pass."""
+    zero_suspects: bool = False
+    """A pass that could be no pass scores 0."""
 
 
 async def judge(court: Court, sandbox: Sandbox, task: Task, message: str = "", *, last: bool = True) -> Reward:
@@ -54,7 +59,7 @@ async def judge(court: Court, sandbox: Sandbox, task: Task, message: str = "", *
     if task.separate is None and task.isolation != "fresh":
         if task.isolation == "restart":
             await sandbox.restart()
-        reward = await verify(sandbox, task, timeout, message)
+        reward = await _watched(court, sandbox, sandbox, task, await verify(sandbox, task, timeout, message))
         if not last:
             await tidy(sandbox, task)
         return reward
@@ -63,13 +68,28 @@ async def judge(court: Court, sandbox: Sandbox, task: Task, message: str = "", *
     if task.separate is None:
         place = await sandbox.branch()
         try:
-            reward = await verify(place, task, timeout, message)
+            reward = await _watched(court, sandbox, place, task, await verify(place, task, timeout, message))
         finally:
             await place.close()
     else:
         reward = await _judge_apart(court, sandbox, task, task.separate, timeout, message)
     if not last:
         await sandbox.resume()
+    return reward
+
+
+async def _watched(court: Court, agents: Sandbox, place: Sandbox, task: Task, reward: Reward) -> Reward:
+    """The reward with what speaks against it. Looked for on passing trials alone, as it takes time: failing needs no trick."""
+    if not court.watch or not reward.value:
+        return reward
+    flags = await suspicions(agents, place, task)
+    if task.isolation == "same":
+        flags += (f"{WEAKER}what the agent left running ran beside the verifier",)
+    reward = dataclasses.replace(reward, flags=flags)
+    if court.zero_suspects and is_suspect(flags):
+        first = next(flag for flag in flags if is_suspect([flag]))
+        said = f"scored 0 instead of {reward.value:g}, as [verifier] on_suspect says: {first}"
+        return dataclasses.replace(reward, value=0.0, named={}, detail=said)
     return reward
 
 

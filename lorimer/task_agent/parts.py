@@ -34,13 +34,14 @@ def combined(rewards: Sequence[tuple[str, Reward]], how: Literal["mean", "final"
     """
     output = "\n".join(f"== {title}\n{reward.output}" for title, reward in rewards)
     last = rewards[-1][1]
+    flags = tuple(dict.fromkeys(flag for _, reward in rewards for flag in reward.flags))
     if last.cause is not None or how == "final":
-        return Reward(last.value, last.named, last.cause, last.detail, output)
+        return Reward(last.value, last.named, last.cause, last.detail, output, flags)
     every = [named(reward) for _, reward in rewards]
     means = {name: _mean([given.get(name, 0.0) for given in every]) for name in sorted({n for g in every for n in g})}
     value = _mean([reward.value or 0.0 for _, reward in rewards])
     detail = "; ".join(f"{title}: {reward.detail}" for title, reward in rewards if reward.detail)
-    return Reward(value, means if any(reward.named for _, reward in rewards) else {}, None, detail, output)
+    return Reward(value, means if any(reward.named for _, reward in rewards) else {}, None, detail, output, flags)
 
 
 def named(reward: Reward) -> Mapping[str, float]:

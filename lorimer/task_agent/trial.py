@@ -133,7 +133,7 @@ async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, s
                     result = _added(result, await _run_solution(sandbox, now), title)
                 if result.cause not in SCORED:
                     break
-                court = _court(world, start, began, owner)
+                court = _court(world, start, began, owner, agent)
                 reward = await judge(court, sandbox, now, result.answer, last=at + 1 == len(parts))
                 rewards.append((title, reward))
                 if not task.parts:
@@ -147,6 +147,8 @@ async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, s
                     break
             if task.parts and rewards and result.cause in SCORED:
                 reward = combined(rewards, task.reward_of)
+            if start.network:
+                _tell(world, start, began, reached(await sandbox.hosts()))
         return _end(start, began, result, reward.cause or result.cause, reward.detail or result.detail, reward)
     except (BudgetExhausted, ConfigError, PrerequisiteError):
         raise
@@ -193,13 +195,20 @@ async def _make_ready(sandbox: Sandbox, task: Task, setup: str = "") -> None:
     await wait_until_healthy(sandbox, task)
 
 
-def _court(world: World, start: TrialStart, began: float, owner: Owner) -> Court:
+def _court(world: World, start: TrialStart, began: float, owner: Owner, agent: Agent) -> Court:
     async def acquire(task: Task) -> Sandbox:
         image = await world.provider.prepare(task.image)
         return await world.provider.acquire(sandbox_request(task, image, world.config, owner))
 
     limits = world.config.limits
-    return Court(acquire, lambda text: _tell(world, start, began, text), limits.artifact_bytes, limits.verifier_seconds)
+    return Court(
+        acquire,
+        lambda text: _tell(world, start, began, text),
+        limits.artifact_bytes,
+        limits.verifier_seconds,
+        watch=isinstance(agent, Harness),
+        zero_suspects=world.config.verifier.on_suspect == "zero",
+    )
 
 
 def _added(before: AgentResult, now: AgentResult, title: str) -> AgentResult:
@@ -264,6 +273,13 @@ def _tell(world: World, start: TrialStart, began: float, text: str) -> None:
     world.sink.step(StepData(start.id, StepKind.TASK, time.monotonic() - began, 0.0, {"text": text}, text))
 
 
+def reached(hosts: tuple[str, ...] | None) -> str:
+    """The trace's line on a network."""
+    if hosts is None:
+        return "the network was open; which hosts were reached is not known"
+    return f"the network's proxy was asked for: {', '.join(hosts) or 'nothing'}"
+
+
 def _trace_error(world: World, start: TrialStart, began: float, text: str) -> None:
     world.sink.step(StepData(start.id, StepKind.ERROR, time.monotonic() - began, 0.0, {"text": text}, text))
 
@@ -285,6 +301,7 @@ def _end(start: TrialStart, began: float, result: AgentResult, cause: Cause, det
         cost_usd=result.cost_usd,
         seconds=time.monotonic() - began,
         active_seconds=result.active_seconds,
+        flags=reward.flags,
     )
 
 

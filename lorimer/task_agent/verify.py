@@ -33,6 +33,8 @@ class Reward:
     detail: str = ""
     output: str = ""
     """What the verifier printed, for people."""
+    flags: tuple[str, ...] = ()
+    """What speaks against a pass (`suspect`)."""
 
 
 class Unreadable(ValueError):

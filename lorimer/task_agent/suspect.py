@@ -1,0 +1,421 @@
+"""What a passing agent changed that could have made its verifier pass: flags, never proof.
+
+The file system outlives the agent (DESIGN 4.4), so a replaced interpreter, a preloaded library or a start-up file still runs
+when the verifier does. Which paths matter is decided here, from the list of changed ones; what `packages` knows to have come
+by dpkg or pip, and what was written after the verifier's own files (by the kernel's change time, which nobody inside can
+set), is no news. Tools of the sandbox are asked only once they are known to be unchanged or a package's.
+
+What this does not see: package databases forged together with the files, a package made to cheat and installed with pip, and
+whatever lies in the work folder, which is the task's to judge.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lorimer.benchmarks.base import Task
+from lorimer.sandbox.base import Sandbox, SandboxFileError
+from lorimer.task_agent.packages import DPKG, Packages, manifests
+
+SUSPECT, WEAKER = "suspect: ", "weaker evidence: "
+"""How a flag begins: the pass may be no pass; the pass could not be verified as well as others."""
+
+EXAMINE_SECONDS = 60.0
+"""To hash some thousand files; a few hundred take a tenth of a second."""
+EXAMINE_BYTES = 32 << 20
+"""Of package lists; those of a thousand Debian packages are 10 MB."""
+MAX_FILES = 20_000
+"""Looked at one by one; a passing agent that changed more of what matters is flagged for that."""
+SHOWN = 6
+"""Paths named in a flag."""
+
+_TOOLS = re.compile(
+    r"(sh|bash|dash|ash|zsh|busybox|env|sudo|su|python[\d.]*|pypy[\d.]*|pip[\d.]*|pytest|py\.test|uv|uvx|node|nodejs|npm|npx|perl|"
+    r"ruby|java|javac|go|cargo|rustc|gcc|g\+\+|cc|c\+\+|clang|ld|make|cmake|git|curl|wget|jq|sqlite3|soffice|libreoffice|apt|"
+    r"apt-get|dpkg|cat|echo|printf|test|\[|true|false|grep|egrep|fgrep|diff|cmp|comm|awk|gawk|mawk|sed|find|xargs|sort|uniq|"
+    r"head|tail|cut|tr|wc|ls|cp|mv|rm|mkdir|ln|chmod|chown|touch|date|sleep|timeout|tee|stat|readlink|realpath|md5sum|"
+    r"sha256sum|base64|bc|expr|seq|id|ps|kill|tar|gzip|unzip)"
+)
+"""Programs that verifiers run."""
+_CORE = frozenset(("sh", "bash", "dash", "busybox", "coreutils", "cat", "stat", "readlink", "md5sum", "sha256sum"))
+"""Programs that the examination itself runs."""
+_CORE_PACKAGES = re.compile(r"(bash|dash|busybox|coreutils|libc|libgcc|libstdc|libssl|zlib|libsqlite|python|libpython)")
+"""Debian packages that hold those and the libraries below."""
+_FOLDERS = re.compile(r"(/usr(/local)?)?/s?bin|(/root|/home/[^/]+)/\.(local|cargo)/bin")
+_LIBRARIES = re.compile(
+    r"(/usr(/local)?)?/lib(32|64)?(/[^/]+-linux-[^/]+)?/"
+    r"(ld-|ld\.so|libc[.-]|libm[.-]|libdl[.-]|libpthread[.-]|librt[.-]|libpython|libstdc|libgcc|libcrypto|libssl|libz\.|libsqlite3)"
+    r"[^/]*"
+)
+_SETTINGS = re.compile(
+    r"/etc/(ld\.so\.conf|ld\.so\.conf\.d/.+|environment|hosts|nsswitch\.conf|profile|bash\.bashrc|pip\.conf|uv/.+|"
+    r"apt/sources\.list|apt/apt\.conf(\.d/.+)?)|(/root|/home/[^/]+)/(\.curlrc|\.wgetrc|\.netrc|\.pip/pip\.conf|"
+    r"\.config/(pip/pip\.conf|uv/uv\.toml)|\.bash_env|\.ssh/rc)"
+)
+_SITE = re.compile(r"/(site|dist)-packages/")
+_STDLIB = re.compile(r"/lib(64)?/python3(\.\d+)?/")
+_HOOKS = ("sitecustomize.py", "usercustomize.py")
+_PYTEST_SETTINGS = ("pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", "setup.cfg", "pyproject.toml")
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Changed paths that could decide what a verifier says, by what they are."""
+
+    preload: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    bytecode: tuple[str, ...] = ()
+    pytest: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    """In the work folder: looked at for symlinks into the verifier's place."""
+
+    def files(self) -> list[str]:
+        """All but byte code and the work folder's."""
+        return [*self.tools, *self.libraries, *self.hooks, *self.modules, *self.pytest, *self.settings]
+
+    def core(self) -> list[str]:
+        """What the examination itself would run."""
+        return [path for path in self.tools if posixpath.basename(path) in _CORE] + list(self.libraries)
+
+
+def candidates(changed: Iterable[str], workdir: str, places: Collection[str]) -> Candidates:
+    """Those of the changed paths that matter. Pure.
+
+    Args:
+        workdir: the agent's own folder, whose files are the task's to judge.
+        places: where the verifier's files lie; nothing in them is older than the verifier.
+    """
+    found: dict[str, list[str]] = {name: [] for name in Candidates.__dataclass_fields__}
+    own = "" if workdir in ("", "/") else workdir.rstrip("/") + "/"
+    above = {parent for place in places for parent in _parents(place)}
+    for path in changed:
+        folder, name = posixpath.split(path)
+        if any(path == place or path.startswith(place.rstrip("/") + "/") for place in places):
+            continue
+        if own and path.startswith(own):
+            found["links"].append(path)
+            continue
+        kind = _kind(path, folder, name, above)
+        if kind:
+            found[kind].append(path)
+    return Candidates(**{name: tuple(paths) for name, paths in found.items()})
+
+
+def _kind(path: str, folder: str, name: str, above: Collection[str]) -> str:
+    if path == "/etc/ld.so.preload":
+        return "preload"
+    if name in _HOOKS or (name.endswith(".pth") and _SITE.search(path)):
+        return "hooks"
+    if name.endswith(".pyc"):
+        return "bytecode"
+    if _SITE.search(path) or _STDLIB.search(path):
+        return "modules" if name.endswith((".py", ".so")) else ""
+    if name == "conftest.py" or (name in _PYTEST_SETTINGS and folder in above):
+        return "pytest"
+    if _FOLDERS.fullmatch(folder) and _TOOLS.fullmatch(name):
+        return "tools"
+    if _LIBRARIES.fullmatch(path):
+        return "libraries"
+    return "settings" if _SETTINGS.fullmatch(path) else ""
+
+
+def _parents(place: str) -> list[str]:
+    found = []
+    while place not in ("/", ""):
+        place = posixpath.dirname(place)
+        found.append(place)
+    return found
+
+
+async def suspicions(agents: Sandbox, place: Sandbox, task: Task) -> tuple[str, ...]:
+    """Flags for a trial that passed; empty where nothing is odd.
+
+    Args:
+        agents: the sandbox in which the agent acted: its changes count.
+        place: the one in which the verifier ran, whose files are looked at; it may be the same.
+
+    Raises SandboxError.
+    """
+    changed = await agents.changed_files()
+    places = [target for _, target in task.verifier.files()]
+    found = candidates(changed, task.workdir or "", [place for place in places if place != "/"])
+    flags = [f"{SUSPECT}{path} was written: it loads a library into every program" for path in found.preload]
+    odd = await _unknown_core(place, found, changed)
+    if found.preload or odd:
+        said = _flag("tools that the examination needs were replaced, not by a package manager, so it ends there", odd)
+        return tuple(flags + ([said] if odd else []))
+    if len(found.files()) > MAX_FILES:
+        return (*flags, f"{SUSPECT}{len(found.files())} programs and modules were changed, too many to look at")
+    seen = await _examine(place, task, found, changed)
+    if seen is None:
+        return (*flags, *_flags(found, set(found.files()), "and could not be examined"))
+    return (*flags, *_flags(found, seen.odd(found), "not by a package manager"), *seen.flags(found, places))
+
+
+def _flags(found: Candidates, odd: Collection[str], how: str) -> list[str]:
+    kinds = (
+        ("programs that a verifier runs were replaced or added", found.tools),
+        ("libraries that programs load were replaced or added", found.libraries),
+        ("start-up files of Python were written", found.hooks),
+        ("modules of Python were changed", found.modules),
+        ("files that steer pytest were written outside the work folder", found.pytest),
+        ("settings of the system or of tools were changed", found.settings),
+    )
+    return [
+        _flag(f"{what}, {how}", paths)
+        for what, all_ in kinds
+        if (paths := [path for path in all_ if path in odd])
+    ]  # fmt: skip
+
+
+def _flag(what: str, paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+    return f"{SUSPECT}{what}: {', '.join(paths[:SHOWN])}{more}"
+
+
+async def _unknown_core(place: Sandbox, found: Candidates, changed: Sequence[str]) -> list[str]:
+    """Of the tools that the examination would run, those that no package explains; found out without running any."""
+    core = found.core()
+    if not core:
+        return []
+    lists = [
+        path
+        for path in changed
+if path.startswith(DPKG) and _CORE_PACKAGES.match(path, len(DPKG))
+    ]  # fmt: skip
+    known = Packages()
+    for path in lists:
+        if path.endswith((".md5sums", ".list")):
+            known.add(path, (await _bytes(place, path)).decode("utf-8", "replace"))
+    known.seal(changed)
+    odd = []
+    for path in core:
+        data = await _bytes(place, path)
+        if data and not known.has(path, hashlib.md5(data, usedforsecurity=False).hexdigest(), ""):
+            odd.append(path)
+    return odd
+
+
+async def _bytes(place: Sandbox, path: str) -> bytes:
+    """Empty where it is gone, a folder, or larger than any tool."""
+    try:
+        return await place.read(path, max_bytes=64 << 20)
+    except SandboxFileError:
+        return b""
+
+
+@dataclass
+class _Seen:
+    """What the examination printed."""
+
+    packages: Packages = field(default_factory=Packages)
+    md5: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+    changed_at: dict[str, float] = field(default_factory=dict)
+    leads_to: dict[str, str] = field(default_factory=dict)
+    """Of symlinks: the file at the end."""
+    verifier_at: float = 0.0
+    """When the verifier's own files came in; 0 where unknown."""
+    unchanged: frozenset[str] = frozenset()
+    forged: tuple[str, ...] = ()
+    """Byte code that does not come from its source."""
+    changed: frozenset[str] = frozenset()
+
+    def odd(self, found: Candidates) -> set[str]:
+        return {path for path in found.files() if path in self.changed_at and not self._explained(path)}
+
+    def _explained(self, path: str) -> bool:
+        if self.verifier_at and self.changed_at[path] > self.verifier_at:
+            return True
+        target = self.leads_to.get(path)
+        if target is None:
+            return self._managed(path)
+        if self.packages.lists(path):
+            return True
+        stem = re.match(r"[a-z+]*", posixpath.basename(path))
+        alike = stem is not None and stem[0] != "" and posixpath.basename(target).startswith(stem[0])
+        return alike and (target not in self.changed or self._managed(target))
+
+    def _managed(self, path: str) -> bool:
+        hook = posixpath.basename(path) in _HOOKS
+        return self.packages.has(path, self.md5.get(path, ""), "" if hook else self.sha256.get(path, ""))
+
+    def flags(self, found: Candidates, places: Sequence[str]) -> list[str]:
+        flags = []
+        inside = [
+            path
+            for path in found.links
+            if any(_in(self.leads_to.get(path, ""), place) for place in (*places, "/logs/verifier") if place != "/")
+        ]
+        if inside:
+            flags.append(_flag("symlinks of the work folder lead into the verifier's files", inside))
+        if self.forged:
+            flags.append(_flag("byte code was written that does not come from its source", self.forged))
+        return flags
+
+
+def _in(path: str, place: str) -> bool:
+    return path == place or path.startswith(place.rstrip("/") + "/")
+
+
+async def _examine(place: Sandbox, task: Task, found: Candidates, changed: Sequence[str]) -> _Seen | None:
+    """Ask the sandbox's own tools, now known to be its image's or a package's. `None` where they do not answer."""
+    files, links = found.files(), list(found.links[:MAX_FILES])
+    bytecode = list(found.bytecode[:MAX_FILES])
+    if not (files or links or bytecode):
+        return _Seen()
+    marks = _uploaded(task)
+    lists = manifests(changed) if files else []
+    parts = [
+        _each(lists, 'printf "\\n@@%s\\n" "$p"; cat -- "$p" 2>/dev/null'),
+        "printf '\\n@@:stat\\n'",
+        _each([*files, *marks], '[ -e "$p" ] && printf "%s\\t%s\\n" "$(stat -c %z -- "$p")" "$p"'),
+        "printf '\\n@@:link\\n'",
+        _each([*files, *links], '[ -L "$p" ] && printf "%s\\t%s\\n" "$(readlink -f -- "$p")" "$p"'),
+        "printf '\\n@@:md5\\n'",
+        f'{_lines(files)} | while IFS= read -r p; do readlink -f -- "$p"; printf \'%s\\n\' "$p"; done | sort -u | '
+        "tr '\\n' '\\0' | xargs -0 md5sum -- 2>/dev/null",
+        "printf '\\n@@:sha256\\n'",
+        f"{_lines(files)} | tr '\\n' '\\0' | xargs -0 sha256sum -- 2>/dev/null",
+        "printf '\\n@@:end\\n'",
+    ]
+    ran = await place.exec("\n".join(parts), timeout=EXAMINE_SECONDS, cwd="/", user="0", output_limit=EXAMINE_BYTES)
+    text = ran.stdout.decode("utf-8", "surrogateescape")
+    if ran.timed_out or ran.stdout_dropped or "\n@@:end\n" not in text:
+        return None
+    seen = _read(text, marks, changed)
+    if bytecode:
+        seen.forged = tuple(await _forged(place, found, seen, bytecode))
+    return seen
+
+
+def _lines(paths: Iterable[str]) -> str:
+    """A command that prints the paths; one with a line break in its name is left out and so stays unexplained."""
+    kept = [path for path in paths if "\n" not in path]
+    return "cat <<'@@'\n" + "".join(f"{path}\n" for path in kept) + "@@\n:" if kept else ":"
+
+
+def _each(paths: Sequence[str], body: str) -> str:
+    kept = [path for path in paths if "\n" not in path]
+    if not kept:
+        return ":"
+    return "while IFS= read -r p; do " + body + "; done <<'@@'\n" + "".join(f"{path}\n" for path in kept) + "@@"
+
+
+def _uploaded(task: Task) -> list[str]:
+    """Some of the verifier's files by the paths at which they arrived: their change time is when."""
+    found: list[str] = []
+    for source, target in task.verifier.files():
+        if isinstance(source, Path) and source.is_dir():
+            inside = sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink())
+            found += [posixpath.join(target, path.relative_to(source).as_posix()) for path in inside[:20]]
+        else:
+            found.append(target)
+    return found[:40]
+
+
+def _read(text: str, marks: Sequence[str], changed: Sequence[str]) -> _Seen:
+    seen = _Seen(changed=frozenset(changed))
+    for section in text.split("\n@@")[1:]:
+        name, _, body = section.partition("\n")
+        if name == ":stat":
+            seen.changed_at = {path: at for path, at in ((p, _seconds(v)) for v, p in _pairs(body)) if at is not None}
+        elif name == ":link":
+            seen.leads_to = {path: target for target, path in _pairs(body)}
+        elif name in (":md5", ":sha256"):
+            hashes = seen.md5 if name == ":md5" else seen.sha256
+            hashes.update(
+                (line[line.find("  ") + 2 :], line[: line.find("  ")]) for line in body.splitlines() if "  " in line
+            )
+        elif not name.startswith(":"):
+            seen.packages.add(name, body)
+    seen.packages.seal(changed)
+    times = [seen.changed_at[mark] for mark in marks if mark in seen.changed_at]
+    seen.verifier_at = min(times, default=0.0)
+    return seen
+
+
+def _pairs(body: str) -> list[tuple[str, str]]:
+    return [(value, path) for value, tab, path in (line.partition("\t") for line in body.splitlines()) if tab]
+
+
+def _seconds(text: str) -> float | None:
+    """`2026-11-21 14:27:47.123456789 +0000` as seconds; without a fraction, as the last instant before the next second
+    would be too late for one that is compared, so the whole second is taken."""
+    from datetime import datetime
+
+    matched = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)? ?([+-]\d{4})?", text)
+    if matched is None:
+        return None
+    base = datetime.strptime(f"{matched[1]} {matched[3] or '+0000'}", "%Y-%m-%d %H:%M:%S %z")
+    return base.timestamp() + float(matched[2] or 0)
+
+
+_BYTECODE = r"""
+import importlib.util, marshal, os, sys
+for path in sys.stdin.read().splitlines():
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        source = importlib.util.source_from_cache(path)
+        found = os.stat(source)
+        with open(source, "rb") as file:
+            text = file.read()
+    except (OSError, ValueError):
+        continue
+    if data[:4] != importlib.util.MAGIC_NUMBER:
+        continue
+    flags = int.from_bytes(data[4:8], "little")
+    stamp = (int(found.st_mtime) & 0xFFFFFFFF).to_bytes(4, "little") + (found.st_size & 0xFFFFFFFF).to_bytes(4, "little")
+    if flags == 0 and data[8:16] != stamp:
+        continue
+    if flags == 3 and data[8:16] != importlib.util.source_hash(text):
+        continue
+    level = path.rpartition(".opt-")[2][:1] if ".opt-" in path else "0"
+    code = marshal.loads(data[16:])
+    if code != compile(text, code.co_filename, "exec", dont_inherit=True, optimize=int(level)):
+        print(path)
+print("@@end")
+"""
+"""Compiles each source again and compares. Byte code that Python would not take (another version, older than its source) is
+passed over. It runs without the caches that it judges."""
+
+
+async def _forged(place: Sandbox, found: Candidates, seen: _Seen, bytecode: Sequence[str]) -> list[str]:
+    """Byte code that its source does not give. Empty where there is no Python, or the Python itself is odd and flagged."""
+    odd = seen.odd(found)
+    stdlib = [path for path in odd if path in found.modules and not _SITE.search(path)]
+    if stdlib or any(posixpath.basename(path).startswith("python") for path in odd):
+        return []
+    listed = _lines(bytecode)
+    python = "$(command -v python3 || command -v python || echo :)"
+    command = f"{listed} | {python} -I -S -B -X pycache_prefix=/nonexistent/lorimer -c {shlex.quote(_BYTECODE)}"
+    ran = await place.exec(command, timeout=EXAMINE_SECONDS, cwd="/", user="0", output_limit=1 << 20)
+    lines = ran.stdout.decode("utf-8", "surrogateescape").splitlines()
+    if ran.exit_code == 0 and not lines:
+        return []
+    return lines[:-1] if lines[-1:] == ["@@end"] else ["(it could not be examined)"]
+
+
+def is_suspect(flags: Iterable[str]) -> bool:
+    """Whether a pass may be no pass."""
+    return any(flag.startswith(SUSPECT) for flag in flags)
+
+
+def counted(flags: Iterable[Collection[str]]) -> Mapping[str, int]:
+    """How many trials are suspect and how many are weaker evidence."""
+    each = [list(one) for one in flags]
+    return {
+        "suspect": sum(is_suspect(one) for one in each),
+        "weaker": sum(any(flag.startswith(WEAKER) for flag in one) for one in each),
+    }
