@@ -335,6 +335,14 @@ class GateSettings(_Table):
     """By how much the holdout's mean reward may be worse before it vetoes."""
     holdout_queries: int | None = Field(default=30, ge=1)
     """How often the holdout may answer in one study, which ends there: each answer leaks a little of it."""
+    holdout_step: float | None = Field(default=None, gt=0, lt=1)
+    """By how much a holdout score must beat the best one shown to be shown. Unset: one standard error of the difference."""
+    simplify_margin: float | None = Field(default=None, gt=0, lt=1)
+    """A simpler harness is promoted when it is surely no worse by this much. Unset: only for being better."""
+    tie_break: Literal["none", "cost", "tokens", "seconds"] = "none"
+    """A cheaper harness is promoted when it is surely no worse by `tie_margin`. `seconds` differ from run to run."""
+    tie_margin: float = Field(default=0.05, gt=0, lt=1)
+    """By how much a harness may be worse in mean reward and still count as equal."""
     cost: Literal["usd", "tokens", "seconds"] = "tokens"
     """What `max_cost_increase` bounds, a trial. `seconds` differ from run to run."""
     max_cost_increase: float | None = Field(default=None, ge=0)

@@ -52,11 +52,12 @@ __all__ = [
 ]
 
 
-def decide(evidence: Evidence, policy: Policy) -> Decision:
+def decide(evidence: Evidence, policy: Policy, *, whole: bool = False) -> Decision:
     """Promote the candidate, reject it, or say that the trials cannot tell.
 
     A plan that is neither complete nor settled early is `undecided`. Never promotes before every planned task has been
-    run, and under `paired` and `strict` never on less than the whole plan.
+    run, and under `paired` and `strict` never on less than the whole plan. `whole` asks for the decision on all trials,
+    wherever a run with these champion trials might have ended: for champion trials that were not there from the start.
     """
     arms = Arms(evidence)
     planned = len(evidence.planned)
@@ -66,7 +67,7 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     if champion_errors > policy.max_errored * len(evidence.champion):
         return too_many_errors("champion", champion_errors, len(evidence.champion), policy, arms)
 
-    stop = first_stop(arms, policy)
+    stop = None if whole else first_stop(arms, policy)
     if isinstance(stop, Unlikely):
         return _reject_unlikely(arms.prefix(stop.at), stop, policy)
     if stop is not None and not stop.reached:

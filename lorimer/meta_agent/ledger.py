@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lorimer.meta_agent.gate import task_means
-from lorimer.meta_agent.world import World, outcomes, scan, score_of
+from lorimer.meta_agent.world import World, beside, outcomes, scan, score_of
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Candidate, Stage
 
@@ -19,6 +19,8 @@ RECENT = 12
 TASKS_NAMED = 12
 """Tasks listed by name after a verdict."""
 HYPOTHESIS_CHARS = 600
+AGED = "champion"
+"""As the stage of a verdict: the champion's trials were too old, and were run anew."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,10 @@ def read(query: Query, study: str, retries: int) -> Ledger:
     """The ledger as the store has it. `retries` is `[retries] errored` of the study. Raises UserError."""
     world = scan(query, study)
     entries = []
-    champion = f"{world.baseline}/{Stage.BASELINE}"
     for row in query.candidates(study):
-        entries.append(_entry(query, world, row, champion, retries))
-        if row.state == "promoted":
-            champion = f"{row.id}/{Stage.AUDIT}"
+        champion = world.standing_at(world.champion_before(row.number), row.number)
+        side = beside(row.id, Stage.FULL)
+        entries.append(_entry(query, world, row, side if query.evaluation(side) else champion, retries))
     return Ledger(study, _score(world, f"{world.baseline}/{Stage.BASELINE}"), _champion(world), tuple(entries))
 
 
@@ -83,7 +84,8 @@ def render(ledger: Ledger, *, sealed: bool = False, recent: int | None = None) -
     whole = len(ledger.entries) if recent is None else recent
     for index, entry in enumerate(ledger.entries):
         lines.append(f"{short(entry.candidate)} [{entry.state}] {entry.title or 'no usable edit'}")
-        told = [_sealed(verdict) if sealed else verdict for verdict in entry.verdicts]
+        # A clock decided what aged, and no model reads what a clock said.
+        told = [_sealed(v) if sealed else v for v in entry.verdicts if not (sealed and v.stage == AGED)]
         if index < len(ledger.entries) - whole:
             if told and entry.state != "promoted":
                 lines.append(f"  {told[-1].reason}")
@@ -119,6 +121,9 @@ def short(candidate: str) -> str:
 def _entry(query: Query, world: World, row: Candidate, champion: str, retries: int) -> Entry:
     verdicts = []
     for stage in (Stage.SPOT, Stage.FULL, Stage.HOLDOUT, Stage.AUDIT):
+        aged = world.decisions.get(f"{row.id}/age-{stage}")
+        if aged is not None and aged.numbers["refresh"]:
+            verdicts.append(Verdict(AGED, aged.kind, aged.reason))
         decision = world.decided(row.id, stage)
         if decision is not None:
             verdicts.append(Verdict(stage.value, decision.kind, decision.reason))
@@ -149,7 +154,7 @@ def _changes(
         return (), ()
     counted = int(decision.numbers.get("run") or 0)
     mine: Mapping[str, float] = task_means(outcomes(query, f"{row.id}/{Stage.FULL}", world.seed, retries)[:counted])
-    theirs = task_means(outcomes(query, champion, world.seed, retries))
+    theirs = task_means(outcomes(query, champion, world.seed, retries)[: decision.numbers.get("champion_run")])
     both = [task for task in world.train if task in mine and task in theirs]
     better = tuple(task for task in both if mine[task] > theirs[task] + 1e-9)
     worse = tuple(task for task in both if mine[task] < theirs[task] - 1e-9)

@@ -9,30 +9,41 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
+from typing import NoReturn
 
 from lorimer.errors import InternalError
-from lorimer.meta_agent import gate
+from lorimer.meta_agent import fullrun, gate, holdout, ledger
+from lorimer.meta_agent.equal import size_of
 from lorimer.meta_agent.events import (
     Decided,
     StageFinished,
     StageStarted,
 )
+from lorimer.meta_agent.fullrun import FullRun, Paid
 from lorimer.meta_agent.gate import Decision, Evidence, Outcome, Policy
 from lorimer.meta_agent.levels import at_level
+from lorimer.meta_agent.policies import Value
 from lorimer.meta_agent.study import StudyParts, now
 from lorimer.meta_agent.world import (
     CandidateView,
     World,
     attempts,
+    beside,
     by_task_and_repeat,
     costs,
     full_plan,
     outcomes,
+    plan_of,
     planned_trials,
     policy_of,
+    refreshed,
     results,
+    rounds,
+    scan,
     score_numbers,
     settled_trials,
+    shown_so_far,
     spot_plan,
     spot_trials,
     tests_so_far,
@@ -92,16 +103,19 @@ class Stages:
         if gate.too_errored(results(found), self._policy) and resumed:
             found = await self._run(world, stage, None, plan, forgive=True)
         if gate.too_errored(results(found), self._policy):
-            errored = [outcome for outcome in found if outcome.reward is None]
-            causes = ", ".join(f"{count} {cause}" for cause, count in Counter(e.cause for e in errored).most_common())
-            raise Pause(
-                f"{len(errored)} of {len(found)} trials of the seed harness errored ({causes}; such as: "
-                f"{errored[0].planned.task}: {errored[0].detail or errored[0].cause}), over the "
-                f"{self._policy.max_errored:.0%} that are allowed; put that right, then they are tried anew"
-                if errored
-                else "the seed harness has no trials"
-            )
+            self._pause(found, "the seed harness")
         await self._decide_measured(world.baseline, stage, found)
+
+    def _pause(self, found: Sequence[TrialOutcome], whose: str) -> NoReturn:
+        errored = [outcome for outcome in found if outcome.reward is None]
+        causes = ", ".join(f"{count} {cause}" for cause, count in Counter(e.cause for e in errored).most_common())
+        raise Pause(
+            f"{len(errored)} of {len(found)} trials of {whose} errored ({causes}; such as: "
+            f"{errored[0].planned.task}: {errored[0].detail or errored[0].cause}), over the "
+            f"{self._policy.max_errored:.0%} that are allowed; put that right, then they are tried anew"
+            if errored
+            else f"{whose} has no trials"
+        )
 
     async def _spot(self, world: World, candidate: CandidateView) -> None:
         champion, settings = self._standing(world), self._parts.config.gate
@@ -110,36 +124,139 @@ class Stages:
         await self._decide(candidate.id, Stage.SPOT, gate.spot_verdict(spot_trials(results(found), champion)))
 
     async def _full(self, world: World, candidate: CandidateView) -> None:
-        champion = self._standing(world)
+        settings, query = self._parts.config.gate, self._parts.query
         plan = full_plan(world, candidate, self._repeats, self._others(world, candidate))
         plan = self._stored_plan(f"{candidate.id}/{Stage.FULL}") or plan
         planned = [task for task, _ in plan]
-        run: list[Outcome] = []
+        policy = at_level(self._policy, settings.error, tests_so_far(world))
+        simpler = self._simpler(world, candidate)
+        side = settings.champion == "interleaved"
+        standing: list[TrialOutcome] = []
+        if not side:
+            world = await self._fresh(world, candidate, Stage.FULL)
+            standing = settled_trials(query, world.standing, world.seed, self._retries)
+        champion = results(standing)
+        ends = {2 * end for end in rounds(planned)}
 
-        policy = at_level(self._policy, self._parts.config.gate.error, tests_so_far(world))
+        def split(found: Sequence[TrialOutcome]) -> tuple[list[TrialOutcome], list[TrialOutcome]]:
+            """The candidate's trials and the champion's."""
+            own = f"{candidate.id}/{Stage.FULL}"
+            mine = [outcome for outcome in found if outcome.planned.evaluation == own]
+            return mine, [outcome for outcome in found if outcome.planned.evaluation != own] if side else standing
+
+        def run_of(found: Sequence[TrialOutcome]) -> FullRun:
+            mine, theirs = split(found)
+            return FullRun(results(mine), results(theirs) if side else champion, planned, side, simpler)
 
         def enough(prefix: Sequence[TrialOutcome]) -> bool:
-            run.extend(results(prefix[len(run) :]))
-            return gate.settled(Evidence(run, champion, planned), policy)
+            # Side by side the gate looks at the ends of rounds alone.
+            return (not side or len(prefix) in ends) and fullrun.settled(run_of(prefix), policy, settings)
 
         found: list[TrialOutcome] = []
-        if not gate.settled(Evidence([], champion, planned), policy):
-            found = await self._run(world, Stage.FULL, candidate, plan, stop=enough)
-        decision = gate.decide(Evidence(results(found), champion, planned), policy)
-        if decision.kind == "promote" and policy.max_cost_increase is not None:
-            read = found[: int(decision.numbers["run"] or 0)]
-            kind = self._parts.config.gate.cost
-            theirs = settled_trials(self._parts.query, world.standing, world.seed, self._retries)
-            decision = gate.within_cost(decision, costs(read, kind), costs(theirs, kind), kind, policy)
+        if side or not enough([]):
+            found = await self._run(world, Stage.FULL, candidate, plan, stop=enough, side=side)
+        run, (mine, theirs) = run_of(found), split(found)
+        decision = fullrun.judge(run, policy, settings)
+        kinds = fullrun.units(settings)
+        if kinds:
+            mine = mine[: int(decision.numbers["run"] or 0)] if decision.kind == "promote" else mine
+            paid = Paid({kind: costs(mine, kind) for kind in kinds}, {kind: costs(theirs, kind) for kind in kinds})
+            decision = fullrun.judge(run, policy, settings, paid)
         await self._decide(candidate.id, Stage.FULL, decision, policy)
 
+    def _simpler(self, world: World, candidate: CandidateView) -> bool:
+        if self._parts.config.gate.simplify_margin is None or candidate.harness is None:
+            return False
+        mine, theirs = (self._parts.query.harness(sha).text for sha in (candidate.harness, world.champion_harness))
+        return size_of(mine).simpler_than(size_of(theirs))
+
     async def _holdout(self, world: World, candidate: CandidateView) -> None:
+        settings, query = self._parts.config.gate, self._parts.query
         plan = by_task_and_repeat(world.holdout, self._repeats)
-        found = await self._run(world, Stage.HOLDOUT, candidate, plan)
-        champion = outcomes(self._parts.query, world.standing_holdout, world.seed, self._retries)
+        if settings.champion == "interleaved":
+            both = await self._run(world, Stage.HOLDOUT, candidate, plan, side=True)
+            own = f"{candidate.id}/{Stage.HOLDOUT}"
+            found = [outcome for outcome in both if outcome.planned.evaluation == own]
+            champion = results(outcome for outcome in both if outcome.planned.evaluation != own)
+        else:
+            world = await self._fresh(world, candidate, Stage.HOLDOUT)
+            found = await self._run(world, Stage.HOLDOUT, candidate, plan)
+            champion = outcomes(query, world.standing_holdout, world.seed, self._retries)
         evidence = Evidence(results(found), champion, [outcome.planned.task for outcome in found])
-        decision = gate.holdout_verdict(evidence, self._policy, query=world.holdout_queries + 1)
-        await self._decide(candidate.id, Stage.HOLDOUT, decision)
+        asked = world.holdout_queries + 1
+        decision = gate.holdout_verdict(evidence, self._policy, query=asked)
+        before = shown_so_far(world)
+        best = gate.task_means(outcomes(query, before.by, world.seed, self._retries)) if before else {}
+        after = before
+        if decision.kind != "undecided":
+            means = gate.task_means(results(found))
+            after = holdout.climb(before, best, f"{candidate.id}/{Stage.HOLDOUT}", means, settings.holdout_step)
+        said = holdout.sentence(decision, before, after, self._policy.holdout_margin, asked)
+        numbers = dict(decision.numbers) | (after.numbers() if after else {})
+        await self._decide(candidate.id, Stage.HOLDOUT, Decision(decision.kind, said, numbers))
+
+    # ---- the champion's trials
+
+    async def _fresh(self, world: World, candidate: CandidateView, stage: Stage) -> World:
+        """The world in which the champion's trials are young enough to be compared with: they are run anew where not.
+
+        Whether they are is judged once a stage, at its start, and stored before anything follows from it: a resumed
+        study does what was decided then, whatever its clock says now. Raises Pause.
+        """
+        train = stage is Stage.FULL
+        standing = world.standing if train else world.standing_holdout
+        if not await self._aged(world, candidate, stage, standing):
+            return world
+        champion = world.champion
+        subject, kind = champion.id if champion else world.baseline, Stage.AUDIT if train else Stage.HOLDOUT
+        again = refreshed(subject, kind, candidate.number)
+        if again not in world.decisions:
+            # Repeats of their own: a trial's luck follows from its name.
+            tasks, since = world.train if train else world.holdout, candidate.number * self._champion_repeats
+            plan = [(task, since + repeat) for task, repeat in by_task_and_repeat(tasks, self._champion_repeats)]
+            found = await self._measured_again(world, kind, champion, plan, again)
+            score = gate.score(results(found))
+            said = (
+                f"{score} over {score.trials} trials of {score.tasks} tasks, run anew for {ledger.short(candidate.id)}"
+            )
+            await self._decide(subject, kind, Decision("pass", said, score_numbers(score)), row_id=again)
+        await self._parts.store.flush()
+        return scan(self._parts.query, self._study)
+
+    async def _aged(self, world: World, candidate: CandidateView, stage: Stage, standing: str) -> bool:
+        """Whether the champion's trials are too old for this candidate, as decided before or now."""
+        limit = self._parts.config.gate.champion_max_age
+        # A simulated model does not drift, and its study is a function of its seed: no clock may enter it.
+        if limit is None or self._parts.config.models.task.startswith("simulated/"):
+            return False
+        known = world.decisions.get(f"{candidate.id}/age-{stage}")
+        if known is not None:
+            return bool(known.numbers["refresh"])
+        started = [trial.started for trial in self._parts.query.outcomes(standing)]
+        hours = (datetime.fromisoformat(now()) - datetime.fromisoformat(min(started))).total_seconds() / 3600
+        old = hours > limit
+        said = (
+            f"the champion's trials ({standing}) are {hours:.1f} h old, over"
+            if old
+            else "the champion's trials are within"
+        )
+        said += f" the {limit:g} h of gate.champion_max_age" + ("; they are run anew" if old else "")
+        numbers: dict[str, Value] = {"hours": hours, "max_age": limit, "refresh": old, "standing": standing}
+        decision = Decision("pass", said, numbers)
+        await self._decide(candidate.id, f"age-{stage}", decision)
+        return old
+
+    async def _measured_again(
+        self, world: World, stage: Stage, champion: CandidateView | None, plan: Sequence[tuple[str, int]], name: str
+    ) -> list[TrialOutcome]:
+        """Fresh trials of the champion, in which few may error. Raises Pause."""
+        resumed = self._parts.query.evaluation(name) is not None
+        found = await self._run(world, stage, champion, plan, name=name)
+        if gate.too_errored(results(found), self._policy) and resumed:
+            found = await self._run(world, stage, champion, plan, name=name, forgive=True)
+        if gate.too_errored(results(found), self._policy):
+            self._pause(found, "the champion")
+        return found
 
     def _standing(self, world: World) -> list[Outcome]:
         return outcomes(self._parts.query, world.standing, world.seed, self._retries)
@@ -159,7 +276,7 @@ class Stages:
 
     def _stored_plan(self, evaluation: str) -> list[tuple[str, int]]:
         row = self._parts.query.evaluation(evaluation)
-        return [(str(task), int(repeat)) for task, repeat in row.plan] if row else []
+        return plan_of(row) if row else []
 
     async def _run(
         self,
@@ -170,35 +287,61 @@ class Stages:
         *,
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
         forgive: bool = False,
+        name: str = "",
+        side: bool = False,
     ) -> list[TrialOutcome]:
         """A stage's trials, those of an earlier process included. A plan that is stored already is the one that holds.
 
-        `forgive`: errored trials are tried again, however often they were.
+        Args:
+            forgive: errored trials are tried again, however often they were.
+            name: of the evaluation, where it is not the subject's own of this stage.
+            side: the champion runs the same plan side by side: every trial of the candidate is followed by one of the
+                champion on the same task.
         """
-        store, query = self._parts.store, self._parts.query
+        query = self._parts.query
         subject = candidate.id if candidate else world.baseline
         harness = (candidate.harness if candidate else None) or world.seed_harness
-        row = query.evaluation(f"{subject}/{stage}")
+        row = await self._planned(name or f"{subject}/{stage}", candidate, stage, harness, plan)
+        rows, others = [row], dict[str, str]()
+        if side and candidate is not None:
+            # Repeats of its own: a trial's luck follows from its name, and every candidate meets the champion afresh.
+            since = candidate.number * self._repeats
+            again = [(task, since + repeat) for task, repeat in plan_of(row)]
+            champion = world.champion_harness
+            rows.append(await self._planned(beside(candidate.id, stage), candidate, stage, champion, again))
+            others = {champion: query.harness(champion).text}
+        trials = [
+            trial for pair in zip(*(planned_trials(each, world.seed) for each in rows), strict=True) for trial in pair
+        ]
+        past = {planned: tried for each in rows for planned, tried in attempts(query, each.id).items()}
+        if forgive:
+            past = {planned: [_forgiven(attempt) for attempt in tried] for planned, tried in past.items()}
+        done = sum(len(outcomes(query, each.id, world.seed, self._retries)) for each in rows)
+        self._tell(StageStarted(row.id, subject, stage, len(trials), done))
+        text = query.harness(harness).text
+        found = await self._parts.trials.run(trials, text, past=past, stop=stop, others=others)
+        own = [outcome for outcome in found if outcome.planned.evaluation == row.id]
+        # What the sealed tasks gave a candidate is nobody's to see while the study goes on.
+        score = None if stage is Stage.HOLDOUT and candidate is not None else gate.score(results(own))
+        self._tell(StageFinished(row.id, subject, stage, score))
+        return found
+
+    async def _planned(
+        self, name: str, candidate: CandidateView | None, stage: Stage, harness: str, plan: Sequence[tuple[str, int]]
+    ) -> Evaluation:
+        """The evaluation, stored before its first trial."""
+        row = self._parts.query.evaluation(name)
         if row is None:
             row = Evaluation(
-                id=f"{subject}/{stage}",
+                id=name,
                 study=self._study,
                 candidate=candidate.id if candidate else None,
                 stage=stage.value,
                 harness=harness,
                 plan=[list(item) for item in plan],
             )
-            await store.add_evaluation(row)
-        trials = planned_trials(row, world.seed)
-        evaluation, text = row.id, query.harness(harness).text
-        past = attempts(query, evaluation)
-        if forgive:
-            past = {name: [_forgiven(attempt) for attempt in tried] for name, tried in past.items()}
-        done = len(outcomes(query, evaluation, world.seed, self._retries))
-        self._tell(StageStarted(evaluation, subject, stage, len(trials), done))
-        found = await self._parts.trials.run(trials, text, past=past, stop=stop)
-        self._tell(StageFinished(evaluation, subject, stage, gate.score(results(found))))
-        return found
+            await self._parts.store.add_evaluation(row)
+        return row
 
     async def _decide_measured(self, subject: str, stage: Stage, found: Sequence[TrialOutcome]) -> None:
         """The decision of a measuring stage: a score. An audit with too many errors cannot stand for a champion."""
@@ -208,14 +351,21 @@ class Stages:
         if stage is Stage.AUDIT and gate.too_errored(results(found), self._policy):
             kind = "undecided"
             said = f"undecided: {score.errored} of {len(found)} audit trials errored, so no score can be reported"
-        await self._decide(subject, stage, Decision(kind, said, score_numbers(score)))
+        numbers: dict[str, Value] = dict(score_numbers(score))
+        if stage is Stage.HOLDOUT:
+            step, name = self._parts.config.gate.holdout_step, f"{subject}/{stage}"
+            first = holdout.climb(None, {}, name, gate.task_means(results(found)), step)
+            numbers |= first.numbers() if first else {}
+        await self._decide(subject, stage, Decision(kind, said, numbers))
 
-    async def _decide(self, subject: str, stage: Stage, decision: Decision, policy: Policy | None = None) -> None:
+    async def _decide(
+        self, subject: str, stage: str, decision: Decision, policy: Policy | None = None, row_id: str = ""
+    ) -> None:
         row = DecisionRow(
-            id=f"{subject}/{stage}",
+            id=row_id or f"{subject}/{stage}",
             study=self._study,
             candidate=subject,
-            stage=stage.value,
+            stage=str(stage),
             kind=decision.kind,
             reason=decision.reason,
             numbers=dict(decision.numbers),
@@ -223,7 +373,8 @@ class Stages:
             made=now(),
         )
         await self._parts.store.add_decision(row)
-        self._tell(Decided(subject, stage, decision))
+        if stage in set(Stage):
+            self._tell(Decided(subject, Stage(stage), decision))
 
 
 def _forgiven(attempt: Attempt) -> Attempt:

@@ -41,8 +41,11 @@ class Trials(Protocol):
         *,
         past: Mapping[str, Sequence[Attempt]] | None = None,
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
+        others: Mapping[str, str] | None = None,
     ) -> list[TrialOutcome]:
         """The outcomes in plan order: all, or the prefix that `stop` accepted. What is settled by `past` is not run.
+
+        Trials of a harness in `others`, by SHA-256, run that text.
 
         Raises BudgetExhausted, ProviderOutage.
         """

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lorimer.config import Config
-from lorimer.meta_agent.gate import Outcome, Policy, Result, Score, SpotTrial, task_means
+from lorimer.meta_agent.comparison import Arms
+from lorimer.meta_agent.gate import Evidence, Outcome, Policy, Result, Score, SpotTrial, task_means
+from lorimer.meta_agent.holdout import Shown
 from lorimer.task_agent.executor import Attempt, PlannedTrial, TrialOutcome, settled
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Candidate, DecisionRow, Evaluation, Stage, Trial, TrialState
@@ -73,13 +75,31 @@ class World:
     @property
     def standing(self) -> str:
         """The evaluation whose trials stand for the champion on the train split."""
-        champion = self.champion
-        return f"{champion.id}/{Stage.AUDIT}" if champion else f"{self.baseline}/{Stage.BASELINE}"
+        return self.standing_at(self.champion.id if self.champion else "")
 
     @property
     def standing_holdout(self) -> str:
-        champion = self.champion
-        return f"{champion.id if champion else self.baseline}/{Stage.HOLDOUT}"
+        return self.standing_at(self.champion.id if self.champion else "", holdout=True)
+
+    def standing_at(self, champion: str, number: int | None = None, *, holdout: bool = False) -> str:
+        """The evaluation whose trials stood for a champion ("" for the seed harness) when candidate `number` met it, or stand
+        for it now: its first one, or the last of those that were run anew because they had aged.
+        """
+        subject = champion or self.baseline
+        stage = Stage.HOLDOUT if holdout else Stage.AUDIT
+        again = [
+            row.id
+            for row in self.decisions.values()
+            if row.id.startswith(f"{subject}/{stage}-")
+            and (number is None or row.id <= refreshed(subject, stage, number))
+        ]
+        first = stage if holdout or champion else Stage.BASELINE
+        return max(again, default=f"{subject}/{first}")
+
+    def champion_before(self, number: int) -> str:
+        """The candidate that was champion when candidate `number` was tried; "" for the seed harness."""
+        before = [each.id for each in self.candidates if each.state == "promoted" and each.number < number]
+        return before[-1] if before else ""
 
     @property
     def open(self) -> CandidateView | None:
@@ -100,7 +120,7 @@ class World:
     @property
     def holdout_queries(self) -> int:
         """How often the holdout has answered about a candidate."""
-        return sum(row.stage == Stage.HOLDOUT and row.candidate != self.baseline for row in self.decisions.values())
+        return sum(self.decided(candidate.id, Stage.HOLDOUT) is not None for candidate in self.candidates)
 
     def decided(self, subject: str, stage: Stage) -> DecisionRow | None:
         return self.decisions.get(f"{subject}/{stage}")
@@ -186,6 +206,16 @@ def _next_for(candidate: CandidateView, world: World) -> Command:
         if decision.kind == "undecided":
             return Close(candidate, "undecided")
     return Promote(candidate)
+
+
+def refreshed(subject: str, stage: Stage, number: int) -> str:
+    """The evaluation of a champion that is run anew for candidate `number`. In order of number they are in order of name."""
+    return f"{subject}/{stage}-{number:05}"
+
+
+def beside(candidate: str, stage: Stage) -> str:
+    """The evaluation of the champion side by side with a candidate's."""
+    return f"{candidate}/{stage}-beside"
 
 
 # ---- scanning -------------------------------------------------------------------------------------------------------
@@ -288,6 +318,23 @@ def policy_of(config: Config) -> Policy:
         max_cost_increase=settings.max_cost_increase,
         seed=config.study.seed,
     )
+
+
+def plan_of(evaluation: Evaluation) -> list[tuple[str, int]]:
+    """An evaluation's tasks and repeats in planned order."""
+    return [(str(task), int(repeat)) for task, repeat in evaluation.plan]
+
+
+def rounds(planned: Sequence[str]) -> list[int]:
+    """Where in a plan, short of its end, every task has been run equally often."""
+    return Arms(Evidence((), (), planned)).rounds()
+
+
+def shown_so_far(world: World) -> Shown | None:
+    """The best holdout score that people have been shown, by the decisions in the order of candidates."""
+    rows = [world.decided(subject, Stage.HOLDOUT) for subject in (world.baseline, *(c.id for c in world.candidates))]
+    shown = [found for row in rows if row is not None and (found := Shown.of(row.numbers)) is not None]
+    return shown[-1] if shown else None
 
 
 def tests_so_far(world: World) -> list[bool]:

@@ -145,8 +145,11 @@ class Executor:
         *,
         past: Mapping[str, Sequence[Attempt]] | None = None,
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
+        others: Mapping[str, str] | None = None,
     ) -> list[TrialOutcome]:
         """Run what of the plan is not settled by its `past` attempts.
+
+        A plan may hold trials of further harnesses, whose texts are in `others` by SHA-256.
 
         `stop` is asked each time that the longest finished prefix of the plan has grown; when it says yes, trials under
         way are cancelled and no more start. Returns the outcomes in plan order: all of them, or the prefix that `stop`
@@ -177,7 +180,8 @@ class Executor:
                         return prefix
                 while waiting and exhausted is None and len(running) < self._concurrency:
                     planned = waiting.pop()
-                    running.add(asyncio.create_task(self._settle(planned, harness_text, attempts[planned.id])))
+                    text = (others or {}).get(planned.harness, harness_text)
+                    running.add(asyncio.create_task(self._settle(planned, text, attempts[planned.id])))
                 if not running:
                     if exhausted is not None:
                         raise exhausted

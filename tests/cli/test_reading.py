@@ -54,6 +54,9 @@ def test_a_finished_study_resumed_runs_nothing(used: Used, capsys: pytest.Captur
         "status --study check-1",
         "log",
         "log --study run-1",
+        "power",
+        "power --study study-1",
+        "power --assume 0.9x2,0.4x2",
         "traces ls",
         "traces ls --study study-1 --state scored --stage baseline --limit 3",
         "traces ls --task nothing",
@@ -72,6 +75,25 @@ def test_every_listing_is_text_and_json(command: str, used: Used, capsys: pytest
     found = typed(capsys, *arguments, "-C", used[0], "--json")
     assert (found.code, found.err) == (0, "")
     assert found.json() is not None
+
+
+def test_a_suite_too_small_to_promote_anything_is_said_before_and_on_asking(
+    used: Used, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warning = "warning: no edit can be promoted: 2 train tasks with 1 trial each against 2 are too few for gate.alpha"
+    assert warning in used[1]["optimize"].out
+    said = typed(capsys, "power", "--assume", "0.5x2", "--set", "gate.repeats=1").out
+    assert warning in said
+    assert "or set gate.repeats to 2 or more" in said
+    found = typed(capsys, "power", "-C", used[0], "--json").json()
+    assert (found["study"], found["tasks"], found["reachable"]) == ("study-1", 2, False)
+    assert found["null_candidate"]["usd"] is not None
+
+
+def test_power_refuses_what_it_cannot_use(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "'lots' is none" in refused(capsys, 2, "power", "--assume", "lots")
+    assert "there is no study nine" in refused(capsys, 2, "power", "--study", "nine", "-C", used[0])
+    assert "`lorimer init` makes one" in refused(capsys, 2, "power", "-C", tmp_path)
 
 
 def test_trials_are_filtered(used: Used, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,6 +54,7 @@ class DiceTrials:
         *,
         past: Mapping[str, Sequence[Attempt]] | None = None,
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
+        others: Mapping[str, str] | None = None,
     ) -> list[TrialOutcome]:
         tried = {planned.id: list((past or {}).get(planned.id, ())) for planned in plan}
         done: dict[str, TrialOutcome] = {}
@@ -74,7 +75,8 @@ class DiceTrials:
             if not flying:
                 return prefix
             planned = flying.pop(self._order.randrange(len(flying)))
-            done[planned.id] = await self._one(planned, harness_text, tried[planned.id])
+            text = (others or {}).get(planned.harness, harness_text)
+            done[planned.id] = await self._one(planned, text, tried[planned.id])
 
     async def dry_start(self, harness_text: str, owner: Owner) -> str:
         return self._broken(harness_text)
