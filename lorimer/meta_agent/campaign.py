@@ -226,8 +226,8 @@ async def optimize(
         hopeless = too_small(Design.of(config), sides.train)
         if hopeless:
             watcher.say(f"warning: {hopeless}; `lorimer power` tells more")
-
         return await loop.optimize(_parts(session, study, suite.tasks, workspace, watcher), study)
+
 
 async def resume(
     root: Path, config: Config, watcher: Watcher, study: str | None = None, overrides: dict[str, object] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,8 +20,8 @@ from lorimer.models.registry import open_model
 from lorimer.sandbox.base import Egress, SandboxProvider
 from lorimer.sandbox.pool import Pool
 from lorimer.sandbox.select import choose
-from lorimer.task_agent.executor import Executor, TrialOutcome
 from lorimer.task_agent.budget import ROLES, Allowance, Budget, Share, Spent
+from lorimer.task_agent.executor import Executor, TrialOutcome
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Metered
 from lorimer.task_agent.trial import World
@@ -112,6 +113,9 @@ def load_suite(root: Path, config: Config, only: tuple[str, ...] = ()) -> Suite:
     if not tasks:
         bad = f"; {len(suite.problems)} cannot be read, the first: {suite.problems[0]}" if suite.problems else ""
         raise ConfigError(f"benchmark {config.benchmark.source}: no task to run{bad}")
+    isolation = config.benchmark.isolation
+    if isolation != "task":
+        tasks = tuple(dataclasses.replace(task, isolation=isolation, isolation_set=True) for task in tasks)
     return Suite(suite.name, tuple(tasks), suite.problems)
 
 

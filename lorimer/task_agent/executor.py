@@ -260,12 +260,12 @@ class Executor:
             # Cancelled, out of budget, or misconfigured: the attempt is kept as evidence and counts for nothing.
             await asyncio.shield(self._world.sink.close_trial(_cancelled(trial, self._budget.of(trial))))
             raise
+        finally:
+            self._budget.forget(trial)
         verdict = {"state": end.state.value, "reward": end.reward, "cause": end.cause, "detail": end.detail}
         self._world.sink.step(StepData(trial, StepKind.VERDICT, end.seconds, 0.0, verdict, end.detail))
         await asyncio.shield(self._world.sink.close_trial(end))
         return end
-        finally:
-            self._budget.forget(trial)
 
     async def _verifies_cleanly(self, planned: PlannedTrial, number: int) -> bool:
         """Whether the task's own verifier gives a reward when no agent acts. Asked once a task."""

@@ -186,12 +186,12 @@ class TraceSink(Protocol):
 
     def settle(self, settlement: Settlement) -> None: ...
 
-
-# ---- tables ---------------------------------------------------------------------------------------------------------
     def warn(self, name: str, study: str, text: str) -> None:
         """Keep a budget warning that was given. The same name again is nothing."""
         ...
 
+
+# ---- tables ---------------------------------------------------------------------------------------------------------
 
 
 def _json(*, nullable: bool = False) -> Any:
