@@ -271,6 +271,10 @@ async def test_ctrl_c_leaves_cancelled_rows_and_nothing_running(provider: Sandbo
     with pytest.raises(asyncio.CancelledError):
         await run
     assert sorted(rig.rows()) == [("s/e/a/0/0", "cancelled", "cancelled"), ("s/e/b/0/0", "cancelled", "cancelled")]
+    for end in rig.sink.ends.values():
+        (reserved,) = (each.usd for each in rig.sink.reservations if each.owner == end.id)
+        assert (end.model_calls, end.cost_usd) == (1, reserved)
+        assert end.detail == "a model call was under way; the cost holds what was set aside for that"
     await provider.close()
     if provider.name == "docker":
         from docker import APIClient

@@ -1,0 +1,223 @@
+"""A budget is kept by every worker, told before it is spent, and survives a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lorimer.config import BudgetSettings
+from lorimer.errors import BudgetExhausted, ProviderOutage
+from lorimer.harness.api import Completion, Usage, assistant, user
+from lorimer.meta_agent.setup import spent
+from lorimer.models.base import CallContext, ModelReply, ModelRequest
+from lorimer.task_agent.budget import Allowance, Budget, Share, Spent, crossed
+from lorimer.task_agent.limits import Metered, estimate_tokens
+from lorimer.traces.query import Query
+from lorimer.traces.schema import Reservation
+from lorimer.traces.store import Store
+from tests.support.trials import Remembering, ScriptedModel
+from tests.traces import support as make
+
+REQUEST = ModelRequest((user("go"),), max_tokens=100)
+
+
+class Ticking:
+    """A clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def budget(sink: Remembering, told: list[str] | None = None, before: Spent | None = None, **bounds: Any) -> Budget:
+    def tell(bound: Allowance, percent: int) -> None:
+        if told is not None:
+            told.append(f"{bound.key} {percent}")
+
+    return Budget("s", BudgetSettings(**bounds), sink, before, Ticking(), warned=list(sink.warnings), on_warning=tell)
+
+
+@given(
+    workers=st.integers(1, 8),
+    limit=st.floats(0.1, 5.0),
+    reserved=st.floats(0.01, 1.0),
+    over=st.lists(st.floats(0.0, 3.0), min_size=1, max_size=20),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_overshoot_is_at_most_one_call_in_flight_per_worker(
+    workers: int, limit: float, reserved: float, over: list[float]
+) -> None:
+    """Even of a provider that bills several times what was set aside."""
+    sink = Remembering()
+    meter = budget(sink, usd=limit)
+    dearest = 0.0
+
+    async def worker(number: int) -> None:
+        nonlocal dearest
+        for turn in range(200):
+            name = await meter.reserve("task", f"t{number}", reserved, 10)
+            await asyncio.sleep(0)
+            cost = reserved * over[(number + turn) % len(over)]
+            dearest = max(dearest, cost, reserved)
+            meter.settle(name, cost, 5, 5)
+
+    async def run() -> list[Any]:
+        return await asyncio.gather(*(worker(number) for number in range(workers)), return_exceptions=True)
+
+    ended = asyncio.run(asyncio.wait_for(run(), 60))
+    assert all(end is None or isinstance(end, BudgetExhausted) for end in ended)
+    assert meter.spent.usd <= limit + workers * dearest + 1e-9
+    assert meter.spent == meter.settled
+
+
+async def test_calls_that_cost_what_was_set_aside_never_pass_the_bound() -> None:
+    meter = budget(Remembering(), tokens=100)
+    names = [await meter.reserve("task", "t", None, 30) for _ in range(3)]
+    with pytest.raises(BudgetExhausted, match=r"budget.tokens: 90 of 100 used"):
+        await meter.reserve("task", "t", None, 30)
+    for name in names:
+        meter.settle(name, None, 20, 10)
+    assert meter.spent.tokens == 90
+
+
+async def test_the_task_and_the_meta_model_have_parts_of_their_own() -> None:
+    meter = budget(Remembering(), usd=10.0, task={"usd": 2.0}, meta={"tokens": 100})
+    for role, usd, tokens in (("task", 1.5, 500), ("meta", 3.0, 90)):
+        name = await meter.reserve(role, "x", usd, tokens)
+        meter.settle(name, usd, tokens, 0)
+    with pytest.raises(BudgetExhausted, match=r"budget.task.usd: 1.5 of 2 used"):
+        await meter.reserve("task", "x", 1.0, 1)
+    with pytest.raises(BudgetExhausted, match=r"budget.meta.tokens: 90 of 100 used"):
+        await meter.reserve("meta", "x", 0.1, 20)
+    await meter.reserve("meta", "x", 0.1, 5)
+    assert [(bound.key, bound.left) for bound in meter.left] == [
+        ("budget.usd", 5.5),
+        ("budget.task.usd", 0.5),
+        ("budget.meta.tokens", 10.0),
+    ]
+
+
+async def test_hours_are_those_of_all_processes_by_a_clock_that_nobody_sets() -> None:
+    clock = Ticking()
+    meter = Budget("s", BudgetSettings(hours=2.0), Remembering(), Spent(hours=1.5), clock)
+    meter.begin_trial()
+    clock.now += 1800
+    with pytest.raises(BudgetExhausted, match=r"budget.hours: 2 of 2 used"):
+        meter.begin_trial()
+
+
+async def test_each_warning_is_given_once_also_over_a_resume() -> None:
+    sink, told = Remembering(), list[str]()
+    meter = budget(sink, told, trials=20)
+    for _ in range(11):
+        meter.begin_trial()
+    assert told == ["budget.trials 50"]
+    again = budget(sink, told, Spent(trials=11), trials=20)
+    for _ in range(9):
+        again.begin_trial()
+    assert told == ["budget.trials 50", "budget.trials 80", "budget.trials 95"]
+    assert sink.warnings["s/budget.trials/20/80"] == "budget.trials: 80% of 20 used"
+    raised = budget(sink, told, Spent(trials=20), trials=30)
+    raised.begin_trial()
+    assert told[3:] == ["budget.trials 50"]
+
+
+def test_who_jumps_over_two_marks_is_told_of_the_higher_alone() -> None:
+    bound = Allowance("budget.usd", 4.2, 5.0)
+    assert list(crossed((), "s", [bound])) == ["s/budget.usd/5/80"]
+    assert crossed(["s/budget.usd/5/80"], "s", [bound]) == {}
+
+
+async def test_a_call_of_unknown_cost_stays_spent_at_what_was_set_aside() -> None:
+    meter = budget(Remembering(), usd=1.0)
+    name = await meter.reserve("task", "t", 0.6, 10)
+    meter.settle(name, None, 5, 5)
+    assert (meter.settled.usd, meter.settled.unknown) == (0.6, 1)
+    with pytest.raises(BudgetExhausted):
+        await meter.reserve("task", "t", 0.6, 10)
+
+
+async def test_a_server_that_counts_no_tokens_does_not_make_the_budget_endless() -> None:
+    def silent(request: ModelRequest, context: CallContext) -> ModelReply:
+        return ModelReply(Completion(assistant("ok"), "end", Usage()), None)
+
+    sink = Remembering()
+    meter = budget(sink, tokens=1000)
+    await Metered(ScriptedModel(silent), meter, sink, 100).complete(REQUEST, CallContext("task"), owner="t", began=0.0)
+    assert meter.settled.tokens == estimate_tokens(REQUEST) + 100
+
+
+async def test_what_a_cancelled_trial_cost_is_as_known_as_can_be() -> None:
+    """Its answered calls at their cost, the one under way at its most."""
+    meter = budget(Remembering())
+    done = await meter.reserve("task", "t", 0.5, 100)
+    meter.settle(done, 0.125, 40, 10)
+    await meter.reserve("task", "t", 0.25, 60)
+    used = meter.of("t")
+    assert (used.calls, used.input_tokens, used.output_tokens, used.usd) == (1, 40, 10, 0.125)
+    assert used.at_most_usd == 0.375
+    meter.forget("t")
+    assert meter.of("t").calls == 0
+    assert meter.spent.usd == 0.375
+
+
+async def test_an_outage_costs_nothing_and_a_cancelled_call_what_was_set_aside() -> None:
+    under_way = asyncio.Event()
+
+    async def stuck(request: ModelRequest, context: CallContext) -> ModelReply:
+        if context.call_index == 0:
+            raise ProviderOutage("down")
+        under_way.set()
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    sink = Remembering()
+    meter = budget(sink)
+    metered = Metered(ScriptedModel(stuck), meter, sink, 100)
+    with pytest.raises(ProviderOutage):
+        await metered.complete(REQUEST, CallContext("task"), owner="t", began=0.0)
+    assert meter.spent.usd == 0
+    call = asyncio.create_task(metered.complete(REQUEST, CallContext("task", call_index=1), owner="t", began=0.0))
+    await under_way.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert meter.spent.usd == sink.reservations[1].usd
+
+
+async def test_the_store_knows_what_a_killed_process_had_spent(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    trial = make.start("t")
+    with Store.open(path) as store:
+        await store.create_study(make.study(), [make.task("t")], "text")
+        store.open_trial(trial)
+        meter = Budget("s", BudgetSettings(usd=1.0), store)
+        done = await meter.reserve("task", trial.id, 0.5, 100)
+        meter.settle(done, 0.125, 40, 10)
+        await meter.reserve("task", trial.id, 0.25, 60)
+        await store.reserve(Reservation("m", "s", "meta", "s/c001", None, 70))
+        await store.set_seconds("s", 1800.0)
+    with Store.open(path) as store:  # nobody closed the trial
+        assert await store.cancel_running("s") == 1
+        query = Query(store)
+        row = query.trial(trial.id)
+        assert (row.state, row.model_calls, row.input_tokens, row.cost_usd) == ("cancelled", 2, 40, 0.375)
+        assert spent(query, "s") == Spent(Share(0.375, 110), Share(0.0, 70, 1), 0, 0.5)
+
+
+async def test_settings_that_a_resume_reads_anew_are_kept_and_a_new_budget_is_chained(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "traces.db") as store:
+        config = {"budget": {"usd": 1.0}, "gate": {"alpha": 0.1}, "sandbox": {"concurrency": 4}}
+        await store.create_study(make.study(config=config), [make.task("t")], "text")
+        await store.set_settings("s", config)
+        await store.set_settings("s", {**config, "budget": {"usd": 5.0}, "gate": {"alpha": 0.4}})
+        query = Query(store)
+        assert query.study("s").config == {**config, "budget": {"usd": 5.0}}
+        assert [(row.kind, row.body) for row in query.chain()][1:] == [("budget", {"budget": {"usd": 5.0}})]
