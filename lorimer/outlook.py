@@ -1,9 +1,12 @@
-"""What `power` and `gate replay` say, for people."""
+"""What `power`, `gate replay` and `optimize --dry-run` say, for people."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from lorimer.meta_agent.estimate import Estimate, Range
 from lorimer.meta_agent.power import WANTED, Forecast, Share, Spending
-from lorimer.terminal import dollars, duration, score_text
+from lorimer.terminal import dollars, duration, score_text, table
 
 
 def power_text(found: Forecast) -> str:
@@ -22,7 +25,9 @@ def power_text(found: Forecast) -> str:
         + ("" if found.policy == "strict" else f"; under policy strict {_share(found.strict)}"),
     ]
     if found.detectable is not None:
-        lines.append(f"  detectable  a gain of about {100 * found.detectable:.1f} points is found {WANTED:.0%} of the time")
+        lines.append(
+            f"  detectable  a gain of about {100 * found.detectable:.1f} points is found {WANTED:.0%} of the time"
+        )
     else:
         most = f": {_share(found.curve[-1])} at {_points(found.curve[-1])}" if found.curve else ""
         lines.append(f"  detectable  no gain is found {WANTED:.0%} of the time{most}")
@@ -70,3 +75,44 @@ def _spending(found: Spending) -> str:
     tokens = "? tokens" if found.tokens is None else f"{found.tokens:,.0f} tokens"
     hours = "? h" if found.hours is None else duration(found.hours * 3600)
     return f"{found.trials:.0f} trials, {dollars(found.usd)}, {tokens}, {hours}"
+
+
+# ---- optimize --dry-run -------------------------------------------------------------------------------------------------
+
+
+def estimate_text(found: Estimate) -> str:
+    """A plan with what it may cost, for people."""
+    each = "as many candidates as the budget pays for" if found.candidates is None else f"{found.candidates} candidates"
+    rows = [
+        (
+            line.stage,
+            _range(line.trials, _whole),
+            _range(line.cost.tokens, _whole),
+            _range(line.cost.usd, dollars),
+            _range(line.cost.hours, lambda hours: duration(hours * 3600)),
+            line.note,
+        )
+        for line in (*found.lines, found.total)
+    ]
+    return "\n".join(
+        [
+            f"{found.benchmark}: {found.train} train tasks, {found.holdout} sealed; {each}; nothing was run",
+            table(("stage", "trials", "tokens", "dollars", "time", ""), rows),
+            *found.sources,
+            *found.ends,
+        ]
+    )
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _range(found: Range, shown: Callable[[float], str]) -> str:
+    """`12`, `3 to 12`, `3 or more`, `unknown`."""
+    if found.low is None:
+        return "unknown" if found.high is None else f"up to {shown(found.high)}"
+    if found.high is None:
+        return f"{shown(found.low)} or more"
+    low, high = shown(found.low), shown(found.high)
+    return low if low == high else f"{low} to {high}"
