@@ -78,9 +78,10 @@ class RowMapping:
         self._check = answers.make("benchmark.hf.scorer.check", scorer.check) if scorer.check else None
         self._pattern = answers.make("benchmark.hf.scorer.pattern", scorer.pattern) if scorer.pattern else None
         self._choices = tuple(answers.column("benchmark.hf.scorer.choices", name) for name in scorer.choices)
-        # A template of several columns, such as a prompt and its completion, says nothing about which of them is secret.
-        secret = [value.reads for value in (self._answer, self._check) if value and len(value.reads) == 1]
-        hidden = frozenset[str]().union(*secret)
+        # What a template is made of may be meant for the agent too, such as a prompt and what completes it.
+        hidden = frozenset[str]().union(
+            *(value.reads for value in (self._answer, self._check) if value and value.is_column)
+        )
         shown = Values(columns, ("lettered_choices",) if self._choices else ())
         self.id = shown.make("benchmark.hf.id", settings.id) if settings.id else None
         self._instruction = shown.make("benchmark.hf.instruction", settings.instruction, hidden=hidden)

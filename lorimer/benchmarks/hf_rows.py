@@ -53,10 +53,11 @@ def open_table(source: str, base: Path, settings: HfSettings) -> Table:
             data, name = _local(source, path, settings), path.resolve().name.partition(".")[0]
         else:
             data, name = _from_hub(source, path, settings), source
-        columns = tuple(data.column_names or ())
-        features = data.features or {}
         stream = data if hasattr(data, "decode") else data.to_iterable_dataset()
-        stream = stream.decode(False)
+        features = stream.features or {}
+        # A JSON array is streamed without its columns' types: then there is nothing to decode either.
+        stream = stream.decode(False) if features else stream
+        columns = tuple(features or next(iter(stream)))
     return Table(name, columns, _rows(source, stream, features, settings.rows))
 
 
@@ -182,6 +183,7 @@ def _told(source: str) -> Iterator[None]:
     import huggingface_hub
 
     datasets.disable_progress_bars()
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # it asks the hub even about a file of this machine
     datasets.logging.set_verbosity(logging.CRITICAL)
     huggingface_hub.logging.set_verbosity(logging.CRITICAL)
     try:
