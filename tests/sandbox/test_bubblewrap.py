@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -243,6 +244,17 @@ async def test_a_bwrap_that_does_not_work_says_why(tmp_path: Path) -> None:
     with pytest.raises(PrerequisiteError, match=r"cannot run|does not work"):
         await missing.probe()
     await missing.close()
+
+
+async def test_a_python_that_sandboxes_cannot_start_is_named_as_the_cause(
+    provider: BubblewrapProvider, tmp_path: Path
+) -> None:
+    moved = tmp_path / "python3"
+    shutil.copy2(setup.HostPython.current().executable, moved)
+    other = BubblewrapProvider(python=setup.HostPython(str(moved), str(tmp_path)))
+    with pytest.raises(PrerequisiteError, match=r"python3.*a Python that is not below /tmp"):
+        await other.probe()
+    await other.close()
 
 
 async def test_auto_takes_what_works_and_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
