@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from dataclasses import dataclass
@@ -33,7 +32,8 @@ async def examine(root: Path) -> list[Finding]:
     findings.append(workspace)
     findings += await _sandboxes(config or Config())
     if config is not None:
-        findings += _models(config)
+        findings += _models(root, config)
+        findings.append(_dotenv(root))
         findings.append(_benchmark(root, config))
     return findings
 
@@ -132,12 +132,21 @@ async def _bubblewrap() -> Finding:
     return Finding("bubblewrap", "ok", limits)
 
 
-def _models(config: Config) -> list[Finding]:
-    from lorimer.meta_agent.setup import providers
+def _models(root: Path, config: Config) -> list[Finding]:
+    """The two models, and which keys are set and where. Never a value."""
+    from lorimer.keys import Keys
+    from lorimer.meta_agent.setup import key_names, providers
     from lorimer.models.provider import BUILT_IN
 
     known = {**BUILT_IN, **providers(config)}
     findings = []
+    sources: dict[str, str] = {}
+    try:
+        keys = Keys.open(root)
+        for name in key_names(config):
+            sources[name] = keys.source(name) or ""
+    except LorimerError as error:
+        return [Finding("keys", "missing", str(error), "set it right")]
     for role, model in (("task", config.models.task), ("meta", config.meta_model)):
         name = model.partition("/")[0]
         provider = known.get(name)
@@ -146,13 +155,31 @@ def _models(config: Config) -> list[Finding]:
             findings.append(Finding(what, "ok", f"{model} (simulated)"))
         elif provider is None:
             findings.append(Finding(what, "missing", f"no provider '{name}' for {model}", f"add [providers.{name}]"))
-        elif provider.key_env and not os.environ.get(provider.key_env):
-            fix = f"export {provider.key_env}=..."
-            findings.append(Finding(what, "missing", f"{model}: {provider.key_env} is not set", fix))
+        elif provider.key_env and not sources[provider.key_env]:
+            fix = f"export {provider.key_env}=..., or write it to {root / '.env'}"
+            findings.append(Finding(what, "missing", f"{model}: {provider.key_env} is {keys.missing}", fix))
         else:
-            said = f"{provider.key_env} is set" if provider.key_env else "needs no key"
+            said = f"{provider.key_env} is set ({sources[provider.key_env]})" if provider.key_env else "needs no key"
             findings.append(Finding(what, "ok", f"{model}: {said}"))
-    return findings
+    listed = ", ".join(f"{name}: {source or 'not set'}" for name, source in sources.items())
+    return [*findings, Finding("keys", "ok", listed)]
+
+
+def _dotenv(root: Path) -> Finding:
+    """Whether git or other users of this machine could read the keys in `.env`."""
+    path = root / ".env"
+    if not path.is_file():
+        return Finding(".env", "ok", "none here; keys may be put there, one NAME=VALUE a line")
+    if shutil.which("git"):
+        from lorimer.scaffold import git_ignores
+
+        if not git_ignores(root, ".env"):
+            return Finding(
+                ".env", "warning", "git does not ignore it: a commit could take keys along", "echo .env >> .gitignore"
+            )
+    if path.stat().st_mode & 0o077:
+        return Finding(".env", "warning", "other users of this machine can read it", f"chmod 600 {path}")
+    return Finding(".env", "ok", "ignored by git, readable by you alone")
 
 
 def _benchmark(root: Path, config: Config) -> Finding:

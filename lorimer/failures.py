@@ -42,6 +42,18 @@ def explain(error: Exception) -> Failure:
     return Failure(f"{_line(said)}; the same command with --debug shows the traceback", 1)
 
 
+def traceback_text(error: BaseException) -> str:
+    """The whole traceback, secrets masked."""
+    return _masked("".join(traceback.format_exception(error)))
+
+
+def _masked(text: str) -> str:
+    from lorimer.keys import secrets_of_environment
+    from lorimer.traces.scrub import scrubber
+
+    return scrubber(secrets_of_environment())(text)
+
+
 def _usage(error: Exception) -> Failure:
     context = getattr(error, "ctx", None)
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -63,4 +75,4 @@ def _where(error: BaseException) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return _masked(" ".join(text.split()))

@@ -12,6 +12,7 @@ from pathlib import Path
 from lorimer.benchmarks.registry import open_benchmark
 from lorimer.config import parse
 from lorimer.errors import PrerequisiteError, UserError
+from lorimer.keys import child_environment
 
 GIT_IDENTITY = ("-c", "user.name=lorimer", "-c", "user.email=lorimer@localhost")
 """For the first commit where the user has configured no identity of their own."""
@@ -71,6 +72,14 @@ def _commit(root: Path, written: list[Path], *, own_repository: bool) -> None:
     _done(root, *identity, "commit", "--quiet", "--no-verify", "-m", "Start a lorimer workspace", "--", *names)
 
 
+def git_ignores(root: Path, name: str) -> bool:
+    """Whether git, in the repository around `root`, leaves a file out; a folder in no repository counts as left out."""
+    if _git(root, "rev-parse", "--is-inside-work-tree").returncode != 0:
+        return True
+    tracked = _git(root, "ls-files", "--error-unmatch", "--", name).returncode == 0
+    return not tracked and _git(root, "check-ignore", "--quiet", "--", name).returncode == 0
+
+
 def _done(root: Path, *arguments: str) -> None:
     """Run git; raises UserError with its words."""
     done = _git(root, *arguments)
@@ -82,4 +91,12 @@ def _done(root: Path, *arguments: str) -> None:
 
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        env=child_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -13,11 +13,12 @@ import lorimer
 ROOT = Path(lorimer.__file__).parent
 TASKS = ROOT / "benchmarks" / "starter" / "tasks"
 
-EVERYWHERE = {"lorimer", "lorimer.config", "lorimer.errors", "lorimer.traces.schema"}
+EVERYWHERE = {"lorimer", "lorimer.config", "lorimer.errors", "lorimer.keys", "lorimer.traces.schema"}
 
 ARROWS: dict[str, set[str]] = {
     "config": set(),
     "errors": set(),
+    "keys": set(),
     "harness": set(),
     "sandbox": {"harness"},
     "models": {"harness"},

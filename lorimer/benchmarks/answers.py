@@ -240,6 +240,7 @@ class Regex:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
+            env={},
         )
         try:
             async with asyncio.timeout(timeout):

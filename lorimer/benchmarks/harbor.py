@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -13,6 +12,7 @@ from lorimer.benchmarks import _files, harbor_toml
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.benchmarks.harbor_task import HarborTask
 from lorimer.errors import ConfigError, TaskError
+from lorimer.keys import child_environment
 from lorimer.sandbox.base import ImageSpec
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -43,7 +43,7 @@ class HarborBenchmark:
         self._name = name or root.resolve().name
         self._image = image
         self._workspace = workspace
-        self._host = os.environ if host is None else host
+        self._host = child_environment() if host is None else host
 
     def load(self, only: Sequence[str] = ()) -> Suite:
         """All tasks in order of id, or those that match `only` (ids or shell-style patterns).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from lorimer.benchmarks.registry import open_benchmark
 from lorimer.benchmarks.split import select
 from lorimer.config import Config
 from lorimer.errors import ConfigError
+from lorimer.keys import Keys
 from lorimer.models.base import ModelClient
 from lorimer.models.provider import BUILT_IN, ProviderConfig, provider_config
 from lorimer.models.registry import open_model
@@ -119,10 +119,10 @@ def load_suite(root: Path, config: Config, only: tuple[str, ...] = ()) -> Suite:
     return Suite(suite.name, tuple(tasks), suite.problems)
 
 
-def secrets(config: Config) -> list[str]:
-    """The values of all keys that any known provider would read; for the scrubber alone."""
+def key_names(config: Config) -> list[str]:
+    """The names of all keys that any known provider would read."""
     known = {**BUILT_IN, **providers(config)}
-    return [os.environ[p.key_env] for p in known.values() if p.key_env and os.environ.get(p.key_env)]
+    return sorted({provider.key_env for provider in known.values() if provider.key_env})
 
 
 @asynccontextmanager
@@ -140,11 +140,12 @@ async def open_session(
     """
     async with AsyncExitStack() as stack:
         task_model = meta_model = None
+        keys = Keys.open(root)
         if models:
-            task_model = meta_model = open_model(config.models.task, providers(config))
+            task_model = meta_model = open_model(config.models.task, providers(config), keys=keys)
             stack.push_async_callback(task_model.close)
             if config.meta_model != config.models.task:
-                meta_model = open_model(config.meta_model, providers(config))
+                meta_model = open_model(config.meta_model, providers(config), keys=keys)
                 stack.push_async_callback(meta_model.close)
             _check_prices(config, task_model, meta_model)
         inner = await choose(
@@ -159,7 +160,7 @@ async def open_session(
         provider = Pool(inner, jails=config.sandbox.warm, sandboxes=config.sandbox.warm)
         stack.push_async_callback(provider.close)
         await provider.reap()
-        store = stack.enter_context(Store.open(root / STORE, scrubber(secrets(config))))
+        store = stack.enter_context(Store.open(root / STORE, scrubber(keys.values(key_names(config)))))
         query = stack.enter_context(Query(store))
         yield Session(root, config, store, query, provider, on_wait, task_model, meta_model)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorimer.errors import PrerequisiteError, UserError
+from lorimer.keys import child_environment
 
 SUBJECT_CHARS = 72
 """What `git log --oneline` and code hosts show of a subject without cutting it."""
@@ -254,7 +255,7 @@ class Workspace:
         self, *arguments: str, check: bool = True, input_: bytes = b"", env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git in the workspace. Raises PrerequisiteError without git; UserError on failure where `check`."""
-        inherited = {key: value for key, value in os.environ.items() if key not in _REDIRECTS}
+        inherited = {key: value for key, value in child_environment().items() if key not in _REDIRECTS}
         environment = inherited | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"} | dict(env or {})
         try:
             done = subprocess.run(

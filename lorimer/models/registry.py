@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 
 from lorimer.errors import ConfigError, PrerequisiteError
+from lorimer.keys import Keys
 from lorimer.models import guard
 from lorimer.models.base import ModelClient
 from lorimer.models.client import Dialect, ProviderClient
@@ -22,13 +22,13 @@ def open_model(
     model: str,
     providers: Mapping[str, ProviderConfig] | None = None,
     *,
-    environment: Mapping[str, str] = os.environ,
+    keys: Keys | None = None,
     clock: Clock | None = None,
 ) -> ModelClient:
-    """A client for `PROVIDER/NAME`; close it when done. Keys are read here, once.
+    """A client for `PROVIDER/NAME`; close it when done. Its key is read here, once; `keys` is the environment alone by default.
 
     `providers` adds to the built-in ones (`anthropic`, `openai`) and replaces those of the same name. Raises ConfigError
-    for a string or a provider that is wrong, PrerequisiteError where the key is not in `environment`. No request is made.
+    for a string or a provider that is wrong, PrerequisiteError where the key is nowhere. No request is made.
     """
     provider_name, _, name = model.partition("/")
     if not provider_name or not name:
@@ -53,22 +53,22 @@ def open_model(
         raise ConfigError(
             f"providers.{provider_name}.base_url: '{provider.base_url}' does not start with http:// or https://"
         )
-    key = _key(provider, environment)
+    key = _key(provider, keys or Keys())
     dialect = _dialect(name, provider, key)
     guard.check(dialect.base_url)
     return ProviderClient(model, provider, dialect, key, clock or Clock())
 
 
-def _key(provider: ProviderConfig, environment: Mapping[str, str]) -> Key:
+def _key(provider: ProviderConfig, keys: Keys) -> Key:
     if provider.key_env is None:
         return Key(_NO_KEY)
-    value = environment.get(provider.key_env, "").strip()
-    if not value:
+    found = keys.find(provider.key_env)
+    if found is None:
         raise PrerequisiteError(
-            f"no key for provider '{provider.name}': the environment variable {provider.key_env} is not set",
-            f"run `export {provider.key_env}=...`, or name another in [providers.{provider.name}] key_env",
+            f"no key for provider '{provider.name}': {provider.key_env} is {keys.missing}",
+            f"run `export {provider.key_env}=...`, write it to .env, or name another in [providers.{provider.name}] key_env",
         )
-    return Key(value)
+    return Key(found[0])
 
 
 def _dialect(name: str, provider: ProviderConfig, key: Key) -> Dialect:

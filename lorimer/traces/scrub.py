@@ -36,6 +36,8 @@ _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
         re.compile(r"\b([Bb]earer|BEARER) +(?!\[secret\])[A-Za-z0-9._~+/-]{16,}=*"),
         rf"\1 {MASK}",
     ),
+    # The password of an address: scheme://user:password@host.
+    (("://",), re.compile(r"(://[^\s/@:]{0,64}:)(?!\[secret\])[^\s/@]{1,256}(?=@)"), rf"\1{MASK}"),
 )
 
 

@@ -10,6 +10,7 @@ import pytest
 from lorimer.config import parse
 from lorimer.errors import ConfigError, InternalError, LorimerError, PrerequisiteError
 from lorimer.harness.api import user
+from lorimer.keys import Keys
 from lorimer.models.guard import SWITCH, check
 from lorimer.models.provider import BUILT_IN, Key, ProviderConfig, RetryPolicy, TokenPrice, provider_config
 from lorimer.models.registry import open_model
@@ -42,17 +43,17 @@ from tests.support.scripted_server import Reply, scripted_server
             {},
             PrerequisiteError,
             3,
-            "no key for provider 'openai': the environment variable OPENAI_API_KEY is not set; "
-            "run `export OPENAI_API_KEY=...`",
+            "no key for provider 'openai': OPENAI_API_KEY is neither in the environment nor in .env nor in a keyring (pip "
+            "install 'lorimer[keyring]' to use one); run `export OPENAI_API_KEY=...`, write it to .env",
         ),
-        ("anthropic/claude-x", {}, PrerequisiteError, 3, "the environment variable ANTHROPIC_API_KEY is not set"),
+        ("anthropic/claude-x", {}, PrerequisiteError, 3, "ANTHROPIC_API_KEY is neither in the environment"),
     ],
 )
 def test_a_model_that_cannot_be_opened_says_why_in_one_line(
     model: str, providers: Mapping[str, ProviderConfig], kind: type[LorimerError], code: int, told: str
 ) -> None:
     with pytest.raises(kind) as caught:
-        open_model(model, providers, environment={"OPENAI_API_KEY": "  "})
+        open_model(model, providers, keys=Keys({"OPENAI_API_KEY": "  "}))
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == code
@@ -70,7 +71,7 @@ async def test_a_name_may_hold_slashes() -> None:
 
 async def test_a_local_server_needs_no_key() -> None:
     async with scripted_server(Reply(good("chat"))) as server:
-        model = open_model("local/m", {"local": ProviderConfig("local", base_url=f"{server.url}/v1")}, environment={})
+        model = open_model("local/m", {"local": ProviderConfig("local", base_url=f"{server.url}/v1")}, keys=Keys({}))
         reply = await model.complete(asked(user("hi")), context())
         await model.close()
     assert reply.completion.text == "hello"
@@ -92,7 +93,7 @@ async def test_an_anthropic_address_may_be_written_with_or_without_v1(path: str)
 def test_tests_cannot_reach_a_real_provider(model: str) -> None:
     assert os.environ[SWITCH] == "1"
     with pytest.raises(InternalError, match=r"a model request to api.*was stopped"):
-        open_model(model, environment={"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY})
+        open_model(model, keys=Keys({"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY}))
 
 
 @pytest.mark.parametrize("url", ["http://localhost.evil.com", "http://10.0.0.1:1", "https://127.0.0.1.nip.io/v1", "x"])

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lorimer.harness.api import Message, Tool
+from lorimer.keys import Keys
 from lorimer.models.base import CallContext, ModelClient, ModelRequest
 from lorimer.models.provider import Api, ProviderConfig, RetryPolicy
 from lorimer.models.registry import open_model
@@ -46,7 +47,7 @@ async def client(
     model = open_model(
         f"{name}/model",
         {name: replace(provider, **settings)},
-        environment={"TEST_KEY": KEY},
+        keys=Keys({"TEST_KEY": KEY}),
         clock=(time or FakeTime()).clock(),
     )
     try:
