@@ -11,9 +11,11 @@ from lorimer.config import parse
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
 from lorimer.meta_agent import ledger, loop
+from lorimer.meta_agent.expectation import FalsePromotions
 from lorimer.meta_agent.scores import Score
 from lorimer.meta_agent.setup import STORE
 from lorimer.meta_agent.setup import spent as spent_so_far
+from lorimer.meta_agent.world import scan, shown_so_far
 from lorimer.task_agent.budget import Allowance, allowances
 from lorimer.terminal import amount, dollars, score_text, table
 from lorimer.traces.holder import alive
@@ -56,6 +58,12 @@ class Status:
     champion: Score | None
     champion_candidate: str
     candidates: Mapping[str, int]
+    luck: FalsePromotions
+    """How many false promotions to expect so far."""
+    holdout_shown: float | None
+    """The best holdout score shown, by the Ladder."""
+    holdout_queries: int
+    """How often the holdout has answered."""
     trials: int
     tokens: int
     usd: float
@@ -68,7 +76,8 @@ class Status:
 
 def status(query: Query, study: Study) -> Status:
     """Read a study's status."""
-    found = loop.result(query, study.id)
+    found, world = loop.result(query, study.id), scan(query, study.id)
+    shown = shown_so_far(world)
     tasks, spent = query.tasks(study.id), query.spent(study.id)
     settings = parse(study.config, study.id).budget
     left = allowances(settings, spent_so_far(query, study.id))
@@ -91,6 +100,9 @@ def status(query: Query, study: Study) -> Status:
         champion=found.final,
         champion_candidate=found.champion_candidate,
         candidates=found.candidates,
+        luck=ledger.luck(query, world),
+        holdout_shown=shown.score if shown else None,
+        holdout_queries=world.holdout_queries,
         trials=spent.trials,
         tokens=spent.tokens,
         usd=spent.usd,
@@ -119,6 +131,8 @@ def status_text(found: Status) -> str:
             f"  champion    {score_text(found.champion) if found.champion else 'none yet'}"
             + (f"  ({found.champion_candidate})" if found.champion_candidate else "  (the seed harness)"),
             f"  candidates  {counts}",
+            *([f"  luck        {found.luck}"] if found.luck.tests else []),
+            *([_holdout(found)] if found.holdout_shown is not None else []),
             f"  spent       {cost}, {found.tokens} tokens, {found.trials} trials",
             f"  left        {bounds or 'no budget is set'}",
             *(f"  warned      {warning}" for warning in found.warnings),
@@ -129,6 +143,11 @@ def status_text(found: Status) -> str:
 def _whose(bound: Allowance) -> str:
     role = bound.key.removeprefix("budget.").rpartition(".")[0]
     return f" ({role} model)" if role else ""
+
+
+def _holdout(found: Status) -> str:
+    asked = "1 query" if found.holdout_queries == 1 else f"{found.holdout_queries} queries"
+    return f"  holdout     best score shown {found.holdout_shown:.3f}, {asked} (the Ladder: only gains beyond noise are shown)"
 
 
 def log(query: Query, study: Study) -> ledger.Ledger:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lorimer.meta_agent.expectation import FalsePromotions, expect
 from lorimer.meta_agent.gate import task_means
 from lorimer.meta_agent.world import World, beside, outcomes, scan, score_of
 from lorimer.traces.query import Query
@@ -63,6 +64,8 @@ class Ledger:
     champion: str
     """Its name and its score with interval."""
     entries: tuple[Entry, ...]
+    luck: FalsePromotions
+    """How many false promotions to expect so far."""
 
 
 def read(query: Query, study: str, retries: int) -> Ledger:
@@ -73,12 +76,20 @@ def read(query: Query, study: str, retries: int) -> Ledger:
         champion = world.standing_at(world.champion_before(row.number), row.number)
         side = beside(row.id, Stage.FULL)
         entries.append(_entry(query, world, row, side if query.evaluation(side) else champion, retries))
-    return Ledger(study, _score(world, f"{world.baseline}/{Stage.BASELINE}"), _champion(world), tuple(entries))
+    baseline = _score(world, f"{world.baseline}/{Stage.BASELINE}")
+    return Ledger(study, baseline, _champion(world), tuple(entries), luck(query, world))
+
+
+def luck(query: Query, world: World) -> FalsePromotions:
+    """How many false promotions to expect of a study so far."""
+    tests = [row for each in world.candidates if (row := world.decided(each.id, Stage.FULL)) is not None]
+    return expect(tests, query.study(world.study).config.get("gate", {}))
 
 
 def render(ledger: Ledger, *, sealed: bool = False, recent: int | None = None) -> str:
     """The ledger as text. `sealed` hides what the holdout measured; `recent` tells only that many in full."""
-    lines = [f"Baseline (the seed harness): {ledger.baseline}", f"Champion now: {ledger.champion}", ""]
+    lines = [f"Baseline (the seed harness): {ledger.baseline}", f"Champion now: {ledger.champion}"]
+    lines += [""] if sealed or not ledger.luck.tests else [f"Luck: {ledger.luck}", ""]
     if not ledger.entries:
         return "\n".join([*lines, "No experiment has been made yet."]) + "\n"
     whole = len(ledger.entries) if recent is None else recent

@@ -1,0 +1,61 @@
+"""How many false promotions to expect: in `log`, in `status`, and never before a model's eyes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer import listing
+from lorimer.meta_agent import ledger
+from lorimer.meta_agent.expectation import expect
+from tests.meta_agent.test_loop import MARKS, config, make_bench, run, script
+
+
+@dataclass
+class Decided:
+    kind: str
+    policy: dict[str, Any] = field(default_factory=lambda: {"name": "paired", "alpha": 0.1})
+
+
+def test_levels_add_up_to_what_luck_would_pass() -> None:
+    tests = [Decided("reject"), Decided("promote"), Decided("undecided"), *[Decided("reject")] * 17]
+    found = expect(tests, {"error": "per-candidate", "alpha": 0.1})
+    assert (found.tests, found.passed, found.bounded, found.share) == (20, 1, True, None)
+    assert found.expected == pytest.approx(2.0)
+    assert str(found) == "1 of 20 tests passed; were all edits without effect, at most 2 would pass by luck"
+
+
+def test_the_plain_rule_has_no_bound() -> None:
+    plain = Decided("promote", {"name": "strict", "alpha": 0.1})
+    found = expect([plain] * 5, {"policy": "strict", "error": "study", "alpha": 0.1})
+    assert (found.expected, found.bounded, found.share) == (2.5, False, None)
+    assert str(found).endswith("about 2.5 would pass by luck (policy strict has no bound)")
+
+
+def test_a_studys_level_bounds_the_share_of_false_promotions() -> None:
+    tests = [Decided("promote", {"name": "paired", "alpha": level}) for level in (0.008, 0.03)]
+    found = expect(tests, {"error": "study", "alpha": 0.1})
+    assert found.expected == pytest.approx(0.038)
+    assert str(found).endswith("of a study's promotions at most 10% are false, in expectation")
+
+
+def test_before_the_first_test_there_is_nothing_to_expect() -> None:
+    assert str(expect([], {})) == "no test has been decided yet"
+
+
+async def test_the_log_and_the_status_say_it(tmp_path: Path) -> None:
+    bench = make_bench(tmp_path / "work")
+    await run(bench, script(*MARKS), config())
+    query = bench.query()
+    said = "1 of 3 tests passed; were all edits without effect, at most 0.3 would pass by luck"
+    assert f"\nLuck: {said}\n" in bench.log()
+    assert "Luck" not in ledger.for_meta_agent(query, "demo", 2)
+    status = listing.status(query, query.study("demo"))
+    assert (status.luck.tests, status.luck.passed) == (3, 1)
+    assert (status.holdout_shown, status.holdout_queries) == (1.0, 1)
+    text = listing.status_text(status)
+    assert f"  luck        {said}" in text
+    assert "  holdout     best score shown 1.000, 1 query (the Ladder" in text
