@@ -250,7 +250,7 @@ class GateSettings(_Table):
     """`cached` compares with the champion's standing trials; `interleaved` runs it anew beside every candidate, at the same time."""
     champion_max_age: float | None = Field(default=None, gt=0)
     """Hours after which standing trials of the champion are run anew before they are compared with. Not for simulated models."""
-    futility: float = Field(default=0.4, ge=0, lt=1)
+    futility: float = Field(default=0.2, ge=0, lt=0.5)
     """A full run ends when an edit worth finding would be promoted from here with a smaller chance; 0: when none could."""
     spot_fixes: int = Field(default=3, ge=0)
     """Single tasks, of those that the edit should fix, tried before a full run."""

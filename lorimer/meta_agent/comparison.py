@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import Literal
 
 from lorimer.meta_agent.permutation import Pair
 from lorimer.meta_agent.policies import Policy, Value, means
 from lorimer.meta_agent.scores import Result, by_task
+from lorimer.meta_agent.weights import UNKNOWN, weights
 
 Kind = Literal["promote", "reject", "undecided", "pass"]
 
@@ -26,6 +28,8 @@ class Evidence:
     """The champion's standing trials: its audit, or the baseline. All of them."""
     planned: Sequence[str]
     """The candidate's plan: the task of each planned trial."""
+    earlier: Sequence[Result] = ()
+    """Trials of the same tasks that the test does not count: they say where a success is news (`weights`)."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,19 @@ class Arms:
         self._champion = by_task(evidence.champion)
         self._candidate = by_task(evidence.candidate)
         self._planned = Counter(evidence.planned)
+        self.weights = weights(evidence.earlier)
 
     def prefix(self, length: int) -> Arms:
+        """With the candidate's first `length` trials alone."""
         e = self.evidence
-        return Arms(Evidence(e.candidate[:length], e.champion, e.planned))
+        shorter = copy(self)
+        shorter.evidence = replace(e, candidate=e.candidate[:length])
+        shorter._candidate = by_task(shorter.evidence.candidate)
+        return shorter
+
+    def weight(self, task: str) -> int:
+        """What a reward of the task counts in the test's total."""
+        return self.weights.get(task, UNKNOWN)
 
     @property
     def left_out(self) -> int:
@@ -67,7 +80,7 @@ class Arms:
             if not champion or None in champion or None in candidate:
                 continue
             mine, theirs = (tuple(r for r in arm if r is not None) for arm in (candidate, champion))
-            pairs.append(Pair(mine, theirs, self._planned[task]))
+            pairs.append(Pair(mine, theirs, self._planned[task], self.weight(task)))
         return pairs
 
     def best_case(self) -> list[Pair]:
@@ -80,7 +93,8 @@ class Arms:
                 continue
             rewards = [1.0 if r is None else r for r in self._candidate.get(task, ())]
             rewards += [1.0] * (planned[task] - len(rewards))
-            pairs.append(Pair(tuple(rewards), tuple(r for r in champion if r is not None), planned[task]))
+            theirs = tuple(r for r in champion if r is not None)
+            pairs.append(Pair(tuple(rewards), theirs, planned[task], self.weight(task)))
         return pairs
 
     def rounds(self) -> list[int]:
@@ -117,16 +131,16 @@ class Arms:
 
         def moments(task: str) -> tuple[float, float]:
             n, total, squares = pools[task]
-            share = taken[task] / n
+            share, weight = taken[task] / n, self.weight(task)
             spread = (squares - total * total / n) / (n - 1) if n > 1 else 0.0
-            return share * total, share * (1 - share) * n * spread
+            return weight * share * total, weight * weight * share * (1 - share) * n * spread
 
         start = [moments(task) for task in pools]
         mean, variance = sum(m for m, _ in start), sum(v for _, v in start)
-        observed = float(sum(taken[task] for task in pools))
+        observed = float(sum(self.weight(task) * taken[task] for task in pools))
         z = NormalDist().inv_cdf(1 - policy.alpha) if policy.name != "strict" else 0.0
         for position, outcome in enumerate(self.evidence.candidate[:length]):
-            if observed - 0.5 - mean < z * math.sqrt(max(0.0, variance)):
+            if observed - mean < z * math.sqrt(max(0.0, variance)):
                 return position
             if outcome.reward is None or outcome.task not in pools:
                 continue
@@ -136,7 +150,7 @@ class Arms:
             pool[2] -= 1 - outcome.reward**2
             after = moments(outcome.task)
             mean, variance = mean + after[0] - before[0], variance + after[1] - before[1]
-            observed -= 1 - outcome.reward
+            observed -= self.weight(outcome.task) * (1 - outcome.reward)
         return length
 
     def numbers(self) -> dict[str, Value]:

@@ -43,10 +43,12 @@ class FullRun:
     beside: bool = False
     simpler: bool = False
     """Whether the candidate is the simpler harness (`equal.Size.simpler_than`)."""
+    earlier: Sequence[Result] = ()
+    """Trials that are not counted, as in `Evidence`."""
 
     @property
     def evidence(self) -> Evidence:
-        return Evidence(self.candidate, self.champion, self.planned)
+        return Evidence(self.candidate, self.champion, self.planned, self.earlier)
 
     @property
     def complete(self) -> bool:
@@ -118,7 +120,7 @@ def _even(run: FullRun) -> Evidence:
     if not run.beside:
         return run.evidence
     finished = min(len(run.candidate), len(run.champion))
-    return Evidence(run.candidate[:finished], run.champion[:finished], run.planned)
+    return Evidence(run.candidate[:finished], run.champion[:finished], run.planned, run.earlier)
 
 
 def _look(run: FullRun, end: int, policy: Policy) -> Decision | None:
@@ -126,11 +128,11 @@ def _look(run: FullRun, end: int, policy: Policy) -> Decision | None:
     mine, theirs = list(run.candidate[:end]), list(run.champion[:end])
     rest = run.planned[end:]
     total = len(run.planned)
-    arms = Arms(Evidence(mine, theirs, run.planned))
+    arms = Arms(Evidence(mine, theirs, run.planned, run.earlier))
     numbers: dict[str, Value] = arms.numbers() | {"early": True, "champion_run": end}
     so_far = f"{versus(arms.pairs(), partial=True)} side by side; " if arms.pairs() else ""
     if policy.name in ANYTIME:
-        now = gate.decide(Evidence(mine, theirs, run.planned[:end]), policy, whole=True)
+        now = gate.decide(Evidence(mine, theirs, run.planned[:end], run.earlier), policy, whole=True)
         if now.kind == "promote":
             said = f"{now.reason}; {end} of {total} trials of each harness were run, the rest was not needed"
             return Decision("promote", said, dict(now.numbers) | {"early": True, "planned": total, "champion_run": end})
@@ -139,7 +141,7 @@ def _look(run: FullRun, end: int, policy: Policy) -> Decision | None:
     best_theirs = [Outcome(o.task, 0.0 if o.reward is None else o.reward) for o in theirs] + [
         Outcome(t, 0.0) for t in rest
     ]
-    best = gate.decide(Evidence(best_mine, best_theirs, run.planned), policy, whole=True)
+    best = gate.decide(Evidence(best_mine, best_theirs, run.planned, run.earlier), policy, whole=True)
     if best.kind != "promote":
         said = best.reason.removeprefix("rejected: ")
         return Decision(
@@ -148,7 +150,7 @@ def _look(run: FullRun, end: int, policy: Policy) -> Decision | None:
             f"{end} of {total} trials of each harness were run, the rest could not have changed this",
             numbers,
         )
-    unlikely = first_unlikely(mine, by_task(theirs), run.planned, policy)
+    unlikely = first_unlikely(mine, by_task(theirs), run.planned, policy, arms.weight)
     if unlikely is not None:
         return Decision(
             "reject",

@@ -117,8 +117,8 @@ def _reject_unlikely(arms: Arms, stop: Unlikely, policy: Policy) -> Decision:
     said = f"{versus(pairs, partial=True)} on the tasks run; " if pairs else ""
     return Decision(
         "reject",
-        f"rejected: {said}an edit worth {stop.gain:+.3f}, which the whole plan would find 4 times in 5, would be promoted from "
-        f"here with a chance of {stop.chance:.0%}, under the {policy.futility:.0%} that is asked for; {stop.at} of "
+        f"rejected: {said}an edit worth {stop.gain:+.3f}, which the whole plan would find every other time, would be promoted "
+        f"from here with a chance of {stop.chance:.0%}, under the {policy.futility:.0%} that is asked for; {stop.at} of "
         f"{len(arms.evidence.planned)} trials were run",
         arms.numbers() | {"chance": stop.chance, "gain": stop.gain, "early": True},
     )

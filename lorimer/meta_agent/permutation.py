@@ -1,25 +1,29 @@
-"""The stratified permutation test on total reward. Pure Python: importing scipy would cost a second and 100 MB."""
+"""The stratified permutation test on weighted total reward. Pure."""
 
 from __future__ import annotations
 
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, combinations
-from operator import add, mul
+from itertools import combinations
+from operator import add
 from typing import Literal
 
 TIE = 1e-9
 """Rewards are sums of floats from verifiers; differences below this are ties."""
-_NEGLIGIBLE = 1e-16
-"""Probabilities cut from the ends of a distribution. A few thousand are cut at most, so p is right to 1e-12."""
 _MAX_DENOMINATOR = 32
 """Rewards that are multiples of 1/d, d up to this, are convolved exactly; beyond, the lattice is too fine to be quick."""
-_MAX_WORK = 4_000_000
-"""Multiplications that an exact convolution may take (about 0.2 s); beyond it Monte-Carlo is quicker."""
+_MAX_WORK = 400_000
+"""Steps that listing one task's sums may take (about 40 ms); beyond it Monte-Carlo is quicker."""
+_MAX_POINTS = 1 << 17
+"""Points of the transform; a total that is spread wider is drawn, not computed."""
+_MAX_CELLS = 4_000_000
+"""Points times different tasks: about 0.3 s."""
+_NEGLIGIBLE = 1e-12
+"""What an exact p may be off by, and the smallest that is given."""
 _MAX_SUBSETS = 5_000
 """Ways to split one task's trials that are listed (10 trials give 252); beyond it splits are drawn."""
 
@@ -32,6 +36,8 @@ class Pair:
     champion: tuple[float, ...]
     planned: int = 0
     """How many trials the candidate's arm will have; 0 where it has them all."""
+    weight: int = 1
+    """What a reward of this task counts in the total."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +52,10 @@ class PValue:
 
 
 def permutation_test(pairs: Sequence[Pair], *, seed: int = 0, draws: int = 10_000) -> PValue:
-    """P(total of the candidate's rewards >= the observed one) when trials exchange arms within each task.
+    """P(weighted total of the candidate's rewards >= the observed one) when trials exchange arms within each task.
 
-    Exact, by convolution of the tasks' distributions, where rewards lie on a lattice of at most 1/32 and the work is
-    small (always so for pass/fail); else Monte-Carlo with (1 + hits) / (1 + draws), which is itself a valid p-value.
+    Exact, by the product of the tasks' transforms, where rewards lie on a lattice of at most 1/32 and the work is small
+    (always so for pass/fail); right to 1e-11. Else Monte-Carlo with (1 + hits) / (1 + draws), which is itself a valid p-value.
     """
     mixed = [pair for pair in pairs if _informative(pair)]
     if not mixed:
@@ -80,89 +86,69 @@ def _denominator(pairs: Sequence[Pair]) -> int | None:
 
 
 def _exact(pairs: Sequence[Pair], denominator: int) -> float | None:
-    """The exact tail probability, or `None` where it would take too long.
+    """The tail probability, or `None` where it would take too long.
 
-    Tasks with the same pool of rewards and the same number of candidate trials share a distribution: it is raised to the
-    power of how many they are, by squaring. With pass/fail rewards there are few such classes however many tasks.
+    The distribution of a sum is the product of the parts' transforms. Tasks with the same pool of rewards, number of
+    candidate trials and weight share one, raised to the power of how many they are; with pass/fail rewards there are few such
+    classes however many tasks.
     """
     observed = 0
-    classes: Counter[tuple[tuple[int, ...], int]] = Counter()
+    classes: Counter[tuple[tuple[int, ...], int, int]] = Counter()
     for pair in pairs:
         candidate = [round(reward * denominator) for reward in pair.candidate]
         pool = sorted(candidate + [round(reward * denominator) for reward in pair.champion])
         base = pool[0]  # a shift of all rewards of a task shifts its sum by a constant
-        observed += sum(candidate) - base * len(candidate)
-        classes[tuple(value - base for value in pool), len(candidate)] += 1
+        observed += pair.weight * (sum(candidate) - base * len(candidate))
+        classes[tuple(value - base for value in pool), len(candidate), pair.weight] += 1
 
-    parts: list[_Mass] = []
-    for (pool_key, taken), count in classes.items():
-        if sum(pool_key) * len(pool_key) * taken > _MAX_WORK // 10:
+    step = math.gcd(*(weight * math.gcd(*pool) for pool, _, weight in classes))
+    mean = spread = 0.0
+    span = highest = 0
+    parts: list[tuple[Mapping[int, float], int]] = []
+    for (pool_key, taken, weight), count in classes.items():
+        if sum(pool_key) * len(pool_key) * taken > _MAX_WORK:
             return None
-        parts.append(_class_mass(pool_key, taken, count))
-    work, width = 0, 0
-    for part in sorted(parts, key=lambda mass: len(mass.weights)):
-        work += width * len(part.weights)
-        width += len(part.weights)
-    if work > _MAX_WORK:
+        law = {total * weight // step: share for total, share in _subset_sums(pool_key, taken).items()}
+        parts.append((law, count))
+        scale, size, centre = weight / step, len(pool_key), sum(pool_key) / len(pool_key)
+        mean += count * scale * taken * centre
+        spread += count * scale * scale * taken * (sum(value * value for value in pool_key) / size - centre * centre)
+        span += count * max(law)
+        highest = max(highest, pool_key[-1] * weight // step)
+    # The transform has a period: what lies beyond half of it on either side is counted at the other end. Bernstein's bound,
+    # which holds for draws without replacement too (Hoeffding 1963), says how far that must be to weigh under _NEGLIGIBLE.
+    third = -math.log(_NEGLIGIBLE) * highest / 3
+    reach = third + math.sqrt(third * third - 2 * math.log(_NEGLIGIBLE) * spread)
+    points = 1 << max(1, math.ceil(math.log2(min(span + 1, 2 * reach + 2))))
+    if points > _MAX_POINTS or points * len(parts) > _MAX_CELLS:
         return None
-    *rest, largest = sorted(parts, key=lambda mass: len(mass.weights))
-    total = _Mass(0, (1.0,))
-    for part in rest:
-        total = total.convolve(part)
-    return total.tail_with(largest, observed)
+    first = 0 if span < points else math.floor(mean) - points // 2
+    return _tail(parts, points, first, observed // step)
 
 
-@dataclass(frozen=True)
-class _Mass:
-    """A distribution on the integers: `weights[i]` is the probability of `start + i`."""
+def _tail(parts: Sequence[tuple[Mapping[int, float], int]], points: int, first: int, at_least: int) -> float:
+    """P(sum >= `at_least`) of independent integers, `count` of each law, for sums in `first` .. `first + points - 1`."""
+    import numpy  # 0.1 s, and only a study needs it
 
-    start: int
-    weights: tuple[float, ...]
-
-    def convolve(self, other: _Mass) -> _Mass:
-        long, short = (self, other) if len(self.weights) >= len(other.weights) else (other, self)
-        kernel = short.weights[::-1]
-        pad = (0.0,) * (len(kernel) - 1)
-        padded = pad + long.weights + pad
-        size = len(long.weights) + len(kernel) - 1
-        out = [sum(map(mul, kernel, padded[i : i + len(kernel)])) for i in range(size)]
-        first, last = 0, size
-        while out[first] < _NEGLIGIBLE and first < last - 1:
-            first += 1
-        while out[last - 1] < _NEGLIGIBLE and last - 1 > first:
-            last -= 1
-        return _Mass(self.start + other.start + first, tuple(out[first:last]))
-
-    def tail_with(self, other: _Mass, at_least: int) -> float:
-        """P(self + other >= at_least), without building their convolution."""
-        tail = [*accumulate(reversed(other.weights))][::-1]
-        total = 0.0
-        for value, weight in enumerate(self.weights, self.start):
-            index = at_least - value - other.start
-            if index < len(tail):
-                total += weight * tail[max(0, index)]
-        return min(1.0, total)
+    laws = numpy.zeros((len(parts), points))
+    for row, (law, _) in enumerate(parts):
+        for value, share in law.items():
+            laws[row, value % points] += share
+    square = numpy.fft.rfft(laws)
+    product = numpy.ones(points // 2 + 1, dtype=complex)
+    counts = numpy.array([count for _, count in parts])
+    while len(counts):
+        product *= numpy.multiply.reduce(square[counts % 2 == 1], axis=0)
+        left = counts > 1
+        counts, square = counts[left] // 2, square[left] ** 2
+    sums = numpy.roll(numpy.fft.irfft(product, points), -first)
+    if at_least <= first:
+        return 1.0
+    return min(1.0, max(_NEGLIGIBLE, float(sums[at_least - first :].sum())))
 
 
-@lru_cache(maxsize=512)  # the prefixes that futility looks at share most of their classes
-def _class_mass(pool: tuple[int, ...], taken: int, count: int) -> _Mass:
-    """The distribution of the candidate's total over `count` tasks with the same pool."""
-    return _power(_subset_sums(pool, taken), count)
-
-
-def _power(mass: _Mass, count: int) -> _Mass:
-    result, square = None, mass
-    while True:
-        if count & 1:
-            result = square if result is None else result.convolve(square)
-        count >>= 1
-        if not count:
-            assert result is not None
-            return result
-        square = square.convolve(square)
-
-
-def _subset_sums(pool: tuple[int, ...], taken: int) -> _Mass:
+@lru_cache(maxsize=4096)  # the prefixes that futility looks at share most of their classes
+def _subset_sums(pool: tuple[int, ...], taken: int) -> Mapping[int, float]:
     """The distribution of the sum of `taken` of the pool's values, drawn without replacement."""
     ways: list[Counter[int]] = [Counter() for _ in range(taken + 1)]
     ways[0][0] = 1
@@ -171,8 +157,7 @@ def _subset_sums(pool: tuple[int, ...], taken: int) -> _Mass:
             for total, count in ways[size - 1].items():
                 ways[size][total + value] += count
     everything = math.comb(len(pool), taken)
-    low, high = min(ways[taken]), max(ways[taken])
-    return _Mass(low, tuple(ways[taken][total] / everything for total in range(low, high + 1)))
+    return {total: count / everything for total, count in ways[taken].items()}
 
 
 def _monte_carlo(pairs: Sequence[Pair], seed: int, draws: int) -> PValue:
@@ -181,18 +166,18 @@ def _monte_carlo(pairs: Sequence[Pair], seed: int, draws: int) -> PValue:
     """
     # 2 million draws of one task's split take about a second; under 1,000 draws a p near 0.1 is off by over 0.01.
     draws = max(1_000, min(draws, 2_000_000 // len(pairs)))
-    observed = math.fsum(reward for pair in pairs for reward in pair.candidate)
+    observed = math.fsum(pair.weight * reward for pair in pairs for reward in pair.candidate)
     totals = [0.0] * draws
     for position, pair in enumerate(pairs):
         pool, taken = pair.candidate + pair.champion, len(pair.candidate)
         if not _informative(pair):
-            observed -= math.fsum(pair.candidate)
+            observed -= pair.weight * math.fsum(pair.candidate)
             continue
         stream = random.Random(f"{seed}/{position}")  # noqa: S311  - statistics, not secrets
         if math.comb(len(pool), taken) <= _MAX_SUBSETS:
-            drawn = stream.choices([math.fsum(subset) for subset in combinations(pool, taken)], k=draws)
+            drawn = stream.choices([pair.weight * math.fsum(subset) for subset in combinations(pool, taken)], k=draws)
         else:
-            drawn = [math.fsum(stream.sample(pool, taken)) for _ in range(draws)]
+            drawn = [pair.weight * math.fsum(stream.sample(pool, taken)) for _ in range(draws)]
         totals = list(map(add, totals, drawn))
     hits = sum(total >= observed - TIE for total in totals)
     p = (1 + hits) / (1 + draws)

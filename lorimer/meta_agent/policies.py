@@ -111,7 +111,7 @@ def _paired(pairs: Sequence[Pair], policy: Policy) -> Bar:
     if not higher:
         said += " and a higher mean"
     values: dict[str, Value] = {"p": test.p, "alpha": policy.alpha, "method": test.method, "p_error": test.error}
-    return Bar(higher and test.p <= policy.alpha, said, values)
+    return Bar(higher and test.p <= policy.alpha + TIE, said, values)
 
 
 def _eprocess(pairs: Sequence[Pair], policy: Policy) -> Bar:

@@ -21,6 +21,7 @@ from lorimer.meta_agent import panel as panels
 from lorimer.meta_agent.gate import Decision, Evidence, Outcome, Policy, Result, Score, decide, score, spot_verdict
 from lorimer.meta_agent.levels import at_level
 from lorimer.meta_agent.panel import Panel
+from lorimer.meta_agent.policies import ANYTIME
 from lorimer.meta_agent.world import (
     CandidateView,
     World,
@@ -217,8 +218,9 @@ def _candidate(design: Design, panel: Panel, gain: float, number: int, dice: ran
     looked = panels.run(suite, [task for task, _ in spot], dice)
     if spot_verdict(spot_trials(looked, standing)).kind == "reject":
         return False, len(looked)
-    plan = [task for task, _ in full_plan(world, candidate, design.repeats, others)]
-    decision = decide(Evidence(panels.run(suite, plan, dice), standing, plan), design.first)
+    in_rounds = design.policy.name in ANYTIME
+    plan = [task for task, _ in full_plan(world, candidate, design.repeats, others, in_rounds=in_rounds)]
+    decision = decide(Evidence(panels.run(suite, plan, dice), standing, plan, others), design.first)
     return decision.kind == "promote", len(looked) + int(decision.numbers["run"] or 0)
 
 

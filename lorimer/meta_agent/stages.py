@@ -23,7 +23,7 @@ from lorimer.meta_agent.events import (
 from lorimer.meta_agent.fullrun import FullRun, Paid
 from lorimer.meta_agent.gate import Decision, Evidence, Outcome, Policy
 from lorimer.meta_agent.levels import at_level
-from lorimer.meta_agent.policies import Value
+from lorimer.meta_agent.policies import ANYTIME, Value
 from lorimer.meta_agent.study import StudyParts, now
 from lorimer.meta_agent.world import (
     CandidateView,
@@ -33,6 +33,7 @@ from lorimer.meta_agent.world import (
     by_task_and_repeat,
     costs,
     full_plan,
+    earlier_trials,
     outcomes,
     plan_of,
     planned_trials,
@@ -125,12 +126,14 @@ class Stages:
 
     async def _full(self, world: World, candidate: CandidateView) -> None:
         settings, query = self._parts.config.gate, self._parts.query
-        plan = full_plan(world, candidate, self._repeats, self._others(world, candidate))
+        side = settings.champion == "interleaved"
+        in_rounds = side or settings.policy in ANYTIME
+        earlier = earlier_trials(query, world, candidate, self._retries)
+        plan = full_plan(world, candidate, self._repeats, earlier, in_rounds=in_rounds)
         plan = self._stored_plan(f"{candidate.id}/{Stage.FULL}") or plan
         planned = [task for task, _ in plan]
         policy = at_level(self._policy, settings.error, tests_so_far(world))
         simpler = self._simpler(world, candidate)
-        side = settings.champion == "interleaved"
         standing: list[TrialOutcome] = []
         if not side:
             world = await self._fresh(world, candidate, Stage.FULL)
@@ -146,7 +149,7 @@ class Stages:
 
         def run_of(found: Sequence[TrialOutcome]) -> FullRun:
             mine, theirs = split(found)
-            return FullRun(results(mine), results(theirs) if side else champion, planned, side, simpler)
+            return FullRun(results(mine), results(theirs) if side else champion, planned, side, simpler, earlier)
 
         def enough(prefix: Sequence[TrialOutcome]) -> bool:
             # Side by side the gate looks at the ends of rounds alone.
@@ -260,19 +263,6 @@ class Stages:
 
     def _standing(self, world: World) -> list[Outcome]:
         return outcomes(self._parts.query, world.standing, world.seed, self._retries)
-
-    def _others(self, world: World, candidate: CandidateView) -> list[Outcome]:
-        """Train trials that the test will not count: earlier candidates' full ones, as far as the gate read them, and
-        all spot-checks, this candidate's too."""
-        found: list[Outcome] = []
-        for each in world.candidates:
-            if world.decided(each.id, Stage.SPOT) is not None:
-                found += outcomes(self._parts.query, f"{each.id}/{Stage.SPOT}", world.seed, self._retries)
-            full = world.decided(each.id, Stage.FULL)
-            if full is not None and each.id != candidate.id:
-                read = outcomes(self._parts.query, f"{each.id}/{Stage.FULL}", world.seed, self._retries)
-                found += read[: int(full.numbers.get("run") or 0)]
-        return found
 
     def _stored_plan(self, evaluation: str) -> list[tuple[str, int]]:
         row = self._parts.query.evaluation(evaluation)

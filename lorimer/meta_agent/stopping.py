@@ -28,7 +28,7 @@ def first_stop(arms: Arms, policy: Policy) -> Stop | Unlikely | None:
     length = min(len(e.candidate), len(e.planned) - 1)
     if length < 0:
         return None
-    stop: Stop | Unlikely | None = first_unlikely(e.candidate[:length], arms.champion, e.planned, policy)
+    stop: Stop | Unlikely | None = first_unlikely(e.candidate[:length], arms.champion, e.planned, policy, arms.weight)
     if policy.name in ANYTIME:
         for end in arms.rounds():
             if end <= (length if stop is None else stop.at) and _reached(arms.prefix(end), policy):

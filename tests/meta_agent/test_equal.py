@@ -14,7 +14,7 @@ from lorimer.meta_agent.gate import Outcome, Policy
 from lorimer.meta_agent.permutation import Pair
 from lorimer.meta_agent.scores import by_task
 
-POLICY = Policy(futility=0.4)
+POLICY = Policy(futility=0.2)
 
 
 def rewards(rate: float, trials: int, dice: random.Random) -> tuple[float, ...]:
@@ -208,7 +208,7 @@ def test_an_unknown_price_breaks_no_tie() -> None:
 
 def test_an_edit_that_changes_nothing_wins_no_tie_by_luck() -> None:
     tie = GateSettings(tie_break="tokens", tie_margin=0.1)
-    won, quick = 0, Policy(futility=0.4, draws=1_000)
+    won, quick = 0, Policy(futility=0.2, draws=1_000)
     for seed in range(100):
         paid = Paid({"tokens": costs(100, 3, 0.4, seed)}, {"tokens": costs(100, 6, 0.4, 1_000 + seed)})
         won += judge(FullRun(trials(STABLE, PLAN, seed), STANDING, PLAN), quick, tie, paid).kind == "promote"
@@ -243,7 +243,7 @@ def test_side_by_side_nothing_is_promoted_on_less_than_the_whole_plan_and_hopele
     assert judge(run(good, 30), POLICY, gate).kind == "undecided"
 
 
-@pytest.mark.parametrize("policy", [Policy(futility=0.4), Policy(), Policy(name="eprocess")])
+@pytest.mark.parametrize("policy", [Policy(futility=0.2), Policy(), Policy(name="eprocess")])
 def test_side_by_side_an_unchanged_harness_passes_at_most_at_alpha(policy: Policy) -> None:
     rates, gate, won, rounds = [0.9] * 6 + [0.3, 0.4, 0.5, 0.6, 0.7] * 3 + [0.0] * 3, GateSettings(), 0, 150
     for seed in range(rounds):

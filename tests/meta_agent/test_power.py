@@ -26,7 +26,7 @@ from lorimer.meta_agent.power import (
 )
 from lorimer.outlook import power_text
 
-DESIGN = Design(Policy(futility=0.4), repeats=2, champion_repeats=4)
+DESIGN = Design(Policy(futility=0.2), repeats=2, champion_repeats=4)
 RATES = panels.parse_rates("0.95x6,0.2-0.8x8,0x4")
 
 
