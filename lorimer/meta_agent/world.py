@@ -23,12 +23,12 @@ from lorimer.traces.schema import Candidate, DecisionRow, Evaluation, Stage, Tri
 
 SOLVED = 1.0 - 1e-9
 """A task whose every trial got the full reward."""
-
-
-@dataclass(frozen=True)
 STRETCH = 6
 """Repeats by which a task that is always solved comes later in a full run than one that never is. From 0 to 3 the trials of a
 null candidate fall by a tenth and the power rises by 5 points (58 tasks, 3 repeats); beyond 6 little changes."""
+
+
+@dataclass(frozen=True)
 class CandidateView:
     """A candidate as the loop needs it."""
 
@@ -290,20 +290,6 @@ def outcomes(query: Query, evaluation: str, seed: int, retries: int) -> list[Out
     return results(settled_trials(query, evaluation, seed, retries))
 
 
-def settled_trials(query: Query, evaluation: str, seed: int, retries: int) -> list[TrialOutcome]:
-    """As `outcomes`, with what each trial cost."""
-    row = query.evaluation(evaluation)
-    if row is None:
-        return []
-    tried = attempts(query, evaluation)
-    found = (settled(planned, tried.get(planned.id, []), retries) for planned in planned_trials(row, seed))
-    return [outcome for outcome in found if outcome is not None]
-
-
-def costs(found: Iterable[TrialOutcome], kind: Literal["usd", "tokens", "seconds"]) -> dict[str, list[float | None]]:
-    """What the scored trials of each task cost; `None` where a price is unknown."""
-    spent: dict[str, list[float | None]] = {}
-    for outcome in found:
 def earlier_trials(query: Query, world: World, candidate: CandidateView, retries: int) -> list[Outcome]:
     """Train trials that the test of `candidate` does not count: those of earlier candidates' full runs, as far as the gate read
     them, and of champions before this one. No spot-checks: which tasks these try follows from trials that the test counts.
@@ -319,6 +305,20 @@ def earlier_trials(query: Query, world: World, candidate: CandidateView, retries
     return found
 
 
+def settled_trials(query: Query, evaluation: str, seed: int, retries: int) -> list[TrialOutcome]:
+    """As `outcomes`, with what each trial cost."""
+    row = query.evaluation(evaluation)
+    if row is None:
+        return []
+    tried = attempts(query, evaluation)
+    found = (settled(planned, tried.get(planned.id, []), retries) for planned in planned_trials(row, seed))
+    return [outcome for outcome in found if outcome is not None]
+
+
+def costs(found: Iterable[TrialOutcome], kind: Literal["usd", "tokens", "seconds"]) -> dict[str, list[float | None]]:
+    """What the scored trials of each task cost; `None` where a price is unknown."""
+    spent: dict[str, list[float | None]] = {}
+    for outcome in found:
         if outcome.reward is not None:
             value = {"usd": outcome.cost_usd, "tokens": float(outcome.tokens), "seconds": outcome.seconds}[kind]
             spent.setdefault(outcome.planned.task, []).append(value)
