@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lorimer.benchmarks import integrity
 from lorimer.benchmarks.base import ISOLATIONS, Isolation, Suite, Task
+from lorimer.benchmarks.canary import canaries
 from lorimer.benchmarks.split import split
 from lorimer.config import Config, merge, parse
 from lorimer.errors import HarnessError, UserError
@@ -218,7 +221,9 @@ async def optimize(
             holdout=sides.holdout,
             config=config,
             harness=harness,
+            canaries=canaries(config.study.canaries),
         )
+        tasks = (*suite.tasks, *canaries(config.study.canaries))
         watcher.say(
             f"study {study}: {len(sides.train)} train tasks and {len(sides.holdout)} sealed ones of {suite.name}, "
             f"{config.models.task} with {config.meta_model} as meta model, {session.provider.name}"
@@ -226,7 +231,7 @@ async def optimize(
         hopeless = too_small(Design.of(config), sides.train)
         if hopeless:
             watcher.say(f"warning: {hopeless}; `lorimer power` tells more")
-        return await loop.optimize(_parts(session, study, suite.tasks, workspace, watcher), study)
+        return await loop.optimize(_parts(session, study, tasks, workspace, watcher), study)
 
 
 async def resume(
@@ -262,13 +267,34 @@ def _latest(query: Query, root: Path) -> Study:
 def _same_tasks(session: Session, study: str) -> tuple[Task, ...]:
     """The study's tasks from the benchmark as it is now. Raises UserError where that is not what it was."""
     rows = {row.id: row for row in session.query.tasks(study)}
-    tasks = {task.id: task for task in session.load_suite(tuple(rows)).tasks}
+    own = tuple(name for name, row in rows.items() if row.split != "canary")
+    tasks = {task.id: task for task in (*session.load_suite(own).tasks, *canaries(len(rows) - len(own)))}
     for name, row in rows.items():
         if name not in tasks or tasks[name].digest != row.digest:
             what = "has changed" if name in tasks else "is gone"
             raise UserError(f"task {name} {what} since study {study} began; restore it, or start a new study")
     isolations: dict[str, Isolation] = {"restart": "restart", "same": "same", "fresh": "fresh"}
     return tuple(dataclasses.replace(tasks[name], isolation=isolations[row.isolation]) for name, row in rows.items())
+
+
+def _watch_files(session: Session, study: str, tasks: Sequence[Task]) -> Callable[[], Awaitable[str]]:
+    """Says what changed in the benchmark since `tasks` were read: the files' times first, and their hashes where those differ."""
+    seen = integrity.signature(tasks)
+
+    async def intact() -> str:
+        nonlocal seen
+        now = await asyncio.to_thread(integrity.signature, tasks)
+        paths = integrity.changed(seen, now)
+        if not paths:
+            return ""
+        try:
+            await asyncio.to_thread(_same_tasks, session, study)
+        except UserError as error:
+            return f"{error} ({paths[0]})"
+        seen = now  # touched, and the same bytes
+        return ""
+
+    return intact
 
 
 @dataclass(frozen=True)
@@ -321,6 +347,7 @@ def _parts(
         complete=complete,
         config=session.config,
         workspace=workspace,
+        intact=_watch_files(session, study, tasks),
         program=workspace.read_program(),
         progress=watcher,
     )

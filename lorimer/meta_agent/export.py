@@ -117,7 +117,7 @@ def _holdout(promoted: list[Candidate], decisions: dict[str, DecisionRow]) -> st
 
 
 def _setting(query: Query, row: Study) -> str:
-    tasks = query.tasks(row.id)
+    tasks = [task for task in query.tasks(row.id) if task.split != "canary"]
     train = sum(task.split == "train" for task in tasks)
     weaker = sum(task.isolation == "same" for task in tasks)
     gate = row.config.get("gate", {})

@@ -131,7 +131,7 @@ def short(candidate: str) -> str:
 
 def _entry(query: Query, world: World, row: Candidate, champion: str, retries: int) -> Entry:
     verdicts = []
-    for stage in (Stage.SPOT, Stage.FULL, Stage.HOLDOUT, Stage.AUDIT):
+    for stage in (Stage.SPOT, Stage.FULL, Stage.CANARY, Stage.HOLDOUT, Stage.AUDIT):
         aged = world.decisions.get(f"{row.id}/age-{stage}")
         if aged is not None and aged.numbers["refresh"]:
             verdicts.append(Verdict(AGED, aged.kind, aged.reason))

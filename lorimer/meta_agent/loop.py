@@ -145,6 +145,8 @@ class _Loop:
         while True:
             world = await self._scan()
             command = next_command(world, self._parts.config)
+            if isinstance(command, Evaluate):
+                await self._intact()
             match command:
                 case Finish(reason):
                     return reason
@@ -159,8 +161,15 @@ class _Loop:
 
     async def measure(self) -> str:
         """The seed harness on all tasks; why it ended."""
+        await self._intact()
         await self._stages.measure(await self._scan())
         return "all trials were run"
+
+    async def _intact(self) -> None:
+        """Raises Pause where a verifier or another file of the benchmark is not what it was."""
+        problem = await self._parts.intact()
+        if problem:
+            raise Pause(f"{problem}; restore it, as nothing measured before and after can be compared")
 
     async def _scan(self) -> World:
         await self._parts.store.flush()

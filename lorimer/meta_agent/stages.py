@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from lorimer.errors import InternalError
 from lorimer.meta_agent import fullrun, gate, holdout, ledger
+from lorimer.meta_agent.canary import canary_verdict
 from lorimer.meta_agent.equal import size_of
 from lorimer.meta_agent.events import (
     Decided,
@@ -78,7 +79,10 @@ class Stages:
 
     async def evaluate(self, world: World, stage: Stage, candidate: CandidateView | None) -> None:
         """Run a stage of a candidate, or of the seed harness, and store its decision. Raises Pause."""
-        if candidate is None:
+        if stage is Stage.CANARY:
+            found = await self._run(world, stage, candidate, by_task_and_repeat(world.canaries, 1))
+            await self._decide(candidate.id if candidate else world.baseline, stage, canary_verdict(found))
+        elif candidate is None:
             tasks = world.train if stage is Stage.BASELINE else world.holdout
             await self._baseline(world, stage, by_task_and_repeat(tasks, self._champion_repeats))
         elif stage is Stage.SPOT:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from lorimer.benchmarks.base import Suite
+from lorimer.benchmarks.base import Suite, Task
 from lorimer.config import Config
 from lorimer.errors import UserError
 from lorimer.harness.version import sha
@@ -74,6 +74,11 @@ async def meta_agent(session: ProposalSession) -> Proposal | NoProposal:
     return await propose(session)
 
 
+async def untouched() -> str:
+    """Of a benchmark without files."""
+    return ""
+
+
 @dataclass(frozen=True)
 class StudyParts:
     """What the loop works with. Opened and closed by the caller."""
@@ -88,6 +93,8 @@ class StudyParts:
     program: str = ""
     """The user's direction in plain English."""
     progress: Progress = field(default_factory=Silent)
+    intact: Callable[[], Awaitable[str]] = untouched
+    """Whether the benchmark's files are as they were when the study began: "" or what changed. Asked before every stage."""
     propose: Callable[[ProposalSession], Awaitable[Proposal | NoProposal]] = meta_agent
 
 
@@ -120,6 +127,7 @@ async def create(
     holdout: Collection[str],
     config: Config,
     harness: str,
+    canaries: Sequence[Task] = (),
 ) -> None:
     """Store a new study: its tasks with their split, its settings and its seed harness.
 
@@ -127,6 +135,7 @@ async def create(
         kind: `optimize`, `run` or `check`.
         suite: the tasks that take part.
         holdout: ids of the sealed ones.
+        canaries: tasks that nobody can solve, which count for no score.
 
     Raises UserError when the study exists, or no task is left to train on.
     """
@@ -138,14 +147,14 @@ async def create(
             study=study,
             id=task.id,
             position=position,
-            split="holdout" if task.id in sealed else "train",
+            split="canary" if position >= len(suite.tasks) else "holdout" if task.id in sealed else "train",
             digest=task.digest,
             instruction=task.instruction,
             category=task.category,
             difficulty=task.difficulty,
             isolation=task.isolation,
         )
-        for position, task in enumerate(suite.tasks)
+        for position, task in enumerate((*suite.tasks, *canaries))
     ]
     row = Study(
         id=study,

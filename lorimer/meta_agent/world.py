@@ -21,6 +21,9 @@ from lorimer.task_agent.executor import Attempt, PlannedTrial, TrialOutcome, set
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Candidate, DecisionRow, Evaluation, Stage, Trial, TrialState
 
+CHEATS = "it passed a task that cannot be solved, so it gets rewards without the work"
+"""Of a harness that passed a canary."""
+
 SOLVED = 1.0 - 1e-9
 """A task whose every trial got the full reward."""
 STRETCH = 6
@@ -59,6 +62,7 @@ class World:
     candidates: tuple[CandidateView, ...] = ()
     decisions: Mapping[str, DecisionRow] = field(default_factory=dict)
     """By id, `<candidate or baseline>/<stage>`; these are the ids of evaluations too."""
+    canaries: tuple[str, ...] = ()
 
     @property
     def baseline(self) -> str:
@@ -175,6 +179,12 @@ Command = Evaluate | Propose | Promote | Close | Finish
 
 def next_command(world: World, config: Config) -> Command:
     """What to do next. Pure."""
+    if world.canaries:
+        decision = world.decided(world.baseline, Stage.CANARY)
+        if decision is None:
+            return Evaluate(Stage.CANARY)
+        if decision.kind == "reject":
+            return Finish(f"the seed harness cheats: {CHEATS}; put it right and start a new study")
     if world.decided(world.baseline, Stage.BASELINE) is None:
         return Evaluate(Stage.BASELINE)
     if world.holdout and world.decided(world.baseline, Stage.HOLDOUT) is None:
@@ -200,7 +210,10 @@ def next_command(world: World, config: Config) -> Command:
 def _next_for(candidate: CandidateView, world: World) -> Command:
     if candidate.state == "proposing":
         return Propose(candidate.number)
-    stages = [Stage.SPOT, Stage.FULL, *([Stage.HOLDOUT] if world.holdout else []), Stage.AUDIT]
+    stages = [Stage.SPOT, Stage.FULL]
+    stages += [Stage.CANARY] if world.canaries else []
+    stages += [Stage.HOLDOUT] if world.holdout else []
+    stages += [Stage.AUDIT]
     for stage in stages:
         decision = world.decided(candidate.id, stage)
         if decision is None:
@@ -235,6 +248,7 @@ def scan(query: Query, study: str) -> World:
         seed_harness=row.seed_harness,
         train=tuple(task.id for task in tasks if task.split == "train"),
         holdout=tuple(task.id for task in tasks if task.split == "holdout"),
+        canaries=tuple(task.id for task in tasks if task.split == "canary"),
         candidates=tuple(CandidateView.of(candidate) for candidate in query.candidates(study)),
         decisions={decision.id: decision for decision in query.decisions(study)},
     )

@@ -27,6 +27,8 @@ class Stage(StrEnum):
     FULL = "full"
     HOLDOUT = "holdout"
     AUDIT = "audit"
+    CANARY = "canary"
+    """Tasks that nobody can solve; never counted in a score."""
 
 
 class TrialState(StrEnum):
@@ -234,7 +236,7 @@ class TaskRow(SQLModel, table=True):
     position: int
     """Order in the suite."""
     split: str
-    """`train` or `holdout`."""
+    """`train`, `holdout` or `canary`."""
     digest: str
     instruction: str
     category: str = ""
