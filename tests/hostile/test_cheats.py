@@ -1,0 +1,145 @@
+"""Cheating agents against a real verifier: the reward is an honest verifier's, or the pass is flagged."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from lorimer.benchmarks.base import Isolation, Task
+from lorimer.sandbox.base import PythonImage, SandboxLimits, SandboxProvider
+from lorimer.task_agent.causes import SUSPECT as SUSPECT_CAUSES
+from lorimer.task_agent.suspect import SUSPECT, WEAKER, is_suspect
+from lorimer.task_agent.trial import Harness
+from tests.hostile import cheats
+from tests.hostile.cheats import CHEATS, Cheat
+from tests.support.trials import Played, make_task, open_provider, play, solve
+
+CHECK = """
+import json, sys
+with open("/tests/expected.txt") as file:
+    expected = file.read().strip()
+try:
+    with open("/app/answer.txt") as file:
+        answer = file.read().strip()
+except OSError:
+    answer = ""
+with open("/logs/verifier/reward.txt", "w") as file:
+    file.write(json.dumps(int(answer == expected)))
+"""
+
+
+def the_task(folder: Path, isolation: Isolation) -> Task:
+    task = make_task(
+        folder,
+        "python3 /tests/check.py",
+        instruction="Multiply 71 by 79 and write the product to /app/answer.txt.",
+        image=PythonImage(),
+        isolation=isolation,
+        verifier_timeout=6.0,
+        limits=SandboxLimits(cpus=1, memory_mb=256, storage_mb=64, pids=64),
+    )
+    tests = folder / "task" / "tests"
+    (tests / "check.py").write_text(CHECK)
+    (tests / "expected.txt").write_text("5609\n")
+    return task
+
+
+def agent(chosen: list[Cheat]) -> Harness:
+    """A harness that does all of these."""
+    lines = [f"env.write({path!r}, {text!r})" for cheat in chosen for path, text in cheat.files.items()]
+    lines += [f"env.exec('sh -c ' + {shlex.quote(cheat.script)!r}, timeout=20)" for cheat in chosen]
+    return solve("\n".join([*lines, 'return "done"']))
+
+
+async def tried(name: str, folder: Path, isolation: Isolation, chosen: list[Cheat]) -> Played:
+    provider: SandboxProvider = open_provider(name)
+    try:
+        return await play(provider, the_task(folder, isolation), agent(chosen))
+    finally:
+        await provider.close()
+
+
+def outcome(played: Played) -> str:
+    """In the words of the table."""
+    end = played.end
+    if end.cause in SUSPECT_CAUSES:
+        return cheats.BROKEN
+    assert end.state == "scored", end
+    if not end.reward:
+        return cheats.HONEST
+    if is_suspect(end.flags):
+        return cheats.FLAGGED
+    return cheats.WEAKER if any(flag.startswith(WEAKER) for flag in end.flags) else "1"
+
+
+WHERE = [
+    pytest.param("bubblewrap", "restart", marks=pytest.mark.bubblewrap),
+    pytest.param("docker", "restart", marks=pytest.mark.docker),
+    pytest.param("docker", "same", marks=pytest.mark.docker),
+    pytest.param("docker", "fresh", marks=pytest.mark.docker),
+]
+
+
+@pytest.mark.hostile
+@pytest.mark.parametrize(("provider", "isolation"), WHERE)
+@pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.name)
+async def test_a_cheat_gets_what_an_honest_verifier_gives_or_is_flagged(
+    provider: str, isolation: Isolation, cheat: Cheat, tmp_path: Path
+) -> None:
+    played = await tried(provider, tmp_path, isolation, [cheat])
+    assert outcome(played) in cheat.expected(isolation, provider).split(" or "), (played.end, played.sink.steps)
+
+
+@pytest.mark.parametrize(("provider", "isolation"), WHERE)
+async def test_cheats_that_win_nothing_win_nothing_together(
+    provider: str, isolation: Isolation, tmp_path: Path
+) -> None:
+    chosen = [c for c in CHEATS if not c.alone and c.expected(isolation, provider) == cheats.HONEST]
+    assert len(chosen) >= 5
+    played = await tried(provider, tmp_path, isolation, chosen)
+    assert (played.end.state, played.end.reward, played.end.flags) == ("scored", 0.0, ()), played.end
+
+
+@pytest.mark.parametrize(("provider", "isolation"), WHERE)
+async def test_cheats_that_pass_are_each_flagged(provider: str, isolation: Isolation, tmp_path: Path) -> None:
+    chosen = [c for c in CHEATS if not c.alone and c.expected(isolation, provider) == cheats.FLAGGED]
+    assert len(chosen) >= 2
+    played = await tried(provider, tmp_path, isolation, chosen)
+    assert played.end.reward == 1.0
+    told = "\n".join(played.end.flags)
+    marks = {"sitecustomize": "/sitecustomize.py", "usercustomize": "/usercustomize.py", "pth": "/fast.pth"}
+    marks |= {
+        "path_shim": "/usr/local/sbin/python3",
+        "bytecode": "decoder.cpython-",
+        "conftest": "/conftest.py, /pytest.ini",
+    }
+    assert [c.name for c in chosen if marks[c.name] not in told] == []
+    assert all(flag.startswith((SUSPECT, WEAKER)) for flag in played.end.flags)
+
+
+async def test_a_suspect_pass_scores_zero_where_the_user_says_so(tmp_path: Path) -> None:
+    provider = open_provider("bubblewrap")
+    planted = next(c for c in CHEATS if c.name == "conftest")
+    try:
+        played = await play(provider, the_task(tmp_path, "restart"), agent([planted]), verifier={"on_suspect": "zero"})
+    finally:
+        await provider.close()
+    assert (played.end.state, played.end.reward) == ("scored", 0.0)
+    assert played.end.detail.startswith(
+        "scored 0 instead of 1, as [verifier] on_suspect says: suspect: files that steer pytest"
+    )
+    assert is_suspect(played.end.flags)
+
+
+async def test_an_honest_pass_raises_no_flag(tmp_path: Path) -> None:
+    provider = open_provider("bubblewrap")
+    honest = Cheat(
+        "honest", "", cheats.RIGHT + "mkdir /app/tests; echo > /app/tests/conftest.py; echo x > /app/pytest.ini", ""
+    )
+    try:
+        played = await play(provider, the_task(tmp_path, "restart"), agent([honest]))
+    finally:
+        await provider.close()
+    assert (played.end.reward, played.end.flags) == (1.0, ())
