@@ -149,7 +149,9 @@ async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, s
                 reward = combined(rewards, task.reward_of)
             if start.network:
                 _tell(world, start, began, reached(await sandbox.hosts()))
-        return _end(start, began, result, reward.cause or result.cause, reward.detail or result.detail, reward)
+        # How a harness failed says more than that it left no answer.
+        broke = result.detail if reward.cause is None and result.cause is not Cause.FINISHED else ""
+        return _end(start, began, result, reward.cause or result.cause, broke or reward.detail or result.detail, reward)
     except (BudgetExhausted, ConfigError, PrerequisiteError):
         raise
     except ImageError as error:
