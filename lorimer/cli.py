@@ -173,6 +173,8 @@ def run(
         score = report.result.final
         cost = f"{dollars(report.cost_usd)}, {report.tokens} tokens, {duration(report.seconds)}"
         typer.echo(f"{report.result.study}: {score_text(score) if score else 'no score'}; {cost}")
+        for word, said in report.trust.lines():
+            typer.echo(f"{word}: {said}")
     _exit_for(report.result)
 
 
@@ -287,8 +289,9 @@ def log(study: StudyName = None, workspace: Workspace = HERE, json: Json = False
     from lorimer.terminal import to_json
 
     query = listing.open_query(workspace)
-    found = listing.log(query, listing.pick_study(query, study, None if study else "optimize"))
-    typer.echo(to_json(found) if json else ledger.render(found), nl=json)
+    row = listing.pick_study(query, study, None if study else "optimize")
+    found = listing.log(query, row)
+    typer.echo(to_json(found) if json else ledger.render(found) + listing.doubts(query, row), nl=json)
 
 
 @app.command()

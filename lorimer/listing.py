@@ -15,6 +15,7 @@ from lorimer.meta_agent.expectation import FalsePromotions
 from lorimer.meta_agent.scores import Score
 from lorimer.meta_agent.setup import STORE
 from lorimer.meta_agent.setup import spent as spent_so_far
+from lorimer.meta_agent.trust import Trust, trust
 from lorimer.meta_agent.world import scan, shown_so_far
 from lorimer.task_agent.budget import Allowance, allowances
 from lorimer.terminal import amount, dollars, score_text, table
@@ -72,6 +73,8 @@ class Status:
     """Every bound of the budget that is set, candidates included."""
     warnings: tuple[str, ...]
     """Budget warnings that were given."""
+    trust: Trust
+    """What speaks against the results."""
 
 
 def status(query: Query, study: Study) -> Status:
@@ -109,6 +112,7 @@ def status(query: Query, study: Study) -> Status:
         unpriced_calls=spent.unknown,
         left=left,
         warnings=tuple(row.text for row in query.warnings(study.id)),
+        trust=trust(query, study.id),
     )
 
 
@@ -136,6 +140,7 @@ def status_text(found: Status) -> str:
             f"  spent       {cost}, {found.tokens} tokens, {found.trials} trials",
             f"  left        {bounds or 'no budget is set'}",
             *(f"  warned      {warning}" for warning in found.warnings),
+            *(f"  {word:11} {said}" for word, said in found.trust.lines()),
         ]
     )
 
@@ -153,6 +158,11 @@ def _holdout(found: Status) -> str:
 def log(query: Query, study: Study) -> ledger.Ledger:
     """A study's experiments."""
     return ledger.read(query, study.id, int(study.config["retries"]["errored"]))
+
+
+def doubts(query: Query, study: Study) -> str:
+    """What speaks against a study's results, a line each; empty where nothing does."""
+    return "".join(f"{word}: {said}\n" for word, said in trust(query, study.id).lines())
 
 
 # ---- traces ---------------------------------------------------------------------------------------------------------
@@ -237,6 +247,7 @@ def _trial_head(trial: Trial) -> list[str]:
         trial.id,
         f"  {trial.state}, reward {'-' if trial.reward is None else f'{trial.reward:g}'}, {trial.cause}"
         + (f": {trial.detail}" if trial.detail else ""),
+        *(f"  {flag}" for flag in trial.flags),
         f"  {trial.model or 'no model'}, {trial.model_calls} calls, {tokens}, {dollars(trial.cost_usd)}, {trial.seconds:.1f} s"
         f" in {trial.sandbox}, harness {trial.harness[:12]}, network {'on' if trial.network else 'off'}",
     ]

@@ -21,6 +21,7 @@ from lorimer.meta_agent import loop
 from lorimer.meta_agent.events import BudgetUsed, BudgetWarning, ImageReady, Progress, TrialFinished
 from lorimer.meta_agent.power import Design, too_small
 from lorimer.meta_agent.setup import STORE, Session, open_session
+from lorimer.meta_agent.trust import Trust, trust
 from lorimer.meta_agent.workspace import Workspace
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner, RemovedImages
@@ -50,6 +51,8 @@ class RunReport:
     cost_usd: float | None
     tokens: int
     seconds: float
+    trust: Trust
+    """What speaks against the results."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ def _report(query: Query, result: loop.StudyResult, seconds: float) -> RunReport
         mean = sum(rewards) / len(rewards) if rewards else None
         lines.append(TaskLine(task, mean, len(own), causes, own[-1].id))
     spent = query.spent(result.study)
-    return RunReport(result, lines, None if spent.unknown else spent.usd, spent.tokens, seconds)
+    return RunReport(result, lines, None if spent.unknown else spent.usd, spent.tokens, seconds, trust(query, result.study))
 
 
 # ---- optimising -----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 from lorimer.errors import UserError
 from lorimer.harness.version import diff
+from lorimer.meta_agent.trust import trust
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Candidate, DecisionRow, Stage, Study
 
@@ -138,6 +139,7 @@ def _setting(query: Query, row: Study) -> str:
         lines.append(
             f"| weaker evidence | {weaker} tasks were verified beside processes that the agent had left running |"
         )
+    lines += [f"| {word} | {said} |" for word, said in trust(query, row.id).lines()]
     return "\n".join([*lines, ""])
 
 

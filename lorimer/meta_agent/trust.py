@@ -1,0 +1,70 @@
+"""What speaks against a study's results: suspect passes, weaker evidence, open networks, canaries that were passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lorimer.task_agent.suspect import WEAKER, is_suspect
+from lorimer.traces.query import Query
+from lorimer.traces.schema import Stage, TrialState
+
+NAMED = 3
+"""Suspect trials that are named."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Counts over a study's scored trials, canaries apart."""
+
+    scored: int
+    suspect: tuple[str, ...]
+    """Trials that passed and are flagged, by id."""
+    weaker: int
+    """Passes that were verified beside what the agent had left running."""
+    network: str
+    """What tasks that asked for one had: `task` (open), `recorded`, `registries` or `none`."""
+    networked: int
+    """Trials that had one."""
+    canaries: int
+    """Trials of tasks that nobody can solve."""
+    canaries_passed: int
+
+    def lines(self) -> list[tuple[str, str]]:
+        """A word and a sentence for each thing worth saying; none where nothing is."""
+        said = []
+        if self.suspect:
+            names = ", ".join(self.suspect[:NAMED]) + (", …" if len(self.suspect) > NAMED else "")
+            passes = "1 pass is" if len(self.suspect) == 1 else f"{len(self.suspect)} passes are"
+            said.append(("suspect", f"{passes} flagged, as its agent changed what could have made it pass: {names}"))
+        if self.weaker:
+            passes = "1 pass was" if self.weaker == 1 else f"{self.weaker} passes were"
+            said.append(("weaker", f"{passes} verified beside what the agent had left running"))
+        if self.networked:
+            how = {
+                "task": "an open network, by which published solutions can be reached; which hosts were is not known",
+                "recorded": "a network through a proxy, which lets every public host through; the traces say which were reached",
+                "registries": "a network that leads to the listed registries alone; the traces say what was asked for",
+            }
+            said.append(
+                ("network", f"{self.networked} of {self.scored} trials had {how.get(self.network, how['task'])}")
+            )
+        if self.canaries_passed:
+            said.append(("canaries", f"{self.canaries_passed} of {self.canaries} were passed: such a harness cheats"))
+        return said
+
+
+def trust(query: Query, study: str) -> Trust:
+    """Read it from the store. Raises UserError for an unknown study."""
+    settings = query.study(study).config.get("sandbox", {})
+    trials = query.trials(study=study, state=TrialState.SCORED, limit=None)
+    own = [trial for trial in trials if trial.stage != Stage.CANARY]
+    canaries = [trial for trial in trials if trial.stage == Stage.CANARY]
+    return Trust(
+        scored=len(own),
+        suspect=tuple(sorted(trial.id for trial in own if is_suspect(trial.flags))),
+        weaker=sum(any(flag.startswith(WEAKER) for flag in trial.flags) for trial in own),
+        network=str(settings.get("network", "task")),
+        networked=sum(trial.network for trial in own),
+        canaries=len(canaries),
+        canaries_passed=sum(bool(trial.reward) for trial in canaries),
+    )
