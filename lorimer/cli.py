@@ -31,8 +31,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 benchmarks_app = typer.Typer(help="Benchmarks: what there is, and whether it can be scored.", no_args_is_help=True)
+gate_app = typer.Typer(help="The gate: decide again what was decided.", no_args_is_help=True)
 traces_app = typer.Typer(help="Every trajectory: list, read, search, query.", no_args_is_help=True)
 app.add_typer(benchmarks_app, name="benchmarks")
+app.add_typer(gate_app, name="gate")
 app.add_typer(traces_app, name="traces")
 
 Workspace = Annotated[Path, typer.Option("--workspace", "-C", help="Folder with lorimer.toml.", show_default="here")]
@@ -41,6 +43,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only th
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting for this command, such as gate.alpha=0.05.")]
 StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study.", show_default="the latest")]
 State = Literal["scored", "errored", "cancelled", "running"]
+PolicyChoice = Literal["paired", "eprocess", "strict"]
 StageName = Literal["baseline", "spot", "full", "holdout", "audit"]
 HERE = Path()
 DEBUG = "--debug"
@@ -401,6 +404,33 @@ def traces_sql(
         typer.echo(table(found.columns, rows))
     if len(found.rows) > limit:
         typer.echo(f"lorimer: only the first {limit} rows are shown; --limit shows more", err=True)
+
+
+@gate_app.command("replay")
+def gate_replay(
+    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default="the latest")] = None,
+    policy: Annotated[PolicyChoice | None, typer.Option(help="Another policy.", show_default="the study's")] = None,
+    alpha: Annotated[float | None, typer.Option(help="Another level.", show_default="the study's")] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, help="Fewer trials a task: the first ones.", show_default="the study's")
+    ] = None,
+    workspace: Workspace = HERE,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Another setting of [gate], such as gate.futility=0.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Decide a study's candidates again under another gate, from stored trials. Runs nothing, changes nothing."""
+    from lorimer import listing
+    from lorimer.config import overrides
+    from lorimer.meta_agent import regate
+    from lorimer.terminal import to_json
+
+    named = {"gate.policy": policy, "gate.alpha": alpha, "gate.repeats": repeats}
+    changes = overrides(set_ or []) | {key: value for key, value in named.items() if value is not None}
+    query = listing.open_query(workspace)
+    found = regate.replay(query, listing.pick_study(query, study, None if study else "optimize").id, changes)
+    typer.echo(to_json(found) if json else regate.text(found))
 
 
 @app.command()

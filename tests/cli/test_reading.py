@@ -33,7 +33,7 @@ def test_a_study_ends_with_where_it_stands(used: Used) -> None:
     assert said.err == ""
     assert "study study-1: 2 train tasks and 2 sealed ones of starter, simulated/apprentice" in said.out
     assert "study-1/c001: " in said.out
-    assert "study-1 (optimize): finished, budget.candidates: 1 of 1 tried" in said.out
+    assert "study-1 (optimize): finished: budget.candidates: 1 of 1 tried" in said.out
 
 
 def test_a_finished_study_resumed_runs_nothing(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,6 +54,8 @@ def test_a_finished_study_resumed_runs_nothing(used: Used, capsys: pytest.Captur
         "status --study check-1",
         "log",
         "log --study run-1",
+        "gate replay",
+        "gate replay study-1 --policy strict",
         "power",
         "power --study study-1",
         "power --assume 0.9x2,0.4x2",
@@ -88,6 +90,19 @@ def test_a_suite_too_small_to_promote_anything_is_said_before_and_on_asking(
     found = typed(capsys, "power", "-C", used[0], "--json").json()
     assert (found["study"], found["tasks"], found["reachable"]) == ("study-1", 2, False)
     assert found["null_candidate"]["usd"] is not None
+
+
+def test_a_study_is_decided_again_from_what_it_stored(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    said = typed(capsys, "gate", "replay", "study-1", "-C", used[0]).out
+    assert said.startswith("study-1 under policy paired, alpha 0.1 a candidate, 1 trial a task")
+    assert "0 decisions change of 1" in said
+    root = used[0]
+    assert "run-1 is a run, which decides nothing" in refused(capsys, 2, "gate", "replay", "run-1", "-C", root)
+    assert "there is no study nine" in refused(capsys, 2, "gate", "replay", "nine", "-C", root)
+    assert "less than 0.5" in refused(capsys, 2, "gate", "replay", "study-1", "--alpha", "0.5", "-C", root)
+    assert "--policy" in refused(capsys, 2, "gate", "replay", "study-1", "--policy", "kind", "-C", root)
+    wrong = refused(capsys, 2, "gate", "replay", "study-1", "--set", "budget.trials=4", "-C", root)
+    assert "only [gate] can be changed" in wrong
 
 
 def test_power_refuses_what_it_cannot_use(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

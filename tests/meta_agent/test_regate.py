@@ -1,0 +1,155 @@
+"""A finished study decided again under another gate, from what it stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer.config import parse
+from lorimer.errors import ConfigError, UserError
+from lorimer.meta_agent.loop import create, evaluate, optimize
+from lorimer.meta_agent.regate import Replay, Replayed, replay, text
+from lorimer.meta_agent.world import shuffled
+from lorimer.task_agent.executor import PlannedTrial
+from tests.meta_agent.test_loop import HOLDOUT, MARKS, SEED, TASKS, Bench, config, make_bench, rate, run, script, suite
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return make_bench(tmp_path / "work")
+
+
+def again(bench: Bench, **overrides: Any) -> Replay:
+    return replay(bench.query(), "demo", {f"gate.{key}": value for key, value in overrides.items()})
+
+
+def of(found: Replay, number: int) -> Replayed:
+    return next(each for each in found.candidates if each.candidate == f"demo/c{number:03}")
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {},
+        {"policy": "eprocess", "repeats": 4, "champion_repeats": 4},
+        {"futility": 0.4, "error": "study", "alpha": 0.3},
+        {"champion": "interleaved"},
+        {"policy": "strict", "max_cost_increase": 0.5, "cost": "tokens"},
+        {"simplify_margin": 0.1, "tie_break": "tokens"},
+    ],
+)
+async def test_under_its_own_gate_a_study_comes_out_as_it_did(bench: Bench, gate: dict[str, Any]) -> None:
+    await run(bench, script(*MARKS), config(gate=gate), width=3, order=1)
+    found = again(bench)
+    assert (found.changed, found.open, found.skipped) == (0, 0, 1)
+    assert found.gate == found.was
+    assert [each.after for each in found.candidates] == [each.before for each in found.candidates]
+    full = {row.id: row for row in bench.query().decisions("demo")}
+    for each in found.candidates:
+        row = full.get(f"{each.candidate}/full")
+        if row is not None:
+            assert each.reason == row.reason
+            assert each.level == row.policy["alpha"]
+    assert not any(each.counterfactual for each in found.candidates)
+
+
+async def test_another_policy_says_which_decisions_change_and_why(bench: Bench) -> None:
+    """A study at a high bar, whose runs go to their end since a tie might have been broken."""
+    high = {"alpha": 3e-5, "tie_break": "tokens", "tie_margin": 0.9}
+    await run(bench, script("GOOD", "NULL"), config(budget={"candidates": 2}, gate=high))
+    assert of(again(bench), 1).before == "rejected"
+    found = again(bench, alpha=0.1, tie_break="none")
+    first = of(found, 1)
+    assert (first.before, first.after, first.changed) == ("rejected", "open", False)
+    assert first.reason.startswith("promoted: ")
+    assert first.reason.endswith("; the holdout, which could veto it, and its audit were never run")
+    assert first.was.startswith("rejected: ")
+    assert "needs p <= 3e-05" in first.was
+    assert not first.counterfactual
+    assert of(found, 2).counterfactual
+    said = text(found)
+    assert "demo under policy paired, alpha 0.1 a candidate, 2 trials a task" in said
+    assert "c001 Edit GOOD: rejected -> cannot be told" in said
+    assert "from here on another champion may have held" in said
+
+
+async def test_what_no_trial_left_could_have_changed_is_told(bench: Bench) -> None:
+    """The study's bar fell out of reach with a failure near the end; the plain rule's was cleared by then."""
+
+    def nearly(text: str, planned: PlannedTrial) -> float:
+        failed = planned.task == "t05" and planned.repeat == 1 and planned.stage == "full"
+        return float(int(planned.task[1:]) % 14 < 6 or "GOOD" in text) * (not failed)
+
+    train = sorted(set(TASKS) - set(HOLDOUT))
+    seed = next(n for n in range(1_000) if sorted(train, key=lambda task: shuffled(n, "c001", task))[-3] == "t05")
+    settings = config(budget={"candidates": 1}, gate={"alpha": 1e-6}, study={"seed": seed})
+    await run(bench, script("GOOD"), settings, rate_of=nearly)
+    found = of(again(bench, policy="strict"), 1)
+    assert found.before == "rejected"
+    assert found.trials < 28
+    assert f", even had all {28 - found.trials} trials that were not run failed; the holdout" in found.reason
+
+
+async def test_a_stricter_level_takes_a_promotion_away(bench: Bench) -> None:
+    await run(bench, script("GOOD", "NULL"), config(budget={"candidates": 2}))
+    found = again(bench, alpha=1e-9)
+    assert (of(found, 1).after, of(found, 1).changed, found.changed) == ("rejected", True, 1)
+    assert "needs p <= 1e-09" in of(found, 1).reason
+    assert of(found, 2).counterfactual
+    assert "1 decision changes of 2" in text(found)
+    # Its first champion is the seed harness in both; which trials stood for it does not depend on the other gate.
+    assert of(again(bench, futility=0.4), 1).after == "promoted"
+
+
+async def test_a_run_that_ended_early_is_open_where_the_other_gate_would_have_gone_on(bench: Bench) -> None:
+    await run(bench, script("NULL"), config(budget={"candidates": 1}))
+    ended = of(again(bench), 1)
+    assert ended.read is not None
+    assert ended.read < 28
+    found = of(again(bench, alpha=0.49), 1)
+    assert (found.after, found.read) == ("open", None)
+    assert found.reason == (f"the study ended this run after {ended.trials} of 28 trials; this gate would have gone on")
+
+
+async def test_fewer_repeats_are_the_first_of_those_stored_and_more_are_not_there(bench: Bench) -> None:
+    await run(bench, script("GOOD"), config(budget={"candidates": 1}))
+    fewer = of(again(bench, repeats=1), 1)
+    assert fewer.trials <= 14
+    assert fewer.after == "promoted"
+    more = of(again(bench, repeats=3), 1)
+    assert (more.after, more.reason) == ("open", "only 2 trials a task were planned, not 3")
+    other = of(again(bench, champion="interleaved"), 1)
+    assert other.reason == "the champion's trials were cached, not interleaved"
+
+
+async def test_another_margin_of_the_holdout_is_judged_by_what_it_measured(bench: Bench) -> None:
+    def overfitted(text: str, planned: PlannedTrial) -> float:
+        return 0.4 if "GOOD" in text and planned.stage == "holdout" else rate(text, planned)
+
+    await run(bench, script("GOOD"), config(budget={"candidates": 1}), rate_of=overfitted)
+    same = of(again(bench), 1)
+    assert (same.before, same.after) == ("rejected", "rejected")
+    assert same.reason.endswith("; then vetoed by the sealed holdout, with a margin of 0.1")
+    wide = of(again(bench, holdout_margin=0.99), 1)
+    assert wide.after == "open"
+    assert wide.reason.endswith("; its audit was never run")
+
+
+async def test_what_cannot_be_replayed_is_said(bench: Bench) -> None:
+    with bench.parts(script(), config()) as (parts, _, _):
+        await create(parts.store, study="r", kind="run", suite=suite(), holdout=(), config=parts.config, harness=SEED)
+        await evaluate(parts, "r")
+        await bench.create(parts)
+    with pytest.raises(UserError, match="r is a run, which decides nothing"):
+        replay(bench.query(), "r", {})
+    with pytest.raises(UserError, match="no candidate of demo has been decided yet; `lorimer resume demo` goes on"):
+        again(bench)
+    with bench.parts(script("NULL"), config(budget={"candidates": 1})) as (parts, _, _):
+        await optimize(parts, "demo")
+    with pytest.raises(UserError, match=r"--set budget\.usd: a replay runs nothing"):
+        replay(bench.query(), "demo", {"budget.usd": 3})
+    with pytest.raises(ConfigError, match=r"gate replay demo: gate.alpha: .*less than 0.5"):
+        again(bench, alpha=0.7)
+    assert parse(bench.query().study("demo").config).gate.alpha == 0.1
