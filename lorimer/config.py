@@ -224,6 +224,8 @@ class VerifierSettings(_Table):
     on_suspect: Literal["flag", "zero"] = "flag"
     """A trial passed, and its agent changed what could have made it pass (a replaced interpreter, a preloaded library): say
     so, or score 0 as well."""
+    reward_key: str = Field(default="reward", min_length=1)
+    """Which of several named rewards counts. With `reward`, a verifier that names a single one may name it as it likes."""
 
 
 class JailSettings(_Table):

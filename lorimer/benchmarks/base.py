@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -88,6 +89,8 @@ class RewardFiles:
 
     paths: tuple[str, ...] = ("/logs/verifier/reward.json", "/logs/verifier/reward.txt")
     """Looked for in this order."""
+    key: str = "reward"
+    """Which of several named rewards counts. Where nothing is named `reward`, a single one does, whatever its name."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,14 @@ class Task:
     digest: str = ""
     """SHA-256 over the task's files: instruction, environment, verifier, solution, settings."""
 
+    def rewarded_by(self, key: str) -> Task:
+        """The same task, counting the reward of this name. It is another task to whoever knows tasks by their digests."""
+        parts = tuple(replace(part, task=part.task.rewarded_by(key)) for part in self.parts)
+        if isinstance(self.reward, RewardFiles) and self.reward.key != key:
+            digest = hashlib.sha256(f"{self.digest} {key}".encode()).hexdigest()
+            return replace(self, reward=replace(self.reward, key=key), parts=parts, digest=digest)
+        return self
+
     @property
     def isolations(self) -> tuple[Isolation, ...]:
         """Under which it may run: first as it says, then as a check may find that it needs."""
@@ -236,8 +247,6 @@ class Suite:
 
     def digest(self) -> str:
         """SHA-256 over the tasks' ids and digests, in order of id."""
-        import hashlib
-
         lines = sorted(f"{task.id} {task.digest}" for task in self.tasks)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

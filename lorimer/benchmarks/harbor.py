@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from lorimer.benchmarks import _files, harbor_toml
+from lorimer.benchmarks import _files, harbor_sets, harbor_toml
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.benchmarks.harbor_task import HarborTask
 from lorimer.errors import ConfigError, TaskError
@@ -16,11 +16,12 @@ from lorimer.keys import child_environment
 from lorimer.sandbox.base import ImageSpec
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_MARKS = ("task.toml", "instruction.md")
 
 
 class HarborBenchmark:
-    """The tasks of a folder: one task, a data set of tasks, or a folder of data sets.
+    """The tasks of a folder: one task, a data set of tasks, or data sets in folders, at any depth.
+
+    Where a folder has a `dataset.toml` that lists tasks, those are the set: others in it are left alone.
 
     Args:
         root: the folder.
@@ -40,7 +41,7 @@ class HarborBenchmark:
         host: Mapping[str, str] | None = None,
     ) -> None:
         self._root = root
-        self._name = name or root.resolve().name
+        self._name = name
         self._image = image
         self._workspace = workspace
         self._host = child_environment() if host is None else host
@@ -50,10 +51,11 @@ class HarborBenchmark:
 
         Raises ConfigError when there is no such folder, no task in it, or nothing that matches one of `only`.
         """
-        folders = self._folders()
-        wanted = chosen([folder.name for folder in folders], only)
+        found = self._found()
+        folders = sorted(found.folders, key=lambda folder: (folder.name, str(folder)))
+        wanted = chosen([*(folder.name for folder in folders), *(problem.task for problem in found.problems)], only)
         tasks: dict[str, Task] = {}
-        problems: list[TaskError] = []
+        problems = [problem for problem in found.problems if problem.task in wanted]
         for folder in folders:
             if folder.name not in wanted:
                 continue
@@ -63,19 +65,20 @@ class HarborBenchmark:
                 tasks[folder.name] = self._task(folder)
             except TaskError as problem:
                 problems.append(problem)
-        return Suite(self._name, tuple(tasks[name] for name in sorted(tasks)), tuple(problems))
+        name = self._name or found.name or self._root.resolve().name
+        return Suite(name, tuple(tasks[name] for name in sorted(tasks)), tuple(problems))
 
-    def _folders(self) -> list[Path]:
-        """Every folder that is or means to be a task, in order of name."""
+    def _found(self) -> harbor_sets.Found:
+        """Every folder that is or means to be a task, and what a dataset.toml lists in vain."""
         if not self._root.is_dir():
             raise ConfigError(f"{self._root}: no such folder; a Harbor data set is a folder of task folders")
         if (self._root / "task.toml").exists():
             # Under its real name, so that `.` is a task too.
-            return [self._root.resolve()]
-        found = [folder for child in _children(self._root) for folder in _tasks_of(child)]
-        if not found:
+            return harbor_sets.Found([self._root.resolve()])
+        found = harbor_sets.find(self._root)
+        if not found.folders and not found.problems:
             raise ConfigError(f"{self._root}: holds no task, that is, no folder with a task.toml")
-        return sorted(found, key=lambda folder: (folder.name, str(folder)))
+        return found
 
     def _task(self, folder: Path) -> Task:
         id_ = folder.name
@@ -104,16 +107,3 @@ def chosen(ids: Sequence[str], only: Sequence[str]) -> set[str]:
             raise ConfigError(f"no task matches '{pattern}'{hint}")
         result |= matched
     return result
-
-
-def _children(folder: Path) -> Iterator[Path]:
-    for child in sorted(folder.iterdir()):
-        if not child.name.startswith(".") and child.is_dir():
-            yield child
-
-
-def _tasks_of(folder: Path) -> list[Path]:
-    """The folder itself where it is a task, whole or broken; else the tasks right inside it, as a nested data set."""
-    if any((folder / mark).exists() for mark in _MARKS) or (folder / "tests" / "test.sh").exists():
-        return [folder]
-    return [child for child in _children(folder) if (child / "task.toml").exists()]

@@ -113,6 +113,7 @@ def load_suite(root: Path, config: Config, only: tuple[str, ...] = ()) -> Suite:
     if not tasks:
         bad = f"; {len(suite.problems)} cannot be read, the first: {suite.problems[0]}" if suite.problems else ""
         raise ConfigError(f"benchmark {config.benchmark.source}: no task to run{bad}")
+    tasks = tuple(task.rewarded_by(config.verifier.reward_key) for task in tasks)
     isolation = config.benchmark.isolation
     if isolation != "task":
         tasks = tuple(dataclasses.replace(task, isolation=isolation, isolation_set=True) for task in tasks)

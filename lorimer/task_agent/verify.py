@@ -88,7 +88,7 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float, message: str = ""
         if data is None:
             continue
         try:
-            value, named = parse_reward(data, json_object=path.endswith(".json"))
+            value, named = parse_reward(data, json_object=path.endswith(".json"), key=task.reward.key)
         except Unreadable as error:
             return Reward(None, cause=Cause.REWARD_UNREADABLE, detail=f"{path}: {error}", output=output)
         return Reward(value, named, output=output)
@@ -156,10 +156,11 @@ async def _read(sandbox: Sandbox, path: str) -> bytes | None:
         return None
 
 
-def parse_reward(data: bytes, *, json_object: bool) -> tuple[float, Mapping[str, float]]:
+def parse_reward(data: bytes, *, json_object: bool, key: str = "reward") -> tuple[float, Mapping[str, float]]:
     """A reward in 0..1 and the named rewards, from a reward file (Harbor's reward.json and reward.txt).
 
-    An object gives its `reward`, or its only entry; what else it holds may be any finite number. Raises Unreadable.
+    An object gives its entry of the name `key`; where that is `reward`, a single entry of any name will do. What else it holds
+    may be any finite number. Raises Unreadable.
     """
     try:
         text = data.decode("utf-8").strip()
@@ -176,11 +177,13 @@ def parse_reward(data: bytes, *, json_object: bool) -> tuple[float, Mapping[str,
         raise Unreadable(f"not JSON: {text[:80]!r}") from None
     if isinstance(value, dict):
         named = {str(name): _number(str(name), entry) for name, entry in value.items()}
-        if "reward" in named or len(named) == 1:
-            key = "reward" if "reward" in named else next(iter(named))
+        if key == "reward" and len(named) == 1:
+            key = next(iter(named))
+        if key in named:
             return _checked(key, named[key]), named
-        raise Unreadable("no entry named `reward` among " + (", ".join(named) or "none"))
-    return _checked("reward", _number("reward", value)), {}
+        hint = "; [verifier] reward_key chooses one" if len(named) > 1 else ""
+        raise Unreadable(f"no entry named `{key}` among {', '.join(named) or 'none'}{hint}")
+    return _checked(key, _number(key, value)), {}
 
 
 _SUMMARY = re.compile(r"=+\s*short test summary info\s*=+", re.IGNORECASE)

@@ -53,6 +53,19 @@ def test_anything_else_is_unreadable_with_its_reason(data: bytes, as_json: bool,
         parse_reward(data, json_object=as_json)
 
 
+def test_the_key_of_a_named_reward_can_be_chosen() -> None:
+    several = b'{"reward": 1, "style": 0.5, "seconds": 90}'
+    assert parse_reward(several, json_object=True, key="style") == (0.5, {"reward": 1.0, "style": 0.5, "seconds": 90.0})
+    assert parse_reward(b"0.25", json_object=True, key="style") == (0.25, {})
+    with pytest.raises(Unreadable, match="seconds is 90, not between 0 and 1"):
+        parse_reward(several, json_object=True, key="seconds")
+    # A single one stands for `reward` alone: asked for another, it may be the wrong one.
+    with pytest.raises(Unreadable, match="no entry named `style` among accuracy$"):
+        parse_reward(b'{"accuracy": 1}', json_object=True, key="style")
+    with pytest.raises(Unreadable, match=r"no entry named `reward` among a, b; \[verifier\] reward_key chooses one"):
+        parse_reward(b'{"a": 1, "b": 0}', json_object=True)
+
+
 @given(st.floats(0, 1))
 def test_every_reward_survives_both_forms(value: float) -> None:
     assert parse_reward(repr(value).encode(), json_object=False)[0] == value
