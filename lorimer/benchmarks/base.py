@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from lorimer.errors import TaskError
-from lorimer.sandbox.base import ImageSpec, SandboxLimits
+from lorimer.sandbox.base import Group, ImageSpec, SandboxLimits
 
 Isolation = Literal["restart", "same", "fresh"]
 ISOLATIONS: tuple[Isolation, ...] = ("restart", "fresh", "same")
@@ -147,6 +147,7 @@ class VerifierSandbox:
     healthcheck: Healthcheck | None = None
     workspace: tuple[tuple[Path, str], ...] = ()
     """As of Task."""
+    group: Group | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,8 @@ class Task:
     agent_timeout: float = 600.0
     """Seconds of active time."""
     workdir: str | None = None
+    group: Group | None = None
+    """Containers beside the agent's."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Set for the agent's commands."""
     user: str | None = None
@@ -220,7 +223,9 @@ class Task:
 
     def images(self) -> tuple[ImageSpec, ...]:
         """All that its trials need."""
-        own = (self.image, *(() if self.separate is None else (self.separate.image,)))
+        own = [self.image, *(() if self.separate is None else (self.separate.image,))]
+        for group in (self.group, None if self.separate is None else self.separate.group):
+            own += [] if group is None else [each.image for each in group.services if each.image is not None]
         return tuple(dict.fromkeys([*own, *(image for part in self.parts for image in part.task.images())]))
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from lorimer.benchmarks import _files, harbor_toml
 from lorimer.benchmarks.base import Artifact, Healthcheck, Hook, Part, Script, Task, VerifierSandbox
+from lorimer.benchmarks.compose import LOGS, Compose, Rules, read_compose
 from lorimer.errors import TaskError
 from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, SandboxLimits
 
 _CANARY = re.compile(r"(<!--.*canary.*-->|#.*canary.*)", re.IGNORECASE)
+_LOCAL = "lorimer-main"
 _COMPOSE = ("docker-compose.yaml", "docker-compose.yml")
 
 
@@ -37,6 +39,7 @@ class HarborTask:
     ) -> None:
         self._id, self._folder, self._settings = id, folder, settings
         self._host, self._ignored = host, ignored
+        self._compose = Compose(None)
         self._without = frozenset(folder / path for path in ignored)
 
     def read(self, entries: Sequence[_files.Entry], image: ImageSpec | None, workspace: tuple[str, str] | None) -> Task:
@@ -49,16 +52,19 @@ class HarborTask:
         """
         settings, id_ = self._settings, self._id
         environment = settings.environment
+        env = self._env("environment.env", environment.env, agent=True)
+        self._compose = self._read_compose(env) if image is None else Compose(image)
         task = Task(
             id=id_,
             instruction="" if settings.steps else self._instruction("instruction.md"),
-            image=image or self._image("environment", environment),
+            image=self._compose.image or self._image(environment),
             verifier=self._shared_verifier(),
-            limits=_limits(environment),
+            limits=self._compose.limits(_limits(environment)),
             agent_timeout=settings.agent.timeout_sec or Task.agent_timeout,
-            workdir=environment.workdir,
-            env=self._env("environment.env", environment.env, agent=True),
-            user=_user(settings.agent.user),
+            workdir=environment.workdir or self._compose.workdir,
+            group=self._compose.group,
+            env={**self._compose.env, **env},
+            user=_user(settings.agent.user) or self._compose.user,
             healthcheck=_healthcheck(environment.healthcheck),
             workspace=self._loose(environment) if workspace is None else self._given(*workspace),
             difficulty=_word(settings.metadata.get("difficulty")),
@@ -125,6 +131,13 @@ class HarborTask:
     ) -> Task:
         """The task, or part of one, with how it is verified."""
         above = self._settings.verifier
+        for key, service in [
+            *((f"artifacts: {each.source}", each.service) for each in artifacts),
+            *((f"[verifier] collect: {each.command}", each.service) for each in (*above.collect, *verifier.collect)),
+        ]:
+            names = () if task.group is None else tuple(each.name for each in task.group.services)
+            if service not in (None, "main", *names):
+                raise TaskError(self._id, key, f"there is no service {service!r}")
         mode = verifier.mode or above.mode
         separate, bundled = self._separate(task, step) if mode == "separate" else (None, False)
         env = self._env("verifier.env", above.env)
@@ -135,7 +148,7 @@ class HarborTask:
             self._bundled_verifier() if bundled else self._verifier(step),
             timeout=verifier.timeout_sec,
             env=env,
-            user=_user(above.user if verifier.user is None else verifier.user),
+            user=_user(above.user if verifier.user is None else verifier.user) or self._compose.user,
         )
         return dataclasses.replace(
             task,
@@ -196,7 +209,7 @@ class HarborTask:
             if (self._folder / folder / "Dockerfile").is_file():
                 built = BuiltImage(self._folder / folder, build_timeout=config.build_timeout_sec)
                 return dataclasses.replace(sandbox, image=built), True
-        return dataclasses.replace(sandbox, workspace=self._loose(settings.environment)), False
+        return dataclasses.replace(sandbox, workspace=self._loose(settings.environment), group=task.group), False
 
     # Files
 
@@ -220,24 +233,39 @@ class HarborTask:
             without=self._without,
         )
 
-    def _image(self, name: str, environment: harbor_toml.EnvironmentTable) -> ImageSpec:
-        context = self._folder / name
-        for compose in _COMPOSE:
-            if (context / compose).exists():
-                raise TaskError(self._id, f"{name}/{compose}", "compose files are not supported")
+    def _image(self, environment: harbor_toml.EnvironmentTable) -> ImageSpec:
+        context = self._folder / "environment"
         if environment.docker_image is not None:
             return PulledImage(environment.docker_image)
         if not (context / "Dockerfile").is_file():
-            raise TaskError(self._id, f"{name}/Dockerfile", "is missing, and [environment] docker_image is not set")
-        self._required(f"{name}/Dockerfile")
-        below = f"{name}/"
+            raise TaskError(self._id, "environment/Dockerfile", "is missing, and [environment] docker_image is not set")
+        self._required("environment/Dockerfile")
+        return self._built(BuiltImage(context), environment)
+
+    def _built(self, image: BuiltImage, environment: harbor_toml.EnvironmentTable) -> BuiltImage:
+        """An image with the task's time for building it, and without the files that are left out."""
+        below = image.context.relative_to(self._folder).as_posix() + "/"
         without = frozenset(path.removeprefix(below) for path in self._ignored if path.startswith(below))
-        return BuiltImage(context, build_timeout=environment.build_timeout_sec, without=without)
+        return dataclasses.replace(image, build_timeout=environment.build_timeout_sec, without=without)
+
+    def _read_compose(self, env: Mapping[str, str]) -> Compose:
+        for each in _COMPOSE:
+            name = f"environment/{each}"
+            if (self._folder / name).exists():
+                environment = self._settings.environment
+                rules = Rules("main", {**env, **_compose_variables(environment)}, "Harbor", frozenset({_LOCAL}))
+                text = _files.read_text(self._id, self._folder, name)
+                found = read_compose(self._id, self._folder / "environment", name, text, rules)
+                if isinstance(found.image, BuiltImage):
+                    found = dataclasses.replace(found, image=self._built(found.image, environment))
+                return found
+        return Compose(None)
 
     def _loose(self, environment: harbor_toml.EnvironmentTable) -> tuple[tuple[Path, str], ...]:
         """Beside a prebuilt image, what lies in environment/ goes where commands start, as in Harbor."""
         files = self._folder / "environment"
-        if environment.docker_image is None or (files / "Dockerfile").exists() or not files.is_dir():
+        described = any((files / name).exists() for name in ("Dockerfile", *_COMPOSE))
+        if environment.docker_image is None or described or not files.is_dir():
             return ()
         return ((files, environment.workdir or "."),) if any(files.iterdir()) else ()
 
@@ -256,6 +284,19 @@ class HarborTask:
 
     def _env(self, table: str, env: Mapping[str, str], *, agent: bool = False) -> dict[str, str]:
         return harbor_toml.resolve_env(self._id, table, env, self._host, agent=agent)
+
+
+def _compose_variables(environment: harbor_toml.EnvironmentTable) -> dict[str, str]:
+    """What Harbor sets for a compose file. Log folders of the host are none here: services may share a volume of that name."""
+    found = {"MAIN_IMAGE_NAME": _LOCAL, "CONTEXT_DIR": ".", "CPUS": str(environment.cpus or 1)}
+    found["MEMORY"] = f"{environment.memory_mb or environment.memory or 2048}M"
+    if environment.docker_image is not None:
+        found["PREBUILT_IMAGE_NAME"] = environment.docker_image
+    for name in ("verifier", "agent", "artifacts"):
+        variable = "ARTIFACTS" if name == "artifacts" else f"{name.upper()}_LOGS"
+        found[f"HOST_{variable}_PATH"] = f"{LOGS}{name}"
+        found[f"ENV_{variable}_PATH"] = f"/logs/{name}"
+    return found
 
 
 def _limits(environment: harbor_toml.EnvironmentTable) -> SandboxLimits:

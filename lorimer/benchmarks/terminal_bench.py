@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +12,33 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lorimer.benchmarks import _files, _yaml
 from lorimer.benchmarks.base import PytestSummary, Script, Suite, Task
+from lorimer.benchmarks.compose import LOGS, Compose, Rules, read_compose
 from lorimer.benchmarks.harbor import chosen
-from lorimer.benchmarks.terminal_compose import TEST_DIR, Client, read_compose
 from lorimer.errors import ConfigError, TaskError
 from lorimer.sandbox.base import BuiltImage, ImageSpec, SandboxLimits
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _COMPOSE = ("docker-compose.yaml", "docker-compose.yml", "compose.yaml", "compose.yml")
 _SOLUTION = "/oracle"
+TEST_DIR = "/tests"
+"""Where run-tests.sh and the content of tests/ go."""
+_LOCAL = "lorimer-client"
+_RULES = Rules(
+    main="client",
+    variables={
+        "T_BENCH_TEST_DIR": TEST_DIR,
+        "T_BENCH_CONTAINER_LOGS_PATH": "/logs",
+        "T_BENCH_CONTAINER_AGENT_LOGS_PATH": "/agent-logs",
+        "T_BENCH_TASK_LOGS_PATH": f"{LOGS}task",
+        "T_BENCH_TASK_AGENT_LOGS_PATH": f"{LOGS}agent",
+        "T_BENCH_TASK_DOCKER_CLIENT_CONTAINER_NAME": "client",
+        "T_BENCH_TASK_DOCKER_NAME_PREFIX": "task",
+        "T_BENCH_TASK_DOCKER_CLIENT_IMAGE_NAME": _LOCAL,
+    },
+    who="Terminal-Bench",
+    local_images=frozenset({_LOCAL}),
+    hidden=("tests", "run-tests.sh", "solution.sh", "solution.yaml"),
+)
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -108,17 +128,19 @@ class TerminalBenchmark:
         settings = parse(id_, _files.read_text(id_, folder, "task.yaml"))
         if not (folder / "run-tests.sh").is_file():
             raise TaskError(id_, "run-tests.sh", "is missing")
-        client = _client(id_, folder)
+        compose = _compose(id_, folder)
         return Task(
             id=id_,
             instruction=settings.instruction,
-            image=_image(id_, folder, client),
-            verifier=_verifier(folder, settings),
+            image=compose.image or _image(id_, folder),
+            verifier=dataclasses.replace(_verifier(folder, settings), user=compose.user),
             solution=_solution(id_, folder, settings),
-            limits=SandboxLimits(network=True),
+            limits=compose.limits(SandboxLimits(network=True)),
             agent_timeout=settings.max_agent_timeout_sec,
-            workdir=client.workdir,
-            env=client.env,
+            workdir=compose.workdir,
+            group=compose.group,
+            env={"TEST_DIR": TEST_DIR, **compose.env},
+            user=compose.user,
             reward=PytestSummary(),
             # The same shell cannot be had, as each of an agent's commands has its own; that its processes live on, can.
             isolation="same" if settings.run_tests_in_same_shell else "restart",
@@ -146,20 +168,17 @@ def parse(task: str, text: str) -> TaskYaml:
     return settings
 
 
-def _client(task: str, folder: Path) -> Client:
+def _compose(task: str, folder: Path) -> Compose:
     for name in _COMPOSE:
         if (folder / name).exists():
-            return read_compose(task, name, _files.read_text(task, folder, name))
-    return Client()
+            return read_compose(task, folder, name, _files.read_text(task, folder, name), _RULES)
+    return Compose(None)
 
 
-def _image(task: str, folder: Path, client: Client) -> ImageSpec:
-    if client.image is not None:
-        return client.image
-    dockerfile = Path(client.context) / client.dockerfile
-    if not (folder / dockerfile).is_file():
-        raise TaskError(task, str(dockerfile), "is missing")
-    return BuiltImage(folder / client.context, client.dockerfile)
+def _image(task: str, folder: Path) -> ImageSpec:
+    if not (folder / "Dockerfile").is_file():
+        raise TaskError(task, "Dockerfile", "is missing")
+    return BuiltImage(folder)
 
 
 def _verifier(folder: Path, settings: TaskYaml) -> Script:

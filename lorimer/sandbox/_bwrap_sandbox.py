@@ -167,6 +167,10 @@ class BubblewrapSandbox:
         now = set(map(os.fsdecode, listed))
         return sorted(now ^ self._initial)
 
+    def service(self, name: str) -> Sandbox:
+        """See Sandbox. There is none."""
+        raise SandboxError(f"the sandbox has no service {name}")
+
     async def freeze(self) -> None:
         """See Sandbox. Not here: nothing holds all of its processes."""
         raise _docker_only()

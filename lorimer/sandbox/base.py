@@ -31,6 +31,9 @@ class BuiltImage:
     dockerfile: str = "Dockerfile"
     build_timeout: float = 600.0
     """Seconds."""
+    args: tuple[tuple[str, str], ...] = ()
+    target: str | None = None
+    """The stage that is built; `None` is the last."""
     without: frozenset[str] = frozenset()
     """Paths of files in the context, relative to it, that the build does not see; `.dockerignore` holds beside it."""
 
@@ -71,6 +74,70 @@ class Egress:
 
 
 @dataclass(frozen=True)
+class Health:
+    """How the engine finds out whether a service is healthy."""
+
+    test: tuple[str, ...]
+    """`CMD` and words, or `CMD-SHELL` and a line."""
+    interval: float = 30.0
+    """Seconds, as all below."""
+    timeout: float = 30.0
+    start_period: float = 0.0
+    retries: int = 3
+
+
+@dataclass(frozen=True)
+class Service:
+    """One container of a group. Of the agent's own, image, command, environment and user come from the request instead."""
+
+    name: str
+    """By which the others reach it."""
+    image: ImageSpec | None
+    command: tuple[str, ...] | None = None
+    """`None` is the image's own; so is `entrypoint`'s."""
+    entrypoint: tuple[str, ...] | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    workdir: str | None = None
+    user: str | None = None
+    health: Health | None = None
+    after: tuple[tuple[str, str], ...] = ()
+    """Services that come first, and what of: `service_started`, `service_healthy` or `service_completed_successfully`."""
+    networks: tuple[tuple[str, tuple[str, ...]], ...] = (("default", ()),)
+    """Networks of the group that it is on, each with further names by which it is reached there."""
+    volumes: tuple[tuple[str, str], ...] = ()
+    """Volumes of the group, and their places."""
+    copies: tuple[tuple[Path, str], ...] = ()
+    """Host files and folders that are copied in before it starts."""
+    tmpfs: tuple[str, ...] = ()
+    hostname: str | None = None
+    read_only: bool = False
+    restarts: bool = False
+    """Start it again when it fails."""
+    shm_mb: int | None = None
+    """Of `/dev/shm`; `None` is the engine's 64."""
+    cap_drop: tuple[str, ...] = ()
+    limits: SandboxLimits = SandboxLimits()
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of a group."""
+
+    name: str
+    internal: bool = False
+    """Closed, whatever the task may otherwise reach."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """What is made around a task's sandbox, and goes with it."""
+
+    main: Service
+    services: tuple[Service, ...] = ()
+    networks: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True)
 class Owner:
     """Whom a container belongs to; becomes the labels by which a later process finds leftovers."""
 
@@ -89,6 +156,8 @@ class SandboxRequest:
     workdir: str | None = None
     """Where commands start; `None` takes the image's own. Created if missing."""
     env: Mapping[str, str] = field(default_factory=dict)
+    group: Group | None = None
+    """Further containers; their networks lead out only where `limits.network` says so."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +267,10 @@ class Sandbox(Protocol):
 
         Empty without a network; `None` where the network is open, so that nobody saw.
         """
+        ...
+
+    def service(self, name: str) -> Sandbox:
+        """Another container of its group, for commands and files. Raises SandboxError where there is none of that name."""
         ...
 
     async def freeze(self) -> None:

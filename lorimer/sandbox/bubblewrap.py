@@ -144,6 +144,10 @@ class BubblewrapProvider:
         """See SandboxProvider."""
         if request.image not in self._bundles:
             raise SandboxError(f"image {request.image!r} was not prepared by this provider")
+        if request.group is not None:
+            raise PrerequisiteError(
+                "a task of several containers needs Docker", 'start an engine and set `[sandbox] provider = "docker"`'
+            )
         limits = request.limits
         if limits.network and self._network is None:
             raise SandboxError('bubblewrap sandboxes have no network; use Docker or set [sandbox] network = "none"')

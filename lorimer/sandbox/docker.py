@@ -18,6 +18,7 @@ from lorimer.errors import ImageError, PrerequisiteError, SandboxError
 from lorimer.sandbox.base import Egress, ImageSpec, Jail, JailRequest, RemovedImages, Sandbox, SandboxRequest
 from lorimer.sandbox.docker_disk import DiskWatch, free_of
 from lorimer.sandbox.docker_engine import Engine, EngineError
+from lorimer.sandbox.docker_group import Groups, Made, add_group, group_way
 from lorimer.sandbox.docker_images import Images, python_image_missing
 from lorimer.sandbox.docker_jail import DockerJail, jail_config
 from lorimer.sandbox.docker_labels import IMAGE, PID, is_orphan, owner_labels, process_identity
@@ -66,6 +67,7 @@ class DockerProvider:
         self._networks = Networks(
             self._engine, egress, self._create, self._discard, lambda proxy: self._held.discard(proxy)
         )
+        self._groups = Groups(self._engine, self.prepare, self._create, self._remove_held)
         self._sandboxes: dict[str, DockerSandbox] = {}
         self._watch = DiskWatch(lambda: free_of(self._engine.folder), self._written, self._end)
         self._snapshots = Snapshots(self._engine)
@@ -93,26 +95,41 @@ class DockerProvider:
 
     async def _acquire(self, request: SandboxRequest, image: ImageFacts, copy_of: str = "") -> Sandbox:
         """A running sandbox; `copy_of`: the container whose snapshot `image` is."""
-        labels, way = owner_labels(request.owner), Way("none")
-        if request.limits.network and self._network is None:
+        labels, way, group = owner_labels(request.owner), Way("none"), request.group
+        leads_out = request.limits.network and self._network is None
+        if leads_out and (group is None or self._networks.guarded):
             way = await self._networks.way(labels, self._jail_image_id)
+        made: Made | None = None
         engine = self._engine
-        config = task_config(
-            request, image, labels=labels, way=way, cpus=engine.cpus, memory=engine.memory, runtime=self._runtime
-        )
         try:
+            if group is not None:
+                open_ = leads_out and not way.proxy
+                made = await self._groups.make(group, labels, open_=open_, runtime=self._runtime)
+                way = way if way.proxy else group_way(group, made, closed=not open_)
+            config = task_config(
+                request, image, labels=labels, way=way, cpus=engine.cpus, memory=engine.memory, runtime=self._runtime
+            )
+            if group is not None and made is not None:
+                add_group(config, group.main, made, on_its_network=not way.proxy)
             container = await self._create(config)
         except BaseException as error:
             self._remove_later(self._networks.close_way(way))
+            if made is not None:
+                self._remove_later(self._groups.remove(made))
             if isinstance(error, EngineError) and error.status == 404:
                 self._images.forget(request.image)  # removed since it was prepared: the next attempt makes it again
             raise
         self._networks.give(container, way)
+        if made is not None:
+            self._groups.give(container, made)
+            self._held -= set(made.containers.values())  # they go with the group, after this container
 
         async def branch(of: str) -> Sandbox:
             snapshot = await self._snapshots.take(of)
             try:
-                return await self._acquire(request, dataclasses.replace(image, id=snapshot), copy_of=of)
+                # Alone: of the services around it there is no copy, and those there are belong to the agent's sandbox.
+                alone = dataclasses.replace(request, group=None)
+                return await self._acquire(alone, dataclasses.replace(image, id=snapshot), copy_of=of)
             except BaseException:
                 self._remove_later(self._snapshots.forget(snapshot))
                 raise
@@ -120,15 +137,24 @@ class DockerProvider:
         async def start() -> Sandbox:
             if copy_of:
                 await self._snapshots.copy_volumes(copy_of, container)
-            await self._engine.call("start a container", lambda client: client.start(container))
+            if group is not None and made is not None:
+                await self._groups.join(container, group.main, made, first_too=bool(way.proxy))
+                await self._groups.start(group, made, container, group.main.name)
+            else:
+                await self._engine.call("start a container", lambda client: client.start(container))
             workdir = request.workdir or image.workdir
-            sandbox = DockerSandbox(self._engine, container, workdir, image.user, self._discard, branch, hosts)
+            services = {} if made is None else made.containers
+            sandbox = DockerSandbox(
+                self._engine, container, workdir, image.user, self._discard, branch, hosts, services
+            )
             self._sandboxes[container] = sandbox
             self._watch.start()
             return sandbox
 
         async def hosts(of: str) -> tuple[str, ...] | None:
-            return None if way.network != "none" and not way.proxy else await self._networks.hosts(of)
+            return (
+                None if way.network != "none" and not way.proxy and not way.closed else await self._networks.hosts(of)
+            )
 
         if copy_of:
             self._snapshots.use(image.id, container)
@@ -209,6 +235,7 @@ class DockerProvider:
                 with contextlib.suppress(EngineError):  # in use by a container that could not be removed
                     await self._engine.call("remove a network", partial(_remove_network, network["Id"]))
                     removed += 1
+        removed += await self._groups.reap()
         for image in images:
             labels = image.get("Labels") or {}
             # A snapshot carries its container's labels: one of a process that lives is about to be used.
@@ -282,9 +309,15 @@ class DockerProvider:
         try:
             await self._remove_container(container)
             await self._networks.forget(container)
+            await self._groups.forget(container)
             await self._snapshots.forget(self._snapshots.of(container))
         except SandboxError:
             self._stuck.add(container)  # `close` tries once more
+
+    async def _remove_held(self, container: str) -> None:
+        """Remove a container that is nobody's sandbox. Raises EngineError."""
+        await self._remove_container(container)
+        self._held.discard(container)
 
     async def _remove_container(self, container: str) -> bool:
         """Whether it was there to be removed. Raises EngineError."""

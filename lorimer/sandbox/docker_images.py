@@ -191,7 +191,13 @@ class Images:
                 tag,
                 str(spec.context),
                 spec.build_timeout,
-                {"path": str(context), "dockerfile": spec.dockerfile, "labels": {IMAGE: "task"}},
+                {
+                    "path": str(context),
+                    "dockerfile": spec.dockerfile,
+                    "labels": {IMAGE: "task"},
+                    "buildargs": dict(spec.args),
+                    "target": spec.target,
+                },
             )
 
     async def _python(self, tag: str, context: bytes) -> str:
@@ -243,6 +249,8 @@ def python_image_missing(name: str, key: str, error: ImageError) -> Prerequisite
 def context_digest(spec: BuiltImage) -> str:
     """SHA-256 over a build context: every path with its type, mode and content, and which Dockerfile is meant."""
     digest = hashlib.sha256(f"lorimer build context 1\0{spec.dockerfile}\0".encode())
+    if spec.args or spec.target:
+        digest.update(repr((spec.args, spec.target)).encode())
     for path in sorted(spec.context.rglob("*")):
         if path.relative_to(spec.context).as_posix() in spec.without:
             continue

@@ -55,6 +55,11 @@ class Networks:
         self._opening = asyncio.Lock()
         self._ways: dict[str, Way] = {}
 
+    @property
+    def guarded(self) -> bool:
+        """Whether a network leads to a proxy only."""
+        return self._egress is not None
+
     async def way(self, labels: Mapping[str, str], image: Callable[[], Awaitable[str]]) -> Way:
         """A way out for one container; `give` or `close` it. Raises EngineError.
 

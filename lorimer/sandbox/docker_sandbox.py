@@ -67,6 +67,8 @@ class Way:
     env: Mapping[str, str] = field(default_factory=dict)
     proxy: str = ""
     """The container of its proxy."""
+    closed: bool = False
+    """The network leads nowhere."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class ImageFacts:
     env_names: tuple[str, ...] = ()
     bytes: int = 0
     """With all its layers, shared ones too."""
+
+
+NO_RESOLVER: dict[str, Any] = {"Dns": ["127.0.0.1"], "DnsOptions": ["timeout:1", "attempts:1"]}
+"""The engine's own resolver still knows the containers of a network, and asks nobody else; what it does not know is given up
+after a second, not after twenty."""
 
 
 def task_config(
@@ -106,8 +113,8 @@ def task_config(
     allowed = limits.memory_mb << 20 if limits.memory_mb is not None else int(memory * MEMORY_SHARE)
     if allowed:
         host["Memory"] = host["MemorySwap"] = allowed
-    if way.proxy:
-        host["Dns"] = ["127.0.0.1"]  # names are the proxy's to resolve; a resolver would be another way out
+    if way.proxy or way.closed:
+        host |= NO_RESOLVER  # names are the proxy's to resolve, or nobody's; a resolver would be another way out
     if runtime:
         host["Runtime"] = runtime
     return {
@@ -143,6 +150,7 @@ class DockerSandbox:
         discard: Callable[[str], None],
         branch: Callable[[str], Awaitable[Sandbox]],
         hosts: Callable[[str], Awaitable[tuple[str, ...] | None]],
+        services: Mapping[str, str],
     ) -> None:
         self._engine = engine
         self._container = container
@@ -151,6 +159,7 @@ class DockerSandbox:
         self._discard = discard
         self._branch = branch
         self._hosts = hosts
+        self._services = services
         self.ended_for = ""
         """Why somebody ended it that is not its user."""
         self._closed = False
@@ -272,6 +281,14 @@ class DockerSandbox:
         self._check_open()
         changes = await self._engine.call("list changed files", lambda client: client.diff(self._container))
         return sorted(str(change["Path"]) for change in changes or ())
+
+    def service(self, name: str) -> Sandbox:
+        self._check_open()
+        container = self._services.get(name)
+        if container is None:
+            raise SandboxError(f"sandbox {self.id} has no service {name}")
+        # It goes with the group, so closing it is nobody's.
+        return DockerSandbox(self._engine, container, "/", "", lambda _: None, self._branch, self._hosts, {})
 
     async def freeze(self) -> None:
         self._check_open()

@@ -31,6 +31,7 @@ from lorimer.sandbox.base import (
     LineTooLong,
     Packed,
     RemovedImages,
+    Sandbox,
     SandboxFileError,
     SandboxRequest,
 )
@@ -145,6 +146,10 @@ class FakeSandbox:
         """See Sandbox. Folders are not listed, as the dictionary has none."""
         self._check()
         return sorted(self.files)
+
+    def service(self, name: str) -> Sandbox:
+        """See Sandbox. There is none."""
+        raise SandboxError(f"the sandbox has no service {name}")
 
     async def freeze(self) -> None:
         """See Sandbox. A command that is asked for meanwhile is an error, as it would never end."""

@@ -198,7 +198,8 @@ def _warm(request: R) -> R:
 
 
 def _sandbox_key(request: SandboxRequest) -> Hashable:
-    return (request.owner.study, request.image, request.limits, request.workdir, tuple(sorted(request.env.items())))
+    env = tuple(sorted(request.env.items()))
+    return (request.owner.study, request.image, request.limits, request.workdir, env, request.group)
 
 
 def _jail_key(request: JailRequest) -> Hashable:

@@ -56,15 +56,19 @@ async def judge(court: Court, sandbox: Sandbox, task: Task, message: str = "", *
     if isinstance(task.reward, Graded):
         return await verify(sandbox, task, timeout, message)
     await _run_hooks(court, sandbox, [hook for hook in task.hooks if hook.service == "main"])
-    if task.separate is None and task.isolation != "fresh":
-        if task.isolation == "restart":
+    # Of several containers there is no copy: the agent's own is started again, the services live on.
+    again = task.isolation == "restart" or (task.isolation == "fresh" and task.group is not None)
+    if task.separate is None and (again or task.isolation == "same"):
+        if again:
             await sandbox.restart()
+        await _run_hooks(court, sandbox, [hook for hook in task.hooks if hook.service != "main"])
         reward = await _watched(court, sandbox, sandbox, task, await verify(sandbox, task, timeout, message))
         if not last:
             await tidy(sandbox, task)
         return reward
     # Frozen, not only left behind: a daemon of the agent's could reach the verifier by a network, or change what is packed.
     await sandbox.freeze()
+    await _run_hooks(court, sandbox, [hook for hook in task.hooks if hook.service != "main"])
     if task.separate is None:
         place = await sandbox.branch()
         try:
@@ -104,6 +108,7 @@ async def _judge_apart(
         workdir=separate.workdir,
         env=separate.env,
         healthcheck=separate.healthcheck,
+        group=separate.group,
         user=None,
         separate=None,
     )
@@ -146,7 +151,8 @@ async def _pack(
 ) -> Packed | None:
     """One artifact; what is missing or too large is the agent's doing, and for the verifier to find out."""
     try:
-        packed = await sandbox.pack(artifact.source, archive, max_bytes=max_bytes, exclude=artifact.exclude)
+        place = sandbox if artifact.service == "main" else sandbox.service(artifact.service)
+        packed = await place.pack(artifact.source, archive, max_bytes=max_bytes, exclude=artifact.exclude)
     except SandboxFileError as error:
         if artifact is not PUBLISHED:
             court.say(f"artifact not taken: {error}")
@@ -167,7 +173,8 @@ def _room_for(packed: Packed) -> str:
 async def _run_hooks(court: Court, sandbox: Sandbox, hooks: list[Hook]) -> None:
     """Commands that bring a service's state into files. One that fails is told; the verifier will miss its file."""
     for hook in hooks:
-        ran = await sandbox.exec(hook.command, timeout=hook.timeout, user=hook.user, output_limit=4096)
+        place = sandbox if hook.service == "main" else sandbox.service(hook.service)
+        ran = await place.exec(hook.command, timeout=hook.timeout, user=hook.user, output_limit=4096)
         if ran.exit_code != 0:
             said = last_line((ran.stderr or ran.stdout).decode("utf-8", "replace"))
             how = f"ran over its {hook.timeout:.6g} s" if ran.timed_out else f"exit code {ran.exit_code}: {said}"

@@ -88,7 +88,7 @@ def sandbox_request(task: Task, image: str, config: Config, owner: Owner) -> San
     limits = task.limits
     if config.sandbox.network == "none":
         limits = dataclasses.replace(limits, network=False)
-    return SandboxRequest(image, owner, limits, task.workdir)
+    return SandboxRequest(image, owner, limits, task.workdir, group=task.group)
 
 
 async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, seed: int) -> TrialEnd:

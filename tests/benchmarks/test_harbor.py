@@ -341,7 +341,7 @@ def test_a_missing_file_is_told_by_its_name(tmp_path: Path, missing: str) -> Non
         ("task.toml", b"a = '\xff'", "not UTF-8"),
         ("trajectory.json", b"{}", "not supported"),
         ("tests/.harborignore", b"*\0", "NUL byte"),
-        ("environment/docker-compose.yaml", b"services: {}", "compose files are not supported"),
+        ("environment/docker-compose.yaml", b"services: [", "not valid YAML"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_told_by_its_name(tmp_path: Path, name: str, data: bytes, words: str) -> None:

@@ -150,32 +150,10 @@ def test_the_digest_follows_every_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "key"),
-    [
-        ("    ports: ['80:80']", "services.client.ports: is not supported"),
-        ("    privileged: true", "services.client.privileged: is not supported"),
-        ("    cap_add: [SYS_ADMIN]", "services.client.cap_add: is not supported"),
-        ("    network_mode: host", "services.client.network_mode: is not supported"),
-        ("    deploy: {}", "services.client.deploy: is not supported"),
-        ("  db: {image: postgres}", "services.db: is not supported; lorimer runs the one container `client`"),
-        ("networks: {}", "networks: is not supported"),
-    ],
-)
-def test_what_a_compose_file_adds_is_refused_by_name(tmp_path: Path, line: str, key: str) -> None:
-    make(tmp_path / "count", docker__compose_yaml=f"{COMPOSE}{line}\n")
-    assert problem(tmp_path) == f"task count: docker-compose.yaml: {key}"
-
-
-@pytest.mark.parametrize(
     ("service", "message"),
     [
         ("{build: ., command: ./serve}", "services.client.command: is not supported; only one that waits is"),
-        (
-            "{build: ., volumes: ['/etc:/etc']}",
-            "services.client.volumes.0: is not supported; only the two volumes of logs are",
-        ),
-        ("{build: ., volumes: ['/var/run/docker.sock:/logs/../x']}", "services.client.volumes.0: is not supported"),
-        ("{build: {args: {A: 1}}}", "services.client.build.args: is not supported"),
+        ("{build: ., entrypoint: [/entry, x]}", "services.client.entrypoint: is not supported; only one that waits is"),
         ("{build: ../other}", "services.client.build.context: '../other' leaves the task's folder"),
         (
             "{build: {dockerfile: /etc/passwd}}",
@@ -183,11 +161,11 @@ def test_what_a_compose_file_adds_is_refused_by_name(tmp_path: Path, line: str, 
         ),
         ("{build: ., environment: [HOME]}", "services.client.environment.HOME: would take its value from the host"),
         ("{build: ., environment: {K: '${KEY}'}}", "needs the variable KEY, which Terminal-Bench does not set"),
-        (
-            "{image: '${T_BENCH_TASK_DOCKER_CLIENT_IMAGE_NAME}'}",
-            "services.client.build: is missing, and `image` names none",
-        ),
         ("{build: ., working_dir: app}", "services.client.working_dir: must be an absolute path"),
+        (
+            "{build: ., volumes: ['./tests:/x']}",
+            "services.client.volumes.0: is refused: './tests' would show the agent",
+        ),
         ("[]", "services.client: is not a mapping of names to values"),
     ],
 )
@@ -196,12 +174,29 @@ def test_a_client_that_is_not_the_usual_one_is_refused_by_name(tmp_path: Path, s
     assert message in problem(tmp_path)
 
 
+def test_a_client_without_a_build_has_the_folders_dockerfile(tmp_path: Path) -> None:
+    text = "services: {client: {image: '${T_BENCH_TASK_DOCKER_CLIENT_IMAGE_NAME}'}}"
+    folder = make(tmp_path / "count", docker__compose_yaml=text)
+    assert only_task(folder).image == BuiltImage(folder)
+
+
+def test_further_services_come_as_a_group_that_may_share_the_logs(tmp_path: Path) -> None:
+    api = "  api:\n    image: python:3.12\n    volumes: ['${T_BENCH_TASK_LOGS_PATH}:/shared']\n"
+    make(tmp_path / "count", docker__compose_yaml=f"{COMPOSE}{api}")
+    task = only_task(tmp_path)
+    assert task.group is not None
+    assert (task.group.main.name, task.group.main.volumes) == ("client", ())
+    assert [(each.name, each.volumes) for each in task.group.services] == [("api", (("task", "/shared"),))]
+    assert PulledImage("python:3.12") in task.images()
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
         ({"task_yaml": None}, "task.yaml: is missing"),
         ({"run__tests_sh": None}, "run-tests.sh: is missing"),
-        ({"Dockerfile": None}, "Dockerfile: is missing"),
+        ({"Dockerfile": None}, "services.client.build: Dockerfile is missing"),
+        ({"Dockerfile": None, "docker__compose_yaml": None}, "Dockerfile: is missing"),
         ({"task_yaml": "instruction: [\n"}, "task.yaml: not valid YAML: line 2:"),
         ({"task_yaml": "- a\n"}, "task.yaml: is not a mapping of names to values"),
         ({"task_yaml": "a: &x 1\nb: *x\n"}, "task.yaml: line 2: aliases are not supported"),
