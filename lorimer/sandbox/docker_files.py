@@ -23,6 +23,7 @@ _REFUSALS = (
     "no such file",
     "not a directory",
     "is a directory",
+    "file exists",  # where a folder is wanted, as under a link into /proc, which the engine does not see
     "cannot overwrite",
     "file name too long",
     "too many levels of symbolic links",

@@ -239,7 +239,7 @@ class DockerSandbox:
         if stat is not None and stat.is_symlink:
             # The engine follows links in the folders of a path, not in its last part; the target it names is resolved
             # in the container's root.
-            path = stat.link_target or path
+            path = self._absolute(stat.link_target or path)
             stat = await self._stat(path)
         if stat is None:
             raise SandboxFileError(f"{path}: no such file")
@@ -256,7 +256,7 @@ class DockerSandbox:
         path = self._absolute(path)
         stat = await self._stat(path)
         if stat is not None and stat.is_symlink:
-            path = stat.link_target or path  # a write goes through a link, as a shell's would
+            path = self._absolute(stat.link_target or path)  # a write goes through a link, as a shell's would
             stat = await self._stat(path)
         if stat is not None and stat.is_dir:
             raise SandboxFileError(f"{path}: is a directory")
