@@ -247,7 +247,11 @@ class GateSettings(_Table):
     repeats: int = Field(default=3, ge=1, le=50)
     """Trials a task in a candidate's full run. Planned before any is seen."""
     champion_repeats: int | None = Field(default=None, ge=1, le=100)
-    """Trials a task in the baseline and in audits, which all candidates are compared with. Unset: twice `repeats`."""
+    """Trials a task in the baseline and in audits, which all candidates are compared with. Unset: one more than `repeats`."""
+    champion_every: int = Field(default=2, ge=0)
+    """Full runs after which a champion that withstood them is tried once more on every task; 0: never."""
+    champion_most: int | None = Field(default=None, ge=1, le=100)
+    """Trials a task up to which it is. Unset: twice `champion_repeats`."""
     champion: Literal["cached", "interleaved"] = "cached"
     """`cached` compares with the champion's standing trials; `interleaved` runs it anew beside every candidate, at the same time."""
     champion_max_age: float | None = Field(default=None, gt=0)
@@ -276,6 +280,16 @@ class GateSettings(_Table):
     """What `max_cost_increase` bounds, a trial. `seconds` differ from run to run."""
     max_cost_increase: float | None = Field(default=None, ge=0)
     """By what share a promoted harness may cost more than the champion: 0.5 allows half as much again."""
+
+    @property
+    def first_champion_repeats(self) -> int:
+        """Trials a task of a new champion."""
+        return self.champion_repeats or self.repeats + 1
+
+    @property
+    def most_champion_repeats(self) -> int:
+        """Trials a task of a champion that has stood for long."""
+        return self.champion_most or 2 * self.first_champion_repeats
 
 
 class SplitSettings(_Table):

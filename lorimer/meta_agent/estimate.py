@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lorimer.benchmarks.base import Task
 from lorimer.benchmarks.split import split
-from lorimer.config import Config
+from lorimer.config import Config, GateSettings
 from lorimer.harness.api import Usage
 from lorimer.meta_agent.campaign import checked
 from lorimer.meta_agent.setup import STORE, load_suite, providers
@@ -98,7 +98,7 @@ def estimate(root: Path, config: Config) -> Estimate:
     trial, trial_from = _trial_cost(query, config, suite.tasks)
     proposal, proposal_from = _proposal_cost(query, config)
     gate, most = config.gate, config.budget.candidates
-    repeats, champion = gate.repeats, gate.champion_repeats or 2 * gate.repeats
+    repeats, champion = gate.repeats, gate.first_champion_repeats
     arms = 2 if gate.champion == "interleaved" else 1
 
     def fixed(stage: str, trials: int) -> Line:
@@ -122,6 +122,7 @@ def estimate(root: Path, config: Config) -> Estimate:
         each("full", arms * train * repeats, "of those that a spot-check does not reject; may end early"),
         each("holdout", holdout * repeats, "of those that a full run does not reject"),
         each("audit", train * champion, "of those to be promoted"),
+        *([_again(most, gate, train, trial)] if gate.champion_every and gate.champion == "cached" else []),
     ]
     lines = [line for line in lines if line.trials.high != 0 or line.stage == "proposals"]
     total = Line("all", NOTHING, Cost())
@@ -137,6 +138,13 @@ def estimate(root: Path, config: Config) -> Estimate:
         sources=(trial_from, proposal_from),
         ends=tuple(_ends(config, total)),
     )
+
+
+def _again(candidates: int | None, gate: GateSettings, train: int, trial: Cost) -> Line:
+    """A champion's further trials, as it withstands candidates."""
+    times = 0 if candidates is None else (candidates - 1) // gate.champion_every
+    high = None if candidates is None else float(times * train)
+    return Line("audit", Range(0.0, high), trial.times(0.0, high), "of a champion that withstands many")
 
 
 def _ends(config: Config, total: Line) -> list[str]:

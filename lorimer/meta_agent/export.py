@@ -92,7 +92,7 @@ def _summary(query: Query, row: Study, candidates: list[Candidate], decisions: d
     if promoted:
         last = promoted[-1]
         name = f"champion (`{_short(last)}`), audited on fresh trials"
-        lines.append(_score_line(name, decisions.get(f"{last.id}/{Stage.AUDIT}")))
+        lines.append(_score_line(name, _audit(decisions, last.id)))
     else:
         lines.append("| no candidate was promoted: the champion is the seed harness | | |")
     lines += [
@@ -151,9 +151,20 @@ def _gate(gate: dict[str, Any]) -> str:
 
 
 def _champion_repeats(gate: dict[str, Any]) -> int | None:
-    """As the stages take it; `None` for a study of a time without `repeats`."""
-    repeats = gate.get("repeats")
-    return gate.get("champion_repeats") or (2 * repeats if repeats else None)
+    """As the stages took it; `None` for a study of a time without `repeats`."""
+    repeats: int | None = gate.get("repeats")
+    set_to: int | None = gate.get("champion_repeats")
+    if set_to or not repeats:
+        return set_to
+    return repeats + 1 if "champion_every" in gate else 2 * repeats
+
+
+def _audit(decisions: dict[str, DecisionRow], candidate: str) -> DecisionRow | None:
+    """A champion's score over all its standing trials: its audit's, or that of the last time it was run again."""
+    again = [
+        name for name in decisions if name.startswith((f"{candidate}/{Stage.AUDIT}+", f"{candidate}/{Stage.AUDIT}-"))
+    ]
+    return decisions.get(max(again, key=lambda name: name[-5:], default=f"{candidate}/{Stage.AUDIT}"))
 
 
 def _promotions(promoted: list[Candidate], decisions: dict[str, DecisionRow]) -> str:
@@ -166,7 +177,7 @@ def _promotions(promoted: list[Candidate], decisions: dict[str, DecisionRow]) ->
             decision = decisions.get(f"{candidate.id}/{stage}")
             if decision is not None:
                 lines.append(f"- {stage}: {decision.reason}")
-        audit = decisions.get(f"{candidate.id}/{Stage.AUDIT}")
+        audit = _audit(decisions, candidate.id)
         if audit is not None:
             lines.append(f"- audit: {_score(audit)}")
         if candidate.commit:

@@ -190,7 +190,7 @@ def _score(world: World, evaluation: str) -> str:
 def _champion(world: World) -> str:
     champion = world.champion
     name = f"{short(champion.id)}, {champion.title}" if champion else "the seed harness"
-    return f"{name}: {_score(world, world.standing)}"
+    return f"{name}: {_score(world, world.stood[-1])}"
 
 
 def _names(tasks: tuple[str, ...]) -> str:

@@ -210,7 +210,7 @@ class _Loop:
             candidate=name,
             number=number,
             champion=query.harness(world.champion_harness).text,
-            champion_trials=(world.standing,),
+            champion_trials=world.stood,
             train=tuple(query.tasks(self._study, "train")),
             experiments=ledger.for_meta_agent(query, self._study, self._parts.config.retries.errored),
             program=self._parts.program,

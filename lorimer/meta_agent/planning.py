@@ -16,7 +16,7 @@ from lorimer.meta_agent.power import Costs, Design, Forecast, Spending, forecast
 from lorimer.meta_agent.scores import Outcome
 from lorimer.meta_agent.setup import STORE, load_suite
 from lorimer.meta_agent.workspace import Workspace
-from lorimer.meta_agent.world import results, scan, settled_trials
+from lorimer.meta_agent.world import results, scan, standing_trials
 from lorimer.task_agent.executor import TrialOutcome
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Stage, Study
@@ -65,7 +65,7 @@ def plan(
 def _of_study(query: Query, row: Study, config: Config, workers: int) -> Forecast:
     """What is left of a study, from its own trials."""
     world = scan(query, row.id)
-    found = settled_trials(query, world.standing, world.seed, config.retries.errored)
+    found = standing_trials(query, world.stood, world.seed, config.retries.errored)
     if not any(outcome.reward is not None for outcome in found):
         raise UserError(f"{row.id} has no scored trial of its champion yet; without --study, power takes what there is")
     used = query.spent(row.id)
@@ -97,7 +97,7 @@ def _of_new(root: Path, config: Config, query: Query | None, row: Study | None, 
     known, costs, study = panels.spread(len(sides.train)), Costs(), ""
     if query is not None and row is not None:
         world = scan(query, row.id)
-        everything = settled_trials(query, world.standing, world.seed, int(row.config["retries"]["errored"]))
+        everything = standing_trials(query, world.stood, world.seed, int(row.config["retries"]["errored"]))
         found = [outcome for outcome in everything if outcome.planned.task in sides.train]
         if any(outcome.reward is not None for outcome in found):
             trials, study = results(found), row.id

@@ -35,6 +35,7 @@ from lorimer.meta_agent.world import (
     costs,
     earlier_trials,
     full_plan,
+    once_more,
     outcomes,
     plan_of,
     planned_trials,
@@ -44,10 +45,11 @@ from lorimer.meta_agent.world import (
     rounds,
     scan,
     score_numbers,
-    settled_trials,
     shown_so_far,
+    since_number,
     spot_plan,
     spot_trials,
+    standing_trials,
     tests_so_far,
 )
 from lorimer.task_agent.executor import Attempt, TrialOutcome
@@ -65,7 +67,7 @@ class Stages:
         self._parts, self._study = parts, study
         self._retries = parts.config.retries.errored
         settings = parts.config.gate
-        self._repeats, self._champion_repeats = settings.repeats, settings.champion_repeats or 2 * settings.repeats
+        self._repeats, self._champion_repeats = settings.repeats, settings.first_champion_repeats
         self._policy = policy_of(parts.config)
         self._tell = parts.progress.on_event
 
@@ -141,7 +143,8 @@ class Stages:
         standing: list[TrialOutcome] = []
         if not side:
             world = await self._fresh(world, candidate, Stage.FULL)
-            standing = settled_trials(query, world.standing, world.seed, self._retries)
+            world = await self._once_more(world, candidate)
+            standing = standing_trials(query, world.stood, world.seed, self._retries)
         champion = results(standing)
         ends = {2 * end for end in rounds(planned)}
 
@@ -230,6 +233,32 @@ class Stages:
         await self._parts.store.flush()
         return scan(self._parts.query, self._study)
 
+    async def _once_more(self, world: World, candidate: CandidateView) -> World:
+        """The world in which a champion that withstood `champion_every` more full runs has one more trial of every task.
+
+        A champion that was lucky in its audit stands longest, and hides what is better: the longer it stands, the better it
+        must be known. Raises Pause.
+        """
+        settings, stood = self._parts.config.gate, world.stood
+        more, tried = len(stood) - 1, self._champion_repeats + len(stood) - 1
+        since = since_number(world, stood[0])
+        full = [each for each in world.candidates if world.decided(each.id, Stage.FULL) is not None]
+        met = sum(since <= each.number < candidate.number for each in full)
+        every = settings.champion_every
+        if not every or met // every <= more or tried >= settings.most_champion_repeats:
+            return world
+        champion = world.champion
+        subject = champion.id if champion else world.baseline
+        name = once_more(subject, candidate.number)
+        plan = [(task, candidate.number * self._champion_repeats) for task in world.train]
+        found = await self._measured_again(world, Stage.AUDIT, champion, plan, name)
+        known = standing_trials(self._parts.query, stood, world.seed, self._retries)
+        score = gate.score(results([*known, *found]))
+        said = f"{score} over {score.trials} trials of {score.tasks} tasks, after one more of each"
+        await self._decide(subject, Stage.AUDIT, Decision("pass", said, score_numbers(score)), row_id=name)
+        await self._parts.store.flush()
+        return scan(self._parts.query, self._study)
+
     async def _aged(self, world: World, candidate: CandidateView, stage: Stage, standing: str) -> bool:
         """Whether the champion's trials are too old for this candidate, as decided before or now."""
         limit = self._parts.config.gate.champion_max_age
@@ -266,7 +295,7 @@ class Stages:
         return found
 
     def _standing(self, world: World) -> list[Outcome]:
-        return outcomes(self._parts.query, world.standing, world.seed, self._retries)
+        return results(standing_trials(self._parts.query, world.stood, world.seed, self._retries))
 
     def _stored_plan(self, evaluation: str) -> list[tuple[str, int]]:
         row = self._parts.query.evaluation(evaluation)

@@ -177,7 +177,7 @@ def result(query: Query, study: str) -> StudyResult:
     """Where a study stands, from the store alone. Raises UserError for an unknown one."""
     world, row = scan(query, study), query.study(study)
     baseline = world.decided(world.baseline, Stage.BASELINE)
-    final = world.decisions.get(world.standing)
+    final = world.reported
     return StudyResult(
         study=study,
         state=row.state,

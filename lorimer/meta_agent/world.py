@@ -104,6 +104,30 @@ class World:
         first = stage if holdout or champion else Stage.BASELINE
         return max(again, default=f"{subject}/{first}")
 
+    def stood_at(self, champion: str, number: int | None = None) -> tuple[str, ...]:
+        """The evaluations whose trials, all together, stood for a champion on the train split when candidate `number` met it, or
+        stand for it now: `standing_at`, and those that were added as it withstood candidates.
+        """
+        first = self.standing_at(champion, number)
+        prefix = f"{champion or self.baseline}/{Stage.AUDIT}+"
+        since = int(first.rpartition("-")[2]) if f"/{Stage.AUDIT}-" in first else 0
+        added = sorted(row.id for row in self.decisions.values() if row.id.startswith(prefix))
+        numbers = {name: int(name.removeprefix(prefix)) for name in added}
+        return (
+            first,
+            *(name for name in added if since < numbers[name] and (number is None or numbers[name] <= number)),
+        )
+
+    @property
+    def stood(self) -> tuple[str, ...]:
+        """`stood_at`, now."""
+        return self.stood_at(self.champion.id if self.champion else "")
+
+    @property
+    def reported(self) -> DecisionRow | None:
+        """The champion's score over all its standing trials."""
+        return self.decisions.get(self.stood[-1])
+
     def champion_before(self, number: int) -> str:
         """The candidate that was champion when candidate `number` was tried; "" for the seed harness."""
         before = [each.id for each in self.candidates if each.state == "promoted" and each.number < number]
@@ -198,7 +222,7 @@ def next_command(world: World, config: Config) -> Command:
     patience, limit = config.meta.patience, config.budget.candidates
     if limit is not None and len(world.candidates) >= limit:
         return Finish(f"budget.candidates: {len(world.candidates)} of {limit} tried; resume with more to go on")
-    standing = world.decisions.get(world.standing)
+    standing = world.reported
     if standing is not None and (standing.numbers.get("score") or 0.0) >= SOLVED:
         return Finish("the champion solves every train task in every trial; there is nothing left to win")
     failed = world.failed_in_a_row
@@ -228,6 +252,18 @@ def _next_for(candidate: CandidateView, world: World) -> Command:
 def refreshed(subject: str, stage: Stage, number: int) -> str:
     """The evaluation of a champion that is run anew for candidate `number`. In order of number they are in order of name."""
     return f"{subject}/{stage}-{number:05}"
+
+
+def once_more(subject: str, number: int) -> str:
+    """The evaluation of a champion's further trials, run before it met candidate `number`."""
+    return f"{subject}/{Stage.AUDIT}+{number:05}"
+
+
+def since_number(world: World, standing: str) -> int:
+    """The first candidate that can have met a champion's standing trials."""
+    if f"/{Stage.AUDIT}-" in standing:
+        return int(standing.rpartition("-")[2])
+    return world.champion.number + 1 if world.champion else 1
 
 
 def beside(candidate: str, stage: Stage) -> str:
@@ -327,6 +363,11 @@ def settled_trials(query: Query, evaluation: str, seed: int, retries: int) -> li
     tried = attempts(query, evaluation)
     found = (settled(planned, tried.get(planned.id, []), retries) for planned in planned_trials(row, seed))
     return [outcome for outcome in found if outcome is not None]
+
+
+def standing_trials(query: Query, evaluations: Iterable[str], seed: int, retries: int) -> list[TrialOutcome]:
+    """The settled trials of several evaluations, one after another."""
+    return [trial for evaluation in evaluations for trial in settled_trials(query, evaluation, seed, retries)]
 
 
 def costs(found: Iterable[TrialOutcome], kind: Literal["usd", "tokens", "seconds"]) -> dict[str, list[float | None]]:

@@ -1,0 +1,128 @@
+"""`lorimer optimize --dry-run`: a plan priced before anything is run."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer.config import Config, parse
+from lorimer.meta_agent.estimate import Estimate, Line, Range, estimate
+from lorimer.meta_agent.setup import STORE
+from lorimer.traces.schema import Candidate, Reservation, Settlement
+from lorimer.traces.store import Store
+from tests.cli.support import typed
+from tests.traces import support as make
+
+PRICED = {
+    "models": {"task": "local/m"},
+    "providers": {
+        "local": {
+            "base_url": "http://127.0.0.1:1/v1",
+            "usd_per_million_input": 1.0,
+            "usd_per_million_output": 10.0,
+            "max_tokens": 100,
+        }
+    },
+}
+
+
+def config(**tables: Any) -> Config:
+    return parse(
+        {
+            "benchmark": {"limit": 10},
+            "budget": {"candidates": 2},
+            "gate": {"repeats": 2, "champion_repeats": 4},
+            **tables,
+        }
+    )
+
+
+def line(found: Estimate, stage: str, number: int = 0) -> Line:
+    return [each for each in found.lines if each.stage == stage][number]
+
+
+def test_a_first_study_is_priced_from_its_limits(tmp_path: Path) -> None:
+    found = estimate(
+        tmp_path, config(**PRICED, limits={"calls": 10, "tokens": 5000}, meta={"tokens": 8000, "calls": 4})
+    )
+    assert (found.train, found.holdout) == (7, 3)
+    assert line(found, "baseline").trials == Range(28, 28)
+    assert line(found, "holdout").trials == Range(12, 12)
+    assert line(found, "full").trials == Range(0, 28)
+    assert line(found, "holdout", 1).trials == Range(0, 12)
+    assert line(found, "audit").trials == Range(0, 56)
+    assert line(found, "spot").trials == Range(0, 12)
+    assert line(found, "baseline").cost.tokens.high == 28 * 5000
+    # Ten calls give at most 1,000 tokens of output, at ten times the price of the others.
+    assert line(found, "baseline").cost.usd.high == pytest.approx(28 * (4000 * 1 + 1000 * 10) / 1e6)
+    assert line(found, "proposals").cost.tokens == Range(1.0, 16_000)
+    assert found.total.trials == Range(40, 148)
+    assert found.total.cost.tokens.high == 148 * 5000 + 16_000
+    assert "has run none here" in found.sources[0]
+
+
+def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
+    unpriced = {"models": {"task": "local/m"}, "providers": {"local": {"base_url": "http://127.0.0.1:1/v1"}}}
+    found = estimate(tmp_path, config(**unpriced))
+    assert found.total.cost.usd == Range(None, None)
+    assert found.total.cost.tokens.high is None
+    assert found.sources[0].endswith("; set [limits] tokens for an upper bound")
+    endless = estimate(tmp_path, parse({"benchmark": {"limit": 10}, "budget": {"candidates": None}}))
+    assert endless.candidates is None
+    assert endless.total.trials == Range(40, None)
+
+
+def test_a_later_study_is_priced_from_what_trials_cost_here(tmp_path: Path) -> None:
+    async def fill() -> None:
+        with Store.open(tmp_path / STORE) as store:
+            await store.create_study(make.study(task_model="local/m", meta_model="local/m"), [make.task("t")], "text")
+            for repeat, tokens in enumerate((100, 200, 300, 400)):
+                begin = replace(make.start("t", repeat), model="local/m")
+                store.open_trial(begin)
+                used = {"input_tokens": tokens, "cost_usd": tokens / 1000, "seconds": 36.0}
+                await store.close_trial(make.end(begin.id, **used))
+            for number in (1, 2, 3):
+                name = f"s/c{number:03}"
+                await store.add_candidate(
+                    Candidate(
+                        id=name,
+                        study="s",
+                        number=number,
+                        parent="a" * 64,
+                        state="failed",
+                        edit=[],
+                        fixes=[],
+                        at_risk=[],
+                    )
+                )
+                await store.reserve(Reservation(name, "s", "meta", name, 1.0, 1000))
+                store.settle(Settlement(name, 0.5, 600, 0))
+
+    asyncio.run(fill())
+    found = estimate(tmp_path, config(**PRICED, budget={"candidates": 2, "usd": 4.0, "trials": 500}))
+    assert line(found, "baseline").cost.tokens == Range(28 * 175, 28 * 325)
+    assert line(found, "baseline").cost.usd.low == pytest.approx(28 * 0.175)
+    assert line(found, "baseline").cost.hours.high == pytest.approx(28 * 0.01 / 4)
+    assert line(found, "proposals").cost.usd.high == pytest.approx(1.0)
+    assert found.sources[0] == "a trial: as 4 earlier ones of local/m in this store"
+    assert found.ends == ("budget.usd = 4 ends the study before the least that it takes",)
+
+
+def test_the_command_prints_the_plan_and_starts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "work"
+    assert typed(capsys, "init", root).code == 0
+    said = typed(
+        capsys, "optimize", "--dry-run", "-C", root, "--set", "benchmark.limit=10", "--set", "budget.trials=35"
+    )
+    assert (said.code, said.err) == (0, "")
+    head, columns, *_ = said.out.splitlines()
+    assert head == "starter: 7 train tasks, 3 sealed; 20 candidates; nothing was run"
+    assert columns.split() == ["stage", "trials", "tokens", "dollars", "time"]
+    assert said.out.splitlines()[-1] == "budget.trials = 35 ends the study before the least that it takes"
+    found = typed(capsys, "optimize", "--dry-run", "-C", root, "--json").json()
+    assert found["total"]["trials"]["low"] == 160
+    assert not (root / STORE).exists()
