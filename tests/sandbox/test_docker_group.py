@@ -126,7 +126,8 @@ try:
 except OSError:
     print("closed")
 X"""
-    assert await asyncio.gather(said(sandbox, look), said(sandbox.service("web"), look)) == ["closed", "closed"]
+    found = await asyncio.gather(said(sandbox, look), said(sandbox.service("web"), look))
+    assert set(found) == {"closed"}
 
 
 async def test_networks_of_a_group_keep_services_apart(provider: DockerProvider) -> None:

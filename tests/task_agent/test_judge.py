@@ -11,6 +11,7 @@ import pytest
 
 from lorimer.benchmarks.base import Artifact, Part, Task, VerifierSandbox
 from lorimer.benchmarks.harbor import HarborBenchmark
+from lorimer.benchmarks.terminal_bench import TerminalBenchmark
 from lorimer.sandbox.base import ExecOutput, SandboxProvider
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.task_agent.budget import Budget
@@ -107,6 +108,66 @@ async def test_harbor_tasks_of_each_kind_check_out(provider: SandboxProvider, tm
     assert await checked(provider, tasks_of(tmp_path)) == dict.fromkeys(
         ("artifacts-shared", "own-image", "parts", "separate"), ("fresh", "")
     )
+
+
+COMPOSE = f"""services:
+  main:
+    depends_on: {{api: {{condition: service_healthy}}}}
+  api:
+    image: {IMAGE}
+    command: python3 -m http.server 8000 --directory /srv
+    volumes: ["./page:/srv/page:ro"]
+    healthcheck:
+      test: ["CMD", "python3", "-c", "import urllib.request as u; u.urlopen('http://localhost:8000')"]
+      interval: 300ms
+      retries: 30
+"""
+FETCH = "python3 -c \"import urllib.request as u; print(u.urlopen('http://api:8000/page').read().decode())\""
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("provider", ["docker"], indirect=True)
+async def test_tasks_of_several_containers_check_out(provider: SandboxProvider, tmp_path: Path) -> None:
+    compose = COMPOSE
+    for name, toml in (
+        ("shared", HEAD),
+        (
+            "evidence",
+            'artifacts = [{ source = "/srv/log", service = "api" }]\n[verifier]\nenvironment_mode = "separate"\n'
+            '[[verifier.collect]]\nservice = "api"\ncommand = "echo seen > /srv/log"\n' + HEAD,
+        ),
+    ):
+        harbor(
+            tmp_path / "harbor",
+            name,
+            toml,
+            environment__page="from the service",
+            solution__solve_sh=f"{FETCH} > /app/got; mkdir -p /logs/artifacts; cp /app/got /logs/artifacts/got\n",
+            tests__test_sh=wants(
+                "grep -q 'from the service' /app/got"
+                if name == "shared"
+                else "grep -q seen /srv/log && grep -q 'from the service' /logs/artifacts/got"
+            ),
+        )
+        (tmp_path / "harbor" / name / "environment" / "docker-compose.yaml").write_text(compose)
+    (tmp_path / "harbor/evidence/tests/Dockerfile").write_text(f"FROM {IMAGE}\nCOPY test.sh /tests/test.sh\n")
+    files = {
+        "task.yaml": "instruction: Do.\ndifficulty: easy\n",
+        "Dockerfile": f"FROM {IMAGE}\n",
+        "docker-compose.yaml": compose.replace("  main:\n", "  client:\n    build: .\n    working_dir: /app\n"),
+        "page": "from the service",
+        "run-tests.sh": "echo '== short test summary info =='\n"
+        "grep -q 'from the service' /app/got && echo PASSED t::a || echo FAILED t::a\n",
+        "solution.sh": f"{FETCH} > /app/got\n",
+    }
+    (tmp_path / "tb" / "services").mkdir(parents=True)
+    for file, text in files.items():
+        (tmp_path / "tb" / "services" / file).write_text(text)
+    terminal = TerminalBenchmark(tmp_path / "tb").load()
+    assert [str(problem) for problem in terminal.problems] == []
+    tasks = [*tasks_of(tmp_path / "harbor"), *terminal.tasks]
+    found = await checked(provider, tasks)
+    assert found == {"evidence": ("fresh", ""), "shared": ("restart", ""), "services": ("restart", "")}
 
 
 @pytest.mark.docker
