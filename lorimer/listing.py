@@ -128,7 +128,7 @@ def status_text(found: Status) -> str:
     models = found.task_model if found.task_model == found.meta_model else f"{found.task_model} / {found.meta_model}"
     return "\n".join(
         [
-            f"{found.study} ({found.kind}): {found.state}" + (f", {found.reason}" if found.reason else ""),
+            f"{found.study} ({found.kind}): {found.state}" + (f": {found.reason}" if found.reason else ""),
             f"  benchmark   {found.benchmark}: {found.train} train tasks, {found.holdout} sealed",
             f"  model       {models}",
             f"  baseline    {score_text(found.baseline) if found.baseline else 'not measured yet'}",

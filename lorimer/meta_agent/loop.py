@@ -84,7 +84,7 @@ async def _attended(parts: StudyParts, study: str, work: Callable[[], Awaitable[
         except BudgetExhausted as error:
             state, reason = "finished", f"{error}; with a larger budget {again}"
         except ProviderOutage as error:
-            state, reason = "paused", f"{error}; {again} when the provider answers"
+            state, reason = "paused", f"provider {error}; {again} when it answers"
         except Pause as pause:
             state, reason = "paused", f"{pause}; {again}"
         except BaseException as error:

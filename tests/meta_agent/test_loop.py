@@ -353,7 +353,7 @@ async def test_more_candidates_may_be_asked_for_later(bench: Bench) -> None:
 async def test_an_outage_pauses_the_study(bench: Bench) -> None:
     done, recorder = await run(bench, script(*MARKS), config(), fail_after=5, failure=ProviderOutage)
     assert done.state == "paused"
-    assert done.reason == "the dice were taken away; `lorimer resume demo` goes on when the provider answers"
+    assert done.reason == "provider the dice were taken away; `lorimer resume demo` goes on when it answers"
     assert recorder.events[-1] == StudyEnded("demo", "paused", done.reason)
 
 

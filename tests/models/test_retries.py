@@ -34,6 +34,47 @@ async def test_a_rate_limit_is_waited_out_as_long_as_the_provider_asks(api: Api)
 
 
 @ANY_API
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "20"}, {"retry-after-ms": "20000"}], ids=["silent", "s", "ms"])
+async def test_minutes_of_rate_limits_are_waited_out_within_the_window(api: Api, headers: dict[str, str]) -> None:
+    """Nine minutes, with and without a word of the provider, and then an answer."""
+    time, waits = FakeTime(), list[tuple[float, str]]()
+    limited = Reply(BUSY.body, status=429, headers=headers)
+    policy = RetryPolicy(window_seconds=600, maximum_seconds=60)
+    async with (
+        scripted_server(*[limited] * (27 if headers else 14), Reply(good(api))) as server,
+        client(server.url, api, time=time, retry=policy) as model,
+    ):
+        reply = await model.complete(asked(user("hi")), context(waits))
+    assert reply.completion.text == "hello"
+    assert 400 < sum(time.slept) <= 600
+    assert reply.waited_seconds == pytest.approx(sum(time.slept))
+    assert [seconds for seconds, _ in waits] == time.slept
+    assert {why for _, why in waits} == {"HTTP 429: slow down"}
+
+
+@ANY_API
+async def test_a_model_that_never_stops_is_cut_off_and_says_so(api: Api) -> None:
+    """It writes until the provider's bound every time: an answer that ran out of tokens, not an error."""
+    endless = good(api, "and so on " * 1000)
+    if api == "anthropic":
+        endless["stop_reason"] = "max_tokens"
+    elif api == "responses":
+        endless |= {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    else:
+        endless["choices"][0]["finish_reason"] = "length"
+    async with scripted_server(otherwise=Reply(endless)) as server, client(server.url, api, max_tokens=64) as model:
+        for _ in range(3):
+            reply = await model.complete(asked(user("hi")), context())
+            assert (reply.completion.stop_reason, reply.retries) == ("max_tokens", 0)
+    assert len(server.requests) == 3
+    limits = [
+        body.get("max_tokens", body.get("max_output_tokens", body.get("max_completion_tokens")))
+        for body in server.bodies
+    ]
+    assert limits == [64, 64, 64]
+
+
+@ANY_API
 @pytest.mark.parametrize(
     "bad",
     [

@@ -61,6 +61,10 @@ class ScriptedServer:
         """Append to the script."""
         self._script += replies
 
+    def from_now_on(self, reply: Reply) -> None:
+        """Forget the script and answer everything with this."""
+        self._script, self._otherwise = [], reply
+
     @property
     def bodies(self) -> list[Any]:
         return [request.body for request in self.requests]

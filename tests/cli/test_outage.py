@@ -1,0 +1,169 @@
+"""A provider in trouble, seen through the whole command: a study waits, pauses and goes on; nothing is scored by an outage."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer.meta_agent.setup import STORE
+from lorimer.traces.query import Query
+from tests.cli.support import LORIMER, Said, configure
+from tests.support.model_clients import good
+from tests.support.scripted_server import Reply, ScriptedServer, scripted_server
+
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow]
+
+KEY = "zq-Ab3dEf6hIj9lMn0pQr5tUv"
+ANSWER = Reply(good("chat", "I am done."))
+TABLES = """
+[providers.local]
+base_url = "{url}/v1"
+key_env = "LOCAL_KEY"
+usd_per_million_input = 10.0
+usd_per_million_output = 10.0
+max_tokens = 64
+[providers.local.retry]
+window_seconds = 1.0
+initial_seconds = 0.05
+maximum_seconds = 0.2
+timeout_seconds = {timeout}
+"""
+
+
+async def lorimer(root: Path, *arguments: str) -> Said:
+    """The command beside a server that lives in this loop."""
+    running = await asyncio.create_subprocess_exec(
+        *LORIMER,
+        *arguments,
+        "-C",
+        str(root),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(root.parent)},
+    )
+    async with asyncio.timeout(200):
+        out, err = await running.communicate()
+    return Said(running.returncode or 0, out.decode(), err.decode())
+
+
+def at(server: ScriptedServer, root: Path, timeout: float = 30.0, *settings: str) -> None:
+    """Point a workspace at the server, its key in `.env`."""
+    configure(
+        root, "models.task=local/model", "benchmark.limit=4", "gate.champion_repeats=1", "study.canaries=0", *settings
+    )
+    path = root / "lorimer.toml"
+    path.write_text(path.read_text() + TABLES.format(url=server.url, timeout=timeout))
+    (root / ".env").write_text(f"LOCAL_KEY={KEY}\n")
+
+
+def rows(root: Path) -> dict[str, tuple[str, str]]:
+    return {trial.id: (trial.state, trial.cause) for trial in Query(root / STORE).trials(limit=None)}
+
+
+DOWN = Reply({"error": {"message": "boom"}}, status=500)
+LIMITED = Reply({"error": {"message": "slow down"}}, status=429)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (DOWN, "retry window of 1 s used up: HTTP 500: boom"),
+        (
+            Reply(LIMITED.body, status=429, headers={"Retry-After": "3600"}),
+            "asked to wait 3600 s, past the retry window",
+        ),
+    ],
+    ids=["500", "429"],
+)
+async def test_an_outage_pauses_the_study_and_a_resume_goes_on(
+    bubblewrap: None, workspace: Path, bad: Reply, words: str
+) -> None:
+    async with scripted_server(ANSWER, otherwise=bad) as server:
+        at(server, workspace)
+        said = await lorimer(workspace, "optimize")
+        assert said.code == 1
+        assert said.err.startswith("lorimer: study-1 is paused: provider local/model: ")
+        assert words in said.err
+        assert said.err.endswith("; `lorimer resume study-1` goes on when it answers\n")
+        assert said.err.count("\n") == 1
+        status = await lorimer(workspace, "status")
+        assert status.out.startswith("study-1 (optimize): paused: provider local/model: ")
+        # Not one zero: an outage is the world's fault, and a stopped trial is no trial.
+        before = rows(workspace)
+        assert ("errored", "provider_outage") in before.values()
+        assert {state for state, cause in before.values() if cause in ("provider_outage", "cancelled")} <= {
+            "errored",
+            "cancelled",
+        }
+        finished = {name for name, (state, _) in before.items() if state == "scored"}
+        assert len(finished) <= 1
+
+        server.from_now_on(ANSWER)
+        said = await lorimer(workspace, "resume")
+        assert said.code == 0, said
+        after = rows(workspace)
+        assert before.items() <= after.items()
+        planned = [name.rpartition("/")[0] for name, (state, _) in after.items() if state == "scored"]
+        assert len(planned) == len(set(planned))
+        made = {row.id: row.numbers for row in Query(workspace / STORE).decisions("study-1")}
+        score = made["study-1/baseline/baseline"]
+        assert (score["trials"], score["errored"]) == (2, 0)
+
+    # The key went to the server alone: not into the store, nor into what was printed.
+    assert all(request.headers["authorization"] == f"Bearer {KEY}" for request in server.requests)
+    for path in (workspace / ".lorimer").iterdir():
+        assert KEY.encode() not in path.read_bytes()
+    assert KEY not in said.out + said.err + status.out
+
+
+@pytest.mark.hostile
+async def test_an_outage_while_the_meta_agent_works_pauses_it_too(bubblewrap: None, workspace: Path) -> None:
+    async with scripted_server(otherwise=ANSWER) as server:
+        at(server, workspace, 0.3)
+        assert (await lorimer(workspace, "run", "--quiet")).code == 0
+        baseline = len(server.requests)
+        server.from_now_on(Reply(ending="hang"))
+        server.add(*[ANSWER] * baseline)
+        said = await lorimer(workspace, "optimize", "--quiet")
+        assert said.code == 1, said
+        assert "is paused: provider local/model: " in said.err
+        assert "no answer within 0.3 s" in said.err
+        server.from_now_on(ANSWER)
+        assert (await lorimer(workspace, "resume", "--quiet")).code == 0
+    query = Query(workspace / STORE)
+    (candidate,) = query.candidates("study-1")
+    assert candidate.state == "failed"
+    assert "without a readable tool call" in candidate.failure
+
+
+async def test_a_budget_is_warned_of_once_and_what_is_left_is_shown(bubblewrap: None, workspace: Path) -> None:
+    """Through a stop and a resume: the cost goes on from where it was."""
+    async with scripted_server(otherwise=ANSWER) as server:
+        # A call of 15 tokens costs $0.00015; a trial makes one or two.
+        at(server, workspace)
+        first = await lorimer(
+            workspace, "optimize", "--json", "--set", "budget.trials=3", "--set", "budget.candidates=1"
+        )
+        assert first.code == 0, first
+        lines = first.lines()
+        warned = [(line["bound"]["key"], line["percent"]) for line in lines if line["event"] == "BudgetWarning"]
+        assert warned == [("budget.trials", 50), ("budget.trials", 95)]
+        spent = [line["usd"] for line in lines if line["event"] == "BudgetUsed"][-1]
+        assert spent > 0
+        again = await lorimer(workspace, "resume", "--json", "--set", "budget.trials=3", "--set", "budget.candidates=1")
+        assert [line for line in again.lines() if line["event"] == "BudgetWarning"] == []
+        more = await lorimer(
+            workspace, "resume", "--json", "--set", "budget.trials=300", "--set", "budget.candidates=1"
+        )
+        used: list[Any] = [line for line in more.lines() if line["event"] == "BudgetUsed"]
+        assert used[0]["usd"] == pytest.approx(spent)
+        assert used[-1]["usd"] > spent
+        assert used[-1]["left"][0]["limit"] == 500
+    status = await lorimer(workspace, "status")
+    trials = Query(workspace / STORE).spent("study-1").trials
+    assert f"  left        {500 - trials} trials of 500 trials, 0 candidates of 1 candidates" in status.out
+    assert "  warned      budget.trials: 95% of 3 used" in status.out
