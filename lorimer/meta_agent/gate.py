@@ -114,13 +114,16 @@ def settled(evidence: Evidence, policy: Policy) -> bool:
 
 def _reject_unlikely(arms: Arms, stop: Unlikely, policy: Policy) -> Decision:
     pairs = arms.pairs()
-    said = f"{versus(pairs, partial=True)} on the tasks run; " if pairs else ""
+    so_far = RULES[policy.name](pairs, policy) if pairs else None
+    said = f"{versus(pairs, partial=True)} on the tasks run{so_far.said}; " if so_far else ""
     return Decision(
         "reject",
         f"rejected: {said}an edit worth {stop.gain:+.3f}, which the whole plan would find every other time, would be promoted "
         f"from here with a chance of {stop.chance:.0%}, under the {policy.futility:.0%} that is asked for; {stop.at} of "
-        f"{len(arms.evidence.planned)} trials were run",
-        arms.numbers() | {"chance": stop.chance, "gain": stop.gain, "early": True},
+        f"{len(arms.evidence.planned)} trials were run, the rest would hardly have changed this",
+        arms.numbers()
+        | (so_far.numbers() if so_far else {})
+        | {"chance": stop.chance, "gain": stop.gain, "early": True},
     )
 
 

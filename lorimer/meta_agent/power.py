@@ -16,8 +16,9 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Literal
 
-from lorimer.config import BudgetSettings, Config
+from lorimer.config import BudgetSettings, Config, GateSettings
 from lorimer.meta_agent import panel as panels
+from lorimer.meta_agent.fullrun import FullRun, judge
 from lorimer.meta_agent.gate import Decision, Evidence, Outcome, Policy, Result, Score, decide, score, spot_verdict
 from lorimer.meta_agent.levels import at_level
 from lorimer.meta_agent.panel import Panel
@@ -59,13 +60,28 @@ class Design:
     spot_fixes: int = 3
     spot_guards: int = 3
     error: Literal["per-candidate", "study"] = "per-candidate"
+    beside: bool = False
+    """`[gate] champion = "interleaved"`."""
 
     @classmethod
     def of(cls, config: Config) -> Design:
         """The gate of a lorimer.toml."""
         gate = config.gate
-        champion = gate.champion_repeats or 2 * gate.repeats
-        return cls(policy_of(config), gate.repeats, champion, gate.spot_fixes, gate.spot_guards, gate.error)
+        champion = gate.first_champion_repeats
+        return cls(
+            policy_of(config),
+            gate.repeats,
+            champion,
+            gate.spot_fixes,
+            gate.spot_guards,
+            gate.error,
+            gate.champion == "interleaved",
+        )
+
+    @property
+    def against(self) -> int:
+        """Trials a task of the champion in one comparison."""
+        return self.repeats if self.beside else self.champion_repeats
 
     @property
     def first(self) -> Policy:
@@ -218,10 +234,14 @@ def _candidate(design: Design, panel: Panel, gain: float, number: int, dice: ran
     looked = panels.run(suite, [task for task, _ in spot], dice)
     if spot_verdict(spot_trials(looked, standing)).kind == "reject":
         return False, len(looked)
-    in_rounds = design.policy.name in ANYTIME
+    in_rounds = design.beside or design.policy.name in ANYTIME
     plan = [task for task, _ in full_plan(world, candidate, design.repeats, others, in_rounds=in_rounds)]
-    decision = decide(Evidence(panels.run(suite, plan, dice), standing, plan, others), design.first)
-    return decision.kind == "promote", len(looked) + int(decision.numbers["run"] or 0)
+    mine = panels.run(suite, plan, dice)
+    theirs = panels.run(champion, plan, dice) if design.beside else standing
+    run = FullRun(mine, theirs, plan, design.beside, earlier=others)
+    decision = judge(run, design.first, GateSettings())
+    read = int(decision.numbers["run"] or 0)
+    return decision.kind == "promote", len(looked) + read * (1 + design.beside)
 
 
 def best_result(design: Design, tasks: Sequence[str], standing: Sequence[Result] = ()) -> Decision:
@@ -229,9 +249,9 @@ def best_result(design: Design, tasks: Sequence[str], standing: Sequence[Result]
     champion's fail. If that is no promotion, nothing is.
     """
     plan = [task for task, _ in by_task_and_repeat(tasks, design.repeats)]
-    champion = list(standing) or [
-        Outcome(task, 0.0) for task, _ in by_task_and_repeat(tasks, design.champion_repeats)
-    ]  # fmt: skip
+    failed = [Outcome(task, 0.0) for task, _ in by_task_and_repeat(tasks, design.against)]
+    # Side by side the champion's trials are yet to come.
+    champion = failed if design.beside or not standing else standing
     return decide(Evidence([Outcome(task, 1.0) for task in plan], champion, plan), design.first)
 
 
@@ -241,7 +261,7 @@ def too_small(design: Design, tasks: Sequence[str], standing: Sequence[Result] =
     if best.kind == "promote":
         return ""
     what = "1 train task" if len(tasks) == 1 else f"{len(tasks)} train tasks"
-    if standing:
+    if standing and not design.beside:
         return (
             f"no edit can be promoted: the champion leaves too little to win on {what} ({best.reason} - with every trial "
             "of the candidate a success); add harder tasks or raise gate.repeats"
@@ -249,7 +269,7 @@ def too_small(design: Design, tasks: Sequence[str], standing: Sequence[Result] =
     enough = next((r for r in range(design.repeats + 1, ENOUGH_REPEATS + 1) if _reaches(design, tasks, r)), None)
     fix = "add tasks" if enough is None else f"add tasks, or set gate.repeats to {enough} or more"
     return (
-        f"no edit can be promoted: {what} with {_each(design.repeats)} each against {design.champion_repeats} are too few "
+        f"no edit can be promoted: {what} with {_each(design.repeats)} each against {design.against} are too few "
         f"for gate.alpha ({best.reason} - with every trial of the candidate a success and every one of the champion a "
         f"failure); {fix}"
     )
@@ -325,7 +345,7 @@ def forecast(
     def paid(count: float, proposals: float = 1.0) -> Spending:
         return _spending(count, proposals, costs, concurrency)
 
-    after = holdout * design.repeats + len(panel.tasks) * design.champion_repeats
+    after = holdout * design.repeats * (1 + design.beside) + len(panel.tasks) * design.champion_repeats
     baseline = (len(panel.tasks) + holdout) * design.champion_repeats
     start = paid(0.0 if spent is not None else baseline, 0.0)
     each = paid(null.trials + null.promoted * after)
@@ -342,7 +362,7 @@ def forecast(
         level=design.first.alpha,
         error=design.error,
         repeats=design.repeats,
-        champion_repeats=design.champion_repeats,
+        champion_repeats=design.against,
         score=score(trials) if trials else None,
         mean=panel.mean,
         noise=panels.noise(suite),

@@ -318,7 +318,8 @@ def _words(settings: GateSettings) -> str:
     said = f"policy {settings.policy}"
     if settings.policy != "strict":
         said += f", alpha {settings.alpha:g} a {'study' if settings.error == 'study' else 'candidate'}"
-    return f"{said}, {_trials(settings.repeats)} a task, futility {settings.futility:g}"
+        said += f", futility {settings.futility:g}"
+    return f"{said}, {_trials(settings.repeats)} a task"
 
 
 def _trials(count: int) -> str:

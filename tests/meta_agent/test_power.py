@@ -131,6 +131,17 @@ def test_the_level_of_a_study_reaches_the_dice() -> None:
     assert simulate(study, panel, 0.15, 100, seed=1).promoted < simulate(DESIGN, panel, 0.15, 100, seed=1).promoted
 
 
+def test_side_by_side_the_champions_trials_are_paid_for_too() -> None:
+    panel, beside = panels.from_rates(RATES), replace(DESIGN, beside=True)
+    null = simulate(beside, panel, 0.0, 200, seed=1)
+    assert null.promoted <= 0.1 + 2 * null.error
+    assert simulate(beside, panel, 0.3, 60, seed=1).trials > 0.8 * 2 * 18 * 2
+    assert "with 1 trial each against 1 are" in too_small(Design(Policy(), 1, 4, beside=True), ["a", "b"])
+    solved = [Outcome(f"t{n:04}", 1.0) for n in range(18) for _ in range(4)]
+    assert too_small(beside, [f"t{n:04}" for n in range(18)], solved) == "", "its trials are yet to come"
+    assert Design.of(parse({"gate": {"champion": "interleaved"}})).beside
+
+
 def test_a_forecast_is_a_function_of_its_seed_whatever_the_processes() -> None:
     panel = panels.from_rates(RATES)
     here = simulate(DESIGN, panel, 0.1, 40, seed=5)
@@ -253,7 +264,9 @@ def test_an_unknown_price_stays_unknown() -> None:
 
 
 def test_a_design_is_read_from_the_settings() -> None:
-    config = parse({"gate": {"policy": "eprocess", "repeats": 2, "error": "study", "spot_fixes": 1}})
+    config = parse(
+        {"gate": {"policy": "eprocess", "repeats": 2, "champion_repeats": 4, "error": "study", "spot_fixes": 1}}
+    )
     found = Design.of(config)
     assert (found.policy.name, found.repeats, found.champion_repeats) == ("eprocess", 2, 4)
     assert (found.error, found.spot_fixes, found.spot_guards) == ("study", 1, 3)

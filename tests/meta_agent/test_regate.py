@@ -70,7 +70,7 @@ async def test_another_policy_says_which_decisions_change_and_why(bench: Bench) 
     assert not first.counterfactual
     assert of(found, 2).counterfactual
     said = text(found)
-    assert "demo under policy paired, alpha 0.1 a candidate, 2 trials a task" in said
+    assert "demo under policy paired, alpha 0.1 a candidate, futility 0, 2 trials a task" in said
     assert "c001 Edit GOOD: rejected -> cannot be told" in said
     assert "from here on another champion may have held" in said
 
