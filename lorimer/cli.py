@@ -186,6 +186,9 @@ def optimize(
     candidates: Annotated[
         int | None, typer.Option(min=1, help="How many to try.", show_default="as configured")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only price the plan; nothing is run, no model asked.")
+    ] = False,
     workspace: Workspace = HERE,
     set_: Set = None,
     json: Json = False,
@@ -196,6 +199,14 @@ def optimize(
 
     extra = [f"budget.candidates={candidates}"] if candidates else []
     config = _config(workspace, [*(set_ or []), *extra])
+    if dry_run:
+        from lorimer import outlook
+        from lorimer.meta_agent.estimate import estimate
+        from lorimer.terminal import to_json
+
+        plan = estimate(workspace, config)
+        typer.echo(to_json(plan) if json else outlook.estimate_text(plan))
+        return
     with _terminal(json, quiet) as terminal:
         result = _run(campaign.optimize(workspace, config, terminal), resumable=True)
     _say_result(workspace, result, json)
@@ -607,4 +618,11 @@ def main() -> None:
         end = arguments.index("--")
     kept = [argument for at, argument in enumerate(arguments) if argument != DEBUG or at > end]
     debug = len(kept) < len(arguments) or bool(os.environ.get("LORIMER_DEBUG"))
-    sys.exit(guarded(lambda: call(kept), debug=debug))
+    try:
+        code = guarded(lambda: call(kept), debug=debug)
+    except Exception as error:  # noqa: BLE001 - with --debug: the traceback is shown, without the keys that may be in it
+        from lorimer import failures
+
+        typer.echo(failures.traceback_text(error), err=True, nl=False)
+        code = 1
+    sys.exit(code)
