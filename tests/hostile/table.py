@@ -6,10 +6,8 @@ python -m tests.hostile.table        writes the page anew
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 BOTH = ("jail", "sandbox")
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "hostile-suite.md"
 
 
 @dataclass(frozen=True)

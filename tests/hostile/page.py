@@ -1,0 +1,101 @@
+"""docs/hostile-suite.md, made of the suite's own tables.
+
+python -m tests.hostile.page        writes it anew
+"""
+
+# ruff: noqa: E501 - prose and tables of the page, as they are written there
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.hostile.cheats import CHEATS
+from tests.hostile.endings import ENDINGS
+from tests.hostile.table import QUICK
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "hostile-suite.md"
+
+_HEAD = """# The hostile suite
+
+What hostile harnesses, task agents and cheats try against lorimer, what comes of it, and what stops it. The tables are those that the
+tests run (`tests/hostile/`); this page is made of them by `python -m tests.hostile.page`. `make test` runs the quick part on Docker and
+on bubblewrap, `make test-hostile` each case by itself on both. What this does not cover is in [the threat model](threat-model.md).
+"""
+
+_ATTEMPTS = """
+## Attempts to get out
+
+Made by a harness in its jail and by an agent in its task sandbox, while another trial's sandbox runs beside them. The same
+attempts find what there is when they run without a jail, which is a test too. On both providers nothing is obtained, the host is as
+before, and the neighbour goes on.
+
+| attempt | what is tried | from | stopped on Docker by | on bubblewrap by |
+|---|---|---|---|---|
+"""
+
+_ENDINGS = """
+## Endings
+
+Harnesses that break the protocol, their limits or their jail, and agents that break their sandbox. Each trial is scored by the
+verifier, as the harness's own doing; the trial after it is unharmed, and nothing carries lorimer's labels afterwards. A limit that is
+reached ends as `limit_seconds` and the like, by [the table of causes](trial.md).
+
+| case | from | what is tried | how it ends | what stops it |
+|---|---|---|---|---|
+"""
+
+_CHEATS = """
+## Cheats
+
+Agents that want the reward without the work, against a real verifier. `0` is what an honest verifier gives. *Flagged* passes are
+shown wherever results are, and score 0 with `[verifier] on_suspect = "zero"`. *Weaker* is the mark of `same` isolation. A *suspect end*
+is tried once more from the start and then scores 0 where the task verifies without the agent.
+
+| cheat | what is tried | restart | fresh | same | bubblewrap | what stops or tells it |
+|---|---|---|---|---|---|---|
+"""
+
+_REST = """
+Two more are no agents: a harness that stores answers by task finds no id in its jail, and an edit that teaches it this benchmark's
+ids, texts, file names, answers or fingerprints is refused by the lint (`tests/harness/test_version.py`); a harness that passes one of
+the canaries, tasks that nobody can solve, is rejected for it (`tests/meta_agent/test_canary.py`).
+
+## Networks and disks
+
+| case | outcome | held by |
+|---|---|---|
+| containers of two trials with an open network | cannot reach each other | a bridge of lorimer's own without traffic between containers |
+| `[sandbox] network = "registries"`: another host, an address, a name, the engine's gateways, the host | refused or silent; recorded | an internal network without an address of the host, and a proxy |
+| the proxy asked for loopback, link-local and private addresses, also as IPv4 in IPv6 | refused | only names on the list may lead there |
+| an agent that fills the engine's disk, or its inodes | its trial ends; its neighbours go on | the free-space watchdog |
+| a runtime that the engine does not have | exit code 3, with the fix | checked when a container is made |
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    lines = [_HEAD, _ATTEMPTS]
+    for case in QUICK:
+        places = " and ".join({"jail": "jail", "sandbox": "task sandbox"}[place] for place in case.places)
+        lines.append(_row(case.name, case.tried, places, case.docker, case.bubblewrap))
+    lines.append(_ENDINGS)
+    for ending in ENDINGS:
+        where = {"wire": "jail, on the wire", "jail": "jail", "sandbox": "task sandbox"}[ending.where]
+        causes = " or ".join(f"`{cause}`" for cause in ending.causes)
+        lines.append(_row(ending.name, ending.tried, where, causes, ending.stops))
+    lines.append(_CHEATS)
+    for cheat in CHEATS:
+        found = [cheat.expected(isolation, "docker") for isolation in ("restart", "fresh", "same")]
+        found.append(cheat.expected("restart", "bubblewrap"))
+        lines.append(_row(cheat.name, cheat.tried, *found, cheat.stops))
+    lines.append(_REST)
+    return "".join(lines)
+
+
+def _row(name: str, *cells: str) -> str:
+    words = " | ".join(cell.replace("|", "\\|") for cell in cells)
+    return f"| `{name}` | {words} |\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
