@@ -155,18 +155,19 @@ def benchmarks_check(
 def run(
     tasks: Annotated[list[str] | None, typer.Argument(help="Tasks or patterns.", show_default="all")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Trials a task.")] = 1,
+    test: Annotated[bool, typer.Option("--test", help="The tasks that the latest study kept for the end.")] = False,
     workspace: Workspace = HERE,
     set_: Set = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run the harness on the benchmark, or on named tasks."""
+    """Run the harness on the benchmark, on named tasks, or on a study's test side."""
     from lorimer.meta_agent import campaign
     from lorimer.terminal import dollars, duration, score_text, table
 
     config = _config(workspace, set_)
     with _terminal(json, quiet) as terminal:
-        work = campaign.run(workspace, config, terminal, only=tuple(tasks or ()), repeats=repeats)
+        work = campaign.run(workspace, config, terminal, only=tuple(tasks or ()), repeats=repeats, test=test)
         report = _run(work, resumable=True)
     if json:
         _say_json(report)
@@ -261,7 +262,8 @@ def demo(
 @app.command()
 def power(
     study: Annotated[
-        str | None, typer.Option("--study", help="A study to forecast the rest of, or a run.", show_default="the latest")
+        str | None,
+        typer.Option("--study", help="A study to forecast the rest of, or a run.", show_default="the latest"),
     ] = None,
     assume: Annotated[
         str | None, typer.Option(help="Pass rates instead of trials, such as 0.95x28,0.1-0.9x20,0x10.")

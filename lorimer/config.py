@@ -253,7 +253,7 @@ class GateSettings(_Table):
     champion_most: int | None = Field(default=None, ge=1, le=100)
     """Trials a task up to which it is. Unset: twice `champion_repeats`."""
     champion: Literal["cached", "interleaved"] = "cached"
-    """`cached` compares with the champion's standing trials; `interleaved` runs it anew beside every candidate, at the same time."""
+    """`cached` compares with the champion's standing trials; `interleaved` runs it anew beside every candidate."""
     champion_max_age: float | None = Field(default=None, gt=0)
     """Hours after which standing trials of the champion are run anew before they are compared with. Not for simulated models."""
     futility: float = Field(default=0.2, ge=0, lt=0.5)
@@ -296,9 +296,24 @@ class SplitSettings(_Table):
     """[split]"""
 
     holdout: float = Field(default=0.3, ge=0, lt=1)
-    """Share of the tasks that is sealed."""
+    """Share of the tasks that is sealed and may veto a promotion."""
+    test: float = Field(default=0.0, ge=0, lt=1)
+    """Share that no study runs at all: `lorimer run --test` measures on it what came out."""
+    train_file: str | None = None
+    """A file of task ids, one a line; what no file names is the holdout, or takes no part where there is a holdout_file."""
     holdout_file: str | None = None
-    """A file of task ids instead, one a line."""
+    """The sealed tasks, likewise; without a train_file the rest is the train side."""
+    test_file: str | None = None
+    """The test side, likewise."""
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> SplitSettings:
+        if self.holdout + self.test >= 1:
+            raise ValueError(f"holdout and test together are {self.holdout + self.test:g}: nothing is left to train on")
+        if self.test and (self.test_file or self.train_file):
+            file = "test_file" if self.test_file else "train_file"
+            raise ValueError(f"test is a share, and {file} names tasks: name the test side by test_file alone")
+        return self
 
 
 class ShareSettings(_Table):
@@ -377,10 +392,14 @@ class Config(_Table):
     @model_validator(mode="after")
     def _registries_are_named(self) -> Config:
         if self.sandbox.network == "registries" and not self.sandbox.registries:
-            raise ValueError("sandbox.registries: names none; list the hosts of package registries that tasks may reach")
+            raise ValueError(
+                "sandbox.registries: names none; list the hosts of package registries that tasks may reach"
+            )
         for entry in self.sandbox.registries:
             if not re.fullmatch(r"(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[1-9][0-9]{0,4})?", entry):
-                raise ValueError(f"sandbox.registries: '{entry}' is no host name in lower case, such as files.example.org")
+                raise ValueError(
+                    f"sandbox.registries: '{entry}' is no host name in lower case, such as files.example.org"
+                )
         return self
 
     @property

@@ -55,6 +55,7 @@ class Status:
     meta_model: str
     train: int
     holdout: int
+    test: int
     baseline: Score | None
     champion: Score | None
     champion_candidate: str
@@ -99,6 +100,7 @@ def status(query: Query, study: Study) -> Status:
         meta_model=study.meta_model,
         train=sum(task.split == "train" for task in tasks),
         holdout=sum(task.split == "holdout" for task in tasks),
+        test=sum(task.split == "test" for task in tasks),
         baseline=found.baseline,
         champion=found.final,
         champion_candidate=found.champion_candidate,
@@ -129,7 +131,8 @@ def status_text(found: Status) -> str:
     return "\n".join(
         [
             f"{found.study} ({found.kind}): {found.state}" + (f": {found.reason}" if found.reason else ""),
-            f"  benchmark   {found.benchmark}: {found.train} train tasks, {found.holdout} sealed",
+            f"  benchmark   {found.benchmark}: {found.train} train tasks, {found.holdout} sealed"
+            + (f", {found.test} for the test" if found.test else ""),
             f"  model       {models}",
             f"  baseline    {score_text(found.baseline) if found.baseline else 'not measured yet'}",
             f"  champion    {score_text(found.champion) if found.champion else 'none yet'}"

@@ -30,12 +30,16 @@ SMALLEST = 4
 """With fewer tasks nothing is sealed: a holdout of one in three decides nothing and costs a third of the evidence."""
 
 
+SIDES = ("train", "holdout", "test")
+
+
 @dataclass(frozen=True)
 class Split:
-    """Task ids by side, each in order of id."""
+    """Task ids by side, each in order of id. Tasks on no side take no part."""
 
     train: tuple[str, ...]
     holdout: tuple[str, ...]
+    test: tuple[str, ...] = ()
 
 
 def select(tasks: Sequence[Task], settings: BenchmarkSettings, seed: int) -> tuple[Task, ...]:
@@ -53,21 +57,42 @@ def select(tasks: Sequence[Task], settings: BenchmarkSettings, seed: int) -> tup
 
 
 def split(tasks: Sequence[Task], settings: SplitSettings, seed: int, *, base: Path | None = None) -> Split:
-    """Seal a share of the tasks, or those that `holdout_file` names.
+    """Seal a share of the tasks for the holdout and another for the test, or those that files name.
 
     Near-equal instructions, and tasks of one source, stay on one side. Every category, and within it every difficulty,
     gives its share, within one group. What is drawn depends on seed and tasks, not on their order. With 4 tasks or more both
-    sides have at least one.
+    sides have at least one. What a file names is where it says, near-equal or not.
 
     Args:
-        base: where a relative `holdout_file` starts; the current folder where not given.
+        base: where relative files start; the current folder where not given.
 
-    Raises ConfigError where the file cannot be read, names a task that is not there, or seals every task.
+    Raises ConfigError where a file cannot be read, names a task that is not there or that another file names, or where
+    nothing is left to train on.
     """
-    if settings.holdout_file is not None:
-        return _from_file(tasks, (base or Path()) / settings.holdout_file)
-    if settings.holdout == 0 or len(tasks) < SMALLEST:
-        return Split(tuple(sorted(task.id for task in tasks)), ())
+    named = _named(tasks, settings, base or Path())
+    train, holdout, test = (named.get(side) for side in SIDES)
+    pool = [task for task in tasks if not any(task.id in ids for ids in named.values())]
+    if train is not None:
+        # Who names what to train on, and what is sealed, has left out the rest.
+        holdout = {task.id for task in pool} if holdout is None else holdout
+        pool = []
+    if test is None:
+        test = _draw(pool, settings.test, seed, "test ")
+        pool = [task for task in pool if task.id not in test]
+    if holdout is None:
+        # Of all tasks, whatever the test side has taken.
+        share = settings.holdout if named else settings.holdout / (1 - settings.test)
+        holdout = _draw(pool, share, seed, "")
+    train = {task.id for task in pool} - holdout if train is None else train
+    if not train:
+        raise ConfigError("split: seals every task; nothing is left to train on")
+    return Split(tuple(sorted(train)), tuple(sorted(holdout)), tuple(sorted(test)))
+
+
+def _draw(tasks: Sequence[Task], share: float, seed: int, purpose: str) -> set[str]:
+    """Ids of a share of the tasks, whole groups from every stratum."""
+    if share == 0 or len(tasks) < SMALLEST:
+        return set()
     by_id = {task.id: task for task in tasks}
     sources = {task.id: task.source_id for task in tasks if task.source_id}
     groups = near_equal({task.id: task.instruction for task in tasks}, sources)
@@ -76,22 +101,21 @@ def split(tasks: Sequence[Task], settings: SplitSettings, seed: int, *, base: Pa
 
     def place(group: tuple[str, ...]) -> tuple[str, str, str]:
         first = by_id[group[0]]
-        return first.category, first.difficulty, rank(seed, "split", group[0])
+        return first.category, first.difficulty, rank(seed, f"{purpose}split", group[0])
 
     # Systematic sampling: walking the strata in order, each task adds its share to what is owed, and a whole one owed is
     # paid by the group at hand. Ranks within a stratum are a hash, so who is at hand is luck, of the seed alone.
-    sealed: set[str] = set()
-    owed = int(rank(seed, "start", "")[:8], 16) / 2**32
+    drawn: set[str] = set()
+    owed = int(rank(seed, f"{purpose}start", "")[:8], 16) / 2**32
     for group in sorted(groups, key=place):
-        owed += settings.holdout * len(group)
-        if owed >= 1 and len(group) <= math.ceil(settings.holdout * len(tasks)):
+        owed += share * len(group)
+        if owed >= 1 and len(group) <= math.ceil(share * len(tasks)):
             owed -= len(group)
-            sealed.update(group)
-    if not sealed or len(sealed) == len(tasks):
-        smallest = min(groups, key=lambda group: (len(group), rank(seed, "split", group[0])))
-        sealed = sealed - set(smallest) if sealed else set(smallest)
-    ids = sorted(by_id)
-    return Split(tuple(id_ for id_ in ids if id_ not in sealed), tuple(id_ for id_ in ids if id_ in sealed))
+            drawn.update(group)
+    if not drawn or len(drawn) == len(tasks):
+        smallest = min(groups, key=lambda group: (len(group), rank(seed, f"{purpose}split", group[0])))
+        drawn = drawn - set(smallest) if drawn else set(smallest)
+    return drawn
 
 
 def near_equal(texts: Mapping[str, str], sources: Mapping[str, str] | None = None) -> list[tuple[str, ...]]:
@@ -146,23 +170,45 @@ def _shingles(text: str) -> set[str]:
     return {" ".join(words[at : at + SHINGLE]) for at in range(max(1, len(words) - SHINGLE + 1))}
 
 
-def _from_file(tasks: Sequence[Task], path: Path) -> Split:
-    where = f"split.holdout_file: {path}"
+def _named(tasks: Sequence[Task], settings: SplitSettings, base: Path) -> dict[str, set[str]]:
+    """The ids that the files name, by side. Raises ConfigError."""
+    ids = {task.id for task in tasks}
+    named: dict[str, set[str]] = {}
+    for side in SIDES:
+        name: str | None = getattr(settings, f"{side}_file")
+        if name is None:
+            continue
+        where = f"split.{side}_file: {base / name}"
+        found = _ids_of(where, base / name)
+        unknown = sorted(found - ids)
+        if unknown:
+            raise ConfigError(f"{where}: no such task: {_few(unknown)}")
+        for other, taken in named.items():
+            if found & taken:
+                raise ConfigError(f"{where}: is on the {other} side too: {_few(sorted(found & taken))}")
+        if not found:
+            raise ConfigError(f"{where}: names no task")
+        named[side] = found
+    if "train" not in named and set().union(*named.values()) == ids:
+        side = "holdout" if "holdout" in named else "test"
+        raise ConfigError(
+            f"split.{side}_file: {base / getattr(settings, f'{side}_file')}: seals every task; nothing is left to train on"
+        )
+    return named
+
+
+def _ids_of(where: str, path: Path) -> set[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise ConfigError(f"{where}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{where}: is not UTF-8") from None
-    named = {line.partition("#")[0].strip() for line in lines} - {""}
-    ids = {task.id for task in tasks}
-    unknown = sorted(named - ids)
-    if unknown:
-        shown = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
-        raise ConfigError(f"{where}: no such task: {shown}")
-    if named == ids:
-        raise ConfigError(f"{where}: seals every task; nothing is left to train on")
-    return Split(tuple(sorted(ids - named)), tuple(sorted(named)))
+    return {line.partition("#")[0].strip() for line in lines} - {""}
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def rank(seed: int, purpose: str, id_: str) -> str:

@@ -159,13 +159,18 @@ def checked(query: Query, isolations: Sequence[Isolation] = ISOLATIONS) -> dict[
 
 
 async def run(
-    root: Path, config: Config, watcher: Watcher, *, only: tuple[str, ...] = (), repeats: int = 1
+    root: Path, config: Config, watcher: Watcher, *, only: tuple[str, ...] = (), repeats: int = 1, test: bool = False
 ) -> RunReport:
     """Run the workspace's harness on the benchmark, or on the tasks of `only`, `repeats` times each.
+
+    Args:
+        test: run the test side of the latest study instead.
 
     Raises ConfigError, PrerequisiteError, HarnessError, SandboxError.
     """
     began = time.monotonic()
+    if test:
+        only = _test_side(root, only)
     config = config.model_copy(update={"gate": config.gate.model_copy(update={"champion_repeats": repeats})})
     workspace = Workspace(root, config.study.harness, config.study.program)
     harness = workspace.read_harness()
@@ -182,6 +187,24 @@ async def run(
         return _report(session.query, result, time.monotonic() - began)
 
 
+def _test_side(root: Path, only: tuple[str, ...]) -> tuple[str, ...]:
+    """Ids of the tasks that the latest study kept for later. Raises UserError where it kept none."""
+    if only:
+        raise UserError("run --test: names its tasks by itself; leave out " + ", ".join(only))
+    studies: list[Study] = []
+    if (root / STORE).exists():
+        with Query(root / STORE) as query:
+            studies = [study for study in query.studies() if study.kind == "optimize"]
+            kept = tuple(row.id for row in query.tasks(studies[-1].id, split="test")) if studies else ()
+    if not studies:
+        raise UserError(f"run --test: {root}: there is no study; `lorimer optimize` starts one")
+    if not kept:
+        raise UserError(
+            f"run --test: study {studies[-1].id} has no test side; set [split] test or test_file before one begins"
+        )
+    return kept
+
+
 def _report(query: Query, result: loop.StudyResult, seconds: float) -> RunReport:
     lines = []
     evaluation = f"{result.study}/baseline/{Stage.BASELINE}"
@@ -193,7 +216,9 @@ def _report(query: Query, result: loop.StudyResult, seconds: float) -> RunReport
         mean = sum(rewards) / len(rewards) if rewards else None
         lines.append(TaskLine(task, mean, len(own), causes, own[-1].id))
     spent = query.spent(result.study)
-    return RunReport(result, lines, None if spent.unknown else spent.usd, spent.tokens, seconds, trust(query, result.study))
+    return RunReport(
+        result, lines, None if spent.unknown else spent.usd, spent.tokens, seconds, trust(query, result.study)
+    )
 
 
 # ---- optimising -----------------------------------------------------------------------------------------------------
@@ -215,6 +240,8 @@ async def optimize(
         _tell_problems(suite, watcher)
         suite = await _valid(session, suite, watcher)
         sides = split(suite.tasks, config.split, config.study.seed, base=root)
+        taking_part = {*sides.train, *sides.holdout, *sides.test}
+        suite = dataclasses.replace(suite, tasks=tuple(task for task in suite.tasks if task.id in taking_part))
         await _starts(session, study, harness, config)
         await loop.create(
             session.store,
@@ -222,13 +249,15 @@ async def optimize(
             kind="optimize",
             suite=suite,
             holdout=sides.holdout,
+            test=sides.test,
             config=config,
             harness=harness,
             canaries=canaries(config.study.canaries),
         )
         tasks = (*suite.tasks, *canaries(config.study.canaries))
         watcher.say(
-            f"study {study}: {len(sides.train)} train tasks and {len(sides.holdout)} sealed ones of {suite.name}, "
+            f"study {study}: {len(sides.train)} train tasks and {len(sides.holdout)} sealed ones"
+            f"{f' and {len(sides.test)} for the test' if sides.test else ''} of {suite.name}, "
             f"{config.models.task} with {config.meta_model} as meta model, {session.provider.name}"
         )
         hopeless = too_small(Design.of(config), sides.train)

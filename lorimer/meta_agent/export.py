@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,9 +119,13 @@ def _holdout(promoted: list[Candidate], decisions: dict[str, DecisionRow]) -> st
     return f"; champion {mean:.3f}, from the trials that could have vetoed it. It was asked {times} in this study"
 
 
+def _test(sides: Mapping[str, int]) -> str:
+    return f", {sides['test']} test, never run in the study" if sides["test"] else ""
+
+
 def _setting(query: Query, row: Study) -> str:
     tasks = [task for task in query.tasks(row.id) if task.split != "canary"]
-    train = sum(task.split == "train" for task in tasks)
+    sides = Counter(task.split for task in tasks)
     weaker = sum(task.isolation == "same" for task in tasks)
     gate = row.config.get("gate", {})
     pairing = "same model" if row.task_model == row.meta_model else "cross pairing"
@@ -130,7 +136,7 @@ def _setting(query: Query, row: Study) -> str:
         f"| simulated | {'yes' if _simulated(row) else 'no'} |",
         f"| benchmark | {row.benchmark} |",
         f"| benchmark digest | `{row.suite_digest}` |",
-        f"| tasks | {len(tasks)}: {train} train, {len(tasks) - train} holdout |",
+        f"| tasks | {len(tasks)}: {sides['train']} train, {sides['holdout']} holdout" + _test(sides) + " |",
         f"| gate | {_gate(gate)} |",
         f"| seed | {row.seed} |",
         f"| begun | {row.created} |",

@@ -127,6 +127,7 @@ async def create(
     holdout: Collection[str],
     config: Config,
     harness: str,
+    test: Collection[str] = (),
     canaries: Sequence[Task] = (),
 ) -> None:
     """Store a new study: its tasks with their split, its settings and its seed harness.
@@ -135,19 +136,20 @@ async def create(
         kind: `optimize`, `run` or `check`.
         suite: the tasks that take part.
         holdout: ids of the sealed ones.
+        test: ids of those that the study never runs.
         canaries: tasks that nobody can solve, which count for no score.
 
     Raises UserError when the study exists, or no task is left to train on.
     """
-    sealed = set(holdout)
-    if not any(task.id not in sealed for task in suite.tasks):
+    sides = dict.fromkeys(holdout, "holdout") | dict.fromkeys(test, "test")
+    if all(task.id in sides for task in suite.tasks):
         raise UserError(f"{suite.name}: no task is left to work on; check [benchmark] tasks and [split]")
     rows = [
         TaskRow(
             study=study,
             id=task.id,
             position=position,
-            split="canary" if position >= len(suite.tasks) else "holdout" if task.id in sealed else "train",
+            split="canary" if position >= len(suite.tasks) else sides.get(task.id, "train"),
             digest=task.digest,
             instruction=task.instruction,
             category=task.category,

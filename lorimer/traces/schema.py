@@ -236,7 +236,7 @@ class TaskRow(SQLModel, table=True):
     position: int
     """Order in the suite."""
     split: str
-    """`train`, `holdout` or `canary`."""
+    """`train`, `holdout`, `test` or `canary`."""
     digest: str
     instruction: str
     category: str = ""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lorimer.benchmarks.base import Script, Task
 from lorimer.benchmarks.split import Split, near_equal, select, split
-from lorimer.config import BenchmarkSettings, SplitSettings
+from lorimer.config import BenchmarkSettings, SplitSettings, parse
 from lorimer.errors import ConfigError
 from lorimer.sandbox.base import PythonImage
 
@@ -150,6 +150,87 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     assert "seals every task" in problem(b"taa\ntab\ntac\ntad")
     assert "No such file" in problem(None)
     assert "not UTF-8" in problem(b"\xff")
+
+
+def test_files_name_every_side_and_what_none_names_takes_no_part(tmp_path: Path) -> None:
+    for side, ids in {"train": "taa tab", "holdout": "tac", "test": "tad tae"}.items():
+        (tmp_path / side).write_text(ids.replace(" ", "\n"))
+
+    def sides(**files: str) -> Split:
+        return split(many(8), SplitSettings.model_validate(files), 1, base=tmp_path)
+
+    whole = sides(train_file="train", holdout_file="holdout", test_file="test")
+    assert whole == Split(("taa", "tab"), ("tac",), ("tad", "tae"))
+    rest = ("tac", "tad", "tae", "taf", "tag", "tah")
+    assert sides(train_file="train") == Split(("taa", "tab"), rest)
+    assert sides(train_file="train", test_file="test") == Split(
+        ("taa", "tab"), ("tac", "taf", "tag", "tah"), ("tad", "tae")
+    )
+    assert sides(holdout_file="holdout", test_file="test").train == ("taa", "tab", "taf", "tag", "tah")
+    drawn = sides(test_file="test")
+    assert drawn.test == ("tad", "tae")
+    assert 1 <= len(drawn.holdout) <= 3
+    assert sorted((*drawn.train, *drawn.holdout)) == ["taa", "tab", "tac", "taf", "tag", "tah"]
+
+
+def test_files_that_contradict_each_other_are_told(tmp_path: Path) -> None:
+    for name, ids in {"some": "taa\ntab", "more": "tab\ntac", "none": "# nothing", "rest": "tac\ntad"}.items():
+        (tmp_path / name).write_text(ids)
+
+    def problem(**files: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            split(many(4), SplitSettings.model_validate(files), 1, base=tmp_path)
+        return str(caught.value)
+
+    assert (
+        problem(train_file="some", test_file="more")
+        == f"split.test_file: {tmp_path}/more: is on the train side too: tab"
+    )
+    assert problem(train_file="none") == f"split.train_file: {tmp_path}/none: names no task"
+    assert "split.holdout_file" in problem(holdout_file="some", test_file="rest")
+    assert "seals every task" in problem(holdout_file="some", test_file="rest")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"holdout": 0.5, "test": 0.5}, "split: holdout and test together are 1: nothing is left to train on"),
+        ({"test": 0.2, "test_file": "a"}, "split: test is a share, and test_file names tasks"),
+        ({"test": 0.2, "train_file": "a"}, "split: test is a share, and train_file names tasks"),
+    ],
+)
+def test_shares_that_leave_nothing_are_told(settings: dict[str, object], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        parse({"split": settings})
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_test_side_takes_its_share_of_every_stratum_and_splits_no_group(seed: int) -> None:
+    abc = "abcdefghijklmnopqrstuvwxyz"
+    tasks = [
+        task(f"{kind}-{number}-{twin}", instruction=" ".join(f"{kind}{abc[number]}{at}q" for at in abc), category=kind)
+        for kind in ("data", "code")
+        for number in range(20)
+        for twin in "xy"
+    ]
+    found = split(tasks, SplitSettings(holdout=0.3, test=0.2), seed)
+    sides = {"train": found.train, "holdout": found.holdout, "test": found.test}
+    assert sorted(id_ for ids in sides.values() for id_ in ids) == sorted(each.id for each in tasks)
+    for kind in ("data", "code"):
+        counts = {side: sum(id_.startswith(kind) for id_ in ids) for side, ids in sides.items()}
+        assert abs(counts["test"] - 8) <= 2
+        assert abs(counts["holdout"] - 12) <= 3
+    for ids in sides.values():
+        assert {id_[:-1] + "x" for id_ in ids} <= set(ids)
+        assert {id_[:-1] + "y" for id_ in ids} <= set(ids)
+
+
+def test_a_test_side_is_never_the_holdout_of_the_same_seed() -> None:
+    plain = split(many(40), SplitSettings(holdout=0.3), 5)
+    three = split(many(40), SplitSettings(holdout=0.3, test=0.3), 5)
+    assert plain == split(many(40), SplitSettings(holdout=0.3, test=0.0), 5)
+    assert (len(three.holdout), len(three.test)) == (12, 12)
+    assert set(three.test) != set(plain.holdout)
 
 
 def test_select_takes_patterns_leaves_others_and_samples_by_seed() -> None:

@@ -200,6 +200,44 @@ def test_named_tasks_run_quietly_or_as_json_lines(used: Used, capsys: pytest.Cap
     assert lines[-1]["result"]["tasks"][0]["trials"] == 2
 
 
+def test_the_test_side_runs_after_its_study_and_never_in_it(
+    bubblewrap: None, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "there is no study; `lorimer optimize` starts one" in refused(capsys, 2, "run", "--test", "-C", workspace)
+    assert process("optimize", "--quiet", "-C", workspace).code == 0
+    assert "study-1 has no test side; set [split] test or test_file" in refused(
+        capsys, 2, "run", "--test", "-C", workspace
+    )
+    sides = ("benchmark.limit=6", "split.holdout=0", "split.test=0.4", "gate.champion_repeats=1")
+    arguments = [part for setting in sides for part in ("--set", setting)]
+    said = process("optimize", "-C", workspace, *arguments)
+    assert said.code == 0, said
+    found = typed(capsys, "status", "-C", workspace, "--json").json()
+    assert (found["train"], found["holdout"]) == (6 - found["test"], 0)
+    assert found["test"] in (2, 3)
+    assert f"{found['test']} for the test" in typed(capsys, "status", "-C", workspace).out
+    assert "names its tasks by itself; leave out data-*" in refused(
+        capsys, 2, "run", "--test", "data-*", "-C", workspace
+    )
+    lines = typed(capsys, "run", "--test", "--json", "-C", workspace, *arguments).lines()
+    ran = {row["task"] for row in lines[-1]["result"]["tasks"]}
+    assert len(ran) == found["test"]
+    told = typed(
+        capsys,
+        "traces",
+        "sql",
+        "SELECT id FROM task WHERE study = 'study-2' AND split = 'test'",
+        "-C",
+        workspace,
+        "--json",
+    )
+    assert ran == {row["id"] for row in told.json()}
+    in_study = (
+        "SELECT count(*) AS n FROM trial WHERE study = 'study-2' AND task IN (SELECT id FROM task WHERE split = 'test')"
+    )
+    assert typed(capsys, "traces", "sql", in_study, "-C", workspace, "--json").json() == [{"n": 0}]
+
+
 def test_a_study_that_is_stopped_by_the_world_is_paused_and_exits_with_1(
     used: Used, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,7 +258,8 @@ def test_a_study_that_is_stopped_by_the_world_is_paused_and_exits_with_1(
 def test_doctor_finds_a_workspace_in_order(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
     found = {row["what"]: row for row in typed(capsys, "doctor", "-C", used[0], "--json").json()}
     assert set(found) == {
-        "python", "git", "disk", "workspace", "docker", "bubblewrap", "sandbox", "task model", "meta model", "benchmark"
+        "python", "git", "disk", "workspace", "docker", "bubblewrap", "sandbox", "task model", "meta model", "keys", ".env",
+        "benchmark",
     }  # fmt: skip
     assert found["sandbox"]["said"] == "bubblewrap is used"
     assert found["benchmark"]["said"] == "starter: 4 tasks"
@@ -231,7 +270,7 @@ def test_doctor_says_what_is_missing_and_the_fix(workspace: Path, capsys: pytest
     (workspace / "lorimer.toml").write_text(settings + '[benchmark]\nsource = "harbor:none"\n')
     said = typed(capsys, "doctor", "-C", workspace)
     assert said.code == 3
-    assert "MISSING  task model   mine/m: NO_SUCH_KEY is not set" in said.out
+    assert "MISSING  task model   mine/m: NO_SUCH_KEY is neither in the environment nor in .env nor in " in said.out
     assert "-> export NO_SUCH_KEY=..." in said.out
     assert "MISSING  meta model   no provider 'who' for who/m" in said.out
     assert "none: no such folder" in said.out
