@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lorimer.meta_agent.expectation import FalsePromotions, expect
 from lorimer.meta_agent.gate import task_means
-from lorimer.meta_agent.world import World, beside, outcomes, scan, score_of
+from lorimer.meta_agent.world import World, beside, outcomes, results, scan, score_of, standing_trials
 from lorimer.traces.query import Query
 from lorimer.traces.schema import Candidate, Stage
 
@@ -73,9 +73,9 @@ def read(query: Query, study: str, retries: int) -> Ledger:
     world = scan(query, study)
     entries = []
     for row in query.candidates(study):
-        champion = world.standing_at(world.champion_before(row.number), row.number)
+        champion = world.stood_at(world.champion_before(row.number), row.number)
         side = beside(row.id, Stage.FULL)
-        entries.append(_entry(query, world, row, side if query.evaluation(side) else champion, retries))
+        entries.append(_entry(query, world, row, (side,) if query.evaluation(side) else champion, retries))
     baseline = _score(world, f"{world.baseline}/{Stage.BASELINE}")
     return Ledger(study, baseline, _champion(world), tuple(entries), luck(query, world))
 
@@ -129,7 +129,7 @@ def short(candidate: str) -> str:
     return candidate.rsplit("/", 1)[-1]
 
 
-def _entry(query: Query, world: World, row: Candidate, champion: str, retries: int) -> Entry:
+def _entry(query: Query, world: World, row: Candidate, champion: tuple[str, ...], retries: int) -> Entry:
     verdicts = []
     for stage in (Stage.SPOT, Stage.FULL, Stage.CANARY, Stage.HOLDOUT, Stage.AUDIT):
         aged = world.decisions.get(f"{row.id}/age-{stage}")
@@ -156,7 +156,7 @@ def _entry(query: Query, world: World, row: Candidate, champion: str, retries: i
 
 
 def _changes(
-    query: Query, world: World, row: Candidate, champion: str, retries: int
+    query: Query, world: World, row: Candidate, champion: tuple[str, ...], retries: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Tasks that the counted full trials did better and worse on. Only those that the gate read: what finished beyond
     an early stop depends on timing."""
@@ -165,7 +165,8 @@ def _changes(
         return (), ()
     counted = int(decision.numbers.get("run") or 0)
     mine: Mapping[str, float] = task_means(outcomes(query, f"{row.id}/{Stage.FULL}", world.seed, retries)[:counted])
-    theirs = task_means(outcomes(query, champion, world.seed, retries)[: decision.numbers.get("champion_run")])
+    standing = results(standing_trials(query, champion, world.seed, retries))
+    theirs = task_means(standing[: decision.numbers.get("champion_run")])
     both = [task for task in world.train if task in mine and task in theirs]
     better = tuple(task for task in both if mine[task] > theirs[task] + 1e-9)
     worse = tuple(task for task in both if mine[task] < theirs[task] - 1e-9)

@@ -33,6 +33,7 @@ from lorimer.meta_agent.world import (
     rounds,
     scan,
     settled_trials,
+    standing_trials,
 )
 from lorimer.task_agent.executor import TrialOutcome
 from lorimer.traces.query import Query
@@ -173,8 +174,8 @@ class _Again:
             both = min(len(mine), len(theirs))
             mine, theirs = mine[:both], theirs[:both]
         else:
-            standing = world.standing_at(world.champion_before(candidate.number), candidate.number)
-            theirs = settled_trials(query, standing, world.seed, self._retries)
+            stood = world.stood_at(world.champion_before(candidate.number), candidate.number)
+            theirs = standing_trials(query, stood, world.seed, self._retries)
         earlier = earlier_trials(query, world, candidate, self._retries)
         simpler = self._settings.simplify_margin is not None and self._simpler()
         run = FullRun(results(mine), results(theirs), planned, side is not None, simpler, earlier)

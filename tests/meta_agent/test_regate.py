@@ -36,6 +36,7 @@ def of(found: Replay, number: int) -> Replayed:
         {"policy": "eprocess", "repeats": 4, "champion_repeats": 4},
         {"futility": 0.4, "error": "study", "alpha": 0.3},
         {"champion": "interleaved"},
+        {"champion_every": 1},
         {"policy": "strict", "max_cost_increase": 0.5, "cost": "tokens"},
         {"simplify_margin": 0.1, "tie_break": "tokens"},
     ],
