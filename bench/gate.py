@@ -1,11 +1,11 @@
 """How often each policy promotes what it should and should not, and what a study of 100 candidates costs and finds.
 
-    python -m bench.gate [ROUNDS] [STUDIES]        (1,000 and 10; about a minute)
+    python -m bench.gate [ROUNDS] [STUDIES]        (1,000 and 60; under three minutes on two cores)
 
-Everything goes through the gate's own `decide`. The panel: 58 tasks, of which 28 are stable (solved 95% of the time), 20 flaky
-(rates evenly from 0.1 to 0.9) and 10 never solved; one run of an unchanged harness has a standard deviation of 3.9 points.
-An edit of +d points raises tasks in random order, each by at most 0.5 and up to 0.95, until the mean has risen by d; one of
--d lowers them likewise.
+Everything goes through the gate's own `decide`, the loop's own plans and the defaults of config.py. The panel: 58 tasks, of which
+28 are stable (solved 95% of the time), 20 flaky (rates evenly from 0.1 to 0.9) and 10 never solved; one run of an unchanged
+harness has a standard deviation of 3.9 points. An edit of +d points raises tasks in random order, each by at most 0.5 and up to
+0.95, until the mean has risen by d; one of -d lowers them likewise; a trade of d does both.
 """
 
 from __future__ import annotations
@@ -16,15 +16,23 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from lorimer.meta_agent.gate import Decision, Evidence, Outcome, Policy, SpotTrial, decide, spot_verdict
+from lorimer.config import GateSettings
+from lorimer.meta_agent.gate import Decision, Evidence, Outcome, Policy, decide, spot_verdict, task_means
 from lorimer.meta_agent.levels import at_level
+from lorimer.meta_agent.policies import ANYTIME
+from lorimer.meta_agent.world import CandidateView, World, full_plan, spot_plan, spot_trials
 
 PANEL = (0.95,) * 28 + tuple(0.1 + 0.8 * step / 19 for step in range(20)) + (0.0,) * 10
+TASKS = tuple(f"t{task:02}" for task in range(len(PANEL)))
 EARLIER = 3
-"""Trials a task of other candidates, by which a plan is ordered. Never tested."""
+"""Trials a task of other candidates, by which a plan is ordered and tasks are weighted. Never tested."""
 WORKERS = 2
+PARTS = 4
+"""Jobs that a row's rounds are spread over."""
+Rates = Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -32,28 +40,47 @@ class Design:
     """A gate as a user would configure it."""
 
     name: str
-    policy: Policy
-    repeats: int
-    champion_repeats: int
-    study: bool = False
-    """`[gate] error = "study"`."""
+    gate: GateSettings = field(default_factory=GateSettings)
+    champion: int = 0
+    """Trials a task of the champion when it is tested; 0: as many as a new champion has."""
+    earlier: int = EARLIER
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(name=self.gate.policy, alpha=self.gate.alpha, futility=self.gate.futility)
+
+    @property
+    def against(self) -> int:
+        return self.champion or self.gate.first_champion_repeats
 
 
-DEFAULT = Design("paired (default)", Policy(futility=0.4), 3, 6)
-STRICT = Design("strict", Policy(name="strict"), 1, 1)
+DEFAULT = Design("paired (default)")
+GROWN = GateSettings().most_champion_repeats
+STRICT = Design("strict", GateSettings(policy="strict", repeats=1, champion_repeats=1, champion_every=0))
 DESIGNS = (
     DEFAULT,
-    Design("paired, futility 0", Policy(), 3, 6),
-    Design("paired, 2 repeats", Policy(futility=0.4), 2, 6),
-    Design("paired, 3 against 3", Policy(futility=0.4), 3, 3),
-    Design("paired, alpha 0.05", Policy(alpha=0.05, futility=0.4), 3, 6),
-    Design("eprocess, futility 0.4", Policy(name="eprocess", futility=0.4), 3, 6),
-    Design("eprocess, futility 0", Policy(name="eprocess"), 6, 6),
+    Design("paired, of a champion that has stood for long", champion=GROWN),
+    Design("paired, first candidate of a study", earlier=0),
+    Design("paired, futility 0", GateSettings(futility=0)),
+    Design("paired, 2 repeats", GateSettings(repeats=2, champion_repeats=4)),
+    Design("paired, 1 repeat", GateSettings(repeats=1, champion_repeats=4)),
+    Design("paired, alpha 0.05", GateSettings(alpha=0.05)),
+    Design("eprocess", GateSettings(policy="eprocess", champion_repeats=6)),
+    Design("eprocess, futility 0", GateSettings(policy="eprocess", repeats=6, champion_repeats=6, futility=0)),
+    STRICT,
+)
+LIFTS = (0.0, 0.05, 0.10, -0.05)
+TRADE = 0.05
+CAMPAIGNS = (
+    DEFAULT,
+    Design("paired, champion tried 6 times at once", GateSettings(champion_repeats=6, champion_every=0)),
+    Design("paired, 2 repeats", GateSettings(repeats=2, champion_repeats=4)),
+    Design("paired, error study", GateSettings(error="study")),
     STRICT,
 )
 
 
-def edited(rates: Sequence[float], points: float, dice: random.Random) -> list[float]:
+def edited(rates: Rates, points: float, dice: random.Random) -> list[float]:
     """The rates after an edit worth `points` (a share of the mean reward)."""
     changed, left = list(rates), abs(points) * len(rates)
     for task in dice.sample(range(len(rates)), len(rates)):
@@ -64,128 +91,158 @@ def edited(rates: Sequence[float], points: float, dice: random.Random) -> list[f
     return changed
 
 
-def trials(rates: Sequence[float], plan: Sequence[int], dice: random.Random) -> list[Outcome]:
-    return [Outcome(f"t{task:02}", float(dice.random() < rates[task])) for task in plan]
+def trials(rates: Rates, planned: Sequence[str], dice: random.Random) -> list[Outcome]:
+    return [Outcome(task, float(dice.random() < rates[int(task[1:])])) for task in planned]
 
 
-def plan(repeats: int, champion: Sequence[float], dice: random.Random) -> list[int]:
-    """As `world.full_plan` orders it: rounds, each by what other candidates' trials said."""
-    seen = [round(sum(dice.random() < rate for _ in range(EARLIER)) / EARLIER, 1) for rate in champion]
-    order = sorted(range(len(champion)), key=lambda task: (seen[task], dice.random()))
-    return order * repeats
-
-
-def every(repeats: int) -> list[int]:
-    return list(range(len(PANEL))) * repeats
+def candidate(number: int, fixes: Sequence[str] = ()) -> CandidateView:
+    return CandidateView(f"bench/c{number:05}", number, "proposed", "", "edit", fixes=tuple(fixes))
 
 
 def full(
-    design: Design, policy: Policy, standing: list[Outcome], champion: Sequence[float], rates: Sequence[float],
+    design: Design,
+    policy: Policy,
+    standing: list[Outcome],
+    earlier: list[Outcome],
+    rates: Rates,
+    number: int,
     dice: random.Random,
-) -> Decision:  # fmt: skip
-    planned = plan(design.repeats, champion, dice)
-    return decide(Evidence(trials(rates, planned, dice), standing, [f"t{task:02}" for task in planned]), policy)
+) -> tuple[Decision, list[Outcome]]:
+    """The decision of a full run, and the trials that it read."""
+    world = World("bench", dice.randrange(1 << 30), "", TASKS, ())
+    in_rounds = policy.name in ANYTIME
+    planned = [
+        task for task, _ in full_plan(world, candidate(number), design.gate.repeats, earlier, in_rounds=in_rounds)
+    ]
+    run = trials(rates, planned, dice)
+    decision = decide(Evidence(run, standing, planned, earlier), policy)
+    return decision, run[: int(decision.numbers["run"] or 0)]
 
 
-def promotions(design: Design, points: float, rounds: int, seed: int) -> tuple[int, int]:
+def promotions(design: Design, points: float | Literal["trade"], rounds: int, seed: str) -> tuple[int, int]:
     """Promotions and trials run of `rounds` candidates, each against a champion audited anew."""
     dice = random.Random(seed)
     promoted = run = 0
-    for _ in range(rounds):
-        standing = trials(PANEL, every(design.champion_repeats), dice)
-        rates = edited(PANEL, points, dice)
-        decision = full(design, design.policy, standing, PANEL, rates, dice)
+    for number in range(rounds):
+        standing = trials(PANEL, TASKS * design.against, dice)
+        earlier = trials(PANEL, TASKS * design.earlier, dice)
+        gained = TRADE if points == "trade" else points
+        rates = edited(PANEL, gained, dice)
+        rates = edited(rates, -TRADE, dice) if points == "trade" else rates
+        decision, read = full(design, design.policy, standing, earlier, rates, number, dice)
         promoted += decision.kind == "promote"
-        run += int(decision.numbers["run"] or 0)
+        run += len(read)
     return promoted, run
 
 
-def spot(rates: Sequence[float], standing: list[Outcome], dice: random.Random) -> tuple[bool, int]:
-    """The default spot-check: three trials on tasks that fail, three guards. Whether it kills, and its trials."""
-    means = {task: sum(o.reward or 0.0 for o in standing[task :: len(PANEL)]) for task in range(len(PANEL))}
-    repeats = len(standing) // len(PANEL)
-    fixes = dice.sample([task for task in means if means[task] < repeats], 3)
-    guards = dice.sample([task for task in means if means[task] == repeats], 3)
-    found = [
-        SpotTrial(f"t{task}", "fix" if task in fixes else "guard", float(dice.random() < rates[task]), means[task] / repeats)
-        for task in fixes + guards
-    ]  # fmt: skip
-    return spot_verdict(found).kind == "reject", len(found)
-
-
-def study(design: Design, seed: int) -> tuple[float, float, int, int, int]:
+def study(design: Design, seed: int) -> tuple[float, float, int, int, int, int]:
     """100 candidates: 10 of +4 points, 30 of -4, 60 of none, in random order, each an edit of the champion.
 
-    The true final score, the reported minus the true one, trials, promotions of gains and of nulls.
+    The true final score, the reported minus the true one, trials, promotions of gains, of nulls and of losses. The spot-check's
+    fixes are three random tasks that the champion fails: nothing is assumed of the meta-agent's aim.
     """
-    dice = random.Random(seed)
+    dice, gate = random.Random(seed), design.gate
     kinds = [0.04] * 10 + [-0.04] * 30 + [0.0] * 60
     dice.shuffle(kinds)
     champion: list[float] = list(PANEL)
-    plain = design.policy.name == "strict"
-    standing = trials(champion, every(design.champion_repeats), dice)
-    spent, good, null, passed = len(standing), 0, 0, list[bool]()
-    for points in kinds:
+    plain = gate.policy == "strict"
+    first = TASKS * gate.first_champion_repeats
+    standing, earlier = trials(champion, first, dice), list[Outcome]()
+    spent, met, won, passed = len(standing), 0, dict.fromkeys((0.04, 0.0, -0.04), 0), list[bool]()
+    world = World("bench", seed, "", TASKS, ())
+    for number, points in enumerate(kinds, 1):
         rates = edited(champion, points, dice)
         if plain:  # the plain rule has no spot-check and no audit: the winning run stands
-            run = trials(rates, every(1), dice)
-            won = decide(Evidence(run, standing, [outcome.task for outcome in run]), design.policy)
-            spent += len(run)
+            run = trials(rates, TASKS, dice)
+            decision = decide(Evidence(run, standing, TASKS), design.policy)
         else:
-            killed, used = spot(rates, standing, dice)
-            spent += used
-            if killed:
+            means = task_means(standing)
+            failing = [task for task in TASKS if means[task] < 1]
+            fixes = dice.sample(failing, min(gate.spot_fixes, len(failing)))
+            planned = spot_plan(world, candidate(number, fixes), standing, gate.spot_fixes, gate.spot_guards)
+            looked = trials(rates, [task for task, _ in planned], dice)
+            spent += len(looked)
+            if spot_verdict(spot_trials(looked, standing)).kind == "reject":
                 continue
-            policy = at_level(design.policy, "study" if design.study else "per-candidate", passed)
-            won = full(design, policy, standing, champion, rates, dice)
-            spent += int(won.numbers["run"] or 0)
-        passed.append(won.kind == "promote")
-        if won.kind == "promote":
-            champion = rates
-            good, null = good + (points > 0), null + (points == 0)
-            standing = run if plain else trials(champion, every(design.champion_repeats), dice)
+            tried = len(standing) // len(TASKS)
+            more = tried - gate.first_champion_repeats
+            if gate.champion_every and met // gate.champion_every > more and tried < gate.most_champion_repeats:
+                standing = standing + trials(champion, TASKS, dice)
+                spent += len(TASKS)
+            policy = at_level(design.policy, gate.error, passed)
+            decision, run = full(design, policy, standing, earlier, rates, number, dice)
+        spent += len(run)
+        passed.append(decision.kind == "promote")
+        met += 1
+        earlier += run
+        if passed[-1]:
+            champion, met = rates, 0
+            won[points] += 1
+            if not plain:
+                # As `earlier_trials`: the first champion's trials are tested no more.
+                earlier += standing if sum(passed) == 1 else []
+            standing = run if plain else trials(champion, first, dice)
             spent += 0 if plain else len(standing)
     true = sum(champion) / len(champion)
     reported = sum(outcome.reward or 0.0 for outcome in standing) / len(standing)
-    return true, reported - true, spent, good, null
+    return true, reported - true, spent, won[0.04], won[0.0], won[-0.04]
 
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000
-    studies = int(sys.argv[2]) if len(sys.argv) > 2 else 10
+    studies = int(sys.argv[2]) if len(sys.argv) > 2 else 60
     started = time.perf_counter()
-    lifts = (0.0, 0.05, 0.10, -0.05)
+    kinds: tuple[float | Literal["trade"], ...] = (*LIFTS, "trade")
     with ProcessPoolExecutor(WORKERS) as pool:
-        # The null takes most of the rounds: its rate is the claim.
-        sizes = [rounds if lift == 0 else rounds // 4 for lift in lifts]
-        cells = {
-            (design.name, lift): pool.submit(promotions, design, lift, size, 1000 + number)
+        ends = {design.name: [pool.submit(study, design, seed) for seed in range(studies)] for design in CAMPAIGNS}
+        # The rates that are claimed take the most of the rounds: the default's, and every policy's of no effect.
+        sizes = {
+            (design.name, kind): rounds * (2 if design is DEFAULT else 1) // (1 if design is DEFAULT or not kind else 4)
             for design in DESIGNS
-            for number, (lift, size) in enumerate(zip(lifts, sizes, strict=True))
+            for kind in kinds
         }
-        campaigns = (DEFAULT, DESIGNS[2], Design("paired, error study", Policy(futility=0.4), 3, 6, study=True), STRICT)
-        ends = {design.name: [pool.submit(study, design, seed) for seed in range(studies)] for design in campaigns}
-        print(f"{rounds} unchanged candidates and {rounds // 4} of each other kind: share promoted, mean trials\n")
-        print("| gate | repeats, champion's | no effect | +5 points | +10 points | -5 points |")
-        print("|---|---|---|---|---|---|")
+        cells = {
+            (design.name, kind): [
+                pool.submit(promotions, design, kind, sizes[design.name, kind] // PARTS, f"{design.name}/{kind}/{part}")
+                for part in range(PARTS)
+            ]
+            for design in DESIGNS
+            for kind in kinds
+        }
+        print(
+            f"Share promoted, its standard error, and mean trials run; {2 * rounds} candidates a cell of the default, ",
+            end="",
+        )
+        print(f"{rounds} without effect and {rounds // 4} of each other kind below it\n")
+        print("| gate | repeats, champion's | no effect | +5 points | +10 points | -5 points | +5 and -5 |")
+        print("|---|---|---|---|---|---|---|")
         for design in DESIGNS:
-            row = [f"{design.name} | {design.repeats}, {design.champion_repeats}"]
-            for lift, size in zip(lifts, sizes, strict=True):
-                promoted, run = cells[design.name, lift].result()
+            row = [f"{design.name} | {design.gate.repeats}, {design.against}"]
+            for kind in kinds:
+                found = [job.result() for job in cells[design.name, kind]]
+                size = sizes[design.name, kind] // PARTS * PARTS
+                promoted, run = (sum(column) for column in zip(*found, strict=True))
                 error = math.sqrt(promoted * (size - promoted) / size) / size
                 row.append(f"{promoted / size:.3f} ± {error:.3f}, {run / size:.0f}")
             print("| " + " | ".join(row) + " |", flush=True)
         plain = sum(job.result()[2] for job in ends[STRICT.name]) / studies
-        print(f"\n{studies} studies of 100 candidates (10 of +4 points, 30 of -4, 60 of none), means\n")
         print(
-            "| gate | true final score | reported minus true | trials, of the plain rule's | gains promoted | nulls promoted |"
+            f"\n{studies} studies of 100 candidates (10 of +4 points, 30 of -4, 60 of none): means ± their standard errors\n"
         )
-        print("|---|---|---|---|---|---|")
-        for design in campaigns:
-            found = [job.result() for job in ends[design.name]]
-            true, over, spent, good, null = (sum(column) / studies for column in zip(*found, strict=True))
+        print(
+            "| gate | true final score | reported minus true | trials, of the plain rule's | promoted: gains, nulls, losses |"
+        )
+        print("|---|---|---|---|---|")
+        for design in CAMPAIGNS:
+            columns = list(zip(*(job.result() for job in ends[design.name]), strict=True))
+            true, over, spent, good, null, bad = (sum(column) / studies for column in columns)
+            errors = [
+                math.sqrt(sum((value - sum(c) / studies) ** 2 for value in c) / max(1, studies - 1) / studies)
+                for c in columns
+            ]
             print(
-                f"| {design.name} | {true:.3f} | {over:+.3f} | {spent / plain:.2f} | {good:.1f} of 10 | {null:.1f} of 60 |"
+                f"| {design.name} | {true:.3f} ± {errors[0]:.3f} | {over:+.4f} ± {errors[1]:.4f} | {spent / plain:.2f} ± "
+                f"{errors[2] / plain:.2f} | {good:.1f} of 10, {null:.1f} of 60, {bad:.2f} of 30 |"
             )
     print(f"\n{time.perf_counter() - started:.0f} s")
 
