@@ -60,7 +60,7 @@ def test_the_key_of_a_named_reward_can_be_chosen() -> None:
     with pytest.raises(Unreadable, match="seconds is 90, not between 0 and 1"):
         parse_reward(several, json_object=True, key="seconds")
     # A single one stands for `reward` alone: asked for another, it may be the wrong one.
-    with pytest.raises(Unreadable, match="no entry named `style` among accuracy$"):
+    with pytest.raises(Unreadable, match=r"no entry named `style` among accuracy$"):
         parse_reward(b'{"accuracy": 1}', json_object=True, key="style")
     with pytest.raises(Unreadable, match=r"no entry named `reward` among a, b; \[verifier\] reward_key chooses one"):
         parse_reward(b'{"a": 1, "b": 0}', json_object=True)
