@@ -1,5 +1,16 @@
-"""The fixtures of the command's tests: which sandboxes work here."""
+"""The fixtures of the command's tests, which say what works here, and a study to compare with."""
+
+from __future__ import annotations
+
+import pytest
 
 from tests.cli.conftest import bubblewrap, docker, works
+from tests.crash.support import Straight, run_straight
 
-__all__ = ["bubblewrap", "docker", "works"]
+__all__ = ["bubblewrap", "docker", "straight", "works"]
+
+
+@pytest.fixture(scope="session")
+def straight(bubblewrap: None, tmp_path_factory: pytest.TempPathFactory) -> Straight:
+    """On bubblewrap."""
+    return run_straight(tmp_path_factory.mktemp("straight"))

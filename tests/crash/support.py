@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import subprocess
+import time
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +16,52 @@ from lorimer.traces.query import Query
 from tests.cli.support import configure, process
 
 SETTINGS = (
-    "benchmark.limit=6",
-    "budget.candidates=2",
+    "benchmark.limit=4",
+    "budget.candidates=1",
     "study.seed=3",
-    "gate.alpha=0.4",
+    "gate.alpha=0.49",
     "gate.repeats=1",
     "sandbox.provider=bubblewrap",
     "sandbox.concurrency=3",
 )
+"""A study of seconds that has every stage: canaries, baseline, holdout, spot, full run, audit, and a promotion's commit."""
+
+
+@dataclass(frozen=True)
+class Straight:
+    """An undisturbed study."""
+
+    pristine: Path
+    """Its workspace before anything was run in it."""
+    root: Path
+    """The same afterwards."""
+    seconds: float
+    """What it took."""
+
+
+def run_straight(folder: Path, *settings: str) -> Straight:
+    """Run the study once, undisturbed."""
+    pristine = make_workspace(folder / "pristine", *settings)
+    root = twin(pristine, "straight")
+    began = time.monotonic()
+    said = process("optimize", "--quiet", "-C", root)
+    assert said.code == 0, said
+    seconds = time.monotonic() - began
+    assert [row.kind for row in Query(root / STORE).decisions("study-1")].count("promote") == 1
+    return Straight(pristine, root, seconds)
 
 
 def make_workspace(root: Path, *settings: str) -> Path:
-    """A fresh workspace with a study of seconds before it."""
+    """A fresh workspace with such a study before it."""
     assert process("init", root).code == 0
     configure(root, *SETTINGS, *settings)
     return root
 
 
-def twin(root: Path, name: str) -> Path:
-    """The same workspace again, under another name, with nothing run in it."""
-    other = root.parent / name
-    subprocess.run(["cp", "-a", str(root), str(other)], check=True)
-    shutil.rmtree(other / ".lorimer", ignore_errors=True)
+def twin(pristine: Path, name: str) -> Path:
+    """A workspace in which nothing was run yet again, under another name beside it."""
+    other = pristine.parent / name
+    shutil.copytree(pristine, other, symlinks=True)
     return other
 
 
