@@ -84,7 +84,9 @@ def doctor(workspace: Workspace = HERE, json: Json = False) -> None:
 
 @benchmarks_app.command("ls")
 def benchmarks_ls(
-    source: Annotated[str | None, typer.Argument(help="starter or harbor:DIR.", show_default="the workspace's")] = None,
+    source: Annotated[
+        str | None, typer.Argument(help="Such as starter or harbor:DIR.", show_default="the workspace's")
+    ] = None,
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
@@ -112,7 +114,9 @@ def benchmarks_ls(
 
 @benchmarks_app.command("check")
 def benchmarks_check(
-    source: Annotated[str | None, typer.Argument(help="starter or harbor:DIR.", show_default="the workspace's")] = None,
+    source: Annotated[
+        str | None, typer.Argument(help="Such as starter or harbor:DIR.", show_default="the workspace's")
+    ] = None,
     task: Annotated[list[str] | None, typer.Option(help="Only these tasks.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Trials of each a task; several find flaky verifiers.")] = 1,
     workspace: Workspace = HERE,

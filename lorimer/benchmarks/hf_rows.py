@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from lorimer.benchmarks import hub
 from lorimer.config import HfSettings
 from lorimer.errors import ConfigError, PrerequisiteError
 
@@ -28,8 +29,6 @@ _BUILDERS = {
     ".arrow": "arrow",
 }
 _HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
-HUB_SECONDS = 10.0
-"""For the hub's first answer. The library's own six tries take 23 s to find that there is no network."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,9 @@ def _from_hub(source: str, path: Path, settings: HfSettings) -> Any:
 
     if not _HUB_NAME.fullmatch(source) or path.suffix.lower() in _BUILDERS:
         raise ConfigError(f"hf:{source}: {path}: no such file or folder, and no name of a set on the Hugging Face hub")
-    online = _ask_hub(source, path, settings.revision)
+    online = hub.ask(f"hf:{source}", source, path, settings.revision) is not None
+    if not online:
+        datasets.config.HF_HUB_OFFLINE = True
     wanted = {"path": source, "name": settings.subset or None, "revision": settings.revision}
     try:
         if settings.split or not online:
@@ -121,43 +122,7 @@ def _from_hub(source: str, path: Path, settings: HfSettings) -> Any:
         data = _pick(source, datasets.load_dataset(**wanted, streaming=True), "")
         return data if settings.streaming else datasets.load_dataset(**wanted, split=str(data.split))
     except ConnectionError:
-        raise PrerequisiteError(
-            f"hf:{source}: the Hugging Face hub cannot be reached and no copy is on this machine",
-            "connect this machine, or fetch the files elsewhere and write hf:DIR",
-        ) from None
-
-
-def _ask_hub(source: str, path: Path, revision: str | None) -> bool:
-    """Whether the hub answers; where not, the library is told to look for a copy on this machine and to wait for nothing.
-
-    Raises ConfigError for a set that the hub does not have, PrerequisiteError for one that it does not give to everybody.
-    """
-    import datasets
-    import huggingface_hub
-    from huggingface_hub import errors
-
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        huggingface_hub.HfApi().dataset_info(source, revision=revision, timeout=HUB_SECONDS)
-    except errors.GatedRepoError:
-        raise PrerequisiteError(
-            f"hf:{source}: is given to those alone who have accepted its terms",
-            f"accept them on the page of {source}, and run `hf auth login` or export HF_TOKEN",
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise ConfigError(f"benchmark.hf.revision: {source} has no revision {revision!r}") from None
-    except errors.RepositoryNotFoundError:
-        raise ConfigError(
-            f"hf:{source}: the Hugging Face hub has no such data set, or not for you; there is no {path} either"
-        ) from None
-    except Exception as error:  # noqa: BLE001 - of whichever HTTP library: no answer, which is all that counts here
-        if isinstance(error, errors.HfHubHTTPError) and error.response is not None and error.response.status_code < 500:
-            raise ConfigError(f"hf:{source}: {_words(error)}") from None
-        huggingface_hub.constants.HF_HUB_OFFLINE = True
-        datasets.config.HF_HUB_OFFLINE = True
-        return False
-    return True
+        raise hub.unreachable(f"hf:{source}", "hf") from None
 
 
 def _pick(source: str, found: Any, wanted: str) -> Any:
@@ -193,13 +158,6 @@ def _told(source: str) -> Iterator[None]:
     except StopIteration:
         raise ConfigError(f"hf:{source}: holds no row") from None
     except datasets.exceptions.DatasetsError as error:
-        raise ConfigError(f"hf:{source}: {_words(error)}") from None
+        raise ConfigError(f"hf:{source}: {hub.words(error)}") from None
     except Exception as error:  # noqa: BLE001 - of every file format's own library
-        raise ConfigError(f"hf:{source}: cannot be read: {_words(error)}") from None
-
-
-def _words(error: BaseException) -> str:
-    # What the library wraps around says less than what it wraps.
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (" ".join(str(error).split()) or type(error).__name__)[:300]
+        raise ConfigError(f"hf:{source}: cannot be read: {hub.words(error)}") from None

@@ -8,6 +8,7 @@ from lorimer.benchmarks.base import Benchmark
 from lorimer.benchmarks.harbor import HarborBenchmark
 from lorimer.benchmarks.hf import HfBenchmark
 from lorimer.benchmarks.spreadsheet_bench import SpreadsheetBenchmark
+from lorimer.benchmarks.spreadsheet_hub import hub_set
 from lorimer.benchmarks.starter import StarterBenchmark
 from lorimer.benchmarks.terminal_bench import TerminalBenchmark
 from lorimer.config import BenchmarkSettings
@@ -17,8 +18,8 @@ KINDS = {
     "starter": "starter",
     "harbor": "harbor:DIR",
     "terminal-bench": "terminal-bench:DIR",
-    "spreadsheetbench": "spreadsheetbench:DIR",
-    "spreadsheetbench-soft": "spreadsheetbench-soft:DIR",
+    "spreadsheetbench": "spreadsheetbench:NAME_OR_DIR",
+    "spreadsheetbench-soft": "spreadsheetbench-soft:NAME_OR_DIR",
     "hf": "hf:NAME_OR_DIR",
 }
 """Kinds of benchmark, and how each is written."""
@@ -41,10 +42,10 @@ def open_benchmark(source: str, base: Path, settings: BenchmarkSettings | None =
         return HarborBenchmark(base / Path(rest.strip()).expanduser())
     if kind == "terminal-bench" and rest.strip():
         return TerminalBenchmark(base / Path(rest.strip()).expanduser())
-    if kind == "spreadsheetbench" and rest.strip():
-        return SpreadsheetBenchmark(base / Path(rest.strip()).expanduser())
-    if kind == "spreadsheetbench-soft" and rest.strip():
-        return SpreadsheetBenchmark(base / Path(rest.strip()).expanduser(), "soft")
+    if kind in ("spreadsheetbench", "spreadsheetbench-soft") and rest.strip():
+        path = base / Path(rest.strip()).expanduser()
+        on_hub = None if path.exists() else hub_set(kind, rest.strip(), path, settings.hf.revision)
+        return SpreadsheetBenchmark(on_hub or path, "soft" if kind.endswith("soft") else "hard")
     if kind == "hf" and rest.strip():
         return HfBenchmark(rest.strip(), base, settings, seed)
     raise ConfigError(f"benchmark.source: '{source}' is not a benchmark; write {' or '.join(KINDS.values())}")

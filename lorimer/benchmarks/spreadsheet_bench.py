@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lorimer.benchmarks import _files, spreadsheet_scorer
 from lorimer.benchmarks.base import RewardFiles, Script, Suite, Task
 from lorimer.benchmarks.harbor import chosen
+from lorimer.benchmarks.spreadsheet_hub import HubSet
 from lorimer.errors import ConfigError, TaskError
 from lorimer.sandbox.base import BuiltImage, SandboxLimits
 
@@ -72,21 +73,23 @@ class SpreadsheetBenchmark:
     """The items of a data set as tasks.
 
     Args:
-        root: the folder with dataset.json.
+        root: the folder with dataset.json, or a set on the hub, which is asked for when the items are loaded.
         restriction: which of the two scores is the reward: `hard`, 1 if all cases pass, or `soft`, the share that passes.
             Both are among a trial's named rewards.
     """
 
-    def __init__(self, root: Path, restriction: Restriction = "hard") -> None:
-        self._root = root
+    def __init__(self, root: Path | HubSet, restriction: Restriction = "hard") -> None:
+        self._source = root
         self._restriction = restriction
 
     def load(self, only: Sequence[str] = ()) -> Suite:
         """All tasks in order of id, or those that match `only` (ids or shell-style patterns).
 
-        Raises ConfigError when there is no such data set, or nothing in it matches one of `only`.
+        Raises ConfigError when there is no such data set, or nothing in it matches one of `only`; PrerequisiteError where it
+        is on the hub and cannot be fetched.
         """
-        entries = self._entries()
+        root = self._source if isinstance(self._source, Path) else self._source.folder()
+        entries = _entries(root)
         counts = Counter(id_ for id_, _ in entries)
         wanted = chosen(sorted(counts), only)
         tasks: list[Task] = []
@@ -97,33 +100,14 @@ class SpreadsheetBenchmark:
             try:
                 if counts[id_] > 1:
                     raise TaskError(id_, "id", "is in dataset.json more than once")
-                tasks.append(self._task(id_, _item(id_, entry)))
+                tasks.append(self._task(root, id_, _item(id_, entry)))
             except TaskError as problem:
                 problems.append(problem)
-        return Suite(self._root.resolve().name, tuple(tasks), tuple(problems))
+        return Suite(root.resolve().name, tuple(tasks), tuple(problems))
 
-    def _entries(self) -> list[tuple[str, object]]:
-        path = self._root / "dataset.json"
-        try:
-            with path.open("rb") as file:
-                data = file.read(_DATASET_BYTES + 1)
-        except FileNotFoundError:
-            raise ConfigError(f"{path}: is missing; a SpreadsheetBench folder has a dataset.json") from None
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from None
-        if len(data) > _DATASET_BYTES:
-            raise ConfigError(f"{path}: is longer than {_DATASET_BYTES:,} bytes")
-        try:
-            entries = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{path}: not valid JSON: {error}") from None
-        if not isinstance(entries, list) or not entries:
-            raise ConfigError(f"{path}: is not a list of items")
-        return [(_name(at, entry), entry) for at, entry in enumerate(entries)]
-
-    def _task(self, id_: str, item: Item) -> Task:
-        folder = self._root / item.spreadsheet_path
-        if not folder.resolve().is_relative_to(self._root.resolve()):
+    def _task(self, root: Path, id_: str, item: Item) -> Task:
+        folder = root / item.spreadsheet_path
+        if not folder.resolve().is_relative_to(root.resolve()):
             raise TaskError(id_, "spreadsheet_path", f"{item.spreadsheet_path!r} leaves the data set")
         if not folder.is_dir():
             raise TaskError(id_, "spreadsheet_path", f"there is no folder {item.spreadsheet_path!r}")
@@ -177,6 +161,26 @@ class SpreadsheetBenchmark:
         for path in (_SCORER, _HERE / "spreadsheet_image" / "Dockerfile"):
             total.update(path.read_bytes())
         return total.hexdigest()
+
+
+def _entries(root: Path) -> list[tuple[str, object]]:
+    path = root / "dataset.json"
+    try:
+        with path.open("rb") as file:
+            data = file.read(_DATASET_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: is missing; a SpreadsheetBench folder has a dataset.json") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    if len(data) > _DATASET_BYTES:
+        raise ConfigError(f"{path}: is longer than {_DATASET_BYTES:,} bytes")
+    try:
+        entries = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(entries, list) or not entries:
+        raise ConfigError(f"{path}: is not a list of items")
+    return [(_name(at, entry), entry) for at, entry in enumerate(entries)]
 
 
 def _name(at: int, entry: object) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from lorimer.benchmarks.split import select
 from lorimer.config import BenchmarkSettings, Config, parse
 from lorimer.errors import ConfigError, PrerequisiteError
 from lorimer.sandbox.base import BuiltImage, PulledImage, PythonImage
+from tests.support.hub import pointed_at
 
 SUMS = [
     {"question": "Ann has 2 pears and buys 3. How many?", "answer": "2 + 3 = 5\n#### 5", "level": "easy"},
@@ -500,20 +500,8 @@ def test_a_huge_set_asks_for_a_sample(tmp_path: Path) -> None:
     assert len(open_benchmark("hf:set.jsonl", tmp_path, settings(BASE, limit=3)).load().tasks) == 3
 
 
-@pytest.fixture
-def no_hub() -> Iterator[None]:
-    """A Hugging Face hub that nothing answers for: a closed port of this machine."""
-    import datasets
-    from huggingface_hub import constants
-
-    kept = constants.ENDPOINT, constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE
-    constants.ENDPOINT = "http://127.0.0.1:9"
-    yield
-    constants.ENDPOINT, constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = kept
-
-
-def test_a_hub_name_without_a_network_is_one_line_at_once(tmp_path: Path, no_hub: None) -> None:
-    with pytest.raises(PrerequisiteError) as caught:
+def test_a_hub_name_without_a_network_is_one_line_at_once(tmp_path: Path) -> None:
+    with pointed_at("http://127.0.0.1:9", tmp_path / "cache"), pytest.raises(PrerequisiteError) as caught:
         open_benchmark("hf:nobody/nothing-of-that-name", tmp_path, settings(BASE)).load()
     assert str(caught.value) == (
         "hf:nobody/nothing-of-that-name: the Hugging Face hub cannot be reached and no copy is on this machine; "
