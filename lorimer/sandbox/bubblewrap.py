@@ -80,6 +80,7 @@ class BubblewrapProvider:
         self._scratch: Path | None = None
         self._bundles: dict[str, Path | None] = {}
         self._preparing = asyncio.Lock()
+        self._copying: asyncio.Task[str] | None = None
         self._open: set[BubblewrapSandbox | BubblewrapJail] = set()
 
     async def probe(self) -> None:
@@ -125,8 +126,10 @@ class BubblewrapProvider:
                 self._bundles["python"] = None
                 return "python"
             folder = self._skeleton().parent / "bundles"
+            await self._copied()
+            self._copying = asyncio.create_task(asyncio.to_thread(setup.make_bundle, spec.packages, folder))
             try:
-                key = await asyncio.to_thread(setup.make_bundle, spec.packages, folder)
+                key = await asyncio.shield(self._copying)
             except OSError as error:
                 raise ImageError(f"cannot copy packages for the sandbox: {error}") from error
             self._bundles[f"python-{key}"] = folder / key
@@ -197,10 +200,16 @@ class BubblewrapProvider:
     async def close(self) -> None:
         """See SandboxProvider."""
         await asyncio.gather(*(thing.close() for thing in list(self._open)))
+        await self._copied()
         if self._scratch is not None:
             scratch, self._scratch = self._scratch, None
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
             self._bundles.clear()
+
+    async def _copied(self) -> None:
+        """Wait for a copy whose taker was cancelled: its thread goes on writing."""
+        if self._copying is not None:
+            await asyncio.gather(self._copying, return_exceptions=True)
 
     def limits_in_force(self) -> Mapping[str, str]:
         """Limit -> what holds it here, in words for `lorimer doctor`."""

@@ -269,6 +269,19 @@ async def test_auto_takes_what_works_and_says_what_to_install(monkeypatch: pytes
 # What is left behind
 
 
+async def test_a_copy_of_packages_that_nobody_waits_for_is_removed_too(provider: BubblewrapProvider) -> None:
+    mine = f"{SCRATCH_PREFIX}{os.getpid()}-*"
+    before = set(Path(tempfile.gettempdir()).glob(mine))
+    other = BubblewrapProvider()
+    preparing = asyncio.create_task(other.prepare(PythonImage(packages=("openpyxl",))))
+    while not [path for path in Path(tempfile.gettempdir()).glob(f"{mine}/bundles/*") if path not in before]:
+        await asyncio.sleep(0.001)
+    preparing.cancel()
+    await asyncio.wait({preparing})
+    await other.close()
+    assert set(Path(tempfile.gettempdir()).glob(mine)) == before
+
+
 async def test_what_a_dead_process_left_is_reaped_and_nothing_else(provider: BubblewrapProvider) -> None:
     await acquire(provider)
     root = Path(tempfile.gettempdir())
