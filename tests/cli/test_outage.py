@@ -162,8 +162,8 @@ async def test_a_budget_is_warned_of_once_and_what_is_left_is_shown(bubblewrap: 
         used: list[Any] = [line for line in more.lines() if line["event"] == "BudgetUsed"]
         assert used[0]["usd"] == pytest.approx(spent)
         assert used[-1]["usd"] > spent
-        assert used[-1]["left"][0]["limit"] == 500
+        assert used[-1]["left"][0]["limit"] == 300
     status = await lorimer(workspace, "status")
     trials = Query(workspace / STORE).spent("study-1").trials
-    assert f"  left        {500 - trials} trials of 500 trials, 0 candidates of 1 candidates" in status.out
+    assert f"  left        {300 - trials} trials of 300 trials, 0 candidates of 1 candidates" in status.out
     assert "  warned      budget.trials: 95% of 3 used" in status.out
