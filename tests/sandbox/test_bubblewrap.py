@@ -269,17 +269,21 @@ async def test_auto_takes_what_works_and_says_what_to_install(monkeypatch: pytes
 # What is left behind
 
 
+def own_folders(below: str = "") -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}{os.getpid()}-*{below}"))
+
+
 async def test_a_copy_of_packages_that_nobody_waits_for_is_removed_too(provider: BubblewrapProvider) -> None:
-    mine = f"{SCRATCH_PREFIX}{os.getpid()}-*"
-    before = set(Path(tempfile.gettempdir()).glob(mine))
+    before, bundles = own_folders(), own_folders("/bundles/*")
     other = BubblewrapProvider()
     preparing = asyncio.create_task(other.prepare(PythonImage(packages=("openpyxl",))))
-    while not [path for path in Path(tempfile.gettempdir()).glob(f"{mine}/bundles/*") if path not in before]:
+    deadline = time.monotonic() + 30
+    while own_folders("/bundles/*") == bundles and time.monotonic() < deadline:
         await asyncio.sleep(0.001)
     preparing.cancel()
     await asyncio.wait({preparing})
     await other.close()
-    assert set(Path(tempfile.gettempdir()).glob(mine)) == before
+    assert own_folders() == before
 
 
 async def test_what_a_dead_process_left_is_reaped_and_nothing_else(provider: BubblewrapProvider) -> None:
