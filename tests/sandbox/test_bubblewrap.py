@@ -273,13 +273,17 @@ def own_folders(below: str = "") -> set[Path]:
     return set(Path(tempfile.gettempdir()).glob(f"{SCRATCH_PREFIX}{os.getpid()}-*{below}"))
 
 
+def appears(bundles: set[Path]) -> None:
+    deadline = time.monotonic() + 30
+    while own_folders("/bundles/*") == bundles and time.monotonic() < deadline:
+        time.sleep(0.001)
+
+
 async def test_a_copy_of_packages_that_nobody_waits_for_is_removed_too(provider: BubblewrapProvider) -> None:
     before, bundles = own_folders(), own_folders("/bundles/*")
     other = BubblewrapProvider()
     preparing = asyncio.create_task(other.prepare(PythonImage(packages=("openpyxl",))))
-    deadline = time.monotonic() + 30
-    while own_folders("/bundles/*") == bundles and time.monotonic() < deadline:
-        await asyncio.sleep(0.001)
+    await asyncio.to_thread(appears, bundles)
     preparing.cancel()
     await asyncio.wait({preparing})
     await other.close()
