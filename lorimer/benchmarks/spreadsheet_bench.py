@@ -94,12 +94,12 @@ class SpreadsheetBenchmark:
         wanted = chosen(sorted(counts), only)
         tasks: list[Task] = []
         problems: list[TaskError] = []
-        for id_, entry in sorted(entries, key=lambda pair: pair[0]):
+        for id_, entry in sorted(dict(entries).items()):
             if id_ not in wanted:
                 continue
             try:
                 if counts[id_] > 1:
-                    raise TaskError(id_, "id", "is in dataset.json more than once")
+                    raise TaskError(id_, "id", f"is in dataset.json {counts[id_]} times")
                 tasks.append(self._task(root, id_, _item(id_, entry)))
             except TaskError as problem:
                 problems.append(problem)

@@ -87,6 +87,8 @@ async def verify(sandbox: Sandbox, task: Task, timeout: float, message: str = ""
         data = await _read(sandbox, path)
         if data is None:
             continue
+        if isinstance(data, SandboxFileError):
+            return Reward(None, cause=Cause.REWARD_UNREADABLE, detail=str(data), output=output)
         try:
             value, named = parse_reward(data, json_object=path.endswith(".json"), key=task.reward.key)
         except Unreadable as error:
@@ -149,11 +151,12 @@ def _reward_files(task: Task) -> tuple[str, ...]:
     return task.reward.paths if isinstance(task.reward, RewardFiles) else ()
 
 
-async def _read(sandbox: Sandbox, path: str) -> bytes | None:
+async def _read(sandbox: Sandbox, path: str) -> bytes | SandboxFileError | None:
+    """A reward file; `None` where there is none, the error where there is something else."""
     try:
         return await sandbox.read(path, max_bytes=REWARD_BYTES)
-    except SandboxFileError:
-        return None
+    except SandboxFileError as error:
+        return None if "no such file" in str(error).lower() else error
 
 
 def parse_reward(data: bytes, *, json_object: bool, key: str = "reward") -> tuple[float, Mapping[str, float]]:

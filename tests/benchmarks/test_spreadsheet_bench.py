@@ -182,7 +182,7 @@ def test_one_bad_item_hides_no_other(tmp_path: Path) -> None:
     suite = load(tmp_path, ITEM, nine, nine, {"instruction": "no id"}, {**ITEM, "id": "a b"})
     assert [task.id for task in suite.tasks] == ["13-1"]
     assert {str(found) for found in suite.problems} == {
-        "task 9: id: is in dataset.json more than once",
+        "task 9: id: is in dataset.json 2 times",
         "task item-4: id: Field required",
         "task item-5: id: 'a b' may hold letters, digits, '.', '_' and '-' only, at most 128",
     }
