@@ -106,24 +106,25 @@ def _exact(pairs: Sequence[Pair], denominator: int) -> float | None:
     step = math.gcd(*(weight * math.gcd(*pool) for pool, _, weight in classes))
     mean = spread = 0.0
     span = highest = 0
-    parts: list[tuple[Mapping[int, float], int]] = []
     for (pool_key, taken, weight), count in classes.items():
         if sum(pool_key) * len(pool_key) * taken > _MAX_WORK:
             return None
-        law = {total * weight // step: share for total, share in _subset_sums(pool_key, taken).items()}
-        parts.append((law, count))
         scale, size, centre = weight / step, len(pool_key), sum(pool_key) / len(pool_key)
         mean += count * scale * taken * centre
         spread += count * scale * scale * taken * (sum(value * value for value in pool_key) / size - centre * centre)
-        span += count * max(law)
+        span += count * sum(pool_key[-taken:]) * weight // step
         highest = max(highest, pool_key[-1] * weight // step)
     # The transform has a period: what lies beyond half of it on either side is counted at the other end. Bernstein's bound,
     # which holds for draws without replacement too (Hoeffding 1963), says how far that must be to weigh under _NEGLIGIBLE.
     third = -math.log(_NEGLIGIBLE) * highest / 3
     reach = third + math.sqrt(third * third - 2 * math.log(_NEGLIGIBLE) * spread)
     points = 1 << max(1, math.ceil(math.log2(min(span + 1, 2 * reach + 2))))
-    if points > _MAX_POINTS or points * len(parts) > _MAX_CELLS:
+    if points > _MAX_POINTS or points * len(classes) > _MAX_CELLS:
         return None
+    parts = [
+        ({total * weight // step: share for total, share in _subset_sums(pool_key, taken).items()}, count)
+        for (pool_key, taken, weight), count in classes.items()
+    ]
     first = 0 if span < points else math.floor(mean) - points // 2
     return _tail(parts, points, first, observed // step)
 
