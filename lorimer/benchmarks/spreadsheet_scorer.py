@@ -125,14 +125,18 @@ def compare(golden: Path, output: Path, position: str) -> str:
 
 
 def computed(output: Path, position: str) -> bool:
-    """Whether every formula among the cells of `position` has a stored value, as a spreadsheet program leaves it."""
+    """Whether every formula among the cells of `position` has a stored value, as a spreadsheet program leaves it.
+
+    Empty text is one: openpyxl gives `None` for it too, but with the type of a text.
+    """
     import openpyxl
 
     formulas, values = openpyxl.load_workbook(output), openpyxl.load_workbook(output, data_only=True)
     for name, cells in parts(position):
         for sheet in [name] if name is not None else formulas.sheetnames:
             for cell in cell_names(cells):
-                if formulas[sheet][cell].data_type == "f" and values[sheet][cell].value is None:
+                stored = values[sheet][cell]
+                if formulas[sheet][cell].data_type == "f" and stored.value is None and stored.data_type != "str":
                     return False
     return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl.utils import get_column_letter
 
-from lorimer.benchmarks.spreadsheet_scorer import Unscorable, cell_names, compare, computed, main, parts, rewards, same
+from lorimer.benchmarks.spreadsheet_scorer import (
+    Unscorable,
+    cell_names,
+    compare,
+    computed,
+    main,
+    parts,
+    rewards,
+    same,
+    score,
+)
 
 DAY = dt.datetime(2024, 3, 1)
 
@@ -169,6 +180,18 @@ def test_a_formula_without_a_stored_value_is_not_taken_for_an_empty_cell(tmp_pat
     output = changed(cell("First", "B4", "=1+1"), golden, tmp_path / "output.xlsx")
     assert compare(golden, output, POSITION) == ""  # which is why it is not asked alone
     assert (computed(golden, POSITION), computed(output, POSITION)) == (True, False)
+
+
+def test_a_formula_whose_stored_value_is_empty_text_was_computed(tmp_path: Path) -> None:
+    golden = workbook(tmp_path / "golden.xlsx")
+    raw = changed(cell("First", "B4", '=""'), golden, tmp_path / "raw.xlsx")
+    output = tmp_path / "output.xlsx"
+    with zipfile.ZipFile(raw) as source, zipfile.ZipFile(output, "w") as target:
+        for name in source.namelist():
+            # As a spreadsheet program writes it; openpyxl cannot.
+            target.writestr(name, source.read(name).replace(b'<c r="B4">', b'<c r="B4" t="str">'))
+    assert (computed(raw, POSITION), computed(output, POSITION)) == (False, True)
+    assert score(golden, output, POSITION) == ""
 
 
 def test_an_output_that_is_no_workbook_fails_and_says_so(tmp_path: Path) -> None:
