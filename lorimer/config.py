@@ -248,10 +248,10 @@ class GateSettings(_Table):
     """Trials a task in a candidate's full run. Planned before any is seen."""
     champion_repeats: int | None = Field(default=None, ge=1, le=100)
     """Trials a task in the baseline and in audits, which all candidates are compared with. Unset: one more than `repeats`."""
-    champion_every: int = Field(default=2, ge=0)
+    champion_every: int = Field(default=3, ge=0)
     """Full runs after which a champion that withstood them is tried once more on every task; 0: never."""
     champion_most: int | None = Field(default=None, ge=1, le=100)
-    """Trials a task up to which it is. Unset: twice `champion_repeats`."""
+    """Trials a task up to which it is. Unset: half as many again as `champion_repeats`."""
     champion: Literal["cached", "interleaved"] = "cached"
     """`cached` compares with the champion's standing trials; `interleaved` runs it anew beside every candidate."""
     champion_max_age: float | None = Field(default=None, gt=0)
@@ -289,7 +289,7 @@ class GateSettings(_Table):
     @property
     def most_champion_repeats(self) -> int:
         """Trials a task of a champion that has stood for long."""
-        return self.champion_most or 2 * self.first_champion_repeats
+        return self.champion_most or self.first_champion_repeats * 3 // 2
 
 
 class SplitSettings(_Table):
@@ -363,6 +363,8 @@ class RetryTrials(_Table):
 
     errored: int = Field(default=2, ge=0)
     """More attempts for a trial that the world broke."""
+    engine_seconds: float = Field(default=120.0, ge=0)
+    """How long a sandbox engine may not answer before the study pauses. No attempts are used up by that."""
 
 
 class Config(_Table):
