@@ -223,5 +223,8 @@ def _commits(root: Path, query: Query, rows: Sequence[ChainRow], studies: Sequen
             if not held.reachable:
                 problems.append(f"{name}: commit {commit[:12]} is on no branch any more; the history was rewritten")
             if said is not None and said not in before:
-                problems.append(f"{name}: commit {commit[:12]} names an entry that this chain never had")
+                problems.append(
+                    f"{name}: commit {commit[:12]} names an entry that this chain does not have: "
+                    "it lost its end, or was rewritten"
+                )
     return Check("commits", f"{count} promotion commits", tuple(problems))

@@ -34,6 +34,7 @@ from lorimer.traces.schema import (
     TrialState,
     WarningRow,
 )
+from lorimer.traces.writer import damaged
 
 if TYPE_CHECKING:
     from lorimer.traces.store import Store
@@ -117,8 +118,8 @@ class Query:
     # ---- studies ----------------------------------------------------------------------------------------------------
 
     def studies(self) -> list[Study]:
-        """All studies, oldest first."""
-        return self._all(select(Study).order_by(Study.created, Study.id))
+        """All studies, in the order in which they were created, whatever the clock said then."""
+        return self._all(select(Study).order_by(text("rowid")))
 
     def study(self, study: str) -> Study:
         """Raises UserError, naming the studies that there are."""
@@ -383,6 +384,8 @@ class Query:
         except DBAPIError as error:
             if "not a database" in str(error.orig):
                 raise UserError(f"{self._path} is not a trace store") from None
+            if "malformed" in str(error.orig):
+                raise damaged(self._path, str(error.orig)) from None
             raise LorimerError(f"cannot read the traces at {self._path}: {error.orig}") from None
 
     @contextmanager

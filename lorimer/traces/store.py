@@ -42,7 +42,7 @@ from lorimer.traces.schema import (
 )
 from lorimer.traces.scrub import scrub_json, scrubber
 from lorimer.traces.trajectory import Trajectory
-from lorimer.traces.writer import Transaction, Work, Writer, table_of
+from lorimer.traces.writer import Transaction, Work, Writer, damaged, table_of
 
 TEXT_CHARS = 16_384
 """What full-text search keeps of one step, head and tail: the whole output is in the step's data."""
@@ -261,8 +261,9 @@ class Store:
     async def claim(self, study_id: str, holder: str) -> None:
         """Make `holder` (see `this_process`) the one process that runs the study. Claiming again is nothing.
 
-        A holder on this host that is dead is taken over. Raises UserError naming a holder that lives, or that runs on
-        another host, where nobody here can tell.
+        A holder on this host that is dead is taken over, once the file has been looked through: with the process the
+        machine may have died. Raises UserError naming a holder that lives, or that runs on another host, where nobody
+        here can tell; LorimerError where the file is damaged.
         """
 
         def work(transaction: Transaction) -> None:
@@ -273,6 +274,11 @@ class Store:
             if found.holder not in ("", holder) and alive(found.holder):
                 who = described(found.holder, found.held_since)
                 raise UserError(f"study {study_id} is being run by {who}; end that one first")
+            if found.holder not in ("", holder):
+                # Half a second for 100 MB. A mixture of old and new pages may answer every question, and wrongly.
+                problem = transaction.connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+                if problem != "ok":
+                    raise damaged(self._name, problem)
             mine = (_STUDY.c.id == study_id) & (_STUDY.c.holder == found.holder)
             transaction.connection.execute(update(_STUDY).where(mine).values(holder=holder, held_since=_now()))
 

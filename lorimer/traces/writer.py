@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, event, insert
@@ -231,10 +232,21 @@ def explain(error: Exception, name: str) -> LorimerError:
         elif "locked" in words:
             advice = "another process keeps it locked; end that one"
         return LorimerError(f"the trace store {name} cannot be written: {words}; {advice}, then resume")
+    if isinstance(cause, sqlite3.DatabaseError) and "malformed" in words:
+        return damaged(name, words)
     if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.IntegrityError):
         return LorimerError(f"the trace store {name} cannot be used: {words}")
     kind = "database error" if isinstance(error, SQLAlchemyError) else type(error).__name__
     return InternalError(f"the trace store {name} stopped: {kind}: {words}")
+
+
+def damaged(name: str | Path, words: str) -> LorimerError:
+    """A file that holds what no transaction wrote: a disk that lost what it had said was stored."""
+    said = " ".join(words.split()).removeprefix("*** in database main *** ")
+    return LorimerError(
+        f"the trace store {name} is damaged: {said}; restore a copy of it, or move it away and start anew "
+        f"(`sqlite3 {name} .recover` shows what can be saved)"
+    )
 
 
 def _answer(items: list[_Item], error: LorimerError) -> None:

@@ -156,7 +156,7 @@ def test_a_chain_rewritten_as_a_whole_is_betrayed_by_the_commits(bench: Bench) -
     assert not found["chain"]
     assert not found["decisions"]
     (problem,) = found["commits"]
-    assert problem.endswith("names an entry that this chain never had")
+    assert problem.endswith("names an entry that this chain does not have: it lost its end, or was rewritten")
 
 
 def amend(bench: Bench) -> None:

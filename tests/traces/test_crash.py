@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import random
+import shutil
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from lorimer.errors import LorimerError
 from lorimer.traces.query import Query
-from lorimer.traces.store import Store
+from lorimer.traces.store import Store, this_process
 
 from . import support as make
 
@@ -89,6 +97,72 @@ def test_a_killed_writer_loses_no_trial_whose_end_was_answered(tmp_path: Path) -
         assert query.sql("SELECT count(*) FROM step_fts WHERE step_fts MATCH 'echo'") == query.sql(
             "SELECT count(*) FROM step"
         )
+
+
+def test_a_log_cut_anywhere_loses_whole_trials_and_nothing_else(tmp_path: Path) -> None:
+    """The machine lost its power: the log ends in the middle of a page. What it still holds of a trial is all of it."""
+    path = tmp_path / "traces.db"
+    ends = '        await asyncio.gather(*(worker(f"t{number}") for number in range(4)))\n'
+    assert ends in WRITER
+    # Few enough that no page is copied from the log before it ends: an honest disk has synced the log by then.
+    dying = WRITER.replace("100_000", "4").replace(ends, f"{ends}        import os; os.kill(os.getpid(), 9)\n")
+    done = subprocess.run([sys.executable, "-c", dying, str(path)], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL
+    answered = done.stdout.split()
+    assert len(answered) == 16
+    log = Path(f"{path}-wal").read_bytes()
+    dice, counts = random.Random(1), []
+    cuts = [*sorted(dice.randint(0, len(log)) for _ in range(8)), len(log)]
+    for number, at in enumerate(cuts):
+        copy = tmp_path / f"cut-{number}.db"
+        shutil.copyfile(path, copy)
+        torn = bytes(len(log) - at) if number % 2 else b""
+        Path(f"{copy}-wal").write_bytes(log[:at] + torn)
+        with Store.open(copy):
+            query = Query(copy)
+            with closing(sqlite3.connect(copy)) as connection:
+                assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            ended = [trial.id for trial in query.trials(state="scored", limit=None)]
+            assert all([step.index for step in query.steps(trial)] == list(range(20)) for trial in ended)
+            counts.append(len(ended))
+    assert counts == sorted(counts)
+    assert counts[-1] == len(answered)
+
+
+@pytest.mark.parametrize("found_by", ["claim", "read"])
+async def test_a_damaged_file_is_told_and_not_gone_on_with(tmp_path: Path, found_by: str) -> None:
+    """A disk that lost what it had said was stored. The process that wrote it died with the machine."""
+    path = tmp_path / "traces.db"
+    dead = f"{socket.gethostname()}:{2**22 + 1}:1"
+    with Store.open(path) as store:
+        await store.create_study(make.study(), [make.task("t")], "text")
+        await store.claim("s", dead)
+        for repeat in range(20):
+            await make.finished_trial(store, make.start("t", repeat), [make.ran("x", "echo", "y" * 3000)])
+    content = bytearray(path.read_bytes())
+    if found_by == "claim":
+        # A page of an index as it was long ago: every read of the table succeeds.
+        with closing(sqlite3.connect(path)) as connection:
+            wanted = "SELECT rootpage FROM sqlite_master WHERE type = 'index' AND tbl_name = 'trial' LIMIT 1"
+            (page,) = connection.execute(wanted).fetchone()
+        size = int.from_bytes(content[16:18], "big")
+        content[(page - 1) * size : page * size] = empty_index_page(size)
+    else:
+        content[4096 * 2 :] = bytes(len(content) - 4096 * 2)
+    path.write_bytes(content)
+
+    async def go_on() -> None:
+        with Store.open(path) as store:
+            Query(store).trials("s", limit=None)
+            await store.claim("s", this_process())
+
+    with pytest.raises(LorimerError, match=r"the trace store .* is damaged: .*; restore a copy of it, or move it away"):
+        await go_on()
+
+
+def empty_index_page(size: int) -> bytes:
+    """A leaf of an index with nothing in it."""
+    return bytes([10, 0, 0, 0, 0]) + (size % 65536).to_bytes(2, "big") + bytes(size - 7)
 
 
 def test_a_full_disk_is_told_to_everyone_who_waits_and_nothing_hangs(tmp_path: Path) -> None:
