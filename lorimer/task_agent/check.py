@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from lorimer.benchmarks.base import ISOLATIONS, Isolation, Task
+from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.executor import Executor, PlannedTrial, TrialOutcome
 from lorimer.traces.schema import Stage, TrialState
 
@@ -118,12 +119,18 @@ async def check_tasks(
         unsolved = [
             task
             for task in tasks
-            if isolation in task.isolations[1:] and task.solution_runs and found[task.id].problem.startswith("oracle")
+            if isolation in task.isolations[1:] and task.solution_runs and _may_need_another(found[task.id])
         ]
         if unsolved:
             again = await _pass(make_executor, study, unsolved, isolation, repeats)
             found.update({name: result for name, result in again.items() if not result.problem})
     return [found[task.id] for task in tasks]
+
+
+def _may_need_another(result: CheckResult) -> bool:
+    """Whether another isolation may help: the oracle fell short, and not for want of an image."""
+    no_image = any(trial.cause == Cause.IMAGE_BUILD for trial in result.oracles)
+    return result.problem.startswith("oracle") and not no_image
 
 
 async def _pass(

@@ -20,13 +20,14 @@ from lorimer.sandbox.base import BuiltImage, ImageSpec, Owner, PulledImage, Sand
 from lorimer.sandbox.docker import DockerProvider
 from lorimer.sandbox.docker_images import BUILD_ATTEMPTS
 from lorimer.sandbox.fake import FakeProvider
+from lorimer.task_agent.check import check_tasks
 from lorimer.task_agent.executor import Executor, PlannedTrial
 from lorimer.task_agent.images import AT_ONCE, ImagePreparer, ImageReport
 from lorimer.task_agent.limits import Budget
 from lorimer.task_agent.trial import World
 from lorimer.terminal import Terminal
 from lorimer.traces.schema import Stage, StepKind, TrialState
-from tests.support.trials import Remembering, config, make_task
+from tests.support.trials import Remembering, config, make_task, script
 
 
 class Engine(FakeProvider):
@@ -82,6 +83,21 @@ async def test_images_of_a_kind_that_cannot_be_served_stop_everything(tmp_path: 
     with pytest.raises(PrerequisiteError, match="start one"):
         await ImagePreparer(engine, lambda report: None).prepare(tasks_on(tmp_path, "a", "b"))
     assert engine.at_once == 0
+
+
+async def test_a_check_does_not_try_other_isolations_for_want_of_an_image(tmp_path: Path) -> None:
+    engine = Engine(a=ImageError("no such image"))
+    task = make_task(tmp_path, image=PulledImage("a"), solution=script(tmp_path, "solution", "true"))
+    sink = Remembering()
+    budget, passes = Budget("c", BudgetSettings(), sink), list[str]()
+
+    def executor(by: dict[str, Task]) -> Executor:
+        passes.extend(each.isolation for each in by.values())
+        return Executor(World(engine, sink, config()), by, budget, concurrency=1, retries=0)
+
+    (found,) = await check_tasks(executor, "c", [task])
+    assert found.problem == "oracle errored: image_build: no such image"
+    assert passes == ["restart"]
 
 
 @pytest.fixture
