@@ -55,6 +55,9 @@ from lorimer.meta_agent.world import (
 from lorimer.task_agent.executor import Attempt, TrialOutcome
 from lorimer.traces.schema import DecisionRow, Evaluation, Stage, TrialState
 
+CLOCK_SLACK_SECONDS = 60.0
+"""By how much a clock may be behind one of an hour ago before it counts as set back, and an age by it as unknown."""
+
 
 class Pause(Exception):
     """The study cannot go on by itself."""
@@ -268,15 +271,18 @@ class Stages:
         known = world.decisions.get(f"{candidate.id}/age-{stage}")
         if known is not None:
             return bool(known.numbers["refresh"])
-        started = [trial.started for trial in self._parts.query.outcomes(standing)]
-        hours = (datetime.fromisoformat(now()) - datetime.fromisoformat(min(started))).total_seconds() / 3600
-        old = hours > limit
-        said = (
-            f"the champion's trials ({standing}) are {hours:.1f} h old, over"
-            if old
-            else "the champion's trials are within"
-        )
-        said += f" the {limit:g} h of gate.champion_max_age" + ("; they are run anew" if old else "")
+        started = [datetime.fromisoformat(trial.started) for trial in self._parts.query.outcomes(standing)]
+        today = datetime.fromisoformat(now())
+        hours = (today - min(started)).total_seconds() / 3600
+        set_back = (max(started) - today).total_seconds() > CLOCK_SLACK_SECONDS
+        old = set_back or hours > limit
+        bound = f"the {limit:g} h of gate.champion_max_age"
+        if set_back:
+            said = f"the champion's trials ({standing}) began later than now: the clock was set back; they are run anew"
+        elif old:
+            said = f"the champion's trials ({standing}) are {hours:.1f} h old, over {bound}; they are run anew"
+        else:
+            said = f"the champion's trials are within {bound}"
         numbers: dict[str, Value] = {"hours": hours, "max_age": limit, "refresh": old, "standing": standing}
         decision = Decision("pass", said, numbers)
         await self._decide(candidate.id, f"age-{stage}", decision)

@@ -68,6 +68,17 @@ async def test_a_champions_old_trials_are_run_anew_before_they_are_compared_with
     assert found["demo/c003/age-full"].numbers["refresh"] is False
 
 
+async def test_trials_from_the_future_have_no_known_age_and_are_run_anew(bench: Bench) -> None:
+    await run(bench, script("NULL"), config(budget={"candidates": 1}, **AGING))
+    aged(bench, -3)
+    with bench.parts(script("NULL", "NULL"), config(budget={"candidates": 2}, **AGING)) as (parts, trials, _):
+        await optimize(parts, "demo")
+    assert decisions(bench)["demo/c002/age-full"].reason == (
+        "the champion's trials (demo/baseline/baseline) began later than now: the clock was set back; they are run anew"
+    )
+    assert len([name for name in trials.ran if name.startswith("demo/baseline/audit-00002/")]) == 28
+
+
 async def test_what_a_clock_said_is_told_to_people_and_to_no_model(bench: Bench) -> None:
     await run(bench, script("NULL"), config(budget={"candidates": 1}, **AGING))
     aged(bench, 7)
