@@ -41,7 +41,9 @@ def text(page: str) -> str:
 
 def blocks(page: Path, language: str) -> list[str]:
     """The page's fenced blocks in a language; the empty one is a block that names none."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    # All of them are found, so that none begins at another's end.
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+    return [block for named, block in found if named == language]
 
 
 def commands() -> dict[str, Any]:
