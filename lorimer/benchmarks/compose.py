@@ -9,88 +9,24 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 from lorimer.benchmarks import _yaml
-from lorimer.errors import TaskError
+from lorimer.benchmarks.compose_keys import DEFAULT_CAPS, NO_EFFECT, READ, UNSAFE
+from lorimer.benchmarks.compose_values import Rules, Values, as_list
 from lorimer.sandbox.base import BuiltImage, Group, Health, ImageSpec, Network, PulledImage, SandboxLimits, Service
 
 LOGS = "lorimer-logs:"
 """What a variable for a log folder of the host begins with: nothing of the host is mounted, but services may share it."""
 
-_VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-?+])([^}]*))?\}|(\w+))")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)i?b?", re.IGNORECASE)
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|us|s|m|h)")
-_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_LOG_PLACES = frozenset({"/logs", "/agent-logs", "/logs/verifier", "/logs/agent", "/logs/artifacts"})
 _IDLE = {"sleep infinity", "tail -f /dev/null"}
 _SHELLS = {"sh", "bash", "/bin/sh", "/bin/bash"}
 _CONDITIONS = ("service_started", "service_healthy", "service_completed_successfully")
-
-_NO_EFFECT = frozenset(
-    {
-        "annotations",
-        "container_name",
-        "expose",
-        "init",
-        "labels",
-        "logging",
-        "platform",
-        "ports",
-        "pull_policy",
-        "stdin_open",
-        "stop_grace_period",
-        "stop_signal",
-        "tty",
-    }
-)
-"""Keys that change nothing in a trial: no port of the host is opened, nothing is logged, and the end is a kill."""
-
-_UNSAFE = frozenset(
-    {
-        "cap_add",
-        "cgroup",
-        "cgroup_parent",
-        "device_cgroup_rules",
-        "devices",
-        "gpus",
-        "ipc",
-        "network_mode",
-        "pid",
-        "privileged",
-        "runtime",
-        "security_opt",
-        "sysctls",
-        "userns_mode",
-        "uts",
-        "volumes_from",
-    }
-)
-"""Keys that may reach the host, unless their value is harmless."""
-
-_DEFAULT_CAPS = frozenset(
-    {
-        "AUDIT_WRITE",
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "MKNOD",
-        "NET_BIND_SERVICE",
-        "NET_RAW",
-        "SETFCAP",
-        "SETGID",
-        "SETPCAP",
-        "SETUID",
-        "SYS_CHROOT",
-    }
-)
-"""What a container has anyway."""
 
 
 @dataclass(frozen=True)
@@ -116,52 +52,31 @@ class Compose:
         )
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What differs between the formats that bring compose files."""
-
-    main: str
-    """The agent's service."""
-    variables: Mapping[str, str]
-    who: str
-    """Who sets them, for the user."""
-    local_images: frozenset[str] = frozenset()
-    """Names that stand for the image that is built here."""
-    hidden: tuple[str, ...] = ()
-    """Paths beside the file that no container may be given."""
-
-
 def read_compose(task: str, folder: Path, name: str, text: str, rules: Rules) -> Compose:
     """Read a compose file that lies in `folder`; `name` is how the user finds it. Raises TaskError by the key at fault."""
     return _Reader(task, folder, name, rules).read(_yaml.mapping(task, name, text))
 
 
-class _Reader:
+class _Reader(Values):
     def __init__(self, task: str, folder: Path, name: str, rules: Rules) -> None:
-        self._task, self._folder, self._name, self._rules = task, folder, name, rules
+        super().__init__(task, folder, name, rules)
         self._volumes: frozenset[str] = frozenset()
         self._networks: dict[str, bool] = {}
         self._bound: dict[Path, tuple[str, bool]] = {}
-
-    def refuse(self, key: str, problem: str = "is not supported") -> Never:
-        raise self._refusal(key, problem)
-
-    def _refusal(self, key: str, problem: str) -> TaskError:
-        return TaskError(self._task, f"{self._name}: {key}", problem)
 
     def read(self, raw: Mapping[str, Any]) -> Compose:
         file = {str(key): value for key, value in raw.items() if not str(key).startswith("x-")}
         for key in file:
             if key not in ("services", "version", "name", "networks", "volumes"):
                 self.refuse(key)
-        services = self._table("services", self._filled("services", file.get("services")))
+        services = self.table("services", self.filled("services", file.get("services")))
         if not services:
             self.refuse("services", f"has no {self._rules.main}")
         self._networks = self._read_networks(file.get("networks"))
         self._volumes = self._read_volumes(file.get("volumes"))
         if self._rules.main not in services and self._rules.main == "client":
             self.refuse("services", "has no client")
-        read = {name: self._service(name, self._table(f"services.{name}", services[name])) for name in services}
+        read = {name: self._service(name, self.table(f"services.{name}", services[name])) for name in services}
         main, compose = read.pop(self._rules.main, (Service("main", None), Compose(None)))
         self._check_order({name: service for name, (service, _) in read.items()} | {self._rules.main: main})
         others = tuple(service for service, _ in read.values())
@@ -182,24 +97,24 @@ class _Reader:
             self.refuse(base, "is not a service's name")
         table = {key: value for key, value in table.items() if not key.startswith("x-") and value is not None}
         for key in table:
-            if key in _UNSAFE:
+            if key in UNSAFE:
                 self._refuse_unsafe(f"{base}.{key}", key, table[key])
-            elif key not in _NO_EFFECT and key not in _READ:
+            elif key not in NO_EFFECT and key not in READ:
                 self.refuse(f"{base}.{key}")
-        command, entrypoint = self._words(base, "command", table), self._words(base, "entrypoint", table)
+        command, entrypoint = self.words(base, "command", table), self.words(base, "entrypoint", table)
         if is_main and not _idle([*(entrypoint or ()), *(command or ())]):
             key = "entrypoint" if entrypoint else "command"
             self.refuse(f"{base}.{key}", "is not supported; only one that waits is, such as `sleep infinity`")
-        env = self._environment(base, table)
-        workdir = self._text(f"{base}.working_dir", table.get("working_dir"))
+        env = self.environment(base, table)
+        workdir = self.text(f"{base}.working_dir", table.get("working_dir"))
         if workdir is not None and not workdir.startswith("/"):
             self.refuse(f"{base}.working_dir", "must be an absolute path")
         image = self._image(base, table, is_main=is_main)
         volumes, copies, tmpfs = self._mounts(base, name, table)
         cpus, memory = self._resources(base, table)
-        user = self._text(f"{base}.user", table.get("user"))
+        user = self.text(f"{base}.user", table.get("user"))
         health = self._health(base, table.get("healthcheck"))
-        alias = self._text(f"{base}.container_name", table.get("container_name"))
+        alias = self.text(f"{base}.container_name", table.get("container_name"))
         service = Service(
             name=name,
             image=None if is_main else image,
@@ -214,11 +129,11 @@ class _Reader:
             volumes=volumes,
             copies=copies,
             tmpfs=tmpfs,
-            hostname=self._text(f"{base}.hostname", table.get("hostname")),
-            read_only=self._flag(f"{base}.read_only", table.get("read_only")) and not is_main,
+            hostname=self.text(f"{base}.hostname", table.get("hostname")),
+            read_only=self.flag(f"{base}.read_only", table.get("read_only")) and not is_main,
             restarts=not is_main and str(table.get("restart", "no")) not in ("no", "False"),
-            shm_mb=None if table.get("shm_size") is None else self._megabytes(f"{base}.shm_size", table["shm_size"]),
-            cap_drop=tuple(str(each) for each in _list(table.get("cap_drop"))),
+            shm_mb=None if table.get("shm_size") is None else self.megabytes(f"{base}.shm_size", table["shm_size"]),
+            cap_drop=tuple(str(each) for each in as_list(table.get("cap_drop"))),
             limits=SandboxLimits() if is_main else SandboxLimits(cpus=cpus, memory_mb=memory),
         )
         return service, Compose(image, env, workdir, user, cpus, memory)
@@ -228,36 +143,36 @@ class _Reader:
             return
         if name == "network_mode" and value == "none":
             return
-        if name == "security_opt" and all(str(each).startswith("no-new-privileges") for each in _list(value)):
+        if name == "security_opt" and all(str(each).startswith("no-new-privileges") for each in as_list(value)):
             return
         if name == "cap_add":
-            extra = sorted({str(each).upper().removeprefix("CAP_") for each in _list(value)} - _DEFAULT_CAPS)
+            extra = sorted({str(each).upper().removeprefix("CAP_") for each in as_list(value)} - DEFAULT_CAPS)
             if extra:
                 self.refuse(key, f"is refused: {', '.join(extra)} could reach the host")
             return
         self.refuse(key, "is refused: it could reach the host")
 
     def _image(self, base: str, table: Mapping[str, Any], *, is_main: bool) -> ImageSpec | None:
-        named = self._text(f"{base}.image", table.get("image"))
+        named = self.text(f"{base}.image", table.get("image"))
         build = table.get("build")
         if build is None:
             return None if named is None or named in self._rules.local_images else PulledImage(named)
         if not isinstance(build, dict):
             build = {"context": build}
-        for key in self._table(f"{base}.build", build):
+        for key in self.table(f"{base}.build", build):
             if key not in ("context", "dockerfile", "args", "target"):
                 self.refuse(f"{base}.build.{key}")
         paths = {}
         for key, default in (("context", "."), ("dockerfile", "Dockerfile")):
-            path = self._text(f"{base}.build.{key}", build.get(key)) or default
+            path = self.text(f"{base}.build.{key}", build.get(key)) or default
             paths[key] = posixpath.normpath(path)
             if posixpath.isabs(path) or paths[key].split("/")[0] == "..":
                 self.refuse(f"{base}.build.{key}", f"{path!r} leaves the task's folder")
         if not (self._folder / paths["context"] / paths["dockerfile"]).is_file():
             missing = posixpath.normpath(posixpath.join(paths["context"], paths["dockerfile"]))
             self.refuse(f"{base}.build", f"{missing} is missing")
-        args = self._pairs(f"{base}.build.args", build.get("args"))
-        target = self._text(f"{base}.build.target", build.get("target"))
+        args = self.pairs(f"{base}.build.args", build.get("args"))
+        target = self.text(f"{base}.build.target", build.get("target"))
         return BuiltImage(self._folder / paths["context"], paths["dockerfile"], args=tuple(args.items()), target=target)
 
     def _mounts(
@@ -266,8 +181,8 @@ class _Reader:
         """Named volumes and their places, files that are copied in, and places of a tmpfs."""
         volumes: list[tuple[str, str]] = []
         copies: list[tuple[Path, str]] = []
-        tmpfs = [str(each).partition(":")[0] for each in _list(table.get("tmpfs"))]
-        for at, entry in enumerate(_list(table.get("volumes"))):
+        tmpfs = [str(each).partition(":")[0] for each in as_list(table.get("tmpfs"))]
+        for at, entry in enumerate(as_list(table.get("volumes"))):
             key = f"{base}.volumes.{at}"
             kind, source, target, read_only = self._mount(key, entry)
             if kind == "tmpfs":
@@ -345,25 +260,25 @@ class _Reader:
         if value is None:
             self._networks.setdefault("default", False)
             return (("default", aliases),)
-        entries = dict.fromkeys(map(str, value)) if isinstance(value, list) else self._table(f"{base}.networks", value)
+        entries = dict.fromkeys(map(str, value)) if isinstance(value, list) else self.table(f"{base}.networks", value)
         found = []
         for network, settings in entries.items():
             if network == "default":
                 self._networks.setdefault("default", False)
             if network not in self._networks:
                 self.refuse(f"{base}.networks.{network}", "is not among the file's networks")
-            settings = self._table(f"{base}.networks.{network}", settings or {})
+            settings = self.table(f"{base}.networks.{network}", settings or {})
             for key in settings:
                 if key not in ("aliases", "priority"):
                     self.refuse(f"{base}.networks.{network}.{key}")
-            found.append((network, (*aliases, *(str(each) for each in _list(settings.get("aliases"))))))
+            found.append((network, (*aliases, *(str(each) for each in as_list(settings.get("aliases"))))))
         return tuple(found)
 
     def _after(self, base: str, value: object) -> tuple[tuple[str, str], ...]:
         if isinstance(value, list):
             return tuple((str(each), "service_started") for each in value)
         found = []
-        for name, settings in self._table(f"{base}.depends_on", value or {}).items():
+        for name, settings in self.table(f"{base}.depends_on", value or {}).items():
             condition = str((settings or {}).get("condition", "service_started"))
             if condition not in _CONDITIONS:
                 self.refuse(
@@ -392,7 +307,7 @@ class _Reader:
         if value is None:
             return None
         key = f"{base}.healthcheck"
-        table = self._table(key, value)
+        table = self.table(key, value)
         for part in table:
             if part not in ("test", "interval", "timeout", "retries", "start_period", "start_interval", "disable"):
                 self.refuse(f"{key}.{part}")
@@ -405,41 +320,41 @@ class _Reader:
             self.refuse(f"{key}.test", "is no command, or list that begins with CMD or CMD-SHELL")
 
         def seconds(part: str, default: float) -> float:
-            return default if table.get(part) is None else self._seconds(f"{key}.{part}", table[part])
+            return default if table.get(part) is None else self.seconds(f"{key}.{part}", table[part])
 
         return Health(
             tuple(str(word) for word in test),
             interval=seconds("interval", 30.0),
             timeout=seconds("timeout", 30.0),
             start_period=seconds("start_period", 0.0),
-            retries=int(self._number(f"{key}.retries", table.get("retries", 3))),
+            retries=int(self.number(f"{key}.retries", table.get("retries", 3))),
         )
 
     def _resources(self, base: str, table: Mapping[str, Any]) -> tuple[float | None, int | None]:
         """CPUs and megabytes."""
-        deploy = self._table(f"{base}.deploy", table.get("deploy") or {})
+        deploy = self.table(f"{base}.deploy", table.get("deploy") or {})
         for key in deploy:
             if key not in ("resources", "replicas") or (key == "replicas" and deploy[key] != 1):
                 self.refuse(f"{base}.deploy.{key}")
-        resources = self._table(f"{base}.deploy.resources", deploy.get("resources") or {})
-        reserved = self._table(f"{base}.deploy.resources.reservations", resources.get("reservations") or {})
+        resources = self.table(f"{base}.deploy.resources", deploy.get("resources") or {})
+        reserved = self.table(f"{base}.deploy.resources.reservations", resources.get("reservations") or {})
         if "devices" in reserved:
             self.refuse(
                 f"{base}.deploy.resources.reservations.devices", "is refused: devices and GPUs are not supported"
             )
-        limits = self._table(f"{base}.deploy.resources.limits", resources.get("limits") or {})
+        limits = self.table(f"{base}.deploy.resources.limits", resources.get("limits") or {})
         cpus, memory = limits.get("cpus", table.get("cpus")), limits.get("memory", table.get("mem_limit"))
         return (
-            None if cpus is None else self._number(f"{base}.cpus", cpus),
-            None if memory is None else self._megabytes(f"{base}.mem_limit", memory),
+            None if cpus is None else self.number(f"{base}.cpus", cpus),
+            None if memory is None else self.megabytes(f"{base}.mem_limit", memory),
         )
 
     # Top level
 
     def _read_networks(self, value: object) -> dict[str, bool]:
         found = {}
-        for name, settings in self._table("networks", value or {}).items():
-            table = self._table(f"networks.{name}", settings or {})
+        for name, settings in self.table("networks", value or {}).items():
+            table = self.table(f"networks.{name}", settings or {})
             for key in table:
                 if key not in ("internal", "driver", "name", "labels", "attachable"):
                     self.refuse(f"networks.{name}.{key}")
@@ -449,147 +364,11 @@ class _Reader:
         return found
 
     def _read_volumes(self, value: object) -> frozenset[str]:
-        for name, settings in self._table("volumes", value or {}).items():
-            for key in self._table(f"volumes.{name}", settings or {}):
+        for name, settings in self.table("volumes", value or {}).items():
+            for key in self.table(f"volumes.{name}", settings or {}):
                 if key not in ("name", "labels"):
                     self.refuse(f"volumes.{name}.{key}")
-        return frozenset(self._table("volumes", value or {}))
-
-    # Values
-
-    def _filled(self, key: str, value: object) -> Any:
-        """A value with its variables put in, all the way down."""
-        if isinstance(value, dict):
-            return {name: self._filled(f"{key}.{name}", each) for name, each in value.items()}
-        if isinstance(value, list):
-            return [self._filled(f"{key}.{at}", each) for at, each in enumerate(value)]
-        return self._fill(key, value) if isinstance(value, str) else value
-
-    def _fill(self, key: str, text: str) -> str:
-        def one(match: re.Match[str]) -> str:
-            variable, how, default = match[1] or match[4], match[2], match[3]
-            if variable is None:
-                return "$"
-            value = self._rules.variables.get(variable)
-            if how in (":+", "+"):
-                return default if value else ""
-            if value or (value is not None and how in (None, "-", "?")):
-                return value
-            if how in (":-", "-"):
-                return str(default)
-            raise self._refusal(key, f"needs the variable {variable}, which {self._rules.who} does not set")
-
-        return _VARIABLE.sub(one, text)
-
-    def _environment(self, base: str, table: Mapping[str, Any]) -> dict[str, str]:
-        env: dict[str, str] = {}
-        for at, entry in enumerate(_list(table.get("env_file"))):
-            key = f"{base}.env_file.{at}"
-            path = posixpath.normpath(str(entry.get("path", "") if isinstance(entry, dict) else entry))
-            if path.startswith(("/", "..")) or not (self._folder / path).is_file():
-                self.refuse(key, f"{path!r} is no file of the task")
-            for line in (self._folder / path).read_text(encoding="utf-8", errors="replace").splitlines():
-                name, equals, text = line.strip().partition("=")
-                if equals and not name.startswith("#"):
-                    env[name.strip()] = text.strip().strip("'\"")
-        return env | self._pairs(f"{base}.environment", table.get("environment"))
-
-    def _pairs(self, key: str, value: object) -> dict[str, str]:
-        if value is None:
-            return {}
-        if isinstance(value, list):
-            pairs = [str(entry).partition("=") for entry in value]
-            value = {name: text if equals else None for name, equals, text in pairs}
-        if not isinstance(value, dict):
-            self.refuse(key, "is not a list or a mapping")
-        for name, text in value.items():
-            if text is None:
-                self.refuse(f"{key}.{name}", "would take its value from the host, which an agent must not see")
-        return {str(name): _plain(text) for name, text in value.items()}
-
-    def _words(self, base: str, key: str, table: Mapping[str, Any]) -> tuple[str, ...] | None:
-        value = table.get(key)
-        if value is None:
-            return None
-        try:
-            words = shlex.split(value) if isinstance(value, str) else value
-        except ValueError as error:
-            self.refuse(f"{base}.{key}", f"cannot be read: {error}")
-        if not isinstance(words, list) or any(isinstance(word, dict | list) or word is None for word in words):
-            self.refuse(f"{base}.{key}", "is not a command")
-        return tuple(_plain(word) for word in words)
-
-    def _table(self, key: str, value: object) -> dict[str, Any]:
-        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value):
-            self.refuse(key, "is not a mapping of names to values")
-        return value
-
-    def _text(self, key: str, value: object) -> str | None:
-        if value is None:
-            return None
-        if isinstance(value, bool | dict | list):
-            self.refuse(key, "is not text")
-        return str(value)
-
-    def _flag(self, key: str, value: object) -> bool:
-        if value is not None and not isinstance(value, bool):
-            self.refuse(key, "is not true or false")
-        return value is True
-
-    def _number(self, key: str, value: object) -> float:
-        try:
-            return float(str(value))
-        except ValueError:
-            self.refuse(key, f"{value!r} is not a number")
-
-    def _seconds(self, key: str, value: object) -> float:
-        text = str(value)
-        if not re.fullmatch(f"({_DURATION.pattern})+", text):
-            self.refuse(key, f"{value!r} is not a duration such as '5s' or '1m30s'")
-        return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
-
-    def _megabytes(self, key: str, value: object) -> int:
-        match = _SIZE.fullmatch(str(value).strip())
-        if match is None:
-            self.refuse(key, f"{value!r} is not a size such as '512m'")
-        scale: Mapping[str, float] = {"": 1 / (1 << 20), "k": 1 / 1024, "m": 1.0, "g": 1024.0}
-        return max(6, int(float(match[1]) * scale[match[2].lower()]))
-
-
-_LOG_PLACES = frozenset({"/logs", "/agent-logs", "/logs/verifier", "/logs/agent", "/logs/artifacts"})
-_READ = frozenset(
-    {
-        "build",
-        "cap_drop",
-        "command",
-        "cpus",
-        "depends_on",
-        "deploy",
-        "entrypoint",
-        "env_file",
-        "environment",
-        "healthcheck",
-        "hostname",
-        "image",
-        "mem_limit",
-        "networks",
-        "read_only",
-        "restart",
-        "shm_size",
-        "tmpfs",
-        "user",
-        "volumes",
-        "working_dir",
-    }
-)
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
-def _plain(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        return frozenset(self.table("volumes", value or {}))
 
 
 def _idle(words: list[str]) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lorimer.benchmarks import _files, harbor_toml
 from lorimer.benchmarks.base import Artifact, Healthcheck, Hook, Part, Script, Task, VerifierSandbox
-from lorimer.benchmarks.compose import LOGS, Compose, Rules, read_compose
+from lorimer.benchmarks.compose import LOGS, Compose, read_compose
+from lorimer.benchmarks.compose_values import Rules
 from lorimer.errors import TaskError
 from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, SandboxLimits
 
