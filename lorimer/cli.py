@@ -57,7 +57,7 @@ STOPPED = 130
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to make it; made if missing.")] = HERE,
-    benchmark: Annotated[str, typer.Option(help="starter, or harbor:DIR.")] = "starter",
+    benchmark: Annotated[str, typer.Option(help="starter, harbor:DIR, hf:NAME and so on.")] = "starter",
     model: Annotated[str, typer.Option(help="PROVIDER/NAME of the task model.")] = "simulated/apprentice",
 ) -> None:
     """Make a workspace: lorimer.toml, program.md, harness/agent.py, a git repository."""
