@@ -8,7 +8,8 @@
     ├── PrerequisiteError        exit code 3: something is not installed or not running; carries the fix
     ├── WorldError               the world's fault: a trial that meets one is errored, never scored
     │   ├── SandboxError         engine failure, sandbox lost
-    │   │   └── ImageError       an image could not be built or pulled; carries the build log
+    │   │   ├── ImageError       an image could not be built or pulled; carries the build log
+    │   │   └── EngineOutage     the engine does not answer at all
     │   └── ProviderOutage       the model provider did not answer within the retry window
     ├── BudgetExhausted          a study's budget is spent; the study can be resumed with a larger one
     └── InternalError            our bug
@@ -87,6 +88,10 @@ class ImageError(SandboxError):
     def __init__(self, problem: str, log: str = "") -> None:
         super().__init__(problem)
         self.log = log
+
+
+class EngineOutage(SandboxError):
+    """The sandbox engine does not answer: it was stopped, is being restarted, or hangs."""
 
 
 class ProviderOutage(WorldError):

@@ -25,13 +25,16 @@ from lorimer.harness import api
 
 CHUNK = 4 << 20  # bytes of a file in one line; base64 makes it 5.3 MiB, well under the wire's 16 MiB
 
+CUT_OFF = 75
+"""Exit code of a harness whose stdin ended: the host hung up, or the connection to it broke. As sysexits' EX_TEMPFAIL."""
+
 BOOTSTRAP = """
 import json, os, sys
 pipe = os.fdopen(os.dup(0), "rb")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 line = pipe.readline()
 if not line:
-    sys.exit(0)
+    sys.exit(75)
 start = json.loads(line)
 root = os.path.join(os.environ["HOME"], "harness")
 for name, text in start["files"].items():
@@ -87,7 +90,7 @@ class _Wire:
             waiting = self._waiting.pop(reply["id"], None)
             if waiting is not None:
                 waiting.put(reply)
-        os._exit(0)  # end of stdin means stop
+        os._exit(CUT_OFF)  # end of stdin means stop
 
 
 class _Llm:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from lorimer.errors import BudgetExhausted, InternalError, LorimerError, ProviderOutage
+from lorimer.errors import BudgetExhausted, EngineOutage, InternalError, LorimerError, ProviderOutage
 from lorimer.harness.version import sha
 from lorimer.meta_agent import ledger
 from lorimer.meta_agent.events import (
@@ -85,6 +85,8 @@ async def _attended(parts: StudyParts, study: str, work: Callable[[], Awaitable[
             state, reason = "finished", f"{error}; with a larger budget {again}"
         except ProviderOutage as error:
             state, reason = "paused", f"provider {error}; {again} when it answers"
+        except EngineOutage as error:
+            state, reason = "paused", f"{error}; {again} when the engine answers"
         except Pause as pause:
             state, reason = "paused", f"{pause}; {again}"
         except BaseException as error:

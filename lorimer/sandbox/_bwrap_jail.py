@@ -99,6 +99,10 @@ class BubblewrapJail:
         except ConnectionError:
             return None
 
+    async def running(self) -> bool:
+        """See Jail."""
+        return not self._process.ended.is_set()
+
     async def wait(self) -> JailExit:
         """See Jail."""
         if self._result is None:

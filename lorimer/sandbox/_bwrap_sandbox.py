@@ -195,6 +195,10 @@ class BubblewrapSandbox:
         """See Sandbox. There is no network."""
         return ()
 
+    async def running(self) -> bool:
+        """See Sandbox."""
+        return not self._closing.begun and not self._process.ended.is_set()
+
     async def close(self) -> None:
         """See Sandbox."""
         await self._closing.run(self._close())

@@ -301,6 +301,10 @@ class Sandbox(Protocol):
         """Put in, at the same path, what `pack` of any sandbox wrote. Raises SandboxFileError."""
         ...
 
+    async def running(self) -> bool:
+        """Whether it still runs, as far as its engine knows. Raises EngineOutage."""
+        ...
+
     async def close(self) -> None:
         """Kill and remove, at once (SIGKILL), shielded from cancellation."""
         ...
@@ -339,7 +343,11 @@ class Jail(Protocol):
         ...
 
     async def wait(self) -> JailExit:
-        """Wait until the process has ended."""
+        """Wait until the process has ended. Raises SandboxError where the connection to it ended and it did not."""
+        ...
+
+    async def running(self) -> bool:
+        """Whether its process still runs, as far as its engine knows. Raises EngineOutage."""
         ...
 
     async def close(self) -> None:

@@ -221,7 +221,10 @@ class DockerProvider:
         images = await self._engine.call(
             "list images", lambda client: client.images(filters={"dangling": True, "label": IMAGE})
         )
-        removed = 0
+        removed, stuck = 0, self._stuck
+        self._stuck = set()
+        for container in stuck:
+            await self._remove_or_keep(container)
         for container in orphans:
             try:
                 removed += await self._remove_container(container)

@@ -1,6 +1,6 @@
 """The Engine API: one lazily made SDK client, one bounded thread pool, attached streams as asyncio streams.
 
-The only module that touches the `docker` SDK's errors; the others see `EngineError`.
+The only module that touches the `docker` SDK's errors; the others see `EngineError`, or `NoAnswer` of it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lorimer.errors import PrerequisiteError, SandboxError
+from lorimer.errors import EngineOutage, PrerequisiteError, SandboxError
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -45,6 +45,10 @@ class EngineError(SandboxError):
         """Whether the engine does not know the container any more, or it is not running."""
         text = self.explanation.lower()
         return "no such container" in text or "is not running" in text or "is dead or marked for removal" in text
+
+
+class NoAnswer(EngineError, EngineOutage):
+    """The engine could not be reached, hung up, or took longer than any call may."""
 
 
 class Attached:
@@ -231,6 +235,17 @@ class Engine:
             ) from error
 
 
+async def is_running(engine: Engine, container: str) -> bool:
+    """Whether the engine knows the container and it runs. Raises EngineError where it does not say."""
+    try:
+        found = await engine.call("inspect a container", lambda client: client.inspect_container(container))
+    except EngineError as error:
+        if error.status == 404:
+            return False
+        raise
+    return bool(found["State"]["Running"])
+
+
 def _probe(where: str) -> None:
     """Connect once to a local socket: of a connection that fails, the SDK leaves the socket open. Raises OSError."""
     scheme, _, path = where.partition("://")
@@ -251,7 +266,9 @@ def _translated(what: str, function: Callable[[Any], T], client: APIClient | Non
         raise EngineError(
             what, explanation, error.response.status_code if error.response is not None else None
         ) from error
-    except (DockerException, requests.RequestException, OSError) as error:
+    except (requests.RequestException, OSError) as error:
+        raise NoAnswer(what, str(error)) from error
+    except DockerException as error:
         raise EngineError(what, str(error)) from error
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lorimer.errors import SandboxError
 from lorimer.sandbox.base import JailExit, JailRequest, inodes
-from lorimer.sandbox.docker_engine import Attached, Engine, EngineError
+from lorimer.sandbox.docker_engine import Attached, Engine, EngineError, is_running
 from lorimer.sandbox.docker_sandbox import FIRST_TO_GO, ImageFacts
 from lorimer.sandbox.docker_stream import STDERR, Demux, HeadTail, LineBuffer, NotFramed
 
@@ -19,6 +21,9 @@ OPEN_FILES = 1024
 """The usual soft limit of a login; a harness needs a handful."""
 
 _POLL_SECONDS = 0.25
+_LAG_SECONDS = 1.0
+"""How long after the end of its streams the engine may still call a jail running; it is milliseconds. Less than the gateway waits
+for last words: a jail that it had to kill would be the harness's fault."""
 _KILLED = 137
 
 
@@ -117,7 +122,11 @@ class DockerJail:
                 await self._read_some()
             return line
 
+    async def running(self) -> bool:
+        return self._exit is None and not self._closed and await is_running(self._engine, self._container)
+
     async def wait(self) -> JailExit:
+        cut_at = 0.0
         while self._exit is None:
             if self._closed:
                 # Ended by our own hand before anyone asked how it was doing.
@@ -126,6 +135,10 @@ class DockerJail:
             state = await self._state()
             if state is None or state["Running"]:
                 # Its stream ends a moment before the engine has noted its exit; before that, someone waits early.
+                if state is not None and self._ended:
+                    cut_at = cut_at or time.monotonic() + _LAG_SECONDS
+                    if time.monotonic() > cut_at:
+                        raise SandboxError(f"jail {self.id}: the connection to its process was lost")
                 await asyncio.sleep(0.01 if self._ended else _POLL_SECONDS)
                 continue
             async with self._reading:

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 from lorimer.errors import SandboxError
 from lorimer.sandbox.artifact_tar import rewritten
 from lorimer.sandbox.base import ExecOutput, Packed, Sandbox, SandboxFileError, SandboxLimits, SandboxRequest
-from lorimer.sandbox.docker_engine import Attached, Engine, EngineError
+from lorimer.sandbox.docker_engine import Attached, Engine, EngineError, NoAnswer, is_running
 from lorimer.sandbox.docker_exec import INLINE_COMMAND, Collector, Invocation, killer_argv
 from lorimer.sandbox.docker_files import (
     Chunks,
@@ -53,6 +53,8 @@ KILL_SECONDS = 5.0
 AFTERMATH_SECONDS = 0.5
 """After a kill: how long to wait for the rest of the output when a daemon of another session holds the stream open."""
 
+LAG_SECONDS = 5.0
+"""How long after the end of a command's streams the engine may still call it running; it is milliseconds."""
 
 FIRST_TO_GO = 1000
 """Out-of-memory score: when the whole machine is out of memory, the kernel takes a sandbox, not lorimer or the engine."""
@@ -196,6 +198,8 @@ class DockerSandbox:
         collector = Collector(invocation.nonce, output_limit)
         try:
             execution, attached = await self._start_exec(invocation.argv(), env=env, user=user)
+        except NoAnswer:
+            raise
         except EngineError as error:
             return await self._could_not_run(error.explanation, started)
         timed_out = False
@@ -384,18 +388,29 @@ class DockerSandbox:
             self.ended_for = why
             self._discard(self._container)
 
+    async def running(self) -> bool:
+        if self._closed or self.ended_for:
+            return False
+        return await is_running(self._engine, self._container)
+
     async def _check_running(self) -> None:
         if self.ended_for:
             self._check_open()
-        state = await self._engine.call("inspect a container", lambda client: client.inspect_container(self._container))
-        if not state["State"]["Running"]:
+        if not await is_running(self._engine, self._container):
             raise SandboxError(f"sandbox {self.id} has stopped running")
 
     async def _exec_exit_code(self, execution: str) -> int:
-        found = await self._engine.call("inspect a command", lambda client: client.exec_inspect(execution))
+        until = time.monotonic() + LAG_SECONDS
+        while True:
+            found = await self._engine.call("inspect a command", lambda client: client.exec_inspect(execution))
+            if not found.get("Running"):
+                break
+            # The engine knows it a moment after all streams have ended. If it goes on, they have not: they were cut.
+            if time.monotonic() > until:
+                raise SandboxError(f"sandbox {self.id}: the connection to a command was lost")
+            await asyncio.sleep(0.05)
         code = found.get("ExitCode")
-        # The engine knows it once all streams have ended; killed is what remains.
-        return _KILLED if found.get("Running") or code is None else int(code)
+        return _KILLED if code is None else int(code)
 
     async def _kill_session(self, session: int | None) -> None:
         """Kill a timed-out command's session from inside; where that does not work (no pids left, a replaced shell),

@@ -199,6 +199,10 @@ class FakeSandbox:
         """See Sandbox. There is no network."""
         return ()
 
+    async def running(self) -> bool:
+        """See Sandbox."""
+        return not self._closed
+
     async def close(self) -> None:
         """See Sandbox."""
         self._closed = True
@@ -256,6 +260,10 @@ class UnsandboxedJail:
             raise LineTooLong(f"a line of more than {LINE_LIMIT} bytes") from None
         except asyncio.IncompleteReadError as end:
             return end.partial or None
+
+    async def running(self) -> bool:
+        """See Jail."""
+        return self._process.returncode is None
 
     async def wait(self) -> JailExit:
         """See Jail."""

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
+from lorimer.errors import SandboxError
 from lorimer.sandbox.base import ImageSpec, Jail, JailRequest, RemovedImages, Sandbox, SandboxProvider, SandboxRequest
 
 WARM = "warm"
@@ -157,9 +159,15 @@ class Pool:
 
     async def jail(self, request: JailRequest) -> Jail:
         key = _jail_key(request)
-        warm = self._jails.pop(key)
         try:
-            return await (self._provider.jail(request) if warm is None else self._jails.ready(warm))
+            while (warm := self._jails.pop(key)) is not None:
+                with suppress(SandboxError):  # a warm-up that failed some time ago says nothing of now
+                    jail = await self._jails.ready(warm)
+                    # An engine that was restarted meanwhile took it along, and its death would be the harness's.
+                    if await jail.running():
+                        return jail
+                    await jail.close()
+            return await self._provider.jail(request)
         finally:
             # After the cold one, which somebody waits for.
             self._fill_jails(request, key)

@@ -35,6 +35,8 @@ class Cause(StrEnum):
     PROVIDER_OUTAGE = "provider_outage"
     ENGINE_FAILURE = "engine_failure"
     """The sandbox or the jail could not be made."""
+    ENGINE_OUTAGE = "engine_outage"
+    """The engine did not answer: it was stopped or restarted, before the agent acted or after."""
     IMAGE_BUILD = "image_build"
     INTERNAL = "internal"
     """Our bug."""
@@ -62,5 +64,8 @@ SUSPECT = frozenset({Cause.VERIFIER_TIMEOUT, Cause.REWARD_MISSING, Cause.REWARD_
 """The agent may have caused it: retried once from the start; if it happens again while the nop agent verifies cleanly on
 that task, scored 0; else errored."""
 
-WORLD = frozenset({Cause.PROVIDER_OUTAGE, Cause.ENGINE_FAILURE, Cause.IMAGE_BUILD, Cause.INTERNAL})
+WORLD = frozenset({Cause.PROVIDER_OUTAGE, Cause.ENGINE_OUTAGE, Cause.ENGINE_FAILURE, Cause.IMAGE_BUILD, Cause.INTERNAL})
 """Errored: retried as configured, then excluded from both arms of a comparison."""
+
+OUTAGE = frozenset({Cause.PROVIDER_OUTAGE, Cause.ENGINE_OUTAGE})
+"""Of those: says nothing of the trial and uses up no retry. The study waits, then pauses."""

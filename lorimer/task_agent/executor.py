@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lorimer.benchmarks.base import Task
-from lorimer.errors import BudgetExhausted, ProviderOutage
+from lorimer.errors import BudgetExhausted, EngineOutage, ProviderOutage
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.budget import Budget, Owned
-from lorimer.task_agent.causes import SUSPECT, WORLD, Cause
+from lorimer.task_agent.causes import OUTAGE, SUSPECT, WORLD, Cause
 from lorimer.task_agent.images import ImagePreparer, ImageReport
 from lorimer.task_agent.trial import Agent, Harness, Nop, Oracle, World, dry_start, run_trial
 from lorimer.traces.schema import Stage, StepData, StepKind, TrialEnd, TrialStart, TrialState
 
 SUSPECT_ATTEMPTS = 2
 """A verifier that fails after the agent acted is tried once more from the start, then judged (DESIGN 4.3)."""
+
+
+ENGINE_POLL_SECONDS = 1.0
+"""Between two looks whether the sandbox engine is back. A restart takes seconds."""
+
+OUTAGES = 3
+"""Of the engine during one planned trial, after which the study pauses: it may be this trial that brings it down."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +76,10 @@ class TrialOutcome:
 def settled(planned: PlannedTrial, attempts: Sequence[Attempt], retries: int) -> TrialOutcome | None:
     """The outcome of a planned trial, or `None` where it needs (another) attempt. Pure.
 
-    Cancelled attempts and outages of the provider say nothing of the trial, use up no retry, and are no part of what it
+    Cancelled attempts and outages of provider or engine say nothing of the trial, use up no retry, and are no part of what it
     cost: that must not depend on how often the study was stopped.
     """
-    telling = [
-        each for each in attempts if each.state is not TrialState.CANCELLED and each.cause != Cause.PROVIDER_OUTAGE
-    ]
+    telling = [each for each in attempts if each.state is not TrialState.CANCELLED and each.cause not in OUTAGE]
     if not telling:
         return None
     last = telling[-1]
@@ -136,6 +142,7 @@ class Executor:
         self._concurrency, self._retries, self._on_trial = concurrency, retries, on_trial
         self._images = ImagePreparer(world.provider, on_image)
         self._nop_is_clean: dict[str, bool] = {}
+        self._waiting = asyncio.Lock()
         self._asking_nop = {name: asyncio.Lock() for name in tasks}
 
     async def run(
@@ -156,7 +163,7 @@ class Executor:
         accepted. A harness text of `oracle` or `nop` plans runs those agents.
 
         Raises BudgetExhausted once the trials under way have ended, each within what was set aside for it, and
-        ProviderOutage after they were cancelled; what has finished is stored.
+        ProviderOutage or EngineOutage after they were cancelled; what has finished is stored.
         """
         attempts = {planned.id: list((past or {}).get(planned.id, ())) for planned in plan}
         outcomes: dict[str, TrialOutcome] = {}
@@ -209,6 +216,7 @@ class Executor:
         """Attempts until the planned trial has its outcome."""
         builtin: dict[str, Agent] = {"oracle": Oracle(), "nop": Nop()}
         agent = builtin.get(planned.harness, Harness(harness_text))
+        outages = 0
         while True:
             number = attempts[-1].number + 1 if attempts else 0
             again = suspect_count(attempts) + 1 >= SUSPECT_ATTEMPTS
@@ -227,9 +235,29 @@ class Executor:
             )
             if end.cause == Cause.PROVIDER_OUTAGE:
                 raise ProviderOutage(end.detail)
+            if end.cause == Cause.ENGINE_OUTAGE:
+                outages += 1
+                await self._engine_answers(end.detail, again=outages < OUTAGES)
             outcome = settled(planned, attempts, self._retries)
             if outcome is not None:
                 return outcome
+
+    async def _engine_answers(self, why: str, *, again: bool) -> None:
+        """Wait until the sandbox engine answers. Raises EngineOutage when it does not within [retries] engine_seconds."""
+        async with self._waiting:  # one asks for all
+            until = time.monotonic() + self._world.config.retries.engine_seconds
+            while again:
+                try:
+                    await self._world.provider.reap()
+                    return
+                except EngineOutage as error:
+                    left, why = until - time.monotonic(), str(error)
+                    if left <= 0:
+                        break
+                    wait = min(ENGINE_POLL_SECONDS, left)
+                    self._world.on_wait(wait, why)
+                    await asyncio.sleep(wait)
+        raise EngineOutage(why)
 
     async def _attempt(
         self, planned: PlannedTrial, agent: Agent, number: int, trial: str, *, judge: bool = False
@@ -277,6 +305,8 @@ class Executor:
                 planned, id=f"{planned.id}/nop", evaluation=f"{planned.evaluation}/nop", harness="nop"
             )
             end = await self._attempt(nop, Nop(), number, f"{nop.id}/{number}")
+            if end.cause == Cause.ENGINE_OUTAGE:
+                raise EngineOutage(end.detail)
             if end.cause not in WORLD:  # an engine that fails says nothing of the task
                 self._nop_is_clean[planned.task] = end.state is TrialState.SCORED
             return end.state is TrialState.SCORED

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorimer.errors import ProviderOutage, SandboxError
+from lorimer.errors import EngineOutage, ProviderOutage, SandboxError
 from lorimer.harness import api, host
 from lorimer.sandbox.base import Jail, JailExit, LineTooLong, SandboxFileError
 from lorimer.task_agent import wire
@@ -45,6 +45,11 @@ class AgentResult:
     cached_tokens: int = 0
     cost_usd: float | None = 0.0
     active_seconds: float = 0.0
+
+
+def lost(error: SandboxError) -> Cause:
+    """The cause of a trial whose sandbox or jail failed after the agent acted."""
+    return Cause.ENGINE_OUTAGE if isinstance(error, EngineOutage) else Cause.SANDBOX_LOST
 
 
 def start_line(harness_text: str, task: api.Task | None) -> bytes:
@@ -97,14 +102,19 @@ class Gateway:
         except ProviderOutage as error:
             cause, detail = Cause.PROVIDER_OUTAGE, str(error)
         except SandboxError as error:
-            cause, detail = Cause.SANDBOX_LOST, str(error)
+            cause, detail = lost(error), str(error)
         active = calls.clock.seconds()
         try:
             ended = await self._end_jail(heard_its_end=cause is Cause.JAIL_DIED)
         except SandboxError as error:
             ended = JailExit(None, stderr=f"lorimer: what the harness printed is lost: {error}".encode())
+            if cause is Cause.JAIL_DIED:  # all that is known is that its stream ended, as it does when the engine stops
+                cause, detail = lost(error), str(error)
         if ended.stderr:
             calls.step(StepKind.OUTPUT, {"text": kept_text(ended.stderr, ended.stderr_dropped)})
+        if cause is Cause.JAIL_DIED and ended.exit_code == host.CUT_OFF:
+            # As it says itself, so a suspect's word: it is tried once more, and wins nothing by it.
+            cause, detail = Cause.SANDBOX_LOST, "the connection to the harness broke"
         if cause is Cause.JAIL_DIED:
             if ended.out_of_memory:
                 cause, detail = Cause.JAIL_MEMORY, "the harness used more memory than its jail has"

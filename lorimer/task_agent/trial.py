@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lorimer.benchmarks.base import Graded, Part, Task
 from lorimer.config import Config
-from lorimer.errors import BudgetExhausted, ConfigError, ImageError, PrerequisiteError, SandboxError
+from lorimer.errors import BudgetExhausted, ConfigError, EngineOutage, ImageError, PrerequisiteError, SandboxError
 from lorimer.harness import host
 from lorimer.models.base import CallContext
 from lorimer.sandbox.base import (
@@ -129,6 +129,9 @@ async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, s
                     before = result
                     gateway = _gateway(world, start, now, seed, sandbox, jail, began, before)
                     result = _added(before, await gateway.run(agent.text), title)
+                    # An engine that stops takes both along: that is no death of the harness's own.
+                    if result.cause in (Cause.JAIL_DIED, Cause.JAIL_MEMORY) and not await sandbox.running():
+                        raise SandboxError("the harness's jail and the task's sandbox ended together")
                 elif isinstance(agent, Oracle):
                     result = _added(result, await _run_solution(sandbox, now), title)
                 if result.cause not in SCORED:
@@ -159,6 +162,8 @@ async def run_trial(world: World, start: TrialStart, task: Task, agent: Agent, s
         cause, detail = Cause.IMAGE_BUILD, str(error)
     except (SandboxError, SandboxFileError) as error:
         cause, detail = Cause.SANDBOX_LOST if acted else Cause.ENGINE_FAILURE, str(error)
+        if isinstance(error, EngineOutage):
+            cause = Cause.ENGINE_OUTAGE
     except Exception as error:  # noqa: BLE001 - the trial boundary: our bug errors this trial, with its traceback
         _trace_error(world, start, began, traceback.format_exc())
         cause, detail = Cause.INTERNAL, f"{type(error).__name__}: {error}"
@@ -322,6 +327,8 @@ async def dry_start(world: World, harness_text: str, owner: Owner) -> str:
             return f"agent.py did not finish loading in {DRY_START_SECONDS:.0f} s"
         if line is None:
             ended = await last_words(jail)
+            if ended.exit_code == host.CUT_OFF:
+                raise SandboxError("the connection to the harness broke while it was loaded")
             printed = ended.stderr.decode("utf-8", "replace")[-2_000:]
             return f"the process ended while loading agent.py (exit code {ended.exit_code})\n{printed}".strip()
         request = wire.parse_request(line)

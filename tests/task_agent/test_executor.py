@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from lorimer.benchmarks.base import Task
-from lorimer.config import BudgetSettings
-from lorimer.errors import BudgetExhausted, ProviderOutage, SandboxError
+from lorimer.config import BudgetSettings, Config
+from lorimer.errors import BudgetExhausted, EngineOutage, ProviderOutage, SandboxError
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import ExecOutput, SandboxProvider, SandboxRequest
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
@@ -45,11 +45,14 @@ class Rig:
         budget: BudgetSettings | None = None,
         concurrency: int = 2,
         retries: int = 2,
+        settings: Config | None = None,
     ) -> None:
+        self.waits: list[str] = []
         self.sink = Remembering()
         self.model = ScriptedModel(answer)
         meter = Budget("s", budget or BudgetSettings(), self.sink)
-        world = World(provider, self.sink, config(), Metered(self.model, meter, self.sink, 100))
+        metered = Metered(self.model, meter, self.sink, 100)
+        world = World(provider, self.sink, settings or config(), metered, lambda seconds, why: self.waits.append(why))
         by_name = {task.id: task for task in tasks}
         self.executor = Executor(world, by_name, meter, concurrency=concurrency, retries=retries)
 
@@ -163,6 +166,56 @@ async def test_an_outage_stops_the_run_and_cancels_what_is_under_way(tmp_path: P
         ("s/e/a/0/0", "errored", "provider_outage"),
         ("s/e/b/0/0", "cancelled", "cancelled"),
     ]
+
+
+class Stopped(Scripted):
+    """An engine that does not answer so many times; `refused` counts."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__(lambda trial, sandbox: 1)
+        self.times, self.refused = times, 0
+
+    def _answer(self) -> None:
+        self.refused += 1
+        if self.refused <= self.times:
+            raise EngineOutage("docker: connection refused")
+
+    async def acquire(self, request: SandboxRequest) -> FakeSandbox:
+        self._answer()
+        return await super().acquire(request)
+
+    async def reap(self) -> int:
+        self._answer()
+        return 0
+
+
+async def test_an_engine_that_comes_back_is_waited_for_and_uses_up_no_retry(tmp_path: Path) -> None:
+    tasks = [make_task(tmp_path, name="a")]
+    rig = Rig(Stopped(2), tasks, retries=0)
+    (outcome,) = await rig.executor.run(plan(tasks), WRITES)
+    assert (outcome.reward, outcome.attempts) == (1.0, 2)
+    assert rig.rows() == [("s/e/a/0/0", "errored", "engine_outage"), ("s/e/a/0/1", "scored", "finished")]
+    assert rig.waits == ["docker: connection refused"]
+
+
+async def test_an_engine_that_stays_away_stops_the_run(tmp_path: Path) -> None:
+    tasks = [make_task(tmp_path, name="a")]
+    rig = Rig(Stopped(1_000_000), tasks, settings=config(retries={"engine_seconds": 0}))
+    with pytest.raises(EngineOutage, match="connection refused"):
+        await rig.executor.run(plan(tasks), WRITES)
+    assert rig.rows() == [("s/e/a/0/0", "errored", "engine_outage")]
+
+
+async def test_a_trial_under_which_the_engine_falls_again_and_again_stops_the_run(tmp_path: Path) -> None:
+    class Brittle(Scripted):
+        async def acquire(self, request: SandboxRequest) -> FakeSandbox:
+            raise EngineOutage("docker: hung up")
+
+    tasks = [make_task(tmp_path, name="a")]
+    rig = Rig(Brittle(lambda trial, sandbox: 1), tasks)
+    with pytest.raises(EngineOutage, match="hung up"):
+        await rig.executor.run(plan(tasks), WRITES)
+    assert len(rig.rows()) == 3
 
 
 # ---- plans ----------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 from lorimer.config import BudgetSettings
 from lorimer.errors import BudgetExhausted, ConfigError, ProviderOutage
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.task_agent.causes import Cause
+from lorimer.task_agent.causes import SUSPECT, Cause
 from lorimer.task_agent.trial import Harness
 from lorimer.traces.schema import StepKind, TrialState
 from tests.support.trials import REAL, make_task, reply, solve
@@ -228,6 +228,15 @@ async def test_its_own_faults_end_it_scored(attempt: Try, text: str, cause: Caus
     assert (played.end.state, played.end.cause, played.end.reward) == (TrialState.SCORED, cause.value, 1.0)
     assert played.end.detail.startswith(detail)
     assert played.only(StepKind.ERROR)["cause"] == cause.value
+
+
+@bubblewrap
+async def test_a_harness_that_was_cut_off_is_no_failure_of_its_own_and_saying_so_wins_nothing(attempt: Try) -> None:
+    """Its stdin ended, as when the engine's connection broke: it says so by its exit code, as a liar may too."""
+    played = await attempt(Harness("import os\nos._exit(75)"))
+    assert (played.end.state, played.end.cause) == (TrialState.ERRORED, "sandbox_lost")
+    assert played.end.detail == "the connection to the harness broke"
+    assert Cause.SANDBOX_LOST in SUSPECT
 
 
 FORGE = """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorimer.task_agent.causes import SCORED, SUSPECT, WORLD, Cause
+from lorimer.task_agent.causes import OUTAGE, SCORED, SUSPECT, WORLD, Cause
 from lorimer.task_agent.executor import Attempt, PlannedTrial, settled
 from lorimer.traces.schema import Stage, TrialState
 
@@ -39,7 +39,7 @@ def test_a_score_settles_whatever_came_before() -> None:
     assert (outcome.state, outcome.reward, outcome.attempts, outcome.tokens) == (TrialState.SCORED, 1.0, 2, 20)
 
 
-@pytest.mark.parametrize("cause", sorted(WORLD - {Cause.PROVIDER_OUTAGE}))
+@pytest.mark.parametrize("cause", sorted(WORLD - OUTAGE))
 def test_the_worlds_fault_is_retried_as_often_as_configured(cause: Cause) -> None:
     assert settled(PLANNED, [errored(0, cause)], 1) is None
     outcome = settled(PLANNED, [errored(0, cause), errored(1, cause)], 1)

@@ -1,0 +1,109 @@
+"""An engine that stops or hangs up is never taken for something that the agent did."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from lorimer.errors import EngineOutage, SandboxError
+from lorimer.sandbox.base import JailRequest, Owner, PulledImage, SandboxRequest
+from lorimer.sandbox.docker import DockerProvider
+from lorimer.sandbox.docker_labels import PID, process_identity
+from lorimer.sandbox.pool import Pool
+from tests.support.engine_proxy import EngineProxy
+
+# Of a connection that is refused, the SDK leaves the socket to the garbage collector, which the fixture calls.
+pytestmark = [pytest.mark.docker, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+
+IMAGE = "python:3.12-slim"
+STUDY = "test-outage"
+JAIL = JailRequest(
+    ["python3", "-I", "-u", "-c", "import time; print(input(), flush=True); time.sleep(60)"], Owner(STUDY, "jail")
+)
+
+
+@pytest.fixture
+async def engine(tmp_path: Path) -> AsyncIterator[EngineProxy]:
+    proxy = EngineProxy(tmp_path / "engine.sock")
+    yield proxy
+    proxy.stop(kill=f"lorimer.study={STUDY}")
+    gc.collect()
+
+
+@pytest.fixture
+async def provider(engine: EngineProxy) -> AsyncIterator[DockerProvider]:
+    made = DockerProvider(base_url=engine.url)
+    yield made
+    await made.close()
+
+
+async def test_a_connection_cut_in_the_middle_is_a_lost_sandbox_not_an_exit_code(
+    engine: EngineProxy, provider: DockerProvider
+) -> None:
+    image = await provider.prepare(PulledImage(IMAGE))
+    sandbox = await provider.acquire(SandboxRequest(image, Owner(STUDY, "task")))
+    jail = await provider.jail(JAIL)
+    await jail.send(b"hello")
+    assert await jail.receive() == b"hello"
+    command = asyncio.create_task(sandbox.exec("echo begun; sleep 60", timeout=100))
+    await asyncio.sleep(0.5)
+    engine.stop()
+    with pytest.raises(EngineOutage, match="docker: "):
+        await command
+    with pytest.raises(EngineOutage):
+        await sandbox.exec("true", timeout=10)
+    with pytest.raises(EngineOutage):
+        await provider.reap()
+    assert await jail.receive() is None
+    with pytest.raises(EngineOutage):
+        await jail.wait()
+
+    command = asyncio.create_task(sandbox.exec("true", timeout=10))
+    engine.start()
+    await asyncio.gather(command, return_exceptions=True)
+    # Both live on, and what they were doing goes on unheard: that is lost, and no end of theirs.
+    assert await sandbox.running()
+    assert await jail.running()
+    with pytest.raises(SandboxError, match="the connection to its process was lost"):
+        await jail.wait()
+    command = asyncio.create_task(sandbox.exec("echo begun; sleep 60", timeout=100))
+    await asyncio.sleep(0.5)
+    engine.stop()
+    engine.start()
+    with pytest.raises(SandboxError, match="the connection to a command was lost"):
+        await command
+    assert (await sandbox.exec("echo on", timeout=10)).stdout == b"on\n"
+
+
+async def test_a_warm_jail_that_died_with_its_engine_is_not_given_out(engine: EngineProxy) -> None:
+    pool = Pool(DockerProvider(base_url=engine.url), jails=1, sandboxes=0)
+    try:
+        first = await pool.jail(JAIL)
+        await asyncio.sleep(1.0)
+        assert len(engine.containers(f"lorimer.study={STUDY}")) == 2
+        engine.stop(kill=f"lorimer.study={STUDY}")
+        engine.start()
+        assert not await first.running()
+        second = await pool.jail(JAIL)
+        await second.send(b"hello")
+        assert await second.receive() == b"hello"
+    finally:
+        await pool.close()
+    assert engine.containers(f"{PID}={process_identity()}") == []
+
+
+async def test_what_could_not_be_removed_in_an_outage_is_removed_by_the_next_reap(
+    engine: EngineProxy, provider: DockerProvider
+) -> None:
+    jail = await provider.jail(JAIL)
+    engine.stop()
+    await jail.close()
+    await asyncio.sleep(0.2)
+    assert engine.containers(f"lorimer.study={STUDY}")
+    engine.start()
+    await provider.reap()
+    assert engine.containers(f"lorimer.study={STUDY}") == []

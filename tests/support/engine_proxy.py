@@ -1,0 +1,109 @@
+"""A Docker Engine that can be stopped and started without harm to anyone else's: a loopback socket in front of the real one.
+
+Stopped, it cuts every connection and refuses new ones, as an engine that is being restarted does. With `kill`, the containers
+that carry a label are killed at the real engine meanwhile, which is what an engine without live restore does to all of them.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+
+class EngineProxy:
+    """Listens at `path` for the engine at `target`."""
+
+    def __init__(self, path: Path, target: str = "/var/run/docker.sock") -> None:
+        self._path, self._target = path, target
+        self._listener: socket.socket | None = None
+        self._open: set[socket.socket] = set()
+        self._threads: set[threading.Thread] = set()
+        self._lock = threading.Lock()
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """What DOCKER_HOST is set to."""
+        return f"unix://{self._path}"
+
+    def start(self) -> None:
+        """Listen (again)."""
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(self._path))
+        listener.listen(64)
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def stop(self, kill: str = "") -> None:
+        """Cut every connection and refuse new ones; kill the containers with the label `kill`."""
+        listener, self._listener = self._listener, None
+        self._path.unlink(missing_ok=True)
+        if listener is not None:
+            with suppress(OSError):  # wakes the thread that accepts
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
+        with self._lock:
+            for each in self._open:
+                with suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(10)
+        if kill:
+            self._kill(kill)
+
+    def containers(self, label: str) -> list[str]:
+        """Ids of all containers with a label, from the real engine."""
+        import docker
+
+        client = docker.APIClient(f"unix://{self._target}")
+        try:
+            return [str(each["Id"]) for each in client.containers(all=True, filters={"label": label})]
+        finally:
+            client.close()
+
+    def _kill(self, label: str) -> None:
+        import docker
+
+        client = docker.APIClient(f"unix://{self._target}")
+        try:
+            for container in client.containers(filters={"label": label}):
+                with suppress(docker.errors.APIError):  # it ended by itself
+                    client.kill(container["Id"])
+        finally:
+            client.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, _ = listener.accept()
+            except OSError:
+                return
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(self._target)
+            thread = threading.Thread(target=self._connection, args=(near, far), daemon=True)
+            with self._lock:
+                self._open |= {near, far}
+                self._threads.add(thread)
+            thread.start()
+
+    def _connection(self, near: socket.socket, far: socket.socket) -> None:
+        back = threading.Thread(target=_pump, args=(far, near), daemon=True)
+        back.start()
+        _pump(near, far)
+        back.join()
+        with self._lock:
+            self._open -= {near, far}
+            self._threads.discard(threading.current_thread())
+            near.close()
+            far.close()
+
+
+def _pump(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
