@@ -47,9 +47,11 @@ class Values:
         self._task, self._folder, self._name, self._rules = task, folder, name, rules
 
     def refuse(self, key: str, problem: str = "is not supported") -> Never:
+        """Raise what `refusal` gives."""
         raise self.refusal(key, problem)
 
     def refusal(self, key: str, problem: str) -> TaskError:
+        """The error for a key of the file."""
         return TaskError(self._task, f"{self._name}: {key}", problem)
 
     def filled(self, key: str, value: object) -> Any:
@@ -61,6 +63,8 @@ class Values:
         return self.fill(key, value) if isinstance(value, str) else value
 
     def fill(self, key: str, text: str) -> str:
+        """A text with its variables put in, as compose has it: `${VAR:-default}` and the like, `$$` for a dollar."""
+
         def one(match: re.Match[str]) -> str:
             variable, how, default = match[1] or match[4], match[2], match[3]
             if variable is None:
@@ -77,6 +81,7 @@ class Values:
         return _VARIABLE.sub(one, text)
 
     def environment(self, base: str, table: Mapping[str, Any]) -> dict[str, str]:
+        """A service's variables: those of its files, and over them its own. None comes from the host."""
         env: dict[str, str] = {}
         for at, entry in enumerate(as_list(table.get("env_file"))):
             key = f"{base}.env_file.{at}"
@@ -90,6 +95,7 @@ class Values:
         return env | self.pairs(f"{base}.environment", table.get("environment"))
 
     def pairs(self, key: str, value: object) -> dict[str, str]:
+        """A list of `NAME=value` or a mapping, as a mapping."""
         if value is None:
             return {}
         if isinstance(value, list):
@@ -103,6 +109,7 @@ class Values:
         return {str(name): plain(text) for name, text in value.items()}
 
     def words(self, base: str, key: str, table: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """A command as its words, given as text or as a list; `None` where there is none."""
         value = table.get(key)
         if value is None:
             return None
@@ -115,11 +122,13 @@ class Values:
         return tuple(plain(word) for word in words)
 
     def table(self, key: str, value: object) -> dict[str, Any]:
+        """A mapping of names to values."""
         if not isinstance(value, dict) or not all(isinstance(each, str) for each in value):
             self.refuse(key, "is not a mapping of names to values")
         return value
 
     def text(self, key: str, value: object) -> str | None:
+        """Text or a number as text; `None` where there is none."""
         if value is None:
             return None
         if isinstance(value, bool | dict | list):
@@ -127,23 +136,27 @@ class Values:
         return str(value)
 
     def flag(self, key: str, value: object) -> bool:
+        """Whether it is true; nothing is false."""
         if value is not None and not isinstance(value, bool):
             self.refuse(key, "is not true or false")
         return value is True
 
     def number(self, key: str, value: object) -> float:
+        """A number."""
         try:
             return float(str(value))
         except ValueError:
             self.refuse(key, f"{value!r} is not a number")
 
     def seconds(self, key: str, value: object) -> float:
+        """A duration such as `1m30s`."""
         text = str(value)
         if not re.fullmatch(f"({_DURATION.pattern})+", text):
             self.refuse(key, f"{value!r} is not a duration such as '5s' or '1m30s'")
         return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(text))
 
     def megabytes(self, key: str, value: object) -> int:
+        """A size such as `512m`; at least the 6 MB that Docker asks for."""
         match = _SIZE.fullmatch(str(value).strip())
         if match is None:
             self.refuse(key, f"{value!r} is not a size such as '512m'")
@@ -152,8 +165,10 @@ class Values:
 
 
 def as_list(value: object) -> list[Any]:
+    """A list, or the one value as one; nothing is an empty one."""
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def plain(value: object) -> str:
+    """As YAML writes it: true is `true`."""
     return str(value).lower() if isinstance(value, bool) else str(value)
