@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -66,13 +67,14 @@ def twin(pristine: Path, name: str) -> Path:
 
 
 def outcome(root: Path) -> list[Any]:
-    """All that a study decided, without the times of it."""
+    """All that a workspace's one study decided, without the times of it, as if its name were `study-1`."""
     query = Query(root / STORE)
-    study = query.study("study-1")
-    made = [(row.id, row.kind, row.reason, row.numbers) for row in query.decisions("study-1")]
-    tried = [(row.id, row.state, row.harness, row.title, row.edit) for row in query.candidates("study-1")]
+    (study,) = query.studies()
+    made = [(row.id, row.kind, row.reason, row.numbers) for row in query.decisions(study.id)]
+    tried = [(row.id, row.state, row.harness, row.title, row.edit) for row in query.candidates(study.id)]
     log = subprocess.run(["git", "log", "--format=%s"], cwd=root, capture_output=True, text=True, check=True)
-    return [study.state, study.state_reason, made, tried, log.stdout]
+    found = json.dumps([study.state, study.state_reason, made, tried, log.stdout])
+    return list(json.loads(found.replace(study.id, "study-1")))
 
 
 def evidence(root: Path) -> dict[str, tuple[Any, ...]]:
