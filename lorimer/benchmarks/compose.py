@@ -279,7 +279,8 @@ class _Reader(Values):
             return tuple((str(each), "service_started") for each in value)
         found = []
         for name, settings in self.table(f"{base}.depends_on", value or {}).items():
-            condition = str((settings or {}).get("condition", "service_started"))
+            table = self.table(f"{base}.depends_on.{name}", settings or {})
+            condition = str(table.get("condition", "service_started"))
             if condition not in _CONDITIONS:
                 self.refuse(
                     f"{base}.depends_on.{name}.condition", f"{condition!r} is not one of {', '.join(_CONDITIONS)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 import shlex
@@ -144,9 +145,12 @@ class Values:
     def number(self, key: str, value: object) -> float:
         """A number."""
         try:
-            return float(str(value))
+            number = float(str(value))
         except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
             self.refuse(key, f"{value!r} is not a number")
+        return number
 
     def seconds(self, key: str, value: object) -> float:
         """A duration such as `1m30s`."""

@@ -149,6 +149,8 @@ def test_one_plain_container_needs_no_group(tmp_path: Path) -> None:
         (main("networks: [none_such]"), "services.main.networks.none_such: is not among the file's networks"),
         (main("networks: {default: {ipv4_address: 1.2.3.4}}"), "services.main.networks.default.ipv4_address: is not"),
         (main("depends_on: [db]"), "services.main.depends_on: there is no service 'db'"),
+        (main("depends_on: {db: true}"), "services.main.depends_on.db: is not a mapping"),
+        (main("healthcheck: {test: x, retries: .inf}"), "services.main.healthcheck.retries: inf is not a number"),
         (
             "services: {main: {depends_on: [db]}, db: {image: x, depends_on: [main]}}",
             "services.db.depends_on: waits for itself",
@@ -180,9 +182,10 @@ VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-3, 3)
-    | st.sampled_from(["", ".", "/x", "a:b", "../x", "$A", "host", "5s"]),
+    | st.sampled_from(["", ".", "/x", "a:b", "../x", "$A", "host", "5s", "inf"]),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["test", "db", "limits", "x"]), inner, max_size=3)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["test", "db", "limits", "retries", "source", "x"]), inner, max_size=3)
     ),
     max_leaves=6,
 )
