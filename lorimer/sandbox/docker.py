@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from lorimer.errors import ImageError, PrerequisiteError, SandboxError
+from lorimer.errors import EngineOutage, ImageError, PrerequisiteError, SandboxError
 from lorimer.sandbox.base import Egress, ImageSpec, Jail, JailRequest, RemovedImages, Sandbox, SandboxRequest
 from lorimer.sandbox.docker_disk import DiskWatch, free_of
 from lorimer.sandbox.docker_engine import Engine, EngineError
@@ -74,6 +74,8 @@ class DockerProvider:
         self._held: set[str] = set()
         self._removals: set[asyncio.Task[None]] = set()
         self._stuck: set[str] = set()
+        self._unanswered = False
+        """The engine did not answer when a container was to be removed last."""
 
     @property
     def name(self) -> str:
@@ -259,7 +261,9 @@ class DockerProvider:
             await self._remove_or_keep(container)
         await self._networks.close()
         await self._engine.close()
-        if self._stuck:
+        if (
+            self._stuck and not self._unanswered
+        ):  # of an engine that is away its user has heard; the next start removes them
             raise SandboxError(f"docker: {len(self._stuck)} containers could not be removed; `lorimer gc` tries again")
 
     async def _create(self, config: dict[str, Any]) -> str:
@@ -314,8 +318,9 @@ class DockerProvider:
             await self._networks.forget(container)
             await self._groups.forget(container)
             await self._snapshots.forget(self._snapshots.of(container))
-        except SandboxError:
+        except SandboxError as error:
             self._stuck.add(container)  # `close` tries once more
+            self._unanswered = isinstance(error, EngineOutage)
 
     async def _remove_held(self, container: str) -> None:
         """Remove a container that is nobody's sandbox. Raises EngineError."""

@@ -267,9 +267,17 @@ def _translated(what: str, function: Callable[[Any], T], client: APIClient | Non
             what, explanation, error.response.status_code if error.response is not None else None
         ) from error
     except (requests.RequestException, OSError) as error:
-        raise NoAnswer(what, str(error)) from error
+        raise NoAnswer(what, f"the engine does not answer ({_reason(error)})") from error
     except DockerException as error:
         raise EngineError(what, str(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The system's word for a failed connection, from under what the SDK's libraries put around it."""
+    if isinstance(error, OSError) and error.strerror:
+        return str(error.strerror)
+    inner = [each for each in error.args if isinstance(each, BaseException)]
+    return _reason(inner[0]) if inner else str(error) or type(error).__name__
 
 
 def _take_over(stream: Any) -> tuple[socket.socket, bytes]:

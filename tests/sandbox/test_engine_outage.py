@@ -52,7 +52,7 @@ async def test_a_connection_cut_in_the_middle_is_a_lost_sandbox_not_an_exit_code
     command = asyncio.create_task(sandbox.exec("echo begun; sleep 60", timeout=100))
     await asyncio.sleep(0.5)
     engine.stop()
-    with pytest.raises(EngineOutage, match="docker: "):
+    with pytest.raises(EngineOutage, match=r"docker: .*: the engine does not answer"):
         await command
     with pytest.raises(EngineOutage):
         await sandbox.exec("true", timeout=10)

@@ -1,0 +1,103 @@
+"""The Docker Engine stops and starts again while a study runs: no trial is scored for it, and the decisions are the same."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lorimer.errors import LorimerError
+from lorimer.meta_agent.setup import STORE
+from lorimer.traces.query import Query
+from tests.cli.support import configure, process, start
+from tests.crash.support import Straight, finished, outcome, scored_twice, twin
+from tests.support.engine_proxy import EngineProxy
+
+pytestmark = [pytest.mark.hostile, pytest.mark.bubblewrap, pytest.mark.docker]
+
+LABEL = "lorimer.study"
+
+
+@pytest.fixture
+def engine(docker: None, tmp_path: Path) -> Iterator[EngineProxy]:
+    """A door to the real engine, which alone is shut: other people use it."""
+    proxy = EngineProxy(tmp_path / "engine.sock")
+    yield proxy
+    proxy.stop()
+
+
+def on_docker(straight: Straight, name: str, *settings: str) -> Path:
+    root = twin(straight.pristine, name)
+    configure(root, "sandbox.provider=docker", f"study.name={name}", *settings)
+    return root
+
+
+def in_the_middle(running: subprocess.Popen[str], root: Path, trials: int) -> None:
+    """Returns once so many trials are finished and another one is under way."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        assert running.poll() is None, running.communicate()
+        try:
+            rows = Query(root / STORE).trials(limit=None)
+        except LorimerError:
+            rows = []
+        states = [row.state for row in rows]
+        if states.count("scored") >= trials and "running" in states:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no trial was seen under way")
+
+
+@pytest.mark.timeout(900)
+def test_a_restart_of_the_engine_is_waited_for(straight: Straight, engine: EngineProxy) -> None:
+    root = on_docker(straight, "engine-restarted")
+    running = start("optimize", "--quiet", "-C", root, environment={"DOCKER_HOST": engine.url})
+    try:
+        for trials in (3, 9):
+            in_the_middle(running, root, trials)
+            engine.stop(kill=f"{LABEL}=engine-restarted")  # as an engine without live restore does
+            time.sleep(3)
+            engine.start()
+        _, err = running.communicate(timeout=600)
+    finally:
+        running.kill()
+        running.communicate()
+    assert running.returncode == 0, err
+    lost = [row for row in Query(root / STORE).trials(limit=None) if row.state == "errored"]
+    assert lost
+    assert {row.cause for row in lost} <= {"engine_outage", "sandbox_lost", "engine_failure"}
+    assert outcome(root) == outcome(straight.root)
+    assert scored_twice(root) == []
+    assert engine.containers(f"{LABEL}=engine-restarted") == []
+
+
+@pytest.mark.timeout(900)
+def test_an_engine_that_stays_away_pauses_the_study(straight: Straight, engine: EngineProxy) -> None:
+    root = on_docker(straight, "engine-gone", "retries.engine_seconds=1")
+    running = start("optimize", "--quiet", "-C", root, environment={"DOCKER_HOST": engine.url})
+    try:
+        in_the_middle(running, root, 3)
+        engine.stop(kill=f"{LABEL}=engine-gone")
+        _, err = running.communicate(timeout=120)
+    finally:
+        running.kill()
+        running.communicate()
+    assert running.returncode == 1
+    assert err.startswith("lorimer: engine-gone is paused: docker: ")
+    assert ": the engine does not answer (" in err
+    assert err.endswith("`lorimer resume engine-gone` goes on when the engine answers\n")
+    assert err.count("\n") == 1, err
+    assert Query(root / STORE).study("engine-gone").state == "paused"
+    refused = process("resume", "--quiet", "-C", root, environment={"DOCKER_HOST": engine.url})
+    assert refused.code == 3
+    assert refused.err.startswith(f"lorimer: no Docker Engine answers at {engine.url}; ")
+    done = finished(root)
+    engine.start()
+    said = process("resume", "--quiet", "-C", root, environment={"DOCKER_HOST": engine.url})
+    assert said.code == 0, said
+    assert outcome(root) == outcome(straight.root)
+    assert done.items() <= finished(root).items()
+    assert engine.containers(f"{LABEL}=engine-gone") == []
