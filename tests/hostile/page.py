@@ -69,6 +69,26 @@ the canaries, tasks that nobody can solve, is rejected for it (`tests/meta_agent
 | the proxy asked for loopback, link-local and private addresses, also as IPv4 in IPv6 | refused | only names on the list may lead there |
 | an agent that fills the engine's disk, or its inodes | its trial ends; its neighbours go on | the free-space watchdog |
 | a runtime that the engine does not have | exit code 3, with the fix | checked when a container is made |
+
+## Crashes
+
+What befalls lorimer itself, its disk, its clock or its engine in the middle of a study that has every stage and promotes an edit
+(`tests/crash/`). After `lorimer resume` the decisions, their numbers, the candidates and the commits are those of an undisturbed
+run with the same seed; no trial that had its score is run again; every row of every attempt is still there; no container, process
+or folder is left.
+
+| what happens | times | outcome | held by |
+|---|---|---|---|
+| `kill -9` at random moments, once or twice in a study | 50 | 50 identical after `resume`; `verify` finds nothing changed | plans stored before their first trial; a verdict's transaction holds all its steps; a commit is found again by its trailers |
+| the machine loses its power: the store's log is cut, or ends in zeros or noise, anywhere after what was synced for sure | 6 | 6 identical after `resume`; what was lost is run again | checksums of the log; verdicts, decisions and reservations are synced before anyone is answered |
+| a disk that lied: the log is gone, or cut below what it had synced | 6 | identical, or one line that says that the store is damaged | the file is looked through before a dead process's study is taken over |
+| a promotion's commit outlives the entries that it testifies to | with the above | `lorimer verify` names the commit | `Lorimer-Chain` trailers |
+| the Docker Engine is restarted and its containers die, twice in a study | 1 | waited for; identical, with no `resume` | `engine_outage` uses up no retry; a jail and a sandbox that end together are the engine's doing; warm jails are looked at before they are given out |
+| the engine stays away | 1 | paused in one line; identical after `resume` | `[retries] engine_seconds` |
+| the connection to the engine is cut while its containers live on | 1 | the trial is tried once more, never scored by it | a command that goes on without its stream, a harness that says that it was cut off |
+| the disk of the store is full, twice in a study | 1 | one line, exit code 1; identical after space is freed | nothing is answered that is not stored; the writer refuses everything after its first failure |
+| the clock jumps 400 days forth and back, or back and forth | 2 | identical; `[budget] hours` and every duration as they were | the monotonic clock; the order of rows instead of their times |
+| a second lorimer on the same study | 1 | told who holds it, since when; exit code 2 | compare-and-set in the store, by process and its start |
 """
 
 
