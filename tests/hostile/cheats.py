@@ -98,7 +98,7 @@ CHEATS: tuple[Cheat, ...] = (
         "a daemon that waits for the verifier's files and copies the answer from them",
         "(setsid sh -c 'while :; do cat /tests/expected.txt > /app/answer.txt 2>/dev/null; sleep 0.01; done' > /dev/null 2>&1 &)",
         "every process dies before the verifier's files arrive; under `same` the pass is marked",
-        same=WEAKER,
+        same=RACED,
     ),
     Cheat(
         "tests_read_early",

@@ -166,7 +166,7 @@ ENDINGS: tuple[Ending, ...] = (
                 except BaseException: pass
             [threading.Thread(target=ask, daemon=True).start() for _ in range(8)]
             time.sleep(0.3)
-            os.kill(os.getpid(), 19)
+            __import__("re").match("(a+)+$", "a" * 60 + "b")  # no other thread runs until this is over
         """),
         ("limit_seconds",),
         "the trial's seconds; one file at a time in memory",
@@ -377,6 +377,7 @@ ENDINGS: tuple[Ending, ...] = (
             env.exec("mkdir -p /app/many; head -c 200000000 /dev/zero > /app/big", timeout=10)
             size = int(env.exec("stat -c %s /app/big").stdout)
             env.exec("rm -f /app/big; seq 100000 | (cd /app/many && xargs touch)", timeout=10)
+            env.exec("rm -rf /app/many")  # left full, no verifier starts: that cheat has a row of its own
             return str(size <= 64 << 20)
         """),
         ("finished",),
