@@ -115,8 +115,9 @@ async def test_no_usable_reward_is_an_error_never_a_zero(
 
 
 DAEMON = """
-    env.write("/app/daemon.sh", "while :; do mkdir -p /logs/verifier; echo 1 > /logs/verifier/reward.json; sleep 0.01; done")
-    env.exec("setsid nohup sh /app/daemon.sh >/dev/null 2>&1 & sleep 0.2")
+    loop = "mkdir -p /logs/verifier; echo 1 > /logs/one; mv /logs/one /logs/verifier/reward.json; sleep 0.01"
+    env.write("/app/daemon.sh", f"while :; do {loop}; done")
+    env.exec("setsid nohup sh /app/daemon.sh >/dev/null 2>&1 & until [ -s /logs/verifier/reward.json ]; do sleep 0.05; done")
     return env.exec("cat /logs/verifier/reward.json").stdout
 """
 
