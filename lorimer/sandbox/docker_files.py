@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
 import stat as stat_module
 import tarfile
 import time
@@ -35,6 +36,27 @@ _REFUSALS = (
     "invalid argument",
 )
 """What the engine says when the container's file system, not the engine, is the reason."""
+
+
+def written_in(layer: str) -> list[str] | None:
+    """Absolute paths in a container's own layer of an overlay file system, removed ones too, sorted.
+
+    `None` where it cannot be read here. For the same answer the engine compares whole file systems: 0.3 s of a processor for a
+    small image.
+    """
+    found: list[str] = []
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    try:
+        for folder, folders, files, _ in os.fwalk(layer, onerror=stop):
+            inside = folder.removeprefix(layer)
+            # A name that is no UTF-8 looks as the engine gives it.
+            found += [os.fsencode(f"{inside}/{name}").decode("utf-8", "replace") for name in (*folders, *files)]
+    except OSError:  # another machine's engine, another user's, or files that are being removed
+        return None
+    return sorted(found)
 
 
 @dataclass(frozen=True)

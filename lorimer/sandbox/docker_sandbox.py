@@ -26,6 +26,7 @@ from lorimer.sandbox.docker_files import (
     refusal,
     stat_of,
     tree_tar,
+    written_in,
 )
 from lorimer.sandbox.docker_stream import NotFramed
 
@@ -283,6 +284,11 @@ class DockerSandbox:
 
     async def changed_files(self) -> list[str]:
         self._check_open()
+        found = await self._engine.call("inspect a container", lambda client: client.inspect_container(self._container))
+        layer = (found.get("GraphDriver", {}).get("Data") or {}).get("UpperDir")
+        here = await asyncio.to_thread(written_in, layer) if layer else None
+        if here is not None:
+            return here
         changes = await self._engine.call("list changed files", lambda client: client.diff(self._container))
         return sorted(str(change["Path"]) for change in changes or ())
 

@@ -130,6 +130,16 @@ async def test_a_daemon_that_would_rewrite_the_reward_does_not_outlive_the_agent
     assert (played.end.reward, played.end.state) == (0.0, TrialState.SCORED)
 
 
+@both
+async def test_names_that_are_no_text_are_looked_at_like_others(attempt: Try, tmp_path: Path) -> None:
+    strange = """
+        env.exec("touch \\"$(printf '/app/\\\\377')\\"; ln -s /tests \\"$(printf '/app/\\\\376')\\"; echo > /app/plain")
+        return env.exec("ls /app | wc -l").stdout
+    """
+    played = await attempt(solve(strange), make_task(tmp_path, "echo 1 > /logs/verifier/reward.txt"))
+    assert (played.end.answer, played.end.cause, played.end.reward) == ("3\n", "finished", 1.0), played.end
+
+
 @bubblewrap
 async def test_under_same_isolation_processes_stay(attempt: Try, tmp_path: Path) -> None:
     """Where the solution is a running service. Weaker evidence: what stays may as well be the daemon above."""
