@@ -141,7 +141,7 @@ ENDINGS: tuple[Ending, ...] = (
             time.sleep(1.5)
             os._exit(7)
         """),
-        ("jail_died", "protocol_breach"),
+        ("jail_died", "protocol_breach", "limit_seconds"),
         "64 calls or 16 MiB at once, then the pipe is full; 64 MiB of steps",
     ),
     Ending(
