@@ -15,6 +15,7 @@ from enum import Enum
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
 
+from lorimer.meta_agent.comparison import count
 from lorimer.meta_agent.events import (
     BudgetUsed,
     BudgetWarning,
@@ -230,7 +231,7 @@ class Terminal:
         if report.done == report.of:
             if report.seconds >= SLOW_IMAGES:
                 largest = f", the largest {self._largest_image / 1e9:.2f} GB" if self._largest_image else ""
-                self.say(f"  {report.of} image{'' if report.of == 1 else 's'} in {duration(report.seconds)}{largest}")
+                self.say(f"  {count(report.of, 'image')} in {duration(report.seconds)}{largest}")
             self._images_said_at, self._largest_image = 0.0, 0
 
     def _open_bar(self, label: str, total: int | None) -> None:
