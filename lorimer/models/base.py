@@ -73,6 +73,8 @@ class ModelReply:
     waited_seconds: float = 0.0
     """Time spent before it in retries; does not count as the agent's active time."""
     retries: int = 0
+    answered: str = ""
+    """The model that the provider's answer names; "" where it names none."""
     notes: tuple[ModelNote, ...] = ()
     """All that was learned until now."""
 

@@ -130,6 +130,9 @@ _ENDED: Mapping[str, StopReason] = {
 }
 
 
+MODEL_CHARS = 200
+"""Of the name that an answer gives its model; a local server's is a path."""
+
 _CALLS_OWN: frozenset[Fault | None] = frozenset({"access", "model", "api", "path"})
 """Faults of the set-up (403, 404, 405) that gateways answer to one prompt as well, where they route by what it holds."""
 
@@ -140,6 +143,17 @@ class _SetUpFailure(ConfigError):
     def __init__(self, told: str, words: str, fault: Fault | None) -> None:
         super().__init__(told)
         self.words, self.fault = words, fault
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What a request came to."""
+
+    completion: Completion
+    seconds: float
+    """What it alone took."""
+    model: str = ""
+    """The one that it names."""
 
 
 class ProviderClient:
@@ -185,13 +199,14 @@ class ProviderClient:
                     f"{self._id}: refused this conversation and answered a plain question meanwhile: {failure.words}"
                 ) from None
             raise
-        completion, seconds = outcome.value
+        answer = outcome.value
         return ModelReply(
-            completion=completion,
-            cost_usd=pricing.price(self._provider, self._name, completion.usage),
-            seconds=seconds,
-            waited_seconds=max(0.0, outcome.seconds - seconds),
+            completion=answer.completion,
+            cost_usd=pricing.price(self._provider, self._name, answer.completion.usage),
+            seconds=answer.seconds,
+            waited_seconds=max(0.0, outcome.seconds - answer.seconds),
             retries=outcome.retries,
+            answered=answer.model,
             notes=self._room.notes + self._streaming.notes,
         )
 
@@ -220,13 +235,13 @@ class ProviderClient:
     async def close(self) -> None:
         await self._dialect.close()
 
-    async def _attempt(self, request: ModelRequest) -> tuple[Completion, float]:
-        """One answer and the seconds that it alone took. Raises Retryable, ConfigError.
+    async def _attempt(self, request: ModelRequest) -> _Answer:
+        """One answer. Raises Retryable, ConfigError.
 
         Sent again at once only without a setting that the model does not take, with fewer tokens of output, or as a stream.
         """
         if too_long := self._room.too_long(request):
-            return _ended("context_overflow", too_long), 0.0
+            return _Answer(_ended("context_overflow", too_long), 0.0)
         asked = replace(request, max_tokens=self._room.most(request))
         while True:
             # What other calls learned meanwhile must not hide what this one sent.
@@ -235,7 +250,7 @@ class ProviderClient:
                 body = encodable(self._dialect.encode(asked, dropped, stream=streamed))
             except (ValueError, RecursionError) as error:
                 # A harness can put NaN or endless nesting into a call's arguments.
-                return _ended("rejected", f"the request cannot be written as JSON: {error}"), 0.0
+                return _Answer(_ended("rejected", f"the request cannot be written as JSON: {error}"), 0.0)
             began = self._clock.monotonic()
             try:
                 answer = await self._answer(body, asked)
@@ -256,9 +271,9 @@ class ProviderClient:
                 if less is not None:
                     asked = replace(asked, max_tokens=less)
                     continue
-            return self._verdict(judgement), self._clock.monotonic() - began
+            return _Answer(self._verdict(judgement), self._clock.monotonic() - began)
 
-    async def _answer(self, body: dict[str, Any], request: ModelRequest) -> tuple[Completion, float]:
+    async def _answer(self, body: dict[str, Any], request: ModelRequest) -> _Answer:
         timeout = self._provider.retry.timeout_seconds
         try:
             async with self._slots:
@@ -269,14 +284,16 @@ class ProviderClient:
                 seconds = self._clock.monotonic() - began
             if is_stream(raw):  # some servers stream whatever they are asked
                 raw = assembled(raw, self._dialect.assembler())
-            return self._read(raw, request), seconds
+            completion, model = self._read(raw, request)
+            return _Answer(completion, seconds, model)
         except TimeoutError as late:
             raise Retryable(str(late) or f"no answer within {timeout:g} s", kind="slow") from None
         except (Unreachable, Unreadable) as failure:
             kind: OutageKind = "unreachable" if isinstance(failure, Unreachable) else "unreadable"
             raise Retryable(self._key.scrub(str(failure)), kind=kind) from None
 
-    def _read(self, raw: bytes, request: ModelRequest) -> Completion:
+    def _read(self, raw: bytes, request: ModelRequest) -> tuple[Completion, str]:
+        """The completion, and the model that it names."""
         try:
             data = json.loads(raw)
             if b"\\ud" in raw.lower():
@@ -296,7 +313,8 @@ class ProviderClient:
         completion = counted(request, completion, request.max_tokens or self._provider.max_tokens)
         if not completion.usage.estimated:
             self._room.heard(request, completion.usage)
-        return completion
+        model = data.get("model")
+        return completion, " ".join(self._key.scrub(model).split())[:MODEL_CHARS] if isinstance(model, str) else ""
 
     def _verdict(self, judgement: Judgement) -> Completion:
         words = self._key.scrub(judgement.words)

@@ -416,20 +416,20 @@ class SandboxProvider(Protocol):
 
     async def prepare(self, spec: ImageSpec) -> str:
         """Build, pull or find the image once and return its id; concurrent calls for one digest share the work.
-
-        Raises ImageError; PrerequisiteError when the spec is of a kind that this provider cannot serve.
-        """
+        Raises ImageError; PrerequisiteError when the spec is of a kind that this provider cannot serve."""
         ...
 
     async def image_bytes(self, image: str) -> int | None:
         """Size of an image that `prepare` returned; `None` where images are no things of their own. Raises SandboxError."""
         ...
 
+    async def image_digest(self, image: str) -> str:
+        """What tells a prepared image from others: sandboxes of one digest begin with the same files. Raises SandboxError."""
+        ...
+
     async def remove_images(self) -> RemovedImages:
         """Remove the images that lorimer built, on this machine by any process of it; they are built again when needed.
-
-        Pulled images stay: others may use them. Raises SandboxError.
-        """
+        Pulled images stay: others may use them. Raises SandboxError."""
         ...
 
     async def acquire(self, request: SandboxRequest) -> Sandbox:

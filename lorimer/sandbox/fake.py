@@ -330,6 +330,10 @@ class FakeProvider:
         """See SandboxProvider. There is none."""
         return None
 
+    async def image_digest(self, image: str) -> str:
+        """See SandboxProvider. All are alike."""
+        return image
+
     async def remove_images(self) -> RemovedImages:
         """See SandboxProvider. There are none."""
         return RemovedImages(0)

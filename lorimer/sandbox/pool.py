@@ -159,6 +159,9 @@ class Pool:
     async def image_bytes(self, image: str) -> int | None:
         return await self._provider.image_bytes(image)
 
+    async def image_digest(self, image: str) -> str:
+        return await self._provider.image_digest(image)
+
     async def remove_images(self) -> RemovedImages:
         return await self._provider.remove_images()
 

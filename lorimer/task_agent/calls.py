@@ -11,7 +11,7 @@ import base64
 import dataclasses
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from lorimer.benchmarks.base import Task
@@ -30,6 +30,8 @@ from lorimer.traces.schema import NOTHING, Stage, StepData, StepKind, TraceSink,
 
 MAX_TRACED_BYTES = 64 << 20
 """What one trial's own steps may add to the trace store; fifty commands at the default limits make 6 MiB."""
+MODELS_NAMED = 8
+"""Models kept by name of those that answered a trial. A server that names another one each time must not fill the store."""
 STEP_BYTES = 256
 """What a step takes in the store beside its text, about."""
 
@@ -47,6 +49,7 @@ class Calls:
 
     Args:
         used: what earlier parts of the task used: the limits hold for all parts together.
+        answered: the models that answers to earlier parts named.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class Calls:
         began: float,
         on_wait: Callable[[float, str], None],
         used: Used = NOTHING,
+        answered: Iterable[str] = (),
     ) -> None:
         self._sandbox, self._model, self._sink = sandbox, model, sink
         self._owner, self._context = owner, context
@@ -74,6 +78,7 @@ class Calls:
         """The first limit that was reached: why the trial ended as it did."""
         self.out_of_time = False
         self.used = used
+        self._answered = set(answered)
         self._asked_tokens, self._asked_usd = 0, 0.0  # what the calls in flight may cost at most
         self._working: set[asyncio.Future[Any]] = set()
         self._reading: dict[str, bytes] = {}
@@ -87,6 +92,13 @@ class Calls:
             "env.write": self._write,
             "note": self._note,
         }
+
+    @property
+    def answered(self) -> tuple[str, ...]:
+        """The models that the provider's answers named, in order of name."""
+        named = sorted(self._answered)
+        rest = len(named) - MODELS_NAMED
+        return tuple(named) if rest <= 0 else (*named[:MODELS_NAMED], f"and {rest} more")
 
     def start(self) -> None:
         """The clock starts now."""
@@ -167,6 +179,7 @@ class Calls:
             self._asked_tokens -= tokens
             self._asked_usd -= usd or 0.0
         self._count(reply)
+        self._answered |= {reply.answered} - {""}
         self._refusals.heard(request, reply.completion)
         return dataclasses.asdict(reply.completion)
 

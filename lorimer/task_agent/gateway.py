@@ -40,6 +40,8 @@ class AgentResult:
     answer: str = ""
     detail: str = ""
     used: Used = NOTHING
+    answered: tuple[str, ...] = ()
+    """The models that the provider's answers named."""
     active_seconds: float = 0.0
 
 
@@ -133,6 +135,7 @@ class Gateway:
             answer=cut(self._finish.answer, calls.limits.trace_bytes) if self._finish else "",
             detail=last_line(detail),
             used=calls.used,
+            answered=calls.answered,
             active_seconds=active,
         )
 

@@ -38,7 +38,7 @@ from lorimer.task_agent.ready import wait_until_healthy
 from lorimer.task_agent.spec import Harness, Oracle, TrialSpec
 from lorimer.task_agent.upload import make_executable, upload
 from lorimer.task_agent.verify import Reward
-from lorimer.traces.schema import StepData, StepKind, TraceSink, TrialEnd, TrialStart, TrialState
+from lorimer.traces.schema import Conditions, StepData, StepKind, TraceSink, TrialEnd, TrialStart, TrialState
 
 SETUP_SECONDS = 600.0
 """The time of a part's set-up, for which Harbor has no limit: an installation takes minutes."""
@@ -94,8 +94,11 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
     result = AgentResult(Cause.FINISHED)
     reward = Reward(None)
     acted = False
+    ran = Conditions(spec.settings.sandbox.concurrency)
     try:
         images = [await machine.provider.prepare(image) for image in task.images()]
+        digests = [await machine.provider.image_digest(image) for image in images]
+        ran = dataclasses.replace(ran, images=tuple(digests))
         async with AsyncExitStack() as held:
             sandbox, jail = await _acquire(machine, spec, task, images[0], owner)
             held.push_async_callback(sandbox.close)
@@ -145,7 +148,8 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
                 _tell(machine, start, began, reached(await sandbox.hosts()))
         # How a harness failed says more than that it left no answer.
         broke = result.detail if reward.cause is None and result.cause is not Cause.FINISHED else ""
-        return _end(start, began, result, reward.cause or result.cause, broke or reward.detail or result.detail, reward)
+        said = broke or reward.detail or result.detail
+        return _end(start, began, result, reward.cause or result.cause, said, reward, ran)
     except (BudgetExhausted, ConfigError, PrerequisiteError):
         raise
     except ImageError as error:
@@ -158,7 +162,7 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
     except Exception as error:  # noqa: BLE001 - the trial boundary: our bug errors this trial, with its traceback
         _trace_error(machine, start, began, traceback.format_exc())
         cause, detail = Cause.INTERNAL, f"{type(error).__name__}: {error}"
-    return _end(start, began, result, cause, detail, Reward(None))
+    return _end(start, began, result, cause, detail, Reward(None), ran)
 
 
 async def _acquire(
@@ -251,6 +255,7 @@ def _gateway(
         began=began,
         on_wait=machine.on_wait,
         used=before.used,
+        answered=before.answered,
     )
     return Gateway(jail, calls)
 
@@ -289,7 +294,9 @@ def _trace_error(machine: Machine, start: TrialStart, began: float, text: str) -
     machine.sink.step(StepData(start.id, StepKind.ERROR, time.monotonic() - began, 0.0, {"text": text}, text))
 
 
-def _end(start: TrialStart, began: float, result: AgentResult, cause: Cause, detail: str, reward: Reward) -> TrialEnd:
+def _end(
+    start: TrialStart, began: float, result: AgentResult, cause: Cause, detail: str, reward: Reward, ran: Conditions
+) -> TrialEnd:
     return TrialEnd(
         id=start.id,
         state=TrialState.SCORED if cause in SCORED else TrialState.ERRORED,
@@ -303,6 +310,7 @@ def _end(start: TrialStart, began: float, result: AgentResult, cause: Cause, det
         seconds=time.monotonic() - began,
         active_seconds=result.active_seconds,
         flags=reward.flags,
+        conditions=dataclasses.replace(ran, answered=result.answered),
     )
 
 

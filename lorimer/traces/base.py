@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from lorimer.kinds import Refused, TrialOrder
-from lorimer.traces.bulk import TrialCounts, Tried
+from lorimer.traces.bulk import Ran, TrialCounts, Tried
 from lorimer.traces.schema import ModelCallData, Spent, TraceSink, TrialEnd
 from lorimer.traces.search import Hit
 from lorimer.traces.settings import SettingChange
@@ -240,6 +240,15 @@ class StudyReader(Protocol):
 
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:
         """How many calls of the scored trials of these evaluations were refused; those without any are left out."""
+        ...
+
+    def conditions(self, evaluations: Sequence[str]) -> list[Ran]:
+        """What the scored trials of these evaluations ran under, by evaluation and task; trials of which nothing was kept are
+        left out."""
+        ...
+
+    def conditions_differ(self) -> bool:
+        """Whether any two trials of the store can have run under different conditions. Asked first, it spares `conditions`."""
         ...
 
     def refusal(self, evaluations: Sequence[str]) -> tuple[str, str] | None:

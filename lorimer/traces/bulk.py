@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lorimer.kinds import REFUSED, Refused
 from lorimer.traces import chain, codec
-from lorimer.traces.schema import TrialEnd, TrialState, Used
+from lorimer.traces.schema import Conditions, TrialEnd, TrialState, Used
 
 _OF_THESE = "evaluation IN (SELECT value FROM json_each(?))"
 
@@ -82,6 +82,40 @@ def refused(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[
         [codec.dumps(list(evaluations))],
     )
     return {evaluation: Refused(*counts) for evaluation, *counts in found}
+
+
+class Ran(NamedTuple):
+    """Scored trials of one evaluation and one task that ran under the same conditions."""
+
+    evaluation: str
+    task: str
+    trials: int
+    under: Conditions
+
+
+def conditions(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[Ran]:
+    """What the scored trials of these evaluations ran under, as far as it was kept."""
+    under = {
+        number: (task, Conditions(concurrency, tuple(json.loads(images)), tuple(json.loads(answered))))
+        for number, task, concurrency, images, answered in connection.execute(
+            "SELECT id, task, concurrency, images, answered FROM condition"
+        )
+    }
+    found = connection.execute(
+        f"SELECT evaluation, condition, count(*) FROM trial WHERE {_OF_THESE} AND state = 'scored' "  # noqa: S608
+        "AND condition IS NOT NULL GROUP BY evaluation, condition",
+        [codec.dumps(list(evaluations))],
+    )
+    return [Ran(name, under[number][0], trials, under[number][1]) for name, number, trials in found]
+
+
+def conditions_differ(connection: sqlite3.Connection) -> bool:
+    """Whether any two trials can have run under different conditions, without a look at the trials."""
+    (differ,) = connection.execute(
+        "SELECT (SELECT count(DISTINCT concurrency) > 1 OR count(DISTINCT answered) > 1 FROM condition) "
+        "OR EXISTS (SELECT 1 FROM condition GROUP BY task HAVING count(DISTINCT images) > 1)"
+    ).fetchone()
+    return bool(differ)
 
 
 def refusal(connection: sqlite3.Connection, evaluations: Sequence[str]) -> tuple[str, str] | None:

@@ -175,6 +175,14 @@ class StoreReader:
         with self._plain() as connection:
             return bulk.refused(connection, evaluations)
 
+    def conditions(self, evaluations: Sequence[str]) -> list[bulk.Ran]:
+        with self._plain() as connection:
+            return bulk.conditions(connection, evaluations)
+
+    def conditions_differ(self) -> bool:
+        with self._plain() as connection:
+            return bulk.conditions_differ(connection)
+
     def refusal(self, evaluations: Sequence[str]) -> tuple[str, str] | None:
         with self._plain() as connection:
             return bulk.refusal(connection, evaluations)

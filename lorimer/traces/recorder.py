@@ -7,19 +7,47 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import JSON, Integer, Row, bindparam, func, select, update
+from sqlalchemy.dialects.sqlite import insert as insert_or
 from sqlmodel import SQLModel
 
 from lorimer.errors import InternalError
 from lorimer.kinds import StepKind, TrialState
 from lorimer.traces import codec
-from lorimer.traces.schema import ModelCallData, Reservation, Settlement, StepData, TrialEnd, TrialStart, Used
+from lorimer.traces.schema import (
+    Conditions,
+    ModelCallData,
+    Reservation,
+    Settlement,
+    StepData,
+    TrialEnd,
+    TrialStart,
+    Used,
+)
 from lorimer.traces.scrub import Cleaner
-from lorimer.traces.tables import Spend, SpentRow, Step, Trial, WarningRow
+from lorimer.traces.tables import ConditionRow, Spend, SpentRow, Step, Trial, WarningRow
 from lorimer.traces.trajectory import Trajectory
 from lorimer.traces.writer import Transaction, Work, Writer, table_of
 
-_TRIAL, _SPEND, _SPENT = table_of(Trial), table_of(Spend), table_of(SpentRow)
+_TRIAL, _CONDITION, _SPEND, _SPENT = map(table_of, (Trial, ConditionRow, Spend, SpentRow))
+
+_UNDER = {
+    "concurrency": bindparam("of_concurrency", type_=Integer),
+    "images": bindparam("of_images", type_=JSON),
+    "answered": bindparam("of_answered", type_=JSON),
+}
+_MADE = (
+    insert_or(_CONDITION)
+    .from_select(["task", *_UNDER], select(_TRIAL.c.task, *_UNDER.values()).where(_TRIAL.c.id == bindparam("of_trial")))
+    .on_conflict_do_nothing()
+)
+"""Makes the row for what a trial of a task ran under, where there is none."""
+_SAME = (
+    select(_CONDITION.c.id)
+    .where(_CONDITION.c.task == _TRIAL.c.task, *(_CONDITION.c[name] == value for name, value in _UNDER.items()))
+    .scalar_subquery()
+)
+"""The number of that row."""
 
 
 class Recorder:
@@ -95,9 +123,15 @@ class Recorder:
                 raise refused
             self._trajectories.pop(end.id, None)
             values = {**vars(end), **totals(end.used), "state": end.state.value, "cause": str(end.cause)}
-            values = self._cleaner.row({name: value for name, value in values.items() if name not in ("id", "used")})
+            apart = ("id", "used", "conditions")
+            values = self._cleaner.row({name: value for name, value in values.items() if name not in apart})
+            under: dict[str, Any] = {}
+            if end.conditions.concurrency is not None:
+                under = self._under(end.conditions)
+                transaction.connection.execute(_MADE, {"of_trial": end.id, **under})
+                values["condition"] = _SAME
             running = (_TRIAL.c.id == end.id) & (_TRIAL.c.state == TrialState.RUNNING.value)
-            if transaction.connection.execute(update(_TRIAL).where(running).values(values)).rowcount != 1:
+            if transaction.connection.execute(update(_TRIAL).where(running).values(values), under).rowcount != 1:
                 state = transaction.connection.execute(select(_TRIAL.c.state).where(_TRIAL.c.id == end.id)).scalar()
                 raise InternalError(f"trial {end.id} cannot end: it is {state or 'not in the trace store'}")
 
@@ -148,6 +182,11 @@ class Recorder:
     def warn(self, name: str, study: str, text: str) -> None:
         values = {"id": name, "study": study, "text": text, "made": now()}
         self._writer.post(lambda transaction: transaction.insert_new(table_of(WarningRow), values))
+
+    def _under(self, conditions: Conditions) -> dict[str, Any]:
+        """The parameters of `_MADE` and `_SAME`."""
+        answered = [self._cleaner.text(name) for name in conditions.answered]
+        return {"of_concurrency": conditions.concurrency, "of_images": list(conditions.images), "of_answered": answered}
 
     async def _do(self, work: Work, *, full: bool = False) -> Any:
         return await asyncio.wrap_future(self._writer.submit(work, full=full))

@@ -142,6 +142,18 @@ class TrialStart:
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """What a trial ran under, as far as it can differ between two trials of one plan."""
+
+    concurrency: int | None = None
+    """Trials at once, as its process was told; `None` where that is not known."""
+    images: tuple[str, ...] = ()
+    """What the images of its task held, by digest, in the task's order."""
+    answered: tuple[str, ...] = ()
+    """The models that the provider's answers named, in order of name. A router may name others than the one that was asked."""
+
+
+@dataclass(frozen=True)
 class TrialEnd:
     """A trial's verdict and totals."""
 
@@ -165,6 +177,7 @@ class TrialEnd:
     """The agent's own time, without waits for provider retries."""
     flags: tuple[str, ...] = ()
     """Suspicions that do not change the score."""
+    conditions: Conditions = Conditions()
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ class Trial(SQLModel, table=True):
         Index("trial_by_harness_task", "harness", "task"),
         # What is asked of many trials at once is answered from these alone (`traces.bulk`).
         Index("trial_scores", "evaluation", "task", "repeat", "attempt", "state", "cause", "reward", "id"),
-        Index("trial_refused", "evaluation", "state", "refused_calls", "model_calls"),
+        Index("trial_refused", "evaluation", "state", "refused_calls", "model_calls", "condition"),
         Index("trial_counts", "study", "state", "stage", "network", "reward"),
         Index("trial_flagged", "study", sqlite_where=text("flags <> '[]'")),
     )
@@ -161,6 +161,23 @@ class Trial(SQLModel, table=True):
     seconds: float = 0.0
     active_seconds: float = 0.0
     flags: list[str] = _json()
+    condition: int | None = None
+    """The row of `condition` that says what it ran under; `None` of a trial that runs, and of one of a time that kept none."""
+
+
+class ConditionRow(SQLModel, table=True):
+    """What trials of one task ran under, once for all that ran under the same. No model reads it, nor does a decision."""
+
+    __tablename__ = "condition"
+    __table_args__ = (Index("condition_same", "task", "concurrency", "images", "answered", unique=True),)
+    id: int | None = Field(default=None, primary_key=True)
+    task: str
+    concurrency: int
+    """Trials at once, as the process was told."""
+    images: list[str] = _json()
+    """What the task's images held, by digest."""
+    answered: list[str] = _json()
+    """The models that the provider's answers named."""
 
 
 class MessageRow(SQLModel, table=True):

@@ -48,6 +48,22 @@ async def test_text_goes_there_and_comes_back(api: Api) -> None:
 
 
 @ANY_API
+@pytest.mark.parametrize(
+    ("named", "answered"),
+    [
+        ({"model": "gpt-x-2026-05-01"}, "gpt-x-2026-05-01"),
+        ({"model": f"a\nb{KEY}"}, "a b[key]"),
+        ({"model": "x" * 300}, "x" * 200),
+        ({"model": None}, ""),
+        ({}, ""),
+    ],
+)
+async def test_the_model_that_an_answer_names_is_kept(api: Api, named: dict[str, Any], answered: str) -> None:
+    async with scripted_server(Reply(good(api) | named)) as server, client(server.url, api) as model:
+        assert (await model.complete(asked(user("hi")), context())).answered == answered
+
+
+@ANY_API
 async def test_parallel_tool_calls_and_their_results_take_two_turns(api: Api) -> None:
     calls = [("c1", "bash", {"command": "ls"}), ("c2", "python", {"code": "1"})]
     async with (

@@ -26,7 +26,7 @@ CALLS = (("c1", "bash", {"command": "ls"}), ("c2", "bash", {"command": 'echo "a\
 
 @ANY_API
 async def test_a_stream_gives_what_the_answer_in_one_piece_gives(api: Api) -> None:
-    answer = good(api, "Grüße, 世界", CALLS)
+    answer = good(api, "Grüße, 世界", CALLS) | {"model": "gpt-x-2026-05-01"}
     request = asked(user("hi"), tools=(BASH,))
     async with scripted_server(Reply(answer), stream(api, answer)) as server:
         async with client(server.url, api, stream=False) as model:
@@ -34,6 +34,7 @@ async def test_a_stream_gives_what_the_answer_in_one_piece_gives(api: Api) -> No
         async with client(server.url, api, stream=True) as model:
             streamed = await model.complete(request, context())
     assert streamed.completion == plain.completion
+    assert streamed.answered == plain.answered == "gpt-x-2026-05-01"
     assert [call.arguments["command"] for call in streamed.completion.tool_calls] == ["ls", 'echo "a\u2028b"']
     assert (streamed.completion.usage.input_tokens, streamed.completion.usage.estimated) == (10, False)
     assert "stream" not in server.bodies[0]

@@ -565,6 +565,29 @@ async def test_an_image_is_built_once_per_content_and_shared(
             engine.remove_image(image, force=True)
 
 
+async def test_a_sandbox_is_made_of_the_image_whose_digest_is_told(
+    provider: DockerProvider, tmp_path: Path, engine: Any
+) -> None:
+    """A name may be given to another image while a study runs."""
+    contexts = [
+        folder(tmp_path / text, Dockerfile=f"FROM {IMAGE}\nCOPY file /file\n", file=text) for text in ("one", "two")
+    ]
+    first, other = [await provider.prepare(BuiltImage(context)) for context in contexts]
+    try:
+        digest = await provider.image_digest(first)
+        assert digest == engine.inspect_image(first)["Id"]
+        assert digest != await provider.image_digest(other)
+        engine.tag(other, *first.split(":"), force=True)
+        sandbox = await provider.acquire(SandboxRequest(first, OWNER))
+        assert engine.inspect_container(sandbox.id)["Image"] == digest
+        assert (await run(sandbox, "cat /file")).stdout == b"one"
+        await sandbox.close()
+    finally:
+        await provider.close()
+        for image in (first, other, digest):
+            engine.remove_image(image, force=True)
+
+
 async def test_an_image_without_bash_and_with_a_user_of_its_own(
     provider: DockerProvider, tmp_path: Path, engine: Any
 ) -> None:

@@ -46,6 +46,7 @@ def _chat(answer: Mapping[str, Any], cut: Cut) -> Iterator[tuple[str, Any]]:
     def chunk(delta: Mapping[str, Any], **more: Any) -> tuple[str, Any]:
         return "", {
             "object": "chat.completion.chunk",
+            **{key: answer[key] for key in ("id", "model") if key in answer},
             "choices": [{"index": 0, "delta": delta, "finish_reason": None, **more}],
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,36 @@ async def test_the_oracle_scores_one_and_nop_zero(attempt: Try, tmp_path: Path) 
     oracle, nop = await attempt(Oracle(), task), await attempt(Nop(), task)
     assert (oracle.end.state, oracle.end.reward, oracle.end.cause) == (TrialState.SCORED, 1.0, "finished")
     assert (nop.end.state, nop.end.reward) == (TrialState.SCORED, 0.0)
+
+
+@both
+async def test_what_a_trial_ran_under_is_told_with_its_end(attempt: Try, tmp_path: Path) -> None:
+    names = iter(["gpt-x-2026-09-01", "", "gpt-x-2026-05-01", "gpt-x-2026-09-01"])
+    ask = 'for _ in range(4): llm.complete([user("hi")])\nreturn ""'
+    played = await attempt(
+        solve(ask),
+        make_task(tmp_path),
+        answer=lambda request, context: dataclasses.replace(reply(), answered=next(names)),
+        sandbox={"concurrency": 7},
+    )
+    ran = played.end.conditions
+    assert (ran.concurrency, ran.answered) == (7, ("gpt-x-2026-05-01", "gpt-x-2026-09-01"))
+    (image,) = ran.images
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}|[a-z]+[^/]*/(cpython-3[.0-9]+)/python", image), image
+
+
+@bubblewrap
+async def test_a_server_that_names_another_model_each_time_does_not_fill_the_store(
+    attempt: Try, tmp_path: Path
+) -> None:
+    numbers = iter(range(100, 200))
+    ask = 'for _ in range(10): llm.complete([user("hi")])\nreturn ""'
+    played = await attempt(
+        solve(ask),
+        make_task(tmp_path),
+        answer=lambda request, context: dataclasses.replace(reply(), answered=f"m-{next(numbers)}"),
+    )
+    assert played.end.conditions.answered == (*(f"m-{number}" for number in range(100, 108)), "and 2 more")
 
 
 @bubblewrap

@@ -253,3 +253,19 @@ def test_the_refused_calls_of_stored_trials_are_counted(tmp_path: Path) -> None:
     assert reader.refused(["s/baseline/baseline", "s/c001/full"]) == {"s/baseline/baseline": Refused(3, 5)}
     assert reader.refusal(["s/baseline/baseline"]) == ("x", "rejected words")
     assert reader.refusal(["s/c001/full"]) is None
+
+
+def test_of_trials_that_an_older_lorimer_ran_no_conditions_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    with older(path, "0007") as connection:
+        put_study(connection, {})
+        put(
+            connection, "trial", id="x", planned="x", study="s", evaluation="s/baseline/baseline", task="t1",
+            state="scored", model_calls=4, refused_calls=1, reward=0.5,
+        )  # fmt: skip
+    Store.open(path).close()
+    reader = StoreReader(path)
+    assert reader.trial("x").condition is None
+    assert reader.conditions(["s/baseline/baseline"]) == []
+    assert not reader.conditions_differ()
+    assert reader.refused(["s/baseline/baseline"]) == {"s/baseline/baseline": Refused(1, 4)}

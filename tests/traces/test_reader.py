@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from sqlalchemy import create_engine
 from lorimer.errors import UserError
 from lorimer.kinds import Refused
 from lorimer.traces import bulk, migrations
+from lorimer.traces.bulk import Ran
 from lorimer.traces.reader import StoreReader
-from lorimer.traces.schema import Used
+from lorimer.traces.schema import Conditions, Used
+from lorimer.traces.scrub import scrubber
 from lorimer.traces.search import RANKED
 from lorimer.traces.store import Store
 
@@ -159,16 +162,78 @@ async def test_a_trial_for_nothing_that_was_tried_anew_is_in_no_share(store: Sto
     assert [end.used.refused for _, end in reader.ends(evaluation)] == [4, 1]
 
 
+async def test_trials_that_ran_under_the_same_conditions_share_a_row(store: Store) -> None:
+    image = "sha256:" + "0123456789abcdef" * 4
+    few, many = (Conditions(number, (image,), ("gpt-x-2026-05-01",)) for number in (8, 25))
+    other = replace(many, images=("sha256:" + "f" * 64,), answered=("gpt-x-2026-05-01", "gpt-x-2026-09-01"))
+    for repeat, (task, under) in enumerate(
+        [("a", few), ("a", few), ("b", few), ("a", many), ("a", other), ("a", Conditions())]
+    ):
+        begin = make.start(task, repeat)
+        store.open_trial(begin)
+        await store.close_trial(make.end(begin.id, conditions=under))
+    begin = make.start("a", 9)
+    store.open_trial(begin)
+    await store.close_trial(make.end(begin.id, None, conditions=other))
+    reader, evaluation = StoreReader(store), "s/baseline/baseline"
+    assert sorted(reader.conditions([evaluation]), key=str) == sorted(
+        [
+            Ran(evaluation, "a", 2, few),
+            Ran(evaluation, "b", 1, few),
+            Ran(evaluation, "a", 1, many),
+            Ran(evaluation, "a", 1, other),
+        ],
+        key=str,
+    )
+    assert reader.sql("SELECT count(*) FROM condition").rows == ((4,),)
+    assert reader.conditions(["another"]) == []
+
+
+async def test_whether_conditions_differ_at_all_is_known_without_the_trials(store: Store) -> None:
+    reader, same = StoreReader(store), Conditions(8, ("image of a",), ("gpt-x",))
+    for repeat, (task, under, differ) in enumerate(
+        [
+            ("a", same, False),
+            ("b", replace(same, images=("image of b",)), False),
+            ("a", replace(same, images=("another",)), True),
+        ]
+    ):
+        begin = make.start(task, repeat)
+        store.open_trial(begin)
+        await store.close_trial(make.end(begin.id, conditions=under))
+        assert reader.conditions_differ() is differ
+
+
+@pytest.mark.parametrize("other", [Conditions(25, (), ("gpt-x",)), Conditions(8, (), ("gpt-y",))])
+async def test_another_concurrency_or_model_makes_conditions_differ(store: Store, other: Conditions) -> None:
+    for repeat, under in enumerate([Conditions(8, (), ("gpt-x",)), other]):
+        begin = make.start("a", repeat)
+        store.open_trial(begin)
+        await store.close_trial(make.end(begin.id, conditions=under))
+    assert StoreReader(store).conditions_differ()
+
+
+async def test_a_key_in_the_name_of_an_answers_model_is_masked(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "traces.db", scrubber(["hunter2hunter2"])) as store:
+        await store.create_study(make.study(), [make.task("a")], "text")
+        begin = make.start("a")
+        store.open_trial(begin)
+        await store.close_trial(make.end(begin.id, conditions=Conditions(1, (), ("at hunter2hunter2",))))
+        (ran,) = StoreReader(store).conditions(["s/baseline/baseline"])
+    assert "hunter2" not in ran.under.answered[0]
+
+
 def test_what_is_asked_of_all_trials_is_answered_from_indices(store: Store) -> None:
     said: list[str] = []
     with closing(sqlite3.connect(store.path)) as connection:
         connection.set_trace_callback(said.append)
         bulk.scored(connection, ["a"])
         bulk.trial_counts(connection, "s")
+        bulk.conditions(connection, ["a"])
         connection.set_trace_callback(None)
         plans = [connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall() for statement in said]
     read = [row[-1] for plan in plans for row in plan if " trial " in f"{row[-1]} "]
-    assert len(read) == 2
+    assert len(read) == 3
     assert all("COVERING INDEX" in each for each in read), read
 
 

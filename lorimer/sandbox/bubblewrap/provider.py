@@ -160,6 +160,10 @@ class BubblewrapProvider:
         """See SandboxProvider. A few packages of the host are no image."""
         return None
 
+    async def image_digest(self, image: str) -> str:
+        """See SandboxProvider. The machine's system and interpreter, by their versions, and the digest of the packages."""
+        return f"{setup.system()}/{self._python.version}/{image}"
+
     async def remove_images(self) -> RemovedImages:
         """See SandboxProvider. Bundles end with their process."""
         return RemovedImages(0)

@@ -6,6 +6,7 @@ import glob
 import hashlib
 import importlib.util
 import os
+import platform
 import py_compile
 import shutil
 import sys
@@ -60,6 +61,13 @@ class HostPython:
         """The base interpreter, below any virtual environment."""
         executable = getattr(sys, "_base_executable", None) or sys.executable
         return cls(str(Path(executable).resolve()), str(Path(sys.base_prefix).resolve()))
+
+    @property
+    def version(self) -> str:
+        """`python-3.12.3`, or where it lies if it is none that runs lorimer."""
+        if self != HostPython.current():
+            return self.executable
+        return f"{sys.implementation.name}-{platform.python_version()}"
 
     @property
     def in_usr(self) -> bool:
@@ -123,6 +131,15 @@ def make_skeleton(folder: Path) -> None:
     for source in (Path(__file__).parent / "inside").glob("*.py"):
         py_compile.compile(str(source), cfile=str(inside / f"{source.name}c"), dfile=source.name, doraise=True)
     open_to_all(folder)
+
+
+def system() -> str:
+    """The machine's own system, as it says itself: `debian-12`."""
+    try:
+        said = platform.freedesktop_os_release()
+    except OSError:
+        return platform.system().lower()
+    return "-".join(filter(None, (said.get("ID"), said.get("VERSION_ID"), said.get("BUILD_ID"))))
 
 
 def make_bundle(names: tuple[str, ...], folder: Path) -> str:

@@ -54,6 +54,9 @@ class ImageFacts:
     user: str = ""
     env_names: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
+    digest: str = ""
+    """The engine's id of its content. A container is made by it, so that a name which is given to another image meanwhile changes
+    no trial unseen."""
     bytes: int = 0
     """The size of the image with all its layers, shared ones too."""
 
@@ -99,7 +102,7 @@ def task_config(
         started = {"Cmd": BEHIND_ENTRYPOINT}
         host["LogConfig"] = LITTLE_LOG
     return {
-        "Image": image.id,
+        "Image": image.digest or image.id,
         **started,
         "Env": [f"{name}={value}" for name, value in {**way.env, **request.env}.items()],
         "WorkingDir": request.workdir or image.workdir,  # the engine makes it if it is missing

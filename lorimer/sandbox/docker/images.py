@@ -96,7 +96,8 @@ class Images:
                 str(config.get("User") or ""),
                 tuple(str(entry).partition("=")[0] for entry in config.get("Env") or ()),
                 tuple(str(word) for word in config.get("Entrypoint") or ()),
-                int(found.get("Size") or 0),
+                digest=str(found.get("Id") or ""),
+                bytes=int(found.get("Size") or 0),
             )
         return self._facts[image]
 

@@ -108,6 +108,9 @@ class DockerProvider:
     async def image_bytes(self, image: str) -> int | None:
         return (await self._images.facts(image)).bytes
 
+    async def image_digest(self, image: str) -> str:
+        return (await self._images.facts(image)).digest or image
+
     async def remove_images(self) -> RemovedImages:
         return await self._images.remove_labelled(IMAGE)
 
@@ -153,7 +156,7 @@ class DockerProvider:
             try:
                 # Alone: of the services around it there is no copy, and those there are belong to the agent's sandbox.
                 alone = dataclasses.replace(request, group=None)
-                return await self._acquire(alone, dataclasses.replace(image, id=snapshot), copy_of=of)
+                return await self._acquire(alone, dataclasses.replace(image, id=snapshot, digest=snapshot), copy_of=of)
             except BaseException:
                 self._remove_later(self._snapshots.forget(snapshot))
                 raise
