@@ -8,11 +8,11 @@ must be strictly higher. They are run in rounds of one trial per task and arm, u
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
 from lorimer.meta_agent.gate.permutation import TIE
 from lorimer.meta_agent.gate.policies import Policy, Value, means
+from lorimer.meta_agent.gate.scores import smoothed_variance
 from lorimer.meta_agent.gate.verdicts import too_errored
 
 ROUNDS = 5
@@ -45,7 +45,8 @@ def confirmed(evidence: Evidence, policy: Policy) -> Decision | None:
     difference = candidate - champion
     error = math.sqrt(
         math.fsum(
-            _spread(pair.candidate + pair.champion) * (1 / len(pair.candidate) + 1 / len(pair.champion))
+            smoothed_variance(math.fsum(pair.pool), math.fsum(reward * reward for reward in pair.pool), len(pair.pool))
+            * (1 / len(pair.candidate) + 1 / len(pair.champion))
             for pair in pairs
         )
     ) / len(pairs)
@@ -58,10 +59,3 @@ def confirmed(evidence: Evidence, policy: Policy) -> Decision | None:
     if difference <= TIE:
         return Decision("reject", f"not confirmed: {said}", numbers)
     return Decision("pass", f"confirmed: {said}", numbers)
-
-
-def _spread(rewards: Sequence[float]) -> float:
-    """The variance of rewards and half a success and half a failure."""
-    n = len(rewards) + 1
-    centre = (math.fsum(rewards) + 0.5) / n
-    return max((math.fsum(reward * reward for reward in rewards) + 0.5) / n - centre * centre, 1e-6)

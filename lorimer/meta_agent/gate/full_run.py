@@ -87,16 +87,16 @@ def settled(run: FullRun, policy: Policy, settings: GateSettings) -> bool:
     """Whether what is finished settles the answer. Once true it stays true."""
     if run.complete:
         return False
-    margins = _margins(run, settings)
-    if not margins and not run.beside:
+    worse = margins(run, settings)
+    if not worse and not run.beside:
         return arms_stop_early(run.arms, policy)
     base = _compared(run, policy)
     if base is None:
         return False
-    if base.kind == "promote" or not margins:
+    if base.kind == "promote" or not worse:
         return True
     # The widest margin is the easiest to keep: while it can be kept, the run goes on.
-    return hopeless(run.candidate, by_task(run.champion), run.planned, max(margins), policy)
+    return hopeless(run.candidate, by_task(run.champion), run.planned, max(worse), policy)
 
 
 def ended_at(run: FullRun, policy: Policy, settings: GateSettings) -> int | None:
@@ -118,12 +118,22 @@ def full_verdict(run: FullRun, policy: Policy, settings: GateSettings, paid: Pai
     """The decision. `paid` is needed for `tie_break` and `max_cost_increase`."""
     paid = paid or Paid()
     decision = _compared(run, policy) or decide(_even(run), policy, whole=run.beside)
-    if decision.kind == "reject" and run.complete and _margins(run, settings):
+    if decision.kind == "reject" and run.complete and margins(run, settings):
         decision = _as_equal(decision, run, policy, settings, paid)
     if decision.kind == "promote" and policy.max_cost_increase is not None:
         mine, theirs = paid.candidate.get(settings.cost, {}), paid.champion.get(settings.cost, {})
         decision = within_cost(decision, mine, theirs, settings.cost, policy)
     return decision
+
+
+def margins(run: FullRun, settings: GateSettings) -> list[float]:
+    """Those by which this candidate may be worse and yet be promoted."""
+    found = []
+    if settings.simplify_margin is not None and run.simpler:
+        found.append(settings.simplify_margin)
+    if settings.tie_break != "none":
+        found.append(settings.tie_margin)
+    return found
 
 
 def units(settings: GateSettings) -> set[Unit]:
@@ -199,16 +209,6 @@ def _look(run: FullRun, end: int, policy: Policy) -> Decision | None:
 
 
 # ---- equal, and better in another way -------------------------------------------------------------------------------
-
-
-def _margins(run: FullRun, settings: GateSettings) -> list[float]:
-    """Those by which this candidate may be worse and yet be promoted."""
-    found = []
-    if settings.simplify_margin is not None and run.simpler:
-        found.append(settings.simplify_margin)
-    if settings.tie_break != "none":
-        found.append(settings.tie_margin)
-    return found
 
 
 def _as_equal(rejected: Decision, run: FullRun, policy: Policy, settings: GateSettings, paid: Paid) -> Decision:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result, Scored
+from lorimer.meta_agent.gate.scores import Result, Scored, smoothed_variance
 
 LOOKS = 24
 """Looks at a run, evenly spaced. More save under 1% of the trials; fewer end hopeless runs later."""
 WORTH = 0.5
 """A gain is worth finding where the complete plan finds it this often. A larger gain hopes for longer; with `futility` raised
 to match, the same power costs more trials."""
+_NORMAL = NormalDist()
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,8 @@ def looks(planned: int) -> list[int]:
     return sorted({round(planned * look / LOOKS) for look in range(1, LOOKS)} - {0, planned})
 
 
-def first_unlikely(
-    candidate: Sequence[Result],
-    champion: Mapping[str, Scored],
-    planned: Sequence[str],
-    policy: Policy,
-    weight: Callable[[str], int] = lambda task: 1,
-) -> Unlikely | None:
-    """The first look of the prefix `candidate` at which promotion has become too unlikely.
+class Outlook:
+    """Whether promotion has become too unlikely, asked at the looks of a run that grows by one trial at a time.
 
     Conditional power by a normal approximation (Lan and Wittes, "The B-value", Biometrics 1988) of the test's weighted total:
     what was won so far over the champion's means, and for the trials left the gain that the complete plan would find with
@@ -54,42 +49,67 @@ def first_unlikely(
     solved already it hopes for nothing, so neither does a run that has only such tasks left live on, nor does one end for
     having begun with them. A task's spread is that of the champion's rewards and half a success and half a failure.
     """
-    if policy.name == "strict" or policy.futility <= 0:
-        return None
-    counts = {task: count for task, count in Counter(planned).items() if task in champion}
-    if not counts:
-        return None
-    mean: dict[str, float] = {}
-    spread: dict[str, float] = {}
-    hope: dict[str, float] = {}
-    weighs: dict[str, int] = {}
-    noise = 0.0
-    for task, count in counts.items():
-        rewards, reward, squares = champion[task]
-        n = len(rewards)
-        counted = weighs[task] = weight(task)
-        mean[task] = reward / n
-        centre = (reward + 0.5) / (n + 1)
-        hope[task] = counted * (1 - centre)
-        spread[task] = max((squares + 0.5) / (n + 1) - centre * centre, 1e-6)
-        noise += counted**2 * count * spread[task] * (1 + count / n)
-    normal = NormalDist()
-    bar = normal.inv_cdf(1 - policy.alpha)
-    total, whole = sum(hope[task] * count for task, count in counts.items()), math.sqrt(noise)
-    needed, worth = bar * whole, (bar + normal.inv_cdf(WORTH)) * whole
-    looked = set(looks(len(planned)))
-    fails = sum((1 - mean[task]) * count for task, count in counts.items())
-    gain = worth / total * fails / sum(counts.values())
-    won, left, unseen = 0.0, total, sum(weighs[task] ** 2 * count * spread[task] for task, count in counts.items())
-    for position, outcome in enumerate(candidate, 1):
+
+    def __init__(
+        self,
+        champion: Mapping[str, Scored],
+        planned: Sequence[str],
+        policy: Policy,
+        weight: Callable[[str], int] = lambda task: 1,
+    ) -> None:
+        counts = {task: count for task, count in Counter(planned).items() if task in champion}
+        self._futility = 0.0 if policy.name == "strict" or not counts else policy.futility
+        if self._futility <= 0:
+            return
+        self._mean: dict[str, float] = {}
+        self._spread: dict[str, float] = {}
+        self._hope: dict[str, float] = {}
+        self._weighs: dict[str, int] = {}
+        noise = 0.0
+        for task, count in counts.items():
+            rewards, reward, squares = champion[task]
+            n = len(rewards)
+            counted = self._weighs[task] = weight(task)
+            self._mean[task] = reward / n
+            self._hope[task] = counted * (1 - (reward + 0.5) / (n + 1))
+            self._spread[task] = smoothed_variance(reward, squares, n)
+            noise += counted**2 * count * self._spread[task] * (1 + count / n)
+        bar = _NORMAL.inv_cdf(1 - policy.alpha)
+        whole = math.sqrt(noise)
+        self._total = sum(self._hope[task] * count for task, count in counts.items())
+        self._needed, self._worth = bar * whole, (bar + _NORMAL.inv_cdf(WORTH)) * whole
+        self._looks = set(looks(len(planned)))
+        fails = sum((1 - self._mean[task]) * count for task, count in counts.items())
+        self._gain = self._worth / self._total * fails / sum(counts.values())
+        self._position, self._won, self._left = 0, 0.0, self._total
+        self._unseen = sum(self._weighs[task] ** 2 * count * self._spread[task] for task, count in counts.items())
+
+    def after(self, outcome: Result) -> Unlikely | None:
+        """What is known after one more trial: `None` where it is no look, or one at which hope is left."""
+        if self._futility <= 0:
+            return None
+        self._position += 1
         task = outcome.task
-        if task in counts:
-            counted = weighs[task]
-            left -= hope[task]
-            unseen -= counted * counted * spread[task]
-            won += 0.0 if outcome.reward is None else counted * (outcome.reward - mean[task])
-        if position in looked and unseen > 1e-9:
-            chance = normal.cdf((won + worth * left / total - needed) / math.sqrt(unseen))
-            if chance < policy.futility:
-                return Unlikely(position, chance, gain)
-    return None
+        if task in self._mean:
+            counted = self._weighs[task]
+            self._left -= self._hope[task]
+            self._unseen -= counted * counted * self._spread[task]
+            self._won += 0.0 if outcome.reward is None else counted * (outcome.reward - self._mean[task])
+        if self._position in self._looks and self._unseen > 1e-9:
+            hoped = self._won + self._worth * self._left / self._total - self._needed
+            chance = _NORMAL.cdf(hoped / math.sqrt(self._unseen))
+            if chance < self._futility:
+                return Unlikely(self._position, chance, self._gain)
+        return None
+
+
+def first_unlikely(
+    candidate: Sequence[Result],
+    champion: Mapping[str, Scored],
+    planned: Sequence[str],
+    policy: Policy,
+    weight: Callable[[str], int] = lambda task: 1,
+) -> Unlikely | None:
+    """The first look of the prefix `candidate` at which promotion has become too unlikely (`Outlook`)."""
+    outlook = Outlook(champion, planned, policy, weight)
+    return next((found for outcome in candidate if (found := outlook.after(outcome)) is not None), None)

@@ -22,16 +22,10 @@ from statistics import NormalDist
 from lorimer.meta_agent.gate.futility import LOOKS
 from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.policies import Policy, means
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.scores import Result, smoothed_variance
 
 _FLOOR = 1e-6
-"""The least variance of a task: without any, one lucky trial would be certainty."""
-
-
-# ---- how simple a harness is ----------------------------------------------------------------------------------------
-
-
-# ---- non-inferiority ------------------------------------------------------------------------------------------------
+"""The least chance that ends a run, with `futility` 0 too."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,44 @@ def non_inferior(pairs: Sequence[Pair], margin: float) -> NonInferior:
     return NonInferior(1 - NormalDist().cdf((difference + margin - step / 2) / error), difference, margin)
 
 
+class Hope:
+    """Whether a harness that is just as good could still pass, asked at the looks of a run that grows by one trial at a time."""
+
+    def __init__(
+        self,
+        champion: Mapping[str, Sequence[float | None]],
+        planned: Sequence[str],
+        margin: float,
+        policy: Policy,
+    ) -> None:
+        scored = {task: [r for r in rewards if r is not None] for task, rewards in champion.items()}
+        counts = {task: count for task, count in Counter(planned).items() if scored.get(task)}
+        self.is_lost = not counts
+        """At a look, such a harness would have passed with a chance of less than `futility`. Once true it stays true."""
+        self._spread = {task: _spread(scored[task]) for task in counts}
+        self._mean = {task: math.fsum(scored[task]) / len(scored[task]) for task in counts}
+        noise = math.fsum(counts[task] * self._spread[task] * (1 + counts[task] / len(scored[task])) for task in counts)
+        self._needed = NormalDist().inv_cdf(1 - policy.alpha) * math.sqrt(noise)
+        self._allowed = margin * sum(counts.values())
+        self._unseen = math.fsum(counts[task] * self._spread[task] for task in counts)
+        self._won, self._position = 0.0, 0
+        self._looks = {round(len(planned) * look / LOOKS) for look in range(1, LOOKS)} - {len(planned)}
+        self._least = max(policy.futility, _FLOOR)
+
+    def add(self, outcome: Result) -> None:
+        """One more trial of the candidate."""
+        self._position += 1
+        if self.is_lost:
+            return
+        if outcome.task in self._mean:
+            self._unseen -= self._spread[outcome.task]
+            self._won += 0.0 if outcome.reward is None else outcome.reward - self._mean[outcome.task]
+        if self._position in self._looks:
+            hoped = self._won + self._allowed - self._needed
+            chance = NormalDist().cdf(hoped / math.sqrt(max(self._unseen, 1e-9)))
+            self.is_lost = chance < self._least
+
+
 def hopeless(
     candidate: Sequence[Result],
     champion: Mapping[str, Sequence[float | None]],
@@ -67,35 +99,16 @@ def hopeless(
     margin: float,
     policy: Policy,
 ) -> bool:
-    """Whether, at one of the looks at the prefix `candidate`, a harness that is just as good would pass from here with a
-    chance of less than `policy.futility`. Once true it stays true for longer prefixes.
-    """
-    scored = {task: [r for r in rewards if r is not None] for task, rewards in champion.items()}
-    counts = {task: count for task, count in Counter(planned).items() if scored.get(task)}
-    if not counts:
-        return True
-    spread = {task: _spread(scored[task]) for task in counts}
-    mean = {task: math.fsum(scored[task]) / len(scored[task]) for task in counts}
-    total = sum(counts.values())
-    noise = math.fsum(counts[task] * spread[task] * (1 + counts[task] / len(scored[task])) for task in counts)
-    needed = NormalDist().inv_cdf(1 - policy.alpha) * math.sqrt(noise)
-    unseen, won = math.fsum(counts[task] * spread[task] for task in counts), 0.0
-    looks = {round(len(planned) * look / LOOKS) for look in range(1, LOOKS)}
-    for position, outcome in enumerate(candidate, 1):
-        task = outcome.task
-        if task in counts:
-            unseen -= spread[task]
-            won += 0.0 if outcome.reward is None else outcome.reward - mean[task]
-        if position in looks and position < len(planned):
-            chance = NormalDist().cdf((won + margin * total - needed) / math.sqrt(max(unseen, 1e-9)))
-            if chance < max(policy.futility, _FLOOR):
-                return True
-    return False
+    """Whether hope was lost at one of the looks at the prefix `candidate` (`Hope`)."""
+    hope = Hope(champion, planned, margin, policy)
+    for outcome in candidate:
+        hope.add(outcome)
+    return hope.is_lost
 
 
 def _spread(rewards: Sequence[float]) -> float:
     """The variance of rewards and half a success and half a failure, as a sample of a larger whole."""
-    n = len(rewards) + 1
-    centre = (math.fsum(rewards) + 0.5) / n
-    variance = (math.fsum(reward * reward for reward in rewards) + 0.5) / n - centre * centre
-    return max(variance * n / max(1, n - 1), _FLOOR)
+    n = len(rewards)
+    return (
+        smoothed_variance(math.fsum(rewards), math.fsum(reward * reward for reward in rewards), n) * (n + 1) / max(1, n)
+    )

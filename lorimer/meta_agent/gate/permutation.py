@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from lorimer.meta_agent.gate.scores import mean_of
 
 if TYPE_CHECKING:
-    from numpy import complex128, intp
+    from numpy import complex128, float64, int16, intp
     from numpy.typing import NDArray
+
+Found = TypeVar("Found")
 
 TIE = 1e-9
 """Rewards are sums of floats from verifiers; differences below this are ties."""
@@ -50,6 +52,29 @@ class Pair:
         """The mean reward of both arms, which each must have."""
         return mean_of(self.candidate), mean_of(self.champion)
 
+    @cached_property
+    def pool(self) -> tuple[float, ...]:
+        """The rewards of both arms."""
+        return self.candidate + self.champion
+
+    @cached_property
+    def informative(self) -> bool:
+        """A task whose trials all came out alike, or that one arm lacks, adds a constant and no information."""
+        return bool(self.candidate and self.champion) and max(self.pool) - min(self.pool) > TIE
+
+    @cached_property
+    def _kept(self) -> dict[Hashable, Any]:
+        return {}
+
+    def once(self, find: Callable[..., Found], *given: Hashable) -> Found:
+        """What `find` gives of this pair, found the first time that it is asked for: of a run that grows, a trial changes one
+        pair, and the tests of a longer run share all the others with those of a shorter one."""
+        key = (find, *given)
+        if key not in self._kept:
+            self._kept[key] = find(self, *given)
+        found: Found = self._kept[key]
+        return found
+
 
 @dataclass(frozen=True)
 class PValue:
@@ -60,6 +85,10 @@ class PValue:
     error: float = 0.0
     """Standard error of the Monte-Carlo estimate."""
     draws: int = 0
+    slack: Callable[[float], float] = field(default=lambda level: 0.0, compare=False, repr=False)
+    """By how much the candidate's weighted total may fall short of the observed one before p exceeds a level, at most. A reward
+    of the candidate that is lower by d, or one of the champion that is higher by d, takes at most its weight times d of it: what
+    trials exchange arms for moves the same way, by as much at most."""
 
 
 def permutation_test(pairs: Sequence[Pair], *, seed: int = 0, draws: int = 10_000) -> PValue:
@@ -68,14 +97,14 @@ def permutation_test(pairs: Sequence[Pair], *, seed: int = 0, draws: int = 10_00
     Exact, by the product of the tasks' transforms, where rewards lie on a lattice of at most 1/32 and the work is small
     (always so for pass/fail); right to 1e-11. Else Monte-Carlo with (1 + hits) / (1 + draws), which is itself a valid p-value.
     """
-    mixed = [pair for pair in pairs if _informative(pair)]
+    mixed = [pair for pair in pairs if pair.informative]
     if not mixed:
         return PValue(1.0, "exact")
     denominator = _denominator(mixed)
     if denominator is not None:
         exact = _exact(mixed, denominator)
         if exact is not None:
-            return PValue(exact, "exact")
+            return exact
     return _monte_carlo(pairs, seed, draws)
 
 
@@ -99,17 +128,13 @@ def import_ahead() -> None:
     permutation_test([Pair((1.0,), (0.0,))])
 
 
-def _informative(pair: Pair) -> bool:
-    """A task whose trials all came out alike, or that one arm lacks, adds a constant and no information."""
-    if not pair.candidate or not pair.champion:
-        return False
-    pool = pair.candidate + pair.champion
-    return max(pool) - min(pool) > TIE
-
-
 def _denominator(pairs: Sequence[Pair]) -> int | None:
     """The smallest d for which all rewards are multiples of 1/d."""
-    return _fineness(frozenset(reward for pair in pairs for reward in pair.candidate + pair.champion))
+    return _fineness(frozenset().union(*(pair.once(_values) for pair in pairs)))
+
+
+def _values(pair: Pair) -> frozenset[float]:
+    return frozenset(pair.pool)
 
 
 @lru_cache(maxsize=1024)
@@ -120,19 +145,19 @@ def _fineness(values: frozenset[float]) -> int | None:
     return None
 
 
-def _exact(pairs: Sequence[Pair], denominator: int) -> float | None:
-    """The tail probability, or `None` where it would take too long.
+def _exact(pairs: Sequence[Pair], denominator: int) -> PValue | None:
+    """The tail's probability, or `None` where it would take too long.
 
     The distribution of a sum is the product of the parts' transforms. Tasks with the same pool of rewards, number of
     candidate trials and weight share one, raised to the power of how many they are; with pass/fail rewards there are few such
     classes however many tasks.
     """
     observed = 0
-    classes: Counter[tuple[tuple[int, ...], int, int]] = Counter()
+    classes: Counter[_Class] = Counter()
     for pair in pairs:
-        pool, won = _whole(pair.candidate, pair.champion, denominator)
-        observed += pair.weight * won
-        classes[pool, len(pair.candidate), pair.weight] += 1
+        drawn, won = pair.once(_class_of, denominator)
+        observed += won
+        classes[drawn] += 1
 
     step = math.gcd(*(weight * math.gcd(*pool) for pool, _, weight in classes))
     mean = spread = 0.0
@@ -154,7 +179,21 @@ def _exact(pairs: Sequence[Pair], denominator: int) -> float | None:
         return None
     parts = [((pool_key, taken, weight, step), count) for (pool_key, taken, weight), count in classes.items()]
     first = 0 if span < points else math.floor(mean) - points // 2
-    return _tail(parts, points, first, observed // step)
+    sums, at = _sums(parts, points, first), observed // step - first
+
+    def slack(level: float) -> float:
+        """In rewards: the lattice's steps down to the lowest sum whose tail is within the level."""
+        lowest = int((sums[::-1].cumsum() <= level).sum())
+        return max(0, at - (points - lowest)) * step / denominator
+
+    p = 1.0 if at <= 0 else min(1.0, max(_NEGLIGIBLE, float(sums[at:].sum())))
+    return PValue(p, "exact", slack=slack)
+
+
+def _class_of(pair: Pair, denominator: int) -> tuple[_Class, int]:
+    """What a task's law follows from, and the candidate's weighted sum there."""
+    pool, won = _whole(pair.candidate, pair.champion, denominator)
+    return (pool, len(pair.candidate), pair.weight), pair.weight * won
 
 
 @lru_cache(maxsize=8192)  # a study's champion meets hundreds of candidates, which have much the same rewards on a task
@@ -166,12 +205,14 @@ def _whole(candidate: tuple[float, ...], champion: tuple[float, ...], denominato
     return tuple(value - base for value in pool), sum(mine) - base * len(mine)
 
 
+_Class = tuple[tuple[int, ...], int, int]
+"""A pool of whole rewards, how many are drawn of it, and the weight of one."""
 _Law = tuple[tuple[int, ...], int, int, int]
 """A pool of whole rewards, how many are drawn of it, the weight of one, and what weighted sums are divided by."""
 
 
-def _tail(parts: Sequence[tuple[_Law, int]], points: int, first: int, at_least: int) -> float:
-    """P(sum >= `at_least`) of independent integers, `count` of each law, for sums in `first` .. `first + points - 1`."""
+def _sums(parts: Sequence[tuple[_Law, int]], points: int, first: int) -> NDArray[float64]:
+    """The distribution of the sum of independent integers, `count` of each law, at `first` .. `first + points - 1`."""
     import numpy  # 0.1 s, and only a study needs it
 
     transform = _kept_transform if points <= _KEPT_POINTS else _transform
@@ -185,10 +226,7 @@ def _tail(parts: Sequence[tuple[_Law, int]], points: int, first: int, at_least: 
                 part *= law
             product *= part
         powers = [(law**2, count // 2) for law, count in powers if count > 1]
-    sums = numpy.roll(numpy.fft.irfft(product, points), -first)
-    if at_least <= first:
-        return 1.0
-    return min(1.0, max(_NEGLIGIBLE, float(sums[at_least - first :].sum())))
+    return numpy.roll(numpy.fft.irfft(product, points), -first)
 
 
 def _transform(law: _Law, points: int) -> NDArray[complex128]:
@@ -224,26 +262,73 @@ def _monte_carlo(pairs: Sequence[Pair], seed: int, draws: int) -> PValue:
     """
     import numpy
 
-    # 2 million draws of one task's split take about 0.1 s; under 1,000 draws a p near 0.1 is off by over 0.01.
-    draws = max(1_000, min(draws, 2_000_000 // len(pairs)))
-    stream = numpy.random.RandomState(seed % 2**32)  # whose numbers no version of numpy changes
+    lots = _lots_of(pairs, seed, draws)
+    draws = lots[0].draws
     observed, totals = 0.0, numpy.zeros(draws)
-    for pair in pairs:
-        pool, taken = pair.candidate + pair.champion, len(pair.candidate)
-        listed = math.comb(len(pool), taken) <= _MAX_SUBSETS
-        luck = stream.random_sample(draws if listed else (draws, len(pool)))
-        if not _informative(pair):
-            continue
-        observed += pair.weight * math.fsum(pair.candidate)
-        rewards = pair.weight * numpy.array(pool)
-        if listed:
-            sums = rewards[_subsets(len(pool), taken)].sum(axis=1)
-            totals += sums[(luck * len(sums)).astype(int)]
-        else:
-            totals += rewards[luck.argsort(axis=1)[:, :taken]].sum(axis=1)
+    for pair, lot in zip(pairs, lots, strict=True):
+        if pair.informative:
+            observed += pair.weight * math.fsum(pair.candidate)
+            totals += pair.once(_drawn, lot)
+
+    def slack(level: float) -> float:
+        """Down to the highest draw that may not count as a hit."""
+        allowed = math.floor(level * (1 + draws)) - 1
+        return max(0.0, observed - float(numpy.sort(totals)[-1 - allowed]) - 2 * TIE) if 0 <= allowed < draws else 0.0
+
     hits = int((totals >= observed - TIE).sum())
     p = (1 + hits) / (1 + draws)
-    return PValue(p, "monte-carlo", math.sqrt(p * (1 - p) / draws), draws)
+    return PValue(p, "monte-carlo", math.sqrt(p * (1 - p) / draws), draws, slack)
+
+
+@dataclass(frozen=True, eq=False)
+class Lot:
+    """One task's draws: whichever rewards its trials have, these of them fall to the candidate."""
+
+    taken: NDArray[int16]
+    """Of each draw the number of its split among those of `_subsets`, or (`listed` no more) the positions of the taken."""
+    size: int
+    """Of the pool."""
+    count: int
+    """How many of it are taken."""
+    listed: bool
+
+    @property
+    def draws(self) -> int:
+        return len(self.taken)
+
+
+def _drawn(pair: Pair, lot: Lot) -> NDArray[float64]:
+    """The candidate's weighted sum in each draw."""
+    import numpy
+
+    rewards = pair.weight * numpy.array(pair.pool)
+    if lot.listed:
+        sums: NDArray[float64] = rewards[_subsets(lot.size, lot.count)].sum(axis=1)[lot.taken]
+        return sums
+    several: NDArray[float64] = rewards[lot.taken].sum(axis=1)
+    return several
+
+
+def _lots_of(pairs: Sequence[Pair], seed: int, draws: int) -> Sequence[Lot]:
+    # 2 million draws of one task's split take about 0.1 s; under 1,000 draws a p near 0.1 is off by over 0.01.
+    draws = max(1_000, min(draws, 2_000_000 // len(pairs)))
+    return _lots(tuple((len(pair.pool), len(pair.candidate)) for pair in pairs), seed, draws)
+
+
+@lru_cache(maxsize=2)  # 4 MB each, rarely 20; the best cases of a run share one
+def _lots(shapes: tuple[tuple[int, int], ...], seed: int, draws: int) -> Sequence[Lot]:
+    """The draws of tasks whose pools have these sizes, and of which so many trials are the candidate's."""
+    import numpy
+
+    stream = numpy.random.RandomState(seed % 2**32)  # whose numbers no version of numpy changes
+    lots = []
+    for size, count in shapes:
+        ways = math.comb(size, count)
+        listed = ways <= _MAX_SUBSETS
+        luck = stream.random_sample(draws if listed else (draws, size))
+        taken = (luck * ways).astype(numpy.int16) if listed else luck.argsort(axis=1)[:, :count].astype(numpy.int16)
+        lots.append(Lot(taken, size, count, listed))
+    return lots
 
 
 @lru_cache(maxsize=64)

@@ -13,11 +13,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from lorimer.kinds import PolicyName
 from lorimer.meta_agent.gate.permutation import TIE, Pair, permutation_test
-from lorimer.meta_agent.gate.pooled import p_value
+from lorimer.meta_agent.gate.pooled import p_value, surplus
 from lorimer.meta_agent.gate.scores import mean_of
 
 Value = str | int | float | bool | None
@@ -65,6 +67,8 @@ class Bar:
     met: bool
     said: str
     values: Mapping[str, Value] = field(default_factory=dict)
+    slack: Callable[[], float] = field(default=lambda: 0.0, compare=False, repr=False)
+    """Weighted rewards that the candidate may lose, or the champion win, before this bar's p could exceed its level, at most."""
 
     def numbers(self) -> dict[str, Value]:
         return dict(self.values)
@@ -88,17 +92,21 @@ def evidence(pairs: Sequence[Pair]) -> float:
     Sources: Ville 1939; Shafer, "Testing by betting" (JRSS A 2021); Waudby-Smith and Ramdas, "Estimating means of bounded
     random variables by betting" (JRSS B 2024), whose mixture over stakes this is.
     """
-    bets: Counter[float] = Counter()
-    for pair in pairs:
-        planned = max(pair.planned, len(pair.candidate))
-        size = max(1, len(pair.champion) // planned)
-        for number, reward in enumerate(pair.candidate[: len(pair.champion) // size]):
-            won = reward - mean_of(pair.champion[number * size : (number + 1) * size])
-            if abs(won) > TIE:
-                bets[won] += 1
+    bets = Counter(chain.from_iterable(pair.once(wagers) for pair in pairs))
     logs = [math.fsum(count * math.log1p(stake * won) for won, count in bets.items()) for stake in STAKES]
     highest = max(logs)
     return math.exp(min(highest, 700.0)) * mean_of([math.exp(log - highest) for log in logs])
+
+
+def wagers(pair: Pair) -> tuple[float, ...]:
+    """How much more than its block of the champion's each trial of a task won, where that is not nothing."""
+    planned = max(pair.planned, len(pair.candidate))
+    size = max(1, len(pair.champion) // planned)
+    won = (
+        reward - mean_of(pair.champion[number * size : (number + 1) * size])
+        for number, reward in enumerate(pair.candidate[: len(pair.champion) // size])
+    )
+    return tuple(each for each in won if abs(each) > TIE)
 
 
 def _paired(pairs: Sequence[Pair], policy: Policy) -> Bar:
@@ -113,7 +121,7 @@ def _paired(pairs: Sequence[Pair], policy: Policy) -> Bar:
     if not higher:
         said += " and a higher mean"
     values: dict[str, Value] = {"p": test.p, "alpha": policy.alpha, "method": test.method, "p_error": test.error}
-    return Bar(higher and test.p <= policy.alpha + TIE, said, values)
+    return Bar(higher and test.p <= policy.alpha + TIE, said, values, partial(test.slack, policy.alpha))
 
 
 def _pooled(pairs: Sequence[Pair], policy: Policy) -> Bar:
@@ -145,6 +153,21 @@ RULES: Mapping[PolicyName, Callable[[Sequence[Pair], Policy], Bar]] = {
     "eprocess": _eprocess,
     "strict": _strict,
 }
+_ASKED: Mapping[PolicyName, Callable[[Pair], object]] = {
+    "pooled": lambda pair: pair.once(surplus),
+    "paired": lambda pair: pair.informative,
+    "eprocess": lambda pair: pair.once(wagers),
+    "strict": lambda pair: pair.means,
+}
+
+
+def prepare(pair: Pair, policy: Policy) -> Pair:
+    """The pair, with what a test will ask of it found ahead: a test of a thousand pairs then adds up."""
+    _ASKED[policy.name](pair)
+    _ = pair.means
+    return pair
+
+
 ANYTIME: frozenset[PolicyName] = frozenset({"eprocess"})
 """Policies that may promote at the end of any round of the plan, not only of the last one."""
 

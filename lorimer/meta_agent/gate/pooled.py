@@ -44,17 +44,26 @@ def p_value(pairs: Sequence[Pair]) -> float:
     normal approximation. 1 where the tasks tell nothing."""
     won = spread = 0.0
     for pair in pairs:
-        mine, pool = len(pair.candidate), pair.candidate + pair.champion
-        size = len(pool)
-        if not pair.candidate or not pair.champion:
-            continue
-        total = math.fsum(pool)
-        rate = total / size
-        variance = max(0.0, math.fsum(reward * reward for reward in pool) - total * rate) / (size - 1)
-        counted = weight(rate)
-        won += counted * (math.fsum(pair.candidate) - mine * rate)
-        spread += counted * counted * mine * (size - mine) / size * variance
+        more, luck = pair.once(surplus)
+        won += more
+        spread += luck
     return 1.0 if spread <= 1e-12 else 1 - NormalDist().cdf(won / math.sqrt(spread))
+
+
+def surplus(pair: Pair) -> tuple[float, float]:
+    """How much more the candidate has won on a task than its pool lets expect, weighted, and the variance of that."""
+    mine, pool = len(pair.candidate), pair.pool
+    size = len(pool)
+    if not pair.candidate or not pair.champion:
+        return 0.0, 0.0
+    total = math.fsum(pool)
+    rate = total / size
+    variance = max(0.0, math.fsum(reward * reward for reward in pool) - total * rate) / (size - 1)
+    counted = weight(rate)
+    return (
+        counted * (math.fsum(pair.candidate) - mine * rate),
+        counted * counted * mine * (size - mine) / size * variance,
+    )
 
 
 def champion_arm(own: Sequence[Result], rejected: Sequence[Result]) -> list[Result]:

@@ -105,6 +105,16 @@ def scored(tasks: Mapping[str, Sequence[float | None]]) -> dict[str, Scored]:
     return found
 
 
+LEAST_VARIANCE = 1e-6
+"""The least variance of a task's rewards: without any, one lucky trial would be certainty."""
+
+
+def smoothed_variance(total: float, squares: float, n: int) -> float:
+    """The variance of `n` rewards with this sum and sum of squares, and of half a success and half a failure."""
+    centre = (total + 0.5) / (n + 1)
+    return max((squares + 0.5) / (n + 1) - centre * centre, LEAST_VARIANCE)
+
+
 class Shared(tuple[Result, ...]):
     """Results that many comparisons share, as a champion's: what each needs to know of them is found once."""
 

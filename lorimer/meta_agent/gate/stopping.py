@@ -7,10 +7,12 @@ again, when the bar is met.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lorimer.meta_agent.gate.comparison import Arms, errored
 from lorimer.meta_agent.gate.futility import Unlikely, first_unlikely, looks
+from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.policies import ANYTIME, RULES, Policy
 from lorimer.meta_agent.gate.pooled import EARLY
 from lorimer.meta_agent.gate.reach import is_futile
@@ -50,14 +52,25 @@ def first_stop(arms: Arms, policy: Policy) -> Stop | Unlikely | None:
 def _first_ahead(arms: Arms, policy: Policy, length: int) -> int | None:
     """The first look at which the candidate is ahead by more than luck lets expect at any of them, each task having been run
     once on average."""
-    planned, surer = arms.evidence.planned, replace(policy, alpha=min(policy.alpha, EARLY))
+    return next(
+        (at for at in early_looks(arms.evidence.planned) if at <= length and _reached(arms.prefix(at), policy)), None
+    )
+
+
+def early_looks(planned: Sequence[str]) -> list[int]:
+    """After how many of its trials a run may end for what is ahead, each task having been run once on average."""
     tasks = len(set(planned))
-    return next((at for at in looks(len(planned)) if tasks <= at <= length and _reached(arms.prefix(at), surer)), None)
+    return [at for at in looks(len(planned)) if at >= tasks]
+
+
+def is_ahead(pairs: Sequence[Pair], arms: Callable[[], Arms], policy: Policy) -> bool:
+    """Whether a run that may go on has met the bar for good, with the candidate's excess of errors counted as failed."""
+    surer = replace(policy, alpha=min(policy.alpha, EARLY)) if policy.name == "pooled" else policy
+    return bool(pairs) and RULES[policy.name](pairs, surer).met and met_with_errors_failed(arms(), surer)
 
 
 def _reached(arms: Arms, policy: Policy) -> bool:
-    pairs = arms.pairs()
-    return bool(pairs) and RULES[policy.name](pairs, policy).met and met_with_errors_failed(arms, policy)
+    return is_ahead(arms.pairs(), lambda: arms, policy)
 
 
 def met_with_errors_failed(arms: Arms, policy: Policy) -> bool:
