@@ -144,7 +144,7 @@ class StageTrials:
             found = await run(trials, text, past=past, stop=stop)
         else:
             found = await run(trials[:at_once], text, past=past)
-            while len(found) < len(trials) and not (stop is not None and stop(found)):
+            while len(found) < len(trials) and not (stop is not None and await asyncio.to_thread(stop, found)):
                 found = await run(trials[: len(found) + at_once], text, past=await self._attempts(rows))
         own = [outcome for outcome in found if outcome.planned.evaluation == row.id]
         # What the sealed tasks gave a candidate is nobody's to see while the study goes on.

@@ -17,6 +17,7 @@ from lorimer.meta_agent.gate import confirmation, full_run, ladder
 from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.full_run import FullRun, Paid
+from lorimer.meta_agent.gate.looks import Looks
 from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, rounds, spot_plan, spot_trials
 from lorimer.meta_agent.gate.policies import ANYTIME, Value
 from lorimer.meta_agent.gate.pooled import champion_arm
@@ -138,12 +139,18 @@ class Stages(StageTrials):
             mine, theirs = split(found)
             return FullRun(results(mine), results(theirs) if side else champion, planned, side, simpler, weighed)
 
+        looks = await asyncio.to_thread(Looks, run_of([]), policy, settings)
+        own = self._name(about)
+
         def enough(prefix: Sequence[TrialOutcome]) -> bool:
+            fresh = prefix[looks.read :]
+            for outcome, trial in zip(fresh, results(fresh), strict=True):
+                looks.add(trial, of_champion=outcome.planned.evaluation != own)
             # Side by side the gate looks at the ends of rounds alone.
-            return (not side or len(prefix) in ends) and full_run.settled(run_of(prefix), policy, settings)
+            return (not side or len(prefix) in ends) and looks.settled
 
         found: list[TrialOutcome] = []
-        if side or not await asyncio.to_thread(enough, []):
+        if side or not looks.settled:
             found = await self._run(
                 world, about, plan, stop=enough, beside=self._beside(world, candidate, about) if side else None
             )
