@@ -10,7 +10,6 @@ import asyncio
 import base64
 import dataclasses
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -25,7 +24,9 @@ from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.limits import ActiveClock, Metered
 from lorimer.task_agent.output import cut, exec_result
 from lorimer.task_agent.ready import read_file, write_file
+from lorimer.task_agent.record import Caps, Taking, without_system
 from lorimer.task_agent.refusals import Refusals, is_answered, plain_question
+from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, Stage, StepData, StepKind, TraceSink, Used
 
 MAX_TRACED_BYTES = 64 << 20
@@ -50,6 +51,7 @@ class Calls:
     Args:
         used: what earlier parts of the task used: the limits hold for all parts together.
         answered: the models that answers to earlier parts named.
+        first: the number of the first call, in the record of the trial.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Calls:
         on_wait: Callable[[float, str], None],
         used: Used = NOTHING,
         answered: Iterable[str] = (),
+        first: int = 0,
     ) -> None:
         self._sandbox, self._model, self._sink = sandbox, model, sink
         self._owner, self._context = owner, context
@@ -81,11 +84,14 @@ class Calls:
         self._answered = set(answered)
         self._asked_tokens, self._asked_usd = 0, 0.0  # what the calls in flight may cost at most
         self._working: set[asyncio.Future[Any]] = set()
+        caps = Caps(model.max_tokens, limits.exec_seconds, task.workdir or "")
+        self.taking = Taking(sink, owner, caps, first)
+        self._pieces = 0
         self._reading: dict[str, bytes] = {}
         self._writing: dict[str, bytearray] = {}
         self._traced = 0
         self._refusals = Refusals(model.id, own_form=context.stage == Stage.BASELINE)
-        self._handlers: dict[str, Callable[[Any], Awaitable[Any]]] = {
+        self._handlers: dict[str, Callable[[Any, int], Awaitable[wired.Answer]]] = {
             "llm.complete": self._complete,
             "env.exec": self._exec,
             "env.read": self._read,
@@ -104,9 +110,13 @@ class Calls:
         """The clock starts now."""
         self.clock = ActiveClock()
 
-    async def serve(self, request: wire.Request) -> Any:
-        """The call's result, for the wire. Raises Limit, SandboxFileError, wire.Invalid; what else it raises is no answer."""
-        work = asyncio.ensure_future(self._do(request))
+    async def serve(self, method: str, params: Any, number: int) -> wired.Answer:
+        """The answer to a call. Raises Limit, SandboxFileError, wire.Invalid; what else it raises is no answer.
+
+        Args:
+            number: the call's, in the record of the trial.
+        """
+        work = asyncio.ensure_future(self._do(method, params, number))
         self._working.add(work)
         try:
             return await work
@@ -129,8 +139,8 @@ class Calls:
         for work in self._working:
             work.cancel()
 
-    def step(self, kind: StepKind, data: dict[str, Any], at: float | None = None) -> None:
-        """Trace a step that began at the monotonic time `at`, or now."""
+    def step(self, kind: StepKind, data: dict[str, Any], at: float | None = None, call: int | None = None) -> None:
+        """Trace a step that began at the monotonic time `at`, or now; `call` is the number of the call that it is of."""
         if self._traced > MAX_TRACED_BYTES:
             return
         now = time.monotonic()
@@ -139,7 +149,7 @@ class Calls:
             str(data[key]) for key in ("command", "path", "text", "stdout", "stderr", "error") if data.get(key)
         )
         self._traced += len(text) + STEP_BYTES
-        self._sink.step(StepData(self._owner, kind, begin - self._began, now - begin, data, text))
+        self._sink.step(StepData(self._owner, kind, begin - self._began, now - begin, data, text, call))
         if self._traced > MAX_TRACED_BYTES:
             told = f"the trial's steps are over {MAX_TRACED_BYTES >> 20} MiB; but for model calls no more are recorded"
             self._sink.step(StepData(self._owner, StepKind.ERROR, now - self._began, 0.0, {"text": told}, told))
@@ -147,13 +157,13 @@ class Calls:
     def _time_limit(self) -> Limit:
         return Limit(Cause.LIMIT_SECONDS, f"time limit: {self.seconds:.6g} s of active time used")
 
-    async def _do(self, request: wire.Request) -> Any:
-        if self.out_of_time and request.method != "note":
+    async def _do(self, method: str, params: Any, number: int) -> wired.Answer:
+        if self.out_of_time and method != "note":
             raise self._time_limit()
-        return await self._handlers[request.method](wire.parse_params(request))
+        return await self._handlers[method](params, number)
 
-    async def _complete(self, params: wire.CompleteParams) -> dict[str, Any]:
-        system, messages = _without_system(params.system, params.messages)
+    async def _complete(self, params: wire.CompleteParams, number: int) -> api.Completion:
+        system, messages = without_system(params.system, params.messages)
         if not messages:
             raise wire.Invalid("llm.complete: messages: none but system messages")
         self._check_limits()
@@ -174,14 +184,14 @@ class Calls:
         self._asked_tokens += tokens
         self._asked_usd += usd or 0.0
         try:
-            reply = await self._model.complete(request, context, owner=self._owner, began=self._began)
+            reply = await self._model.complete(request, context, owner=self._owner, began=self._began, call=number)
         finally:
             self._asked_tokens -= tokens
             self._asked_usd -= usd or 0.0
         self._count(reply)
         self._answered |= {reply.answered} - {""}
         self._refusals.heard(request, reply.completion)
-        return dataclasses.asdict(reply.completion)
+        return reply.completion
 
     async def _answers_others(self, request: ModelRequest, context: CallContext) -> bool:
         """Whether the provider that fails at a request answers a plain question, which is paid for and is no step. Raises
@@ -233,7 +243,7 @@ class Calls:
         self.clock.pause(seconds)
         self._on_wait(seconds, why)
 
-    async def _exec(self, params: wire.ExecParams) -> dict[str, Any]:
+    async def _exec(self, params: wire.ExecParams, number: int) -> api.ExecResult:
         left = self.seconds - self.clock.seconds()
         timeout = max(0.1, min(params.timeout or self.limits.exec_seconds, self.limits.exec_seconds, left))
         at = time.monotonic()
@@ -257,11 +267,12 @@ class Calls:
                 "stderr": cut(result.stderr, self.limits.trace_bytes),
                 "dropped": output.stdout_dropped + output.stderr_dropped,
             },
-            at=at,
+            at,
+            number,
         )
-        return dataclasses.asdict(result)
+        return result
 
-    async def _read(self, params: wire.ReadParams) -> dict[str, str]:
+    async def _read(self, params: wire.ReadParams, number: int) -> wired.Piece:
         if params.handle:
             data = self._reading.pop(params.handle, None)
             if data is None:
@@ -271,17 +282,17 @@ class Calls:
             try:
                 data = await read_file(self._sandbox, self.task, params.path, self.limits.read_bytes)
             except SandboxFileError as error:
-                self.step(StepKind.READ, {"path": params.path, "error": str(error)}, at=at)
+                self.step(StepKind.READ, {"path": params.path, "error": str(error)}, at)
                 raise
-            self.step(StepKind.READ, {"path": params.path, "bytes": len(data)}, at=at)
+            self.step(StepKind.READ, {"path": params.path, "bytes": len(data)}, at)
         piece, rest = data[: host.CHUNK], data[host.CHUNK :]
         handle = ""
         if rest:
             handle = self._open_piece(params.path, len(rest))
             self._reading[handle] = rest
-        return {"data": base64.b64encode(piece).decode(), "handle": handle}
+        return wired.Piece(piece, handle)
 
-    async def _write(self, params: wire.WriteParams) -> dict[str, str]:
+    async def _write(self, params: wire.WriteParams, number: int) -> wired.Opened:
         try:
             piece = base64.b64decode(params.data, validate=True)
         except ValueError:
@@ -295,31 +306,23 @@ class Calls:
         if params.more:
             handle = params.handle or self._open_piece(params.path, len(data))
             self._writing[handle] = data
-            return {"handle": handle}
+            return wired.Opened(handle)
         at = time.monotonic()
         try:
             await write_file(self._sandbox, self.task, params.path, bytes(data))
         except SandboxFileError as error:
-            self.step(StepKind.WRITE, {"path": params.path, "error": str(error)}, at=at)
+            self.step(StepKind.WRITE, {"path": params.path, "error": str(error)}, at)
             raise
-        self.step(StepKind.WRITE, {"path": params.path, "bytes": len(data)}, at=at)
-        return {"handle": ""}
+        self.step(StepKind.WRITE, {"path": params.path, "bytes": len(data)}, at)
+        return wired.Opened()
 
     def _open_piece(self, path: str, size: int) -> str:
         held = sum(len(piece) for piece in (*self._reading.values(), *self._writing.values()))
         if held + size > 2 * self.limits.read_bytes:
             raise SandboxFileError(f"{path}: too many large files are being read or written at once; do one at a time")
-        return uuid.uuid4().hex
+        self._pieces += 1  # no secret: whoever may use the handle is the harness that it is given to
+        return f"piece-{self._pieces}"
 
-    async def _note(self, params: wire.NoteParams) -> None:
-        self.step(StepKind.NOTE, {"text": cut(params.text, self.limits.trace_bytes)})
-
-
-def _without_system(
-    system: str | None, messages: tuple[api.Message, ...]
-) -> tuple[str | None, tuple[api.Message, ...]]:
-    """Providers take the system prompt apart from the conversation; a harness may put it in either place."""
-    parts = [system] if system else []
-    parts += [message.text for message in messages if message.role == "system"]
-    rest = tuple(message for message in messages if message.role != "system")
-    return ("\n\n".join(parts) or None), rest
+    async def _note(self, params: wire.NoteParams, number: int) -> wired.Done:
+        self.step(StepKind.NOTE, {"text": cut(params.text, self.limits.trace_bytes)}, call=number)
+        return wired.Done()

@@ -20,6 +20,7 @@ from lorimer.task_agent import wire
 from lorimer.task_agent.calls import Calls, Limit
 from lorimer.task_agent.causes import SCORED, Cause
 from lorimer.task_agent.output import cut, kept_text, last_line
+from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, StepKind, Used
 
 GRACE_SECONDS = 5.0
@@ -43,6 +44,8 @@ class AgentResult:
     answered: tuple[str, ...] = ()
     """The models that the provider's answers named."""
     active_seconds: float = 0.0
+    next_call: int = 0
+    """The number that a further call would have in the record of the trial."""
 
 
 def lost(error: SandboxError) -> Cause:
@@ -137,6 +140,7 @@ class Gateway:
             used=calls.used,
             answered=calls.answered,
             active_seconds=active,
+            next_call=calls.taking.next,
         )
 
     async def _converse(self, harness_text: str) -> tuple[Cause, str]:
@@ -144,6 +148,7 @@ class Gateway:
         calls = self._calls
         calls_left = max(0, calls.limits.calls - calls.used.calls)
         task = api.Task(calls.task.instruction, calls.task.workdir or "", calls.seconds, calls_left)
+        calls.taking.begin(task)
         receiving = asyncio.ensure_future(self._jail.receive())
         # Sent beside receiving: a jail that does not read must not keep us from its end or from the clock.
         handling = {asyncio.create_task(self._jail.send(start_line(harness_text, task)))}
@@ -167,15 +172,16 @@ class Gateway:
                     if line is None:
                         break
                     receiving = asyncio.ensure_future(self._jail.receive())
-                    request = self._accept(line)
-                    if request is not None:
+                    request, number = self._accept(line)
+                    if request.method != "finish":
                         self._pending_bytes += len(line)
-                        handling.add(asyncio.create_task(self._answer(request, len(line))))
+                        handling.add(asyncio.create_task(self._answer(request, number, len(line))))
         finally:
             receiving.cancel()
             for handler in handling:
                 handler.cancel()
             await asyncio.gather(receiving, *handling, return_exceptions=True)
+            calls.taking.ended()
         return self._verdict()
 
     def _verdict(self) -> tuple[Cause, str]:
@@ -190,38 +196,42 @@ class Gateway:
             return Cause.HARNESS_EXCEPTION, self._finish.detail
         return Cause.FINISHED, ""
 
-    def _accept(self, line: bytes) -> wire.Request | None:
-        """The call in a line; `None` for `finish`, which is taken note of. Raises Breach."""
+    def _accept(self, line: bytes) -> tuple[wire.Request, int]:
+        """The call in a line, and its number in the record; of `finish` note is taken. Raises Breach."""
         request = wire.parse_request(line)
         if self._last_id is not None and request.id <= self._last_id:
             raise wire.Breach(f"id {request.id} after id {self._last_id}: ids must rise")
         self._last_id = request.id
-        if request.method != "finish":
-            return request
-        try:
-            self._finish = wire.parse_params(request)
-        except wire.Invalid as error:
-            raise wire.Breach(str(error)) from None
-        return None
+        number = self._calls.taking.asked(request)
+        if request.method == "finish":
+            try:
+                self._finish = wire.parse_params(request)
+            except wire.Invalid as error:
+                raise wire.Breach(str(error)) from None
+        return request, number
 
-    async def _answer(self, request: wire.Request, size: int) -> None:
+    async def _answer(self, request: wire.Request, number: int, size: int) -> None:
         in_turn = self._files if request.method in ("env.read", "env.write") else contextlib.nullcontext()
         try:
             async with in_turn:
-                await self._jail.send(await self._outcome(request))
+                answer = await self._outcome(request, number)
+                self._calls.taking.answered(number, answer)
+                await self._jail.send(wire.reply(request.id, answer))
         finally:
             self._pending_bytes -= size
 
-    async def _outcome(self, request: wire.Request) -> bytes:
-        """The line that answers a call."""
+    async def _outcome(self, request: wire.Request, number: int) -> wired.Answer:
+        """The answer to a call."""
         try:
-            return wire.reply(request.id, await self._calls.serve(request))
+            params = wire.parse_params(request)
+            self._calls.taking.understood(number, params)
+            return await self._calls.serve(request.method, params, number)
         except wire.Invalid as error:
-            return wire.reply_error(request.id, "invalid", str(error))
+            return wired.Refusal("invalid", str(error))
         except Limit as error:
-            return wire.reply_error(request.id, "limit", str(error))
+            return wired.Refusal("limit", str(error))
         except SandboxFileError as error:
-            return wire.reply_error(request.id, "env", str(error))
+            return wired.Refusal("env", str(error))
 
     async def _end_jail(self, *, heard_its_end: bool) -> JailExit:
         """Close the jail; one that finished or ended by itself is heard out first, as it may have printed."""
@@ -238,6 +248,6 @@ class Gateway:
         """Let a finished harness go, and read what it printed until it is gone. Nothing that it says now counts."""
         with contextlib.suppress(TimeoutError, LineTooLong):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await self._jail.send(wire.reply(finish_id, None))
+                await self._jail.send(wire.reply(finish_id, wired.Done()))
                 while await self._jail.receive() is not None:
                     pass

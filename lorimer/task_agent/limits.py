@@ -56,13 +56,21 @@ class Metered:
         return tokens_in + tokens_out, self._model.price(tokens_in, tokens_out)
 
     async def complete(
-        self, request: ModelRequest, context: CallContext, *, owner: str, began: float, traced: bool = True
+        self,
+        request: ModelRequest,
+        context: CallContext,
+        *,
+        owner: str,
+        began: float,
+        traced: bool = True,
+        call: int | None = None,
     ) -> ModelReply:
         """One call under `owner`'s name.
 
         Args:
             began: the monotonic time from which its trace counts.
             traced: whether it becomes a step; a question of lorimer's own is none.
+            call: the number of the harness's call, in the record of the trial.
 
         Raises BudgetExhausted, ProviderOutage, ConfigError, CallFailed.
         """
@@ -105,6 +113,7 @@ class Metered:
                 completion=reply.completion,
                 cost_usd=reply.cost_usd,
                 model=self._model.id,
+                call=call,
             )
         )
         return reply

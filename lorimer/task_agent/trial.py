@@ -256,6 +256,7 @@ def _gateway(
         on_wait=machine.on_wait,
         used=before.used,
         answered=before.answered,
+        first=before.next_call,
     )
     return Gateway(jail, calls)
 

@@ -6,6 +6,8 @@ request at all (no JSON object, unknown method, reused id) is a breach and ends 
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import json
 import math
 from typing import Annotated, Any, Literal
@@ -13,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lorimer.harness.api import Effort, Message, Tool
+from lorimer.traces import wired
 
 MAX_DEPTH = 100
 """The deepest nesting of values. JSON Schemas of tools stay under 20; what is deeper would overflow whoever writes it down
@@ -157,9 +160,16 @@ def _clean(value: Any, depth: int) -> Any:
     return value
 
 
-def reply(number: int, result: Any) -> bytes:
-    return json.dumps({"id": number, "result": result}, ensure_ascii=True).encode()
+def reply(number: int, answer: wired.Answer) -> bytes:
+    """The line that answers a call."""
+    if isinstance(answer, wired.Refusal):
+        return json.dumps({"id": number, "error": dataclasses.asdict(answer)}).encode()
+    return json.dumps({"id": number, "result": _result(answer)}, ensure_ascii=True).encode()
 
 
-def reply_error(number: int, code: Literal["limit", "env", "invalid"], message: str) -> bytes:
-    return json.dumps({"id": number, "error": {"code": code, "message": message}}).encode()
+def _result(answer: wired.Answer) -> Any:
+    if isinstance(answer, wired.Piece):
+        return {"data": base64.b64encode(answer.data).decode(), "handle": answer.handle}
+    if isinstance(answer, wired.Opened):
+        return {"handle": answer.handle}
+    return None if isinstance(answer, wired.Done) else dataclasses.asdict(answer)

@@ -28,6 +28,7 @@ from lorimer.traces.tables import (
     Trial,
     WarningRow,
 )
+from lorimer.traces.wired import Gap, Record
 
 
 class StudyWriter(TraceSink, Protocol):
@@ -287,6 +288,13 @@ class StudyReader(Protocol):
 
     def added(self, step: Step) -> ModelCallData:
         """The model call at `step`, with only those messages that the call before it did not have."""
+        ...
+
+    def records(self, trials: Sequence[str]) -> dict[str, Record | Gap]:
+        """The records of these trials by their ids: all that was asked for and answered, or why that cannot be replayed.
+
+        Raises UserError for a trial that is not there.
+        """
         ...
 
     def search(

@@ -15,7 +15,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from lorimer.errors import LorimerError, UserError
 from lorimer.kinds import SOLVED, Refused, TrialOrder
-from lorimer.traces import bulk, calls, chain, migrations, place, statements
+from lorimer.traces import bulk, calls, chain, migrations, place, records, statements
 from lorimer.traces.schema import ModelCallData, Share, Spent, TrialEnd, TrialState
 from lorimer.traces.search import Hit, search
 from lorimer.traces.statements import Table
@@ -33,6 +33,7 @@ from lorimer.traces.tables import (
     Trial,
     WarningRow,
 )
+from lorimer.traces.wired import Gap, Record
 from lorimer.traces.writer import damaged
 
 if TYPE_CHECKING:
@@ -266,6 +267,10 @@ class StoreReader:
     def added(self, step: Step) -> ModelCallData:
         with self._session() as session:
             return calls.call(session, step, step.data["append"])
+
+    def records(self, trials: Sequence[str]) -> dict[str, Record | Gap]:
+        with self._plain() as connection:
+            return records.read(connection, trials)
 
     def search(
         self,

@@ -14,6 +14,7 @@ from sqlmodel import SQLModel
 from lorimer.errors import InternalError
 from lorimer.kinds import StepKind, TrialState
 from lorimer.traces import codec
+from lorimer.traces.ledger import Ledger, Noted
 from lorimer.traces.schema import (
     Conditions,
     ModelCallData,
@@ -25,8 +26,9 @@ from lorimer.traces.schema import (
     Used,
 )
 from lorimer.traces.scrub import Cleaner
-from lorimer.traces.tables import ConditionRow, Spend, SpentRow, Step, Trial, WarningRow
+from lorimer.traces.tables import ConditionRow, RecordRow, Spend, SpentRow, Step, Trial, WarningRow
 from lorimer.traces.trajectory import Trajectory
+from lorimer.traces.wired import WireCall, WirePart
 from lorimer.traces.writer import Transaction, Work, Writer, table_of
 
 _TRIAL, _CONDITION, _SPEND, _SPENT = map(table_of, (Trial, ConditionRow, Spend, SpentRow))
@@ -62,6 +64,7 @@ class Recorder:
         self._cleaner = cleaner
         # Touched by the writer's thread alone.
         self._trajectories: dict[str, Trajectory] = {}
+        self._ledgers: dict[str, Ledger] = {}
         self._refused: dict[str, InternalError] = {}
 
     def open_trial(self, start: TrialStart) -> None:
@@ -100,8 +103,10 @@ class Recorder:
             trajectory = self._trajectory(transaction, step.owner)
             data = self._cleaner.json(step.data)
             text = self._cleaner.text(step.text or _text_of(step.kind, step.data))
-            row = {"owner": step.owner, "index": trajectory.take_index(), "kind": step.kind.value}
+            index = trajectory.take_index()
+            row = {"owner": step.owner, "index": index, "kind": step.kind.value}
             transaction.add_step({**row, "at": step.at, "seconds": step.seconds, "data": data, "text": text})
+            self._note(step.owner, step.call, index, data, exact=data == step.data)
 
         self._writer.post(work)
 
@@ -111,10 +116,33 @@ class Recorder:
                 return
             trajectory = self._trajectory(transaction, call.owner)
             row = trajectory.model_call(call, self._cleaner.scrub, transaction.add_message)
-            row["data"] = self._cleaner.json(row["data"])
+            said, row["data"] = row["data"], self._cleaner.json(row["data"])
             transaction.add_step({**row, "text": self._cleaner.text(_text_of_call(call, row["data"]))})
+            exact = not trajectory.masked and said == row["data"]
+            self._note(call.owner, call.call, row["index"], {}, exact=exact)
 
         self._writer.post(work)
+
+    def wire_part(self, part: WirePart) -> None:
+        def work(transaction: Transaction) -> None:
+            if part.owner not in self._refused:
+                ledger = self._ledgers.setdefault(part.owner, Ledger(self._cleaner))
+                ledger.begin(part, transaction.add_blob)
+
+        self._writer.post(work)
+
+    def wire_call(self, call: WireCall) -> None:
+        def work(transaction: Transaction) -> None:
+            ledger = self._ledgers.get(call.owner)
+            if ledger is not None:
+                ledger.add(call, transaction.add_blob)
+
+        self._writer.post(work)
+
+    def _note(self, owner: str, call: int | None, index: int, data: Mapping[str, Any], *, exact: bool) -> None:
+        ledger = self._ledgers.get(owner)
+        if ledger is not None and call is not None:
+            ledger.note(call, Noted(index, data, exact))
 
     async def close_trial(self, end: TrialEnd) -> None:
         def work(transaction: Transaction) -> None:
@@ -122,6 +150,7 @@ class Recorder:
             if refused is not None:
                 raise refused
             self._trajectories.pop(end.id, None)
+            ledger = self._ledgers.pop(end.id, None)
             values = {**vars(end), **totals(end.used), "state": end.state.value, "cause": str(end.cause)}
             apart = ("id", "used", "conditions")
             values = self._cleaner.row({name: value for name, value in values.items() if name not in apart})
@@ -134,6 +163,9 @@ class Recorder:
             if transaction.connection.execute(update(_TRIAL).where(running).values(values), under).rowcount != 1:
                 state = transaction.connection.execute(select(_TRIAL.c.state).where(_TRIAL.c.id == end.id)).scalar()
                 raise InternalError(f"trial {end.id} cannot end: it is {state or 'not in the trace store'}")
+            if ledger is not None and end.state is TrialState.SCORED:  # of no other is anything replayed
+                body = ledger.body(values["answer"], transaction.add_blob)
+                transaction.insert_new(table_of(RecordRow), {"trial": end.id, "body": body})
 
         await self._do(work, full=True)
 

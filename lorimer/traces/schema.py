@@ -14,6 +14,7 @@ from lorimer.kinds import Purpose as Purpose
 from lorimer.kinds import Stage as Stage
 from lorimer.kinds import StepKind as StepKind
 from lorimer.kinds import TrialState as TrialState
+from lorimer.traces.wired import WireCall, WirePart
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,8 @@ class StepData:
     note/output/task/error {text}; verdict {state, reward, cause, detail}."""
     text: str = ""
     """What full-text search finds."""
+    call: int | None = None
+    """The number of the harness's call that it tells of, in the record of the trial."""
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,8 @@ class ModelCallData:
     completion: Completion
     cost_usd: float | None
     model: str
+    call: int | None = None
+    """As of a step."""
 
 
 @dataclass(frozen=True)
@@ -246,8 +251,16 @@ class TraceSink(Protocol):
 
     def model_call(self, call: ModelCallData) -> None: ...
 
+    def wire_part(self, part: WirePart) -> None:
+        """The harness is started: the record of the trial goes on with it."""
+        ...
+
+    def wire_call(self, call: WireCall) -> None:
+        """A call of the harness was answered, or will not be; its step, where it has one, was handed over before."""
+        ...
+
     async def close_trial(self, end: TrialEnd) -> None:
-        """Returns when the verdict and all the trial's steps are committed and synced to disk."""
+        """Returns when the verdict, all the trial's steps and its record are committed and synced to disk."""
         ...
 
     async def reserve(self, reservation: Reservation) -> None:

@@ -203,6 +203,22 @@ class Step(SQLModel, table=True):
     text: str = ""
 
 
+class RecordRow(SQLModel, table=True):
+    """What a trial's harness was told and asked for, and what it was answered, beside its steps (`traces.ledger`)."""
+
+    __tablename__ = "record"
+    trial: str = Field(primary_key=True)
+    body: dict[str, Any] = _json()
+
+
+class BlobRow(SQLModel, table=True):
+    """Bytes that records hold, by the SHA-256 of what they are unpacked (`traces.ledger.packed`)."""
+
+    __tablename__ = "blob"
+    sha: str = Field(primary_key=True)
+    data: bytes
+
+
 class DecisionRow(SQLModel, table=True):
     """What the gate said about a harness at a stage, and why."""
 

@@ -36,6 +36,8 @@ class Trajectory:
 
     next_index: int = 0
     heads: list[_Head] = field(default_factory=list)
+    masked: bool = False
+    """Whether anything of the newest model call was masked."""
 
     def take_index(self) -> int:
         self.next_index += 1
@@ -48,15 +50,17 @@ class Trajectory:
 
         def put(body: dict[str, Any]) -> str:
             clean = scrub_json(body, scrub)
+            self.masked = self.masked or clean != body
             sha = codec.digest(clean)
             store(sha, clean)
             return sha
 
-        index = self.take_index()
+        index, self.masked = self.take_index(), False
         bodies = [codec.encode_message(message) for message in call.messages]
         raw = tuple(codec.digest(body) for body in bodies)
         head, keep = self._continued(raw)
         stored = (head.stored[:keep] if head else ()) + tuple(put(body) for body in bodies[keep:])
+        self.masked = self.masked or stored != raw
         data: dict[str, Any] = {
             "model": call.model,
             "base": head.index if head else None,

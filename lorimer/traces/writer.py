@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lorimer.errors import InternalError, LorimerError
 from lorimer.traces import place
-from lorimer.traces.tables import MessageRow, Step
+from lorimer.traces.tables import BlobRow, MessageRow, Step
 
 GATHER_SECONDS = 0.1
 """How long a step may wait for others. The promise is 250 ms, which leaves 150 for the commit itself."""
@@ -40,10 +40,14 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._messages: dict[str, dict[str, Any]] = {}
+        self._blobs: dict[str, bytes] = {}
         self._steps: list[dict[str, Any]] = []
 
     def add_message(self, sha: str, body: dict[str, Any]) -> None:
         self._messages[sha] = body
+
+    def add_blob(self, sha: str, data: bytes) -> None:
+        self._blobs[sha] = data
 
     def add_step(self, row: dict[str, Any]) -> None:
         self._steps.append(row)
@@ -64,9 +68,13 @@ class Transaction:
     def flush(self) -> None:
         """Put what was collected into the transaction."""
         if self._messages:
-            rows = [{"sha": sha, "body": body} for sha, body in self._messages.items()]
+            rows: list[dict[str, Any]] = [{"sha": sha, "body": body} for sha, body in self._messages.items()]
             self.connection.execute(insert_or(table_of(MessageRow)).on_conflict_do_nothing(), rows)
             self._messages = {}
+        if self._blobs:
+            rows = [{"sha": sha, "data": data} for sha, data in self._blobs.items()]
+            self.connection.execute(insert_or(table_of(BlobRow)).on_conflict_do_nothing(), rows)
+            self._blobs = {}
         if self._steps:
             self.connection.execute(insert(table_of(Step)), self._steps)
             self._steps = []

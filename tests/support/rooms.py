@@ -24,6 +24,7 @@ EVERYWHERE = {
     "lorimer.scale",
     "lorimer.processes",
     "lorimer.traces.schema",
+    "lorimer.traces.wired",
     "lorimer.wording",
 }
 """Modules that any room may import."""

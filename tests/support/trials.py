@@ -34,6 +34,7 @@ from lorimer.traces.schema import (
     TrialEnd,
     TrialStart,
 )
+from lorimer.traces.wired import WireCall, WirePart
 
 REAL = (
     pytest.param("bubblewrap", marks=pytest.mark.bubblewrap),
@@ -88,6 +89,8 @@ class Remembering:
     ends: dict[str, TrialEnd] = field(default_factory=dict)
     steps: list[StepData] = field(default_factory=list)
     calls: list[ModelCallData] = field(default_factory=list)
+    parts: list[WirePart] = field(default_factory=list)
+    wire_calls: list[WireCall] = field(default_factory=list)
     reservations: list[Reservation] = field(default_factory=list)
     settlements: list[Settlement] = field(default_factory=list)
     warnings: dict[str, str] = field(default_factory=dict)
@@ -104,6 +107,14 @@ class Remembering:
     def model_call(self, call: ModelCallData) -> None:
         assert call.owner not in self.ends
         self.calls.append(call)
+
+    def wire_part(self, part: WirePart) -> None:
+        assert part.owner not in self.ends
+        self.parts.append(part)
+
+    def wire_call(self, call: WireCall) -> None:
+        assert call.owner not in self.ends
+        self.wire_calls.append(call)
 
     async def close_trial(self, end: TrialEnd) -> None:
         assert end.id in self.starts

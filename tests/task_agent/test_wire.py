@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lorimer.harness.api import ExecResult
 from lorimer.task_agent import wire
+from lorimer.traces import wired
 
 
 def line(**parts: object) -> bytes:
@@ -67,6 +69,12 @@ def test_parameters_fit_their_model_or_are_refused_by_it(method: str, params: di
 
 
 def test_replies_are_one_line_each() -> None:
-    for sent in (wire.reply(3, {"text": "a\nb\u2028c"}), wire.reply_error(3, "env", "no\nsuch file")):
+    for answer in (
+        ExecResult("a\nb\u2028c", "", 0),
+        wired.Refusal("env", "no\nsuch file"),
+        wired.Piece(b"\n"),
+        wired.Done(),
+    ):
+        sent = wire.reply(3, answer)
         assert b"\n" not in sent
         assert json.loads(sent)["id"] == 3

@@ -18,6 +18,7 @@ from lorimer.traces import chain, migrations
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Purpose, Share, Stage
 from lorimer.traces.store import Store
+from lorimer.traces.wired import Gap
 
 SEED, OTHER, MADE = "a" * 64, "b" * 64, "2026-01-02T00:00:00+00:00"
 
@@ -269,3 +270,15 @@ def test_of_trials_that_an_older_lorimer_ran_no_conditions_are_known(tmp_path: P
     assert reader.conditions(["s/baseline/baseline"]) == []
     assert not reader.conditions_differ()
     assert reader.refused(["s/baseline/baseline"]) == {"s/baseline/baseline": Refused(1, 4)}
+
+
+def test_trials_of_a_store_without_records_are_there_and_not_replayable(tmp_path: Path) -> None:
+    with older(tmp_path / "t.db", "0007") as connection:
+        put_study(connection, {})
+        names = {"planned": "s/baseline/baseline/t1/0", "evaluation": "s/baseline/baseline", "stage": "baseline"}
+        put(connection, "trial", id="s/baseline/baseline/t1/0/0", study="s", state="scored", reward=1.0, **names)
+    Store.open(tmp_path / "t.db").close()
+    (gap,) = StoreReader(tmp_path / "t.db").records(["s/baseline/baseline/t1/0/0"]).values()
+    assert gap == Gap(
+        "s/baseline/baseline/t1/0/0", "it has no record: an older lorimer ran it, or no harness acted in it"
+    )

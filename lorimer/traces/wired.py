@@ -1,0 +1,305 @@
+"""The calls of a harness as values: what a record of a trial holds, and by which two requests are the same one.
+
+A request is in the form in which it took effect: system messages are one system prompt, a limit that was left out is the
+trial's own, and one over it is cut to it. So an edit that changes none of that changes no request. Nothing here knows a database
+or a jail: whoever takes a record, keeps one or answers from one shares these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lorimer.harness.api import Completion, ExecResult, Message, Task, Tool
+from lorimer.traces import codec
+
+
+@dataclass(frozen=True)
+class Complete:
+    """`llm.complete`, as it reached the model."""
+
+    messages: tuple[Message, ...]
+    """Without system messages."""
+    system: str | None = None
+    tools: tuple[Tool, ...] = ()
+    max_tokens: int = 0
+    """The number that took effect."""
+    stop: tuple[str, ...] = ()
+    temperature: float | None = None
+    effort: str | None = None
+
+    @property
+    def key(self) -> str:
+        return complete_key(
+            [codec.digest(codec.encode_message(message)) for message in self.messages],
+            None if self.system is None else codec.digest(codec.encode_system(self.system)),
+            codec.digest(codec.encode_tools(self.tools)) if self.tools else None,
+            self.max_tokens,
+            {"stop": list(self.stop), "temperature": self.temperature, "effort": self.effort},
+        )
+
+
+@dataclass(frozen=True)
+class Exec:
+    """`env.exec`."""
+
+    command: str
+    timeout: float
+    """Seconds, within the trial's limit for one command; not cut to the active time that was left."""
+    cwd: str
+    """The task's own where the harness named none; may be empty."""
+
+    @property
+    def key(self) -> str:
+        return codec.digest(["env.exec", self.command, float(self.timeout), self.cwd])
+
+
+@dataclass(frozen=True)
+class Read:
+    """`env.read`: a file, or the next piece of one."""
+
+    path: str
+    handle: str = ""
+
+    @property
+    def key(self) -> str:
+        return codec.digest(["env.read", self.path, self.handle])
+
+
+@dataclass(frozen=True)
+class Write:
+    """`env.write`: a file, or a piece of one."""
+
+    path: str
+    data: bytes
+    handle: str = ""
+    more: bool = False
+
+    @property
+    def key(self) -> str:
+        content = hashlib.sha256(self.data).hexdigest()
+        return codec.digest(["env.write", self.path, content, self.handle, self.more])
+
+
+@dataclass(frozen=True)
+class Note:
+    """`note`."""
+
+    text: str
+
+    @property
+    def key(self) -> str:
+        return codec.digest(["note", self.text])
+
+
+@dataclass(frozen=True)
+class Finish:
+    """`finish`: how the harness ended."""
+
+    status: str
+    answer: str = ""
+    detail: str = ""
+    """The last line of what it said, which of an exception is the exception: a traceback names lines, which move."""
+
+    @property
+    def key(self) -> str:
+        return codec.digest(["finish", self.status, self.answer, self.detail])
+
+
+@dataclass(frozen=True)
+class Invalid:
+    """A call whose parameters do not fit its method."""
+
+    method: str
+    params: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        return codec.digest(["invalid", self.method, self.params])
+
+
+Request = Complete | Exec | Read | Write | Note | Finish | Invalid
+
+METHODS: dict[type[Request], str] = {
+    Complete: "llm.complete",
+    Exec: "env.exec",
+    Read: "env.read",
+    Write: "env.write",
+    Note: "note",
+    Finish: "finish",
+}
+
+
+def method_of(request: Request) -> str:
+    """The wire's name of a call."""
+    return request.method if isinstance(request, Invalid) else METHODS[type(request)]
+
+
+def complete_key(
+    messages: Sequence[str], system: str | None, tools: str | None, max_tokens: int, settings: Mapping[str, Any]
+) -> str:
+    """The key of a model call from the digests of its parts.
+
+    Args:
+        settings: stop, temperature and effort.
+    """
+    temperature = settings.get("temperature")
+    rest = [settings.get("stop") or [], None if temperature is None else float(temperature), settings.get("effort")]
+    return codec.digest(["llm.complete", list(messages), system, tools, max_tokens, *rest])
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An answer that is an error value of the wire."""
+
+    code: str
+    """`limit`, `env` or `invalid`."""
+    message: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """The answer to a read: bytes, and the handle under which more can be had."""
+
+    data: bytes
+    handle: str = ""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The answer to a write: the handle to go on with, empty where the file is written."""
+
+    handle: str = ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The answer to a note and to `finish`."""
+
+
+Answer = Completion | ExecResult | Piece | Opened | Done | Refusal
+
+
+@dataclass(frozen=True)
+class WirePart:
+    """The harness was started in a jail for a task, or for one part of a task of several."""
+
+    owner: str
+    """The trial's id."""
+    task: Task
+    """What the harness was told."""
+    max_tokens: int
+    """The most tokens of output of a model call."""
+    exec_seconds: float
+    """The longest time of a command."""
+    began: float
+    """When it was started; seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class WireCall:
+    """One call of the part that was started last."""
+
+    owner: str
+    number: int
+    """The order of issue, from 0, over all parts of the trial."""
+    request: Request
+    answer: Answer | None
+    """`None` where none was given: the harness finished, or was ended, before."""
+    asked: float
+    """Seconds since the part began."""
+    answered: float
+    """The same; of a call without an answer, when that was known."""
+
+
+@dataclass(frozen=True)
+class RecordedCall:
+    """One call of a record."""
+
+    key: str
+    """Of the request: two requests are the same where their keys are."""
+    method: str
+    answer: Answer | None
+    asked: float
+    answered: float
+    _request: Any = field(repr=False, compare=False)
+
+    @property
+    def request(self) -> Request:
+        """Decoded when it is asked for: most are never shown."""
+        found: Request = self._request()
+        return found
+
+
+@dataclass(frozen=True)
+class RecordedPart:
+    """One start of the harness and all that it asked for."""
+
+    task: Task
+    max_tokens: int
+    exec_seconds: float
+    began: float
+    calls: tuple[RecordedCall, ...]
+    """In order of issue; the last one is `finish`."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a trial's harness was told and asked for, and every answer as it got it."""
+
+    trial: str
+    parts: tuple[RecordedPart, ...]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A trial that cannot be replayed."""
+
+    trial: str
+    why: str
+    """A clause for people: `the answer to call 4 held a secret, which is not kept`."""
+
+
+def plain(request: Request) -> str:
+    """A request as text, one thing a line, for people and for differences between two."""
+    if isinstance(request, Complete):
+        return _plain_complete(request)
+    if isinstance(request, Exec):
+        return f"$ {request.command}\ntimeout: {request.timeout:g} s\nfolder: {request.cwd or 'the image says'}"
+    if isinstance(request, Read):
+        return f"path: {request.path}" + (f"\nthe next piece: {request.handle}" if request.handle else "")
+    if isinstance(request, Write):
+        text = request.data.decode("utf-8", "replace")
+        return f"path: {request.path}" + ("\nmore follows" if request.more else "") + f"\n{text}"
+    if isinstance(request, Note):
+        return request.text
+    if isinstance(request, Finish):
+        return f"status: {request.status}\n{request.answer}" + (f"\n{request.detail}" if request.detail else "")
+    return f"{request.method} with parameters that do not fit: {json.dumps(dict(request.params), sort_keys=True, indent=1)}"
+
+
+def _plain_complete(request: Complete) -> str:
+    lines = [f"max_tokens: {request.max_tokens}"]
+    if request.stop:
+        lines.append(f"stop: {json.dumps(list(request.stop))}")
+    if request.temperature is not None:
+        lines.append(f"temperature: {request.temperature:g}")
+    if request.effort is not None:
+        lines.append(f"effort: {request.effort}")
+    if request.system is not None:
+        lines += ["[system]", request.system]
+    for tool in request.tools:
+        lines += [f"[tool {tool.name}]", tool.description, json.dumps(tool.parameters, sort_keys=True, indent=1)]
+    for message in request.messages:
+        answers = f" to {message.tool_call_id}" if message.tool_call_id else ""
+        lines.append(f"[{message.role}{answers}{', failed' if message.is_error else ''}]")
+        lines += [f"(reasoning) {block.text}" for block in message.reasoning]
+        lines += [message.text] if message.text else []
+        lines += [
+            f"(calls {call.name} as {call.id}) {call.malformed or json.dumps(call.arguments, sort_keys=True)}"
+            for call in message.tool_calls
+        ]
+    return "\n".join(lines)
