@@ -153,8 +153,11 @@ class StageTrials:
         return found
 
     async def _attempts(self, rows: Sequence[Evaluation]) -> dict[str, list[TrialEnd]]:
-        """How the attempts at the planned trials of these evaluations ended, as far as they did."""
-        await self._parts.store.flush()
+        """How the attempts at the planned trials of these evaluations ended, as far as they did.
+
+        Nothing need be flushed before: an attempt ends when its verdict is committed (`TraceSink.close_trial`), so the trials of
+        an earlier round are all there.
+        """
         return {
             planned: tried
             for each in rows
