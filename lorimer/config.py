@@ -5,6 +5,7 @@ Every table forbids unknown keys, so a typo is an error with the key's path, nev
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 import tomllib
@@ -23,7 +24,7 @@ from lorimer import config_words
 from lorimer.config_providers import ProviderSettings
 from lorimer.config_rows import HfSettings, Table
 from lorimer.errors import ConfigError
-from lorimer.kinds import PolicyName, SandboxName
+from lorimer.kinds import CostUnit, PolicyName, SandboxName
 from lorimer.scale import Scale
 
 FILE_NAME = "lorimer.toml"
@@ -183,10 +184,23 @@ class GateSettings(Table):
     """A cheaper harness is promoted when it is surely no worse by `tie_margin`. `seconds` differ from run to run."""
     tie_margin: float = Field(default=0.05, gt=0, lt=1)
     """A harness counts as equal where its mean reward is worse by no more than this."""
-    cost: Literal["usd", "tokens", "seconds"] = "tokens"
-    """What `max_cost_increase` bounds, a trial. `seconds` differ from run to run."""
-    max_cost_increase: float | None = Field(default=None, ge=0)
-    """A promoted harness may cost more than the champion by this share: 0.5 allows half as much again."""
+    cost: CostUnit = "auto"
+    """What the bound on cost counts: `auto` is dollars where every price is known in both arms, else tokens. `usd` leaves a
+    promotion undecided where a price is unknown; `seconds` differ from run to run."""
+    max_cost_increase: float | Literal["none"] = 0.25
+    """A trial of a promoted harness may cost more than the champion's by this share, 0 or more; `"none"`: it may cost
+    anything."""
+    cost_increase_per_point: float = Field(default=0.05, ge=0, allow_inf_nan=False)
+    """And by this share more for each point (0.01) of mean reward gained: with the defaults, 4 points may cost 45% more."""
+
+    @field_validator("max_cost_increase", mode="before")
+    @classmethod
+    def _a_share_or_none(cls, said: Any) -> Any:
+        if said is None or said == "none":  # null: a study of a time when this was the way to set no bound
+            return "none"
+        if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said < math.inf:
+            raise ValueError('should be a number >= 0, or "none" for no bound')
+        return float(said)
 
     @property
     def first_champion_repeats(self) -> int:
@@ -333,6 +347,17 @@ def parse(data: dict[str, Any], where: str = FILE_NAME, overrides: Mapping[str, 
         return Config.model_validate(merge(data, overrides or {}))
     except ValidationError as error:
         raise ConfigError(config_words.told(error, Config, where, overrides or {}, _wrong(data))) from None
+
+
+UNBOUNDED = {"cost": "tokens", "max_cost_increase": "none", "cost_increase_per_point": 0.0}
+"""What the gate did before these keys were there."""
+
+
+def parse_stored(data: dict[str, Any], where: str, overrides: Mapping[str, Any] | None = None) -> Config:
+    """The settings of a study as its store has them. A key of [gate] that lorimer had not when the study began does what was done
+    then. Raises ConfigError, as `parse` does.
+    """
+    return parse(data | {"gate": UNBOUNDED | data.get("gate", {})}, where, overrides)
 
 
 def _wrong(data: dict[str, Any]) -> frozenset[config_words.Problem]:

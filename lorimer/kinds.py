@@ -9,6 +9,9 @@ from typing import Literal
 PolicyName = Literal["pooled", "paired", "eprocess", "strict"]
 """The gate's rules, one function each in `meta_agent.gate.policies`."""
 
+CostUnit = Literal["auto", "usd", "tokens", "seconds"]
+"""What the gate's bound on cost counts; `auto` is dollars where every price is known, else tokens."""
+
 SandboxName = Literal["auto", "docker", "bubblewrap"]
 """What runs the sandboxes; `auto` takes Docker if an engine answers, else bubblewrap."""
 

@@ -12,8 +12,9 @@ from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions
 from lorimer.meta_agent.gate.scores import Score
-from lorimer.meta_agent.study import ledger
+from lorimer.meta_agent.study import gain_price, ledger
 from lorimer.meta_agent.study.beside import departed
+from lorimer.meta_agent.study.gain_price import GainPrice
 from lorimer.meta_agent.study.result import result_of, total
 from lorimer.meta_agent.study.trust import Trust, trust
 from lorimer.meta_agent.study.workspace import Workspace
@@ -47,6 +48,8 @@ class Status:
     champion_candidate: str
     refusal: str
     """What the provider said to a call that it refused, and in which trial; "" where it refused none of theirs."""
+    price: GainPrice | None
+    """Of the champion's gain over the seed harness, for all that the study spent; `None` where there is none."""
     candidates: Mapping[str, int]
     luck: FalsePromotions
     """How many false promotions to expect so far."""
@@ -102,6 +105,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         champion=found.final,
         champion_candidate=found.champion_candidate,
         refusal=found.refusal,
+        price=gain_price.of_study(reader, world),
         candidates=found.candidates,
         luck=ledger.luck(reader, world),
         holdout_shown=shown.score if shown else None,
@@ -157,6 +161,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             f"  champion    {score_text(found.champion) if found.champion else 'none yet'}"
             + (f"  ({found.champion_candidate})" if found.champion_candidate else "  (the seed harness)"),
             *([f"  refused     such as {found.refusal}"] if found.refusal else []),
+            *([f"  price       {found.price} that the whole study spent"] if found.price else []),
             f"  candidates  {counts}",
             *([f"  luck        {found.luck}"] if found.luck.tests else []),
             *([_holdout(found)] if found.holdout_shown is not None else []),
@@ -257,7 +262,10 @@ def studies_text(found: Sequence[StudyLine]) -> str:
 
 def log(reader: StudyReader, study: Study, recent: int | None = None) -> ledger.Ledger:
     """A study's experiments, with what they changed of the newest `recent` ones, or of all."""
-    return ledger.read(reader, scan(reader, study.id), int(study.config["retries"]["errored"]), recent=recent)
+    world = scan(reader, study.id)
+    return ledger.priced(
+        ledger.read(reader, world, int(study.config["retries"]["errored"]), recent=recent), reader, world
+    )
 
 
 def doubts(reader: StudyReader, study: Study) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from lorimer.kinds import Refused, TrialOrder
 from lorimer.traces.bulk import Ran, TrialCounts, Tried
-from lorimer.traces.schema import ModelCallData, Spent, TraceSink, TrialEnd
+from lorimer.traces.schema import ModelCallData, Share, Spent, TraceSink, TrialEnd
 from lorimer.traces.search import Hit
 from lorimer.traces.settings import SettingChange
 from lorimer.traces.statements import Table
@@ -237,6 +237,11 @@ class StudyReader(Protocol):
         """Evaluation, task, repeat and reward of each scored trial of these evaluations, in that order; where one was tried anew,
         its last reward, which counts, comes last.
         """
+        ...
+
+    def took(self, evaluations: Sequence[str]) -> dict[str, Share]:
+        """What every attempt at the trials of these evaluations has used, one that was taken back included; those without any are
+        left out."""
         ...
 
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lorimer.kinds import REFUSED, Refused
 from lorimer.traces import chain, codec
-from lorimer.traces.schema import Conditions, TrialEnd, TrialState, Used
+from lorimer.traces.schema import Conditions, Share, TrialEnd, TrialState, Used
 
 _OF_THESE = "evaluation IN (SELECT value FROM json_each(?))"
 
@@ -68,6 +68,17 @@ def ends(connection: sqlite3.Connection, evaluation: str) -> list[tuple[str, Tri
         (planned, TrialEnd(name, TrialState(state), cause, detail, reward, used=Used(*used), seconds=seconds))
         for planned, name, state, cause, detail, reward, seconds, *used in found.fetchall()
     ]
+
+
+def took(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, Share]:
+    """What every attempt of these evaluations has used; the calls of one whose cost is unknown count as of unknown cost."""
+    found = connection.execute(
+        "SELECT evaluation, total(cost_usd), sum(input_tokens + output_tokens), "  # noqa: S608
+        "sum(CASE WHEN cost_usd IS NULL THEN model_calls ELSE 0 END), sum(model_calls) FROM trial "
+        f"WHERE {_OF_THESE} AND state <> 'running' GROUP BY evaluation",
+        [codec.dumps(list(evaluations))],
+    )
+    return {evaluation: Share(usd, tokens, unknown, calls) for evaluation, usd, tokens, unknown, calls in found}
 
 
 def refused(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, Refused]:

@@ -172,6 +172,10 @@ class StoreReader:
         with self._plain() as connection:
             return bulk.scored(connection, evaluations)
 
+    def took(self, evaluations: Sequence[str]) -> dict[str, Share]:
+        with self._plain() as connection:
+            return bulk.took(connection, evaluations)
+
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:
         with self._plain() as connection:
             return bulk.refused(connection, evaluations)

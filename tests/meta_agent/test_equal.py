@@ -10,7 +10,8 @@ import pytest
 
 from lorimer.config import GateSettings
 from lorimer.harness.size import Size, size_of
-from lorimer.meta_agent.gate.full_run import FullRun, Paid, full_verdict, settled, units
+from lorimer.meta_agent.gate.cost import Paid
+from lorimer.meta_agent.gate.full_run import FullRun, full_verdict, settled, units
 from lorimer.meta_agent.gate.non_inferior import hopeless, non_inferior
 from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.policies import Policy
@@ -183,8 +184,8 @@ def costs(of: float, repeats: int, spread: float, seed: int) -> dict[str, list[f
 
 def test_a_tie_goes_to_the_cheaper() -> None:
     tie = GateSettings(tie_break="tokens", tie_margin=0.1)
-    assert units(tie) == {"tokens"}
     run = FullRun(trials(STABLE, PLAN, 2), STANDING, PLAN)
+    assert units(tie, full_verdict(run, POLICY, tie)) == {"tokens", "usd"}  # dollars, too, for the bound on cost
 
     def decided(cost: float) -> tuple[str, str]:
         paid = Paid({"tokens": costs(cost, 3, 0.4, 1)}, {"tokens": costs(100, 6, 0.4, 2)})
@@ -194,7 +195,7 @@ def test_a_tie_goes_to_the_cheaper() -> None:
     kind, reason = decided(60)
     assert kind == "promote"
     assert "not better, but cheaper, " in reason
-    assert " tokens a trial against " in reason
+    assert " tokens per trial against " in reason
     assert " and no worse by 0.1 (" in reason
     assert decided(100)[0] == "reject"
     kind, reason = decided(140)
@@ -203,10 +204,11 @@ def test_a_tie_goes_to_the_cheaper() -> None:
 
 
 def test_an_unknown_price_breaks_no_tie() -> None:
-    tie = GateSettings(tie_break="cost", tie_margin=0.1)
-    assert units(tie) == {"usd"}
+    tie = GateSettings(tie_break="cost", tie_margin=0.1, max_cost_increase="none")
+    run = FullRun(trials(STABLE, PLAN, 2), STANDING, PLAN)
+    assert units(tie, full_verdict(run, POLICY, tie)) == {"usd"}
     paid = Paid({"usd": {task: [None] for task in TASKS}}, {"usd": costs(1, 6, 0.1, 2)})
-    decision = full_verdict(FullRun(trials(STABLE, PLAN, 2), STANDING, PLAN), POLICY, tie, paid)
+    decision = full_verdict(run, POLICY, tie, paid)
     assert decision.kind == "reject"
     assert "dollars of some trials are unknown, so a tie is not broken" in decision.reason
 

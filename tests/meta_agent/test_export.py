@@ -96,7 +96,10 @@ async def fill(path: Path, *, promoted: bool = True, priced: bool = True, **chan
             await store.add_harness(sha(BETTER), BETTER)
             more = {"title": "Look first", "hypothesis": "It guesses.\nIt should look.", "commit": "f" * 40}
             await store.add_candidate(candidate(3, "promoted", sha(BETTER), **more))
-            await store.add_decision(decision("c003", "full", "promote", "promoted: 4/4 against 1/4, p = 0.07"))
+            means = {"candidate_mean": 1.0, "champion_mean": 0.25}
+            await store.add_decision(
+                decision("c003", "full", "promote", "promoted: 4/4 against 1/4, p = 0.07", **means)
+            )
             await store.add_decision(decision("c003", "holdout", "pass", "not vetoed: fine", candidate_mean=0.75))
             await store.add_decision(decision("c003", "audit", "pass", "", score=0.9, **numbers))
         await store.reserve(Reservation("one", "demo", "task", "x", None, 100))
@@ -146,10 +149,12 @@ async def test_the_card_says_what_the_score_rests_on(tmp_path: Path) -> None:
         "(same model)",
         f"| benchmark digest | `{'d' * 64}` |",
         "| tasks | 3: 2 train, 1 holdout |",
-        "| gate | paired, 2 trials per task against 4, alpha 0.1 per candidate |",
+        "| gate | paired, 2 trials per task against 4, alpha 0.1 per candidate, no bound on cost |",
         "### `c003` Look first",
         "> It guesses. It should look.",
         "- full: promoted: 4/4 against 1/4, p = 0.07",
+        "Price of the gain: $0.0300 per point: +50.0 points for $1.50 that the whole study spent.",
+        "- price: +75.0 points for what nobody counted, in the trials by which it was decided",
         f"- commit: `{'f' * 40}`",
         "Of 3 candidates, besides those promoted: 1 rejected by the gate, 1 without a usable edit.",
         "- tokens: 1,234",
@@ -166,6 +171,10 @@ async def test_a_real_model_is_not_called_simulated_and_an_unknown_price_is_unkn
     assert "| simulated | no |" in card
     assert "(cross pairing)" in card
     assert "- cost: unknown" in card
+    assert (
+        "Price of the gain: dollars per point unknown, as prices are; 25 tokens per point: +50.0 points for 1,234 tokens"
+        in card
+    )
     assert "$" not in card
 
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from lorimer.kinds import Stage
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
+from lorimer.meta_agent.gate.cost import Paid, within_cost
 from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.false_promotions import expect
 from lorimer.meta_agent.gate.policies import Policy, Value
 from lorimer.meta_agent.gate.scores import Result
-from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict, within_cost
+from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.study.ledger import Entry, Ledger, render
 from lorimer.meta_agent.study.telling import came_of
@@ -241,9 +242,24 @@ def test_a_candidate_that_costs_too_much_is_told_by_its_cost() -> None:
     better = decide(
         Evidence(results(ALWAYS), results(HALF), [task for task in TASKS for _ in range(2)]), Policy(name="strict")
     )
-    mine, theirs = ({task: [cost] for task in TASKS} for cost in (3.0, 2.0))
-    kept = within_cost(better, mine, theirs, "tokens", Policy(name="strict", max_cost_increase=0.1))
+    mine, theirs = ({task: [cost] for task in TASKS} for cost in (300.0, 200.0))
+    kept = within_cost(
+        better, Paid({"tokens": mine}, {"tokens": theirs}), "auto", Policy("strict", max_cost_increase=0.1)
+    )
     assert came_of("rejected", "", [PASSED, row(Stage.FULL, kept)]) == (
+        "it scored 1.000 against the champion's 0.500, so it is better, but a trial costs 300 tokens against the "
+        "champion's 200 tokens, over the 220 tokens that its gain allows, so the champion stays; the same gain at less "
+        "cost could be promoted"
+    )
+    # As the bound was before it knew of gains.
+    older: dict[str, Value] = {
+        "candidate_mean": 1.0,
+        "champion_mean": 0.5,
+        "cost": 3.0,
+        "champion_cost": 2.0,
+        "cost_unit": "tokens",
+    }
+    assert came_of("rejected", "", [PASSED, row(Stage.FULL, Decision("reject", "rejected", older))]) == (
         "it scored 1.000 against the champion's 0.500, but a trial costs 3 tokens against 2, over gate.max_cost_increase, so the "
         "champion stays"
     )

@@ -182,11 +182,15 @@ class Asked(StoreReader):
 async def test_a_replay_reads_every_trial_once_and_no_cost_that_nothing_asks_for(bench: Bench) -> None:
     await run(bench, script(*MARKS), config(), width=3, order=1)
     reader = Asked(bench.root / "traces.db")
-    found = replay(reader, "demo", {"gate.alpha": 0.05})
+    found = replay(reader, "demo", {"gate.max_cost_increase": "none"})
     assert len(found.candidates) > 3
     assert [question for question, _ in reader.questions] == ["scored", "plans"]
     for _, evaluations in reader.questions:
         assert len(set(evaluations)) == len(evaluations)
     reader.questions.clear()
-    replay(reader, "demo", {"gate.max_cost_increase": 0.5})
-    assert "ends" in [question for question, _ in reader.questions]
+    replay(reader, "demo", {"gate.alpha": 0.05})
+    # What a promotion cost is asked, and of nothing else.
+    assert [name for question, names in reader.questions if question == "ends" for name in names] == [
+        "demo/c004/full",
+        "demo/baseline/baseline",
+    ]

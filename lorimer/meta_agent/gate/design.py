@@ -111,6 +111,7 @@ def policy_of(config: Config) -> Policy:
         futility=settings.futility,
         max_errored=settings.max_errored,
         holdout_margin=settings.holdout_margin,
-        max_cost_increase=settings.max_cost_increase,
+        max_cost_increase=None if settings.max_cost_increase == "none" else settings.max_cost_increase,
+        cost_increase_per_point=settings.cost_increase_per_point,
         seed=config.study.seed,
     )

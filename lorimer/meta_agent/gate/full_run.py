@@ -3,7 +3,7 @@
     the comparison (gate.decide)          promotes what is better
     simpler, and no worse by a margin     promotes too, with [gate] simplify_margin
     cheaper, and no worse by a margin     promotes too, with [gate] tie_break
-    the bound on cost                     holds a promotion back, with [gate] max_cost_increase
+    the bound on cost                     holds a promotion back, unless [gate] max_cost_increase is "none"
 
 The champion's trials are its standing ones, or were run side by side with the candidate's (`beside`). In the latter case both
 arms grow together, so the gate looks at the ends of rounds, where every task has been run equally often in both.
@@ -19,18 +19,13 @@ from typing import Literal
 
 from lorimer.config import GateSettings
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
+from lorimer.meta_agent.gate.cost import NAMES, Paid, Unit, units_of, within_cost
 from lorimer.meta_agent.gate.decide import arms_stop_early, decide, decide_arms
 from lorimer.meta_agent.gate.futility import first_unlikely
 from lorimer.meta_agent.gate.non_inferior import NonInferior, hopeless, non_inferior
 from lorimer.meta_agent.gate.permutation import Pair, permutation_test
 from lorimer.meta_agent.gate.policies import ANYTIME, Policy, Value
 from lorimer.meta_agent.gate.scores import Result, by_task, mean_of
-from lorimer.meta_agent.gate.verdicts import within_cost
-
-Costs = Mapping[str, Sequence[float | None]]
-"""What the scored trials of each task cost; `None` where a price is unknown."""
-Unit = Literal["usd", "tokens", "seconds"]
-UNITS = {"cost": "dollars", "tokens": "tokens", "seconds": "seconds"}
 
 
 @dataclass(frozen=True)
@@ -75,14 +70,6 @@ class FullRun:
         return all(len(arm) >= len(self.planned) for arm in arms)
 
 
-@dataclass(frozen=True)
-class Paid:
-    """What the trials of both arms cost, by unit; asked for where a setting needs it."""
-
-    candidate: Mapping[str, Costs] = field(default_factory=dict)
-    champion: Mapping[str, Costs] = field(default_factory=dict)
-
-
 def settled(run: FullRun, policy: Policy, settings: GateSettings) -> bool:
     """Whether what is finished settles the answer. Once true it stays true."""
     if run.complete:
@@ -115,15 +102,11 @@ def ended_at(run: FullRun, policy: Policy, settings: GateSettings) -> int | None
 
 
 def full_verdict(run: FullRun, policy: Policy, settings: GateSettings, paid: Paid | None = None) -> Decision:
-    """The decision. `paid` is needed for `tie_break` and `max_cost_increase`."""
-    paid = paid or Paid()
+    """The decision. Without `paid` that of rewards alone: no tie is broken, and nothing bounds the cost."""
     decision = _compared(run, policy) or decide(_even(run), policy, whole=run.beside)
     if decision.kind == "reject" and run.complete and margins(run, settings):
-        decision = _as_equal(decision, run, policy, settings, paid)
-    if decision.kind == "promote" and policy.max_cost_increase is not None:
-        mine, theirs = paid.candidate.get(settings.cost, {}), paid.champion.get(settings.cost, {})
-        decision = within_cost(decision, mine, theirs, settings.cost, policy)
-    return decision
+        decision = _as_equal(decision, run, policy, settings, paid or Paid())
+    return decision if paid is None else within_cost(decision, paid, settings.cost, policy)
 
 
 def margins(run: FullRun, settings: GateSettings) -> list[float]:
@@ -136,10 +119,12 @@ def margins(run: FullRun, settings: GateSettings) -> list[float]:
     return found
 
 
-def units(settings: GateSettings) -> set[Unit]:
-    """The costs that a decision may need: what `world.costs` takes."""
-    needed: set[Unit] = {settings.cost} if settings.max_cost_increase is not None else set()
-    return needed | ({_key(settings.tie_break)} if settings.tie_break != "none" else set())
+def units(settings: GateSettings, decision: Decision) -> set[Unit]:
+    """The costs that `full_verdict` needs where rewards alone were decided so: none, mostly."""
+    breaks = decision.kind == "reject" and settings.tie_break != "none"
+    needed = {_key(settings.tie_break)} if breaks and settings.tie_break != "none" else set[Unit]()
+    bounded = settings.max_cost_increase != "none" and (breaks or decision.kind == "promote")
+    return needed | (units_of(settings.cost) if bounded else set())
 
 
 # ---- the comparison -------------------------------------------------------------------------------------------------
@@ -272,7 +257,7 @@ def _cheaper(unit: Literal["cost", "tokens", "seconds"], paid: Paid, policy: Pol
     mine, theirs = paid.candidate.get(_key(unit), {}), paid.champion.get(_key(unit), {})
     both = [task for task in mine if theirs.get(task)]
     costs = [cost for task in both for cost in (*mine[task], *theirs[task])]
-    name = UNITS[unit]
+    name = NAMES[_key(unit)]
     if not both or None in costs:
         return None, f"{name} of some trials are unknown, so a tie is not broken"
     pairs = [
@@ -285,7 +270,7 @@ def _cheaper(unit: Literal["cost", "tokens", "seconds"], paid: Paid, policy: Pol
     )
     p = permutation_test(pairs, seed=policy.seed, draws=policy.draws).p
     fewer = cost < before
-    said = f"{cost:.4g} {name} a trial against {before:.4g} (p = {p:.2g})"
+    said = f"{cost:.4g} {name} per trial against {before:.4g} (p = {p:.2g})"
     return (p if fewer else 1.0), f"{'cheaper, ' if fewer and p <= policy.alpha else 'not surely cheaper, '}{said}"
 
 

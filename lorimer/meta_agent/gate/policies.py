@@ -43,7 +43,9 @@ class Policy:
     holdout_margin: float = 0.1
     """The holdout's mean may be worse by this."""
     max_cost_increase: float | None = None
-    """A trial may cost more than the champion's by this share."""
+    """A trial may cost more than the champion's by this share; `None` for no bound."""
+    cost_increase_per_point: float = 0.0
+    """And by this share more for each point (0.01) of mean reward gained."""
     seed: int = 0
     """The seed of the Monte-Carlo draws, where rewards are graded too finely for an exact p."""
     draws: int = 10_000
@@ -57,6 +59,7 @@ class Policy:
             "max_errored": self.max_errored,
             "holdout_margin": self.holdout_margin,
             "max_cost_increase": self.max_cost_increase,
+            "cost_increase_per_point": self.cost_increase_per_point,
         }
 
 

@@ -1,15 +1,15 @@
-"""The gate's smaller verdicts, around the full run: the spot-check, the sealed holdout, the bound on cost. Pure."""
+"""The gate's smaller verdicts, around the full run: the spot-check and the sealed holdout. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
 from lorimer.meta_agent.gate.permutation import TIE
 from lorimer.meta_agent.gate.policies import Policy, Value, means
-from lorimer.meta_agent.gate.scores import Result, mean_of
+from lorimer.meta_agent.gate.scores import Result
 
 
 @dataclass(frozen=True)
@@ -89,39 +89,6 @@ def holdout_verdict(evidence: Evidence, policy: Policy, query: int) -> Decision:
             why = f"the candidate errored more often than the champion: with {arms.excess_errors} of its errored trials"
             return Decision("undecided", f"undecided: {said}; but {why} counted as failed it would be vetoed", numbers)
     return Decision("pass", f"not vetoed: {said}", numbers)
-
-
-def within_cost(
-    decision: Decision,
-    candidate: Mapping[str, Sequence[float | None]],
-    champion: Mapping[str, Sequence[float | None]],
-    unit: str,
-    policy: Policy,
-) -> Decision:
-    """A promotion, kept only where the candidate costs at most `max_cost_increase` more: the mean over tasks of what each
-    task's trials cost. `undecided` where a price is unknown.
-    """
-    if policy.max_cost_increase is None:
-        return decision
-    both = [task for task in candidate if champion.get(task)]
-    mine = [cost for task in both for cost in candidate[task]]
-    theirs = [cost for task in both for cost in champion[task]]
-    if None in mine or None in theirs or not both:
-        said = (
-            f"undecided: {unit} of some trials are unknown, so gate.max_cost_increase cannot be held; {decision.reason}"
-        )
-        return Decision("undecided", said, decision.numbers)
-    cost, before = (
-        mean_of([mean_of([c for c in arm[task] if c is not None]) for task in both]) for arm in (candidate, champion)
-    )
-    allowed = before * (1 + policy.max_cost_increase)
-    numbers = dict(decision.numbers) | {"cost": cost, "champion_cost": before, "cost_unit": unit}
-    said = f"{cost:.4g} {unit} a trial against {before:.4g}, allowed up to {allowed:.4g}"
-    if cost > allowed * (1 + TIE):
-        return Decision(
-            "reject", f"rejected: {said}; it was better: {decision.reason.removeprefix('promoted: ')}", numbers
-        )
-    return Decision(decision.kind, f"{decision.reason}; {said}", numbers)
 
 
 def too_errored(results: Sequence[Result], policy: Policy) -> bool:

@@ -12,7 +12,9 @@ from typing import Any
 
 from lorimer.errors import UserError
 from lorimer.harness.version import diff
+from lorimer.meta_agent.gate.cost import bound_words
 from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.study import gain_price
 from lorimer.meta_agent.study.names import short
 from lorimer.meta_agent.study.result import result_of
 from lorimer.meta_agent.study.trust import trust
@@ -106,6 +108,9 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
         "A score is the mean over tasks of each task's mean reward. The interval is clustered by task. The champion's score "
         "is that of trials run after it had won, never of those that won it.",
     ]
+    price = gain_price.of_study(reader, world)
+    if price:
+        lines += ["", f"Price of the gain: {price} that the whole study spent."]
     if found.refusal:
         lines += ["", f"A refused call is one that the provider did not take, such as: {_one_line(found.refusal)}."]
     if sealed is not None:
@@ -179,7 +184,7 @@ def _gate(gate: dict[str, Any]) -> str:
     said = f"{gate.get('policy')}, {gate.get('repeats')} trials per task against {_champion_repeats(gate)}"
     if gate.get("policy") != "strict":
         said += f", alpha {gate.get('alpha')} per " + ("study" if gate.get("error") == "study" else "candidate")
-    return said
+    return f"{said}, {bound_words(gate.get('max_cost_increase'), gate.get('cost_increase_per_point', 0.0))}"
 
 
 def _champion_repeats(gate: dict[str, Any]) -> int | None:
@@ -192,7 +197,7 @@ def _champion_repeats(gate: dict[str, Any]) -> int | None:
 
 
 def _promotions(reader: StudyReader, promoted: list[Candidate], world: World) -> str:
-    lines = ["## Promotions", ""]
+    lines, prices = ["## Promotions", ""], gain_price.of_promotions(reader, world)
     for candidate in promoted:
         lines += [f"### `{short(candidate.number)}` {_one_line(candidate.title)}", ""]
         if candidate.hypothesis:
@@ -204,6 +209,8 @@ def _promotions(reader: StudyReader, promoted: list[Candidate], world: World) ->
         audit = world.reported_of(candidate.id)
         if audit is not None:
             lines.append(f"- audit: {_score(audit)}{_refused(reader, audit)}")
+        if candidate.number in prices:
+            lines.append(f"- price: {prices[candidate.number]}, in the trials by which it was decided")
         if candidate.commit:
             lines.append(f"- commit: `{candidate.commit}`")
         lines.append("")

@@ -12,14 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from lorimer.config import Config, GateSettings, parse
+from lorimer.config import Config, GateSettings, parse_stored
 from lorimer.errors import UserError
 from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import full_run
 from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision
+from lorimer.meta_agent.gate.cost import Paid, Unit, bound_words
 from lorimer.meta_agent.gate.design import policy_of
-from lorimer.meta_agent.gate.full_run import FullRun, Paid, Unit
+from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.pooled import champion_arm
 from lorimer.meta_agent.gate.pooled import weights as pooled_weights
@@ -28,7 +29,7 @@ from lorimer.meta_agent.gate.weights import rates, weights
 from lorimer.meta_agent.study.folding import CandidateView
 from lorimer.meta_agent.study.names import About, evaluation_id, short
 from lorimer.meta_agent.study.stored import StoredRuns
-from lorimer.meta_agent.study.trials import EarlierRates, Withstood, costs, settled_trials, standing_trials
+from lorimer.meta_agent.study.trials import EarlierRates, Withstood, paid, settled_trials, standing_trials
 from lorimer.meta_agent.study.world import World, scan
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
@@ -99,8 +100,8 @@ def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> Replay
     astray = [key for key in overrides if not key.startswith("gate.")]
     if astray:
         raise UserError(f"--set {astray[0]}: a replay runs nothing, so only [gate] can be changed")
-    own = parse(row.config, study)
-    config = parse(row.config, study, overrides)
+    own = parse_stored(row.config, study)
+    config = parse_stored(row.config, study, overrides)
     world = scan(reader, study)
     found, passed, differs = list[Replayed](), list[bool](), False
     runs = StoredRuns(reader, config.retries.errored, _asked(world))
@@ -234,24 +235,24 @@ class _Again:
     def _judged(self, stored: _Stored, policy: Policy) -> Decision | None:
         """The decision, or `None` where the trials that were never run could still make it."""
         run, settings = stored.run, self._settings
-        kinds = full_run.units(settings)
 
         def judge(of: FullRun, length: int | None) -> Decision:
             first = full_run.full_verdict(of, policy, settings)
+            kinds = full_run.units(settings, first)
             if not kinds:
                 return first
             read = stored.mine[:length]
-            paid = self._paid(
+            cost = self._paid(
                 kinds,
                 read[: int(first.numbers.get("run") or 0)] if first.kind == "promote" else read,
                 None if stored.theirs is None else stored.theirs[:length],
             )
-            return full_run.full_verdict(of, policy, settings, paid)
+            return full_run.full_verdict(of, policy, settings, cost)
 
         end = full_run.ended_at(run, policy, settings)
         if end is not None or run.complete:
             return judge(run if end is None else run.cut(end), end)
-        if run.beside or kinds:
+        if run.beside or settings.tie_break != "none":
             return None
         failed = [*run.candidate, *(Result(task, 0.0) for task in run.planned[len(run.candidate) :])]
         worst = judge(replace(run, candidate=failed), None)
@@ -274,7 +275,7 @@ class _Again:
 
         ours = these(full, mine)
         champions = standing_trials(reader, stood, seed, self._retries) if theirs is None else these(beside, theirs)
-        return Paid({kind: costs(ours, kind) for kind in kinds}, {kind: costs(champions, kind) for kind in kinds})
+        return paid(ours, champions, kinds)
 
     def _after(self, decision: Decision) -> tuple[State, str]:
         """Where the candidate would have ended."""
@@ -355,7 +356,8 @@ def _words(settings: GateSettings) -> str:
     if settings.policy != "strict":
         said += f", alpha {settings.alpha:g} per {'study' if settings.error == 'study' else 'candidate'}"
         said += f", futility {settings.futility:g}"
-    return f"{said}, {_trials(settings.repeats)} per task"
+    bound = bound_words(settings.max_cost_increase, settings.cost_increase_per_point)
+    return f"{said}, {_trials(settings.repeats)} per task, {bound}"
 
 
 def _trials(count: int) -> str:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
 from lorimer.meta_agent.proposer.log import Log
+from lorimer.meta_agent.study import gain_price
 from lorimer.meta_agent.study.changes import Changes, changes
+from lorimer.meta_agent.study.gain_price import GainPrice
 from lorimer.meta_agent.study.names import short, stages_of
 from lorimer.meta_agent.study.result import total
 from lorimer.meta_agent.study.telling import came_of
@@ -70,6 +72,8 @@ class Entry:
     """SHA-256 of the edited harness; `None` where there is none."""
     commit: str = ""
     origin: str = "meta"
+    price: GainPrice | None = None
+    """Of a promotion, for the trials by which it was decided; where people are told (`priced`)."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ class Ledger:
     baseline_refused: Refused = NONE_REFUSED
     champion_refused: Refused = NONE_REFUSED
     """Of the calls behind these scores; people are told."""
+    price: GainPrice | None = None
+    """Of the champion's gain, for all that the study spent; where people are told (`priced`)."""
 
 
 def read(reader: StudyReader, world: World, retries: int, *, recent: int | None = None) -> Ledger:
@@ -115,6 +121,13 @@ def read(reader: StudyReader, world: World, retries: int, *, recent: int | None 
     )
 
 
+def priced(ledger: Ledger, reader: StudyReader, world: World) -> Ledger:
+    """The ledger with what each gain was paid for. The meta-agent is not told: how often a study was stopped shows in it."""
+    prices = gain_price.of_promotions(reader, world)
+    entries = tuple(replace(entry, price=prices.get(entry.number)) for entry in ledger.entries)
+    return replace(ledger, entries=entries, price=gain_price.of_study(reader, world))
+
+
 def luck(reader: StudyReader, world: World) -> FalsePromotions:
     """How many false promotions to expect of a study so far."""
     return expect(world.full_runs, reader.study(world.study).config.get("gate", {}))
@@ -128,7 +141,7 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
     """
     shares = (ledger.baseline_refused, ledger.champion_refused)
     head = [f"{line} ({share})" if share else line for line, share in zip(_head(ledger), shares, strict=True)]
-    lines = [*head, *([f"Luck: {ledger.luck}"] if ledger.luck.tests else []), ""]
+    lines = [*head, *_price(ledger), *([f"Luck: {ledger.luck}"] if ledger.luck.tests else []), ""]
     if not ledger.entries:
         return "\n".join([*lines, "No experiment has been made yet."]) + "\n"
     first = 0 if recent is None else max(0, len(ledger.entries) - recent)
@@ -142,6 +155,8 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
         lines += _told(
             entry, [replace(v, reason=f"{v.reason} ({v.refused})") if v.refused else v for v in entry.verdicts]
         )
+        if entry.price:
+            lines.append(f"  price: {entry.price}, in the trials by which it was decided")
         if entry.commit:
             lines.append(f"  commit: {entry.commit[:12]}")
     return "\n".join(lines) + "\n"
@@ -160,6 +175,10 @@ def for_meta_agent(ledger: Ledger) -> Log:
 
 def _head(ledger: Ledger) -> list[str]:
     return [f"Baseline (the seed harness): {ledger.baseline}", f"Champion now: {ledger.champion}"]
+
+
+def _price(ledger: Ledger) -> list[str]:
+    return [f"Price: {ledger.price} that the whole study spent"] if ledger.price else []
 
 
 def _refused(entry: Entry) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorimer.config import FILE_NAME, Config, parse
+from lorimer.config import FILE_NAME, Config, parse, parse_stored
 from lorimer.errors import UserError
 from lorimer.traces.scrub import MASK, scrub_json
 from lorimer.traces.settings import Key, SettingChange, changes, leaves, shown
@@ -50,7 +50,7 @@ def resumed(study: Study, file: Path, now: Mapping[str, Any], asked: Mapping[str
     store does not hold is needed.
     """
     then = study.lorimer_toml
-    before = _plain(parse(_unmasked(study.config, now, scrub), study.id))
+    before = _plain(parse_stored(_unmasked(study.config, now, scrub), study.id))
     edited = before if then is None else _plain(parse(_edited(before, then, now, scrub), str(file)))
     given = {tuple(key.split(".")): value for key, value in asked.items()}
     wanted = _keep_names(before, _plain(parse(edited, study.id, asked)))

@@ -16,7 +16,7 @@ from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import confirmation, full_run, ladder
 from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
-from lorimer.meta_agent.gate.full_run import FullRun, Paid
+from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.looks import Looks
 from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, rounds, spot_plan, spot_trials
 from lorimer.meta_agent.gate.policies import ANYTIME, Value
@@ -33,7 +33,7 @@ from lorimer.meta_agent.study.stage_trials import StageTrials
 from lorimer.meta_agent.study.trials import (
     EarlierRates,
     Withstood,
-    costs,
+    paid,
     results,
     rewards,
 )
@@ -156,11 +156,11 @@ class Stages(StageTrials):
             )
         run, (mine, theirs) = run_of(found), split(found)
         decision = await asyncio.to_thread(full_run.full_verdict, run, policy, settings)
-        kinds = full_run.units(settings)
+        kinds = full_run.units(settings, decision)
         if kinds:
             mine = mine[: int(decision.numbers["run"] or 0)] if decision.kind == "promote" else mine
-            paid = Paid({kind: costs(mine, kind) for kind in kinds}, {kind: costs(theirs, kind) for kind in kinds})
-            decision = await asyncio.to_thread(full_run.full_verdict, run, policy, settings, paid)
+            cost = await asyncio.to_thread(paid, mine, theirs, kinds)
+            decision = await asyncio.to_thread(full_run.full_verdict, run, policy, settings, cost)
         return await self._decide(world, about, decision, policy)
 
     async def _confirm(self, world: World, candidate: CandidateView) -> World:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorimer.kinds import Stage
+from lorimer.meta_agent.gate.cost import amounts, held_back
 from lorimer.meta_agent.gate.policies import bar_words
 from lorimer.traces.tables import DecisionRow
 
@@ -55,6 +56,8 @@ def _rejected(decision: DecisionRow) -> str:
         case Stage.HOLDOUT:
             vetoed = "it beat the champion on train tasks, but the sealed holdout vetoed it"
             return f"{vetoed}, so its gain does not hold on unseen tasks"
+        case _ if held_back(decision.kind, numbers):
+            return f"{_too_dear(numbers)}, so the champion stays; the same gain at less cost could be promoted"
         case _:
             return f"{_not_better(numbers)}, so the champion stays"
 
@@ -66,9 +69,17 @@ def _broke(numbers: Numbers) -> str:
     return f"{said} and did better in none of {numbers['fix_trials']} trials on tasks that it should fix"
 
 
+def _too_dear(numbers: Numbers) -> str:
+    """A full run that was passed, by a harness that costs too much."""
+    counted = (numbers["cost"], numbers["champion_cost"], numbers["cost_allowed"])
+    spent, was, most = amounts(numbers["cost_unit"], *counted)
+    dear = f"a trial costs {spent} against the champion's {was}, over the {most} that its gain allows"
+    return f"{_scored(numbers)}, so {_gained(numbers)}, but {dear}"
+
+
 def _not_better(numbers: Numbers) -> str:
     """A full run that did not lead to promotion."""
-    if "cost" in numbers:
+    if "cost" in numbers:  # of a study of a time when the bound knew no gain
         cost = f"a trial costs {numbers['cost']:.4g} {numbers['cost_unit']} against {numbers['champion_cost']:.4g}"
         return f"{_scored(numbers)}, but {cost}, over gate.max_cost_increase"
     if not numbers.get("early"):
@@ -88,12 +99,16 @@ def _undecided(decision: DecisionRow) -> str:
 
 def _promoted(numbers: Mapping[str, Numbers]) -> str:
     full, audit = numbers.get(Stage.FULL, {}), numbers.get(Stage.AUDIT, {})
-    better = "it is better"
-    if full.get("route"):
-        better = "it is no worse, and simpler" if full["route"] == "simpler" else "it is no worse, and costs less"
     fresh = audit.get("score")
     became = "became the champion" + ("" if fresh is None else f" (score {fresh:.3f} in fresh trials)")
-    return f"{_scored(full)}, so {better} and {became}"
+    return f"{_scored(full)}, so {_gained(full)} and {became}"
+
+
+def _gained(full: Numbers) -> str:
+    """What a full run that was passed found."""
+    if not full.get("route"):
+        return "it is better"
+    return "it is no worse, and simpler" if full["route"] == "simpler" else "it is no worse, and costs less"
 
 
 def _scored(numbers: Numbers) -> str:

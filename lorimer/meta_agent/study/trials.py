@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Literal
 
 from lorimer.kinds import Refused
+from lorimer.meta_agent.gate.cost import Paid, Unit
 from lorimer.meta_agent.gate.scores import Result, Score, score
 from lorimer.meta_agent.gate.weights import Earlier, Rates
 from lorimer.meta_agent.study.folding import CandidateView
@@ -165,7 +165,13 @@ def standing_trials(reader: StudyReader, evaluations: Iterable[str], seed: int, 
     return [trial for evaluation in evaluations for trial in settled_trials(reader, evaluation, seed, retries)]
 
 
-def costs(found: Iterable[TrialOutcome], kind: Literal["usd", "tokens", "seconds"]) -> dict[str, list[float | None]]:
+def paid(candidate: Sequence[TrialOutcome], champion: Sequence[TrialOutcome], units: Iterable[Unit]) -> Paid:
+    """What the trials of both arms cost, in these units."""
+    asked = tuple(units)
+    return Paid({unit: costs(candidate, unit) for unit in asked}, {unit: costs(champion, unit) for unit in asked})
+
+
+def costs(found: Iterable[TrialOutcome], kind: Unit) -> dict[str, list[float | None]]:
     """What the scored trials of each task cost; `None` where a price is unknown."""
     spent: dict[str, list[float | None]] = {}
     for outcome in found:

@@ -14,6 +14,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from lorimer.kinds import SOLVED
+from lorimer.meta_agent.gate.cost import held_back
 from lorimer.meta_agent.gate.ladder import Shown
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.study.folding import CandidateView, Known
@@ -115,8 +116,21 @@ class World:
         champion = self.champion_before(number)
         beside = About(champion, Stage.AUDIT, Purpose.ADDED, number)
         audit = self.decided(self._id(number), Stage.AUDIT)
-        confirmed = audit is not None and audit.policy["name"] == "pooled"
+        confirmed = audit is not None and audit.policy.get("name") == "pooled"
         return tuple(self._name(each) for each in self._stood(champion, number) if not (confirmed and each == beside))
+
+    def decided_by(self, number: int) -> tuple[str, ...]:
+        """The evaluations by which candidate `number` was decided as far as they were run: its own, and what the champion ran
+        side by side with it."""
+        own, champion = self._id(number), self.champion_before(number)
+        audit = self.decided(own, Stage.AUDIT)
+        confirmed = audit is not None and audit.policy.get("name") == "pooled"
+        stages = (Stage.SPOT, Stage.CANARY, Stage.FULL, Stage.HOLDOUT, Stage.AUDIT)
+        return (
+            *(self._name(About(own, stage)) for stage in stages),
+            *(self.beside(number, stage) for stage in (Stage.FULL, Stage.HOLDOUT)),
+            *([self._name(About(champion, Stage.AUDIT, Purpose.ADDED, number))] if confirmed else []),
+        )
 
     def _id(self, number: int) -> str:
         return candidate_id(self.study, number)
@@ -212,11 +226,13 @@ class World:
     def withstood(self, number: int) -> dict[str, int | None]:
         """The evaluations of the candidates that the champion had withstood when candidate `number` met it: their full runs, and
         where these were won, the trials side by side that were not. Each with how many of its trials the gate read; `None` is
-        all. One that the sealed tasks vetoed was better on these, so it is none of them.
+        all. One that the sealed tasks vetoed, or that was held back for its cost, was better on these, so it is none of them.
         """
         found: dict[str, int | None] = {}
         for row in self.full_runs_before(number, since=self._since(number)):
             audit = self.decided(row.subject, Stage.AUDIT)
+            if held_back(row.kind, row.numbers):
+                continue
             if row.kind == "reject" or (audit is not None and audit.kind == "reject"):
                 found[row.id] = int(row.numbers.get("run") or 0)
             if audit is not None and audit.kind == "reject":
