@@ -500,12 +500,13 @@ async def test_a_worn_out_holdout_ends_the_study(bench: Bench) -> None:
 
 
 async def test_the_level_of_a_study_and_a_bound_on_cost_reach_the_decision(bench: Bench) -> None:
-    settings = config(budget={"candidates": 1}, gate={"error": "study", "max_cost_increase": 0.0})
+    gate = {"error": "study", "max_cost_increase": 0.0, "cost_increase_per_point": 0.0}
+    settings = config(budget={"candidates": 1}, gate=gate)
     await run(bench, script("GOOD"), settings)
     row = next(row for row in bench.reader().decisions("demo") if row.id == "demo/c001/full")
     assert row.policy["alpha"] < 0.1
     assert row.kind == "promote"
-    assert row.reason.endswith("; 10 tokens a trial against 10, allowed up to 10")
+    assert row.reason.endswith("; a trial costs 10 tokens against 10 tokens (+0%), allowed up to 10 tokens (+0%)")
 
 
 async def test_the_proposer_is_given_what_it_may_see(bench: Bench) -> None:
