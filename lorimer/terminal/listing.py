@@ -14,7 +14,9 @@ from lorimer.meta_agent.gate.false_promotions import FalsePromotions
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.study import gain_price, ledger
 from lorimer.meta_agent.study.beside import departed
+from lorimer.meta_agent.study.conditions import differing
 from lorimer.meta_agent.study.gain_price import GainPrice
+from lorimer.meta_agent.study.names import short
 from lorimer.meta_agent.study.result import result_of, total
 from lorimer.meta_agent.study.trust import Trust, trust
 from lorimer.meta_agent.study.workspace import Workspace
@@ -50,6 +52,8 @@ class Status:
     """What the provider said to a call that it refused, and in which trial; "" where it refused none of theirs."""
     price: GainPrice | None
     """Of the champion's gain over the seed harness, for all that the study spent; `None` where there is none."""
+    conditions: tuple[str, ...]
+    """What differed between the arms of the newest candidate's comparisons, each after its stage."""
     candidates: Mapping[str, int]
     luck: FalsePromotions
     """How many false promotions to expect so far."""
@@ -106,6 +110,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         champion_candidate=found.champion_candidate,
         refusal=found.refusal,
         price=gain_price.of_study(reader, world),
+        conditions=_conditions(reader, world),
         candidates=found.candidates,
         luck=ledger.luck(reader, world),
         holdout_shown=shown.score if shown else None,
@@ -121,6 +126,15 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         trust=trust(reader, study.id),
         branch=_branch(reader, study, world, root),
     )
+
+
+def _conditions(reader: StudyReader, world: World) -> tuple[str, ...]:
+    newest = world.candidates[-1] if world.candidates else None
+    if newest is None:
+        return ()
+    rows = [row for row in world.decisions.values() if row.subject == newest.id]
+    found = differing(reader, world, rows)
+    return tuple(f"{short(newest.number)}, {row.stage}: {found[row.id]}" for row in rows if row.id in found)
 
 
 def _branch(reader: StudyReader, study: Study, world: World, root: Path) -> str:
@@ -163,6 +177,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *([f"  refused     such as {found.refusal}"] if found.refusal else []),
             *([f"  price       {found.price} that the whole study spent"] if found.price else []),
             f"  candidates  {counts}",
+            *(f"  conditions  {clause}" for clause in found.conditions),
             *([f"  luck        {found.luck}"] if found.luck.tests else []),
             *([_holdout(found)] if found.holdout_shown is not None else []),
             f"  spent       {spent}, {found.tokens} tokens, {found.trials} trials",
@@ -263,9 +278,8 @@ def studies_text(found: Sequence[StudyLine]) -> str:
 def log(reader: StudyReader, study: Study, recent: int | None = None) -> ledger.Ledger:
     """A study's experiments, with what they changed of the newest `recent` ones, or of all."""
     world = scan(reader, study.id)
-    return ledger.priced(
-        ledger.read(reader, world, int(study.config["retries"]["errored"]), recent=recent), reader, world
-    )
+    found = ledger.read(reader, world, int(study.config["retries"]["errored"]), recent=recent)
+    return ledger.priced(ledger.with_conditions(found, reader, world, recent=recent), reader, world)
 
 
 def doubts(reader: StudyReader, study: Study) -> str:

@@ -142,7 +142,8 @@ class Terminal:
                 self._ended()
                 # A measuring stage that went well decides nothing: its score has just been said.
                 if event.decision.kind != "pass" or event.decision.numbers.get("score") is None:
-                    self.say(f"  {event.stage:8} {event.decision.reason}")
+                    said = "; ".join(filter(None, (event.decision.reason, event.conditions)))
+                    self.say(f"  {event.stage:8} {said}")
             case Promoted():
                 self.say(f"  promoted {score_text(event.score)}  commit {event.commit[:10]} {event.note}".rstrip())
             case BranchDiffers():

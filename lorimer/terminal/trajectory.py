@@ -52,13 +52,14 @@ def trajectory_value(reader: StudyReader, found: Trial | Candidate, first: int, 
                 "settings": call.settings,
             }
         steps.append({"index": step.index, "kind": step.kind, "at": step.at, "seconds": step.seconds, "data": data})
-    kind = "trial" if isinstance(found, Trial) else "candidate"
-    return {kind: found.model_dump(), "steps": steps}
+    if isinstance(found, Candidate):
+        return {"candidate": found.model_dump(), "steps": steps}
+    return {"trial": found.model_dump(), "conditions": reader.trial_conditions(found.id), "steps": steps}
 
 
 def trajectory_text(reader: StudyReader, found: Trial | Candidate, first: int, last: int | None, *, full: bool) -> str:
     """A trial or a proposal session for people: how it ended, then every step as it happened."""
-    lines = _trial_head(found) if isinstance(found, Trial) else _candidate_head(found)
+    lines = _candidate_head(found) if isinstance(found, Candidate) else _trial_head(found) + _conditions(reader, found)
     total = reader.step_count(found.id)
     replies: list[Message] = []
     for step in reader.steps(found.id, first, last):
@@ -93,6 +94,14 @@ def _trial_head(trial: Trial) -> list[str]:
         f"  {trial.model or 'no model'}, {calls}, {tokens}, {dollars(trial.cost_usd)}, {trial.seconds:.1f} s"
         f" in {trial.sandbox}, harness {trial.harness[:12]}, network {'on' if trial.network else 'off'}",
     ]
+
+
+def _conditions(reader: StudyReader, trial: Trial) -> list[str]:
+    ran = reader.trial_conditions(trial.id)
+    if ran is None:
+        return []
+    images = f", on {', '.join(ran.images)}" if ran.images else ""
+    return [f"  ran at concurrency {ran.concurrency}{images}", *(f"  answered as {name}" for name in ran.answered)]
 
 
 def _step_lines(reader: StudyReader, step: Step, total: int, full: bool, replies: list[Message]) -> list[str]:

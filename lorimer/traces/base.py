@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from lorimer.kinds import Refused, TrialOrder
 from lorimer.traces.bulk import Ran, TrialCounts, Tried
-from lorimer.traces.schema import ModelCallData, Share, Spent, TraceSink, TrialEnd
+from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, TraceSink, TrialEnd
 from lorimer.traces.search import Hit
 from lorimer.traces.settings import SettingChange
 from lorimer.traces.statements import Table
@@ -248,9 +248,16 @@ class StudyReader(Protocol):
         """How many calls of the scored trials of these evaluations were refused; those without any are left out."""
         ...
 
-    def conditions(self, evaluations: Sequence[str]) -> list[Ran]:
-        """What the scored trials of these evaluations ran under, by evaluation and task; trials of which nothing was kept are
-        left out."""
+    def conditions(self, evaluations: Sequence[str]) -> dict[str, list[Ran]]:
+        """What the scored trials of each of these evaluations ran under; trials of which nothing was kept are left out."""
+        ...
+
+    def study_conditions(self, study: str) -> list[Ran]:
+        """The same of all trials of a study together."""
+        ...
+
+    def trial_conditions(self, trial: str) -> Conditions | None:
+        """What a trial ran under, by its id; `None` where nothing was kept."""
         ...
 
     def conditions_differ(self) -> bool:

@@ -96,28 +96,46 @@ def refused(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[
 
 
 class Ran(NamedTuple):
-    """Scored trials of one evaluation and one task that ran under the same conditions."""
+    """Scored trials of one task that ran under the same conditions."""
 
-    evaluation: str
     task: str
     trials: int
     under: Conditions
 
 
-def conditions(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[Ran]:
-    """What the scored trials of these evaluations ran under, as far as it was kept."""
-    under = {
+def conditions(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, list[Ran]]:
+    """What the scored trials of each of these evaluations ran under, as far as it was kept."""
+    under = _conditions(connection)
+    counted = connection.execute(
+        f"SELECT evaluation, condition, count(*) FROM trial WHERE {_OF_THESE} AND state = 'scored' "  # noqa: S608
+        "AND condition IS NOT NULL GROUP BY evaluation, condition",
+        [codec.dumps(list(evaluations))],
+    )
+    found: dict[str, list[Ran]] = {}
+    for evaluation, number, trials in counted:
+        task, ran = under[number]
+        found.setdefault(evaluation, []).append(Ran(task, trials, ran))
+    return found
+
+
+def study_conditions(connection: sqlite3.Connection, study: str) -> list[Ran]:
+    """What all scored trials of a study's evaluations ran under, as far as it was kept."""
+    under = _conditions(connection)
+    counted = connection.execute(
+        "SELECT condition, count(*) FROM trial WHERE evaluation IN (SELECT id FROM evaluation WHERE study = ?) "
+        "AND state = 'scored' AND condition IS NOT NULL GROUP BY condition",
+        [study],
+    )
+    return [Ran(under[number][0], trials, under[number][1]) for number, trials in counted]
+
+
+def _conditions(connection: sqlite3.Connection) -> dict[int, tuple[str, Conditions]]:
+    return {
         number: (task, Conditions(concurrency, tuple(json.loads(images)), tuple(json.loads(answered))))
         for number, task, concurrency, images, answered in connection.execute(
             "SELECT id, task, concurrency, images, answered FROM condition"
         )
     }
-    found = connection.execute(
-        f"SELECT evaluation, condition, count(*) FROM trial WHERE {_OF_THESE} AND state = 'scored' "  # noqa: S608
-        "AND condition IS NOT NULL GROUP BY evaluation, condition",
-        [codec.dumps(list(evaluations))],
-    )
-    return [Ran(name, under[number][0], trials, under[number][1]) for name, number, trials in found]
 
 
 def conditions_differ(connection: sqlite3.Connection) -> bool:

@@ -16,12 +16,13 @@ from sqlmodel import Session, SQLModel, col, select
 from lorimer.errors import LorimerError, UserError
 from lorimer.kinds import SOLVED, Refused, TrialOrder
 from lorimer.traces import bulk, calls, chain, migrations, place, records, statements
-from lorimer.traces.schema import ModelCallData, Share, Spent, TrialEnd, TrialState
+from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, TrialEnd, TrialState
 from lorimer.traces.search import Hit, search
 from lorimer.traces.statements import Table
 from lorimer.traces.tables import (
     Candidate,
     ChainRow,
+    ConditionRow,
     DecisionRow,
     Evaluation,
     HarnessRow,
@@ -180,9 +181,19 @@ class StoreReader:
         with self._plain() as connection:
             return bulk.refused(connection, evaluations)
 
-    def conditions(self, evaluations: Sequence[str]) -> list[bulk.Ran]:
+    def conditions(self, evaluations: Sequence[str]) -> dict[str, list[bulk.Ran]]:
         with self._plain() as connection:
             return bulk.conditions(connection, evaluations)
+
+    def study_conditions(self, study: str) -> list[bulk.Ran]:
+        with self._plain() as connection:
+            return bulk.study_conditions(connection, study)
+
+    def trial_conditions(self, trial: str) -> Conditions | None:
+        wanted = select(ConditionRow).join(Trial, col(Trial.condition) == ConditionRow.id).where(Trial.id == trial)
+        return next(
+            (Conditions(row.concurrency, tuple(row.images), tuple(row.answered)) for row in self._all(wanted)), None
+        )
 
     def conditions_differ(self) -> bool:
         with self._plain() as connection:

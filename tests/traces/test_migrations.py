@@ -267,7 +267,8 @@ def test_of_trials_that_an_older_lorimer_ran_no_conditions_are_known(tmp_path: P
     Store.open(path).close()
     reader = StoreReader(path)
     assert reader.trial("x").condition is None
-    assert reader.conditions(["s/baseline/baseline"]) == []
+    assert reader.conditions(["s/baseline/baseline"]) == {}
+    assert reader.trial_conditions("x") is None
     assert not reader.conditions_differ()
     assert reader.refused(["s/baseline/baseline"]) == {"s/baseline/baseline": Refused(1, 4)}
 

@@ -176,17 +176,16 @@ async def test_trials_that_ran_under_the_same_conditions_share_a_row(store: Stor
     store.open_trial(begin)
     await store.close_trial(make.end(begin.id, None, conditions=other))
     reader, evaluation = StoreReader(store), "s/baseline/baseline"
-    assert sorted(reader.conditions([evaluation]), key=str) == sorted(
-        [
-            Ran(evaluation, "a", 2, few),
-            Ran(evaluation, "b", 1, few),
-            Ran(evaluation, "a", 1, many),
-            Ran(evaluation, "a", 1, other),
-        ],
-        key=str,
-    )
+    (found,) = reader.conditions([evaluation]).values()
+    kept = [Ran("a", 2, few), Ran("b", 1, few), Ran("a", 1, many), Ran("a", 1, other)]
+    assert sorted(found, key=str) == sorted(kept, key=str)
     assert reader.sql("SELECT count(*) FROM condition").rows == ((4,),)
-    assert reader.conditions(["another"]) == []
+    assert reader.conditions(["another"]) == {}
+    assert reader.study_conditions("s") == []
+    await store.add_evaluation(make.evaluation([("a", 0)]))
+    assert sorted(reader.study_conditions("s"), key=str) == sorted(kept, key=str)
+    assert reader.trial_conditions(begin.id) == other
+    assert reader.trial_conditions(make.start("a", 5).id) is None
 
 
 async def test_whether_conditions_differ_at_all_is_known_without_the_trials(store: Store) -> None:
@@ -219,7 +218,7 @@ async def test_a_key_in_the_name_of_an_answers_model_is_masked(tmp_path: Path) -
         begin = make.start("a")
         store.open_trial(begin)
         await store.close_trial(make.end(begin.id, conditions=Conditions(1, (), ("at hunter2hunter2",))))
-        (ran,) = StoreReader(store).conditions(["s/baseline/baseline"])
+        (ran,) = StoreReader(store).conditions(["s/baseline/baseline"])["s/baseline/baseline"]
     assert "hunter2" not in ran.under.answered[0]
 
 
@@ -230,10 +229,11 @@ def test_what_is_asked_of_all_trials_is_answered_from_indices(store: Store) -> N
         bulk.scored(connection, ["a"])
         bulk.trial_counts(connection, "s")
         bulk.conditions(connection, ["a"])
+        bulk.study_conditions(connection, "s")
         connection.set_trace_callback(None)
         plans = [connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall() for statement in said]
     read = [row[-1] for plan in plans for row in plan if " trial " in f"{row[-1]} "]
-    assert len(read) == 3
+    assert len(read) == 4
     assert all("COVERING INDEX" in each for each in read), read
 
 

@@ -15,6 +15,7 @@ from lorimer.harness.version import diff
 from lorimer.meta_agent.gate.cost import bound_words
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.study import gain_price
+from lorimer.meta_agent.study.conditions import StudyConditions, differing, study_conditions
 from lorimer.meta_agent.study.names import short
 from lorimer.meta_agent.study.result import result_of
 from lorimer.meta_agent.study.trust import trust
@@ -23,6 +24,10 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.settings import shown
 from lorimer.traces.tables import Candidate, DecisionRow, Study
+from lorimer.wording import first_names
+
+TASKS_NAMED = 8
+"""Tasks named that share an image."""
 
 HARNESS, PATCH, CARD = "agent.py", "harness.diff", "EVIDENCE.md"
 
@@ -167,8 +172,33 @@ def _setting(reader: StudyReader, row: Study) -> str:
             f"| weaker evidence | {weaker} tasks were verified beside processes that the agent had left running |"
         )
     lines += [f"| changed by a resume | {said} |" for said in _changed_settings(reader, row)]
+    ran = study_conditions(reader, row.id)
+    if ran.concurrency:
+        lines.append(f"| trials at once | {_counts(ran.concurrency)} |")
+    if ran.answered:
+        lines.append(
+            f"| task model as answered | {_counts({f'`{name}`': each for name, each in ran.answered.items()})} |"
+        )
     lines += [f"| {word} | {said} |" for word, said in trust(reader, row.id).lines()]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", *_images(ran)])
+
+
+def _counts(counts: Mapping[Any, int]) -> str:
+    """Each with its number of trials, where there are several."""
+    if len(counts) == 1:
+        return str(next(iter(counts)))
+    return ", ".join(f"{what} ({trials:,} trials)" for what, trials in counts.items())
+
+
+def _images(ran: StudyConditions) -> list[str]:
+    """The digest of every image that trials ran on."""
+    if not ran.images:
+        return []
+    lines = ["### Images", "", "| digest | tasks |", "|---|---|"]
+    lines += [f"| `{digest}` | {first_names(tasks, TASKS_NAMED)} |" for digest, tasks in ran.images.items()]
+    if ran.changed:
+        lines += ["", f"Not all trials of a task ran on the same: {first_names(ran.changed, TASKS_NAMED)}."]
+    return [*lines, ""]
 
 
 def _changed_settings(reader: StudyReader, row: Study) -> list[str]:
@@ -198,14 +228,17 @@ def _champion_repeats(gate: dict[str, Any]) -> int | None:
 
 def _promotions(reader: StudyReader, promoted: list[Candidate], world: World) -> str:
     lines, prices = ["## Promotions", ""], gain_price.of_promotions(reader, world)
+    stages = (Stage.SPOT, Stage.FULL, Stage.HOLDOUT)
+    rows = [row for each in promoted for stage in stages if (row := world.decided(each.id, stage)) is not None]
+    conditions = differing(reader, world, rows)
     for candidate in promoted:
         lines += [f"### `{short(candidate.number)}` {_one_line(candidate.title)}", ""]
         if candidate.hypothesis:
             lines += [f"> {_one_line(candidate.hypothesis)}", ""]
-        for stage in (Stage.SPOT, Stage.FULL, Stage.HOLDOUT):
-            decision = world.decided(candidate.id, stage)
-            if decision is not None:
-                lines.append(f"- {stage}: {decision.reason}{_refused(reader, decision)}")
+        for row in rows:
+            if row.subject == candidate.id:
+                differ = f"; {conditions[row.id]}" if row.id in conditions else ""
+                lines.append(f"- {row.stage}: {row.reason}{_refused(reader, row)}{differ}")
         audit = world.reported_of(candidate.id)
         if audit is not None:
             lines.append(f"- audit: {_score(audit)}{_refused(reader, audit)}")

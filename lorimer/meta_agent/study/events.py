@@ -90,6 +90,8 @@ class Decided:
     """Its candidate, by id; empty for the seed harness."""
     stage: Stage
     decision: Decision
+    conditions: str = ""
+    """What differed between the conditions under which the two arms ran; "" where nothing did."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
 from lorimer.meta_agent.proposer.log import Log
-from lorimer.meta_agent.study import gain_price
+from lorimer.meta_agent.study import conditions, gain_price
 from lorimer.meta_agent.study.changes import Changes, changes
 from lorimer.meta_agent.study.gain_price import GainPrice
 from lorimer.meta_agent.study.names import short, stages_of
@@ -44,6 +44,13 @@ class Verdict:
     reason: str
     refused: Refused = NONE_REFUSED
     """Of the calls of its trials; nothing on sealed tasks. People are told; the meta-agent reads traces."""
+    conditions: str = ""
+    """Where its trials and those that they were compared with ran under different conditions: what differed. People are told."""
+
+    @property
+    def told(self) -> str:
+        """Its reason as people read it."""
+        return f"{self.reason}{f' ({self.refused})' if self.refused else ''}{f'; {self.conditions}' if self.conditions else ''}"
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,25 @@ def priced(ledger: Ledger, reader: StudyReader, world: World) -> Ledger:
     return replace(ledger, entries=entries, price=gain_price.of_study(reader, world))
 
 
+def with_conditions(ledger: Ledger, reader: StudyReader, world: World, *, recent: int | None = None) -> Ledger:
+    """The ledger as people read it: with what differed between the arms of the newest `recent` experiments, or of all."""
+    first = 0 if recent is None else max(0, len(ledger.entries) - recent)
+    told = {entry.candidate for entry in ledger.entries[first:]}
+    rows = {
+        (row.subject, row.stage): row for about, row in world.decisions.items() if row.subject in told and not about.met
+    }
+    found = conditions.differing(reader, world, rows.values())
+    said = {about: found[row.id] for about, row in rows.items() if row.id in found}
+    entries = [
+        replace(
+            entry,
+            verdicts=tuple(replace(v, conditions=said.get((entry.candidate, v.stage), "")) for v in entry.verdicts),
+        )
+        for entry in ledger.entries
+    ]
+    return replace(ledger, entries=tuple(entries)) if said else ledger
+
+
 def luck(reader: StudyReader, world: World) -> FalsePromotions:
     """How many false promotions to expect of a study so far."""
     return expect(world.full_runs, reader.study(world.study).config.get("gate", {}))
@@ -152,9 +178,7 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
         ]
     lines += [_line(entry) + _refused(entry) for entry in ledger.entries[:first]]
     for entry in ledger.entries[first:]:
-        lines += _told(
-            entry, [replace(v, reason=f"{v.reason} ({v.refused})") if v.refused else v for v in entry.verdicts]
-        )
+        lines += _told(entry, [replace(verdict, reason=verdict.told) for verdict in entry.verdicts])
         if entry.price:
             lines.append(f"  price: {entry.price}, in the trials by which it was decided")
         if entry.commit:

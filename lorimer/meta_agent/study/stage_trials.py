@@ -14,6 +14,7 @@ from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.policies import Policy, Value
 from lorimer.meta_agent.gate.scores import score, task_means
 from lorimer.meta_agent.gate.verdicts import too_errored
+from lorimer.meta_agent.study.conditions import differing
 from lorimer.meta_agent.study.events import (
     Decided,
     StageFinished,
@@ -212,6 +213,8 @@ class StageTrials:
             made=now(),
         )
         stored = await self._parts.store.add_decision(row, leaves=state_after(about, decision.kind))
+        world = world.with_decision(stored)
         if about.purpose is not Purpose.AGE:
-            self._tell(Decided(about.subject, about.stage, decision))
-        return world.with_decision(stored)
+            found = await asyncio.to_thread(differing, self._parts.reader, world, [stored])
+            self._tell(Decided(about.subject, about.stage, decision, found.get(stored.id, "")))
+        return world
