@@ -141,7 +141,7 @@ class _Maker:
     async def make(self) -> Made:
         suite = load_suite(self._root, self._config)
         names = [task.id for task in suite.tasks]
-        holdout = sorted(self._dice.sample(names, round(len(names) * self._config.split.holdout)))
+        holdout = sorted(self._dice.sample(names, round(len(names) * self._config.split.shares(0)[0])))
         self._train = [name for name in names if name not in holdout]
         self._holdout = holdout
         self._workspace = Workspace(self._root)

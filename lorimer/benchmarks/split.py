@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lorimer.benchmarks.base import Task
 from lorimer.benchmarks.choice import chosen
-from lorimer.config import BenchmarkSettings, SplitSettings
+from lorimer.config import LARGE, BenchmarkSettings, SplitSettings
 from lorimer.errors import ConfigError
 from lorimer.wording import first_names
 
@@ -82,17 +82,18 @@ def split(tasks: Sequence[Task], settings: SplitSettings, seed: int, *, base: Pa
         # Who names what to train on, and what is sealed, has left out the rest.
         holdout = {task.id for task in pool} if holdout is None else holdout
         pool = []
+    sealed, kept = settings.shares(len(tasks))
     if test is None:
-        test = _draw(pool, settings.test, seed, "test ")
+        test = _draw(pool, kept, seed, "test ")
         pool = [task for task in pool if task.id not in test]
     if holdout is None:
         # Of all tasks, whatever the test side has taken.
-        share = settings.holdout if named else settings.holdout / (1 - settings.test)
+        share = sealed if named else sealed / (1 - kept)
         holdout = _draw(pool, share, seed, "")
     train = {task.id for task in pool} - holdout if train is None else train
     if not train:
         raise ConfigError(
-            f"split.holdout = {settings.holdout:g}, split.test = {settings.test:g}: they seal all {len(tasks)} tasks; "
+            f"split.holdout = {sealed:g}, split.test = {kept:g}: they seal all {len(tasks)} tasks; "
             "nothing is left to train on"
         )
     return Split(tuple(sorted(train)), tuple(sorted(holdout)), tuple(sorted(test)))
@@ -125,6 +126,14 @@ def _draw(tasks: Sequence[Task], share: float, seed: int, purpose: str) -> set[s
         smallest = min(groups, key=lambda group: (len(group), rank(seed, f"{purpose}split", group[0])))
         drawn = drawn - set(smallest) if drawn else set(smallest)
     return drawn
+
+
+def around(train: int, settings: SplitSettings) -> tuple[int, int]:
+    """How many tasks are sealed, and how many are for the test, in the largest suite that trains on so many."""
+    large = settings.shares(LARGE)
+    sealed, kept = large if train / (1 - sum(large)) >= LARGE else settings.shares(0)
+    whole = train / (1 - sealed - kept)
+    return round(whole * sealed), round(whole * kept)
 
 
 def near_equal(texts: Mapping[str, str], sources: Mapping[str, str] | None = None) -> list[tuple[str, ...]]:

@@ -153,4 +153,5 @@ def benchmark(root: Path, config: Config, used: str = "") -> Finding:
     if suite.problems:
         unread = f"{said}, {len(suite.problems)} cannot be read"
         return Finding("benchmark", "warning", unread, command(root, "benchmarks", "ls"))
-    return Finding("benchmark", "ok", f"{said}, {len(sides.holdout)} of them sealed")
+    kept = f", {len(sides.test)} for the test" if sides.test else ""
+    return Finding("benchmark", "ok", f"{said}, {len(sides.holdout)} of them sealed{kept}")

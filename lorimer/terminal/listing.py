@@ -21,7 +21,7 @@ from lorimer.meta_agent.study.result import result_of, total
 from lorimer.meta_agent.study.trust import Trust, trust
 from lorimer.meta_agent.study.workspace import Workspace
 from lorimer.meta_agent.study.world import World, scan
-from lorimer.terminal.words import cost, left_of, score_text, table
+from lorimer.terminal.words import cost, for_the_test, left_of, score_text, table
 from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
 from lorimer.traces.holder import alive
@@ -169,7 +169,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
         [
             f"{found.study} ({found.kind}): {found.state}" + (f": {found.reason}" if reason and found.reason else ""),
             f"  benchmark   {found.benchmark}: {found.train} train tasks, {found.holdout} sealed"
-            + (f", {found.test} for the test" if found.test else ""),
+            + for_the_test(found.test),
             f"  model       {models}",
             f"  baseline    {score_text(found.baseline) if found.baseline else 'not measured yet'}",
             f"  champion    {score_text(found.champion) if found.champion else 'none yet'}"

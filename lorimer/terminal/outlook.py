@@ -7,7 +7,7 @@ from collections.abc import Callable
 from lorimer.meta_agent.forecast.playing import Promotions
 from lorimer.meta_agent.forecast.power import GAINS, WANTED, Forecast, Spending
 from lorimer.meta_agent.forecast.price import Estimate, Range
-from lorimer.terminal.words import dollars, duration, score_text, table
+from lorimer.terminal.words import dollars, duration, for_the_test, score_text, table
 
 
 def power_text(found: Forecast) -> str:
@@ -18,7 +18,7 @@ def power_text(found: Forecast) -> str:
     champion = score_text(found.score) if found.score else f"expected score {found.mean or 0.0:.3f}"
     lines = [
         f"policy {found.policy}, {level}; {found.tasks} train tasks, {found.repeats} trials each against "
-        f"{found.champion_repeats} of the champion; {found.holdout} sealed tasks",
+        f"{found.champion_repeats} of the champion; {found.holdout} sealed tasks{for_the_test(found.test)}",
         f"  from        {found.source}",
         f"  champion    {champion}",
     ]
@@ -124,7 +124,8 @@ def estimate_text(found: Estimate) -> str:
     ]
     return "\n".join(
         [
-            f"{found.benchmark}: {found.train} train tasks, {found.holdout} sealed; {each}; nothing was run",
+            f"{found.benchmark}: {found.train} train tasks, {found.holdout} sealed{for_the_test(found.test)}; {each}; "
+            "nothing was run",
             table(("stage", "trials", "tokens", "dollars", "time", ""), rows),
             *found.sources,
             *found.ends,

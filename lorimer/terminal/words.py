@@ -74,6 +74,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 
 
+def for_the_test(tasks: int) -> str:
+    """What follows the number of sealed tasks; "" where no test side is kept."""
+    return f", {tasks} for the test" if tasks else ""
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Aligned plain columns: readable on a terminal, cuttable in a pipe."""
     cells = [[_cell(value) for value in row] for row in (columns, *rows)]

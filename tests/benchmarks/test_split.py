@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.benchmarks.base import Script, Task
-from lorimer.benchmarks.split import Split, near_equal, select, split
+from lorimer.benchmarks.split import Split, around, near_equal, select, split
 from lorimer.config import BenchmarkSettings, SplitSettings, parse
 from lorimer.errors import ConfigError
 from lorimer.sandbox.base import PythonImage
@@ -34,10 +34,38 @@ def many(count: int) -> list[Task]:
 def test_every_task_is_on_one_side_and_both_sides_have_some(count: int, share: float, seed: int) -> None:
     tasks = many(count)
     result = split(tasks, SplitSettings(holdout=share), seed)
-    assert sorted(result.train + result.holdout) == [t.id for t in tasks]
+    assert sorted(result.train + result.holdout + result.test) == [t.id for t in tasks]
     assert result.train
     assert result.holdout
+    assert bool(result.test) == (count == 60)
     assert abs(len(result.holdout) - share * count) <= 1
+
+
+@pytest.mark.parametrize(
+    ("count", "train", "holdout", "test"), [(59, 41, 18, 0), (60, 36, 15, 9), (100, 60, 25, 15), (400, 240, 100, 60)]
+)
+def test_a_large_suite_keeps_a_test_side_unasked(count: int, train: int, holdout: int, test: int) -> None:
+    for seed in range(5):
+        result = split(many(count), SplitSettings(), seed)
+        sides = [len(side) for side in (result.train, result.holdout, result.test)]
+        assert all(abs(size - wanted) <= 1 for size, wanted in zip(sides, (train, holdout, test), strict=True)), sides
+
+
+@pytest.mark.parametrize(("train", "beside"), [(14, (6, 0)), (35, (15, 0)), (36, (15, 9)), (60, (25, 15))])
+def test_the_tasks_beside_those_to_train_on_are_those_of_the_largest_suite(train: int, beside: tuple[int, int]) -> None:
+    assert around(train, SplitSettings()) == beside
+    assert around(40, SplitSettings(holdout=0.5, test=0.1)) == (50, 10)
+
+
+def test_what_is_asked_for_is_kept_whatever_a_large_suite_would_have_by_itself(tmp_path: Path) -> None:
+    tasks = many(100)
+    assert not split(tasks, SplitSettings(test=0.0), 1).test
+    assert 29 <= len(split(tasks, SplitSettings(test=0.0), 1).holdout) <= 31
+    sealed = split(tasks, SplitSettings(holdout=0.5), 1)
+    assert (49 <= len(sealed.holdout) <= 51, 9 <= len(sealed.test) <= 11) == (True, True)
+    (tmp_path / "sealed").write_text("\n".join(task.id for task in tasks[:20]))
+    assert not split(tasks, SplitSettings(holdout_file="sealed"), 1, base=tmp_path).test
+    assert SplitSettings(test=0.2).shares(100) == (0.3, 0.2)
 
 
 def test_the_order_of_the_tasks_does_not_matter_and_the_seed_does() -> None:

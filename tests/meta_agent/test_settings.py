@@ -251,6 +251,17 @@ def test_an_older_store_loses_no_limit_and_says_where_the_file_differs(tmp_path:
     assert "gate.alpha is 0.05, and --set asks for 0.1" in case.refusal("gate.alpha=0.1")
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_a_study_from_before_test_sides_were_kept_unasked_keeps_the_split_that_it_has(
+    tmp_path: Path, older: bool
+) -> None:
+    case = Case(tmp_path, older=older)
+    case.study.config["split"] |= {"holdout": 0.3, "test": 0.0}
+    assert case.resume().config.split.shares(100) == (0.3, 0.0)
+    assert not case.changed()
+    assert not case.resume().remarks
+
+
 def test_settings_as_the_store_has_them_are_whole(tmp_path: Path) -> None:
     """Stored and read again they are the same settings: nothing changes by being kept."""
     case = Case(tmp_path)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lorimer.benchmarks.split import rank, split
+from lorimer.benchmarks.split import around, rank, split
 from lorimer.config import Config, parse
 from lorimer.errors import UserError
 from lorimer.harness.version import sha
@@ -50,12 +50,13 @@ def plan(
         if study is not None:
             raise UserError("--assume and --study: name a study or assume rates, not both")
         rates = panels.parse_rates(assume)
-        holdout = round(len(rates) * config.split.holdout / (1 - config.split.holdout))
+        holdout, test = around(len(rates), config.split)
         return forecast(
             Design.of(config),
             panels.from_rates(rates),
             source=f"pass rates as assumed: {assume}",
             holdout=holdout,
+            test=test,
             budget=config.budget,
             concurrency=config.sandbox.concurrency,
             seed=config.study.seed,
@@ -83,6 +84,7 @@ def _of_study(reader: StudyReader, row: Study, config: Config, workers: int) -> 
         study=row.id,
         trials=results(found),
         holdout=len(world.holdout),
+        test=len(reader.tasks(row.id, split="test")),
         budget=config.budget,
         spent=Spending(used.trials, used.usd, used.tokens, hours),
         proposed=len(world.candidates),
@@ -132,6 +134,7 @@ def _of_new(root: Path, config: Config, reader: StudyReader | None, row: Study |
         study=study,
         trials=trials,
         holdout=len(sides.holdout),
+        test=len(sides.test),
         budget=config.budget,
         costs=costs,
         concurrency=config.sandbox.concurrency,

@@ -84,6 +84,8 @@ class Forecast:
     assumed: bool
     tasks: int
     holdout: int
+    test: int
+    """Tasks that the study does not run at all."""
     policy: str
     alpha: float
     level: float
@@ -138,6 +140,7 @@ def forecast(
     study: str = "",
     trials: Sequence[Result] = (),
     holdout: int = 0,
+    test: int = 0,
     budget: BudgetSettings | None = None,
     spent: Spending | None = None,
     proposed: int = 0,
@@ -156,6 +159,7 @@ def forecast(
         study: whose trials they are.
         trials: the champion's, where there are any.
         holdout: sealed tasks.
+        test: tasks kept for the test.
         budget: what the study may use; unset bounds where there is none.
         spent: what it has used already: its baseline need then not be paid again.
         proposed: candidates it has tried already.
@@ -186,6 +190,7 @@ def forecast(
         assumed=panel.assumed is not None or not trials,
         tasks=len(panel.tasks),
         holdout=holdout,
+        test=test,
         policy=design.policy.name,
         alpha=design.policy.alpha,
         level=design.first.alpha,

@@ -89,6 +89,8 @@ class Estimate:
     benchmark: str
     train: int
     holdout: int
+    test: int
+    """Tasks that the study does not run at all."""
     candidates: int | None
     lines: tuple[Line, ...]
     total: Line
@@ -151,6 +153,7 @@ def estimate(root: Path, config: Config) -> Estimate:
         benchmark=suite.name,
         train=train,
         holdout=holdout,
+        test=len(sides.test),
         candidates=most,
         lines=tuple(lines),
         total=total,

@@ -183,6 +183,11 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
             f"{f' and {len(sides.test)} for the test' if sides.test else ''} of {suite.name}, "
             f"{config.models.task} with {config.meta_model} as meta model, {session.provider.name}"
         )
+        if sides.test and config.split.test is None and config.split.test_file is None:
+            watcher.say(
+                f"no trial of this study runs on its {len(sides.test)} tasks for the test, for a figure at the end that the "
+                "search cannot have touched; [split] test = 0 searches on all tasks"
+            )
         _tell_others(session, study, watcher)
         hopeless = too_small(Design.of(config), sides.train)
         if hopeless:
