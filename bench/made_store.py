@@ -21,6 +21,7 @@ from bench.made_rows import TRIAL_SECONDS, Rows
 from bench.made_steps import Steps
 from bench.made_tasks import chances_of, edited, write_tasks
 from lorimer.benchmarks.base import Suite
+from lorimer.benchmarks.split import shares
 from lorimer.config import Config, load
 from lorimer.harness.version import sha
 from lorimer.meta_agent.gate import full_run, ladder
@@ -141,7 +142,7 @@ class _Maker:
     async def make(self) -> Made:
         suite = load_suite(self._root, self._config)
         names = [task.id for task in suite.tasks]
-        holdout = sorted(self._dice.sample(names, round(len(names) * self._config.split.shares(0)[0])))
+        holdout = sorted(self._dice.sample(names, round(len(names) * shares(self._config.split, 0)[0])))
         self._train = [name for name in names if name not in holdout]
         self._holdout = holdout
         self._workspace = Workspace(self._root)

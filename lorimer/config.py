@@ -219,10 +219,6 @@ class GateSettings(Table):
         return self.champion_most or self.first_champion_repeats * 3 // 2
 
 
-LARGE = 60
-"""Tasks from which a suite keeps a test side unasked."""
-
-
 class SplitSettings(Table):
     """[split]"""
 
@@ -240,26 +236,13 @@ class SplitSettings(Table):
 
     @model_validator(mode="after")
     def _something_is_left(self) -> SplitSettings:
-        holdout, test = self.shares(0)
+        holdout, test = 0.3 if self.holdout is None else self.holdout, self.test or 0.0
         if holdout + test >= 1:
             raise ValueError(f"holdout and test together are {holdout + test:g}: nothing is left to train on")
         if self.test and (self.test_file or self.train_file):
             file = "test_file" if self.test_file else "train_file"
             raise ValueError(f"test is a share, and {file} names tasks: name the test side by test_file alone")
         return self
-
-    def shares(self, tasks: int) -> tuple[float, float]:
-        """Of a suite of so many tasks, the shares that are sealed and that are kept for the test.
-
-        A test side of fewer than nine tasks tells next to nothing, so small suites keep all for the search. One that is kept
-        unasked is a fifth of what is not sealed, at most 0.15, and a part of it comes out of the holdout: training on 36 tasks of
-        60 instead of on 42 finds 58 of 100 edits worth 5 points instead of 66 (docs/benchmarks.md).
-        """
-        named = self.train_file or self.holdout_file or self.test_file
-        if self.test is not None or named or tasks < LARGE:
-            return 0.3 if self.holdout is None else self.holdout, self.test or 0.0
-        holdout = 0.25 if self.holdout is None else self.holdout
-        return holdout, min(0.15, (1 - holdout) / 5)
 
 
 class ShareSettings(Table):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.benchmarks.base import Script, Task
-from lorimer.benchmarks.split import Split, around, near_equal, select, split
+from lorimer.benchmarks.split import Split, around, near_equal, select, shares, split
 from lorimer.config import BenchmarkSettings, SplitSettings, parse
 from lorimer.errors import ConfigError
 from lorimer.sandbox.base import PythonImage
@@ -65,7 +65,7 @@ def test_what_is_asked_for_is_kept_whatever_a_large_suite_would_have_by_itself(t
     assert (49 <= len(sealed.holdout) <= 51, 9 <= len(sealed.test) <= 11) == (True, True)
     (tmp_path / "sealed").write_text("\n".join(task.id for task in tasks[:20]))
     assert not split(tasks, SplitSettings(holdout_file="sealed"), 1, base=tmp_path).test
-    assert SplitSettings(test=0.2).shares(100) == (0.3, 0.2)
+    assert shares(SplitSettings(test=0.2), 100) == (0.3, 0.2)
 
 
 def test_the_order_of_the_tasks_does_not_matter_and_the_seed_does() -> None:

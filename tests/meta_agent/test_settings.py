@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lorimer.benchmarks.split import shares
 from lorimer.config import load, merge, overrides, parse, read
 from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.study.settings import Resumed, resumed
@@ -257,7 +258,7 @@ def test_a_study_from_before_test_sides_were_kept_unasked_keeps_the_split_that_i
 ) -> None:
     case = Case(tmp_path, older=older)
     case.study.config["split"] |= {"holdout": 0.3, "test": 0.0}
-    assert case.resume().config.split.shares(100) == (0.3, 0.0)
+    assert shares(case.resume().config.split, 100) == (0.3, 0.0)
     assert not case.changed()
     assert not case.resume().remarks
 
