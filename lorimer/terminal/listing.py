@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,9 @@ from lorimer.errors import PrerequisiteError, UserError
 from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions
+from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.study import gain_price, ledger
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.study.conditions import differing
@@ -54,6 +56,8 @@ class Status:
     """Of the champion's gain over the seed harness, for all that the study spent; `None` where there is none."""
     conditions: tuple[str, ...]
     """What differed between the arms of the newest candidate's comparisons, each after its stage."""
+    gain: MadeOf | None
+    """What the champion's gain over the seed harness is made of; `None` of a study that tries no candidates."""
     candidates: Mapping[str, int]
     luck: FalsePromotions
     """How many false promotions to expect so far."""
@@ -111,6 +115,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         refusal=found.refusal,
         price=gain_price.of_study(reader, world),
         conditions=_conditions(reader, world),
+        gain=gain_of(reader, world, study),
         candidates=found.candidates,
         luck=ledger.luck(reader, world),
         holdout_shown=shown.score if shown else None,
@@ -175,7 +180,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             f"  champion    {score_text(found.champion) if found.champion else 'none yet'}"
             + (f"  ({found.champion_candidate})" if found.champion_candidate else "  (the seed harness)"),
             *([f"  refused     such as {found.refusal}"] if found.refusal else []),
-            *([f"  price       {found.price} that the whole study spent"] if found.price else []),
+            *(f"  {word:11} {said}" for word, said in ledger.gain_lines(found.gain, found.price)),
             f"  candidates  {counts}",
             *(f"  conditions  {clause}" for clause in found.conditions),
             *([f"  luck        {found.luck}"] if found.luck.tests else []),
@@ -276,10 +281,11 @@ def studies_text(found: Sequence[StudyLine]) -> str:
 
 
 def log(reader: StudyReader, study: Study, recent: int | None = None) -> ledger.Ledger:
-    """A study's experiments, with what they changed of the newest `recent` ones, or of all."""
+    """A study's experiments, with what they changed of the newest `recent` ones, or of all, and what came of them all."""
     world = scan(reader, study.id)
     found = ledger.read(reader, world, int(study.config["retries"]["errored"]), recent=recent)
-    return ledger.priced(ledger.with_conditions(found, reader, world, recent=recent), reader, world)
+    told = ledger.priced(ledger.with_conditions(found, reader, world, recent=recent), reader, world)
+    return replace(told, gain=gain_of(reader, world, study))
 
 
 def doubts(reader: StudyReader, study: Study) -> str:

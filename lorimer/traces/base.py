@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from lorimer.kinds import Refused, TrialOrder
-from lorimer.traces.bulk import Ran, TrialCounts, Tried
+from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, Tried
 from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, TraceSink, TrialEnd
 from lorimer.traces.search import Hit
 from lorimer.traces.settings import SettingChange
@@ -242,6 +242,10 @@ class StudyReader(Protocol):
     def took(self, evaluations: Sequence[str]) -> dict[str, Share]:
         """What every attempt at the trials of these evaluations has used, one that was taken back included; those without any are
         left out."""
+        ...
+
+    def scored_trials(self, evaluations: Sequence[str]) -> list[ScoredTrial]:
+        """What `scored` gives, in the same order, with what each trial's calls took: a row that is looked up."""
         ...
 
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:

@@ -43,6 +43,30 @@ def scored(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[t
     ).fetchall()
 
 
+class ScoredTrial(NamedTuple):
+    """A scored trial with what its model calls took."""
+
+    evaluation: str
+    task: str
+    repeat: int
+    reward: float
+    tokens: int
+    """Input plus output."""
+    calls: int
+    refused: int
+    """Of the calls."""
+
+
+def scored_trials(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[ScoredTrial]:
+    """The scored trials of these evaluations by evaluation, task, repeat and attempt, as `scored` gives them."""
+    found = connection.execute(
+        "SELECT evaluation, task, repeat, reward, input_tokens + output_tokens, model_calls, refused_calls FROM trial "  # noqa: S608
+        f"WHERE {_OF_THESE} AND state = 'scored' ORDER BY evaluation, task, repeat, attempt",
+        [codec.dumps(list(evaluations))],
+    )
+    return [ScoredTrial(*row) for row in found]
+
+
 def unscored(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[Tried]:
     """Every attempt of these evaluations that has ended without a reward, by evaluation, task, repeat and attempt."""
     found = connection.execute(

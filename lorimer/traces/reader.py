@@ -177,6 +177,10 @@ class StoreReader:
         with self._plain() as connection:
             return bulk.took(connection, evaluations)
 
+    def scored_trials(self, evaluations: Sequence[str]) -> list[bulk.ScoredTrial]:
+        with self._plain() as connection:
+            return bulk.scored_trials(connection, evaluations)
+
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:
         with self._plain() as connection:
             return bulk.refused(connection, evaluations)

@@ -326,6 +326,24 @@ def test_the_revisions_make_the_tables_that_the_models_describe(store: Store) ->
     engine.dispose()
 
 
+async def test_a_scored_trial_is_told_with_what_its_calls_took(store: Store) -> None:
+    await store.add_evaluation(make.evaluation([("b", 0), ("a", 0), ("a", 1)]))
+    for task, attempt, reward, used in (
+        ("b", 0, 1.0, Used(2, 100, 20, 60, refused=1)),
+        ("a", 0, None, Used(7, 700, 70)),
+        ("a", 1, 0.5, Used(1, 10, 2)),
+    ):
+        begin = make.start(task, 0, attempt)
+        store.open_trial(begin)
+        await store.close_trial(make.end(begin.id, reward, used=used))
+    reader, evaluation = StoreReader(store), "s/baseline/baseline"
+    assert reader.scored_trials([evaluation, "s/nothing"]) == [
+        bulk.ScoredTrial(evaluation, "a", 0, 0.5, 12, 1, 0),
+        bulk.ScoredTrial(evaluation, "b", 0, 1.0, 120, 2, 1),
+    ]
+    assert [each[:4] for each in reader.scored_trials([evaluation])] == reader.scored([evaluation])
+
+
 async def test_what_is_asked_of_all_trials_and_calls_is_answered_from_indices(store: Store) -> None:
     await store.add_evaluation(make.evaluation([("b", 0)]))
     await make.finished_trial(store, make.start("b", 0), reward=0.25)

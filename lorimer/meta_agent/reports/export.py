@@ -13,7 +13,9 @@ from typing import Any
 from lorimer.errors import UserError
 from lorimer.harness.version import diff
 from lorimer.meta_agent.gate.cost import bound_words
+from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.study import gain_price
 from lorimer.meta_agent.study.conditions import StudyConditions, differing, study_conditions
 from lorimer.meta_agent.study.names import short
@@ -43,6 +45,8 @@ class Exported:
     sha: str
     """SHA-256 of the harness's text."""
     promotions: int
+    gain: MadeOf | None
+    """What the card says that its gain is made of."""
 
 
 def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = False) -> Exported:
@@ -59,7 +63,9 @@ def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = Fals
     promoted = [candidate for candidate in reader.candidates(study) if candidate.state == "promoted"]
     champion = (promoted[-1].harness if promoted else None) or row.seed_harness
     text, seed = reader.harness(champion).text, reader.harness(row.seed_harness).text
-    written = {HARNESS: text, PATCH: diff(seed, text), CARD: evidence_card(reader, study)}
+    world = scan(reader, study)
+    gain = gain_of(reader, world, row)
+    written = {HARNESS: text, PATCH: diff(seed, text), CARD: _card(reader, row, world, gain)}
     taken = [name for name in written if (out_dir / name).exists()]
     if taken and not force:
         raise UserError(f"{out_dir / taken[0]}: exists already; name another folder, or overwrite it with --force")
@@ -69,16 +75,21 @@ def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = Fals
             (out_dir / name).write_bytes(content.encode())
     except OSError as error:
         raise UserError(f"{out_dir}: cannot be written: {error.strerror}") from None
-    return Exported(out_dir, out_dir / HARNESS, out_dir / PATCH, out_dir / CARD, champion, len(promoted))
+    return Exported(out_dir, out_dir / HARNESS, out_dir / PATCH, out_dir / CARD, champion, len(promoted), gain)
 
 
 def evidence_card(reader: StudyReader, study: str) -> str:
     """The Markdown page that says what the winner's score rests on."""
-    row = reader.study(study)
-    candidates, world = reader.candidates(study), scan(reader, study)
+    row, world = reader.study(study), scan(reader, study)
+    return _card(reader, row, world, gain_of(reader, world, row))
+
+
+def _card(reader: StudyReader, row: Study, world: World, gain: MadeOf | None) -> str:
+    candidates = reader.candidates(row.id)
     promoted = [candidate for candidate in candidates if candidate.state == "promoted"]
     parts = [
         _summary(reader, row, promoted, world),
+        _gain(gain),
         _setting(reader, row),
         _promotions(reader, promoted, world),
         _others(candidates),
@@ -124,6 +135,18 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
     champion = (promoted[-1].harness if promoted else None) or row.seed_harness
     lines += ["", f"SHA-256 of `{HARNESS}`: `{champion}`", ""]
     return "\n".join(lines)
+
+
+def _gain(gain: MadeOf | None) -> str:
+    if gain is None:
+        return ""
+    lines = [f"- {word}: {said}" for word, said in gain.lines()]
+    explained = (
+        "Of the gain over the seed harness, *compute* is the most that as many tokens could have bought without any change, by "
+        "trying the seed several times and keeping the best; what the sealed tasks do not show is *not carried*. 95% intervals, "
+        "over tasks."
+    )
+    return "\n".join(["## What the gain is made of", "", *lines, "", *([explained, ""] if gain.gain else [])])
 
 
 def _refused(reader: StudyReader, decision: DecisionRow) -> str:

@@ -53,7 +53,7 @@ class GainPrice:
 
 def of_study(reader: StudyReader, world: World) -> GainPrice | None:
     """The champion's gain over the seed harness for all that the study spent; `None` where there is no such gain to speak of."""
-    baseline, final = world.decided("", Stage.BASELINE), world.reported
+    baseline, final = world.reported_of(""), world.reported
     if world.champion is None or baseline is None or final is None:
         return None
     gain = score_of(final).mean - score_of(baseline).mean

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
+from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.study import conditions, gain_price
 from lorimer.meta_agent.study.changes import Changes, changes
@@ -100,6 +101,8 @@ class Ledger:
     """Of the calls behind these scores; people are told."""
     price: GainPrice | None = None
     """Of the champion's gain, for all that the study spent; where people are told (`priced`)."""
+    gain: MadeOf | None = None
+    """What the champion's gain is made of, where people are told: the meta-agent is not."""
 
 
 def read(reader: StudyReader, world: World, retries: int, *, recent: int | None = None) -> Ledger:
@@ -154,6 +157,12 @@ def with_conditions(ledger: Ledger, reader: StudyReader, world: World, *, recent
     return replace(ledger, entries=tuple(entries)) if said else ledger
 
 
+def gain_lines(gain: MadeOf | None, price: GainPrice | None) -> list[tuple[str, str]]:
+    """A word and a sentence for the gain, its price, and each part of what it is made of."""
+    lines = gain.lines() if gain else []
+    return [*lines[:1], *([("price", f"{price} that the whole study spent")] if price else []), *lines[1:]]
+
+
 def luck(reader: StudyReader, world: World) -> FalsePromotions:
     """How many false promotions to expect of a study so far."""
     return expect(world.full_runs, reader.study(world.study).config.get("gate", {}))
@@ -167,7 +176,8 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
     """
     shares = (ledger.baseline_refused, ledger.champion_refused)
     head = [f"{line} ({share})" if share else line for line, share in zip(_head(ledger), shares, strict=True)]
-    lines = [*head, *_price(ledger), *([f"Luck: {ledger.luck}"] if ledger.luck.tests else []), ""]
+    gain = [f"{word.capitalize()}: {said}" for word, said in gain_lines(ledger.gain, ledger.price)]
+    lines = [*head, *gain, *([f"Luck: {ledger.luck}"] if ledger.luck.tests else []), ""]
     if not ledger.entries:
         return "\n".join([*lines, "No experiment has been made yet."]) + "\n"
     first = 0 if recent is None else max(0, len(ledger.entries) - recent)
@@ -199,10 +209,6 @@ def for_meta_agent(ledger: Ledger) -> Log:
 
 def _head(ledger: Ledger) -> list[str]:
     return [f"Baseline (the seed harness): {ledger.baseline}", f"Champion now: {ledger.champion}"]
-
-
-def _price(ledger: Ledger) -> list[str]:
-    return [f"Price: {ledger.price} that the whole study spent"] if ledger.price else []
 
 
 def _refused(entry: Entry) -> str:

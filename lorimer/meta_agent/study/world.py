@@ -156,8 +156,15 @@ class World:
     def reported_of(self, champion: str) -> DecisionRow | None:
         """The score of a champion, or of one that was: over the trials that decided nothing where it has any, else over all the
         trials that stand for it, or did in the end."""
+        return self.decisions.get(self._reported(champion)[-1])
+
+    def reported_by(self, champion: str) -> tuple[str, ...]:
+        """The evaluations whose trials, all together, have the score of `reported_of`."""
+        return tuple(map(self._name, self._reported(champion)))
+
+    def _reported(self, champion: str) -> list[About]:
         final = self._met(champion, Stage.AUDIT, Purpose.FINAL, None)
-        return self.decisions.get(final[-1] if final else self._stood(champion, None)[-1])
+        return final[-1:] or self._stood(champion, None)
 
     @property
     def next_number(self) -> int:
