@@ -18,7 +18,7 @@ import queue
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
 from lorimer.harness import api
@@ -29,7 +29,12 @@ CUT_OFF = 75
 """Exit code of a harness whose stdin ended: the host hung up, or the connection to it broke. As sysexits' EX_TEMPFAIL."""
 
 BOOTSTRAP = """
-import json, os, sys
+import os, sys
+if "PYTHONHASHSEED" not in os.environ:
+    again = [sys.executable, "-s", "-S", "-B", "-u", "-c", sys.orig_argv[-1]]
+    os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})
+sys.path[:] = [folder for folder in sys.path if folder]
+import json
 pipe = os.fdopen(os.dup(0), "rb")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 line = pipe.readline()
@@ -43,17 +48,21 @@ for name, text in start["files"].items():
     with open(path, "w", encoding="utf-8") as out:
         out.write(text)
 sys.path.insert(0, root)
+if start.get("shadows"):
+    from lorimer.harness import shadow
+    shadow.main(pipe, start["files"], root)
 from lorimer.harness import host
 host.main(pipe, start["task"], os.path.join(root, "agent.py"))
 """
 """What a jail runs as `python3 -c`. It takes its files from the first line on stdin, so nothing is mounted or copied in and
-a jail can be started before anyone knows which harness it will run."""
+a jail can be started before anyone knows which harness it will run. It starts itself anew with a fixed seed of hashes, which a
+variable alone can set and -I would not read: the order of a set of texts is the same in every trial then, and in its replay."""
 
 # -I: no environment, no user site; -S: no site-packages, so what the image has installed does not matter.
 ARGV = ("python3", "-I", "-S", "-B", "-u", "-c", BOOTSTRAP)
 
 
-class _Wire:
+class Wire:
     """Requests out, answers in. Calls may come from several threads."""
 
     def __init__(self, reader: BinaryIO, writer: io.FileIO) -> None:
@@ -67,12 +76,11 @@ class _Wire:
         answer: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         with self._lock:  # ids must rise on the wire
             number = next(self._ids)
+            self._about_to_ask()
             # No NaN: it is not JSON, and would end the trial where a ValueError here tells the harness.
             line = json.dumps({"id": number, "method": method, "params": params}, allow_nan=False).encode() + b"\n"
             self._waiting[number] = answer
-            sent = 0
-            while sent < len(line):
-                sent += self._writer.write(line[sent:])
+            self._write(line)
         reply = answer.get()
         error = reply.get("error")
         if error is None:
@@ -84,17 +92,29 @@ class _Wire:
             raise api.EnvError(message)
         raise ValueError(message)
 
+    def _write(self, line: bytes) -> None:
+        sent = 0
+        while sent < len(line):
+            sent += self._writer.write(line[sent:])
+
+    def _about_to_ask(self) -> None:
+        """A request is written next; the lock is held."""
+
+    def _heard(self, reply: dict[str, Any]) -> None:
+        """An answer came in; whoever asked is told next."""
+
     def _listen(self) -> None:
         for line in self._reader:
             reply = json.loads(line)
-            waiting = self._waiting.pop(reply["id"], None)
+            self._heard(reply)
+            waiting = self._waiting.pop(reply.get("id"), None)
             if waiting is not None:
                 waiting.put(reply)
         os._exit(CUT_OFF)  # end of stdin means stop
 
 
 class _Llm:
-    def __init__(self, wire: _Wire) -> None:
+    def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
     def complete(
@@ -121,7 +141,7 @@ class _Llm:
 
 
 class _Env:
-    def __init__(self, wire: _Wire) -> None:
+    def __init__(self, wire: Wire) -> None:
         self._wire = wire
 
     def exec(self, command: str, *, timeout: float | None = None, cwd: str | None = None) -> api.ExecResult:
@@ -163,7 +183,7 @@ def _completion(value: dict[str, Any]) -> api.Completion:
     )
 
 
-def _load(path: str) -> Any:
+def load_file(path: str) -> Any:
     """Import agent.py and return its `solve`."""
     spec = importlib.util.spec_from_file_location("agent", path)
     if spec is None or spec.loader is None:
@@ -174,14 +194,21 @@ def _load(path: str) -> Any:
     return getattr(module, "solve", None)
 
 
-def main(reader: BinaryIO, task: dict[str, Any] | None, agent: str) -> None:
+def main(
+    reader: BinaryIO,
+    task: dict[str, Any] | None,
+    agent: str,
+    *,
+    load: Callable[[str], Any] = load_file,
+    speaks: type[Wire] = Wire,
+) -> None:
     """Run the harness to its end. With no task it is only loaded: a dry start."""
     writer = io.FileIO(os.dup(1), "wb")
     os.dup2(2, 1)
-    wire = _Wire(reader, writer)
+    wire = speaks(reader, writer)
     api._note_hook = lambda text: wire.call("note", {"text": str(text)})
     try:
-        solve = _load(agent)
+        solve = load(agent)
         if not callable(solve):
             finish = {"status": "bad_return", "answer": "", "detail": "agent.py defines no function `solve`"}
         elif task is None:

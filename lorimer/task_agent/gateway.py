@@ -55,7 +55,14 @@ def lost(error: SandboxError) -> Cause:
 
 def start_line(harness_text: str, task: api.Task | None) -> bytes:
     """The first line a jail is sent: its files and its task; no task asks for a dry start."""
-    files = {
+    return json.dumps(
+        {"files": files_of(harness_text), "task": None if task is None else dataclasses.asdict(task)}
+    ).encode()
+
+
+def files_of(harness_text: str) -> dict[str, str]:
+    """What a jail needs to run a harness."""
+    return {
         "lorimer/__init__.py": "",
         "lorimer/harness/__init__.py": "",
         "lorimer/harness/api.py": Path(api.__file__).read_text(encoding="utf-8"),
@@ -63,7 +70,6 @@ def start_line(harness_text: str, task: api.Task | None) -> bytes:
         "lorimer/harness/host.py": Path(host.__file__).read_text(encoding="utf-8"),
         "agent.py": harness_text,
     }
-    return json.dumps({"files": files, "task": None if task is None else dataclasses.asdict(task)}).encode()
 
 
 async def last_words(jail: Jail) -> JailExit:

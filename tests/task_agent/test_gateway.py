@@ -244,8 +244,8 @@ async def test_a_harness_that_was_cut_off_is_no_failure_of_its_own_and_saying_so
 
 FORGE = """
     import gc
-    from lorimer.harness.host import _Wire
-    wire = next(o for o in gc.get_objects() if isinstance(o, _Wire))
+    from lorimer.harness.host import Wire
+    wire = next(o for o in gc.get_objects() if isinstance(o, Wire))
     def say(line):
         wire._writer.write(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\\n")
 """

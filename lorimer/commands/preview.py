@@ -1,0 +1,59 @@
+"""What is known of an edit before it is paid for: preview."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lorimer.commands.options import HERE, Json, StudyName, Workspace
+from lorimer.commands.shared import config_of, experiments_of, run_to_end
+
+if TYPE_CHECKING:
+    from lorimer.meta_agent.study.preview import Preview
+
+app = typer.Typer()
+
+
+@app.command()
+def preview(
+    file: Annotated[Path, typer.Argument(help="The edited harness.")],
+    study: StudyName = None,
+    diffs: Annotated[bool, typer.Option("--diffs", help="Show what is different in each trial.")] = False,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """Say which recorded trials an edited harness touches.
+
+    It is run in its jail against the records of the champion's trials on train tasks, without a model and without a container, to
+    the first call that the record does not hold. It costs nothing and decides nothing.
+    """
+    from lorimer.errors import UserError
+    from lorimer.harness.version import check
+    from lorimer.meta_agent.study import preview as room
+    from lorimer.meta_agent.study.session import open_provider
+    from lorimer.terminal import previewed
+    from lorimer.terminal.opening import open_reader
+    from lorimer.terminal.words import to_json
+
+    config = config_of(workspace, None)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read the harness {file}: {getattr(error, 'strerror', None) or 'it is no UTF-8'}"
+        ) from None
+    check(text, max_bytes=config.meta.max_harness_bytes)
+    reader = open_reader(workspace)
+    row = experiments_of(reader, study)
+
+    async def work() -> Preview:
+        provider = await open_provider(config)
+        try:
+            return await room.touched(reader, row.id, text, provider, config)
+        finally:
+            await provider.close()
+
+    found = run_to_end(work())
+    typer.echo(to_json(previewed.rows(found)) if json else previewed.text(found, diffs=diffs))

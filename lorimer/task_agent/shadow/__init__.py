@@ -1,0 +1,1 @@
+"""An edited harness against a record: where it first asks for something that the record does not hold."""

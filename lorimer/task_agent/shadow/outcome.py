@@ -1,0 +1,100 @@
+"""How shadows come out, in values and in words. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+
+from lorimer.task_agent.shadow.matching import Parted
+from lorimer.traces import wired
+
+DIFF_LINES = 60
+"""Lines of a difference that are shown; a reworded prompt takes ten, a conversation that went another way thousands."""
+
+
+@dataclass(frozen=True)
+class Untouched:
+    """The harness did all that the record holds, and nothing else."""
+
+    calls: int
+    """How many."""
+
+    def __str__(self) -> str:
+        return f"untouched: all {self.calls} calls are as recorded"
+
+
+@dataclass(frozen=True)
+class Touched:
+    """The harness asks for something that the record does not hold."""
+
+    step: int
+    """The number of the first such call of the trial, from 1."""
+    of: int
+    """How many calls the record holds."""
+    method: str
+    kinds: tuple[str, ...]
+    """What of the call is different: `system`, `messages`, `max_tokens`, `command`, `timeout`, …"""
+    says: str
+    """One line: `the request now says …`."""
+    diff: str
+    """The recorded call of the same place and the one that was made instead, as a unified diff."""
+
+    def __str__(self) -> str:
+        return f"touched at step {self.step} of {self.of}, {self.method}: {self.says}"
+
+
+@dataclass(frozen=True)
+class NotPreviewable:
+    """It cannot be told what the edit touches here."""
+
+    why: str
+
+    def __str__(self) -> str:
+        return f"not previewable: {self.why}"
+
+
+Outcome = Untouched | Touched | NotPreviewable
+
+
+def touched(parted: Parted, before: int, of: int, now: wired.Request, recorded: wired.Request | None) -> Touched:
+    """The outcome of a shadow that parted.
+
+    Args:
+        before: calls of earlier parts of the trial.
+        of: all calls of the record.
+        now: what was asked for.
+        recorded: what the record holds at that place, where it holds anything.
+    """
+    method = wired.method_of(now)
+    old = "" if recorded is None else f"{wired.method_of(recorded)}\n{wired.plain(recorded)}"
+    new = f"{method}\n{wired.plain(now)}"
+    lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), "recorded", "now", lineterm="", n=2))
+    says = {
+        "beyond": "the record has ended here",
+        "skipped": "what the record holds before it was left out",
+        "early": "the harness finishes before the record does",
+    }.get(parted.way) or f"the request now says {_first(lines)}"
+    if len(lines) > DIFF_LINES:
+        lines = [*lines[:DIFF_LINES], f"[... {len(lines) - DIFF_LINES} more lines ...]"]
+    return Touched(before + parted.step, of, method, kinds(now, recorded), says, "\n".join(lines))
+
+
+def kinds(now: wired.Request, recorded: wired.Request | None) -> tuple[str, ...]:
+    """Which fields of two requests differ, or the method's name where they are of two methods."""
+    if recorded is None or type(now) is not type(recorded):
+        return (wired.method_of(now),)
+    fields = [field.name for field in dataclasses.fields(now)]
+    return tuple(name for name in fields if getattr(now, name) != getattr(recorded, name)) or ("order",)
+
+
+def _first(lines: list[str]) -> str:
+    """The first line that is new, or else the first that is gone."""
+    body = lines[2:]
+    for sign in "+-":
+        for line in body:
+            if line.startswith(sign) and line[1:].strip():
+                text = line[1:].strip()
+                said = f"{text[:100]}…" if len(text) > 100 else text
+                return f'"{said}"' if sign == "+" else f'no longer "{said}"'
+    return "the same in another order"
