@@ -11,7 +11,7 @@ from lorimer.errors import BudgetExhausted, LorimerError
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.scheduler import Scheduler
-from lorimer.traces.schema import PlannedTrial, TraceSink, TrialEnd, TrialStart, TrialState, Used
+from lorimer.traces.schema import Conditions, PlannedTrial, TraceSink, TrialEnd, TrialStart, TrialState, Used
 
 
 class Killed(BaseException):
@@ -39,11 +39,12 @@ class DiceTrials:
         failure: type[BaseException] = Killed,
         broken: Callable[[str], str] = lambda text: "",
         used: Callable[[str, PlannedTrial], Used] = lambda text, planned: Used(input_tokens=10),
+        under: Callable[[PlannedTrial], Conditions] = lambda planned: Conditions(),
     ) -> None:
         self._sink, self._rate = sink, rate
         self._order = random.Random(order)
         self._left, self._failure, self._broken = fail_after, failure, broken
-        self._used = used
+        self._used, self._under = used, under
         self._turn = asyncio.Lock()
         self.ran: list[str] = []
         """Ids of planned trials in the order in which they were scored."""
@@ -68,7 +69,8 @@ class DiceTrials:
             state, cause, detail = TrialState.SCORED, Cause.FINISHED, ""
             if reward is None:
                 state, cause, detail = TrialState.ERRORED, Cause.ENGINE_FAILURE, "the engine is down"
-            end = TrialEnd(start.id, state, cause.value, detail, reward, used=self._used(harness, planned))
+            used, under = self._used(harness, planned), self._under(planned)
+            end = TrialEnd(start.id, state, cause.value, detail, reward, used=used, conditions=under)
             self._sink.open_trial(start)
             # A process that is killed closes nothing; one that is cancelled between the two writes them both.
             await asyncio.shield(self._sink.close_trial(end))
