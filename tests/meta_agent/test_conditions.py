@@ -208,7 +208,7 @@ async def test_a_name_that_was_given_to_another_image_is_found_out(tmp_path: Pat
     engine, name, ends = docker.APIClient(), "lorimer-test-conditions:latest", list[Conditions]()
     try:
         for image in ("debian:bookworm", "python:3.12-slim", "python:3.12-slim"):
-            engine.tag(image, *name.split(":"), force=True)
+            engine.tag(image, "lorimer-test-conditions", "latest", force=True)
             provider = open_provider("docker")
             try:
                 ends.append((await play(provider, make_task(tmp_path, image=PulledImage(name)), Nop())).end.conditions)
