@@ -57,11 +57,12 @@ def differing(reader: StudyReader, world: World, decisions: Iterable[DecisionRow
         return {}
     behind = {row.id: found for row in decisions if (found := compared(world, row)) is not None}
     known = reader.conditions(sorted({name for each in behind.values() for name in each.all}))
-    said = {}
+    said, champions = dict[str, str](), dict[tuple[str, ...], Arm]()
     for decision, each in behind.items():
         standing = (each.beside,) if each.beside in known else each.standing
-        theirs = arm(ran for name in standing for ran in known.get(name, ()))
-        said[decision] = difference(theirs, arm(known.get(each.candidate, ())))
+        if standing not in champions:  # many candidates meet the same trials
+            champions[standing] = arm(ran for name in standing for ran in known.get(name, ()))
+        said[decision] = difference(champions[standing], arm(known.get(each.candidate, ())))
     return {decision: clause for decision, clause in said.items() if clause}
 
 
