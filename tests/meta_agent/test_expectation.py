@@ -17,6 +17,7 @@ from tests.meta_agent.test_loop import MARKS, config, make_bench, run, script
 class Decided:
     kind: str
     policy: dict[str, Any] = field(default_factory=lambda: {"name": "paired", "alpha": 0.1})
+    numbers: dict[str, Any] = field(default_factory=dict)
 
 
 def test_levels_add_up_to_what_luck_would_pass() -> None:
@@ -25,6 +26,11 @@ def test_levels_add_up_to_what_luck_would_pass() -> None:
     assert (found.tests, found.passed, found.bounded, found.share) == (20, 1, True, None)
     assert found.expected == pytest.approx(2.0)
     assert str(found) == "1 of 20 tests passed; were all edits without effect, at most 2 would pass by luck"
+
+
+def test_what_was_held_back_for_its_cost_has_passed_its_test() -> None:
+    found = expect([Decided("reject"), Decided("reject", numbers={"cost_allowed": 3.0})], {})
+    assert (found.tests, found.passed) == (2, 1)
 
 
 def test_the_plain_rule_has_no_bound() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from lorimer.meta_agent.gate.cost import held_back
+
 PLAIN = 0.5
 """The chance of a false promotion under `strict`, which has no level: of two harnesses that are alike, each is ahead equally
 often."""
@@ -21,6 +23,7 @@ class Test(Protocol):
     """A full run's decision, as stored."""
 
     kind: str
+    numbers: dict[str, Any]
     policy: dict[str, Any]
 
 
@@ -31,7 +34,7 @@ class FalsePromotions:
     tests: int
     """Full runs that were decided."""
     passed: int
-    """The tests that were passed; the holdout may have vetoed some."""
+    """The tests that were passed; the holdout may have vetoed some, and the bound on cost have held some back."""
     expected: float
     """How many would pass, at most, if no edit had an effect."""
     bounded: bool
@@ -58,7 +61,7 @@ def expect(tests: Sequence[Test], gate: Mapping[str, Any]) -> FalsePromotions:
     whole = gate.get("error") == "study" and not any(map(_plain, tests))
     return FalsePromotions(
         tests=len(tests),
-        passed=sum(test.kind == "promote" for test in tests),
+        passed=sum(test.kind == "promote" or held_back(test.kind, test.numbers) for test in tests),
         expected=math.fsum(levels),
         bounded=not any(map(_plain, tests)),
         share=float(gate["alpha"]) if whole else None,
