@@ -70,9 +70,14 @@ def start(*arguments: object, environment: Mapping[str, str] | None = None) -> s
 
 
 def process(*arguments: object, environment: Mapping[str, str] | None = None) -> Said:
-    """Run a command to its end in a process of its own."""
+    """Run a command to its end in a process of its own. A test's own time limit ends one that hangs."""
     running = start(*arguments, environment=environment)
-    out, err = running.communicate(timeout=200)
+    try:
+        out, err = running.communicate()
+    except BaseException:
+        running.kill()
+        running.communicate()
+        raise
     return Said(running.returncode, out, err)
 
 

@@ -96,6 +96,11 @@ def evidence(root: Path) -> dict[str, tuple[Any, ...]]:
     return found | {f"chain {number}": (sealed,) for number, sealed in chain}
 
 
+def begun(root: Path) -> int:
+    """How many trials have begun."""
+    return sum(name.startswith("trial ") for name in evidence(root))
+
+
 def kept(before: dict[str, tuple[Any, ...]], after: dict[str, tuple[Any, ...]]) -> list[str]:
     """What of the evidence is gone, or has changed. Of a proposal's session that goes on there may be more steps."""
     gone = []

@@ -15,7 +15,7 @@ import lorimer
 from lorimer.meta_agent.study.workspace import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import configure, process, start
-from tests.crash.support import Straight, evidence, outcome, twin
+from tests.crash.support import Straight, begun, outcome, twin
 
 WALL = {
     "sandbox/docker/files.py": "a file's time of change",
@@ -114,12 +114,9 @@ class Clock:
             file.write(struct.pack("=q", seconds))
 
 
-def begun_in(root: Path) -> int:
-    return sum(name.startswith("trial ") for name in evidence(root))
-
-
 @pytest.mark.hostile
 @pytest.mark.bubblewrap
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("jumps", [(400 * DAY, -400 * DAY), (-400 * DAY, 30 * DAY)], ids=["forth", "back"])
 def test_a_clock_that_jumps_changes_nothing(straight: Straight, tmp_path: Path, jumps: tuple[int, int]) -> None:
     clock = Clock(tmp_path)
@@ -127,21 +124,21 @@ def test_a_clock_that_jumps_changes_nothing(straight: Straight, tmp_path: Path, 
     configure(root, "budget.hours=1")
     running = start("optimize", "--quiet", "-C", root, environment=clock.environment)
     try:
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + 900
         for jump, trials in zip(jumps, (2, 6), strict=True):
-            while begun_in(root) < trials:
+            while begun(root) < trials:
                 assert time.monotonic() < deadline
                 assert running.poll() is None, running.communicate()
                 time.sleep(0.05)
             clock.jump(jump)
-        _, err = running.communicate(timeout=200)
+        _, err = running.communicate(timeout=900)
     finally:
         running.kill()
         running.communicate()
     assert running.returncode == 0, err
     assert outcome(root) == outcome(straight.root)
-    assert StoreReader(root / STORE).study("study-1").seconds < 600
-    assert all(0 <= trial.seconds < 600 for trial in StoreReader(root / STORE).trials(limit=None))
-    begun = {trial.started[:4] for trial in StoreReader(root / STORE).trials(limit=None)}
-    assert len(begun) > 1, "the clock did not jump"
+    assert StoreReader(root / STORE).study("study-1").seconds < DAY
+    assert all(0 <= trial.seconds < DAY for trial in StoreReader(root / STORE).trials(limit=None))
+    years = {trial.started[:4] for trial in StoreReader(root / STORE).trials(limit=None)}
+    assert len(years) > 1, "the clock did not jump"
     assert process("verify", "-C", root).code == 0

@@ -16,7 +16,7 @@ from lorimer.traces.reader import StoreReader
 from tests.cli.support import process, start
 from tests.crash.support import Straight, evidence, finished, kept, outcome, scored_twice, twin
 
-pytestmark = [pytest.mark.hostile, pytest.mark.bubblewrap]
+pytestmark = [pytest.mark.hostile, pytest.mark.bubblewrap, pytest.mark.timeout(1800)]
 
 DISK = 16 << 20
 """Room for the whole study, several times."""
@@ -60,13 +60,13 @@ def test_a_full_disk_ends_it_with_one_line_and_nothing_is_lost(small_disk: Path,
     for more in (2, 4):
         running = start(command, "--quiet", "-C", root)
         try:
-            deadline = time.monotonic() + 200
+            deadline = time.monotonic() + 900
             while not evidence(root) or len(finished(root)) < len(done) + more:
                 assert time.monotonic() < deadline
                 assert running.poll() is None, running.communicate()
                 time.sleep(0.05)
             filler = fill((root / STORE).parent)
-            out, err = running.communicate(timeout=200)
+            out, err = running.communicate(timeout=900)
         finally:
             running.kill()
             running.communicate()

@@ -12,6 +12,8 @@ import shutil
 import signal
 import struct
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,9 @@ from lorimer.errors import LorimerError
 from lorimer.meta_agent.study.workspace import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import Said, process, start
-from tests.crash.support import Straight, evidence, finished, kept, outcome, scored_twice, twin
+from tests.crash.support import Straight, begun, evidence, finished, kept, outcome, scored_twice, twin
 
-pytestmark = [pytest.mark.hostile, pytest.mark.bubblewrap]
+pytestmark = [pytest.mark.hostile, pytest.mark.bubblewrap, pytest.mark.timeout(1800)]
 
 RUNS = 6
 
@@ -31,15 +33,25 @@ LOST = "names an entry that this chain does not have: it lost its end, or was re
 
 
 def killed(straight: Straight, name: str, dice: random.Random) -> Path:
-    """A workspace whose process was killed in the middle of its study."""
-    root = twin(straight.pristine, name)
-    running = start("optimize", "--quiet", "-C", root)
-    try:
-        running.wait(timeout=dice.uniform(straight.seconds * 0.2, straight.seconds * 0.95))
-    except subprocess.TimeoutExpired:
-        running.send_signal(signal.SIGKILL)
-    running.communicate(timeout=60)
-    return root
+    """A workspace whose process was killed in the middle of its study.
+
+    In the middle of its trials, not of its seconds: on a machine that has become quieter since the straight study was
+    measured, it would be over, and its log gone.
+    """
+    trials = begun(straight.root)
+    for attempt in range(5):
+        root = twin(straight.pristine, f"{name}-{attempt}")
+        after = dice.randint(1, trials - 3)
+        running = start("optimize", "--quiet", "-C", root)
+        while running.poll() is None and begun(root) < after:
+            time.sleep(0.02)
+        with suppress(subprocess.TimeoutExpired):
+            running.wait(timeout=dice.uniform(0, straight.seconds / trials))
+        running.kill()
+        running.communicate(timeout=200)
+        if running.returncode == -signal.SIGKILL:
+            return root
+    raise AssertionError("every study was over before it could be killed")
 
 
 def copied(root: Path) -> int:

@@ -13,6 +13,7 @@ import lorimer
 from lorimer.errors import HarnessError
 from lorimer.harness.lint import SEALED
 from lorimer.harness.version import Hunk, apply_edit, check, diff, lint, sha
+from tests.support.quickness import slowness
 
 SEED = (Path(lorimer.__file__).parent / "harness" / "seeds" / "plain.py").read_text()
 SOLVE = "def solve(task, env, llm):\n    return ''\n"
@@ -63,7 +64,7 @@ def test_the_nearest_lines_of_a_long_file_are_found_quickly() -> None:
     text = "".join(f"def function_{n}(task, env):\n    return env.exec('run {n}')\n\n" for n in range(700))
     started = time.process_time()
     message = refusal(text, Hunk("def function_432(task, env):\n    return env.exec('run it 432')\n" * 3, ""))
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 2 * slowness()
     assert "def function_432(task, env):" in message
 
 
@@ -333,4 +334,4 @@ def test_the_lint_is_quick_on_a_large_suite() -> None:
     tasks = [(f"task-{n:04}", " ".join(f"w{n}x{m}" for m in range(300))) for n in range(400)]
     started = time.process_time()
     assert lint(SEED + "\nX = 1\n", parent=SEED, tasks=tasks) == []
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 2 * slowness()

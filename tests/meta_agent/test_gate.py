@@ -22,6 +22,7 @@ from lorimer.meta_agent.gate.policies import Policy, bar_words
 from lorimer.meta_agent.gate.policies import evidence as betting
 from lorimer.meta_agent.gate.scores import Result, interval, score, task_means
 from lorimer.meta_agent.gate.verdicts import SpotTrial, holdout_verdict, spot_verdict, too_errored
+from tests.support.quickness import slowness
 
 PAIRED = Policy()
 STRICT = Policy(name="strict")
@@ -312,7 +313,7 @@ def test_a_thousand_tasks_are_decided_at_once(name: PolicyName, lift: float, kin
         started = time.process_time()
         assert decide(trials, policy).kind == kind
         best = min(best, time.process_time() - started)
-    assert best < 0.1  # 0.03 where it was written; slower machines are given three times that
+    assert best < 0.1 * slowness()  # 0.03 where it was written
 
 
 def test_a_run_that_has_become_unlikely_to_win_ends_with_the_reason() -> None:

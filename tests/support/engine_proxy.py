@@ -33,12 +33,14 @@ class EngineProxy:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self._path))
         listener.listen(64)
-        self._listener = listener
+        with self._lock:
+            self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
     def stop(self, kill: str = "") -> None:
         """Cut every connection and refuse new ones; kill the containers with the label `kill`."""
-        listener, self._listener = self._listener, None
+        with self._lock:
+            listener, self._listener = self._listener, None
         self._path.unlink(missing_ok=True)
         if listener is not None:
             with suppress(OSError):  # wakes the thread that accepts
@@ -92,6 +94,10 @@ class EngineProxy:
             far.connect(self._target)
             thread = threading.Thread(target=self._connection, args=(near, far), daemon=True)
             with self._lock:
+                if self._listener is not listener:  # stopped since: nobody would cut this connection
+                    near.close()
+                    far.close()
+                    return
                 self._open |= {near, far}
                 self._threads.add(thread)
             thread.start()

@@ -129,36 +129,41 @@ async def test_every_call_comes_back_as_the_harness_made_it_and_was_answered(att
 async def test_threads_are_recorded_in_the_order_in_which_they_asked(attempt: Try, tmp_path: Path) -> None:
     played = await attempt(
         solve("""
-            first = threading.Thread(target=lambda: env.exec("sleep 0.5; echo a"))
+            waits = "touch /app/begun; until [ -e /app/go ]; do sleep 0.05; done; echo a"
+            first = threading.Thread(target=lambda: env.exec(waits))
             first.start()
-            time.sleep(0.1)
+            while env.exec("[ -e /app/begun ]").exit_code:
+                time.sleep(0.05)
             env.exec("echo b")
+            env.exec("touch /app/go")
             first.join()
             return "done"
         """)
     )
     record = await record_of(played, tmp_path)
     assert isinstance(record, Record), record
-    slow, quick, finish = record.parts[0].calls
-    assert isinstance(slow.answer, ExecResult)
-    assert slow.answer.stdout == "a\n"
-    assert slow.asked < quick.asked < quick.answered < slow.answered < finish.asked
+    *calls, finish = record.parts[0].calls
+    assert [call.asked for call in calls] == sorted(call.asked for call in calls)
+    said = [call.answer.stdout for call in calls if isinstance(call.answer, ExecResult)]
+    slow, quick = calls[said.index("a\n")], calls[said.index("b\n")]
+    assert slow.asked <= quick.asked <= quick.answered <= slow.answered <= finish.asked
+    assert said.index("a\n") < said.index("b\n")
 
 
 @pytest.mark.bubblewrap
 async def test_a_call_in_flight_at_the_end_has_no_answer(attempt: Try, tmp_path: Path) -> None:
     played = await attempt(
         solve("""
-            threading.Thread(target=lambda: env.exec("sleep 20"), daemon=True).start()
-            time.sleep(0.3)
+            threading.Thread(target=lambda: env.exec("touch /app/begun; sleep 250"), daemon=True).start()
+            env.exec("until [ -e /app/begun ]; do sleep 0.05; done")
             return "done"
         """)
     )
     record = await record_of(played, tmp_path)
     assert isinstance(record, Record), record
-    open_call, finish = record.parts[0].calls
+    open_call, _, finish = record.parts[0].calls
     assert (open_call.answer, finish.method) == (None, "finish")
-    assert open_call.request == Exec("sleep 20", 300.0, "/app")
+    assert open_call.request == Exec("touch /app/begun; sleep 250", 300.0, "/app")
 
 
 @pytest.mark.bubblewrap

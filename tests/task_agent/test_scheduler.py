@@ -167,9 +167,11 @@ async def test_what_the_engine_breaks_is_retried_and_every_attempt_is_kept(tmp_p
 
 
 async def test_an_outage_stops_the_run_and_cancels_what_is_under_way(tmp_path: Path) -> None:
+    both = asyncio.Barrier(2)
+
     async def fails(request: ModelRequest, context: CallContext) -> ModelReply:
+        await both.wait()
         if context.task == "a":
-            await asyncio.sleep(0.3)  # both are under way
             raise ProviderOutage("scripted: unreachable for 600 s")
         await asyncio.sleep(60)
         return reply()

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.traces.scrub import MASK, scrub_json, scrubber
+from tests.support.quickness import slowness
 
 KEYS = [
     "sk-proj-Ab3dEf6hIj9lMn0pQr5tUv",
@@ -77,4 +78,4 @@ def test_a_megabyte_without_secrets_costs_a_few_milliseconds() -> None:
         begin = time.process_time()
         scrub(text)
         took.append(time.process_time() - begin)
-    assert min(took) < 0.2  # 4 ms measured on a 2-core machine
+    assert min(took) < 0.2 * slowness()  # 4 ms measured on a 2-core machine
