@@ -8,10 +8,11 @@ import pytest
 
 from lorimer.config import Config
 from lorimer.sandbox.base import Owner, SandboxProvider
-from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched
+from lorimer.task_agent.shadow.matching import Parted
+from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched, touched
 from lorimer.task_agent.shadow.run import ShadowJail
 from lorimer.task_agent.spec import Harness
-from lorimer.traces.wired import Record
+from lorimer.traces.wired import Record, Write
 from tests.support.trials import REAL, reply, solve
 from tests.task_agent.conftest import Try
 from tests.task_agent.test_record import record_of
@@ -113,6 +114,17 @@ async def test_an_edit_that_makes_no_difference_touches_nothing(
     record = await recorded(attempt, tmp_path, agent)
     assert old in agent.text
     assert await shadow(provider, agent.text.replace(old, new, 1), record) == [Untouched(10)]
+
+
+def test_the_difference_of_long_texts_is_found_where_it_begins() -> None:
+    lines = [f"line {n}" for n in range(200_000)]
+    old = Write("/app/x", "\n".join(lines).encode())
+    lines[150_000:150_001] = ["another", "line"]
+    now = Write("/app/x", "\n".join(lines).encode())
+    found = touched(Parted("other", 3, 2), 4, 9, now, old)
+    assert (found.step, found.of, found.kinds) == (7, 9, ("data",))
+    assert found.says == 'the request now says "another"'
+    assert "-line 150000\n+another\n+line\n" in found.diff
 
 
 @pytest.mark.bubblewrap

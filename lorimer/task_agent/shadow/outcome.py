@@ -12,6 +12,9 @@ from lorimer.traces import wired
 DIFF_LINES = 60
 """Lines of a difference that are shown; a reworded prompt takes ten, a conversation that went another way thousands."""
 
+COMPARED_LINES = 500
+"""Lines that are compared: the time it takes grows with their square, and a file that is written may have a million."""
+
 
 @dataclass(frozen=True)
 class Untouched:
@@ -69,7 +72,7 @@ def touched(parted: Parted, before: int, of: int, now: wired.Request, recorded: 
     method = wired.method_of(now)
     old = "" if recorded is None else f"{wired.method_of(recorded)}\n{wired.plain(recorded)}"
     new = f"{method}\n{wired.plain(now)}"
-    lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), "recorded", "now", lineterm="", n=2))
+    lines = _difference(old.splitlines(), new.splitlines())
     says = {
         "beyond": "the record has ended here",
         "skipped": "what the record holds before it was left out",
@@ -86,6 +89,16 @@ def kinds(now: wired.Request, recorded: wired.Request | None) -> tuple[str, ...]
         return (wired.method_of(now),)
     fields = [field.name for field in dataclasses.fields(now)]
     return tuple(name for name in fields if getattr(now, name) != getattr(recorded, name)) or ("order",)
+
+
+def _difference(old: list[str], new: list[str]) -> list[str]:
+    """A unified diff; of long texts only from their first difference on, with the numbers of lines left out of account."""
+    if max(len(old), len(new)) > COMPARED_LINES:
+        pairs = enumerate(zip(old, new, strict=False))
+        same = next((at for at, (left, right) in pairs if left != right), min(len(old), len(new)))
+        begin = max(0, same - 2)
+        old, new = (lines[begin : begin + COMPARED_LINES] for lines in (old, new))
+    return list(difflib.unified_diff(old, new, "recorded", "now", lineterm="", n=2))
 
 
 def _first(lines: list[str]) -> str:
