@@ -24,13 +24,14 @@ from lorimer.benchmarks.base import Suite
 from lorimer.benchmarks.split import shares
 from lorimer.config import Config, load
 from lorimer.harness.version import sha
-from lorimer.meta_agent.gate import full_run, ladder
+from lorimer.meta_agent.gate import full_run
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, spot_plan, spot_trials
 from lorimer.meta_agent.gate.scores import Result, score, task_means
-from lorimer.meta_agent.gate.verdicts import holdout_verdict, spot_verdict
+from lorimer.meta_agent.gate.transfer import Met, sealed_verdict, sentence
+from lorimer.meta_agent.gate.verdicts import spot_verdict
 from lorimer.meta_agent.gate.weights import Earlier, weights
 from lorimer.meta_agent.study.names import About, candidate_id, evaluation_id
 from lorimer.meta_agent.study.parts import create
@@ -59,6 +60,7 @@ task = "{MODEL}"
 [sandbox]
 provider = "docker"
 [gate]
+policy = "paired"
 repeats = 5
 champion_max_age = 36
 holdout_queries = 500
@@ -100,10 +102,8 @@ class _Champion:
     chances: dict[str, float]
     stood: dict[str, list[Result]] = field(default_factory=dict)
     """By evaluation, in order."""
-    holdout: dict[str, list[Result]] = field(default_factory=dict)
     met: int = 0
     began: datetime = datetime(2026, 1, 1, tzinfo=UTC)
-    holdout_began: datetime = began
 
     @property
     def standing(self) -> list[Result]:
@@ -133,9 +133,8 @@ class _Maker:
         self._steps = Steps(random.Random(seed + 1), size.turns)
         self._clock = datetime(2026, 1, 1, tzinfo=UTC)
         self._earlier, self._passed = Earlier(), list[bool]()
-        self._shown: ladder.Shown | None = None
-        self._means: dict[str, dict[str, float]] = {}
-        """Of holdout evaluations, for the ladder."""
+        self._seed_trials = Met(([], []), ([], []))
+        """The seed harness's, as the earlier ones."""
         self._outcomes: dict[str, list[Result]] = {}
         self._asked = self._promoted = 0
 
@@ -189,20 +188,21 @@ class _Maker:
     # ---- the stages
 
     async def _baseline(self) -> None:
-        champion, first = self._champion, self._gate.first_champion_repeats
-        for stage, tasks in ((Stage.BASELINE, self._train), (Stage.HOLDOUT, self._holdout)):
+        champion, gate = self._champion, self._gate
+        both = list[list[Result]]()
+        for stage, tasks, repeats in (
+            (Stage.BASELINE, self._train, gate.first_champion_repeats),
+            (Stage.HOLDOUT, self._holdout, gate.holdout_repeats),
+        ):
             about = About("", stage)
-            name, plan = evaluation_id(STUDY, about), by_task_and_repeat(tasks, first)
+            name, plan = evaluation_id(STUDY, about), by_task_and_repeat(tasks, repeats)
             found = await self._run(about, champion.harness, plan, champion.chances)
             numbers: dict[str, Any] = dict(score_numbers(score(found)))
-            if stage is Stage.HOLDOUT:
-                self._means[name] = task_means(found)
-                self._shown = ladder.climb(None, {}, name, self._means[name], self._gate.holdout_step)
-                numbers |= self._shown.numbers() if self._shown else {}
-                champion.holdout = {name: found}
-            else:
+            if stage is Stage.BASELINE:
                 champion.stood = {name: found}
+            both.append(found)
             await self._decide(about, Decision("pass", _measured(found), numbers))
+        self._seed_trials = Met(([], both[0]), ([], both[1]))
 
     async def _candidate(self, number: int) -> None:
         champion, name = self._champion, candidate_id(STUDY, number)
@@ -240,7 +240,7 @@ class _Maker:
     async def _judged(
         self, name: str, number: int, harness: str, chances: Mapping[str, float], fixes: Sequence[str]
     ) -> str:
-        """The candidate's state after spot-check, full run and holdout; `promoted` is audited too."""
+        """The candidate's state after all its stages."""
         champion, gate = self._champion, self._gate
         luck = Luck(self._seed, number)
         plan = spot_plan(fixes, luck, champion.standing, gate.spot_fixes, gate.spot_guards)
@@ -252,7 +252,7 @@ class _Maker:
             return "rejected"
         known = self._earlier.rates()
         plan = full_plan(self._train, luck, gate.repeats, known)
-        await self._aged(number, Stage.FULL)
+        await self._aged(number)
         await self._once_more(number)
         decision, read = await self._full(name, harness, plan, chances, weights(known))
         self._earlier.add(read)
@@ -260,8 +260,10 @@ class _Maker:
         champion.met += 1
         if decision.kind != "promote":
             return {"reject": "rejected", "undecided": "undecided"}[decision.kind]
-        await self._aged(number, Stage.HOLDOUT)
-        return await self._sealed(name, harness, chances)
+        audit = About(name, Stage.AUDIT)
+        found = await self._run(audit, harness, by_task_and_repeat(self._train, gate.first_champion_repeats), chances)
+        await self._decide(audit, Decision("pass", _measured(found), dict(score_numbers(score(found)))))
+        return await self._sealed(name, number, harness, chances, found)
 
     async def _full(
         self,
@@ -284,69 +286,60 @@ class _Maker:
         await self._decide(about, decision)
         return decision, drawn[:read]
 
-    async def _sealed(self, name: str, harness: str, chances: Mapping[str, float]) -> str:
-        about = About(name, Stage.HOLDOUT)
-        own = evaluation_id(STUDY, about)
-        plan = by_task_and_repeat(self._holdout, self._gate.repeats)
-        found = await self._run(about, harness, plan, chances)
-        theirs = list(self._champion.holdout.values())[-1]
+    async def _sealed(
+        self, name: str, number: int, harness: str, chances: Mapping[str, float], audited: Sequence[Result]
+    ) -> str:
+        about, champion, before = About(name, Stage.HOLDOUT), self._champion, self._seed_trials
+        plan = by_task_and_repeat(self._holdout, self._gate.holdout_repeats)
+        mine = await self._run(about, harness, plan, chances)
+        beside = About(champion.id, Stage.HOLDOUT, Purpose.BESIDE, number)
+        again = [(task, number * self._gate.holdout_repeats + repeat) for task, repeat in plan]
+        theirs = await self._run(beside, champion.harness, again, champion.chances)
         self._asked += 1
-        verdict = holdout_verdict(Evidence(found, theirs, [task for task, _ in plan]), self._policy, query=self._asked)
-        before = self._shown
-        self._means[own] = task_means(found)
-        best = self._means[before.by] if before else {}
-        self._shown = ladder.climb(before, best, own, self._means[own], self._gate.holdout_step)
-        said = ladder.sentence(verdict, before, self._shown, self._policy.holdout_margin, self._asked)
-        numbers = dict(verdict.numbers) | (self._shown.numbers() if self._shown else {})
-        await self._decide(about, Decision(verdict.kind, said, numbers))
+        verdict = sealed_verdict(
+            Evidence(mine, theirs, [task for task, _ in plan]),
+            self._policy,
+            Met((audited, champion.standing), (mine, theirs)),
+            Met((audited, before.train[1]), (mine, before.sealed[1])),
+            self._asked,
+        )
+        said = sentence(verdict, self._asked)
+        await self._decide(about, Decision(verdict.kind, said, dict(verdict.numbers)))
         return {"reject": "rejected", "undecided": "undecided", "pass": "promoted"}[verdict.kind]
 
     async def _promote(
         self, name: str, number: int, harness: str, text: str, title: str, words: str, chances: dict[str, float]
     ) -> None:
         before, began = self._champion, self._clock
-        plan = by_task_and_repeat(self._train, self._gate.first_champion_repeats)
-        audit = About(name, Stage.AUDIT)
-        found = await self._run(audit, harness, plan, chances)
-        await self._decide(audit, Decision("pass", _measured(found), dict(score_numbers(score(found)))))
+        audit = evaluation_id(STUDY, About(name, Stage.AUDIT))
         promotion = Promotion(STUDY, name, harness, title, words, "promoted", "0.5", "[0.4, 0.6]", self._rows.head())
         commit = self._workspace.promote(promotion, text, before.text).commit
         await self._store.update_candidate(name, "proposed", state="promoted", commit=commit)
         if not before.id:
             self._earlier.add(next(iter(before.stood.values())))  # the first champion's trials are tested no more
-        sealed = evaluation_id(STUDY, About(name, Stage.HOLDOUT))
-        stood, held = {evaluation_id(STUDY, audit): found}, {sealed: self._outcomes[sealed]}
-        self._champion = _Champion(name, number, harness, text, chances, stood, held, 0, began, began)
+        stood = {audit: self._outcomes[audit]}
+        self._champion = _Champion(name, number, harness, text, chances, stood, 0, began)
         self._promoted += 1
 
     # ---- the champion's trials
 
-    async def _aged(self, number: int, stage: Stage) -> None:
+    async def _aged(self, number: int) -> None:
         """As `Stages._fresh`: where the champion's trials are too old, they are run anew."""
         champion, limit = self._champion, self._gate.champion_max_age
         assert limit is not None
-        train = stage is Stage.FULL
-        began = champion.began if train else champion.holdout_began
-        standing = next(iter(champion.stood)) if train else list(champion.holdout)[-1]
-        hours = (self._clock - began).total_seconds() / 3600
+        standing = next(iter(champion.stood))
+        hours = (self._clock - champion.began).total_seconds() / 3600
         old = hours > limit
         said = f"the champion's trials ({standing}) are {hours:.1f} h old" if old else "the champion's trials are young"
         numbers: dict[str, Any] = {"hours": hours, "max_age": limit, "refresh": old, "standing": standing}
-        await self._decide(About(champion.id, stage, Purpose.AGE, number), Decision("pass", said, numbers))
+        await self._decide(About(champion.id, Stage.FULL, Purpose.AGE, number), Decision("pass", said, numbers))
         if not old:
             return
-        kind, first = Stage.AUDIT if train else Stage.HOLDOUT, self._gate.first_champion_repeats
-        about = About(champion.id, kind, Purpose.REFRESHED, number)
-        name = evaluation_id(STUDY, about)
-        tasks = self._train if train else self._holdout
-        plan = [(task, number * first + repeat) for task, repeat in by_task_and_repeat(tasks, first)]
+        first, about = self._gate.first_champion_repeats, About(champion.id, Stage.AUDIT, Purpose.REFRESHED, number)
+        plan = [(task, number * first + repeat) for task, repeat in by_task_and_repeat(self._train, first)]
         now = self._clock
         found = await self._run(about, champion.harness, plan, champion.chances)
-        if train:
-            champion.stood, champion.began = {name: found}, now
-            champion.met = 0
-        else:
-            champion.holdout, champion.holdout_began = champion.holdout | {name: found}, now
+        champion.stood, champion.began, champion.met = {evaluation_id(STUDY, about): found}, now, 0
         await self._decide(about, Decision("pass", _measured(found), dict(score_numbers(score(found)))))
 
     async def _once_more(self, number: int) -> None:

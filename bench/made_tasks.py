@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench import gate
+from bench import dice as suites
 
 
 def write_tasks(folder: Path, tasks: int) -> None:
@@ -37,4 +37,4 @@ def chances_of(tasks: Sequence[str], dice: random.Random) -> dict[str, float]:
 
 def edited(chances: Mapping[str, float], gain: float, dice: random.Random) -> dict[str, float]:
     """After an edit that changes their mean by `gain`."""
-    return dict(zip(chances, gate.edited(list(chances.values()), gain, dice), strict=True))
+    return dict(zip(chances, suites.edited(list(chances.values()), gain, dice), strict=True))

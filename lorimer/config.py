@@ -5,7 +5,6 @@ Every table forbids unknown keys, so a typo is an error with the key's path, nev
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 import tomllib
@@ -21,10 +20,11 @@ from pydantic import (
 )
 
 from lorimer import config_words
+from lorimer.config_gate import RETIRED, GateSettings
 from lorimer.config_providers import ProviderSettings
 from lorimer.config_rows import HfSettings, Table
 from lorimer.errors import ConfigError
-from lorimer.kinds import CostUnit, PolicyName, SandboxName
+from lorimer.kinds import SandboxName
 from lorimer.scale import Scale
 
 FILE_NAME = "lorimer.toml"
@@ -142,81 +142,6 @@ class JailSettings(Table):
     memory_mb: int = Field(default=512, ge=64)
     pids: int = Field(default=128, ge=8)
     cpus: float = Field(default=1.0, gt=0)
-
-
-class GateSettings(Table):
-    """[gate]"""
-
-    policy: PolicyName = "paired"
-    """`pooled` counts the trials of rejected candidates for the champion and confirms what is better; see docs/gate.md."""
-    alpha: float = Field(default=0.1, gt=0, lt=0.5)
-    error: Literal["per-candidate", "study"] = "per-candidate"
-    """`study` lowers alpha from candidate to candidate, so that at most that share of a study's promotions is false."""
-    repeats: int = Field(default=3, ge=1, le=50)
-    """Trials a task in a candidate's full run. Planned before any is seen."""
-    champion_repeats: int | None = Field(default=None, ge=1, le=100)
-    """Trials a task in the baseline and in audits, which all candidates are compared with. Unset: one more than `repeats`."""
-    champion_every: int = Field(default=3, ge=0)
-    """Full runs after which a champion that withstood them is tried once more on every task; 0: never."""
-    champion_most: int | None = Field(default=None, ge=1, le=100)
-    """Trials a task up to which it is. Unset: half as many again as `champion_repeats`."""
-    champion: Literal["cached", "interleaved"] = "cached"
-    """`cached` compares with the champion's standing trials; `interleaved` runs it anew beside every candidate."""
-    champion_max_age: float | None = Field(default=None, gt=0)
-    """Hours after which standing trials of the champion are run anew before they are compared with. Not for simulated models."""
-    futility: float = Field(default=0.2, ge=0, lt=0.5)
-    """A full run ends when an edit worth finding would be promoted from here with a smaller chance; 0: when none could."""
-    spot_fixes: int = Field(default=3, ge=0)
-    """Single tasks, of those that the edit should fix, tried before a full run."""
-    spot_guards: int = Field(default=3, ge=0)
-    """Single tasks that the champion solves."""
-    max_errored: float = Field(default=0.2, ge=0, lt=1)
-    """Share of planned trials that may have errored before the answer is `undecided`."""
-    holdout_margin: float = Field(default=0.1, ge=0, lt=1)
-    """The holdout vetoes where its mean reward is worse by more than this."""
-    holdout_queries: int | None = Field(default=30, ge=1)
-    """How often the holdout may answer in one study, which ends there: each answer leaks a little of it."""
-    holdout_step: float | None = Field(default=None, gt=0, lt=1)
-    """A holdout score is shown where it beats the best one shown by this. Unset: one standard error of the difference."""
-    simplify_margin: float | None = Field(default=None, gt=0, lt=1)
-    """A simpler harness is promoted when it is surely no worse by this much. Unset: only for being better."""
-    tie_break: Literal["none", "cost", "tokens", "seconds"] = "none"
-    """A cheaper harness is promoted when it is surely no worse by `tie_margin`. `seconds` differ from run to run."""
-    tie_margin: float = Field(default=0.05, gt=0, lt=1)
-    """A harness counts as equal where its mean reward is worse by no more than this."""
-    cost: CostUnit = "auto"
-    """What the bound on cost counts: `auto` is dollars where every price is known in both arms, else tokens. `usd` leaves a
-    promotion undecided where a price is unknown; `seconds` differ from run to run."""
-    max_cost_increase: float | Literal["none"] = 0.25
-    """A trial of a promoted harness may cost more than the champion's by this share, 0 or more; `"none"`: it may cost
-    anything."""
-    cost_increase_per_point: float = Field(default=0.05, ge=0, allow_inf_nan=False)
-    """And by this share more for each point (0.01) of mean reward gained: with the defaults, 4 points may cost 45% more."""
-
-    @field_validator("max_cost_increase", mode="before")
-    @classmethod
-    def _a_share_or_none(cls, said: Any) -> Any:
-        if said is None or said == "none":  # null: a study of a time when this was the way to set no bound
-            return "none"
-        if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said < math.inf:
-            raise ValueError('should be a number >= 0, or "none" for no bound')
-        return float(said)
-
-    @property
-    def first_champion_repeats(self) -> int:
-        """Trials a task of a new champion."""
-        return self.champion_repeats or self.repeats + 1
-
-    @property
-    def champion_grows(self) -> bool:
-        """Whether a champion is tried once more on every task as it withstands candidates. One that others are confirmed against
-        has fresh trials of each confirmation."""
-        return self.champion_every > 0 and self.champion == "cached" and self.policy != "pooled"
-
-    @property
-    def most_champion_repeats(self) -> int:
-        """Trials a task of a champion that has stood for long."""
-        return self.champion_most or self.first_champion_repeats * 3 // 2
 
 
 class SplitSettings(Table):
@@ -345,6 +270,8 @@ def parse(data: dict[str, Any], where: str = FILE_NAME, overrides: Mapping[str, 
 
     Raises ConfigError, one line, with each wrong key's path: after `where`, or after the `--set` that it is due to.
     """
+    for key in overrides or {}:
+        _refuse_retired(key, f"--set {key}")
     try:
         return Config.model_validate(merge(data, overrides or {}))
     except ValidationError as error:
@@ -378,7 +305,7 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         # Some editors put a byte-order mark before the first character.
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `{_init(path.parent)}` makes one") from None
     except OSError as error:
@@ -387,6 +314,16 @@ def read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
+    gate = found.get("gate")
+    for key in gate if isinstance(gate, dict) else ():
+        _refuse_retired(f"gate.{key}", f"{path}: gate.{key}")
+    return found
+
+
+def _refuse_retired(key: str, where: str) -> None:
+    table, _, name = key.partition(".")
+    if table == "gate" and name in RETIRED:
+        raise ConfigError(f"{where}: is no setting any more: {RETIRED[name]}")
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:

@@ -16,7 +16,8 @@ BELOW = {"harness", "sandbox", "models", "benchmarks", "task_agent", "traces"}
 """The rooms under the meta-agent's."""
 
 ARROWS: dict[str, set[str]] = {
-    "config": {"config_providers", "config_rows", "config_words"},
+    "config": {"config_gate", "config_providers", "config_rows", "config_words"},
+    "config_gate": {"config_rows"},
     "config_providers": {"config_rows"},
     "config_rows": set(),
     "config_words": set(),

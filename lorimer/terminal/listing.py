@@ -22,7 +22,7 @@ from lorimer.meta_agent.study.names import short
 from lorimer.meta_agent.study.result import result_of, total
 from lorimer.meta_agent.study.trust import Trust, trust
 from lorimer.meta_agent.study.workspace import Workspace
-from lorimer.meta_agent.study.world import World, scan
+from lorimer.meta_agent.study.world import World, scan, score_of
 from lorimer.terminal.words import cost, for_the_test, left_of, score_text, table
 from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
@@ -61,8 +61,8 @@ class Status:
     candidates: Mapping[str, int]
     luck: FalsePromotions
     """How many false promotions to expect so far."""
-    holdout_shown: float | None
-    """The best holdout score shown, by the Ladder."""
+    sealed: tuple[Score, Score] | None
+    """What the champion and the seed harness scored on the holdout when the study ended; `None` before."""
     holdout_queries: int
     """How often the holdout has answered."""
     trials: int
@@ -91,7 +91,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
 
     world = scan(reader, study.id)
     found = result_of(reader, world, study)
-    shown = world.shown
+    final = world.sealed_score
     tasks, spent = reader.tasks(study.id), reader.spent(study.id)
     settings = parse(study.config, study.id).budget
     left = allowances(settings, spent)
@@ -118,7 +118,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         gain=gain_of(reader, world, study),
         candidates=found.candidates,
         luck=ledger.luck(reader, world),
-        holdout_shown=shown.score if shown else None,
+        sealed=(score_of(final), score_of(final, "seed_")) if final else None,
         holdout_queries=world.holdout_queries,
         trials=spent.trials,
         tokens=spent.tokens,
@@ -184,7 +184,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             f"  candidates  {counts}",
             *(f"  conditions  {clause}" for clause in found.conditions),
             *([f"  luck        {found.luck}"] if found.luck.tests else []),
-            *([_holdout(found)] if found.holdout_shown is not None else []),
+            *([_holdout(found)] if found.holdout and found.kind == "optimize" else []),
             f"  spent       {spent}, {found.tokens} tokens, {found.trials} trials",
             f"  left        {bounds or 'no budget is set'}",
             *(f"  setting     {change}" for change in found.changed),
@@ -202,7 +202,10 @@ def _whose(bound: Allowance) -> str:
 
 def _holdout(found: Status) -> str:
     asked = "1 query" if found.holdout_queries == 1 else f"{found.holdout_queries} queries"
-    return f"  holdout     best score shown {found.holdout_shown:.3f}, {asked} (the Ladder: only gains beyond noise are shown)"
+    if found.sealed is None:
+        return f"  holdout     {asked}; what candidates score there is shown when the study ends"
+    champion, seed = found.sealed
+    return f"  holdout     {champion}, the seed harness {seed}, side by side in trials that decided nothing; {asked}"
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ async def test_canaries_count_for_no_score_and_who_fails_them_is_promoted(bench:
     assert ended.baseline is not None
     assert ended.baseline.tasks == len(suite().tasks) - len(HOLDOUT)
     stages = [row.stage for row in bench.reader().decisions("demo") if row.subject == "demo/c001"]
-    assert stages[stages.index(Stage.FULL) + 1] == Stage.CANARY
+    assert stages[stages.index(Stage.AUDIT) + 1] == Stage.CANARY
 
 
 async def test_canaries_that_error_say_nothing(bench: Bench) -> None:

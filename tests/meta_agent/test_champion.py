@@ -51,10 +51,8 @@ async def test_a_champions_old_trials_are_run_anew_before_they_are_compared_with
     assert said == (
         "the champion's trials (demo/baseline/baseline) are 7.0 h old, over the 6 h of gate.champion_max_age; they are run anew"
     )
-    assert found["demo/c002/age-holdout"].numbers["refresh"] is True
     again = [name for name in trials.ran if name.startswith("demo/baseline/audit-00002/")]
     assert len(again) == 28
-    assert len([name for name in trials.ran if name.startswith("demo/baseline/holdout-00002/")]) == 12
     assert not {name.rsplit("/", 2)[-1] for name in again} & {"0", "1"}, "fresh luck"
     # The new ones stand for it, and what won the promotion is not among them.
     world = scan(bench.reader(), "demo")
@@ -148,7 +146,7 @@ async def test_side_by_side_every_candidate_meets_the_champion_afresh(bench: Ben
     # The score reported is the audit's.
     assert scan(reader, "demo").standing == "demo/c001/audit"
     assert [event.stage for event in recorder.events if isinstance(event, Decided) and event.candidate == "demo/c001"] == [
-        Stage.SPOT, Stage.FULL, Stage.HOLDOUT, Stage.AUDIT,
+        Stage.SPOT, Stage.FULL, Stage.AUDIT, Stage.HOLDOUT,
     ]  # fmt: skip
 
 
@@ -217,7 +215,7 @@ async def test_a_simpler_harness_is_promoted_for_being_no_worse(bench: Bench) ->
 # ---- what people are shown of the holdout
 
 
-async def test_the_holdout_is_shown_by_the_ladder_and_kept_exact(bench: Bench) -> None:
+async def test_no_score_of_the_holdout_is_shown_and_all_are_kept(bench: Bench) -> None:
     def rates(text: str, planned: PlannedTrial) -> float:
         if planned.task in HOLDOUT and "NULL" not in text:
             return 1.0 if "GOOD" in text else 0.0
@@ -225,11 +223,9 @@ async def test_the_holdout_is_shown_by_the_ladder_and_kept_exact(bench: Bench) -
 
     _, recorder = await run(bench, script("GOOD"), config(budget={"candidates": 1}), rate_of=rates)
     found = decisions(bench)
-    assert found["demo/baseline/holdout"].numbers["shown"] == 0.0
     row = found["demo/c001/holdout"]
     assert row.reason == (
-        "not vetoed by the sealed holdout: not worse than the champion by more than the 0.1 that is allowed; "
-        "a new best score is shown, 1.000 after 0.000 (query 1 of the holdout)"
+        "not vetoed by the sealed holdout: no worse than the champion, and the gain is there (query 1 of the holdout)"
     )
     assert row.numbers["candidate_mean"] == 1.0
     sealed = [e for e in recorder.events if isinstance(e, StageFinished) and e.stage is Stage.HOLDOUT]

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import GateSettings, load, overrides, parse, parse_stored
+from lorimer.config import load, overrides, parse, parse_stored
+from lorimer.config_gate import GateSettings
 from lorimer.errors import ConfigError
 from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.cost import Costs, Paid, amounts, bound_words, held_back, within_cost

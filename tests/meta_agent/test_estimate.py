@@ -36,7 +36,7 @@ def config(**tables: Any) -> Config:
         {
             "benchmark": {"limit": 10},
             "budget": {"candidates": 2},
-            "gate": {"repeats": 2, "champion_repeats": 4},
+            "gate": {"policy": "paired", "repeats": 2, "champion_repeats": 4, "holdout_repeats": 4},
             **tables,
         }
     )
@@ -54,15 +54,15 @@ def test_a_first_study_is_priced_from_its_limits(tmp_path: Path) -> None:
     assert line(found, "baseline").trials == Range(28, 28)
     assert line(found, "holdout").trials == Range(12, 12)
     assert line(found, "full").trials == Range(0, 28)
-    assert line(found, "holdout", 1).trials == Range(0, 12)
+    assert line(found, "holdout", 1).trials == Range(0, 48)
     assert line(found, "audit").trials == Range(0, 56)
-    assert line(found, "spot").trials == Range(0, 12)
+    assert line(found, "spot").trials == Range(0, 8)
     assert line(found, "baseline").cost.tokens.high == 28 * 5000
     # Ten calls give at most 1,000 tokens of output, at ten times the price of the others.
     assert line(found, "baseline").cost.usd.high == pytest.approx(28 * (4000 * 1 + 1000 * 10) / 1e6)
     assert line(found, "proposals").cost.tokens == Range(1.0, 16_000)
-    assert found.total.trials == Range(40, 148)
-    assert found.total.cost.tokens.high == 148 * 5000 + 16_000
+    assert found.total.trials == Range(40, 180)
+    assert found.total.cost.tokens.high == 180 * 5000 + 16_000
     assert "has run none here" in found.sources[0]
 
 
@@ -74,7 +74,7 @@ def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
     assert found.sources[0].endswith("; set [limits] tokens for an upper bound")
     endless = estimate(tmp_path, parse({"benchmark": {"limit": 10}, "budget": {"candidates": None}}))
     assert endless.candidates is None
-    assert endless.total.trials == Range(40, None)
+    assert endless.total.trials == Range(28 + 24, None)
 
 
 TOKENS = range(100, 1_100, 100)
@@ -161,5 +161,5 @@ def test_the_command_prints_the_plan_and_starts_nothing(tmp_path: Path, capsys: 
     assert columns.split() == ["stage", "trials", "tokens", "dollars", "time"]
     assert said.out.splitlines()[-1] == "budget.trials = 35 ends the study before the least that it takes"
     found = typed(capsys, "optimize", "--dry-run", "-C", root, "--json").json()
-    assert found["total"]["trials"]["low"] == 160
+    assert found["total"]["trials"]["low"] == 28 * 4 + 12 * 8
     assert not (root / STORE).exists()

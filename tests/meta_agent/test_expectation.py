@@ -60,7 +60,7 @@ async def test_the_log_and_the_status_say_it(tmp_path: Path) -> None:
     assert "Luck" not in bench.told()
     status = listing.status(reader, reader.study("demo"), bench.root)
     assert (status.luck.tests, status.luck.passed) == (3, 1)
-    assert (status.holdout_shown, status.holdout_queries) == (1.0, 1)
+    assert (status.sealed, status.holdout_queries) == (None, 1)
     text = listing.status_text(status)
     assert f"  luck        {said}" in text
-    assert "  holdout     best score shown 1.000, 1 query (the Ladder" in text
+    assert "  holdout     1 query; what candidates score there is shown when the study ends" in text

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorimer.errors import InternalError
-from lorimer.meta_agent.gate.ladder import Shown
 from lorimer.meta_agent.study.folding import CandidateView, state_after
 from lorimer.meta_agent.study.names import About, candidate_id, evaluation_id
 from lorimer.meta_agent.study.world import World, scan
@@ -55,7 +54,7 @@ def stories(draw: st.DrawFn) -> list[Event]:
     """A study as it may go, from its baseline to any point."""
     story: list[Event] = [decision(About("", Stage.BASELINE), "pass", score=0.5)]
     if draw(st.booleans()):
-        story.append(decision(About("", Stage.HOLDOUT), "pass", shown=0.25, shown_by="base"))
+        story.append(decision(About("", Stage.HOLDOUT), "pass", score=0.5))
     champion = ""
     for number in range(1, draw(st.integers(0, 7)) + 1):
         name = candidate_id("s", number)
@@ -64,19 +63,17 @@ def stories(draw: st.DrawFn) -> list[Event]:
             story.append(candidate(number, "failed"))
             continue
         story.append(candidate(number, "proposed"))
-        for stage in (Stage.SPOT, Stage.FULL, Stage.HOLDOUT, Stage.AUDIT):
-            if stage in (Stage.FULL, Stage.HOLDOUT) and draw(st.booleans()):
+        for stage in (Stage.SPOT, Stage.FULL, Stage.AUDIT, Stage.HOLDOUT):
+            if stage is Stage.FULL and draw(st.booleans()):
                 old = draw(st.booleans())
                 story.append(decision(About(champion, stage, Purpose.AGE, number), "pass", refresh=old))
                 if old:
-                    again = Stage.AUDIT if stage is Stage.FULL else Stage.HOLDOUT
-                    story.append(decision(About(champion, again, Purpose.REFRESHED, number), "pass", score=0.5))
-                elif stage is Stage.FULL:
+                    story.append(decision(About(champion, Stage.AUDIT, Purpose.REFRESHED, number), "pass", score=0.5))
+                else:
                     story.append(decision(About(champion, Stage.AUDIT, Purpose.ADDED, number), "pass", score=0.5))
             kind = draw(KINDS)
-            shown = {"shown": number / 10, "shown_by": name} if stage is Stage.HOLDOUT and draw(st.booleans()) else {}
             kind = "promote" if stage is Stage.FULL and kind == "pass" else kind
-            story.append(decision(About(name, stage), kind, **shown))
+            story.append(decision(About(name, stage), kind))
             if state_after(About(name, stage), kind):
                 break
         else:
@@ -102,7 +99,7 @@ def answers(world: World) -> dict[str, Any]:
         "champion": world.champion,
         "open": world.open,
         "before": [world.champion_before(number) for number in numbers],
-        "standing": [world.standing_at(who, n, holdout=h) for who in subjects for n in numbers for h in (False, True)],
+        "standing": [world.standing_at(who, n) for who in subjects for n in numbers],
         "now": [(world.standing_at(who), world.stood_at(who)) for who in subjects],
         "stood": [world.stood_at(who, number) for who in subjects for number in numbers],
         "met": world.met_since,
@@ -112,7 +109,6 @@ def answers(world: World) -> dict[str, Any]:
         "tests": [row.id for row in world.full_runs],
         "since": [[row.id for row in world.full_runs_before(n, since)] for n in numbers for since in numbers],
         "queries": world.holdout_queries,
-        "shown": world.shown,
     }
 
 
@@ -140,18 +136,16 @@ def asked_of_all(story: Iterable[Event]) -> dict[str, Any]:
     numbers = range(len(candidates) + 2)
     subjects = ["", *(each.id for each in candidates)]
 
-    def first(who: str, number: float, holdout: bool) -> About:
-        stage = Stage.HOLDOUT if holdout else Stage.AUDIT
+    def first(who: str, number: float) -> About:
+        stage = Stage.AUDIT
         again = [
             about for about in decisions
             if (about.subject, about.stage, about.purpose) == (who, stage, Purpose.REFRESHED) and (about.met or 0) <= number
         ]  # fmt: skip
-        return max(
-            again, key=lambda about: about.met or 0, default=About(who, stage if holdout or who else Stage.BASELINE)
-        )
+        return max(again, key=lambda about: about.met or 0, default=About(who, stage if who else Stage.BASELINE))
 
     def stood(who: str, number: float) -> list[About]:
-        begins = first(who, number, False)
+        begins = first(who, number)
         added = [
             about for about in decisions
             if (about.subject, about.purpose) == (who, Purpose.ADDED) and (begins.met or 0) < (about.met or 0) <= number
@@ -173,17 +167,16 @@ def asked_of_all(story: Iterable[Event]) -> dict[str, Any]:
         if each.state != "failed":
             break
         failed += 1
-    again = first(champion.id if champion else "", 99, False).met
+    again = first(champion.id if champion else "", 99).met
     holdouts = [decisions.get(About(who, Stage.HOLDOUT)) for who in subjects]
-    shown = [found for row in holdouts if row is not None and (found := Shown.of(row.numbers)) is not None]
     return {
         "candidates": tuple(candidates),
         "decisions": [row.model_dump() for row in decisions.values()],
         "champion": champion,
         "open": under_way[0] if under_way else None,
         "before": [next((e.id for e in reversed(promoted) if e.number < number), "") for number in numbers],
-        "standing": [names([first(who, n, h)])[0] for who in subjects for n in numbers for h in (False, True)],
-        "now": [(names([first(who, 99, False)])[0], names(stood(who, 99))) for who in subjects],
+        "standing": [names([first(who, n)])[0] for who in subjects for n in numbers],
+        "now": [(names([first(who, 99)])[0], names(stood(who, 99))) for who in subjects],
         "stood": [names(stood(who, number)) for who in subjects for number in numbers],
         "met": again if again is not None else champion.number + 1 if champion else 1,
         "reported": [row and row.id for row in (decisions.get(stood(who, 99)[-1]) for who in subjects)],
@@ -192,7 +185,6 @@ def asked_of_all(story: Iterable[Event]) -> dict[str, Any]:
         "tests": run(0, 99),
         "since": [run(since, n) for n in numbers for since in numbers],
         "queries": sum(row is not None for row in holdouts[1:]),
-        "shown": shown[-1] if shown else None,
     }
 
 

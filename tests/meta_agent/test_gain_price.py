@@ -101,7 +101,7 @@ async def test_a_pooled_promotion_counts_what_the_champion_ran_in_its_confirmati
     trials = bench.reader().trials("demo", limit=None)
     theirs = [trial for trial in trials if trial.evaluation == "demo/baseline/audit+00001"]
     assert theirs
-    final = [trial for trial in trials if "-final-" in trial.evaluation]
     own = [trial for trial in trials if "/c001/" in trial.evaluation]
+    final = [trial for trial in own if "-final-" in trial.evaluation]
     price = gain_price.of_promotions(bench.reader(), world)[1]
     assert price.tokens == 100 * (len(own) - len(final) + len(theirs))

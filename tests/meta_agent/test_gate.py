@@ -21,7 +21,7 @@ from lorimer.meta_agent.gate.permutation import Pair, permutation_test
 from lorimer.meta_agent.gate.policies import Policy, bar_words
 from lorimer.meta_agent.gate.policies import evidence as betting
 from lorimer.meta_agent.gate.scores import Result, interval, score, task_means
-from lorimer.meta_agent.gate.verdicts import SpotTrial, holdout_verdict, spot_verdict, too_errored
+from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from tests.support.quickness import slowness
 
 PAIRED = Policy()
@@ -467,25 +467,6 @@ def test_the_spot_check_says_why() -> None:
     assert spot_verdict([guard(0), guard(0), guard(1)]).reason == (
         "rejected on the spot-check: it broke 2 of 3 tasks that the champion solves"
     )
-
-
-def test_the_holdout_vetoes_beyond_its_margin_only() -> None:
-    champion = tasks(10, (1, 0))
-    within = holdout_verdict(evidence(tasks(8, (1, 0)) | tasks(2, (0, 0), 8), champion), PAIRED, query=1)
-    beyond = holdout_verdict(evidence(tasks(7, (1, 0)) | tasks(3, (0, 0), 7), champion), PAIRED, query=2)
-    assert within.kind == "pass"
-    assert beyond.kind == "reject"
-    assert beyond.reason == (
-        "vetoed: 7/20 against 10/20 on the holdout, a difference of -0.150, allowed down to -0.100 (query 2 of the holdout)"
-    )
-
-
-def test_an_errored_holdout_is_undecided() -> None:
-    decision = holdout_verdict(evidence(tasks(2, (1, None)), tasks(2, (1, 1))), PAIRED, query=1)
-    assert decision.kind == "undecided"
-    assert "on the holdout errored" in decision.reason
-    assert too_errored(outcomes(tasks(2, (1, None))), PAIRED)
-    assert not too_errored(outcomes(tasks(2, (1, 0))), PAIRED)
 
 
 def test_a_score_weighs_tasks_alike_and_leaves_errors_out() -> None:

@@ -108,7 +108,8 @@ class Recorder:
 
 
 def config(**overrides: Any) -> Config:
-    overrides["gate"] = {"repeats": 2, "champion_repeats": 2, "futility": 0.0} | overrides.get("gate", {})
+    gate = {"policy": "paired", "repeats": 2, "champion_repeats": 2, "holdout_repeats": 2, "futility": 0.0}
+    overrides["gate"] = gate | overrides.get("gate", {})
     return parse({"budget": {"candidates": 5}, **overrides})
 
 
@@ -217,7 +218,7 @@ async def test_every_candidate_meets_its_stages_in_order(bench: Bench) -> None:
     decided = [(event.candidate, event.stage.value) for event in recorder.events if isinstance(event, Decided)]
     assert decided[:2] == [("", "baseline"), ("", "holdout")]
     good = [stage for candidate, stage in decided if candidate == "demo/c004"]
-    assert good == ["spot", "full", "holdout", "audit"]
+    assert good == ["spot", "full", "audit", "holdout"]
     assert [stage for candidate, stage in decided if candidate == "demo/c001"] == ["spot"]
 
 
@@ -227,7 +228,6 @@ async def test_the_champion_is_compared_by_its_audit_alone(bench: Bench) -> None
     reader = bench.reader()
     world = scan(reader, "demo")
     assert world.standing == "demo/c001/audit"
-    assert world.standing_holdout == "demo/c001/holdout"
     audit = {(trial.task, trial.repeat): trial.reward for trial in reader.outcomes("demo/c001/audit")}
     full = {(trial.task, trial.repeat): trial.reward for trial in reader.outcomes("demo/c001/full")}
     assert audit.keys() == full.keys()
@@ -647,8 +647,8 @@ def test_what_comes_next_follows_from_the_world_alone() -> None:
     assert next_command(world(*BASE, candidates=(candidate("proposing"),)), settings) == Propose(1)
     assert next_command(world(*BASE, candidates=(one,)), settings) == Evaluate(Stage.SPOT, one)
     assert next_command(world(*BASE, spot, candidates=(one,)), settings) == Evaluate(Stage.FULL, one)
-    assert next_command(world(*BASE, spot, full, candidates=(one,)), settings) == Evaluate(Stage.HOLDOUT, one)
-    assert next_command(world(*BASE, spot, full, holdout, candidates=(one,)), settings) == Evaluate(Stage.AUDIT, one)
+    assert next_command(world(*BASE, spot, full, candidates=(one,)), settings) == Evaluate(Stage.AUDIT, one)
+    assert next_command(world(*BASE, spot, full, audit, candidates=(one,)), settings) == Evaluate(Stage.HOLDOUT, one)
     assert next_command(world(*BASE, spot, full, holdout, audit, candidates=(one,)), settings) == Promote(one)
     rejected = decision(one.id, Stage.FULL, "reject")
     assert next_command(world(*BASE, spot, rejected, candidates=(one,)), settings) == Propose(2)

@@ -270,7 +270,11 @@ def test_too_few_trials_are_said_and_no_number_is_made_of_them(
     assert found.lacking.said in power_text(found)
     # The champion's interval and the plan are known; what a trial costs is not, from a few tasks.
     assert found.score is not None
-    assert (found.start.trials, found.start.usd, found.start.tokens) == (4 * (len(rewards) + untried + 2), None, None)
+    assert (found.start.trials, found.start.usd, found.start.tokens) == (
+        4 * (len(rewards) + untried) + 8 * 2,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -287,7 +291,7 @@ def test_trials_that_are_all_alike_do_not_tell_how_much_scores_vary(value: float
     assert (found.lacking.kind, found.lacking.said) == ("alike", f"all 27 trials of 9 of 9 train tasks {said}")
     assert remedy in found.lacking.remedy
     assert nothing_played(found)
-    assert found.start.usd == pytest.approx(11 * 4 * 0.01)  # what a trial costs is known
+    assert found.start.usd == pytest.approx((9 * 4 + 2 * 8) * 0.01)  # what a trial costs is known
     assert found.reachable == (value < 1)
     assert any("leaves too little to win" in warning for warning in found.warnings) == (value == 1)
 
@@ -329,7 +333,7 @@ def test_a_budget_pays_for_so_many_candidates() -> None:
             SMALL, panels.from_rates(RATES), source="x", holdout=6, budget=settings, costs=COSTS,
             spent=spent, proposed=proposed, concurrency=2, rounds=20,
         )  # fmt: skip
-        assert found.start.trials == (0 if spent else 24 * 4)
+        assert found.start.trials == (0 if spent else 18 * 4 + 6 * 8)
         each = found.null_candidate
         assert each is not None
         assert each.hours is not None
@@ -374,4 +378,4 @@ def test_a_design_is_read_from_the_settings() -> None:
     )
     found = Design.of(config)
     assert (found.policy.name, found.repeats, found.champion_repeats) == ("eprocess", 2, 4)
-    assert (found.error, found.spot_fixes, found.spot_guards) == ("study", 1, 3)
+    assert (found.error, found.spot_fixes, found.spot_guards) == ("study", 1, 2)

@@ -16,6 +16,7 @@ TASKS = ROOT / "benchmarks" / "starter" / "tasks"
 EVERYWHERE = {
     "lorimer",
     "lorimer.config",
+    "lorimer.config_gate",
     "lorimer.config_providers",
     "lorimer.config_rows",
     "lorimer.errors",

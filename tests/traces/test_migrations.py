@@ -167,7 +167,6 @@ def test_what_ids_stood_for_is_in_columns(tmp_path: Path) -> None:
     assert world.stood == ("s/c002/audit", "s/c002/audit+00003")
     assert world.stood_at("", 1) == ("s/baseline/audit-00001",)
     assert world.stood_at("", 2) == ("s/baseline/audit-00001", "s/baseline/audit+00002")
-    assert world.standing_holdout == "s/c002/holdout-00003"
 
 
 def test_a_candidate_that_an_older_lorimer_left_open_after_its_decision_is_closed(tmp_path: Path) -> None:

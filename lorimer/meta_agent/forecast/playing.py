@@ -12,23 +12,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from lorimer.config import GateSettings
+from lorimer.config_gate import GateSettings
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.panel import Panel, Suite
 from lorimer.meta_agent.gate.comparison import Evidence
 from lorimer.meta_agent.gate.confirmation import ROUNDS, confirmed
 from lorimer.meta_agent.gate.design import Design
 from lorimer.meta_agent.gate.full_run import FullRun, full_verdict
+from lorimer.meta_agent.gate.opponent import opponent
 from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, spot_plan, spot_trials
 from lorimer.meta_agent.gate.policies import ANYTIME
-from lorimer.meta_agent.gate.pooled import champion_arm
-from lorimer.meta_agent.gate.pooled import weights as pooled_weights
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.gate.verdicts import spot_verdict
-from lorimer.meta_agent.gate.weights import rates, weights
+from lorimer.meta_agent.gate.weights import rates
 
 EARLIER = 3
-"""Trials a task of earlier candidates, by which a full run is ordered. Never tested."""
+"""Trials per task of earlier candidates: they order a full run, and count for the champion where `Design.pools`."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def _candidate(design: Design, panel: Panel, gain: float, number: int, dice: ran
     champion = panel.draw(dice)
     train, luck = panel.tasks, Luck(design.policy.seed, number)
     standing = panels.run(champion, [task for task, _ in by_task_and_repeat(train, design.champion_repeats)], dice)
-    known = rates(panels.run(champion, train * EARLIER, dice))
+    others = panels.run(champion, train * EARLIER, dice)
     if gain:
         suite, fixes = panels.edited(champion, gain, dice)
     else:
@@ -86,22 +85,19 @@ def _candidate(design: Design, panel: Panel, gain: float, number: int, dice: ran
     looked = panels.run(suite, [task for task, _ in spot], dice)
     if spot_verdict(spot_trials(looked, standing)).kind == "reject":
         return False, len(looked)
-    if design.pooled:
-        standing = champion_arm(standing, panels.run(champion, train * EARLIER, dice))
-        known = rates(standing)
+    met = opponent(standing, pools=design.pools, withstood=lambda: others, earlier=lambda: rates(others))
     in_rounds = design.beside or design.policy.name in ANYTIME
-    plan = [task for task, _ in full_plan(train, luck, design.repeats, known, in_rounds=in_rounds)]
+    plan = [task for task, _ in full_plan(train, luck, design.repeats, met.known, in_rounds=in_rounds)]
     mine = panels.run(suite, plan, dice)
-    theirs = panels.run(champion, plan, dice) if design.beside else standing
-    weighed = pooled_weights(known) if design.pooled else weights(known)
-    run = FullRun(mine, theirs, plan, design.beside, weights=weighed)
+    theirs = panels.run(champion, plan, dice) if design.beside else met.champion
+    run = FullRun(mine, theirs, plan, design.beside, weights=met.weights)
     # What an edit will cost is not known; it is taken to cost no more than the bound on it allows.
     decision = full_verdict(run, replace(design.first, max_cost_increase=None), GateSettings())
     used = len(looked) + int(decision.numbers["run"] or 0) * (1 + design.beside)
     if decision.kind != "promote" or design.policy.name != "pooled":
         return decision.kind == "promote", used
-    better, met = _confirmed(design, suite, champion, dice)
-    return better, used + met
+    better, beside = _confirmed(design, suite, champion, dice)
+    return better, used + beside
 
 
 def _confirmed(design: Design, suite: Suite, champion: Suite, dice: random.Random) -> tuple[bool, int]:

@@ -183,7 +183,7 @@ def forecast(
     def paid(count: float, proposals: float = 1.0) -> Spending:
         return _spending(count, proposals, costs, concurrency)
 
-    baseline = (len(panel.tasks) + holdout) * design.champion_repeats
+    baseline = len(panel.tasks) * design.champion_repeats + holdout * design.holdout_repeats
     known = Forecast(
         source=source,
         study=study,
@@ -225,7 +225,7 @@ def forecast(
         null, strict, (detectable, curve) = play(None)
 
     audit = 0 if design.policy.name == "pooled" else len(panel.tasks) * design.champion_repeats
-    after = holdout * design.repeats * (1 + design.beside) + audit  # what was confirmed has been audited
+    after = 2 * holdout * design.holdout_repeats + audit  # what was confirmed has been audited
     each = paid(null.trials + null.promoted * after)
     good = next((point for point in curve if detectable is not None and point.gain >= detectable - 1e-9), None)
     wanted = budget.candidates

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from lorimer.benchmarks.base import Task
 from lorimer.benchmarks.split import split
-from lorimer.config import Config, GateSettings
+from lorimer.config import Config
+from lorimer.config_gate import GateSettings
 from lorimer.harness.api import Usage
 from lorimer.meta_agent.gate import confirmation
 from lorimer.meta_agent.study.checking import checked
@@ -111,7 +112,8 @@ def estimate(root: Path, config: Config) -> Estimate:
     gate, most = config.gate, config.budget.candidates
     repeats, champion = gate.repeats, gate.first_champion_repeats
     arms = 2 if gate.champion == "interleaved" else 1
-    final = confirmation.FINAL_REPEATS * train
+    pooled = gate.policy == "pooled"
+    final, sealed = confirmation.FINAL_REPEATS * train, 2 * holdout * gate.holdout_repeats
 
     def fixed(stage: str, trials: int) -> Line:
         return Line(stage, Range(trials, trials), trial.times(trials, trials))
@@ -119,6 +121,9 @@ def estimate(root: Path, config: Config) -> Estimate:
     def each(stage: str, trials: int, note: str) -> Line:
         high = None if most is None else float(most * trials)
         return Line(stage, Range(0.0, high), trial.times(0.0, high), note)
+
+    def last(stage: str, trials: int) -> Line:
+        return Line(stage, Range(0.0, trials), trial.times(0, trials), "of the last champion, when the study ends")
 
     unknown = _unchecked(reader, config, suite.tasks)
     lines = [
@@ -128,21 +133,15 @@ def estimate(root: Path, config: Config) -> Estimate:
             else []
         ),
         fixed("baseline", train * champion),
-        fixed("holdout", holdout * champion),
+        fixed("holdout", holdout * gate.holdout_repeats),
         Line("proposals", NOTHING, proposal.times(min(1, most or 1), most), "of the meta model"),
         each("spot", gate.spot_fixes + gate.spot_guards, "of each candidate with a usable edit"),
         each("full", arms * train * repeats, "of those that a spot-check does not reject; may end early"),
-        each("holdout", holdout * repeats, "of those that a full run does not reject"),
-        *(
-            [
-                each(
-                    "audit", 2 * train * confirmation.ROUNDS, "of those, side by side with the champion; may end early"
-                ),
-                Line("audit", Range(0.0, final), trial.times(0, final), "of the last champion, when the study ends"),
-            ]
-            if gate.policy == "pooled"
-            else [each("audit", train * champion, "of those to be promoted")]
-        ),
+        each("audit", 2 * train * confirmation.ROUNDS, "of those, side by side with the champion; may end early")
+        if pooled
+        else each("audit", train * champion, "of those that a full run does not reject"),
+        each("holdout", sealed, "of those, side by side with the champion"),
+        *(last(stage, most) for stage, most in (("audit", final), ("holdout", sealed)) if pooled),
         *([_again(most, gate, train, trial)] if gate.champion_grows else []),
     ]
     lines = [line for line in lines if line.trials.high != 0 or line.stage == "proposals"]

@@ -25,8 +25,9 @@ class Design:
     policy: Policy
     repeats: int
     champion_repeats: int
-    spot_fixes: int = 3
-    spot_guards: int = 3
+    holdout_repeats: int = 8
+    spot_fixes: int = 2
+    spot_guards: int = 2
     error: Literal["per-candidate", "study"] = "per-candidate"
     beside: bool = False
     """`[gate] champion = "interleaved"`."""
@@ -40,6 +41,7 @@ class Design:
             policy_of(config),
             gate.repeats,
             champion,
+            gate.holdout_repeats,
             gate.spot_fixes,
             gate.spot_guards,
             gate.error,
@@ -52,7 +54,7 @@ class Design:
         return self.repeats if self.beside else self.champion_repeats
 
     @property
-    def pooled(self) -> bool:
+    def pools(self) -> bool:
         """Whether trials of rejected candidates count for the champion."""
         return self.policy.name == "pooled" and not self.beside
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from lorimer.config import GateSettings
+from lorimer.config_gate import GateSettings
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
 from lorimer.meta_agent.gate.cost import NAMES, Paid, Unit, units_of, within_cost
 from lorimer.meta_agent.gate.decide import arms_stop_early, decide, decide_arms

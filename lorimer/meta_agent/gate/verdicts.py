@@ -1,4 +1,4 @@
-"""The gate's smaller verdicts, around the full run: the spot-check and the sealed holdout. Pure."""
+"""The gate's smaller verdicts, around the full run: the spot-check, and whether too many trials errored. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
+from lorimer.meta_agent.gate.comparison import Decision, errored
 from lorimer.meta_agent.gate.permutation import TIE
-from lorimer.meta_agent.gate.policies import Policy, Value, means
+from lorimer.meta_agent.gate.policies import Policy, Value
 from lorimer.meta_agent.gate.scores import Result
 
 
@@ -55,40 +55,6 @@ def spot_verdict(trials: Sequence[SpotTrial]) -> Decision:
         f"{len(broken)} of {len(guards)} guards broken",
         numbers,
     )
-
-
-def holdout_verdict(evidence: Evidence, policy: Policy, query: int) -> Decision:
-    """Whether the sealed split vetoes: `pass`, `reject` or `undecided`.
-
-    Non-inferiority on the point estimate: vetoed when the candidate's mean is worse by more than the margin. `query` is
-    how many times the holdout has been asked in this study, this time included; each answer leaks a little of it.
-    """
-    arms = Arms(evidence)
-    for name, outcomes, planned in (
-        ("champion", evidence.champion, len(evidence.champion)),
-        ("candidate", evidence.candidate, len(evidence.planned)),
-    ):
-        errors = errored(outcomes) + (planned - len(outcomes))
-        if errors > policy.max_errored * planned:
-            return too_many_errors(name, errors, planned, policy, arms, " on the holdout")
-    pairs = arms.pairs()
-    if not pairs:
-        return Decision("undecided", "undecided: no holdout task was scored for both harnesses", arms.numbers())
-    candidate, champion = means(pairs)
-    difference = candidate - champion
-    numbers = arms.numbers() | {"difference": difference, "margin": policy.holdout_margin, "query": query}
-    said = (
-        f"{versus(pairs)} on the holdout, a difference of {difference:+.3f}, "
-        f"allowed down to {-policy.holdout_margin:+.3f} (query {query} of the holdout)"
-    )
-    if difference < -policy.holdout_margin - TIE:
-        return Decision("reject", f"vetoed: {said}", numbers)
-    if arms.excess_errors:
-        failed, before = means(arms.pairs_with_failed(arms.excess_errors))
-        if failed - before < -policy.holdout_margin - TIE:
-            why = f"the candidate errored more often than the champion: with {arms.excess_errors} of its errored trials"
-            return Decision("undecided", f"undecided: {said}; but {why} counted as failed it would be vetoed", numbers)
-    return Decision("pass", f"not vetoed: {said}", numbers)
 
 
 def too_errored(results: Sequence[Result], policy: Policy) -> bool:

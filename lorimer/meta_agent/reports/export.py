@@ -21,7 +21,7 @@ from lorimer.meta_agent.study.conditions import StudyConditions, differing, stud
 from lorimer.meta_agent.study.names import short
 from lorimer.meta_agent.study.result import result_of
 from lorimer.meta_agent.study.trust import trust
-from lorimer.meta_agent.study.world import World, scan
+from lorimer.meta_agent.study.world import World, scan, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.settings import shown
@@ -156,12 +156,19 @@ def _refused(reader: StudyReader, decision: DecisionRow) -> str:
 
 
 def _holdout(reader: StudyReader, promoted: list[Candidate], world: World) -> str:
+    final = world.sealed_score
+    asked = world.holdout_queries
+    times = "once" if asked == 1 else f"{asked} times"
+    if final is not None:
+        champion, seed = score_of(final), score_of(final, "seed_")
+        return (
+            f". At the study's end, side by side in {champion.trials} trials each that decided nothing: champion {champion}, "
+            f"seed harness {seed}. It was asked {times} in this study"
+        )
     decision = world.decided(promoted[-1].id, Stage.HOLDOUT) if promoted else None
     mean = decision.numbers.get("candidate_mean") if decision else None
     if decision is None or mean is None:
         return ""
-    asked = world.holdout_queries
-    times = "once" if asked == 1 else f"{asked} times"
     share = _refused(reader, decision)
     return (
         f"; champion {mean:.3f}{share}, from the trials that could have vetoed it. It was asked {times} in this study"

@@ -36,8 +36,7 @@ def gain_of(reader: StudyReader, world: World, row: Study) -> MadeOf | None:
     elif row.state != "finished":
         unsealed = SEALED
     else:
-        names = (world.standing_at(subject, holdout=True) for subject in ("", champion.id))
-        seed, mine = (_trials(reader, world.holdout, [name]) for name in names)
+        seed, mine = (_trials(reader, world.holdout, [name]) for name in world.sealed_by)
         sealed = seed, mine
     return made_of(train[0], train[1], sealed, unsealed=unsealed, decided_nothing=_decided_nothing(world, reported))
 

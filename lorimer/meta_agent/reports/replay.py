@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from lorimer.config import Config, GateSettings, parse_stored
+from lorimer.config import Config, parse_stored
+from lorimer.config_gate import GateSettings
 from lorimer.errors import UserError
 from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import full_run
@@ -21,11 +22,10 @@ from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.cost import Paid, Unit, bound_words
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.full_run import FullRun
+from lorimer.meta_agent.gate.opponent import opponent
 from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.pooled import champion_arm
-from lorimer.meta_agent.gate.pooled import weights as pooled_weights
 from lorimer.meta_agent.gate.scores import Result
-from lorimer.meta_agent.gate.weights import rates, weights
+from lorimer.meta_agent.gate.transfer import WHOSE, not_carried
 from lorimer.meta_agent.study.folding import CandidateView
 from lorimer.meta_agent.study.names import About, evaluation_id, short
 from lorimer.meta_agent.study.stored import StoredRuns
@@ -215,14 +215,16 @@ class _Again:
             champion: Sequence[Result] = side.results(theirs)
         else:
             champion = self._runs.standing(stood)
-        if self._settings.policy == "pooled" and side is None:
-            champion = champion_arm(champion, self._withstood.before(world, candidate))
-            weighed = pooled_weights(rates(champion))
-        else:
-            weighed = weights(self._earlier.before(world, candidate))
+        met = opponent(
+            champion,
+            pools=self._settings.policy == "pooled" and side is None,
+            withstood=lambda: self._withstood.before(world, candidate),
+            earlier=lambda: self._earlier.before(world, candidate),
+        )
         simpler = self._settings.simplify_margin is not None and self._simpler()
         results = own.results(mine) if own is not None else []
-        return _Stored(FullRun(results, champion, planned, side is not None, simpler, weighed), missing, mine, theirs)
+        run = FullRun(results, met.champion, planned, side is not None, simpler, met.weights)
+        return _Stored(run, missing, mine, theirs)
 
     def _simpler(self) -> bool:
         mine, theirs = self._candidate.harness, self._world.champion_before(self._candidate.number)
@@ -289,13 +291,17 @@ class _Again:
             return "rejected", audit.reason
         if world.holdout:
             if holdout is None:
-                return "open", f"{decision.reason}; the holdout, which could veto it, and its audit were never run"
+                return "open", f"{decision.reason}; its audit and the holdout, which could veto it, were never run"
             difference = holdout.numbers.get("difference")
             if holdout.kind == "undecided" or difference is None:
                 return "undecided", holdout.reason
             if difference < -self._settings.holdout_margin - 1e-9:
                 margin = self._settings.holdout_margin
                 return "rejected", f"{decision.reason}; then vetoed by the sealed holdout, with a margin of {margin:g}"
+            lost = not_carried(holdout.numbers)
+            if lost:
+                gain = f"what it gains over {WHOSE[lost]} on train tasks is not there"
+                return "rejected", f"{decision.reason}; then vetoed by the sealed holdout: {gain}"
         if audit is None:
             return "open", f"{decision.reason}; its audit was never run"
         return "promoted", decision.reason

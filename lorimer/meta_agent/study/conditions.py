@@ -83,7 +83,6 @@ def compared(world: World, row: DecisionRow) -> Compared | None:
             standing = (*world.stood_for(number), *(world.withstood(number) if pooled else ()))
         case Stage.HOLDOUT:
             beside = world.beside(number, Stage.HOLDOUT)
-            standing = (world.standing_at(champion, number, holdout=True),)
         case Stage.AUDIT if pooled:
             beside = evaluation_id(world.study, About(champion, Stage.AUDIT, Purpose.ADDED, number))
         case _:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from lorimer.errors import InternalError
-from lorimer.meta_agent.gate.ladder import Shown
 from lorimer.meta_agent.study.names import About
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import Candidate, DecisionRow
@@ -63,8 +62,6 @@ class Known:
         self.met: dict[tuple[str, Stage, Purpose], list[About]] = {}
         """By subject, stage and purpose: what was decided of champions as they met candidates, in order of those."""
         self.holdout_queries = 0
-        self.shown: tuple[int, Shown] | None = None
-        """The best holdout score shown after the last candidate (by number; 0 is the seed harness) that the holdout met."""
 
     def copy(self) -> Self:
         """A copy to add to."""
@@ -73,7 +70,7 @@ class Known:
         made.under_way, made.promoted = self.under_way, self.promoted
         made.full_runs = list(self.full_runs)
         made.met = {key: list(each) for key, each in self.met.items()}
-        made.holdout_queries, made.shown = self.holdout_queries, self.shown
+        made.holdout_queries = self.holdout_queries
         return made
 
     def add_candidate(self, view: CandidateView) -> None:
@@ -105,7 +102,7 @@ class Known:
         if about.subject and candidate is None:
             raise InternalError(f"decision {row.id} is about {about.subject}, which is no candidate of its study")
         if about.stage is Stage.HOLDOUT:
-            self._add_holdout(candidate.number if candidate else 0, row)
+            self.holdout_queries += candidate is not None
         if candidate is None:
             return
         if about.stage is Stage.FULL:
@@ -117,12 +114,6 @@ class Known:
     def full_runs_before(self, number: int) -> list[tuple[int, DecisionRow]]:
         """The decided full runs of candidates before one."""
         return self.full_runs[: bisect_left(self.full_runs, number, key=lambda each: each[0])]
-
-    def _add_holdout(self, number: int, row: DecisionRow) -> None:
-        self.holdout_queries += number > 0
-        shown = Shown.of(row.numbers)
-        if shown is not None and (self.shown is None or number >= self.shown[0]):
-            self.shown = number, shown
 
 
 def _in_order(candidates: list[CandidateView]) -> tuple[CandidateView, ...]:

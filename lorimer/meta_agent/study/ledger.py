@@ -16,7 +16,7 @@ from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.study import conditions, gain_price
 from lorimer.meta_agent.study.changes import Changes, changes
 from lorimer.meta_agent.study.gain_price import GainPrice
-from lorimer.meta_agent.study.names import short, stages_of
+from lorimer.meta_agent.study.names import STAGES, short
 from lorimer.meta_agent.study.result import total
 from lorimer.meta_agent.study.telling import came_of
 from lorimer.meta_agent.study.world import World, score_of
@@ -239,8 +239,7 @@ def _told(entry: Entry, verdicts: Sequence[Verdict]) -> list[str]:
 def _entry(world: World, row: Candidate, changed: Changes, refused: Mapping[str, Refused]) -> Entry:
     verdicts, decided = [], []
     champion_then = world.champion_before(row.number)
-    full = world.decided(row.id, Stage.FULL)
-    for stage in stages_of(full.policy["name"] if full is not None else ""):
+    for stage in STAGES:
         aged = world.decided(champion_then, stage, Purpose.AGE, row.number)
         if aged is not None and aged.numbers["refresh"]:
             verdicts.append(Verdict(AGED, aged.kind, aged.reason))

@@ -53,9 +53,9 @@ from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
 from lorimer.meta_agent.study.workspace import Promotion
 from lorimer.meta_agent.study.world import (
-    AuditChampion,
     Evaluate,
     Finish,
+    Measure,
     Promote,
     Propose,
     World,
@@ -196,8 +196,8 @@ class _Loop:
                     return reason
                 case Evaluate(stage, candidate):
                     world = await self._stages.evaluate(world, stage, candidate)
-                case AuditChampion():
-                    world = await self._stages.audit_champion(world)
+                case Measure(stage):
+                    world = await self._stages.measure_last(world, stage)
                 case Propose(number):
                     world = await self._propose(world, number)
                 case Promote(candidate):

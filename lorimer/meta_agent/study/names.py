@@ -28,11 +28,8 @@ class About:
         return cls(row.subject, Stage(row.stage), Purpose(row.purpose), row.met)
 
 
-def stages_of(policy: str) -> tuple[Stage, ...]:
-    """The stages that a candidate meets under a gate's policy, in order. A pooled comparison is confirmed by the audit before
-    anything is asked of the sealed tasks."""
-    after = (Stage.CANARY, Stage.HOLDOUT)
-    return (Stage.SPOT, Stage.FULL, *((Stage.AUDIT, *after) if policy == "pooled" else (*after, Stage.AUDIT)))
+STAGES = (Stage.SPOT, Stage.FULL, Stage.AUDIT, Stage.CANARY, Stage.HOLDOUT)
+"""What a candidate meets, in order. The audit comes before the sealed tasks: the gain that it shows is compared with theirs."""
 
 
 def candidate_id(study: str, number: int) -> str:

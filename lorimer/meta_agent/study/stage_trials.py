@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NoReturn
 
-from lorimer.meta_agent.gate import ladder
 from lorimer.meta_agent.gate.comparison import Decision, Kind
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.policies import Policy, Value
-from lorimer.meta_agent.gate.scores import score, task_means
+from lorimer.meta_agent.gate.scores import score
 from lorimer.meta_agent.gate.verdicts import too_errored
 from lorimer.meta_agent.study.conditions import differing
 from lorimer.meta_agent.study.events import (
@@ -116,8 +115,8 @@ class StageTrials:
             anew: says of what attempts of an earlier process count for nothing, so that their trials are tried again.
             at_once: so many trials (of both, where two are run side by side) end before `stop` is asked and the next begin. So
                 none is ever run beyond what was read: these trials stand for a harness later on.
-            beside: the champion's trials, where it runs the same plan side by side: every trial of the candidate is followed by
-                one of the champion on the same task.
+            beside: the trials of another harness, where it runs the same plan side by side: every trial of this one is followed
+                by one of the other on the same task.
         """
         reader, subject = self._parts.reader, world.candidate(about.subject)
         harness = (subject.harness if subject else None) or world.seed_harness
@@ -127,9 +126,10 @@ class StageTrials:
             # Repeats of its own: a trial's luck follows from its name, and every candidate meets the champion afresh.
             times = max(repeat for _, repeat in plan_of(row)) + 1
             again = [(task, beside.met * times + repeat) for task, repeat in plan_of(row)]
-            champion = world.champion_harness
-            rows.append(await self._planned(beside, champion, again))
-            others = {champion: reader.harness(champion).text}
+            other = world.candidate(beside.subject)
+            theirs = (other.harness if other else None) or world.seed_harness
+            rows.append(await self._planned(beside, theirs, again))
+            others = {theirs: reader.harness(theirs).text}
         trials = [
             trial for pair in zip(*(planned_trials(each, world.seed) for each in rows), strict=True) for trial in pair
         ]
@@ -192,10 +192,6 @@ class StageTrials:
             kind = "undecided"
             said = f"undecided: {measured.errored} of {len(found)} audit trials errored, so no score can be reported"
         numbers: dict[str, Value] = dict(score_numbers(measured))
-        if about.stage is Stage.HOLDOUT:
-            step = self._parts.config.gate.holdout_step
-            first = ladder.climb(None, {}, self._name(about), task_means(results(found)), step)
-            numbers |= first.numbers() if first else {}
         return await self._decide(world, about, Decision(kind, said, numbers))
 
     async def _decide(self, world: World, about: About, decision: Decision, policy: Policy | None = None) -> World:

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 from lorimer.errors import InternalError
 from lorimer.harness.size import size_of
-from lorimer.meta_agent.gate import confirmation, full_run, ladder
+from lorimer.meta_agent.gate import confirmation, full_run, transfer
 from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.looks import Looks
+from lorimer.meta_agent.gate.opponent import opponent
 from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, rounds, spot_plan, spot_trials
 from lorimer.meta_agent.gate.policies import ANYTIME, Value
-from lorimer.meta_agent.gate.pooled import champion_arm
-from lorimer.meta_agent.gate.pooled import weights as pooled_weights
-from lorimer.meta_agent.gate.scores import score, task_means
-from lorimer.meta_agent.gate.verdicts import holdout_verdict, spot_verdict
-from lorimer.meta_agent.gate.weights import Rates, rates, weights
+from lorimer.meta_agent.gate.scores import Result, score
+from lorimer.meta_agent.gate.verdicts import spot_verdict
 from lorimer.meta_agent.study.canary import canary_verdict
 from lorimer.meta_agent.study.folding import CandidateView
 from lorimer.meta_agent.study.names import About, short
@@ -55,6 +54,7 @@ class Stages(StageTrials):
         super().__init__(parts, study)
         settings = parts.config.gate
         self._repeats, self._champion_repeats = settings.repeats, settings.first_champion_repeats
+        self._holdout_repeats = settings.holdout_repeats
         read = partial(rewards, parts.reader, retries=self._retries)
         self._earlier, self._withstood = EarlierRates(read), Withstood(read)
 
@@ -72,8 +72,9 @@ class Stages(StageTrials):
             found = await self._run(world, about, by_task_and_repeat(world.canaries, 1))
             return await self._decide(world, about, canary_verdict(found))
         if candidate is None:
-            tasks = world.train if stage is Stage.BASELINE else world.holdout
-            return await self._baseline(world, about, by_task_and_repeat(tasks, self._champion_repeats))
+            if stage is Stage.BASELINE:
+                return await self._baseline(world, about, by_task_and_repeat(world.train, self._champion_repeats))
+            return await self._baseline(world, about, by_task_and_repeat(world.holdout, self._holdout_repeats))
         if stage is Stage.SPOT:
             return await self._spot(world, candidate)
         if stage is Stage.FULL:
@@ -110,18 +111,17 @@ class Stages(StageTrials):
         in_rounds = side or settings.policy in ANYTIME
         standing: list[TrialOutcome] = []
         if not side:
-            world = await self._fresh(world, candidate, Stage.FULL)
+            world = await self._fresh(world, candidate)
             world = await self._once_more(world, candidate)
             standing = await self._standing(world.stood, world.seed)
-        champion = results(standing)
-        if settings.policy == "pooled" and not side:
-            champion = champion_arm(champion, await asyncio.to_thread(self._withstood.before, world, candidate))
-            known: Rates = rates(champion)
-            weighed = pooled_weights(known)
-        else:
-            known = await asyncio.to_thread(self._earlier.before, world, candidate)
-            weighed = weights(known)
-        plan = full_plan(world.train, Luck(world.seed, candidate.number), self._repeats, known, in_rounds=in_rounds)
+        met = await asyncio.to_thread(
+            opponent,
+            results(standing),
+            pools=settings.pools,
+            withstood=partial(self._withstood.before, world, candidate),
+            earlier=partial(self._earlier.before, world, candidate),
+        )
+        plan = full_plan(world.train, Luck(world.seed, candidate.number), self._repeats, met.known, in_rounds=in_rounds)
         about = About(candidate.id, Stage.FULL)
         plan = self._stored_plan(about) or plan
         planned = [task for task, _ in plan]
@@ -131,13 +131,13 @@ class Stages(StageTrials):
 
         def split(found: Sequence[TrialOutcome]) -> tuple[list[TrialOutcome], list[TrialOutcome]]:
             """The candidate's trials and the champion's."""
-            own = self._name(about)
-            mine = [outcome for outcome in found if outcome.planned.evaluation == own]
-            return mine, [outcome for outcome in found if outcome.planned.evaluation != own] if side else standing
+            return self._arms(about, found) if side else (list(found), standing)
 
         def run_of(found: Sequence[TrialOutcome]) -> FullRun:
             mine, theirs = split(found)
-            return FullRun(results(mine), results(theirs) if side else champion, planned, side, simpler, weighed)
+            return FullRun(
+                results(mine), results(theirs) if side else met.champion, planned, side, simpler, met.weights
+            )
 
         looks = await asyncio.to_thread(Looks, run_of([]), policy, settings)
         own = self._name(about)
@@ -151,9 +151,8 @@ class Stages(StageTrials):
 
         found: list[TrialOutcome] = []
         if side or not looks.settled:
-            found = await self._run(
-                world, about, plan, stop=enough, beside=self._beside(world, candidate, about) if side else None
-            )
+            beside = self._beside(world, about, candidate.number) if side else None
+            found = await self._run(world, about, plan, stop=enough, beside=beside)
         run, (mine, theirs) = run_of(found), split(found)
         decision = await asyncio.to_thread(full_run.full_verdict, run, policy, settings)
         kinds = full_run.units(settings, decision)
@@ -170,12 +169,11 @@ class Stages(StageTrials):
         """
         about = About(candidate.id, Stage.AUDIT)
         beside = About(world.champion_id, Stage.AUDIT, Purpose.ADDED, candidate.number)
-        plan, own = by_task_and_repeat(world.train, confirmation.ROUNDS), self._name(about)
+        plan = by_task_and_repeat(world.train, confirmation.ROUNDS)
         planned = [task for task, _ in plan]
 
         def met(found: Sequence[TrialOutcome]) -> Evidence:
-            mine = [outcome for outcome in found if outcome.planned.evaluation == own]
-            theirs = [outcome for outcome in found if outcome.planned.evaluation != own]
+            mine, theirs = self._arms(about, found)
             return Evidence(results(mine), results(theirs), planned)
 
         def enough(found: Sequence[TrialOutcome]) -> bool:
@@ -194,15 +192,31 @@ class Stages(StageTrials):
         numbers = dict(decision.numbers) | score_numbers(score(evidence.candidate))
         return await self._decide(world, about, Decision(decision.kind, decision.reason, numbers))
 
-    async def audit_champion(self, world: World) -> World:
-        """The champion on every train task, as its score at the study's end. Raises Pause."""
-        about = About(world.champion_id, Stage.AUDIT, Purpose.FINAL, world.next_number)
+    async def measure_last(self, world: World, stage: Stage) -> World:
+        """The champion at the study's end, in trials that decide nothing: on every train task, or on the sealed ones.
+
+        Raises Pause.
+        """
+        about = About(world.champion_id, stage, Purpose.FINAL, world.next_number)
+        if stage is Stage.HOLDOUT:
+            return await self._sealed_last(world, about)
         repeats = confirmation.FINAL_REPEATS
         since = world.next_number * repeats
         plan = [(task, since + repeat) for task, repeat in by_task_and_repeat(world.train, repeats)]
         measured = score(results(await self._few_errors(world, about, plan, "the champion")))
         said = f"{measured} over {measured.trials} trials of {measured.tasks} tasks, which decided nothing"
         return await self._decide(world, about, Decision("pass", said, score_numbers(measured)))
+
+    async def _sealed_last(self, world: World, about: About) -> World:
+        repeats, seed = self._holdout_repeats, About("", about.stage, about.purpose, about.met)
+        since = world.next_number * repeats
+        plan = [(task, since + repeat) for task, repeat in by_task_and_repeat(world.holdout, repeats)]
+        mine, theirs = self._arms(about, await self._run(world, about, plan, beside=seed))
+        champion, before = score(results(mine)), score(results(theirs))
+        said = f"{champion} on the holdout against {before} of the seed harness, side by side over {champion.trials} trials each"
+        numbers: dict[str, Value] = dict(score_numbers(champion))
+        numbers |= {f"seed_{key}": value for key, value in score_numbers(before).items()}
+        return await self._decide(world, about, Decision("pass", f"{said}, which decided nothing", numbers))
 
     def _simpler(self, world: World, candidate: CandidateView) -> bool:
         if self._parts.config.gate.simplify_margin is None or candidate.harness is None:
@@ -211,49 +225,55 @@ class Stages(StageTrials):
         return size_of(mine).simpler_than(size_of(theirs))
 
     async def _holdout(self, world: World, candidate: CandidateView) -> World:
-        settings, about = self._parts.config.gate, About(candidate.id, Stage.HOLDOUT)
-        plan, own = by_task_and_repeat(world.holdout, self._repeats), self._name(about)
-        if settings.champion == "interleaved":
-            both = await self._run(world, about, plan, beside=self._beside(world, candidate, about))
-            found = [outcome for outcome in both if outcome.planned.evaluation == own]
-            champion = results(outcome for outcome in both if outcome.planned.evaluation != own)
-        else:
-            world = await self._fresh(world, candidate, Stage.HOLDOUT)
-            found = await self._run(world, about, plan)
-            champion = results(await self._standing([world.standing_holdout], world.seed))
-        evidence = Evidence(results(found), champion, [outcome.planned.task for outcome in found])
+        """The sealed tasks, side by side with the champion: those of its trials that passed its own veto were lucky."""
+        about = About(candidate.id, Stage.HOLDOUT)
+        plan = by_task_and_repeat(world.holdout, self._holdout_repeats)
+        both = await self._run(world, about, plan, beside=self._beside(world, about, candidate.number))
+        mine, theirs = (results(arm) for arm in self._arms(about, both))
         asked = world.holdout_queries + 1
-        decision = await asyncio.to_thread(holdout_verdict, evidence, self._policy, query=asked)
-        before = world.shown
-        best = task_means(results(await self._standing([before.by], world.seed))) if before else {}
-        after = before
-        if decision.kind != "undecided":
-            means = task_means(results(found))
-            after = ladder.climb(before, best, own, means, settings.holdout_step)
-        said = ladder.sentence(decision, before, after, self._policy.holdout_margin, asked)
-        numbers = dict(decision.numbers) | (after.numbers() if after else {})
-        return await self._decide(world, about, Decision(decision.kind, said, numbers))
+        decision = await asyncio.to_thread(
+            transfer.sealed_verdict,
+            Evidence(mine, theirs, [task for task, _ in plan]),
+            self._policy,
+            transfer.Met(await self._audited(world, candidate), (mine, theirs)),
+            await self._since_seed(world, candidate, mine),
+            asked,
+        )
+        return await self._decide(world, about, replace(decision, reason=transfer.sentence(decision, asked)))
+
+    async def _audited(self, world: World, candidate: CandidateView) -> tuple[Sequence[Result], Sequence[Result]]:
+        """The candidate's audit, and the champion's trials that it is set against: those side by side with it, if any."""
+        audit = self._name(About(candidate.id, Stage.AUDIT))
+        beside = self._name(About(world.champion_id, Stage.AUDIT, Purpose.ADDED, candidate.number))
+        stood = [beside] if self._policy.name == "pooled" else world.stood_for(candidate.number)
+        mine, theirs = await self._standing([audit], world.seed), await self._standing(stood, world.seed)
+        return results(mine), results(theirs)
+
+    async def _since_seed(self, world: World, candidate: CandidateView, sealed: Sequence[Result]) -> transfer.Met:
+        """The candidate's trials and the seed harness's."""
+        audit = await self._standing([self._name(About(candidate.id, Stage.AUDIT))], world.seed)
+        baseline = await self._standing(world.stood_at(""), world.seed)
+        before = await self._standing([self._name(About("", Stage.HOLDOUT))], world.seed)
+        return transfer.Met((results(audit), results(baseline)), (sealed, results(before)))
 
     # ---- the champion's trials
 
-    async def _fresh(self, world: World, candidate: CandidateView, stage: Stage) -> World:
+    async def _fresh(self, world: World, candidate: CandidateView) -> World:
         """The world in which the champion's trials are young enough to be compared with: they are run anew where not.
 
-        Whether they are is judged once a stage, at its start, and stored before anything follows from it: a resumed
-        study does what was decided then, whatever its clock says now. Raises Pause.
+        Whether they are is judged once, before the full run, and stored before anything follows from it: a resumed study does
+        what was decided then, whatever its clock says now. Raises Pause.
         """
-        train = stage is Stage.FULL
-        world = await self._aged(world, candidate, stage, world.standing if train else world.standing_holdout)
-        aged = world.decided(world.champion_id, stage, Purpose.AGE, candidate.number)
+        world = await self._aged(world, candidate)
+        aged = world.decided(world.champion_id, Stage.FULL, Purpose.AGE, candidate.number)
         if aged is None or not aged.numbers["refresh"]:
             return world
-        kind = Stage.AUDIT if train else Stage.HOLDOUT
-        again = About(world.champion_id, kind, Purpose.REFRESHED, candidate.number)
+        again = About(world.champion_id, Stage.AUDIT, Purpose.REFRESHED, candidate.number)
         if again in world.decisions:
             return world
         # Repeats of their own: a trial's luck follows from its name.
-        tasks, since = world.train if train else world.holdout, candidate.number * self._champion_repeats
-        plan = [(task, since + repeat) for task, repeat in by_task_and_repeat(tasks, self._champion_repeats)]
+        since = candidate.number * self._champion_repeats
+        plan = [(task, since + repeat) for task, repeat in by_task_and_repeat(world.train, self._champion_repeats)]
         found = await self._few_errors(world, again, plan, "the champion")
         measured = score(results(found))
         again_for = f"run anew for {short(candidate.number)}"
@@ -283,13 +303,13 @@ class Stages(StageTrials):
         said = f"{measured} over {measured.trials} trials of {measured.tasks} tasks, after one more of each"
         return await self._decide(world, about, Decision("pass", said, score_numbers(measured)))
 
-    async def _aged(self, world: World, candidate: CandidateView, stage: Stage, standing: str) -> World:
+    async def _aged(self, world: World, candidate: CandidateView) -> World:
         """The world in which it is decided whether the champion's trials are too old for this candidate, where age matters."""
         limit = self._parts.config.gate.champion_max_age
         # A simulated model does not drift, and its study is a function of its seed: no clock may enter it.
         if limit is None or self._parts.config.models.task.startswith("simulated/"):
             return world
-        about = About(world.champion_id, stage, Purpose.AGE, candidate.number)
+        about, standing = About(world.champion_id, Stage.FULL, Purpose.AGE, candidate.number), world.standing
         if about in world.decisions:
             return world
         trials = await asyncio.to_thread(self._parts.reader.outcomes, standing)
@@ -308,6 +328,12 @@ class Stages(StageTrials):
         numbers: dict[str, Value] = {"hours": hours, "max_age": limit, "refresh": old, "standing": standing}
         return await self._decide(world, about, Decision("pass", said, numbers))
 
-    def _beside(self, world: World, candidate: CandidateView, about: About) -> About:
-        """The champion's trials side by side with a candidate's."""
-        return About(world.champion_id, about.stage, Purpose.BESIDE, candidate.number)
+    def _beside(self, world: World, about: About, number: int) -> About:
+        """The champion's trials side by side with those of candidate `number`."""
+        return About(world.champion_id, about.stage, Purpose.BESIDE, number)
+
+    def _arms(self, about: About, found: Sequence[TrialOutcome]) -> tuple[list[TrialOutcome], list[TrialOutcome]]:
+        """The trials of an evaluation, and those that were run side by side with them."""
+        own = self._name(about)
+        mine = [outcome for outcome in found if outcome.planned.evaluation == own]
+        return mine, [outcome for outcome in found if outcome.planned.evaluation != own]

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 
 from lorimer.kinds import SOLVED
 from lorimer.meta_agent.gate.cost import held_back
-from lorimer.meta_agent.gate.ladder import Shown
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.study.folding import CandidateView, Known
-from lorimer.meta_agent.study.names import About, candidate_id, evaluation_id, stages_of
+from lorimer.meta_agent.study.names import STAGES, About, candidate_id, evaluation_id
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import Candidate, DecisionRow
@@ -94,15 +93,11 @@ class World:
         """The evaluation whose trials stand for the champion on the train split."""
         return self.standing_at(self.champion_id)
 
-    @property
-    def standing_holdout(self) -> str:
-        return self.standing_at(self.champion_id, holdout=True)
-
-    def standing_at(self, champion: str, number: int | None = None, *, holdout: bool = False) -> str:
+    def standing_at(self, champion: str, number: int | None = None) -> str:
         """The evaluation whose trials stood for a champion ("" for the seed harness) when candidate `number` met it, or stand
         for it now: its first one, or the last of those that were run anew because they had aged.
         """
-        return self._name(self._first(champion, number, holdout=holdout))
+        return self._name(self._first(champion, number))
 
     def stood_at(self, champion: str, number: int | None = None) -> tuple[str, ...]:
         """The evaluations whose trials, all together, stood for a champion on the train split when candidate `number` met it, or
@@ -115,25 +110,27 @@ class World:
         champion ran side by side with the candidate in its audit came after that."""
         champion = self.champion_before(number)
         beside = About(champion, Stage.AUDIT, Purpose.ADDED, number)
-        audit = self.decided(self._id(number), Stage.AUDIT)
-        confirmed = audit is not None and audit.policy.get("name") == "pooled"
-        return tuple(self._name(each) for each in self._stood(champion, number) if not (confirmed and each == beside))
+        return tuple(
+            self._name(each)
+            for each in self._stood(champion, number)
+            if not (self._confirmed(number) and each == beside)
+        )
 
     def decided_by(self, number: int) -> tuple[str, ...]:
         """The evaluations by which candidate `number` was decided as far as they were run: its own, and what the champion ran
         side by side with it."""
-        own, champion = self._id(number), self.champion_before(number)
-        audit = self.decided(own, Stage.AUDIT)
-        confirmed = audit is not None and audit.policy.get("name") == "pooled"
-        stages = (Stage.SPOT, Stage.CANARY, Stage.FULL, Stage.HOLDOUT, Stage.AUDIT)
+        own, champion = candidate_id(self.study, number), self.champion_before(number)
+        added = [self._name(About(champion, Stage.AUDIT, Purpose.ADDED, number))] if self._confirmed(number) else []
         return (
-            *(self._name(About(own, stage)) for stage in stages),
+            *(self._name(About(own, stage)) for stage in STAGES),
             *(self.beside(number, stage) for stage in (Stage.FULL, Stage.HOLDOUT)),
-            *([self._name(About(champion, Stage.AUDIT, Purpose.ADDED, number))] if confirmed else []),
+            *added,
         )
 
-    def _id(self, number: int) -> str:
-        return candidate_id(self.study, number)
+    def _confirmed(self, number: int) -> bool:
+        """Whether a candidate's audit was run side by side with the champion."""
+        audit = self.decided(candidate_id(self.study, number), Stage.AUDIT)
+        return audit is not None and audit.policy.get("name") == "pooled"
 
     @property
     def stood(self) -> tuple[str, ...]:
@@ -167,15 +164,27 @@ class World:
         return final[-1:] or self._stood(champion, None)
 
     @property
+    def sealed_score(self) -> DecisionRow | None:
+        """What the champion and the seed harness scored on the sealed tasks at the end, in trials that decided nothing."""
+        final = self._met(self.champion_id, Stage.HOLDOUT, Purpose.FINAL, None)
+        return self.decisions[final[-1]] if final else None
+
+    @property
+    def sealed_by(self) -> tuple[str, str]:
+        """The evaluations of the seed harness and of the champion by which the sealed tasks are told of: the last ones, which
+        decided nothing, where there are any, else those of the baseline and of the query that the champion passed."""
+        final = self._met(self.champion_id, Stage.HOLDOUT, Purpose.FINAL, None)
+        last = final[-1] if final else About(self.champion_id, Stage.HOLDOUT)
+        return self._name(replace(last, subject="")), self._name(last)
+
+    @property
     def next_number(self) -> int:
         """The number that the next candidate will have."""
         return len(self.candidates) + 1
 
-    def _first(self, champion: str, number: int | None, *, holdout: bool = False) -> About:
-        again = self._met(champion, Stage.HOLDOUT if holdout else Stage.AUDIT, Purpose.REFRESHED, number)
-        if again:
-            return again[-1]
-        return About(champion, Stage.HOLDOUT if holdout else Stage.AUDIT if champion else Stage.BASELINE)
+    def _first(self, champion: str, number: int | None) -> About:
+        again = self._met(champion, Stage.AUDIT, Purpose.REFRESHED, number)
+        return again[-1] if again else About(champion, Stage.AUDIT if champion else Stage.BASELINE)
 
     def _stood(self, champion: str, number: int | None) -> list[About]:
         first = self._first(champion, number)
@@ -215,11 +224,6 @@ class World:
     def holdout_queries(self) -> int:
         """How often the holdout has answered about a candidate."""
         return self._known.holdout_queries
-
-    @property
-    def shown(self) -> Shown | None:
-        """The best holdout score that people have been shown."""
-        return self._known.shown[1] if self._known.shown else None
 
     @property
     def full_runs(self) -> list[DecisionRow]:
@@ -288,8 +292,11 @@ class Promote:
 
 
 @dataclass(frozen=True)
-class AuditChampion:
-    """Run the champion on every train task once more, for a score by trials that decided nothing."""
+class Measure:
+    """Run the champion once more, for a score by trials that decided nothing: on every train task (`audit`), or on the
+    sealed ones side by side with the seed harness (`holdout`)."""
+
+    stage: Stage
 
 
 @dataclass(frozen=True)
@@ -299,7 +306,7 @@ class Finish:
     reason: str
 
 
-Command = Evaluate | Propose | Promote | AuditChampion | Finish
+Command = Evaluate | Propose | Promote | Measure | Finish
 
 
 def next_command(world: World, config: Config) -> Command:
@@ -320,9 +327,10 @@ def next_command(world: World, config: Config) -> Command:
     reason = _why_finished(world, config)
     if not reason:
         return Propose(world.next_number)
-    final = About(world.champion_id, Stage.AUDIT, Purpose.FINAL, world.next_number)
-    if config.gate.policy == "pooled" and world.champion is not None and final not in world.decisions:
-        return AuditChampion()
+    if config.gate.policy == "pooled" and world.champion is not None:
+        for stage in (Stage.AUDIT, *([Stage.HOLDOUT] if world.holdout else [])):
+            if About(world.champion_id, stage, Purpose.FINAL, world.next_number) not in world.decisions:
+                return Measure(stage)
     return Finish(reason)
 
 
@@ -348,7 +356,7 @@ def _next_for(candidate: CandidateView, world: World, config: Config) -> Command
     if candidate.state == "proposing":
         return Propose(candidate.number)
     without = {stage for stage, tasks in ((Stage.CANARY, world.canaries), (Stage.HOLDOUT, world.holdout)) if not tasks}
-    for stage in stages_of(config.gate.policy):
+    for stage in STAGES:
         if stage in without:
             continue
         if world.decided(candidate.id, stage) is None:
@@ -389,9 +397,9 @@ def score_numbers(score: Score) -> dict[str, float | int | None]:
     }
 
 
-def score_of(row: DecisionRow) -> Score:
-    """The score that a measuring stage stored."""
-    numbers = row.numbers
+def score_of(row: DecisionRow, whose: str = "") -> Score:
+    """The score that a measuring stage stored; of two, `whose` tells which (`seed_`)."""
+    numbers = {key.removeprefix(whose): value for key, value in row.numbers.items() if key.startswith(whose)}
     mean = numbers.get("score")
     return Score(
         mean=float("nan") if mean is None else float(mean),

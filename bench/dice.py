@@ -1,0 +1,259 @@
+"""Dice for the gate: made suites, made edits, and candidates and studies that go the way of real ones.
+
+A panel is the rate at which a harness solves each task. Everything is decided by the gate's own functions, with the loop's
+own plans.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lorimer.config_gate import GateSettings
+from lorimer.meta_agent.gate.alpha import at_level
+from lorimer.meta_agent.gate.comparison import Decision, Evidence
+from lorimer.meta_agent.gate.confirmation import FINAL_REPEATS, ROUNDS, confirmed
+from lorimer.meta_agent.gate.decide import decide
+from lorimer.meta_agent.gate.opponent import Opponent, opponent
+from lorimer.meta_agent.gate.plans import Luck, full_plan, spot_plan, spot_trials
+from lorimer.meta_agent.gate.policies import ANYTIME, Policy
+from lorimer.meta_agent.gate.scores import Result, task_means
+from lorimer.meta_agent.gate.verdicts import spot_verdict
+from lorimer.meta_agent.gate.weights import Earlier, Rates, rates
+
+Chances = Sequence[float]
+PANEL = (0.95,) * 28 + tuple(0.1 + 0.8 * step / 19 for step in range(20)) + (0.0,) * 10
+"""58 tasks: 28 stable, 20 flaky, 10 never solved."""
+TRADE = 0.05
+EARLIER = 3
+"""Trials per task of other candidates: they order a plan, weigh tasks, and count for the champion where the gate pools them."""
+BAD = 0.8
+"""What a bad hour leaves of every rate."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A gate as a user would configure it."""
+
+    name: str
+    gate: GateSettings = field(default_factory=GateSettings)
+    champion: int = 0
+    """Trials a task of the champion when it is tested; 0: as many as a new champion has."""
+    earlier: int = EARLIER
+
+    @property
+    def policy(self) -> Policy:
+        return Policy(name=self.gate.policy, alpha=self.gate.alpha, futility=self.gate.futility)
+
+    @property
+    def against(self) -> int:
+        return self.champion or self.gate.first_champion_repeats
+
+
+Shape = Literal["few", "thin", "mixed"]
+"""How an edit's points lie: up to half a task's rate at a time, spread over all tasks, or half as many won again and lost."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """A study: its suite, its edits, and what happens to the provider meanwhile."""
+
+    panel: Chances = PANEL
+    mix: tuple[tuple[float, int], ...] = ((0.04, 10), (-0.04, 30), (0.0, 60))
+    """Points and how many candidates are worth them, in random order."""
+    shape: Shape = "few"
+    drift: float = 0.0
+    """Points by which every harness changes half way."""
+    bad: float = 0.0
+    """Share of stages that fall into a bad hour."""
+    graded: bool = False
+    """Rewards are quarters."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a study came to."""
+
+    true: float
+    """The last champion's expected score."""
+    over: float
+    """The score that is reported less the true one."""
+    spent: int
+    """Trials."""
+    gains: int
+    nulls: int
+    losses: int
+
+
+def names(chances: Chances) -> tuple[str, ...]:
+    return tuple(f"t{task:03}" for task in range(len(chances)))
+
+
+def edited(chances: Chances, points: float, dice: random.Random, shape: Shape = "few") -> list[float]:
+    """The chances after an edit worth `points` (a share of the mean reward)."""
+    changed = list(chances)
+    if shape == "mixed":
+        return edited(edited(changed, points * 1.5, dice), -points * 0.5, dice)
+    most = 0.5 if shape == "few" else abs(points) * 1.5
+    left = abs(points) * len(chances)
+    while left > 1e-9:
+        before = left
+        for task in dice.sample(range(len(chances)), len(chances)):
+            room = max(0.0, 0.95 - changed[task]) if points > 0 else changed[task]
+            step = min(most, room, left)
+            changed[task] += step if points > 0 else -step
+            left -= step
+        if shape == "few" or left == before:
+            break
+    return changed
+
+
+def trials(
+    chances: Chances, planned: Sequence[str], dice: random.Random, graded: bool = False, hour: float = 1.0
+) -> list[Result]:
+    found = []
+    for task in planned:
+        rate = hour * chances[int(task[1:])]
+        hits = sum(dice.random() < rate for _ in range(4)) / 4 if graded else float(dice.random() < rate)
+        found.append(Result(task, hits))
+    return found
+
+
+def full(
+    design: Design,
+    policy: Policy,
+    met: Opponent,
+    chances: Chances,
+    number: int,
+    dice: random.Random,
+    play: Campaign = Campaign(),
+    hour: float = 1.0,
+) -> tuple[Decision, list[Result]]:
+    """The decision of a full run, and the trials that it read."""
+    tasks, luck = names(chances), Luck(dice.randrange(1 << 30), number)
+    in_rounds = policy.name in ANYTIME
+    planned = [task for task, _ in full_plan(tasks, luck, design.gate.repeats, met.known, in_rounds=in_rounds)]
+    run = trials(chances, planned, dice, play.graded, hour)
+    decision = decide(Evidence(run, met.champion, planned, met.weights), policy)
+    return decision, run[: int(decision.numbers["run"] or 0)]
+
+
+def confirm(
+    design: Design,
+    chances: Chances,
+    champion: Chances,
+    dice: random.Random,
+    play: Campaign = Campaign(),
+    hour: float = 1.0,
+) -> tuple[bool, list[Result], list[Result]]:
+    """Whether a candidate is better side by side with the champion, and the trials of both."""
+    mine, theirs, decision, tasks = list[Result](), list[Result](), None, names(chances)
+    while decision is None:
+        mine += trials(chances, tasks, dice, play.graded, hour)
+        theirs += trials(champion, tasks, dice, play.graded, hour)
+        decision = confirmed(Evidence(mine, theirs, tasks * ROUNDS), design.policy)
+    return decision.kind == "pass", mine, theirs
+
+
+def _met(design: Design, standing: Sequence[Result], rejected: Sequence[Result], earlier: Rates) -> Opponent:
+    return opponent(standing, pools=design.gate.pools, withstood=lambda: rejected, earlier=lambda: earlier)
+
+
+def promotions(design: Design, points: float | Literal["trade"], rounds: int, seed: str) -> tuple[int, int]:
+    """Promotions and trials run of `rounds` candidates, each against a champion audited anew."""
+    dice, tasks = random.Random(seed), names(PANEL)
+    promoted = run = 0
+    for number in range(rounds):
+        standing = trials(PANEL, tasks * design.against, dice)
+        others = trials(PANEL, tasks * design.earlier, dice)
+        met = _met(design, standing, others, rates(others))
+        gained = TRADE if points == "trade" else points
+        chances = edited(PANEL, gained, dice)
+        chances = edited(chances, -TRADE, dice) if points == "trade" else chances
+        decision, read = full(design, design.policy, met, chances, number, dice)
+        run += len(read)
+        passed = decision.kind == "promote"
+        if passed and design.gate.pools:
+            passed, mine, theirs = confirm(design, chances, PANEL, dice)
+            run += len(mine) + len(theirs)
+        promoted += passed
+    return promoted, run
+
+
+def study(design: Design, play: Campaign, seed: int) -> Ended:
+    """A study of one candidate after another, each an edit of the champion.
+
+    The spot-check's fixes are three random tasks that the champion fails: nothing is assumed of the meta-agent's aim.
+    """
+    dice, gate, tasks = random.Random(seed), design.gate, names(play.panel)
+    kinds = [points for points, count in play.mix for _ in range(count)]
+    dice.shuffle(kinds)
+    champion: list[float] = list(play.panel)
+    plain, pooled = gate.policy == "strict", gate.pools
+    rejected: list[Result] = []
+    first = tasks * gate.first_champion_repeats
+
+    def run_of(chances: Chances, planned: Sequence[str]) -> list[Result]:
+        return trials(chances, planned, dice, play.graded, hour())
+
+    def hour() -> float:
+        return BAD if play.bad and dice.random() < play.bad else 1.0
+
+    standing, earlier = run_of(champion, first), Earlier()
+    spent, met, won, passed = len(standing), 0, [0, 0, 0], list[bool]()
+    for number, points in enumerate(kinds, 1):
+        if play.drift and number == len(kinds) // 2 + 1:
+            champion = edited(champion, play.drift, dice, "thin")
+        chances = edited(champion, points, dice, play.shape)
+        if plain:  # the plain rule has no spot-check and no audit: the winning run stands
+            run = run_of(chances, tasks)
+            decision = decide(Evidence(run, standing, tasks), design.policy)
+        else:
+            means = task_means(standing)
+            failing = [task for task in tasks if means[task] < 1]
+            fixes = dice.sample(failing, min(gate.spot_fixes, len(failing)))
+            planned = spot_plan(fixes, Luck(seed, number), standing, gate.spot_fixes, gate.spot_guards)
+            looked = run_of(chances, [task for task, _ in planned])
+            spent += len(looked)
+            if spot_verdict(spot_trials(looked, standing)).kind == "reject":
+                continue
+            tried = gate.most_champion_repeats if pooled else len(standing) // len(tasks)
+            more = tried - gate.first_champion_repeats
+            if gate.champion_every and met // gate.champion_every > more and tried < gate.most_champion_repeats:
+                standing = standing + run_of(champion, tasks)
+                spent += len(tasks)
+            policy = at_level(design.policy, gate.error, passed)
+            opposed = _met(design, standing, rejected, earlier.rates())
+            decision, run = full(design, policy, opposed, chances, number, dice, play, hour())
+        spent += len(run)
+        passed.append(decision.kind == "promote")
+        place = (points > 0) - (points < 0)
+        if pooled:
+            mine, theirs = list[Result](), list[Result]()
+            if passed[-1]:
+                passed[-1], mine, theirs = confirm(design, chances, champion, dice, play, hour())
+                spent += len(mine) + len(theirs)
+            if passed[-1]:
+                champion, standing, rejected = chances, mine, []
+                won[place] += 1
+            else:
+                standing, rejected = standing + theirs, rejected + run + mine
+            continue
+        met += 1
+        earlier.add(run)
+        if passed[-1]:
+            champion, met = chances, 0
+            won[place] += 1
+            if not plain:
+                # As `EarlierRates`: the first champion's trials are tested no more.
+                earlier.add(standing if sum(passed) == 1 else [])
+            standing = run if plain else run_of(champion, first)
+            spent += 0 if plain else len(standing)
+    if pooled:  # the last champion's audit alone is reported
+        standing = run_of(champion, tasks * FINAL_REPEATS)
+        spent += len(standing)
+    true = sum(champion) / len(champion)
+    reported = sum(outcome.reward or 0.0 for outcome in standing) / len(standing)
+    return Ended(true, reported - true, spent, won[1], won[0], won[-1])

@@ -1,0 +1,49 @@
+"""Whom a candidate meets in its full run: the champion's arm, and what orders and weighs the tasks. Pure.
+
+The loop, a replay and a forecast all ask here, so that what is decided, decided again and foretold is the same comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lorimer.meta_agent.gate import pooled
+from lorimer.meta_agent.gate.pooled import champion_arm
+from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.weights import Rates, rates, weights
+
+
+@dataclass(frozen=True)
+class Opponent:
+    """What stands against a candidate in its full run."""
+
+    champion: Sequence[Result]
+    """The champion's arm. Side by side it is empty: its trials are run with the candidate's."""
+    known: Rates
+    """The rates that order the plan: never those of the candidate's own trials."""
+    weights: Mapping[str, int]
+    """What a reward counts on each task."""
+
+
+def opponent(
+    standing: Sequence[Result],
+    *,
+    pools: bool,
+    withstood: Callable[[], Sequence[Result]],
+    earlier: Callable[[], Rates],
+) -> Opponent:
+    """The opponent of a candidate.
+
+    Args:
+        standing: the champion's own trials.
+        pools: whether the trials of candidates that it withstood count for it (`GateSettings.pools`).
+        withstood: gives those trials; asked for only where they count.
+        earlier: gives the rates in trials that the test does not count; asked for only where `withstood` is not.
+    """
+    if pools:
+        arm = champion_arm(standing, withstood())
+        known: Rates = rates(arm)
+        return Opponent(arm, known, pooled.weights(known))
+    known = earlier()
+    return Opponent(standing, known, weights(known))
