@@ -21,8 +21,8 @@ from lorimer.meta_agent.gate.scores import Result
 
 FINENESS = 8
 """A weight of 1 in units: weights are whole numbers, so that a weighted total lies on a lattice and its p-value is exact."""
-_RARE = 0.1
-"""Added to the rate: no task counts over twice another."""
+RARE = 0.1
+"""Added to a task's rate: no task counts over twice another here, and over three and a half times where the champion's arm is pooled."""
 
 
 Rates = Mapping[str, float]
@@ -77,7 +77,7 @@ def rates(trials: Iterable[Result]) -> dict[str, float]:
 
 def weight(rate: float) -> int:
     """What a reward counts on a task with this rate: 8 where it is always solved, 14 where it never is."""
-    return round(FINENESS / math.sqrt(math.sqrt(rate + _RARE)))
+    return round(FINENESS / math.sqrt(math.sqrt(rate + RARE)))
 
 
 UNKNOWN = weight(0.5)
