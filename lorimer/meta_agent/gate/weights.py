@@ -22,7 +22,7 @@ from lorimer.meta_agent.gate.scores import Result
 FINENESS = 8
 """A weight of 1 in units: weights are whole numbers, so that a weighted total lies on a lattice and its p-value is exact."""
 RARE = 0.1
-"""Added to a task's rate: no task counts over twice another here, and over three and a half times where the champion's arm is pooled."""
+"""Added to a task's rate: no task counts over twice another here, and over three and a half times in the pooled test."""
 
 
 Rates = Mapping[str, float]
