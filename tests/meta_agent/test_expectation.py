@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.false_promotions import expect
+from lorimer.meta_agent.gate.policies import Policy
 from lorimer.terminal import listing
 from tests.meta_agent.test_loop import MARKS, config, make_bench, run, script
 
@@ -22,40 +24,70 @@ class Decided:
 
 def test_levels_add_up_to_what_luck_would_pass() -> None:
     tests = [Decided("reject"), Decided("promote"), Decided("undecided"), *[Decided("reject")] * 17]
-    found = expect(tests, {"error": "per-candidate", "alpha": 0.1})
+    found = expect(tests, {"error": "per-candidate", "alpha": 0.1}, 1)
     assert (found.tests, found.passed, found.bounded, found.share) == (20, 1, True, None)
     assert found.expected == pytest.approx(2.0)
-    assert str(found) == "1 of 20 tests passed; were all edits without effect, at most 2 would pass by luck"
+    assert str(found) == (
+        "1 of 20 tests passed; were all edits without effect, at most 2 would pass by luck, and in simulated studies about 0.46; "
+        "so the 1 promotion is false with a chance of about 46%"
+    )
+
+
+def test_what_is_estimated_of_the_promotions_is_what_simulated_studies_promote() -> None:
+    tests = [Decided("promote", {"name": "pooled", "alpha": 0.1})] * 6 + [
+        Decided("reject", {"name": "pooled", "alpha": 0.1})
+    ] * 94
+    found = expect(tests, {"alpha": 0.1}, 5)
+    assert (found.passed, found.promoted, found.most) == (6, 5, 4)
+    assert found.estimated == pytest.approx(1.8)
+    assert found.false_share == pytest.approx(0.36)
+    assert str(found).endswith(
+        "in simulated studies about 1.8; so about 36% of the 5 promotions are false, seldom more than 4"
+    )
+    assert str(expect(tests, {"alpha": 0.1}, 2)).endswith("so about 90% of the 2 promotions are false")
+    assert expect(tests, {"alpha": 0.1}, 1).false_share == 1.0
+    assert "promotion" not in str(expect(tests, {"alpha": 0.1}, 0))
 
 
 def test_what_was_held_back_for_its_cost_has_passed_its_test() -> None:
-    found = expect([Decided("reject"), Decided("reject", numbers={"cost_allowed": 3.0})], {})
+    found = expect([Decided("reject"), Decided("reject", numbers={"cost_allowed": 3.0})], {}, 0)
     assert (found.tests, found.passed) == (2, 1)
 
 
 def test_the_plain_rule_has_no_bound() -> None:
     plain = Decided("promote", {"name": "strict", "alpha": 0.1})
-    found = expect([plain] * 5, {"policy": "strict", "error": "study", "alpha": 0.1})
+    found = expect([plain] * 5, {"policy": "strict", "error": "study", "alpha": 0.1}, 0)
     assert (found.expected, found.bounded, found.share) == (2.5, False, None)
-    assert str(found).endswith("about 2.5 would pass by luck (policy strict has no bound)")
+    assert "about 2.5 would pass by luck (policy strict has no bound), and in simulated studies about 0.2" in str(found)
 
 
 def test_a_studys_level_bounds_the_share_of_false_promotions() -> None:
     tests = [Decided("promote", {"name": "paired", "alpha": level}) for level in (0.008, 0.03)]
-    found = expect(tests, {"error": "study", "alpha": 0.1})
+    found = expect(tests, {"error": "study", "alpha": 0.1}, 2)
     assert found.expected == pytest.approx(0.038)
     assert str(found).endswith("of a study's promotions at most 10% are false, in expectation")
 
 
+def test_what_is_confirmed_afterwards_is_tested_at_twice_the_level_and_never_above_alpha() -> None:
+    for passed in ([], [False] * 5, [False, True, False]):
+        plain, confirmed = (at_level(Policy(name), "study", passed).alpha for name in ("paired", "pooled"))
+        assert confirmed == pytest.approx(2 * plain)
+    assert at_level(Policy("pooled"), "study", [True] * 9).alpha == 0.1
+    assert at_level(Policy("pooled"), "per-candidate", []).alpha == 0.1
+
+
 def test_before_the_first_test_there_is_nothing_to_expect() -> None:
-    assert str(expect([], {})) == "no test has been decided yet"
+    assert str(expect([], {}, 0)) == "no test has been decided yet"
 
 
 async def test_the_log_and_the_status_say_it(tmp_path: Path) -> None:
     bench = make_bench(tmp_path / "work")
     await run(bench, script(*MARKS), config())
     reader = bench.reader()
-    said = "1 of 3 tests passed; were all edits without effect, at most 0.3 would pass by luck"
+    said = (
+        "1 of 3 tests passed; were all edits without effect, at most 0.3 would pass by luck, and in simulated studies about "
+        "0.069; so the 1 promotion is false with a chance of about 7%"
+    )
     assert f"\nLuck: {said}\n" in bench.log()
     assert "Luck" not in bench.told()
     status = listing.status(reader, reader.study("demo"), bench.root)

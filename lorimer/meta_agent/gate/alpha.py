@@ -24,12 +24,18 @@ HORIZON = 5_000
 LEAST = 1e-12
 """The lowest level of a test: of nothing no quantile is defined, and a million tests at it add up to a millionth."""
 
+CONFIRMED = 0.5
+"""How often an edit without effect that passed a pooled test is confirmed, at most: its difference in fresh trials is as likely
+below nothing as above it, and a confirmation ends sooner for the former (`gate.confirmation`)."""
+
 
 def at_level(policy: Policy, error: Literal["per-candidate", "study"], passed: Sequence[bool]) -> Policy:
     """The policy for the next test, after tests of which these were `passed`. `strict` has no level."""
     if error == "per-candidate" or policy.name == "strict":
         return policy
     level = elond(policy.alpha, passed) if policy.name == "eprocess" else lord(policy.alpha, passed)
+    if policy.name == "pooled":
+        level = min(policy.alpha, level / CONFIRMED)
     return replace(policy, alpha=max(level, LEAST))
 
 

@@ -16,7 +16,7 @@ from lorimer.meta_agent.gate.cost import bound_words
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.reports.gain import gain_of
-from lorimer.meta_agent.study import gain_price
+from lorimer.meta_agent.study import gain_price, ledger
 from lorimer.meta_agent.study.conditions import StudyConditions, differing, study_conditions
 from lorimer.meta_agent.study.names import short
 from lorimer.meta_agent.study.result import result_of
@@ -124,6 +124,9 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
         "A score is the mean over tasks of each task's mean reward. The interval is clustered by task. The champion's score "
         "is that of trials run after it had won, never of those that won it.",
     ]
+    told = ledger.luck(reader, world)
+    if told.tests:
+        lines += ["", f"Luck: {told}."]
     price = gain_price.of_study(reader, world)
     if price:
         lines += ["", f"Price of the gain: {price} that the whole study spent."]

@@ -189,6 +189,11 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
                 "search cannot have touched; [split] test = 0 searches on all tasks"
             )
         _tell_others(session, study, watcher)
+        if config.gate.error == "study" and config.gate.policy in ("paired", "eprocess"):
+            watcher.say(
+                f'gate.error = "study" under policy {config.gate.policy} finds next to nothing at gains of 4 points: it is for '
+                'gains of 10 and more; policy "pooled" finds some of them (docs/gate.md)'
+            )
         hopeless = too_small(Design.of(config), sides.train)
         if hopeless:
             watcher.say(f"warning: {hopeless}; `lorimer power` tells more")

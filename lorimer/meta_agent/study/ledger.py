@@ -165,7 +165,8 @@ def gain_lines(gain: MadeOf | None, price: GainPrice | None) -> list[tuple[str, 
 
 def luck(reader: StudyReader, world: World) -> FalsePromotions:
     """How many false promotions to expect of a study so far."""
-    return expect(world.full_runs, reader.study(world.study).config.get("gate", {}))
+    promoted = sum(candidate.state == "promoted" for candidate in world.candidates)
+    return expect(world.full_runs, reader.study(world.study).config.get("gate", {}), promoted)
 
 
 def render(ledger: Ledger, recent: int | None = None) -> str:
