@@ -72,7 +72,7 @@ def test_what_is_confirmed_afterwards_is_tested_at_twice_the_level_and_never_abo
     for passed in ([], [False] * 5, [False, True, False]):
         plain, confirmed = (at_level(Policy(name), "study", passed).alpha for name in ("paired", "pooled"))
         assert confirmed == pytest.approx(2 * plain)
-    assert at_level(Policy("pooled"), "study", [True] * 9).alpha == 0.1
+    assert at_level(Policy("pooled"), "study", [True] * 60).alpha == 0.1
     assert at_level(Policy("pooled"), "per-candidate", []).alpha == 0.1
 
 
