@@ -68,6 +68,10 @@ def test_without_a_workspace_each_command_says_what_is_missing(
         ("[benchmark]\ncheck = 'maybe'", "benchmark.check: should be true or false (given: 'maybe')"),
         ("[study]\nname = 3", "study.name: should be a text in quotes (given: 3)"),
         ("[gate]\nalpha = 2\nrepeats = 0", "gate.alpha: should be less than 0.5 (given: 2); gate.repeats: should be"),
+        (
+            "[gate]\nholdout_step = 0.1",
+            "gate.holdout_step: is no setting any more: no score of the holdout is shown while a",
+        ),
         ("[gate", "not valid TOML"),
         ("[benchmark]\nsource = 'swe'", "'swe' is not a benchmark"),
         ("[benchmark]\ntasks = ['nope-*']", "benchmark.tasks: no task matches 'nope-*'"),
@@ -110,6 +114,10 @@ def test_wrong_settings_are_told_by_key(
         ("sandbox.network=registries", "--set sandbox.network=registries: sandbox.registries: names none"),
         ("providers.l=3", "--set providers.l=3: is a table: "),
         ("gate.usd=1", "--set gate.usd=1: there is no such key; did you mean limits.usd,"),
+        (
+            "gate.holdout_step=0.1",
+            "--set gate.holdout_step: is no setting any more: no score of the holdout is shown while",
+        ),
     ],
 )
 def test_wrong_settings_of_the_command_line_are_told_by_key(

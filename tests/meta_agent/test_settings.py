@@ -180,6 +180,23 @@ def test_a_kept_key_that_changed_in_the_file_is_refused_with_the_way_back(case: 
     assert case.changed() == {}
 
 
+def test_what_is_unset_follows_from_the_policy() -> None:
+    pooled, paired = parse({}).gate, parse({"gate": {"policy": "paired"}}).gate
+    assert (pooled.policy, pooled.repeats, pooled.first_champion_repeats, pooled.futility) == ("pooled", 5, 4, 0.38)
+    assert (paired.repeats, paired.first_champion_repeats, paired.futility) == (3, 4, 0.2)
+    assert parse({"gate": {"policy": "paired", "repeats": 5}}).gate.first_champion_repeats == 6
+    assert parse({"gate": {"repeats": 1}}).gate.first_champion_repeats == 2
+    # What a study has stored holds, whatever an unset key means today.
+    assert parse(parse({"gate": {"policy": "paired"}}).model_dump(mode="json")).gate == paired
+    assert parse({}, overrides={"gate.policy": "paired"}).gate == paired
+
+
+def test_a_setting_that_older_studies_have_stored_is_read_and_left_out() -> None:
+    old = parse({}).model_dump(mode="json")
+    old["gate"]["holdout_step"] = 0.05
+    assert parse(old) == parse({})
+
+
 def test_a_kept_key_that_is_gone_from_the_file_is_refused(tmp_path: Path) -> None:
     case = Case(tmp_path, FILE.replace("alpha = 0.1", "alpha = 0.05"))
     case.edit("alpha = 0.05\n", "")
