@@ -136,7 +136,7 @@ def full(
     in_rounds = policy.name in ANYTIME
     planned = [task for task, _ in full_plan(tasks, luck, design.gate.repeats, met.known, in_rounds=in_rounds)]
     run = trials(chances, planned, dice, play.graded, hour)
-    decision = decide(Evidence(run, met.champion, planned, met.weights), policy)
+    decision = decide(Evidence(run, met.champion, planned, met.weights), met.judged_by(policy))
     return decision, run[: int(decision.numbers["run"] or 0)]
 
 

@@ -37,9 +37,9 @@ class GateSettings(Table):
     """`cached` compares with the champion's standing trials; `interleaved` runs it anew beside every candidate."""
     champion_max_age: float | None = Field(default=None, gt=0)
     """Hours after which standing trials of the champion are run anew before they are compared with. Not for simulated models."""
-    futility: float = Field(default=0.38, ge=0, lt=0.5)
+    futility: float = Field(default=0.37, ge=0, lt=0.5)
     """A full run ends when an edit worth finding would be promoted from here with a smaller chance; 0: when none could.
-    Unset: 0.38 under `pooled`, else 0.2."""
+    Unset: 0.37 under `pooled`, else 0.2."""
     spot_fixes: int = Field(default=2, ge=0)
     """Single tasks, of those that the edit should fix, tried before a full run."""
     spot_guards: int = Field(default=2, ge=0)

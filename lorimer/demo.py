@@ -82,7 +82,7 @@ async def demo(
         # Fewer trials than a real study wants: its gains are large, and it shall end in about a minute.
         "gate.repeats": 2,
         "gate.champion_repeats": 2,
-        "gate.champion_every": 0,
+        "gate.holdout_repeats": 2,
         "gate.futility": 0.0,
         "sandbox.concurrency": concurrency,
         "sandbox.provider": provider,

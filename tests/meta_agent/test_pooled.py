@@ -18,7 +18,7 @@ from lorimer.meta_agent.gate.confirmation import ROUNDS, confirmed
 from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.pooled import champion_arm, p_value
+from lorimer.meta_agent.gate.pooled import Arm, champion_arm, p_value
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.reports.replay import replay
 from lorimer.meta_agent.study.loop import optimize
@@ -90,13 +90,16 @@ def test_an_edit_without_effect_seldom_passes() -> None:
 
 def test_the_rejected_join_the_champion_as_they_are_where_they_are_alike() -> None:
     own, rejected = [Result("a", 1.0), Result("b", 0.0)], [Result("a", 1.0), Result("b", 0.0), Result("b", None)]
-    assert champion_arm(own, rejected) == [*own, *rejected]
+    assert champion_arm(own, rejected) == Arm([*own, *rejected])
 
 
 def test_rejected_edits_that_break_things_do_not_make_the_champion_look_weak() -> None:
     dice = random.Random(7)
     own = trials([0.6] * 30, 8, dice)
-    arm = champion_arm(own, trials([0.3] * 30, 20, dice))
+    found = champion_arm(own, trials([0.3] * 30, 20, dice))
+    arm = found.trials
+    # Its own 240 trials of a rate of 0.6 tell its level to one part in nineteen.
+    assert found.doubt == pytest.approx(math.sqrt(0.4 / 0.6 / 240), rel=0.1)
     mean = sum(r.reward or 0.0 for r in arm) / len(arm)
     assert mean == pytest.approx(0.6, abs=0.05)
     assert all(0.0 <= (r.reward or 0.0) <= 1.0 for r in arm)
@@ -107,7 +110,7 @@ def test_rejected_edits_that_break_things_do_not_make_the_champion_look_weak() -
 def test_the_rejected_are_never_lowered(seed: int) -> None:
     dice = random.Random(seed)
     own, rejected = trials(RATES, 3, dice), trials([dice.random() for _ in TASKS], 5, dice)
-    arm = champion_arm(own, rejected)
+    arm = champion_arm(own, rejected).trials
     assert arm[: len(own)] == own
     assert all((new.reward or 0.0) >= (old.reward or 0.0) for new, old in zip(arm[len(own) :], rejected, strict=True))
 

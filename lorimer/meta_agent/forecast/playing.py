@@ -92,7 +92,7 @@ def _candidate(design: Design, panel: Panel, gain: float, number: int, dice: ran
     theirs = panels.run(champion, plan, dice) if design.beside else met.champion
     run = FullRun(mine, theirs, plan, design.beside, weights=met.weights)
     # What an edit will cost is not known; it is taken to cost no more than the bound on it allows.
-    decision = full_verdict(run, replace(design.first, max_cost_increase=None), GateSettings())
+    decision = full_verdict(run, replace(met.judged_by(design.first), max_cost_increase=None), GateSettings())
     used = len(looked) + int(decision.numbers["run"] or 0) * (1 + design.beside)
     if decision.kind != "promote" or design.policy.name != "pooled":
         return decision.kind == "promote", used

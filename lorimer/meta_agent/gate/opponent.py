@@ -6,9 +6,10 @@ The loop, a replay and a forecast all ask here, so that what is decided, decided
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lorimer.meta_agent.gate import pooled
+from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.pooled import champion_arm
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.gate.weights import Rates, rates, weights
@@ -24,6 +25,12 @@ class Opponent:
     """The rates that order the plan: never those of the candidate's own trials."""
     weights: Mapping[str, int]
     """What a reward counts on each task."""
+    doubt: float = 0.0
+    """That of a pooled arm (`pooled.Arm`)."""
+
+    def judged_by(self, policy: Policy) -> Policy:
+        """The policy as it judges a run against this opponent."""
+        return replace(policy, doubt=self.doubt)
 
 
 def opponent(
@@ -43,7 +50,7 @@ def opponent(
     """
     if pools:
         arm = champion_arm(standing, withstood())
-        known: Rates = rates(arm)
-        return Opponent(arm, known, pooled.weights(known))
+        known: Rates = rates(arm.trials)
+        return Opponent(arm.trials, known, pooled.weights(known), arm.doubt)
     known = earlier()
     return Opponent(standing, known, weights(known))

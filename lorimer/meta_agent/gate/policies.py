@@ -46,6 +46,8 @@ class Policy:
     """A trial may cost more than the champion's by this share; `None` for no bound."""
     cost_increase_per_point: float = 0.0
     """And by this share more for each point (0.01) of mean reward gained."""
+    doubt: float = 0.0
+    """That of the champion's arm in one comparison (`pooled`)."""
     seed: int = 0
     """The seed of the Monte-Carlo draws, where rewards are graded too finely for an exact p."""
     draws: int = 10_000
@@ -129,9 +131,9 @@ def _paired(pairs: Sequence[Pair], policy: Policy) -> Bar:
 
 def _pooled(pairs: Sequence[Pair], policy: Policy) -> Bar:
     candidate, champion = means(pairs)
-    found = p_value(pairs)
+    found = p_value(pairs, policy.doubt)
     higher = candidate > champion + TIE
-    values: dict[str, Value] = {"p": found, "alpha": policy.alpha, "method": "normal"}
+    values: dict[str, Value] = {"p": found, "alpha": policy.alpha, "method": "normal", "doubt": policy.doubt}
     said = f", {bar_words(values)}" + ("" if higher else " and a higher mean")
     return Bar(higher and found <= policy.alpha, said, values)
 

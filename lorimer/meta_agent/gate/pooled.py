@@ -4,8 +4,8 @@ Most edits change little. So the trials of candidates that were rejected since t
 the champion: a study that has tried twenty edits knows its champion from a thousand trials instead of two hundred, and finds the
 next gain with a third of the trials. What that costs is the proof: a permutation test is exact only if both arms of an edit
 without effect are alike, and rejected candidates are on the whole a little worse than the champion. Two things hold that in
-bounds. Where the rejected are surely worse than the champion's own trials, theirs are lifted to its level (`champion_arm`), and
-whatever passes is confirmed side by side with the champion in fresh trials (`gate.confirmation`), which no such thing can bend.
+bounds. Where the rejected did worse than the champion's own trials, theirs are lifted to its level (`champion_arm`), and whatever
+passes is confirmed side by side with the champion in fresh trials (`gate.confirmation`), which no such thing can bend.
 
 The statistic is the difference of weighted totals from what the tasks' pools let expect, in standard deviations of a draw without
 replacement. A task's weight follows from the pool of both arms, which an exchange of trials between arms leaves as it is.
@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
 from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.scores import Result, Scored, by_task, scored
 from lorimer.meta_agent.gate.weights import FINENESS, RARE
 
-_SURE = 0.5
-"""The squared number of standard errors up to which a difference of the rejected from the champion counts as none."""
 EARLY = 1 - NormalDist().cdf(1.8)
 """The level at which a run may end before its plan does, for what is better: 1.8 standard deviations. With 2
 the trials of a study rise by a twentieth for the same gains; the confirmation that follows takes the luck out again."""
@@ -38,47 +37,65 @@ def weights(known: Mapping[str, float]) -> dict[str, int]:
     return {task: round(FINENESS * weight(rate)) for task, rate in known.items()}
 
 
-def p_value(pairs: Sequence[Pair]) -> float:
+@dataclass(frozen=True)
+class Arm:
+    """The champion's arm of a pooled comparison."""
+
+    trials: Sequence[Result]
+    doubt: float = 0.0
+    """The relative standard error of its level, beyond what the number of its trials says: where the rejected were lifted, that
+    level is the champion's own, and known from its own trials alone."""
+
+
+def p_value(pairs: Sequence[Pair], doubt: float = 0.0) -> float:
     """The chance of a weighted total as high as the candidate's, were all trials of a task to fall to either arm alike: by the
-    normal approximation. 1 where the tasks tell nothing."""
-    won = spread = 0.0
+    normal approximation. 1 where the tasks tell nothing.
+
+    Args:
+        doubt: that of the champion's arm (`Arm`).
+    """
+    won = spread = level = 0.0
     for pair in pairs:
-        more, luck = pair.once(surplus)
+        more, luck, expected = pair.once(surplus)
         won += more
         spread += luck
+        level += expected
+    spread += (doubt * level) ** 2
     return 1.0 if spread <= 1e-12 else 1 - NormalDist().cdf(won / math.sqrt(spread))
 
 
-def surplus(pair: Pair) -> tuple[float, float]:
-    """How much more the candidate has won on a task than its pool lets expect, weighted, and the variance of that."""
+def surplus(pair: Pair) -> tuple[float, float, float]:
+    """How much more the candidate has won on a task than its pool lets expect, weighted, the variance of that, and how much of
+    what is expected rests on the champion's arm."""
     mine, pool = len(pair.candidate), pair.pool
     size = len(pool)
     if not pair.candidate or not pair.champion:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     total = math.fsum(pool)
     rate = total / size
     variance = max(0.0, math.fsum(reward * reward for reward in pool) - total * rate) / (size - 1)
-    counted = weight(rate)
+    counted, moved = weight(rate), mine * (size - mine) / size
     return (
         counted * (math.fsum(pair.candidate) - mine * rate),
-        counted * counted * mine * (size - mine) / size * variance,
+        counted * counted * moved * variance,
+        counted * moved * rate,
     )
 
 
-def champion_arm(own: Sequence[Result], rejected: Sequence[Result]) -> list[Result]:
+def champion_arm(own: Sequence[Result], rejected: Sequence[Result]) -> Arm:
     """The champion's own trials, and those of the candidates that it withstood.
 
-    Where the rejected are worse, task by task, by more than chance lets expect, their task means are multiplied by what brings
-    them to the champion's level, less what chance explains (a positive-part James-Stein estimate of the difference). So a row of
-    edits that break things does not make the champion look weak.
+    Where the rejected did worse on the same tasks, their task means are multiplied by what brings them to the champion's level:
+    a row of edits that break things does not make it look weak. They still say how hard each task is, but how good the champion
+    is its own trials alone say then, which is the arm's doubt.
     """
-    theirs = scored(by_task(rejected))
-    short = _shortfall(scored(by_task(own)), theirs)
+    mine, theirs = scored(by_task(own)), scored(by_task(rejected))
+    short, doubt = _shortfall(mine, theirs)
     if not short:
-        return [*own, *rejected]
+        return Arm([*own, *rejected])
     missing = {task: _missing(each.total / len(each.rewards), 1 + short) for task, each in theirs.items()}
     lifted = (r if r.reward is None else Result(r.task, r.reward + (1 - r.reward) * missing[r.task]) for r in rejected)
-    return [*own, *lifted]
+    return Arm([*own, *lifted], doubt)
 
 
 def _missing(mean: float, times: float) -> float:
@@ -86,8 +103,9 @@ def _missing(mean: float, times: float) -> float:
     return 0.0 if mean >= 1 else (min(1.0, mean * times) - mean) / (1 - mean)
 
 
-def _shortfall(own: Mapping[str, Scored], rejected: Mapping[str, Scored]) -> float:
-    """By which share of their rewards the rejected fall short of the champion's, beyond chance; 0 where they do not."""
+def _shortfall(own: Mapping[str, Scored], rejected: Mapping[str, Scored]) -> tuple[float, float]:
+    """By which share of their rewards the rejected fall short of the champion's on the same tasks, and the relative standard
+    error of the champion's; 0 and 0 where they do not."""
     mine = theirs = variance = 0.0
     for task in own.keys() & rejected.keys():
         n, m = len(own[task].rewards), len(rejected[task].rewards)
@@ -96,8 +114,6 @@ def _shortfall(own: Mapping[str, Scored], rejected: Mapping[str, Scored]) -> flo
         theirs += share * rejected[task].total / m
         rate = (own[task].total + rejected[task].total + 0.25) / (n + m + 0.5)
         square = (own[task].squares + rejected[task].squares + 0.25) / (n + m + 0.5)
-        variance += share * share * max(0.0, square - rate * rate) * (1 / n + 1 / m)
+        variance += share * share * max(0.0, square - rate * rate) / n
     short = mine - theirs
-    if short <= 0 or theirs <= 0:
-        return 0.0
-    return max(0.0, 1 - _SURE * variance / (short * short)) * short / theirs
+    return (short / theirs, math.sqrt(variance) / mine) if short > 0 and theirs > 0 else (0.0, 0.0)

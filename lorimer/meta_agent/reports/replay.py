@@ -22,7 +22,7 @@ from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.cost import Paid, Unit, bound_words
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.full_run import FullRun
-from lorimer.meta_agent.gate.opponent import opponent
+from lorimer.meta_agent.gate.opponent import Opponent, opponent
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.gate.transfer import WHOSE, not_carried
@@ -143,6 +143,7 @@ class _Stored:
     """A full run as the other gate would have planned it, as far as its trials are stored."""
 
     run: FullRun
+    met: Opponent
     missing: str
     """What keeps it from being decided; "" where nothing does."""
     mine: Sequence[tuple[str, int]]
@@ -224,7 +225,7 @@ class _Again:
         simpler = self._settings.simplify_margin is not None and self._simpler()
         results = own.results(mine) if own is not None else []
         run = FullRun(results, met.champion, planned, side is not None, simpler, met.weights)
-        return _Stored(run, missing, mine, theirs)
+        return _Stored(run, met, missing, mine, theirs)
 
     def _simpler(self) -> bool:
         mine, theirs = self._candidate.harness, self._world.champion_before(self._candidate.number)
@@ -236,7 +237,7 @@ class _Again:
 
     def _judged(self, stored: _Stored, policy: Policy) -> Decision | None:
         """The decision, or `None` where the trials that were never run could still make it."""
-        run, settings = stored.run, self._settings
+        run, settings, policy = stored.run, self._settings, stored.met.judged_by(policy)
 
         def judge(of: FullRun, length: int | None) -> Decision:
             first = full_run.full_verdict(of, policy, settings)

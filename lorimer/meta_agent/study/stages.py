@@ -125,7 +125,9 @@ class Stages(StageTrials):
         about = About(candidate.id, Stage.FULL)
         plan = self._stored_plan(about) or plan
         planned = [task for task, _ in plan]
-        policy = at_level(self._policy, settings.error, [row.kind == "promote" for row in world.full_runs])
+        policy = at_level(
+            met.judged_by(self._policy), settings.error, [row.kind == "promote" for row in world.full_runs]
+        )
         simpler = self._simpler(world, candidate)
         ends = {2 * end for end in rounds(planned)}
 
