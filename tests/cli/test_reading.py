@@ -90,7 +90,8 @@ def test_a_suite_too_small_to_promote_anything_is_said_before_and_on_asking(
 ) -> None:
     warning = "warning: no edit can be promoted: 2 train tasks with 1 trial each against 2 are too few for gate.alpha"
     assert warning in used[1]["optimize"].out
-    said = typed(capsys, "power", "--assume", "0.5x2", "--set", "gate.repeats=1").out
+    few = ("--set", "gate.policy=paired", "--set", "gate.repeats=1")
+    said = typed(capsys, "power", "--assume", "0.5x2", *few).out
     assert warning in said
     assert "or set gate.repeats to 2 or more" in said
     found = typed(capsys, "power", "-C", used[0], "--json").json()

@@ -114,7 +114,6 @@ async def test_people_are_told_where_arms_differ_and_no_decision_holds_a_word_of
     assert [(event.candidate, event.stage) for event in told if event.conditions] == [
         ("demo/c002", "spot"),
         ("demo/c002", "full"),
-        ("demo/c002", "holdout"),
     ]
     assert all(event.conditions.startswith(ALL) for event in told if event.conditions)
     assert next(e for e in told if (e.candidate, e.stage) == ("demo/c002", "full")).conditions.endswith(
@@ -128,7 +127,7 @@ async def test_people_are_told_where_arms_differ_and_no_decision_holds_a_word_of
 
     row = reader.study("demo")
     lines = ledger.render(log(reader, row)).splitlines()
-    assert sum(ALL in line for line in lines) == 3
+    assert sum(ALL in line for line in lines) == 2
     assert "against the champion's" in next(line for line in lines if line.startswith("c002"))
     assert ALL not in next(line for line in lines if line.startswith("c002"))
     json.dumps([each.conditions for entry in log(reader, row).entries for each in entry.verdicts])
@@ -139,7 +138,7 @@ async def test_people_are_told_where_arms_differ_and_no_decision_holds_a_word_of
     assert "| `sha256:a` |" in card
     assert "| `sha256:b` |" in card
     assert "Not all trials of a task ran on the same: " in card
-    assert card.count(ALL) == 3
+    assert card.count(ALL) == 2
     quiet = evidence_card(other.reader(), "demo")
     assert "| trials at once | 8 |" in quiet
     assert "| task model as answered | `gpt-x-2026-05-01` |" in quiet
@@ -172,7 +171,6 @@ async def test_a_pooled_comparison_knows_the_withstood_and_the_confirmation(benc
         "spot",
         "full",
         "audit",
-        "holdout",
     ]
 
 

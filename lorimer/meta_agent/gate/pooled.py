@@ -22,9 +22,9 @@ from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.scores import Result, Scored, by_task, scored
 from lorimer.meta_agent.gate.weights import FINENESS, RARE
 
-EARLY = 1 - NormalDist().cdf(1.8)
-"""The level at which a run may end before its plan does, for what is better: 1.8 standard deviations. With 2
-the trials of a study rise by a twentieth for the same gains; the confirmation that follows takes the luck out again."""
+EARLY = 1 - NormalDist().cdf(2.0)
+"""The level at which a run may end before its plan does, for what is better: two standard deviations. At 1.8 a study's first
+candidate, whose champion is little known, passes 11 times in 100 where it changes nothing; at 2, 9 times."""
 
 
 def weight(rate: float) -> float:
