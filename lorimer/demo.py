@@ -79,7 +79,7 @@ async def demo(
         "study.name": "demo",
         "study.seed": seed,
         "budget.candidates": candidates,
-        # Fewer trials than a real study wants: its gains are large, and it shall end in about a minute.
+        # Fewer trials than a real study wants: its gains are large, and it shall end in a few minutes.
         "gate.repeats": 2,
         "gate.champion_repeats": 2,
         "gate.holdout_repeats": 2,

@@ -129,7 +129,7 @@ def demo(
 ) -> None:
     """Try the whole loop with a simulated model.
 
-    On the starter benchmark: no key, no Docker, about a minute.
+    On the starter benchmark: no key, no Docker, a few minutes.
     """
     from lorimer import demo as room
 

@@ -327,6 +327,7 @@ def _json_at(text: str, start: int, *, mend: bool = True) -> tuple[Any, int]:
                 pass
             try:
                 value = ast.literal_eval(_pythonic(candidate))
+                json.dumps(value)  # raises for what JSON has no word for, such as a set
             except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
                 continue
             if isinstance(value, dict):
@@ -442,6 +443,7 @@ def _arguments(node: ast.expr, tools: Sequence[Tool], name: str) -> dict[str, An
     try:
         given = {key: ast.literal_eval(value) for key, value in zip(order, node.args, strict=False)}
         given |= {each.arg: ast.literal_eval(each.value) for each in node.keywords if each.arg}
+        json.dumps(given)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return {}
     return given

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lorimer.config import MetaSettings
@@ -347,6 +347,7 @@ pieces = st.sampled_from(WHOLE + PARTS)
 
 
 @given(st.lists(pieces, max_size=12).map("".join))
+@example('{"name": "read_trace", "arguments": {"')  # once closed, a set in Python
 def test_no_text_breaks_the_reader_of_calls(text: str) -> None:
     for call in text_calls(text, TOOLS):
         assert isinstance(call.arguments, dict)

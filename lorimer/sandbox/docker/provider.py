@@ -90,6 +90,7 @@ class DockerProvider:
         self._snapshots = Snapshots(self._engine)
         self._held: set[str] = set()
         self._removals: set[asyncio.Task[None]] = set()
+        self._creating: set[asyncio.Task[str]] = set()
         self._stuck: set[str] = set()
         self._unanswered = False
         """The engine did not answer when a container was to be removed last."""
@@ -290,6 +291,8 @@ class DockerProvider:
         await self._watch.close()
         await self._images.close()
         self._engine.detach_all()
+        if self._creating:  # of callers that were cancelled: what the engine makes for them is there a moment later
+            await asyncio.wait(self._creating)
         for container in list(self._held):
             self._discard(container)
         while self._removals:
@@ -323,6 +326,8 @@ class DockerProvider:
             return container
 
         work = asyncio.create_task(create())
+        self._creating.add(work)
+        work.add_done_callback(self._creating.discard)
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
