@@ -219,9 +219,9 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
             spent += len(looked)
             if spot_verdict(spot_trials(looked, standing)).kind == "reject":
                 continue
-            tried = gate.most_champion_repeats if pooled else len(standing) // len(tasks)
+            tried = len(standing) // len(tasks)
             more = tried - gate.first_champion_repeats
-            if gate.champion_every and met // gate.champion_every > more and tried < gate.most_champion_repeats:
+            if gate.champion_grows and met // gate.champion_every > more and tried < gate.most_champion_repeats:
                 standing = standing + run_of(champion, tasks)
                 spent += len(tasks)
             policy = at_level(design.policy, gate.error, passed)

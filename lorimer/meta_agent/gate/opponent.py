@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from lorimer.meta_agent.gate import pooled
 from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.pooled import champion_arm
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.gate.weights import Rates, rates, weights
 
@@ -49,7 +48,7 @@ def opponent(
         earlier: gives the rates in trials that the test does not count; asked for only where `withstood` is not.
     """
     if pools:
-        arm = champion_arm(standing, withstood())
+        arm = pooled.champion_arm(standing, withstood())
         known: Rates = rates(arm.trials)
         return Opponent(arm.trials, known, pooled.weights(known), arm.doubt)
     known = earlier()

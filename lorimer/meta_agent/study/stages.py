@@ -232,31 +232,24 @@ class Stages(StageTrials):
         plan = by_task_and_repeat(world.holdout, self._holdout_repeats)
         both = await self._run(world, about, plan, beside=self._beside(world, about, candidate.number))
         mine, theirs = (results(arm) for arm in self._arms(about, both))
+
+        async def stored(*evaluations: str) -> Sequence[Result]:
+            return results(await self._standing(evaluations, world.seed))
+
+        audit = await stored(self._name(About(candidate.id, Stage.AUDIT)))
+        step = transfer.Met((audit, await stored(*self._audited_against(world, candidate))), (mine, theirs))
+        before = await stored(self._name(About("", Stage.HOLDOUT)))
+        since_seed = transfer.Met((audit, await stored(*world.stood_at(""))), (mine, before))
         asked = world.holdout_queries + 1
-        decision = await asyncio.to_thread(
-            transfer.sealed_verdict,
-            Evidence(mine, theirs, [task for task, _ in plan]),
-            self._policy,
-            transfer.Met(await self._audited(world, candidate), (mine, theirs)),
-            await self._since_seed(world, candidate, mine),
-            asked,
-        )
+        sealed = Evidence(mine, theirs, [task for task, _ in plan])
+        decision = await asyncio.to_thread(transfer.sealed_verdict, sealed, self._policy, step, since_seed, asked)
         return await self._decide(world, about, replace(decision, reason=transfer.sentence(decision, asked)))
 
-    async def _audited(self, world: World, candidate: CandidateView) -> tuple[Sequence[Result], Sequence[Result]]:
-        """The candidate's audit, and the champion's trials that it is set against: those side by side with it, if any."""
-        audit = self._name(About(candidate.id, Stage.AUDIT))
-        beside = self._name(About(world.champion_id, Stage.AUDIT, Purpose.ADDED, candidate.number))
-        stood = [beside] if self._policy.name == "pooled" else world.stood_for(candidate.number)
-        mine, theirs = await self._standing([audit], world.seed), await self._standing(stood, world.seed)
-        return results(mine), results(theirs)
-
-    async def _since_seed(self, world: World, candidate: CandidateView, sealed: Sequence[Result]) -> transfer.Met:
-        """The candidate's trials and the seed harness's."""
-        audit = await self._standing([self._name(About(candidate.id, Stage.AUDIT))], world.seed)
-        baseline = await self._standing(world.stood_at(""), world.seed)
-        before = await self._standing([self._name(About("", Stage.HOLDOUT))], world.seed)
-        return transfer.Met((results(audit), results(baseline)), (sealed, results(before)))
+    def _audited_against(self, world: World, candidate: CandidateView) -> Sequence[str]:
+        """The champion's evaluations that a candidate's audit is set against: that side by side with it, where there is one."""
+        if self._policy.name == "pooled":
+            return [self._name(About(world.champion_id, Stage.AUDIT, Purpose.ADDED, candidate.number))]
+        return world.stood_for(candidate.number)
 
     # ---- the champion's trials
 

@@ -110,11 +110,8 @@ class World:
         champion ran side by side with the candidate in its audit came after that."""
         champion = self.champion_before(number)
         beside = About(champion, Stage.AUDIT, Purpose.ADDED, number)
-        return tuple(
-            self._name(each)
-            for each in self._stood(champion, number)
-            if not (self._confirmed(number) and each == beside)
-        )
+        confirmed = self._confirmed(number)
+        return tuple(self._name(each) for each in self._stood(champion, number) if not (confirmed and each == beside))
 
     def decided_by(self, number: int) -> tuple[str, ...]:
         """The evaluations by which candidate `number` was decided as far as they were run: its own, and what the champion ran
@@ -166,16 +163,19 @@ class World:
     @property
     def sealed_score(self) -> DecisionRow | None:
         """What the champion and the seed harness scored on the sealed tasks at the end, in trials that decided nothing."""
-        final = self._met(self.champion_id, Stage.HOLDOUT, Purpose.FINAL, None)
-        return self.decisions[final[-1]] if final else None
+        final = self._last_sealed()
+        return self.decisions[final] if final else None
 
     @property
     def sealed_by(self) -> tuple[str, str]:
         """The evaluations of the seed harness and of the champion by which the sealed tasks are told of: the last ones, which
         decided nothing, where there are any, else those of the baseline and of the query that the champion passed."""
-        final = self._met(self.champion_id, Stage.HOLDOUT, Purpose.FINAL, None)
-        last = final[-1] if final else About(self.champion_id, Stage.HOLDOUT)
+        last = self._last_sealed() or About(self.champion_id, Stage.HOLDOUT)
         return self._name(replace(last, subject="")), self._name(last)
+
+    def _last_sealed(self) -> About | None:
+        final = self._met(self.champion_id, Stage.HOLDOUT, Purpose.FINAL, None)
+        return final[-1] if final else None
 
     @property
     def next_number(self) -> int:
