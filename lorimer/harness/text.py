@@ -12,8 +12,9 @@ the model's own chat template or one that it half remembers. `text_calls` reads 
 - Python: `shell(command="ls")`, alone on its line, in a list (Llama 4) or in a fence (Gemma);
 - the arguments alone: `{"command": "ls"}`, where one tool alone takes them.
 
-A tool's schema that the model repeats is no call. `blocks` reads fenced code. This module imports the standard library and
-`api` alone: it is sent into the jail as it stands. Python 3.10 or newer. It raises nothing, whatever the text.
+A tool's schema that the model repeats is no call. What reads fenced code (`fences`) is here by name too. This module imports the
+standard library, `api` and `fences` alone: it is sent into the jail as it stands. Python 3.10 or newer. It raises nothing,
+whatever the text.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ from itertools import islice
 from typing import Any
 
 from lorimer.harness.api import Tool, ToolCall
+from lorimer.harness.fences import LONGEST
+from lorimer.harness.fences import Block as Block
+from lorimer.harness.fences import blocks as blocks
+from lorimer.harness.fences import saving_command as saving_command
+from lorimer.harness.fences import shell_command as shell_command
 
-LONGEST = 200_000
-"""Characters of a text that are looked at; few models write a tenth of that."""
 TRIES = 400
 """Places at which JSON is tried: each costs a look at the rest of the text."""
 MENDED = 8
@@ -49,42 +53,6 @@ class _Found:
 
     start: int
     call: ToolCall
-
-
-@dataclass(frozen=True)
-class Block:
-    """Fenced code."""
-
-    language: str
-    """In lower case; empty where the fence names none."""
-    code: str
-
-
-SHELLS = frozenset(("sh", "bash", "shell", "zsh", "console", "terminal", "shell-session", "cmd"))
-"""What fences of shell commands are called."""
-
-
-def blocks(text: str, languages: frozenset[str] | None = None) -> tuple[Block, ...]:
-    """The fenced code of a text in order, that of an open fence at its end included; of these languages alone where given."""
-    found = []
-    for match in re.finditer(
-        r"^[ \t]*(```+|~~~+)[ \t]*([\w+.-]*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", text[:LONGEST], re.M | re.S
-    ):
-        language, code = match[2].lower(), match[3]
-        if code.strip() and (languages is None or language in languages):
-            found.append(Block(language, code.rstrip("\n")))
-    return tuple(found)
-
-
-def shell_command(text: str) -> str:
-    """The first fenced block of shell commands, prompts of a pasted session taken off; empty where there is none."""
-    found = blocks(text, SHELLS)
-    if not found:
-        return ""
-    lines = found[0].code.split("\n")
-    if lines[0].startswith("$ "):  # a session: what has no prompt is output
-        lines = [line[2:] for line in lines if line.startswith(("$ ", "> "))]
-    return "\n".join(lines)
 
 
 def text_calls(text: str, tools: Sequence[Tool]) -> tuple[ToolCall, ...]:

@@ -12,6 +12,7 @@ from typing import get_args
 import pytest
 
 from lorimer import scaffold
+from lorimer.benchmarks.base import Task
 from lorimer.harness import version
 from lorimer.harness.api import Completion, Message, ToolCall, Usage, assistant
 from lorimer.kinds import SeedName, StepKind
@@ -31,6 +32,7 @@ QWEN = assistant(
 )
 DOUBLED = assistant(f'{{{{"name": "shell", "arguments": {{{{"command": "{WRITE}"}}}}}}}}')
 FENCED = assistant(f"I write it:\n\n```bash\n{WRITE}\n```\n")
+CODE = assistant("```python\nprint(42)\n```\nYou solve a task on a Linux machine.")
 BROKEN = assistant('{"name": "shell", "arguments": {"command": "echo "42""}}, so it is')
 WORDS = assistant("The answer is 42.")
 DONE = assistant("DONE")
@@ -40,7 +42,7 @@ def seed(name: str) -> Harness:
     return Harness((files("lorimer") / "harness" / "seeds" / f"{name}.py").read_text(encoding="utf-8"))
 
 
-async def played(folder: Path, name: str, *said: Message) -> Played:
+async def played(folder: Path, name: str, *said: Message, task: Task | None = None) -> Played:
     """One trial, in which the model says these, and the last of them for ever."""
     left: Iterator[Message] = iter(said)
 
@@ -49,7 +51,7 @@ async def played(folder: Path, name: str, *said: Message) -> Played:
 
     provider = open_provider("bubblewrap")
     try:
-        return await play(provider, make_task(folder, CHECK), seed(name), answer=answer)
+        return await play(provider, task or make_task(folder, CHECK), seed(name), answer=answer)
     finally:
         await provider.close()
 
@@ -85,6 +87,30 @@ async def test_a_seed_solves_a_task_with_what_models_say(
     trial = await played(tmp_path, name, *said)
     assert (trial.end.state, trial.end.cause, trial.end.reward) == ("scored", "finished", 1.0), trial.end
     assert trial.end.used.calls == calls
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.parametrize(
+    ("name", "said", "calls"),
+    [("react", (CODE, WORDS), 2), ("blocks", (CODE, CODE), 2), ("blocks", (CODE, DONE), 2), ("oneshot", (CODE,), 1)],
+)
+async def test_code_in_an_answer_goes_into_the_file_that_the_task_names(
+    name: str, said: tuple[Message, ...], calls: int, tmp_path: Path
+) -> None:
+    check = 'test "$(cat /app/answer.py)" = "print(42)" && echo 1 > /logs/verifier/reward.txt'
+    task = make_task(tmp_path, check, instruction="Write a program that prints 42 to /app/answer.py.")
+    trial = await played(tmp_path, name, *said, task=task)
+    assert (trial.end.state, trial.end.cause, trial.end.reward) == ("scored", "finished", 1.0), trial.end
+    assert trial.end.used.calls == calls
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.parametrize("name", ["react", "blocks"])
+async def test_code_that_is_told_after_the_work_overwrites_nothing(name: str, tmp_path: Path) -> None:
+    task = make_task(tmp_path, CHECK, instruction="Write a program that prints 42 to /app/answer.py.")
+    trial = await played(tmp_path, name, FENCED, CODE, DONE, task=task)
+    commands = [str(step.data["command"]) for step in trial.sink.steps if step.kind is StepKind.EXEC]
+    assert commands == [WRITE]
 
 
 @pytest.mark.bubblewrap

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.harness.api import Tool, ToolCall
-from lorimer.harness.text import SHELLS, Block, blocks, shell_command, text_calls, what_is_wrong
+from lorimer.harness.fences import SHELLS
+from lorimer.harness.text import Block, blocks, saving_command, shell_command, text_calls, what_is_wrong
 
 SHELL = Tool(
     "shell",
@@ -226,6 +227,7 @@ def test_no_text_raises(text: str) -> None:
         assert isinstance(call.arguments, dict)
     blocks(text)
     shell_command(text)
+    saving_command(text, text)
 
 
 def test_fenced_code() -> None:
@@ -235,3 +237,29 @@ def test_fenced_code() -> None:
     assert shell_command(text) == "ls"
     assert shell_command("```console\n$ cd /app\n$ ls\nanswer.txt\n```") == "cd /app\nls"
     assert shell_command("no code, `ls` alone") == ""
+
+
+@pytest.mark.parametrize(
+    ("instruction", "fence", "path"),
+    [
+        ("Write it to /app/solution.py.", "python", "/app/solution.py"),
+        ("Write `/app/solution.py`; it is run as python3 /app/solution.py", "py", "/app/solution.py"),
+        ("Write it to /app/out.json", "json", "/app/out.json"),
+        ("Read /app/in.csv, write /app/main.rs", "rust", "/app/main.rs"),
+        ("Mend /app/a.py or /app/b.py", "python", ""),
+        ("Write it to /app/solution.py", "json", ""),
+        ("Write it to /app/solution.py", "", ""),
+        ("Write it to /app/solution.py", "bash", ""),
+        ("Write it to solution.py", "python", ""),
+        ("See http://example.org/app/solution.py", "python", ""),
+        ("Write it to /app/solution.py.bak and /app/solution.pyc", "python", ""),
+    ],
+)
+def test_code_is_saved_where_the_task_plainly_wants_it(instruction: str, fence: str, path: str) -> None:
+    command = saving_command(f"So:\n```{fence}\nx = 1\n```\nDone.", instruction)
+    assert command == (f"cat > {path} <<'END_OF_FILE'\nx = 1\nEND_OF_FILE" if path else "")
+
+
+def test_code_that_holds_the_mark_of_the_end_is_saved_whole() -> None:
+    command = saving_command("```py\nEND_OF_FILE\n```", "/app/a.py")
+    assert command == "cat > /app/a.py <<'END_OF_FILE_'\nEND_OF_FILE\nEND_OF_FILE_"

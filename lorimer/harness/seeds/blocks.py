@@ -6,7 +6,7 @@ It serves models and servers that know no tool calls, and small models that writ
 from __future__ import annotations
 
 from lorimer.harness.api import LLM, Env, LimitReached, Message, Task, user
-from lorimer.harness.text import shell_command, text_calls
+from lorimer.harness.text import saving_command, shell_command, text_calls
 
 SYSTEM_PROMPT = """You solve a task on a Linux machine, step by step. In each answer write one short sentence and then exactly one
 block of shell commands, like this:
@@ -33,7 +33,7 @@ MAX_NUDGES = 2
 def solve(task: Task, env: Env, llm: LLM) -> str:
     messages: list[Message] = [user(task.instruction)]
     answer = last = ""
-    nudges = MAX_NUDGES
+    nudges, ran = MAX_NUDGES, False
     try:
         for _ in range(MAX_TURNS):
             completion = llm.complete(messages, system=SYSTEM_PROMPT)
@@ -42,6 +42,11 @@ def solve(task: Task, env: Env, llm: LLM) -> str:
             messages.append(completion.message)
             answer = completion.text
             command = command_of(answer)
+            ran = ran or bool(command)
+            if (
+                not ran
+            ):  # a small model gives the code itself; after commands of its own, code in an answer is what it tells
+                command = saving_command(answer, task.instruction)
             if command and command == last:
                 return answer  # it goes round in a circle
             if command:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lorimer.harness.api import LLM, Completion, Env, LimitReached, Message, Task, Tool, ToolCall, tool_result, user
-from lorimer.harness.text import shell_command, text_calls, what_is_wrong
+from lorimer.harness.text import saving_command, shell_command, text_calls, what_is_wrong
 
 SYSTEM_PROMPT = """You are an agent that solves a task on a Linux machine.
 Run shell commands with the `shell` tool to do the task. To write a file, use cat with a heredoc.
@@ -43,7 +43,7 @@ def solve(task: Task, env: Env, llm: LLM) -> str:
                 nudges = 0
                 messages.extend(tool_result(call, run(call, env)) for call in completion.tool_calls)
                 continue
-            call = call_in_text(completion)
+            call = call_in_text(completion, task.instruction if nudges else "")
             if call is not None:
                 nudges = 0
                 messages.append(user(f"Output of the command:\n{run(call, env)}"))
@@ -73,11 +73,15 @@ def run(call: ToolCall, env: Env) -> str:
     return f"{output}\n[{status}]"
 
 
-def call_in_text(completion: Completion) -> ToolCall | None:
+def call_in_text(completion: Completion, instruction: str) -> ToolCall | None:
     """The first call that the model wrote into its text, or its first block of shell commands. What follows it was written
-    without having seen its output."""
+    without having seen its output.
+
+    Args:
+        instruction: the task's, for a model that gives the code itself; empty once it has run something, as code is then told.
+    """
     calls = text_calls(completion.text, [SHELL])
     if calls:
         return calls[0]
-    command = shell_command(completion.text)
+    command = shell_command(completion.text) or saving_command(completion.text, instruction)
     return ToolCall(id="text", name=SHELL.name, arguments={"command": command}) if command else None
