@@ -212,6 +212,14 @@ class MetaSettings(Table):
     max_harness_bytes: int = Field(default=60_000, ge=1_000)
 
 
+class ReplaySettings(Table):
+    """[replay]: what is read from the records of the champion's trials before an edit is paid for. It informs and may refuse or
+    reject; it never promotes."""
+
+    enabled: bool = True
+    """Every edit is held against recorded trials, and one that touches none of them is refused; `false` turns all of it off."""
+
+
 class RetryTrials(Table):
     """[retries]: errored trials."""
 
@@ -237,6 +245,7 @@ class Config(Table):
     split: SplitSettings = SplitSettings()
     budget: BudgetSettings = BudgetSettings()
     meta: MetaSettings = MetaSettings()
+    replay: ReplaySettings = ReplaySettings()
     retries: RetryTrials = RetryTrials()
 
     @model_validator(mode="after")
@@ -281,12 +290,16 @@ def parse(data: dict[str, Any], where: str = FILE_NAME, overrides: Mapping[str, 
 UNBOUNDED = {"cost": "tokens", "max_cost_increase": "none", "cost_increase_per_point": 0.0}
 """What the gate did before these keys were there."""
 
+UNREPLAYED = {"enabled": False}
+"""What was done before there was [replay]."""
+
 
 def parse_stored(data: dict[str, Any], where: str, overrides: Mapping[str, Any] | None = None) -> Config:
-    """The settings of a study as its store has them. A key of [gate] that lorimer had not when the study began does what was done
-    then. Raises ConfigError, as `parse` does.
+    """The settings of a study as its store has them. A key of [gate] or [replay] that lorimer had not when the study began does
+    what was done then. Raises ConfigError, as `parse` does.
     """
-    return parse(data | {"gate": UNBOUNDED | data.get("gate", {})}, where, overrides)
+    older = {"gate": UNBOUNDED | data.get("gate", {}), "replay": UNREPLAYED | data.get("replay", {})}
+    return parse(data | older, where, overrides)
 
 
 def _wrong(data: dict[str, Any]) -> frozenset[config_words.Problem]:

@@ -11,7 +11,7 @@ from lorimer.commands.options import HERE, Json, StudyName, Workspace
 from lorimer.commands.shared import config_of, experiments_of, run_to_end
 
 if TYPE_CHECKING:
-    from lorimer.meta_agent.study.preview import Preview
+    from lorimer.task_agent.shadow.previewed import Preview
 
 app = typer.Typer()
 

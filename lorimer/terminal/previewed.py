@@ -6,8 +6,8 @@ import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 
-from lorimer.meta_agent.study.preview import Preview, Previewed
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Touched
+from lorimer.task_agent.shadow.previewed import Preview, Previewed
 from lorimer.terminal.words import table
 
 
@@ -47,9 +47,9 @@ class PreviewRows:
 
 def rows(preview: Preview) -> PreviewRows:
     """A preview as plain values."""
-    failed, solved = preview.touched(solved=False), preview.touched(solved=True)
-    trials = tuple(_row(each) for each in preview.trials)
-    return PreviewRows(str(preview), preview.champion, preview.inert, *failed, *solved, preview.untold, trials)
+    touches, trials = preview.touches, tuple(_row(each) for each in preview.trials)
+    counts = (*touches.failed, *touches.solved, touches.untold)
+    return PreviewRows(str(touches), preview.champion, touches.inert, *counts, trials)
 
 
 def _row(each: Previewed) -> PreviewRow:
@@ -78,9 +78,7 @@ def text(preview: Preview, *, diffs: bool) -> str:
         if isinstance(each.outcome, Touched)
     )
     lines += [f"first difference: {kind}, {count} trials" for kind, count in kinds.most_common()]
-    if preview.untold:
-        lines.append(f"of {preview.untold} trials it cannot be told")
-    if preview.inert:
+    if preview.touches.inert:
         lines.append("the edit is inert: no recorded trial would have asked for anything else, or finished otherwise")
     return "\n".join(lines)
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from lorimer.kinds import Refused, TrialOrder
 from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, Tried
+from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, TraceSink, TrialEnd
 from lorimer.traces.search import Hit
 from lorimer.traces.settings import SettingChange
@@ -66,9 +67,14 @@ class StudyWriter(TraceSink, Protocol):
         """
         ...
 
-    async def update_candidate(self, candidate_id: str, expect_state: str, **changes: Any) -> Candidate:
+    async def update_candidate(
+        self, candidate_id: str, expect_state: str, *, preview: CandidatePreview | None = None, **changes: Any
+    ) -> Candidate:
         """Change a candidate that is in `expect_state`, and return it as it is stored; a promotion is chained in the same
         transaction.
+
+        Args:
+            preview: what its edit touches, stored with it.
 
         Raises InternalError when it is in another state or missing.
         """
@@ -157,6 +163,10 @@ class StudyReader(Protocol):
 
     def candidate(self, candidate: str) -> Candidate | None:
         """A candidate by its id."""
+        ...
+
+    def preview(self, candidate: str) -> CandidatePreview | None:
+        """What a candidate's edit touches, by the candidate's id; `None` where that was not worked out."""
         ...
 
     def evaluation(self, evaluation: str) -> Evaluation | None:

@@ -16,6 +16,7 @@ from sqlmodel import Session, SQLModel, col, select
 from lorimer.errors import LorimerError, UserError
 from lorimer.kinds import SOLVED, Refused, TrialOrder
 from lorimer.traces import bulk, calls, chain, migrations, place, records, statements
+from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, TrialEnd, TrialState
 from lorimer.traces.search import Hit, search
 from lorimer.traces.statements import Table
@@ -26,6 +27,7 @@ from lorimer.traces.tables import (
     DecisionRow,
     Evaluation,
     HarnessRow,
+    PreviewRow,
     Spend,
     SpentRow,
     Step,
@@ -117,6 +119,10 @@ class StoreReader:
 
     def candidate(self, candidate: str) -> Candidate | None:
         return self._get(Candidate, candidate)
+
+    def preview(self, candidate: str) -> CandidatePreview | None:
+        found = self._get(PreviewRow, candidate)
+        return None if found is None else CandidatePreview.of_json(found.body)
 
     def evaluation(self, evaluation: str) -> Evaluation | None:
         return self._get(Evaluation, evaluation)

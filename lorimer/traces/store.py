@@ -17,11 +17,22 @@ from sqlmodel import SQLModel
 from lorimer.errors import ConfigError, InternalError, UserError
 from lorimer.traces import chain, codec, migrations, place
 from lorimer.traces.holder import alive, described
+from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.recorder import Recorder, now, totals
 from lorimer.traces.schema import NOTHING, TrialState, Used
 from lorimer.traces.scrub import Cleaner, scrubber
 from lorimer.traces.settings import SettingChange, changes
-from lorimer.traces.tables import Candidate, DecisionRow, Evaluation, HarnessRow, Spend, Study, TaskRow, Trial
+from lorimer.traces.tables import (
+    Candidate,
+    DecisionRow,
+    Evaluation,
+    HarnessRow,
+    PreviewRow,
+    Spend,
+    Study,
+    TaskRow,
+    Trial,
+)
 from lorimer.traces.writer import Transaction, Writer, damaged, table_of
 
 BUSY_SECONDS = 30.0
@@ -151,11 +162,19 @@ class Store(Recorder):
         found: Candidate = await self._do(work)
         return found
 
-    async def update_candidate(self, candidate_id: str, expect_state: str, **changes: Any) -> Candidate:
-        values = self._cleaner.row(changes)
+    async def update_candidate(
+        self, candidate_id: str, expect_state: str, *, preview: CandidatePreview | None = None, **changes: Any
+    ) -> Candidate:
+        values, shown = self._cleaner.row(changes), dict[str, Any]()
+        if preview is not None:
+            clean = preview.cleaned(self._cleaner.text)
+            values["touches"] = clean.touches.as_json()
+            shown = {"candidate": candidate_id, "body": clean.as_json()}
 
         def work(transaction: Transaction) -> Candidate:
             _change(transaction.connection, candidate_id, expect_state, values)
+            if shown:
+                transaction.insert_new(table_of(PreviewRow), shown)
             if expect_state == "proposing":
                 self._trajectories.pop(candidate_id, None)  # its session is over
             if changes.get("state") == "promoted":

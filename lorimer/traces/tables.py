@@ -99,6 +99,16 @@ class Candidate(SQLModel, table=True):
     """`meta` or `human`."""
     commit: str = ""
     """The git commit of a promotion."""
+    touches: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    """How many recorded trials its edit touches (`traces.previews.Touches`); `None` where that was not worked out."""
+
+
+class PreviewRow(SQLModel, table=True):
+    """Which recorded trials a candidate's edit touches, one by one (`traces.previews.CandidatePreview`)."""
+
+    __tablename__ = "preview"
+    candidate: str = Field(primary_key=True)
+    body: dict[str, Any] = _json()
 
 
 class Evaluation(SQLModel, table=True):

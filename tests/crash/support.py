@@ -71,7 +71,11 @@ def outcome(root: Path) -> list[Any]:
     reader = StoreReader(root / STORE)
     (study,) = reader.studies()
     made = [(row.id, row.kind, row.reason, row.numbers) for row in reader.decisions(study.id)]
-    tried = [(row.id, row.state, row.harness, row.title, row.edit) for row in reader.candidates(study.id)]
+    tried = [
+        (row.id, row.state, row.harness, row.title, row.edit, row.touches, preview and preview.as_json())
+        for row in reader.candidates(study.id)
+        for preview in [reader.preview(row.id)]
+    ]
     log = subprocess.run(["git", "log", "--format=%s"], cwd=root, capture_output=True, text=True, check=True)
     found = json.dumps([study.state, study.state_reason, made, tried, log.stdout])
     return list(json.loads(found.replace(study.id, "study-1")))

@@ -219,7 +219,7 @@ def test_what_is_folded_in_as_it_is_stored_is_what_a_scan_finds(story: list[Even
                 elif (known := world.candidate(row.id)) is None:
                     world = world.with_candidate(await store.add_candidate(row))
                 else:
-                    changes = {"state": row.state, "failure": row.failure}
+                    changes: dict[str, Any] = {"state": row.state, "failure": row.failure}
                     world = world.with_candidate(await store.update_candidate(row.id, known.state, **changes))
             found = scan(StoreReader(store), "s")
             assert answers(found) == answers(world)

@@ -24,6 +24,7 @@ EVERYWHERE = {
     "lorimer.kinds",
     "lorimer.scale",
     "lorimer.processes",
+    "lorimer.traces.previews",
     "lorimer.traces.schema",
     "lorimer.traces.wired",
     "lorimer.wording",

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from lorimer.config import Config
+from lorimer.harness.api import Completion, Usage, assistant
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.shadow.matching import Parted
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched, touched
 from lorimer.task_agent.shadow.run import ShadowJail
 from lorimer.task_agent.spec import Harness
-from lorimer.traces.wired import Record, Write
+from lorimer.traces.wired import Done, Record, RecordedCall, Write
 from tests.support.trials import REAL, reply, solve
 from tests.task_agent.conftest import Try
 from tests.task_agent.test_record import record_of
@@ -121,8 +122,11 @@ def test_the_difference_of_long_texts_is_found_where_it_begins() -> None:
     old = Write("/app/x", "\n".join(lines).encode())
     lines[150_000:150_001] = ["another", "line"]
     now = Write("/app/x", "\n".join(lines).encode())
-    found = touched(Parted("other", 3, 2), 4, 9, now, old)
-    assert (found.step, found.of, found.kinds) == (7, 9, ("data",))
+    done = Completion(assistant("done"), "stop", usage=Usage(100, 20))
+    before = [RecordedCall("", "", answer, 0.0, 0.0, None) for answer in (done, Done(), done)]
+    found = touched(Parted("other", 4, 3), before, 9, now, old)
+    assert (found.step, found.of, found.kinds) == (4, 9, ("data",))
+    assert (found.model_calls, found.tokens) == (2, 240)
     assert found.says == 'the request now says "another"'
     assert "-line 150000\n+another\n+line\n" in found.diff
 

@@ -16,6 +16,7 @@ from lorimer.errors import HarnessError
 from lorimer.harness import version
 from lorimer.harness.version import Hunk
 from lorimer.meta_agent.proposer.cases import cut, one_line
+from lorimer.task_agent.shadow.previewed import Preview
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Checks:
     """Says of an edited harness and the one before it what the edit knows of single tasks, a clause each; empty where nothing."""
     dry_start: Callable[[str], Awaitable[str]]
     """Starts a harness in a jail; "" or why it does not start."""
+    preview: Callable[[str], Awaitable[Preview]] | None = None
+    """Says which recorded trials of the champion an edited harness touches; `None` where edits are not previewed."""
 
 
 class Fault(Enum):
@@ -72,12 +75,14 @@ class Accepted:
 
     text: str
     """The whole new harness."""
+    preview: Preview | None = None
+    """What it touches; `None` where edits are not previewed."""
 
 
 async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks) -> Accepted | Refusal:
     """Check an edit of `champion`: its hunks, or the whole new text.
 
-    Raises only what `checks.dry_start` raises (SandboxError): nothing that is wrong with the edit itself.
+    Raises only what `checks.dry_start` and `checks.preview` raise (SandboxError): nothing that is wrong with the edit itself.
     """
     try:
         text = _edited(champion, edit)
@@ -105,7 +110,7 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks) -> A
     trouble = await checks.dry_start(text)
     if trouble:
         return Refusal(Fault.DOES_NOT_START, f"the edited agent.py does not start: {cut(trouble, 1_500)}")
-    return Accepted(text)
+    return Accepted(text, None if checks.preview is None else await checks.preview(text))
 
 
 def _edited(champion: str, edit: str | Sequence[Hunk]) -> str | None:

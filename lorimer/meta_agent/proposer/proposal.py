@@ -11,6 +11,7 @@ from lorimer.meta_agent.proposer.accept import Checks
 from lorimer.meta_agent.proposer.cases import Cases
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
+from lorimer.task_agent.shadow.previewed import Preview
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Proposal:
     at_risk: tuple[str, ...]
     text: str
     """The whole new harness."""
+    preview: Preview | None = None
+    """Which recorded trials it touches; `None` where edits are not previewed."""
 
 
 @dataclass(frozen=True)

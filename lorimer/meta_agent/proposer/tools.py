@@ -238,7 +238,7 @@ class Toolbox:
         found = await accept(session.champion, hunks, session.checks)
         if isinstance(found, Refusal):
             raise _Refused(f"{found.why}{ADVICE[found.fault]}")
-        accepted = Proposal(title, hypothesis, hunks, fixes, at_risk, found.text)
+        accepted = Proposal(title, hypothesis, hunks, fixes, at_risk, found.text, found.preview)
         return Answer(" ".join(["Accepted: the edit will be tested.", *remarks]), proposal=accepted)
 
     def _known_tasks(self, arguments: Mapping[str, Any], key: str, remarks: list[str]) -> tuple[str, ...]:

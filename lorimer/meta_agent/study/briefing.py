@@ -27,8 +27,15 @@ def cases_of(reader: StudyReader, study: str, evaluations: Sequence[str]) -> Cas
     Args:
         evaluations: whose trials stand for the champion. Those of another study and those on the holdout are ignored.
     """
+    mine = standing(reader, study, evaluations)
+    owners = {name: trial.id for name, trial in mine}
     tasks = [task.id for task in reader.tasks(study, "train")]
-    place = {task: position for position, task in enumerate(tasks)}
+    return Cases(tasks, [_case(name, trial) for name, trial in mine], _recorded(reader, owners))
+
+
+def standing(reader: StudyReader, study: str, evaluations: Sequence[str]) -> list[tuple[str, Trial]]:
+    """The trials of the cases of `cases_of`, each with its case's name, by task and number."""
+    place = {task.id: position for position, task in enumerate(reader.tasks(study, "train"))}
     found: list[tuple[int, int, Trial]] = []
     counted: dict[str, int] = {}
     for name in evaluations:
@@ -43,10 +50,7 @@ def cases_of(reader: StudyReader, study: str, evaluations: Sequence[str]) -> Cas
                 found.append((place[task], number, trial))
     # By task and number, whatever the plans' order: that is how people and models look things up.
     found.sort(key=lambda item: item[:2])
-    owners = {f"{trial.task}/{number}": trial.id for _, number, trial in found}
-    return Cases(
-        tasks, [_case(f"{trial.task}/{number}", trial) for _, number, trial in found], _recorded(reader, owners)
-    )
+    return [(f"{trial.task}/{number}", trial) for _, number, trial in found]
 
 
 def earlier(ledger: Ledger) -> tuple[Earlier, ...]:

@@ -348,6 +348,7 @@ def _parts(
         intact=_watch_files(session, study, tasks),
         program=workspace.read_program(),
         progress=watcher,
+        shadows=session.provider,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Self
 
 from lorimer.errors import InternalError
 from lorimer.meta_agent.study.names import About
+from lorimer.traces.previews import Touches
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import Candidate, DecisionRow
 
@@ -28,12 +29,23 @@ class CandidateView:
     hypothesis: str = ""
     fixes: tuple[str, ...] = ()
     failure: str = ""
+    touches: Touches | None = None
+    """How many recorded trials of its champion the edit touches, as it was when it was proposed; `None` where that was not worked
+    out. Which ones, `StudyReader.preview` says."""
 
     @classmethod
     def of(cls, row: Candidate) -> CandidateView:
-        fixes = tuple(row.fixes)
         return cls(
-            row.id, row.number, row.state, row.parent, row.harness, row.title, row.hypothesis, fixes, row.failure
+            id=row.id,
+            number=row.number,
+            state=row.state,
+            parent=row.parent,
+            harness=row.harness,
+            title=row.title,
+            hypothesis=row.hypothesis,
+            fixes=tuple(row.fixes),
+            failure=row.failure,
+            touches=None if row.touches is None else Touches.of_json(row.touches),
         )
 
 

@@ -35,6 +35,7 @@ from lorimer.meta_agent.gate import permutation
 from lorimer.meta_agent.proposer.accept import Checks
 from lorimer.meta_agent.proposer.proposal import NoProposal, ProposalSession
 from lorimer.meta_agent.study import briefing, ledger
+from lorimer.meta_agent.study import preview as previewing
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.study.events import (
     BranchDiffers,
@@ -268,6 +269,11 @@ class _Loop:
 
         def session() -> ProposalSession:
             book = ledger.read(reader, world, config.retries.errored, recent=ledger.RECENT)
+            shadows = self._parts.shadows if config.replay.enabled else None
+            jails = config.sandbox.concurrency
+            previews = shadows and previewing.of_champion(
+                reader, world, shadows, config, Owner(self._study, name), jails=jails
+            )
             return ProposalSession(
                 complete=complete,
                 number=number,
@@ -282,6 +288,7 @@ class _Loop:
                     earlier=briefing.earlier(book),
                     knowledge=briefing.knowledge(reader, self._study),
                     dry_start=dry_start,
+                    preview=previews.attempt if previews else None,
                 ),
             )
 
@@ -311,7 +318,8 @@ class _Loop:
             "fixes": list(proposal.fixes),
             "at_risk": list(proposal.at_risk),
         }
-        stored = await store.update_candidate(name, "proposing", **changes)
+        kept = proposal.preview.kept if proposal.preview else None
+        stored = await store.update_candidate(name, "proposing", preview=kept, **changes)
         fixes, at_risk = tuple(proposal.fixes), tuple(proposal.at_risk)
         self._tell(Proposed(name, proposal.title, proposal.hypothesis, fixes, at_risk))
         return world.with_candidate(stored)

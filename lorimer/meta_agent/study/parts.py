@@ -18,7 +18,7 @@ from lorimer.meta_agent.study.events import (
 )
 from lorimer.meta_agent.study.workspace import Workspace
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.sandbox.base import Owner
+from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.schema import PlannedTrial, TrialEnd
@@ -92,6 +92,8 @@ class StudyParts:
     intact: Callable[[], Awaitable[str]] = untouched
     """Whether the benchmark's files are as they were when the study began: "" or what changed. Asked before every stage."""
     propose: Callable[[ProposalSession], Awaitable[Proposal | NoProposal]] = meta_agent
+    shadows: SandboxProvider | None = None
+    """Whose jails run shadows of edits against recorded trials ([replay]); `None` where there are no records."""
 
 
 async def create(

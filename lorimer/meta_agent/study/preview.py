@@ -7,67 +7,134 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from lorimer.config import Config
+from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.kinds import SOLVED, TrialState
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.study.briefing import standing
+from lorimer.meta_agent.study.world import World, scan
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched
+from lorimer.task_agent.shadow.previewed import Preview, Previewed
 from lorimer.task_agent.shadow.run import ShadowJail
 from lorimer.traces.base import StudyReader
 from lorimer.traces.tables import Trial
-from lorimer.traces.wired import Gap, Record
+from lorimer.traces.wired import Gap
 
 PARTS = "a shadow of the recorded harness parts from its own record"
 
-
-@dataclass(frozen=True)
-class Previewed:
-    """One recorded trial of the champion under an edited harness."""
-
-    trial: str
-    task: str
-    repeat: int
-    solved: bool
-    outcome: Outcome
-    """Where the trial cannot be replayed, `NotPreviewable` says why."""
+MOST_TRIALS = 200
+"""Recorded trials that a candidate is held against. An edit that touches none of 200 touches fewer than 1 in 67 trials of such
+tasks (at 95%), which no full run could tell from nothing; and of ten calls each, they take some 5 s on two cores, where one
+trial takes minutes."""
 
 
-@dataclass(frozen=True)
-class Preview:
-    """All of them."""
+class Previews:
+    """Holds edited harnesses against recorded trials of one champion.
 
-    champion: str
-    """The SHA-256 of the harness whose trials they are."""
-    trials: tuple[Previewed, ...]
+    What the champion's own harness does to its records is found once, whatever the number of edits.
 
-    def touched(self, *, solved: bool) -> tuple[int, int]:
-        """How many failed or solved trials are touched, of how many that can be told of."""
-        mine = [each for each in self.trials if each.solved == solved and not isinstance(each.outcome, NotPreviewable)]
-        return sum(isinstance(each.outcome, Touched) for each in mine), len(mine)
+    Args:
+        champion: the text of the harness that ran the trials.
+        trials: the recorded trials, in the order in which they are told of.
+        settings: the limits of the jails.
+        jails: how many shadows run at once; at most one a core.
+    """
 
-    @property
-    def untold(self) -> int:
-        """Trials of which it cannot be told."""
-        return sum(isinstance(each.outcome, NotPreviewable) for each in self.trials)
+    def __init__(
+        self,
+        reader: StudyReader,
+        champion: str,
+        sha: str,
+        trials: Sequence[Trial],
+        provider: SandboxProvider,
+        settings: Config,
+        owner: Owner,
+        *,
+        jails: int | None = None,
+    ) -> None:
+        self._reader, self._champion, self._sha, self._trials = reader, champion, sha, trials
+        self._provider, self._settings, self._owner = provider, settings, owner
+        self._jails = min(jails or os.cpu_count() or 1, os.cpu_count() or 1)
+        self._own: dict[str, NotPreviewable | None] = {}
 
-    @property
-    def inert(self) -> bool:
-        """Whether the edit touches nothing that can be told of, and there is something that can."""
-        told = [each.outcome for each in self.trials if not isinstance(each.outcome, NotPreviewable)]
-        return bool(told) and all(isinstance(outcome, Untouched) for outcome in told)
+    async def preview(self, text: str) -> Preview:
+        """Run an edited harness against all the records.
 
-    def __str__(self) -> str:
-        """`touches 9 of 40 failed and 2 of 60 solved trials`."""
-        (failed, of_failed), (solved, of_solved) = self.touched(solved=False), self.touched(solved=True)
-        return f"touches {failed} of {of_failed} failed and {solved} of {of_solved} solved trials"
+        Raises SandboxError and PrerequisiteError where there is no jail to be had, LorimerError where the store cannot be read.
+        """
+        queue = list(reversed(self._trials))
+        found: dict[str, Outcome] = {}
+
+        async def work() -> None:
+            async with (
+                ShadowJail(self._provider, self._settings, text, self._owner) as edited,
+                ShadowJail(self._provider, self._settings, self._champion, self._owner) as own,
+            ):
+                while queue:
+                    trial = queue.pop()
+                    found[trial.id] = await self._outcome(trial.id, edited, own)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(len(self._trials), self._jails)):
+                    group.create_task(work())
+        except ExceptionGroup as failures:  # the first says what is wrong
+            raise failures.exceptions[0] from None
+        return Preview(self._sha, tuple(_previewed(trial, found[trial.id]) for trial in self._trials))
+
+    async def attempt(self, text: str) -> Preview:
+        """As `preview`; where there is no jail to be had, the preview says so and is of no trial."""
+        try:
+            return await self.preview(text)
+        except (SandboxError, PrerequisiteError) as error:
+            return Preview(self._sha, (), why=f"there was no jail for it ({error})")
+
+    async def _outcome(self, trial: str, edited: ShadowJail, own: ShadowJail) -> Outcome:
+        # One at a time: a record of a long conversation is some megabytes.
+        record = (await asyncio.to_thread(self._reader.records, [trial]))[trial]
+        if isinstance(record, Gap):
+            return NotPreviewable(record.why)
+        outcome = await edited.run(record)
+        if isinstance(outcome, Untouched):
+            return outcome  # it drew nothing from chance, and so did what it does alike
+        if trial not in self._own:
+            # Is it the edit that parts here, or does the recorded harness not do twice what it did once?
+            itself = await own.run(record)
+            if isinstance(itself, Touched):
+                itself = NotPreviewable(f"{PARTS} at step {itself.step}: {itself.says}")
+            self._own[trial] = itself if isinstance(itself, NotPreviewable) else None
+        return self._own[trial] or outcome
+
+
+def of_champion(
+    reader: StudyReader, world: World, provider: SandboxProvider, settings: Config, owner: Owner, *, jails: int
+) -> Previews:
+    """Holds edits against the trials that stand for a study's champion, of which `MOST_TRIALS` are chosen at most.
+
+    They are those that the meta-agent reads about, so they are the same however often the study was killed, and at any
+    concurrency.
+    """
+    sha = world.champion_harness
+    trials = chosen([trial for _, trial in standing(reader, world.study, world.stood)], MOST_TRIALS)
+    return Previews(reader, reader.harness(sha).text, sha, trials, provider, settings, owner, jails=jails)
+
+
+def chosen(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """At most so many of these trials, in their order: as many failed as solved ones as far as there are such, and of each the
+    first trial of every task before any second one.
+    """
+    sides = [[trial for trial in trials if _solved(trial) is wanted] for wanted in (False, True)]
+    room = [min(len(side), max(most // 2, most - len(other))) for side, other in zip(sides, sides[::-1], strict=True)]
+    taken = {trial.id for side, count in zip(sides, room, strict=True) for trial in _spread(side)[:count]}
+    return [trial for trial in trials if trial.id in taken]
 
 
 async def touched(
     reader: StudyReader, study: str, text: str, provider: SandboxProvider, settings: Config, *, jails: int | None = None
 ) -> Preview:
-    """Run an edited harness against the champion's recorded trials on train tasks.
+    """Run an edited harness against all recorded trials of the champion on train tasks.
 
     Args:
         text: the edited harness.
@@ -80,45 +147,23 @@ async def touched(
     sha, train = world.champion_harness, frozenset(world.train)
     trials = reader.trials(study, harness=sha, state=TrialState.SCORED.value, limit=None)
     mine = sorted((trial for trial in trials if trial.task in train), key=lambda trial: trial.id)
-    records = await asyncio.to_thread(reader.records, [trial.id for trial in mine])
-    champion = reader.harness(sha).text if mine else ""
-    owner = Owner(study, "preview")
-    queue = list(reversed(mine))
-    found: dict[str, Outcome] = {}
-
-    async def work() -> None:
-        async with (
-            ShadowJail(provider, settings, text, owner) as edited,
-            ShadowJail(provider, settings, champion, owner) as own,
-        ):
-            while queue:
-                trial = queue.pop()
-                found[trial.id] = await _outcome(records[trial.id], edited, own)
-
-    workers = min(len(mine), jails or os.cpu_count() or 1)
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(workers):
-                group.create_task(work())
-    except ExceptionGroup as failures:  # the first says what is wrong
-        raise failures.exceptions[0] from None
-    return Preview(sha, tuple(_previewed(trial, found[trial.id]) for trial in mine))
+    champion, owner = reader.harness(sha).text, Owner(study, "preview")
+    return await Previews(reader, champion, sha, mine, provider, settings, owner, jails=jails).preview(text)
 
 
-async def _outcome(record: Record | Gap, edited: ShadowJail, own: ShadowJail) -> Outcome:
-    if isinstance(record, Gap):
-        return NotPreviewable(record.why)
-    outcome = await edited.run(record)
-    if isinstance(outcome, Untouched):
-        return outcome  # it drew nothing from chance, and so did what it does alike
-    # Is it the edit that parts here, or does the recorded harness not do twice what it did once?
-    itself = await own.run(record)
-    if isinstance(itself, NotPreviewable):
-        return itself
-    if isinstance(itself, Touched):
-        return NotPreviewable(f"{PARTS} at step {itself.step}: {itself.says}")
-    return outcome
+def _spread(trials: Iterable[Trial]) -> list[Trial]:
+    """The first trial of each task, then the second ones, …"""
+    counted: dict[str, int] = {}
+    ranked = []
+    for place, trial in enumerate(trials):
+        rank = counted[trial.task] = counted.get(trial.task, -1) + 1
+        ranked.append((rank, place, trial))
+    return [trial for _, _, trial in sorted(ranked, key=lambda each: each[:2])]
+
+
+def _solved(trial: Trial) -> bool:
+    return (trial.reward or 0.0) >= SOLVED
 
 
 def _previewed(trial: Trial, outcome: Outcome) -> Previewed:
-    return Previewed(trial.id, trial.task, trial.repeat, (trial.reward or 0.0) >= SOLVED, outcome)
+    return Previewed(trial.id, trial.task, trial.repeat, _solved(trial), outcome)

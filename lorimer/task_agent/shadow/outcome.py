@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lorimer.harness.api import Completion
 from lorimer.task_agent.shadow.matching import Parted
 from lorimer.traces import wired
 
@@ -42,6 +44,10 @@ class Touched:
     """One line: `the request now says …`."""
     diff: str
     """The recorded call of the same place and the one that was made instead, as a unified diff."""
+    model_calls: int = 0
+    """How many recorded answers of the model come before it."""
+    tokens: int = 0
+    """What those answers took, input and output."""
 
     def __str__(self) -> str:
         return f"touched at step {self.step} of {self.of}, {self.method}: {self.says}"
@@ -60,11 +66,17 @@ class NotPreviewable:
 Outcome = Untouched | Touched | NotPreviewable
 
 
-def touched(parted: Parted, before: int, of: int, now: wired.Request, recorded: wired.Request | None) -> Touched:
+def touched(
+    parted: Parted,
+    answered: Sequence[wired.RecordedCall],
+    of: int,
+    now: wired.Request,
+    recorded: wired.Request | None,
+) -> Touched:
     """The outcome of a shadow that parted.
 
     Args:
-        before: calls of earlier parts of the trial.
+        answered: the recorded calls that were taken before, of all parts of the trial.
         of: all calls of the record.
         now: what was asked for.
         recorded: what the record holds at that place, where it holds anything.
@@ -80,7 +92,10 @@ def touched(parted: Parted, before: int, of: int, now: wired.Request, recorded: 
     }.get(parted.way) or f"the request now says {_first(lines)}"
     if len(lines) > DIFF_LINES:
         lines = [*lines[:DIFF_LINES], f"[... {len(lines) - DIFF_LINES} more lines ...]"]
-    return Touched(before + parted.step, of, method, kinds(now, recorded), says, "\n".join(lines))
+    usage = [call.answer.usage for call in answered if isinstance(call.answer, Completion)]
+    tokens = sum(each.input_tokens + each.output_tokens for each in usage)
+    step = len(answered) + 1
+    return Touched(step, of, method, kinds(now, recorded), says, "\n".join(lines), len(usage), tokens)
 
 
 def kinds(now: wired.Request, recorded: wired.Request | None) -> tuple[str, ...]:

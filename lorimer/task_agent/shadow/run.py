@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +19,7 @@ from lorimer.task_agent.record import Caps, effective
 from lorimer.task_agent.shadow.matching import Parted, Place, Script
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Untouched, touched
 from lorimer.task_agent.trial import DRY_START_SECONDS, jail_request
-from lorimer.traces.wired import Finish, Record, RecordedPart
+from lorimer.traces.wired import Finish, Record, RecordedCall, RecordedPart
 
 SILENT_SECONDS = 10.0
 """So long a shadow may compute without a call. Between two calls a harness takes milliseconds; its sleeps take none here."""
@@ -50,7 +51,7 @@ class ShadowJail:
 
     async def run(self, record: Record) -> Outcome:
         """Run the harness against a record until it finishes as recorded, or parts from it."""
-        before, of = 0, sum(len(part.calls) for part in record.parts)
+        before, of = list[RecordedCall](), sum(len(part.calls) for part in record.parts)
         for part in record.parts:
             try:
                 outcome = await self._part(part, before, of)
@@ -65,12 +66,12 @@ class ShadowJail:
                 return NotPreviewable(str(gone))
             if outcome is not None:
                 return outcome
-            before += len(part.calls)
+            before += part.calls
         return Untouched(of)
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
-    async def _part(self, part: RecordedPart, before: int, of: int) -> Outcome | None:
+    async def _part(self, part: RecordedPart, before: Sequence[RecordedCall], of: int) -> Outcome | None:
         """`None` where the part went as recorded."""
         jail = await self._ready()
         order = {"task": dataclasses.asdict(part.task), "began": part.began}
@@ -98,7 +99,9 @@ class ShadowJail:
             if isinstance(step, Parted):
                 await self._stop(jail)
                 recorded = None if step.instead is None else part.calls[step.instead].request
-                return touched(step, before, of, now, recorded)
+                answered = [*before, *(part.calls[index] for index in sorted(place.taken))]
+                # In a thread: the difference of two long conversations takes some time to find.
+                return await asyncio.to_thread(touched, step, answered, of, now, recorded)
             place, index = step
             call = part.calls[index]
             if isinstance(now, Finish):

@@ -1,0 +1,150 @@
+"""What was known of a candidate before anything was paid for it: which recorded trials of the champion its edit touches.
+
+A preview is worked out when the candidate is proposed, of the trials that stood for its champion then, and stored with it.
+So whatever follows from it is a function of the store, and a study that goes on finds it again. Nothing here knows a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Where an edit first makes a difference to a recorded trial."""
+
+    step: int
+    """The number of the first call that is different, from 1."""
+    of: int
+    """How many calls the record holds."""
+    method: str
+    """The wire's name of that call."""
+    kinds: tuple[str, ...]
+    """What of the call is different: `system`, `messages`, `max_tokens`, `command`, `timeout`, …"""
+    model_calls: int
+    """How many recorded answers of the model come before it."""
+    tokens: int
+    """What those answers took, input and output."""
+
+
+@dataclass(frozen=True)
+class TrialPreview:
+    """One recorded trial under the edit: touched, untouched, or nobody can tell."""
+
+    trial: str
+    task: str
+    repeat: int
+    """As in the plan of its evaluation."""
+    solved: bool
+    touch: Touch | None = None
+    why: str = ""
+    """Why it cannot be told, in a clause; empty where it can."""
+
+    @property
+    def told(self) -> bool:
+        """Whether it can be told."""
+        return not self.why
+
+
+@dataclass(frozen=True)
+class Touches:
+    """How many recorded trials an edit touches."""
+
+    failed: tuple[int, int] = (0, 0)
+    """Touched, and those of which it can be told."""
+    solved: tuple[int, int] = (0, 0)
+    untold: int = 0
+    """Trials of which it cannot be told."""
+    why: str = ""
+    """Why there is no preview at all, in a clause; empty where there is one."""
+
+    @classmethod
+    def of(cls, trials: Sequence[TrialPreview], why: str = "") -> Self:
+        """The counts of these trials."""
+        told = [each for each in trials if each.told]
+        failed, solved = ([each for each in told if each.solved is wanted] for wanted in (False, True))
+        counts = [(sum(each.touch is not None for each in side), len(side)) for side in (failed, solved)]
+        return cls(counts[0], counts[1], len(trials) - len(told), why)
+
+    @property
+    def told(self) -> int:
+        """Trials of which it can be told."""
+        return self.failed[1] + self.solved[1]
+
+    @property
+    def inert(self) -> bool:
+        """Whether nothing that can be told of is touched, and there is something that can."""
+        return self.told > 0 and self.failed[0] + self.solved[0] == 0
+
+    def __str__(self) -> str:
+        """`touches 9 of 40 failed and 2 of 60 solved trials`."""
+        if self.why:
+            return f"was not previewed: {self.why}"
+        if not self.told:
+            return f"was not previewed: of none of {self.untold} recorded trials it can be told what it touches"
+        said = f"touches {self.failed[0]} of {self.failed[1]} failed and {self.solved[0]} of {self.solved[1]} solved trials"
+        return f"{said} (of {self.untold} more it cannot be told)" if self.untold else said
+
+    def as_json(self) -> dict[str, Any]:
+        """As the store keeps it."""
+        return {"failed": list(self.failed), "solved": list(self.solved), "untold": self.untold, "why": self.why}
+
+    @classmethod
+    def of_json(cls, body: Mapping[str, Any]) -> Self:
+        """What `as_json` made."""
+        return cls(_pair(body["failed"]), _pair(body["solved"]), body["untold"], body["why"])
+
+
+@dataclass(frozen=True)
+class CandidatePreview:
+    """What a candidate's edit touches."""
+
+    champion: str
+    """The SHA-256 of the harness whose trials they are: the candidate's parent."""
+    trials: tuple[TrialPreview, ...]
+    why: str = ""
+    """Why there is no preview, in a clause: no jail was to be had. Empty where there is one."""
+
+    @property
+    def touches(self) -> Touches:
+        """The counts."""
+        return Touches.of(self.trials, self.why)
+
+    def cleaned(self, clean: Callable[[str], str]) -> Self:
+        """The same with its reasons as `clean` makes them: all else are names, which would then name nothing."""
+        trials = tuple(replace(each, why=clean(each.why)) if each.why else each for each in self.trials)
+        return replace(self, trials=trials, why=clean(self.why))
+
+    def as_json(self) -> dict[str, Any]:
+        """As the store keeps it: reasons and kinds of difference once, as a study's trials share a few of them."""
+        whys = list(dict.fromkeys(each.why for each in self.trials if each.why))
+        ways = list(dict.fromkeys((t.method, t.kinds) for each in self.trials if (t := each.touch)))
+        rows = []
+        for each in self.trials:
+            t = each.touch
+            touch = None if t is None else [t.step, t.of, ways.index((t.method, t.kinds)), t.model_calls, t.tokens]
+            why = whys.index(each.why) if each.why else None
+            rows.append([each.trial, each.task, each.repeat, each.solved, touch, why])
+        shown = [[method, list(kinds)] for method, kinds in ways]
+        return {"champion": self.champion, "trials": rows, "ways": shown, "whys": whys, "why": self.why}
+
+    @classmethod
+    def of_json(cls, body: Mapping[str, Any]) -> Self:
+        """What `as_json` made."""
+        ways = [(method, tuple(kinds)) for method, kinds in body["ways"]]
+
+        def touch(row: Sequence[int] | None) -> Touch | None:
+            return None if row is None else Touch(row[0], row[1], *ways[row[2]], row[3], row[4])
+
+        trials = tuple(
+            TrialPreview(trial, task, repeat, solved, touch(row), "" if why is None else body["whys"][why])
+            for trial, task, repeat, solved, row, why in body["trials"]
+        )
+        return cls(body["champion"], trials, body["why"])
+
+
+def _pair(found: Sequence[int]) -> tuple[int, int]:
+    touched, of = found
+    return touched, of
