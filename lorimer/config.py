@@ -220,6 +220,13 @@ class ReplaySettings(Table):
     """Every edit is held against recorded trials, and one that touches none of them is refused; `false` turns all of it off."""
 
 
+class ReviewSettings(Table):
+    """[review]: a person's word before a promotion."""
+
+    required: bool = False
+    """A candidate that passed every stage is held until `lorimer review` approves or refuses it; the study pauses."""
+
+
 class RetryTrials(Table):
     """[retries]: errored trials."""
 
@@ -246,6 +253,7 @@ class Config(Table):
     budget: BudgetSettings = BudgetSettings()
     meta: MetaSettings = MetaSettings()
     replay: ReplaySettings = ReplaySettings()
+    review: ReviewSettings = ReviewSettings()
     retries: RetryTrials = RetryTrials()
 
     @model_validator(mode="after")

@@ -64,6 +64,8 @@ class Stage(StrEnum):
     AUDIT = "audit"
     CANARY = "canary"
     """Tasks that nobody can solve; never counted in a score."""
+    REVIEW = "review"
+    """No trials: a person's answer to a promotion."""
 
 
 class Purpose(StrEnum):
@@ -81,6 +83,8 @@ class Purpose(StrEnum):
     """A champion's trials at the end of a study, which decided nothing by then: its score is theirs."""
     AGE = "age"
     """No trials: whether a champion's were young enough for a candidate to be compared with."""
+    REVERTED = "reverted"
+    """No trials: a person made an earlier champion the champion again, before the candidate that it meets."""
 
 
 class TrialState(StrEnum):

@@ -130,7 +130,7 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
         words = line.partition("#")[0].split()
         path = max((" ".join(words[:size]) for size in (2, 3) if " ".join(words[:size]) in known), key=len, default="")
         assert path, f"{page.name}: {line}"
-        options = {name for parameter in known[path].params for name in parameter.opts}
+        options = {name for each in known[path].params for name in (*each.opts, *each.secondary_opts)}
         for word in words:
             if word.startswith("--") and re.fullmatch(r"--[a-z]+", word):
                 assert word in options | {"--help", "--debug"}, f"{page.name}: {line}"

@@ -79,6 +79,10 @@ def stories(draw: st.DrawFn) -> list[Event]:
         else:
             champion = name
             story.append(candidate(number, "promoted"))
+        if draw(st.booleans()) and draw(st.booleans()):
+            promoted = [row.id for row in story if isinstance(row, Candidate) and row.state == "promoted"]
+            champion = draw(st.sampled_from([each for each in ("", *promoted, "") if each != champion] or [champion]))
+            story.append(decision(About(champion, Stage.REVIEW, Purpose.REVERTED, number + 1), "pass"))
     return story[: draw(st.integers(1, len(story)))]
 
 
@@ -98,6 +102,7 @@ def answers(world: World) -> dict[str, Any]:
         "decisions": [row.model_dump() for row in world.decisions.values()],
         "champion": world.champion,
         "open": world.open,
+        "reverted": world.reign.reverted and world.reign.reverted.id,
         "before": [world.champion_before(number) for number in numbers],
         "standing": [world.standing_at(who, n) for who in subjects for n in numbers],
         "now": [(world.standing_at(who), world.stood_at(who)) for who in subjects],
@@ -159,8 +164,13 @@ def asked_of_all(story: Iterable[Event]) -> dict[str, Any]:
         runs = [(each.number, decisions.get(About(each.id, Stage.FULL))) for each in candidates]
         return [row.id for number, row in runs if row is not None and since <= number < before]
 
-    promoted = [each for each in candidates if each.state == "promoted"]
-    champion = promoted[-1] if promoted else None
+    reigns = [(0, "")]  # a person goes back to a champion after the promotions before, never between two stages
+    for number in range(1, 99):
+        reigns += [(number, each.id) for each in candidates if each.state == "promoted" and each.number + 1 == number]
+        reigns += [
+            (number, each.subject) for each in decisions if each.purpose is Purpose.REVERTED and each.met == number
+        ]
+    champion = next((each for each in candidates if each.id == reigns[-1][1]), None)
     under_way = [each for each in candidates if each.state in ("proposing", "proposed")]
     failed = 0
     for each in reversed(candidates):
@@ -174,11 +184,19 @@ def asked_of_all(story: Iterable[Event]) -> dict[str, Any]:
         "decisions": [row.model_dump() for row in decisions.values()],
         "champion": champion,
         "open": under_way[0] if under_way else None,
-        "before": [next((e.id for e in reversed(promoted) if e.number < number), "") for number in numbers],
+        "reverted": next(
+            (
+                row.id
+                for about, row in reversed(decisions.items())
+                if about.purpose is Purpose.REVERTED and (about.met, about.subject) == reigns[-1]
+            ),
+            None,
+        ),
+        "before": [next(who for since, who in reversed(reigns) if since <= number) for number in numbers],
         "standing": [names([first(who, n)])[0] for who in subjects for n in numbers],
         "now": [(names([first(who, 99)])[0], names(stood(who, 99))) for who in subjects],
         "stood": [names(stood(who, number)) for who in subjects for number in numbers],
-        "met": again if again is not None else champion.number + 1 if champion else 1,
+        "met": again if again is not None else max(1, reigns[-1][0]),
         "reported": [row and row.id for row in (decisions.get(stood(who, 99)[-1]) for who in subjects)],
         "reported by": [names(stood(who, 99)) for who in subjects],
         "failed": failed,

@@ -118,6 +118,7 @@ class Bench:
     """One workspace and its store, which may be opened again after a crash."""
 
     root: Path
+    store: Path = Path("traces.db")
 
     @contextmanager
     def parts(
@@ -128,7 +129,7 @@ class Bench:
         width: int = 1,
         **dice: Any,
     ) -> Iterator[tuple[StudyParts, DiceTrials, Recorder]]:
-        with Store.open(self.root / "traces.db") as store:
+        with Store.open(self.root / self.store) as store:
             trials, recorder = DiceTrials(store, rate_of, **dice), Recorder()
             yield (
                 StudyParts(
@@ -151,7 +152,7 @@ class Bench:
         )
 
     def reader(self) -> StoreReader:
-        return StoreReader(self.root / "traces.db")
+        return StoreReader(self.root / self.store)
 
     def git(self, *arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=self.root, check=True, capture_output=True, text=True)

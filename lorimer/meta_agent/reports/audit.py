@@ -13,6 +13,7 @@ from pathlib import Path
 from lorimer.config import parse
 from lorimer.errors import LorimerError
 from lorimer.harness.version import sha
+from lorimer.kinds import Purpose
 from lorimer.meta_agent.study.suite import load_suite
 from lorimer.meta_agent.study.workspace import CHAIN_TRAILER, HARNESS_TRAILER, Workspace
 from lorimer.traces import chain, codec
@@ -143,7 +144,6 @@ def _promotions(rows: Sequence[ChainRow], candidates: Mapping[str, Sequence[Cand
     problems, count = [], 0
     for study, own in candidates.items():
         entries = _entries(rows, "promotion", study)
-        reverted = _entries(rows, "revert", study)
         for row in own:
             entry = entries.pop(row.id, None)
             if entry is None:
@@ -151,7 +151,7 @@ def _promotions(rows: Sequence[ChainRow], candidates: Mapping[str, Sequence[Cand
                     problems.append(f"{row.id} is promoted, and no entry of the chain promoted it")
                 continue
             count += 1
-            if row.state != "promoted" and row.id not in reverted:
+            if row.state != "promoted":
                 problems.append(f"{row.id} was promoted, and is now {row.state}")
             now = {"harness": row.harness, "parent": row.parent, "commit": row.commit}
             changed = [name for name, value in now.items() if not _same(value, entry.body.get(name))]
@@ -214,11 +214,11 @@ def _commits(root: Path, rows: Sequence[ChainRow], studies: Sequence[Study]) -> 
     places = {row.hash: row.number for row in reversed(rows)} | {chain.BEGINNING: 0}
     for study in studies:
         workspace = Workspace(root, str(study.config.get("study", {}).get("harness", "harness/agent.py")))
-        entries = _entries(rows, "promotion", study.id)
-        commits = {name: str(entry.body.get("commit", "")) for name, entry in entries.items()}
-        stored = workspace.promoted(commit for commit in commits.values() if commit)
-        for name, entry in entries.items():
-            commit, harness = commits[name], entry.body.get("harness")
+        promotions = [(row, row.body, row.subject) for row in _entries(rows, "promotion", study.id).values()]
+        found = [*promotions, *_reverts(rows, study.id)]
+        stored = workspace.promoted(str(body["commit"]) for _, body, _ in found if body.get("commit"))
+        for entry, body, name in found:
+            commit, harness = str(body.get("commit", "")), body.get("harness")
             if not commit:
                 continue
             count += 1
@@ -237,3 +237,13 @@ def _commits(root: Path, rows: Sequence[ChainRow], studies: Sequence[Study]) -> 
                     "it lost its end, or was rewritten"
                 )
     return Check("commits", f"{count} promotion commits", tuple(problems))
+
+
+def _reverts(rows: Sequence[ChainRow], study: str) -> list[tuple[ChainRow, Mapping[str, object], str]]:
+    """The decisions by which persons made earlier champions the champion again: entry, what it says of its commit, name."""
+    decisions = _entries(rows, "decision", study).values()
+    return [
+        (entry, entry.body["row"]["numbers"], entry.subject)
+        for entry in decisions
+        if entry.body["row"]["purpose"] == Purpose.REVERTED
+    ]

@@ -61,9 +61,9 @@ def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = Fals
             f"study {study} is a {row.kind}, so it has no winner to export; name one made by `lorimer optimize`"
         )
     promoted = [candidate for candidate in reader.candidates(study) if candidate.state == "promoted"]
-    champion = (promoted[-1].harness if promoted else None) or row.seed_harness
-    text, seed = reader.harness(champion).text, reader.harness(row.seed_harness).text
     world = scan(reader, study)
+    champion = world.champion_harness
+    text, seed = reader.harness(champion).text, reader.harness(row.seed_harness).text
     gain = gain_of(reader, world, row)
     written = {HARNESS: text, PATCH: diff(seed, text), CARD: _card(reader, row, world, gain)}
     taken = [name for name in written if (out_dir / name).exists()]
@@ -94,7 +94,7 @@ def _card(reader: StudyReader, row: Study, world: World, gain: MadeOf | None) ->
         _promotions(reader, promoted, world),
         _others(candidates),
         _cost(reader, row),
-        _reproduce(row, promoted),
+        _reproduce(row, _champion(candidates, world)),
     ]
     return "\n".join(parts)
 
@@ -113,12 +113,15 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
         lines += [f"> The study is **{row.state}**: {row.state_reason or 'it has not ended'}", ""]
     lines += ["| harness | train score, 95% interval | trials |", "|---|---|---|"]
     lines.append(_score_line("baseline (the seed harness)", baseline, found.baseline))
-    if promoted:
-        last = promoted[-1]
-        name = f"champion (`{short(last.number)}`), audited on fresh trials"
-        lines.append(_score_line(name, world.reported_of(last.id), found.final))
-    else:
+    if world.champion is not None:
+        name = f"champion (`{short(world.champion.number)}`), audited on fresh trials"
+        lines.append(_score_line(name, world.reported, found.final))
+    elif world.reign.reverted is None:
         lines.append("| no candidate was promoted: the champion is the seed harness | | |")
+    else:
+        lines.append("| the champion is the seed harness again | | |")
+    if world.reign.reverted is not None:
+        lines += ["", f"{world.reign.reverted.reason[0].upper()}{world.reign.reverted.reason[1:]}."]
     lines += [
         "",
         "A score is the mean over tasks of each task's mean reward. The interval is clustered by task. The champion's score "
@@ -134,9 +137,8 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
         lines += ["", f"A refused call is one that the provider did not take, such as: {_one_line(found.refusal)}."]
     if sealed is not None:
         said = f"Sealed holdout: baseline {_score(sealed)}{_refused(reader, sealed)}"
-        lines += ["", said + _holdout(reader, promoted, world) + "."]
-    champion = (promoted[-1].harness if promoted else None) or row.seed_harness
-    lines += ["", f"SHA-256 of `{HARNESS}`: `{champion}`", ""]
+        lines += ["", said + _holdout(reader, world) + "."]
+    lines += ["", f"SHA-256 of `{HARNESS}`: `{world.champion_harness}`", ""]
     return "\n".join(lines)
 
 
@@ -158,7 +160,12 @@ def _refused(reader: StudyReader, decision: DecisionRow) -> str:
     return f" ({share})" if share else ""
 
 
-def _holdout(reader: StudyReader, promoted: list[Candidate], world: World) -> str:
+def _champion(candidates: list[Candidate], world: World) -> Candidate | None:
+    """The champion as it is stored; `None` for the seed harness."""
+    return next((each for each in candidates if each.id == world.champion_id), None)
+
+
+def _holdout(reader: StudyReader, world: World) -> str:
     final = world.sealed_score
     asked = world.holdout_queries
     times = "once" if asked == 1 else f"{asked} times"
@@ -168,7 +175,7 @@ def _holdout(reader: StudyReader, promoted: list[Candidate], world: World) -> st
             f". At the study's end, side by side in {champion.trials} trials each that decided nothing: champion {champion}, "
             f"seed harness {seed}. It was asked {times} in this study"
         )
-    decision = world.decided(promoted[-1].id, Stage.HOLDOUT) if promoted else None
+    decision = world.decided(world.champion_id, Stage.HOLDOUT) if world.champion else None
     mean = decision.numbers.get("candidate_mean") if decision else None
     if decision is None or mean is None:
         return ""
@@ -323,7 +330,7 @@ def _cost(reader: StudyReader, row: Study) -> str:
     )
 
 
-def _reproduce(row: Study, promoted: list[Candidate]) -> str:
+def _reproduce(row: Study, champion: Candidate | None) -> str:
     lines = [
         "## How to check it",
         "",
@@ -337,8 +344,8 @@ def _reproduce(row: Study, promoted: list[Candidate]) -> str:
         lines.append(
             f"- The model is simulated: `lorimer optimize` with seed {row.seed} gives the same decisions again."
         )
-    if promoted and promoted[-1].commit:
-        lines.append(f"- In the workspace's history: `git show {promoted[-1].commit[:12]}`.")
+    if champion and champion.commit:
+        lines.append(f"- In the workspace's history: `git show {champion.commit[:12]}`.")
     lines += ["", "```toml"]
     lines += [
         "[benchmark]",

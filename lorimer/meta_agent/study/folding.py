@@ -49,6 +49,18 @@ class CandidateView:
         )
 
 
+@dataclass(frozen=True)
+class Reign:
+    """From which candidate on a harness was the champion."""
+
+    since: int
+    """The number of the first candidate that met it, or would have."""
+    champion: str
+    """A candidate by its id; "" for the seed harness."""
+    reverted: DecisionRow | None = None
+    """What a person said who made it the champion again; `None` where it was promoted."""
+
+
 def state_after(about: About, kind: str) -> str:
     """The state in which a decision leaves its candidate: `rejected` or `undecided`; "" where it goes on, or is of none."""
     if not about.subject or about.purpose is not Purpose.FIRST:
@@ -67,6 +79,9 @@ class Known:
         """By id, in order of number."""
         self.under_way: tuple[CandidateView, ...] = ()
         self.promoted: tuple[CandidateView, ...] = ()
+        self.reverts: tuple[Reign, ...] = ()
+        self.reigns: tuple[Reign, ...] = (Reign(1, ""),)
+        """In order; the last one lasts."""
         self.decisions: dict[About, DecisionRow] = {}
         """In the order in which they were made."""
         self.full_runs: list[tuple[int, DecisionRow]] = []
@@ -80,6 +95,7 @@ class Known:
         made = type(self)()
         made.candidates, made.decisions = dict(self.candidates), dict(self.decisions)
         made.under_way, made.promoted = self.under_way, self.promoted
+        made.reverts, made.reigns = self.reverts, self.reigns
         made.full_runs = list(self.full_runs)
         made.met = {key: list(each) for key, each in self.met.items()}
         made.holdout_queries = self.holdout_queries
@@ -96,6 +112,7 @@ class Known:
         self.under_way = _in_order([*others, view] if view.state in UNDER_WAY else others)
         if view.state == "promoted" or (before is not None and before.state == "promoted"):
             self.promoted = tuple(each for each in self.candidates.values() if each.state == "promoted")
+            self._count_reigns()
 
     def add_decision(self, row: DecisionRow) -> None:
         """A new decision, which ends its candidate where it rejects it or cannot tell.
@@ -109,6 +126,9 @@ class Known:
         if about.purpose is not Purpose.FIRST:
             known = self.met.setdefault((about.subject, about.stage, about.purpose), [])
             insort(known, about, key=lambda each: each.met or 0)
+            if about.purpose is Purpose.REVERTED:
+                self.reverts = (*self.reverts, Reign(about.met or 0, about.subject, row))
+                self._count_reigns()
             return
         candidate = self.candidates.get(about.subject)
         if about.subject and candidate is None:
@@ -122,6 +142,11 @@ class Known:
         state = state_after(about, row.kind)
         if state and candidate.state == "proposed":
             self.add_candidate(replace(candidate, state=state))
+
+    def _count_reigns(self) -> None:
+        """A revert comes after the promotions before it, also where no candidate was tried in between."""
+        crowned = [Reign(1, ""), *(Reign(each.number + 1, each.id) for each in self.promoted)]
+        self.reigns = tuple(sorted([*crowned, *self.reverts], key=lambda reign: reign.since))
 
     def full_runs_before(self, number: int) -> list[tuple[int, DecisionRow]]:
         """The decided full runs of candidates before one."""

@@ -189,7 +189,7 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
         ]
     lines += [_line(entry) + _refused(entry) for entry in ledger.entries[:first]]
     for entry in ledger.entries[first:]:
-        lines += _told(entry, [replace(verdict, reason=verdict.told) for verdict in entry.verdicts])
+        lines += told(entry)
         if entry.price:
             lines.append(f"  price: {entry.price}, in the trials by which it was decided")
         if entry.commit:
@@ -224,6 +224,11 @@ def _line(entry: Entry) -> str:
     return f"{short(entry.number)} [{entry.state}] {tried}{': ' if tried else ''}{' '.join(entry.came_of.split())}"
 
 
+def told(entry: Entry) -> list[str]:
+    """An experiment in lines for people, without its price and commit."""
+    return _told(entry, [replace(verdict, reason=verdict.told) for verdict in entry.verdicts])
+
+
 def _told(entry: Entry, verdicts: Sequence[Verdict]) -> list[str]:
     """An experiment in lines."""
     lines = [_line(entry)]
@@ -240,7 +245,7 @@ def _told(entry: Entry, verdicts: Sequence[Verdict]) -> list[str]:
 def _entry(world: World, row: Candidate, changed: Changes, refused: Mapping[str, Refused]) -> Entry:
     verdicts, decided = [], []
     champion_then = world.champion_before(row.number)
-    for stage in STAGES:
+    for stage in (*STAGES, Stage.REVIEW):
         aged = world.decided(champion_then, stage, Purpose.AGE, row.number)
         if aged is not None and aged.numbers["refresh"]:
             verdicts.append(Verdict(AGED, aged.kind, aged.reason))
@@ -286,7 +291,8 @@ def _score(decision: DecisionRow | None) -> str:
 def _champion(world: World) -> str:
     champion = world.champion
     name = f"{short(champion.number)}, {champion.title}" if champion else "the seed harness"
-    return f"{name}: {_score(world.reported)}"
+    again = world.reign.reverted
+    return f"{name}: {_score(world.reported)}{f' ({again.reason})' if again else ''}"
 
 
 def _clip(text: str) -> str:

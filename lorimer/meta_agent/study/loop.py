@@ -54,6 +54,7 @@ from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
 from lorimer.meta_agent.study.workspace import Promotion
 from lorimer.meta_agent.study.world import (
+    Await,
     Evaluate,
     Finish,
     Measure,
@@ -201,6 +202,8 @@ class _Loop:
                     world = await self._stages.measure_last(world, stage)
                 case Propose(number):
                     world = await self._propose(world, number)
+                case Await(candidate):
+                    raise Pause(_waits(candidate))
                 case Promote(candidate):
                     world = await self._promote(world, candidate)
 
@@ -345,6 +348,7 @@ class _Loop:
         if audit is None or full is None or candidate.harness is None:
             raise InternalError(f"{candidate.id} is to be promoted without an audit")
         refused = await asyncio.to_thread(reader.refused, [audit.id])
+        review = world.decided(candidate.id, Stage.REVIEW)
         score, commit, note = replace(score_of(audit), refused=refused.get(audit.id, NONE_REFUSED)), "", ""
         if workspace is not None:
             promotion = Promotion(
@@ -353,7 +357,7 @@ class _Loop:
                 harness=candidate.harness,
                 title=candidate.title,
                 hypothesis=candidate.hypothesis,
-                decision=full.reason,
+                decision=f"{full.reason}\n\nThe promotion was {review.reason}." if review else full.reason,
                 score=f"{score.mean:.3f}",
                 interval=f"[{score.low:.3f}, {score.high:.3f}]",
                 chain=reader.head(),
@@ -364,3 +368,11 @@ class _Loop:
         stored = await self._parts.store.update_candidate(candidate.id, "proposed", state="promoted", commit=commit)
         self._tell(Promoted(candidate.id, candidate.title, commit, score, note))
         return world.with_candidate(stored)
+
+
+def _waits(candidate: CandidateView) -> str:
+    name = short(candidate.number)
+    return (
+        f"{name} passed every stage and waits for a review: `lorimer review` shows it, and "
+        f"`lorimer review {name} --approve` or `lorimer review {name} --refuse --why REASON` answers"
+    )

@@ -47,6 +47,8 @@ def evaluation_id(study: str, about: About) -> str:
             return f"{candidate_id(study, about.met)}/{stage}-beside"
         case Purpose.AGE:
             return f"{candidate_id(study, about.met)}/age-{stage}"
+        case Purpose.REVERTED:
+            return f"{whose}/reverted-{about.met:05}"
         case Purpose.FINAL:
             return f"{whose}/{stage}-final-{about.met:05}"
         case Purpose.ADDED:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -135,6 +135,13 @@ def upgrade_store(root: Path) -> None:
     """Bring a workspace's store that an older lorimer wrote up to date. Raises UserError for a file that is no trace store."""
     if (root / STORE).exists():
         Store.open(root / STORE).close()
+
+
+@contextmanager
+def open_store(root: Path, config: Config) -> Iterator[tuple[StudyWriter, StudyReader]]:
+    """A workspace's store for writing, and its reader, where nothing is run. Raises UserError for a file that is no store."""
+    with Store.open(root / STORE, scrub_for(config, Keys.open(root))) as store, StoreReader(store) as reader:
+        yield store, reader
 
 
 @asynccontextmanager

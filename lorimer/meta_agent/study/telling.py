@@ -56,6 +56,8 @@ def _rejected(decision: DecisionRow) -> str:
         case Stage.HOLDOUT:
             vetoed = "it beat the champion on train tasks, but the sealed holdout vetoed it"
             return f"{vetoed}, so its gain does not hold on unseen tasks"
+        case Stage.REVIEW:
+            return f"it passed every stage and was {decision.reason}"
         case _ if held_back(decision.kind, numbers):
             return f"{_too_dear(numbers)}, so the champion stays; the same gain at less cost could be promoted"
         case _:

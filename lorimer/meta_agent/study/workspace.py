@@ -32,11 +32,14 @@ BYTE_ORDER_MARK = "\ufeff"
 """What some editors put before the first character of a file in UTF-8."""
 HARNESS_TRAILER = "Lorimer-Harness"
 """The line of a promotion's commit with the SHA-256 of the harness that it holds."""
+REVERT_TRAILER = "Lorimer-Reverted-Before"
+"""The line of a commit by which a person made an earlier champion the champion again."""
 CHAIN_TRAILER = "Lorimer-Chain"
 """The line of a promotion's commit with the last hash of the store's chain when it was made."""
 
 _QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false")
 """A hook or a passphrase prompt would stop a study that runs overnight."""
+_PERSON = ("user.name", "user.email")
 _IDENTITY = ("-c", "user.name=lorimer", "-c", "user.email=lorimer@localhost")
 _REDIRECTS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
 """Set when lorimer is started from a git hook; they would point git at another repository."""
@@ -58,6 +61,8 @@ class Promotion:
     interval: str
     chain: str = ""
     """The last hash of the store's chain (`traces.chain`), which this commit testifies to."""
+    reverted_before: int | None = None
+    """Of an earlier champion that a person made the champion again: the number of the candidate that is to meet it next."""
 
     def message(self) -> str:
         subject = " ".join(self.title.split()) or f"Promote {self.candidate}"
@@ -70,10 +75,12 @@ class Promotion:
             "Lorimer-Interval": self.interval,
             HARNESS_TRAILER: self.harness,
         }
+        if self.reverted_before is not None:
+            trailers[REVERT_TRAILER] = str(self.reverted_before)
         if self.chain:
             trailers[CHAIN_TRAILER] = self.chain
         paragraphs = [subject, self.hypothesis.strip(), self.decision.strip()]
-        paragraphs.append("\n".join(f"{key}: {value}" for key, value in trailers.items()))
+        paragraphs.append("\n".join(f"{key}: {value}" for key, value in trailers.items() if value))
         return "\n\n".join(part for part in paragraphs if part) + "\n"
 
 
@@ -142,6 +149,14 @@ class Workspace:
             return None if found is None else found.decode("utf-8")
         except (UserError, PrerequisiteError, UnicodeDecodeError):
             return None
+
+    def person(self) -> str:
+        """Who works here, as git knows them (`Ada <ada@example.org>`); "" where it knows nobody, or there is no git."""
+        try:
+            said = [self._git("config", key, check=False).stdout.decode("utf-8", "replace").strip() for key in _PERSON]
+        except (UserError, PrerequisiteError):
+            return ""
+        return f"{said[0]} <{said[1]}>" if all(said) else said[0]
 
     def go_back(self) -> str:
         """The command that puts the committed harness in the place of the file."""
@@ -341,6 +356,8 @@ class Workspace:
     def _find(self, promotion: Promotion) -> str:
         wanted = [f"Lorimer-Study: {promotion.study}", f"Lorimer-Candidate: {promotion.candidate}"]
         wanted.append(f"{HARNESS_TRAILER}: {promotion.harness}")
+        if promotion.reverted_before is not None:
+            wanted.append(f"{REVERT_TRAILER}: {promotion.reverted_before}")
         patterns = [f"--grep={line}" for line in wanted]
         found = self._git("log", "--branches", "HEAD", "--format=%H", "--fixed-strings", "--all-match", *patterns)
         return found.stdout.decode().split("\n")[0].strip()

@@ -7,7 +7,7 @@ of the measuring stages (`baseline`, `audit` and the baseline's `holdout`) are `
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lorimer.kinds import SOLVED
 from lorimer.meta_agent.gate.cost import held_back
 from lorimer.meta_agent.gate.scores import Score
-from lorimer.meta_agent.study.folding import CandidateView, Known
+from lorimer.meta_agent.study.folding import CandidateView, Known, Reign
 from lorimer.meta_agent.study.names import STAGES, About, candidate_id, evaluation_id
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Purpose, Stage
@@ -75,8 +75,13 @@ class World:
 
     @property
     def champion(self) -> CandidateView | None:
-        """The last promoted candidate; `None` while the seed harness holds."""
-        return self.promoted[-1] if self.promoted else None
+        """The last promoted candidate, or the one that a person went back to; `None` while the seed harness holds."""
+        return self.candidate(self.reign.champion)
+
+    @property
+    def reign(self) -> Reign:
+        """Since when the champion is it, and who made it so."""
+        return self._known.reigns[-1]
 
     @property
     def champion_id(self) -> str:
@@ -140,7 +145,7 @@ class World:
         again = self._first(self.champion_id, None).met
         if again is not None:
             return again
-        return self.champion.number + 1 if self.champion else 1
+        return self.reign.since
 
     @property
     def reported(self) -> DecisionRow | None:
@@ -206,8 +211,11 @@ class World:
 
     def champion_before(self, number: int) -> str:
         """The candidate that was champion when candidate `number` was tried; "" for the seed harness."""
-        place = bisect_left(self.promoted, number, key=lambda each: each.number)
-        return self.promoted[place - 1].id if place else ""
+        return self._reign_at(number).champion
+
+    def _reign_at(self, number: int) -> Reign:
+        place = bisect_right(self._known.reigns, number, key=lambda reign: reign.since)
+        return self._known.reigns[max(0, place - 1)]
 
     @property
     def open(self) -> CandidateView | None:
@@ -252,8 +260,7 @@ class World:
 
     def _since(self, number: int) -> int:
         """The number of the first candidate that met the champion whom candidate `number` met."""
-        before = self.candidate(self.champion_before(number))
-        return before.number + 1 if before else 1
+        return self._reign_at(number).since
 
     def candidate(self, subject: str) -> CandidateView | None:
         """A candidate by its id; `None` for the seed harness ("")."""
@@ -292,6 +299,13 @@ class Promote:
 
 
 @dataclass(frozen=True)
+class Await:
+    """Stop until a person has approved or refused a promotion."""
+
+    candidate: CandidateView
+
+
+@dataclass(frozen=True)
 class Measure:
     """Run the champion once more, for a score by trials that decided nothing: on every train task (`audit`), or on the
     sealed ones side by side with the seed harness (`holdout`)."""
@@ -306,7 +320,7 @@ class Finish:
     reason: str
 
 
-Command = Evaluate | Propose | Promote | Measure | Finish
+Command = Evaluate | Propose | Promote | Await | Measure | Finish
 
 
 def next_command(world: World, config: Config) -> Command:
@@ -361,6 +375,8 @@ def _next_for(candidate: CandidateView, world: World, config: Config) -> Command
             continue
         if world.decided(candidate.id, stage) is None:
             return Evaluate(stage, candidate)
+    if config.review.required and world.decided(candidate.id, Stage.REVIEW) is None:
+        return Await(candidate)
     return Promote(candidate)
 
 

@@ -1,0 +1,93 @@
+"""What a person decides: review, revert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lorimer.commands.options import HERE, Json, StudyName, Workspace
+from lorimer.commands.shared import config_of, experiments_of, run_to_end
+from lorimer.terminal.here import from_here
+
+app = typer.Typer()
+
+Why = Annotated[str, typer.Option("--why", help="The reason, for the log and for the meta-agent.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides.", show_default="git's user.name and user.email")]
+
+
+@app.command()
+def review(
+    candidate: Annotated[
+        str | None, typer.Argument(help="Which, to be sure.", show_default="the one that waits")
+    ] = None,
+    approve: Annotated[
+        bool | None, typer.Option("--approve/--refuse", help="The answer.", show_default="show it")
+    ] = None,
+    why: Why = "",
+    by: By = None,
+    study: StudyName = None,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """Show a promotion that waits for a person, approve it or refuse it.
+
+    A study holds its promotions where lorimer.toml says `[review] required = true` when it begins: a candidate that passed every
+    stage waits, and the study pauses. The answer, its reason, who gave it and when are kept in the chain of decisions.
+    `lorimer resume` then goes on.
+    """
+    from lorimer.meta_agent.reports import review as page
+    from lorimer.meta_agent.study import hand
+    from lorimer.terminal.opening import open_reader
+    from lorimer.terminal.words import to_json
+
+    config = config_of(workspace, None)
+    reader = open_reader(workspace)
+    row = experiments_of(reader, study)
+    if approve is None:
+        found = page.held(reader, row)
+        if json:
+            typer.echo(to_json(found))
+        else:
+            typer.echo(page.text(found) if found else f"no promotion of {row.id} waits for a review")
+        return
+    who = hand.person(hand.workspace_of(workspace, config), by, why)
+    said = run_to_end(hand.review(workspace, row, candidate, who, approve=approve))
+    typer.echo(to_json({"study": row.id, "said": said}) if json else _goes_on(said, row.id, workspace))
+
+
+@app.command()
+def revert(
+    candidate: Annotated[str, typer.Argument(help="An earlier champion, such as c003; `seed` is the seed harness.")],
+    why: Why = "",
+    by: By = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Give up a candidate that is under way.")] = False,
+    study: StudyName = None,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """Make an earlier champion the champion again.
+
+    It is a commit on top of those that there are, and a decision in the chain, with the reason, who took it and when. Candidates
+    that come later meet the earlier champion; its stored trials stand for it.
+    """
+    from lorimer.meta_agent.study import hand
+    from lorimer.terminal.opening import open_reader
+    from lorimer.terminal.words import to_json
+
+    config = config_of(workspace, None)
+    row = experiments_of(open_reader(workspace), study)
+    who = hand.person(hand.workspace_of(workspace, config), by, why)
+    found = run_to_end(hand.revert(workspace, row, candidate, who, drop=drop))
+    if json:
+        typer.echo(to_json(found))
+        return
+    said = f"{found.champion} is the champion of {row.id} again, after {found.before} (commit {found.commit[:12]})"
+    typer.echo(_goes_on(said, row.id, workspace))
+    if found.note:
+        typer.echo(from_here(found.note, workspace))
+
+
+def _goes_on(said: str, study: str, workspace: Path) -> str:
+    return from_here(f"{said}; `lorimer resume {study}` goes on", workspace)

@@ -1,0 +1,38 @@
+"""What a person reads before they approve or refuse a promotion: what was tried, what came of it, and the diff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lorimer.config import parse
+from lorimer.harness.version import diff
+from lorimer.meta_agent.study import hand, ledger
+from lorimer.meta_agent.study.ledger import Entry
+from lorimer.meta_agent.study.world import scan
+from lorimer.traces.base import StudyReader
+from lorimer.traces.tables import Study
+
+
+@dataclass(frozen=True)
+class Held:
+    """A promotion that waits."""
+
+    study: str
+    experiment: Entry
+    diff: str
+    """From the champion to the candidate."""
+
+
+def held(reader: StudyReader, study: Study) -> Held | None:
+    """The promotion of a study that waits for a person; `None` where there is none."""
+    candidate = hand.waiting(reader, study)
+    if candidate is None or candidate.harness is None:
+        return None
+    book = ledger.read(reader, scan(reader, study.id), parse(study.config, study.id).retries.errored, recent=1)
+    entry = next(each for each in book.entries if each.candidate == candidate.id)
+    return Held(study.id, entry, diff(reader.harness(entry.parent).text, reader.harness(candidate.harness).text))
+
+
+def text(found: Held) -> str:
+    """For people."""
+    return "\n".join([*ledger.told(found.experiment), "", found.diff.rstrip("\n")])

@@ -1,0 +1,229 @@
+"""What a person decides about a study: whether a candidate that passed is promoted, and which champion it goes back to.
+
+Each is a decision like the gate's, in the store and in its chain, with the person's name and their reason. Both need the study
+to be at rest: whoever runs it holds it, and is to be stopped first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorimer.config import Config, parse
+from lorimer.errors import UserError
+from lorimer.meta_agent.gate.comparison import Kind
+from lorimer.meta_agent.study.folding import CandidateView, state_after
+from lorimer.meta_agent.study.names import STAGES, About, evaluation_id, short
+from lorimer.meta_agent.study.parts import now
+from lorimer.meta_agent.study.session import open_store
+from lorimer.meta_agent.study.workspace import Promotion, Workspace
+from lorimer.meta_agent.study.world import World, scan, score_of
+from lorimer.traces.base import StudyReader, StudyWriter
+from lorimer.traces.holder import this_process
+from lorimer.traces.schema import Purpose, Stage
+from lorimer.traces.tables import DecisionRow, Study
+
+SEED = "seed"
+"""What a person types for the seed harness."""
+LONGEST_WHY = 2_000
+"""Characters of a reason: it stands in the log that the meta-agent reads."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Who decides, and why."""
+
+    name: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        why = " ".join(self.why.split())
+        return f"by {self.name}{f': {why}' if why else ''}"
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """An earlier champion that is the champion again."""
+
+    champion: str
+    """`c003`, or the seed harness."""
+    before: str
+    """The champion until then."""
+    commit: str
+    """Empty where the study has no workspace."""
+    note: str
+    """What the user should know of the commit."""
+
+
+def person(workspace: Workspace, name: str | None, why: str) -> Person:
+    """Who decides: the name that was given, else git's, else the system's user.
+
+    Raises UserError for a reason that is too long.
+    """
+    if len(why) > LONGEST_WHY:
+        raise UserError(f"--why: {len(why)} characters, where at most {LONGEST_WHY} are kept; say it shorter")
+    given = " ".join((name or "").split())
+    return Person(given or workspace.person() or getpass.getuser(), why)
+
+
+def waiting(reader: StudyReader, study: Study) -> CandidateView | None:
+    """The candidate of a study that passed every stage and waits for a person; `None` where there is none."""
+    world = scan(reader, study.id)
+    config = parse(study.config, study.id)
+    return _waits(world, config)
+
+
+def _waits(world: World, config: Config) -> CandidateView | None:
+    candidate = world.open
+    if candidate is None or candidate.state != "proposed" or not config.review.required:
+        return None
+    last = [stage for stage in STAGES if _meets(world, stage)][-1]
+    passed = world.decided(candidate.id, last) is not None
+    return candidate if passed and world.decided(candidate.id, Stage.REVIEW) is None else None
+
+
+def _meets(world: World, stage: Stage) -> bool:
+    """Whether candidates of a study meet a stage."""
+    return bool({Stage.CANARY: world.canaries, Stage.HOLDOUT: world.holdout}.get(stage, True))
+
+
+async def review(root: Path, study: Study, candidate: str | None, who: Person, *, approve: bool) -> str:
+    """Approve or refuse the promotion that waits; what was decided, in one sentence.
+
+    Args:
+        candidate: as people name it (`c007`, or its id), to be sure that it is the one; `None` is whichever waits.
+
+    Raises UserError where none waits, where another one does, for a refusal without a reason, and where a process runs the
+    study.
+    """
+    if not approve and not who.why.strip():
+        raise UserError("a refusal needs a reason, for the log and for the meta-agent: say it with --why")
+    async with _at_rest(root, study) as (store, world, _):
+        found = _waits(world, parse(study.config, study.id))
+        if found is None:
+            raise UserError(f"no promotion of {study.id} waits for a review", _how_it_would(study))
+        if candidate is not None and candidate not in (short(found.number), found.id):
+            raise UserError(f"{candidate} does not wait for a review; {short(found.number)} does")
+        said = f"{'approved' if approve else 'refused'} {who}"
+        about = About(found.id, Stage.REVIEW)
+        await _decide(store, study, about, "pass" if approve else "reject", said)
+        return f"{short(found.number)} is {said}"
+
+
+def _how_it_would(study: Study) -> str:
+    if not parse(study.config, study.id).review.required:
+        return "a study holds its promotions where lorimer.toml says `[review] required = true` when it begins"
+    return f"`lorimer status {study.id}` says where it stands"
+
+
+async def revert(root: Path, study: Study, candidate: str, who: Person, *, drop: bool = False) -> Reverted:
+    """Make an earlier champion the champion again: a chained decision, and a commit on top of those that there are.
+
+    Args:
+        candidate: a candidate that was promoted, as people name it (`c003`, or its id); `seed` is the seed harness.
+        drop: give up a candidate that is under way against today's champion.
+
+    Raises UserError for one that was never promoted or is the champion, where a candidate is under way and not to be dropped,
+    where git refuses the commit, and where a process runs the study.
+    """
+    workspace = workspace_of(root, parse(study.config, study.id))
+    async with _at_rest(root, study) as (store, world, reader):
+        target = _earlier(world, candidate)
+        subject, name = (target.id, short(target.number)) if target else ("", "the seed harness")
+        if subject == world.champion_id:
+            raise UserError(f"{name} is the champion of {study.id} already")
+        about = About(subject, Stage.REVIEW, Purpose.REVERTED, world.next_number)
+        if about in world.decisions:
+            raise UserError(
+                f"{name} was made the champion again before {short(world.next_number)} once already; try one first"
+            )
+        if world.open is not None:
+            await _give_up(store, world.open, name, drop=drop)
+        before = short(world.champion.number) if world.champion else "the seed harness"
+        said = f"{name} is the champion again, after {before}, {who}"
+        harness = target.harness if target and target.harness else world.seed_harness
+        promotion = Promotion(
+            study=study.id,
+            candidate=subject or f"{study.id}/{SEED}",
+            harness=harness,
+            title=f"Revert to {name}{f': {target.title}' if target else ''}",
+            hypothesis="",
+            decision=said,
+            score=_score(world.reported_of(subject)),
+            interval="",
+            chain=reader.head(),
+            reverted_before=world.next_number,
+        )
+        text, champion = reader.harness(harness).text, reader.harness(world.champion_harness).text
+        done = await asyncio.to_thread(workspace.promote, promotion, text, champion)
+        await _decide(store, study, about, "pass", said, {"commit": done.commit, "harness": harness})
+        return Reverted(name, before, done.commit, done.note)
+
+
+def workspace_of(root: Path, config: Config) -> Workspace:
+    """The workspace of a study with these settings."""
+    return Workspace(root, config.study.harness, config.study.program)
+
+
+def _earlier(world: World, candidate: str) -> CandidateView | None:
+    """A candidate that was promoted; `None` for the seed harness. Raises UserError."""
+    if candidate == SEED:
+        return None
+    for each in world.promoted:
+        if candidate in (short(each.number), each.id):
+            return each
+    known = ", ".join(short(each.number) for each in world.promoted)
+    had = f"{known} and `{SEED}`, the seed harness" if known else f"`{SEED}` alone, the seed harness"
+    raise UserError(f"{candidate} was never a champion of {world.study}; these were: {had}")
+
+
+async def _give_up(store: StudyWriter, candidate: CandidateView, champion: str, *, drop: bool) -> None:
+    name = short(candidate.number)
+    if not drop:
+        raise UserError(
+            f"{name} is under way against the champion of today",
+            "`lorimer resume` takes it to its end first; --drop gives it up, with what was paid for it",
+        )
+    why = f"given up, as {champion} was made the champion again while it was under way"
+    await store.update_candidate(candidate.id, candidate.state, state="failed", failure=why)
+
+
+def _score(row: DecisionRow | None) -> str:
+    return "" if row is None else f"{score_of(row).mean:.3f}"
+
+
+async def _decide(
+    store: StudyWriter, study: Study, about: About, kind: Kind, said: str, numbers: dict[str, str] | None = None
+) -> None:
+    row = DecisionRow(
+        id=evaluation_id(study.id, about),
+        study=study.id,
+        subject=about.subject,
+        stage=about.stage.value,
+        purpose=about.purpose.value,
+        met=about.met,
+        kind=kind,
+        reason=said,
+        numbers=dict(numbers or {}),
+        policy={"name": "person"},
+        made=now(),
+    )
+    await store.add_decision(row, leaves=state_after(about, kind))
+
+
+@asynccontextmanager
+async def _at_rest(root: Path, study: Study) -> AsyncIterator[tuple[StudyWriter, World, StudyReader]]:
+    """The study's store, its world, and a reader, while nobody else runs the study. Raises UserError where somebody does."""
+    if study.kind != "optimize":
+        raise UserError(f"{study.id} is a {study.kind}, which promotes nothing")
+    with open_store(root, parse(study.config, study.id)) as (store, reader):
+        holder = this_process()
+        await store.claim(study.id, holder)
+        try:
+            yield store, scan(reader, study.id), reader
+        finally:
+            await store.release(study.id, holder)
