@@ -21,6 +21,8 @@ from typing import Any, Literal, Protocol
 Role = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["end", "tool_calls", "max_tokens", "stop", "refusal", "context_overflow", "rejected"]
 Effort = Literal["low", "medium", "high"]
+ToolChoice = str
+"""`auto`, `required` (some tool), `none`, or the name of the tool that must be called."""
 
 
 class LimitReached(Exception):
@@ -127,6 +129,9 @@ class Completion:
 
     A request that the provider refuses is an answer too: `stop_reason` is `rejected`, `context_overflow` or `refusal`
     and `error` holds the provider's words. The trial goes on.
+
+    With `schema` every answer is checked against it: `parsed` is a value that fits, or `None` and `mismatch` says what is
+    wrong. With a `tool_choice` that asks for a call, `mismatch` says where there was none.
     """
 
     message: Message
@@ -134,6 +139,10 @@ class Completion:
     stop_reason: StopReason
     usage: Usage = Usage()
     error: str = ""
+    parsed: Any = None
+    """The value that the answer's text holds, where a `schema` was given and it fits."""
+    mismatch: str = ""
+    """How the answer is not what `schema` or `tool_choice` asked for, in one line that may go back to the model as it is."""
 
     @property
     def text(self) -> str:
@@ -173,8 +182,16 @@ class LLM(Protocol):
         stop: Sequence[str] = (),
         temperature: float | None = None,
         effort: Effort | None = None,
+        schema: Mapping[str, Any] | None = None,
+        tool_choice: ToolChoice | None = None,
     ) -> Completion:
-        """One model call. Raises LimitReached. Safe to call from several threads."""
+        """One model call. Raises LimitReached. Safe to call from several threads.
+
+        Args:
+            schema: a JSON Schema that the answer's text is to fit; say in your prompt what its fields mean. A server that has
+                such a thing is held to it, to another one it is said in the prompt; the answer is checked in any case.
+            tool_choice: which tool must be called; `None` leaves it to the model.
+        """
         ...
 
 

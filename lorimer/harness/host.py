@@ -18,7 +18,7 @@ import queue
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from lorimer.harness import api
@@ -127,8 +127,10 @@ class _Llm:
         stop: Sequence[str] = (),
         temperature: float | None = None,
         effort: api.Effort | None = None,
+        schema: Mapping[str, Any] | None = None,
+        tool_choice: api.ToolChoice | None = None,
     ) -> api.Completion:
-        params = {
+        params: dict[str, Any] = {
             "messages": [dataclasses.asdict(message) for message in messages],
             "system": system,
             "tools": [dataclasses.asdict(tool) for tool in tools],
@@ -137,7 +139,12 @@ class _Llm:
             "temperature": temperature,
             "effort": effort,
         }
-        return _completion(self._wire.call("llm.complete", params))
+        if schema is None and tool_choice is None:
+            return _completion(self._wire.call("llm.complete", params))
+        params |= {"schema": None if schema is None else dict(schema), "tool_choice": tool_choice}
+        from lorimer.harness import structured
+
+        return structured.checked(_completion(self._wire.call("llm.complete", params)), schema, tool_choice)
 
 
 class _Env:

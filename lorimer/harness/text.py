@@ -162,7 +162,7 @@ def _named(text: str, tools: Sequence[Tool]) -> Iterator[_Found]:
     spans: list[tuple[int, int]] = []
     for form in _NAMED:
         for match in form.finditer(text):
-            value, end = _json_at(text, match.end())
+            value, end = json_at(text, match.end())
             if isinstance(value, dict) and not _is_schema(value):
                 spans.append((match.start(), end))
                 yield _call(match[1], value, match.start())
@@ -199,7 +199,7 @@ def _objects(text: str, tools: Sequence[Tool]) -> Iterator[_Found]:
         start = match.start()
         if start < end:
             continue
-        value, stop = _json_at(text, start, mend=mended < MENDED)
+        value, stop = json_at(text, start, mend=mended < MENDED)
         if not isinstance(value, dict):
             mended += 1
             broken = _meant(text[start:], tools)
@@ -242,7 +242,7 @@ def _from_object(value: Mapping[str, Any], tools: Sequence[Tool]) -> ToolCall | 
         return ToolCall("", name, rest) if offered and "description" not in rest else None
     given = value[key]
     if isinstance(given, str):
-        read, _ = _json_at(given, 0)
+        read, _ = json_at(given, 0)
         only = _only_text(name, tools)
         given = read if isinstance(read, dict) else {only: given} if offered and only and given.strip() else given
     if not isinstance(given, Mapping):
@@ -274,7 +274,7 @@ def _call(name: str, arguments: Mapping[str, Any], start: int) -> _Found:
     return _Found(start, ToolCall("", name, arguments))
 
 
-def _json_at(text: str, start: int, *, mend: bool = True) -> tuple[Any, int]:
+def json_at(text: str, start: int, *, mend: bool = True) -> tuple[Any, int]:
     """The value that begins at `start` and where it ends, mended where models write it wrongly; `None` where it cannot be."""
     if not text.startswith("{", start):
         return None, start

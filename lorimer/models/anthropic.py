@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lorimer.harness.api import Completion, Message, StopReason, ToolCall, Usage, assistant
+from lorimer.models import forms
 from lorimer.models.base import ModelRequest
 from lorimer.models.client import Count, Counts, Optional, Wire
 from lorimer.models.failures import StatusFailure, Unreachable
@@ -68,7 +69,9 @@ class AnthropicDialect:
     optional: Mapping[str, Optional] = {
         # The SDK's own signature has dropped it; models that still take it are sent it all the same.
         "temperature": Optional("temperature", r"temperature"),
-        "effort": Optional("output_config", r"\beffort\b|output_config"),
+        "effort": Optional("output_config.effort", r"\beffort\b|output_config(?!\.format)"),
+        forms.SCHEMA: Optional("output_config.format", r"output_config|output_format|json_schema|structured output"),
+        forms.CHOICE: Optional("tool_choice", r"tool_choice"),
         "thinking": Optional("thinking", r"thinking|adaptive"),
     }
 
@@ -96,6 +99,7 @@ class AnthropicDialect:
 
     def encode(self, request: ModelRequest, dropped: frozenset[str], *, stream: bool = False) -> dict[str, Any]:
         """See Dialect. Cache breakpoints, of which four are allowed: tools, system, and the last two user turns."""
+        request = forms.said(request, dropped)
         messages = _messages(request.messages)
         # The last turn writes the cache, the one before finds what the previous call wrote.
         for message in [message for message in messages if message["role"] == "user"][-2:]:
@@ -113,15 +117,24 @@ class AnthropicDialect:
                 for tool in request.tools
             ]
             body["tools"][-1]["cache_control"] = dict(_CACHE)
+        choice = forms.chosen(request, dropped)
+        if choice is not None:
+            kind = {"auto": "auto", "required": "any", "none": "none"}.get(choice)
+            body["tool_choice"] = {"type": kind} if kind else {"type": "tool", "name": choice}
         if request.stop:
             body["stop_sequences"] = list(request.stop)
         if request.temperature is not None and "temperature" not in dropped:
             body["temperature"] = request.temperature
+        config: dict[str, Any] = {}
         if request.effort is not None:
             if "effort" not in dropped:
-                body["output_config"] = {"effort": request.effort}
-            if "thinking" not in dropped:
+                config["effort"] = request.effort
+            if "thinking" not in dropped and not forms.forces(choice):  # a forced tool and thinking exclude each other
                 body["thinking"] = {"type": "adaptive"}
+        if request.schema is not None and forms.SCHEMA not in dropped:
+            config["format"] = {"type": "json_schema", "schema": forms.closed(request.schema)}
+        if config:
+            body["output_config"] = config
         if stream:
             body["stream"] = True
         body.update(self._provider.extra_body)

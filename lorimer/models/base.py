@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from lorimer.harness.api import Completion, Effort, Message, Tool
+from lorimer.harness.api import Completion, Effort, Message, Tool, ToolChoice
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,10 @@ class ModelRequest:
     """Left out of the request where the provider no longer takes it for the model."""
     effort: Effort | None = None
     """Reasoning effort, where the model has such a setting; else ignored."""
+    schema: Mapping[str, Any] | None = None
+    """A JSON Schema that the answer's text is to fit: the server is held to it, or it is said in the prompt. Who asks checks."""
+    tool_choice: ToolChoice | None = None
+    """Which tool must be called; said in the prompt where the server has no such setting."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class ModelNote:
     """What the user should know of how a model is served; told once a study."""
 
     kind: str
-    """A word that tells it from others of the same model: `estimated`, `max_tokens`, `window`, `cut`, `stream`."""
+    """A word that tells it from others of the same model: `estimated`, `max_tokens`, `window`, `cut`, `stream`, `schema`,
+    `tool_choice`."""
     text: str
     """One line, with the model's name and with what to set."""
 

@@ -14,8 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from lorimer.errors import CallFailed, ConfigError, OutageKind
 from lorimer.harness.api import Completion, StopReason, Usage, assistant
-from lorimer.models import guard, listed, pricing
-from lorimer.models.base import CallContext, ModelReply, ModelRequest
+from lorimer.models import forms, guard, listed, pricing
+from lorimer.models.base import CallContext, ModelNote, ModelReply, ModelRequest
 from lorimer.models.failures import (
     Fault,
     Judgement,
@@ -68,9 +68,14 @@ class Optional:
     """A setting that some models of an API refuse, and that a call can do without."""
 
     field: str
-    """The field of the request body."""
+    """The field of the request body; after a point the field within it."""
     named: str
     """Regular expression for how an error message names it."""
+
+    def is_in(self, body: Mapping[str, Any]) -> bool:
+        """Whether a request body has it."""
+        name, _, inner = self.field.partition(".")
+        return name in body and (not inner or inner in body[name])
 
 
 class Dialect(Protocol):
@@ -118,7 +123,7 @@ class Dialect(Protocol):
 
 
 _UNSUPPORTED = re.compile(
-    r"unsupported|not support|n.t support|no longer|deprecated|only the default|not (?:permitted|allowed|available)"
+    r"unsupported|not support|n.t support|no longer|deprecated|only the default|not (?:permitted|allowed|available)|unavailable"
     r"|unrecogni[sz]ed|unknown (?:field|parameter|name|argument)|extra (?:inputs|fields)|may only be set"
     r"|cannot be (?:set|used|specified)|can only be set|incompatible",
     re.IGNORECASE,
@@ -172,6 +177,7 @@ class ProviderClient:
         self._name = model_id.partition("/")[2]
         self._provider, self._dialect, self._key, self._clock = provider, dialect, key, clock
         self._dropped: frozenset[str] = frozenset()
+        self._notes: dict[str, ModelNote] = {}
         self._room, self._streaming = Room(model_id, provider), Streaming(model_id, provider)
         self._pace = Pace(provider.retry.between_tokens_seconds, lambda count: on_tokens(count / PLAINLY))
         self._slots = asyncio.Semaphore(provider.concurrency) if provider.concurrency else nullcontext()
@@ -207,7 +213,7 @@ class ProviderClient:
             waited_seconds=max(0.0, outcome.seconds - answer.seconds),
             retries=outcome.retries,
             answered=answer.model,
-            notes=self._room.notes + self._streaming.notes,
+            notes=self._room.notes + self._streaming.notes + tuple(self._notes.values()),
         )
 
     def price(self, input_tokens: int, output_tokens: int) -> float | None:
@@ -243,9 +249,10 @@ class ProviderClient:
         if too_long := self._room.too_long(request):
             return _Answer(_ended("context_overflow", too_long), 0.0)
         asked = replace(request, max_tokens=self._room.most(request))
+        in_words = frozenset[str]()
         while True:
             # What other calls learned meanwhile must not hide what this one sent.
-            dropped, streamed = self._dropped, self._streaming.now
+            dropped, streamed = self._dropped | in_words, self._streaming.now
             try:
                 body = encodable(self._dialect.encode(asked, dropped, stream=streamed))
             except (ValueError, RecursionError) as error:
@@ -255,13 +262,22 @@ class ProviderClient:
             try:
                 answer = await self._answer(body, asked)
                 self._streaming.answered(streamed=streamed)
+                if forms.SCHEMA not in dropped and forms.ignores(request, answer.completion):
+                    self._drop(forms.SCHEMA, "ignores")
                 return answer
             except StatusFailure as failure:
                 judgement = judgement_of(failure, self._clock.wall())
             if self._streaming.refused(judgement.words, streamed=streamed):
                 continue
             if judgement.kind == "rejected" and (setting := self._unsupported(judgement.words, body, dropped)):
-                self._dropped |= {setting}
+                self._drop(setting, "refuses")
+                continue
+            if (
+                judgement.kind == "rejected"
+                and forms.SCHEMA not in dropped
+                and forms.is_about(request, judgement.words)
+            ):
+                in_words = frozenset({forms.SCHEMA})  # of this call alone: another schema may be taken
                 continue
             if judgement.kind == "rejected" and self._dialect.learn(judgement.words, body, asked):
                 continue
@@ -327,12 +343,18 @@ class ProviderClient:
             )
         return _ended(_ENDED[judgement.kind], words)
 
+    def _drop(self, setting: str, how: str) -> None:
+        """A setting is not sent any more. Whether it `refuses` or `ignores` one is told of the form of answers alone."""
+        self._dropped |= {setting}
+        if setting in (forms.SCHEMA, forms.CHOICE):
+            self._notes.setdefault(setting, forms.note(self._id, setting, how))
+
     def _unsupported(self, words: str, body: Mapping[str, Any], dropped: frozenset[str]) -> str | None:
         """Which optional setting of `body`, not `dropped` before, the provider's words complain of."""
         if not _UNSUPPORTED.search(words):
             return None
         for name, setting in self._dialect.optional.items():
-            if name not in dropped and setting.field in body and re.search(setting.named, words, re.IGNORECASE):
+            if name not in dropped and setting.is_in(body) and re.search(setting.named, words, re.IGNORECASE):
                 return name
         return None
 

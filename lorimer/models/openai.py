@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from lorimer.harness.api import Completion, Message, Usage, assistant
+from lorimer.models import forms
 from lorimer.models.base import ModelRequest
 from lorimer.models.client import Count, Counts, Optional, Wire
 from lorimer.models.failures import StatusFailure, Unreachable
@@ -153,6 +155,8 @@ class ChatDialect:
         "temperature": Optional("temperature", r"temperature"),
         "effort": Optional("reasoning_effort", r"reasoning[_ ]effort"),
         "stop": Optional("stop", r"\bstop\b"),
+        forms.SCHEMA: Optional("response_format", r"response_format|response format|json_schema|structured output"),
+        forms.CHOICE: Optional("tool_choice", r"tool_choice"),
         # Without one, the other is sent.
         "max_completion_tokens": Optional("max_completion_tokens", r"max_completion_tokens"),
         "max_tokens": Optional("max_tokens", r"max_tokens"),
@@ -169,6 +173,7 @@ class ChatDialect:
 
     def encode(self, request: ModelRequest, dropped: frozenset[str], *, stream: bool = False) -> dict[str, Any]:
         """See Dialect."""
+        request = forms.said(request, dropped)
         body: dict[str, Any] = {"model": self._model, "messages": self._messages(request)}
         if stream:
             body["stream"] = True
@@ -186,6 +191,13 @@ class ChatDialect:
                 }
                 for tool in request.tools
             ]
+        if (choice := forms.chosen(request, dropped)) is not None:
+            named = choice not in ("auto", "required", "none")
+            body["tool_choice"] = {"type": "function", "function": {"name": choice}} if named else choice
+        if request.schema is not None and forms.SCHEMA not in dropped:
+            schema = dict(request.schema)
+            form = {"name": forms.NAME, "schema": schema, "strict": forms.is_strict(schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
         # OpenAI's reasoning models refuse `max_tokens`; many compatible servers ignore the newer name.
         names = ("max_completion_tokens", "max_tokens")
         preferred, other = names if self._provider.official else reversed(names)
@@ -232,7 +244,9 @@ class ChatDialect:
             self._thoughts = True
         else:
             self._untaken |= refused(words, body)
-        again: bool = encodable(self._messages(request)) != body["messages"]
+        system = [message for message in body["messages"] if message["role"] == "system"]
+        conversation = self._messages(replace(request, system=None))
+        again: bool = encodable(conversation) != body["messages"][len(system) :]
         return again
 
     def decode(self, data: Any, request: ModelRequest) -> Completion:

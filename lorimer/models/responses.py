@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorimer.harness.api import Completion, Message, ToolCall, Usage, assistant
+from lorimer.models import forms
 from lorimer.models.base import ModelRequest
 from lorimer.models.client import Count, Counts, Optional, Wire
 from lorimer.models.messages import (
@@ -66,6 +67,8 @@ class ResponsesDialect:
     optional: Mapping[str, Optional] = {
         "temperature": Optional("temperature", r"temperature"),
         "effort": Optional("reasoning", r"reasoning[._ ]effort|'reasoning'"),
+        forms.SCHEMA: Optional("text", r"text\.format|response_format|json_schema|structured output"),
+        forms.CHOICE: Optional("tool_choice", r"tool_choice"),
         # Models without reasoning refuse to be asked for it.
         "include": Optional("include", r"encrypted[_ ]content|\binclude\b"),
     }
@@ -77,6 +80,7 @@ class ResponsesDialect:
 
     def encode(self, request: ModelRequest, dropped: frozenset[str], *, stream: bool = False) -> dict[str, Any]:
         """See Dialect."""
+        request = forms.said(request, dropped)
         body: dict[str, Any] = {
             "model": self._model,
             "input": [item for message in normalised(request.messages) for item in _items(message)],
@@ -99,6 +103,13 @@ class ResponsesDialect:
                 }
                 for tool in request.tools
             ]
+        if (choice := forms.chosen(request, dropped)) is not None:
+            named = choice not in ("auto", "required", "none")
+            body["tool_choice"] = {"type": "function", "name": choice} if named else choice
+        if request.schema is not None and forms.SCHEMA not in dropped:
+            schema = dict(request.schema)
+            form = {"type": "json_schema", "name": forms.NAME, "schema": schema, "strict": forms.is_strict(schema)}
+            body["text"] = {"format": form}
         if request.temperature is not None and "temperature" not in dropped:
             body["temperature"] = request.temperature
         if request.effort is not None and "effort" not in dropped:

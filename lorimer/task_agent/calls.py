@@ -176,6 +176,8 @@ class Calls:
             params.stop,
             params.temperature,
             params.effort,
+            params.json_schema,
+            params.choice,
         )
         context = dataclasses.replace(self._context, call_index=self.used.calls, on_wait=self._waiting)
         context = dataclasses.replace(context, answers=lambda: self._answers_others(request, context))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lorimer.errors import CallFailed, EngineOutage, ProviderOutage, ProviderRefusal, SandboxError
-from lorimer.harness import api, fences, host, text
+from lorimer.harness import api, fences, host, structured, text
 from lorimer.sandbox.base import Jail, JailExit, LineTooLong, SandboxFileError
 from lorimer.task_agent import wire
 from lorimer.task_agent.calls import Calls, Limit
@@ -68,6 +68,7 @@ def files_of(harness_text: str) -> dict[str, str]:
         "lorimer/harness/api.py": Path(api.__file__).read_text(encoding="utf-8"),
         "lorimer/harness/fences.py": Path(fences.__file__).read_text(encoding="utf-8"),
         "lorimer/harness/text.py": Path(text.__file__).read_text(encoding="utf-8"),
+        "lorimer/harness/structured.py": Path(structured.__file__).read_text(encoding="utf-8"),
         "lorimer/harness/host.py": Path(host.__file__).read_text(encoding="utf-8"),
         "agent.py": harness_text,
     }

@@ -9,6 +9,7 @@ from lorimer.kinds import REFUSED
 from lorimer.models.base import CallContext, ModelClient, ModelReply, ModelRequest
 from lorimer.models.usage import estimate_tokens
 from lorimer.task_agent.budget import UNANSWERED, Budget, uncounted
+from lorimer.traces import wired
 from lorimer.traces.schema import ModelCallData, TraceSink, Used
 
 __all__ = ["ActiveClock", "Budget", "Metered"]
@@ -109,6 +110,7 @@ class Metered:
                     "stop": list(request.stop),
                     "temperature": request.temperature,
                     "effort": request.effort,
+                    **wired.structure(request.schema, request.tool_choice),
                 },
                 completion=reply.completion,
                 cost_usd=reply.cost_usd,

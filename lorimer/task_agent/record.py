@@ -34,7 +34,7 @@ def effective(request: wire.Request, params: object, caps: Caps) -> wired.Reques
     if isinstance(params, wire.CompleteParams):
         system, messages = without_system(params.system, params.messages)
         most = min(params.max_tokens or caps.max_tokens, caps.max_tokens)
-        rest = params.stop, params.temperature, params.effort
+        rest = params.stop, params.temperature, params.effort, params.json_schema, params.choice
         return wired.Complete(messages, system, params.tools, most, *rest)
     if isinstance(params, wire.ExecParams):
         timeout = min(params.timeout or caps.exec_seconds, caps.exec_seconds)

@@ -10,9 +10,9 @@ import base64
 import dataclasses
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lorimer.harness.api import Effort, Message, Tool
 from lorimer.traces import wired
@@ -20,6 +20,8 @@ from lorimer.traces import wired
 MAX_DEPTH = 100
 """The deepest nesting of values. JSON Schemas of tools stay under 20; what is deeper would overflow whoever writes it down
 again."""
+MAX_SCHEMA_CHARS = 50_000
+"""Of the schema of an answer, which is in the trace of every call that asks for one."""
 MAX_PATH = 4096
 """Characters; Linux takes no longer path."""
 
@@ -32,6 +34,15 @@ def _without_nul(text: str) -> str:
 
 Command = Annotated[str, AfterValidator(_without_nul)]
 FilePath = Annotated[str, Field(max_length=MAX_PATH), AfterValidator(_without_nul)]
+
+
+def _of_bounded_size(schema: dict[str, Any]) -> dict[str, Any]:
+    if len(json.dumps(schema)) > MAX_SCHEMA_CHARS:
+        raise ValueError(f"over {MAX_SCHEMA_CHARS} characters as JSON")
+    return schema
+
+
+Schema = Annotated[dict[str, Any], AfterValidator(_of_bounded_size)]
 
 
 class _Params(BaseModel):
@@ -48,6 +59,23 @@ class CompleteParams(_Params):
     stop: tuple[str, ...] = Field(default=(), max_length=16)
     temperature: float | None = Field(default=None, ge=0, le=2)
     effort: Effort | None = None
+    json_schema: Schema | None = Field(default=None, alias="schema")
+    tool_choice: str | None = None
+
+    @property
+    def choice(self) -> str | None:
+        """The choice of a tool that takes effect; `None` where it is the model's."""
+        return None if self.tool_choice == "auto" or not self.tools else self.tool_choice
+
+    @model_validator(mode="after")
+    def _chooses_what_there_is(self) -> Self:
+        chosen, offered = self.tool_choice, [tool.name for tool in self.tools]
+        if chosen not in (None, "auto", "none", *offered) and not (chosen == "required" and offered):
+            names = ", ".join(offered) or "there is no tool"
+            raise ValueError(
+                f"tool_choice: neither auto, none nor required, and no tool that is offered ({names})"[:MAX_PATH]
+            )
+        return self
 
 
 class ExecParams(_Params):
@@ -137,8 +165,8 @@ def parse_params(request: Request) -> Any:
         return METHODS[request.method].model_validate(request.params)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise Invalid(f"{request.method}: {path}: {first['msg']}"[:MAX_PATH]) from None
+        path = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+        raise Invalid(f"{request.method}: {path}{first['msg'].removeprefix('Value error, ')}"[:MAX_PATH]) from None
 
 
 def _refuse_constant(name: str) -> Any:
@@ -172,4 +200,9 @@ def _result(answer: wired.Answer) -> Any:
         return {"data": base64.b64encode(answer.data).decode(), "handle": answer.handle}
     if isinstance(answer, wired.Opened):
         return {"handle": answer.handle}
-    return None if isinstance(answer, wired.Done) else dataclasses.asdict(answer)
+    if isinstance(answer, wired.Done):
+        return None
+    result = dataclasses.asdict(answer)
+    for checked_there in ("parsed", "mismatch"):  # the jail's half reads the answer and checks it
+        result.pop(checked_there, None)
+    return result

@@ -236,6 +236,7 @@ def _complete_body(request: wired.Complete) -> dict[str, Any]:
         "stop": list(request.stop),
         "temperature": request.temperature,
         "effort": request.effort,
+        **wired.structure(request.schema, request.tool_choice),
     }
 
 

@@ -131,7 +131,8 @@ class _Reading:
             body = json.loads(self._text(entry))
             messages = tuple(codec.decode_message(message) for message in body["messages"])
             rest = body["max_tokens"], tuple(body["stop"]), body["temperature"], body["effort"]
-            refused = wired.Complete(messages, body["system"], codec.decode_tools(body["tools"]), *rest)
+            asked = body.get("schema"), body.get("tool_choice")
+            refused = wired.Complete(messages, body["system"], codec.decode_tools(body["tools"]), *rest, *asked)
             return refused.key, lambda: refused
         step, shas = self._of(entry), self._messages[entry["step"]]
         settings = step["settings"]
@@ -148,6 +149,8 @@ class _Reading:
                 tuple(settings["stop"]),
                 settings["temperature"],
                 settings["effort"],
+                settings.get("schema"),
+                settings.get("tool_choice"),
             )
 
         return wired.complete_key(shas, step["system"], step["tools"], most, settings), decode

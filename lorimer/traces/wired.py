@@ -30,15 +30,18 @@ class Complete:
     stop: tuple[str, ...] = ()
     temperature: float | None = None
     effort: str | None = None
+    schema: Mapping[str, Any] | None = None
+    tool_choice: str | None = None
 
     @property
     def key(self) -> str:
+        asked = structure(self.schema, self.tool_choice)
         return complete_key(
             [codec.digest(codec.encode_message(message)) for message in self.messages],
             None if self.system is None else codec.digest(codec.encode_system(self.system)),
             codec.digest(codec.encode_tools(self.tools)) if self.tools else None,
             self.max_tokens,
-            {"stop": list(self.stop), "temperature": self.temperature, "effort": self.effort},
+            {"stop": list(self.stop), "temperature": self.temperature, "effort": self.effort, **asked},
         )
 
 
@@ -144,11 +147,19 @@ def complete_key(
     """The key of a model call from the digests of its parts.
 
     Args:
-        settings: stop, temperature and effort.
+        settings: stop, temperature and effort; schema and tool_choice where they were given.
     """
     temperature = settings.get("temperature")
     rest = [settings.get("stop") or [], None if temperature is None else float(temperature), settings.get("effort")]
-    return codec.digest(["llm.complete", list(messages), system, tools, max_tokens, *rest])
+    asked = structure(settings.get("schema"), settings.get("tool_choice"))
+    return codec.digest(["llm.complete", list(messages), system, tools, max_tokens, *rest, *([asked] if asked else [])])
+
+
+def structure(schema: Mapping[str, Any] | None, tool_choice: str | None) -> dict[str, Any]:
+    """How an answer's form was asked for, as a trace keeps it: what was not given is left out, as in traces from before there was
+    such a thing."""
+    asked = {"schema": None if schema is None else dict(schema), "tool_choice": tool_choice}
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -289,6 +300,10 @@ def _plain_complete(request: Complete) -> str:
         lines.append(f"temperature: {request.temperature:g}")
     if request.effort is not None:
         lines.append(f"effort: {request.effort}")
+    if request.tool_choice is not None:
+        lines.append(f"tool_choice: {request.tool_choice}")
+    if request.schema is not None:
+        lines += ["[schema of the answer]", json.dumps(dict(request.schema), sort_keys=True, indent=1)]
     if request.system is not None:
         lines += ["[system]", request.system]
     for tool in request.tools:

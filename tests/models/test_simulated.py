@@ -7,6 +7,7 @@ import functools
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from lorimer.errors import ConfigError, HarnessError
 from lorimer.harness import version
 from lorimer.harness.api import Message, Tool, ToolCall, assistant, tool_result, user
+from lorimer.harness.structured import read
 from lorimer.models.base import CallContext, ModelRequest
 from lorimer.models.simulated import open_simulated
 from lorimer.models.simulated.ideas import HARMFUL, HONEST, NEUTRAL, USELESS, Idea
@@ -486,3 +488,20 @@ def test_its_commands_do_on_a_real_shell_what_the_offline_world_assumes(task: Kn
     assert 0 < len(shell(task.scripts[Script.LOOK])) < 6_000
     if task.large and Script.FLOOD in task.scripts:
         assert len(shell(task.scripts[Script.FLOOD])) > 20_000
+
+
+def test_a_schema_is_filled_and_a_choice_of_tools_is_kept() -> None:
+    properties = {"thought": {"type": "string"}, "command": {"type": "string"}, "done": {"type": "boolean"}}
+    schema = {"type": "object", "properties": properties, "required": ["command"]}
+    request = ModelRequest((user("A task that nobody knows."),), schema=schema)
+    value, wrong = read(run(APPRENTICE, request, CallContext("task")).text, schema)
+    assert (value["command"], value["done"], wrong) == ("", True, "")
+    known = replace(request, messages=(user(TASKS[0].instruction),))
+    value, wrong = read(run(APPRENTICE, known, CallContext("task")).text, schema)
+    assert (value["command"].startswith("# "), value["done"], wrong) == (True, False, "")
+    shell = Tool("shell", "Run a shell command.", {"type": "object", "properties": {"command": {"type": "string"}}})
+    for attempt in range(30):
+        context = CallContext("task", attempt=attempt)
+        forced = ModelRequest(known.messages, tools=(shell,), tool_choice="required")
+        assert run(APPRENTICE, forced, context).tool_calls
+        assert not run(APPRENTICE, replace(forced, tool_choice="none"), context).tool_calls

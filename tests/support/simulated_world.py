@@ -10,10 +10,12 @@ import hashlib
 import importlib.resources
 import sys
 import types
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lorimer.harness import api
+from lorimer.harness.structured import checked
 from lorimer.models.base import CallContext, ModelClient, ModelRequest
 from lorimer.models.simulated.tasks import KnownTask, Script
 
@@ -79,13 +81,16 @@ class Asking:
         stop: Sequence[str] = (),
         temperature: float | None = None,
         effort: api.Effort | None = None,
+        schema: Mapping[str, Any] | None = None,
+        tool_choice: api.ToolChoice | None = None,
     ) -> api.Completion:
         if len(self.completions) >= self.limit:
             raise api.LimitReached("model calls")
         c = self.context
         context = CallContext(c.role, c.seed, c.harness, c.task, c.attempt, len(self.completions), c.stage)
-        request = ModelRequest(tuple(messages), system, tuple(tools), max_tokens, tuple(stop), temperature, effort)
-        completion = run(self.model, request, context)
+        form = effort, schema, tool_choice
+        request = ModelRequest(tuple(messages), system, tuple(tools), max_tokens, tuple(stop), temperature, *form)
+        completion = checked(run(self.model, request, context), schema, tool_choice)
         self.completions.append(completion)
         return completion
 

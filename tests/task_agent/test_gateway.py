@@ -62,6 +62,38 @@ async def test_a_harness_works_on_the_sandbox_and_the_model(attempt: Try) -> Non
 
 
 @both
+async def test_a_harness_gets_a_value_that_fits_its_schema_or_what_is_wrong(attempt: Try) -> None:
+    said = iter(['so: {"command": "ls"}', "no idea", "no idea"])
+    played = await attempt(
+        solve("""
+            form = {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}
+            shell = Tool("shell", "Run.", form)
+            good, bad = [llm.complete([user("go")], schema=form) for _ in range(2)]
+            none = llm.complete([user("go")], tools=[shell], tool_choice="shell")
+            try:
+                llm.complete([user("go")], tool_choice="shell")
+            except ValueError as error:
+                wrong = str(error)
+            return json.dumps([good.parsed, good.mismatch, bad.parsed, bad.mismatch, none.mismatch, wrong])
+        """),
+        answer=lambda request, context: reply(next(said)),
+    )
+    assert json.loads(played.end.answer) == [
+        {"command": "ls"},
+        "",
+        None,
+        "the answer holds no JSON",
+        "the model did not call shell, which was required",
+        "llm.complete: tool_choice: neither auto, none nor required, and no tool that is offered (there is no tool)",
+    ]
+    first, _, third = played.model.requests
+    assert first.schema == {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}
+    assert (third.schema, third.tool_choice) == (None, "shell")
+    assert [call.settings.get("tool_choice") for call in played.sink.calls] == [None, None, "shell"]
+    assert played.sink.calls[0].settings["schema"] == first.schema
+
+
+@both
 async def test_bytes_go_both_ways_unchanged_in_pieces(attempt: Try) -> None:
     played = await attempt(
         solve("""
@@ -192,7 +224,7 @@ async def test_parameters_that_do_not_fit_are_value_errors(attempt: Try) -> None
     assert told[0].startswith("llm.complete: messages: ")
     assert told[1] == "llm.complete: messages: none but system messages"
     assert told[2].startswith("llm.complete: temperature: ")
-    assert told[4] == "env.exec: command: Value error, a NUL character"
+    assert told[4] == "env.exec: command: a NUL character"
     assert not played.model.requests
 
 

@@ -80,7 +80,8 @@ EVERYTHING = solve("""
         pass
     tools = [Tool("shell", "Run.", {"type": "object"})]
     done = llm.complete([system("from the list"), user(task.instruction)], system="first", stop=["x"], tools=tools)
-    again = llm.complete([user("go on"), done.message, tool_result("c1", "fine")], max_tokens=100_000, effort="low")
+    form = {"schema": {"type": "object", "required": ["n"]}, "tools": tools, "tool_choice": "shell"}
+    again = llm.complete([user("go on"), done.message, tool_result("c1", "fine")], max_tokens=100_000, effort="low", **form)
     note("halfway")
     env.exec("seq 1 20000")
     return done.text + again.text
@@ -111,6 +112,8 @@ async def test_every_call_comes_back_as_the_harness_made_it_and_was_answered(att
     assert isinstance(second.request, Complete)
     assert first.request.system == "first\n\nfrom the list"
     assert (first.request.max_tokens, second.request.max_tokens) == (100, 100), "the numbers that took effect"
+    assert (first.request.schema, first.request.tool_choice) == (None, None)
+    assert (second.request.schema, second.request.tool_choice) == ({"type": "object", "required": ["n"]}, "shell")
     assert isinstance(long.answer, ExecResult)
     assert long.answer.stdout == "".join(f"{n}\n" for n in range(1, 20001)), "the trace has kept a kilobyte of it"
     assert finish.request == Finish("returned", "answer 0answer 1", "")

@@ -20,7 +20,8 @@ from tests.task_agent.test_record import record_of
 
 OWNER = Owner("s", "preview")
 BODY = """
-    llm.complete([user("Plan: " + task.instruction)], system="Be good.", max_tokens=50)
+    form = {"type": "object", "required": ["plan"]}
+    llm.complete([user("Plan: " + task.instruction)], system="Be good.", max_tokens=50, schema=form)
     env.write("/app/a.txt", "one")
     out = env.exec("cat /app/a.txt", timeout=9).stdout
     same = [llm.complete([user("again")]).text for _ in range(3)]
@@ -70,6 +71,13 @@ async def test_an_unchanged_harness_does_what_the_record_holds(
     [
         ("Be good.", "Be quick.", (1, "llm.complete", ("system",), '"Be quick."')),
         ("max_tokens=50", "max_tokens=60", (1, "llm.complete", ("max_tokens",), '"max_tokens: 60"')),
+        ('["plan"]', '["task"]', (1, "llm.complete", ("schema",), '"task"')),
+        (", schema=form", "", (1, "llm.complete", ("schema",), 'no longer "[schema of the answer]"')),
+        (
+            "schema=form",
+            "tools=[Tool('a', '', {})], tool_choice='a'",
+            (1, "llm.complete", ("tools", "schema", "tool_choice"), ""),
+        ),
         ("timeout=9", "timeout=8", (3, "env.exec", ("timeout",), '"timeout: 8 s"')),
         ('"one"', '"two"', (2, "env.write", ("data",), '"two"')),
         ("range(3)", "range(4)", (7, "llm.complete", ("llm.complete",), '"llm.complete"')),
@@ -104,9 +112,17 @@ async def test_an_edit_touches_where_it_first_makes_a_difference(
         ("    note(", "    if not task.instruction:\n        env.exec('never')\n    note("),
         ("def solve(", "def unused():\n    return 'never wired in'\n\ndef solve("),
         ("max_tokens=50", "max_tokens=50, stop=[]"),
+        ("max_tokens=50", "max_tokens=50, tool_choice='auto'"),
         ('"again")]', '"again")], max_tokens=100_000'),
     ],
-    ids=["a comment", "dead code", "a function that nobody calls", "a default", "a limit over the trial's own"],
+    ids=[
+        "a comment",
+        "dead code",
+        "a function that nobody calls",
+        "a default",
+        "a choice that is the default",
+        "a limit over the trial's own",
+    ],
 )
 async def test_an_edit_that_makes_no_difference_touches_nothing(
     attempt: Try, provider: SandboxProvider, tmp_path: Path, old: str, new: str

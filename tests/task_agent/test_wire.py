@@ -78,3 +78,24 @@ def test_replies_are_one_line_each() -> None:
         sent = wire.reply(3, answer)
         assert b"\n" not in sent
         assert json.loads(sent)["id"] == 3
+
+
+@pytest.mark.parametrize(
+    ("params", "wrong"),
+    [
+        ({"schema": {"enum": ["x" * 50_000]}}, "llm.complete: schema: over 50000 characters as JSON"),
+        ({"schema": []}, "llm.complete: schema: Input should be a valid dictionary"),
+        (
+            {"tool_choice": "required"},
+            "llm.complete: tool_choice: neither auto, none nor required, and no tool that is offered",
+        ),
+        (
+            {"tool_choice": "b", "tools": [{"name": "a", "description": "", "parameters": {}}]},
+            "tool that is offered \\(a\\)",
+        ),
+    ],
+)
+def test_a_form_of_an_answer_that_cannot_be_asked_for_is_an_error_value(params: dict[str, object], wrong: str) -> None:
+    sent = line(id=1, method="llm.complete", params={"messages": [{"role": "user", "text": "a"}], **params})
+    with pytest.raises(wire.Invalid, match=wrong):
+        wire.parse_params(wire.parse_request(sent))

@@ -8,10 +8,11 @@ request holds: guidance, tools, and the real output of the commands so far. Noth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lorimer.harness.api import Completion
 from lorimer.models.base import CallContext, ModelRequest
+from lorimer.models.forms import forces
 from lorimer.models.simulated.dice import pick, roll
 from lorimer.models.simulated.reading import Advice, Mark, Seen, take_in
 from lorimer.models.simulated.speech import Move, overflow, request_tokens, say
@@ -84,6 +85,8 @@ def reply(request: ModelRequest, context: CallContext, character: Character) -> 
     used = request_tokens(request)
     if used > CONTEXT_WINDOW:
         return overflow(used)
+    if request.tool_choice == "none":
+        request = replace(request, tools=())
     everything = "\n".join([request.system or "", *(message.text for message in request.messages)])
     task = recognise(everything, starter_tasks())
     seen = take_in(request, task.instruction if task else "")
@@ -98,7 +101,7 @@ def reply(request: ModelRequest, context: CallContext, character: Character) -> 
         form = "native"
     else:
         move = _Mind(task, seen, dice, character).next()
-        form = _form(task, seen, dice, character)
+        form = "native" if forces(request.tool_choice) else _form(task, seen, dice, character)
     return say(move, form, request, seen.tool, used, f"{began}.{seen.turns}")
 
 

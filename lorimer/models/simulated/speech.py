@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lorimer.harness.api import Completion, Message, Reasoning, StopReason, ToolCall, Usage
+from lorimer.harness.api import Completion, Message, Reasoning, StopReason, Tool, ToolCall, Usage
 from lorimer.models.base import ModelRequest
-from lorimer.models.simulated.reading import Mark, ShellTool
+from lorimer.models.simulated.reading import Mark, ShellTool, shell_tool
 from lorimer.models.simulated.tasks import CHARS_PER_TOKEN, CONTEXT_WINDOW
 
 
@@ -60,6 +60,9 @@ def overflow(used: int, window: int = CONTEXT_WINDOW) -> Completion:
 def say(move: Move, form: str, request: ModelRequest, tool: ShellTool | None, used: int, turn: str) -> Completion:
     """The move as a completion. `used` are the request's tokens; `turn` makes the call's id its own."""
     thought = Reasoning(move.says)
+    if request.schema is not None:
+        command = f"{move.mark.value}\n{move.command}" if move.mark else ""
+        return finished(json.dumps(_filled(request.schema, move.says, command)), (), thought, request, used)
     if move.mark is None:
         return finished(move.says, (), thought, request, used)
     command = f"{move.mark.value}\n{move.command}"
@@ -73,6 +76,22 @@ def say(move: Move, form: str, request: ModelRequest, tool: ShellTool | None, us
         "quoted": f"{move.says}\n<tool_call>\n{value!r}\n</tool_call>",
     }.get(form, f"{move.says}\n\n```bash\n{command}\n```")
     return finished(text, (), thought, request, used)
+
+
+def _filled(schema: Any, says: str, command: str) -> Any:
+    """A value of a simple schema: of its texts the one that a shell would take is the command, the others are words; truth values
+    say whether there is no command any more."""
+    kind = schema.get("type") if isinstance(schema, Mapping) else None
+    if kind == "object":
+        shell = shell_tool([Tool("answer", "a shell command", schema)])
+        properties = schema.get("properties")
+        return {
+            str(name): command if shell and name == shell.argument else _filled(inner, says, command)
+            for name, inner in (properties.items() if isinstance(properties, Mapping) else ())
+        }
+    if isinstance(schema, Mapping) and isinstance(schema.get("enum"), list) and schema["enum"]:
+        return schema["enum"][0]
+    return {"string": says, "boolean": not command, "array": [], "integer": 0, "number": 0}.get(str(kind))
 
 
 def call_id(*parts: str) -> str:
