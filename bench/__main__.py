@@ -8,6 +8,7 @@ import sys
 
 QUICK = {
     "overhead": "seconds that a trial takes beside its model and its commands",
+    "shadows": "seconds that a preview of 100 recorded trials takes, beside starting Python once for each",
     "memory": "memory of a study with many trials at once",
 }
 LONG = {

@@ -163,7 +163,8 @@ def power(
 ) -> None:
     """Forecast what a study can find, and its price.
 
-    Noise, false promotions, the smallest gain that is found, trials, dollars and hours.
+    Noise, false promotions, the smallest gain that is found, trials, dollars and hours; and how many of the champion's recorded
+    trials the champion itself replays to their end, which bounds what a preview can tell.
     """
     from lorimer.config import overrides
     from lorimer.meta_agent.forecast import known as planning
@@ -172,4 +173,6 @@ def power(
 
     config = config_or_default(workspace, set_) if assume else config_of(workspace, set_)
     found = planning.plan(workspace, config, study=study, assume=assume, overrides=overrides(set_ or []))
-    typer.echo(to_json(found) if json else from_here(outlook.power_text(found), workspace))
+    replays = run_to_end(planning.replays(workspace, config, found.study)) if found.study else None
+    said = outlook.outlook(found, replays)
+    typer.echo(to_json(said) if json else from_here(outlook.power_text(said), workspace))

@@ -11,6 +11,7 @@ import typer
 
 from lorimer.commands.options import HERE, Json, Workspace
 from lorimer.commands.shared import (
+    config_of,
     config_or_default,
     run_to_end,
 )
@@ -77,6 +78,12 @@ def _ask_for(folder: Path, top: Path) -> None:
 def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Ask no model.")] = False,
     seconds: Annotated[float, typer.Option(min=0.1, help="Time limit of a model's answer.")] = 30.0,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Only run the champion against its own recorded trials.")
+    ] = False,
+    study: Annotated[
+        str | None, typer.Option("--study", help="With --replay: whose champion.", show_default="the latest")
+    ] = None,
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
@@ -84,7 +91,13 @@ def doctor(
 
     On this machine and in this workspace, each with the command that mends it. The harness is loaded in its jail, and each
     model is asked one tiny question, which costs a few tokens.
+
+    With --replay, how many recorded trials of an unchanged champion replay to their end, why the others do not, and what to do:
+    it bounds what `lorimer preview` can tell. It asks no model and looks at nothing else.
     """
+    if replay or study is not None:
+        _replay(workspace, study, asked=replay, json=json)
+        return
     from datetime import UTC, datetime
 
     from lorimer.doctor.examine import examine
@@ -100,6 +113,22 @@ def doctor(
     findings = run_to_end(examine(workspace, asking))
     typer.echo(to_json(findings) if json else text(findings))
     raise typer.Exit(3 if any(finding.level == "missing" for finding in findings) else 0)
+
+
+def _replay(workspace: Path, name: str | None, *, asked: bool, json: bool) -> None:
+    """`doctor --replay`. Raises UserError."""
+    from lorimer.errors import UserError
+    from lorimer.meta_agent.study.unchanged import measured
+    from lorimer.terminal import replayed
+    from lorimer.terminal.opening import open_reader, pick_study
+    from lorimer.terminal.words import to_json
+
+    if not asked:
+        raise UserError("--study belongs to --replay", "lorimer doctor --replay --study NAME")
+    config = config_of(workspace, None)
+    reader = open_reader(workspace)
+    found = run_to_end(measured(reader, pick_study(reader, name).id, config))
+    typer.echo(to_json(replayed.rows(found)) if json else replayed.text(found))
 
 
 @app.command()

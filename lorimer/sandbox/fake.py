@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import io
 import itertools
+import os
 import posixpath
 import shutil
+import signal
 import sys
 import tarfile
 import tempfile
@@ -288,8 +290,10 @@ class UnsandboxedJail:
         if self._closed:
             return
         self._closed = True
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                # Popen.kill would reap one that has just ended, before asyncio's own watcher, which then says so on stderr.
+                os.kill(self._process.pid, signal.SIGKILL)
         self._stdin.close()
         while await self._stdout.read(1 << 16):
             pass

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from lorimer.meta_agent.forecast.playing import Promotions
 from lorimer.meta_agent.forecast.power import GAINS, WANTED, Forecast, Spending
 from lorimer.meta_agent.forecast.price import Estimate, Range
+from lorimer.meta_agent.study.unchanged import Replays
+from lorimer.terminal import replayed
+from lorimer.terminal.replayed import ReplaySummary
 from lorimer.terminal.words import dollars, duration, for_the_test, score_text, table
+
+
+@dataclass(frozen=True)
+class Outlook(Forecast):
+    """All that `power` says."""
+
+    replays: ReplaySummary | None = None
+    """How many of the champion's trials the champion itself replays; `None` where that was not tried."""
+    no_replays: str = ""
+    """Why it could not be."""
+
+
+def outlook(found: Forecast, replays: Replays | str | None) -> Outlook:
+    """A forecast, and what came of the champion's own trials."""
+    shown = replayed.summary(replays) if isinstance(replays, Replays) else None
+    return Outlook(**vars(found), replays=shown, no_replays=replays if isinstance(replays, str) else "")
 
 
 def power_text(found: Forecast) -> str:
@@ -32,8 +52,16 @@ def power_text(found: Forecast) -> str:
         ]
     else:
         lines += [*_played(found), costs, *_paid(found)]
+    lines += _replayed(found) if isinstance(found, Outlook) else []
     lines += [f"warning: {warning}" for warning in found.warnings]
     return "\n".join(lines)
+
+
+def _replayed(found: Outlook) -> list[str]:
+    """How much `preview` will be able to tell."""
+    if found.replays is None:
+        return [f"  replays     unknown: {found.no_replays}"] if found.no_replays else []
+    return [f"  replays     {found.replays.says}", *(f"              {line}" for line in replayed.lines(found.replays))]
 
 
 def _played(found: Forecast) -> list[str]:

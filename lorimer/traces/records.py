@@ -15,22 +15,30 @@ from lorimer.errors import UserError
 from lorimer.harness.api import Completion, ExecResult, Task
 from lorimer.kinds import TrialState
 from lorimer.traces import codec, wired
-from lorimer.traces.ledger import MASKED, unpacked
-from lorimer.traces.wired import Gap, Record, RecordedCall, RecordedPart
+from lorimer.traces.ledger import LARGE, MASKED, PIECES, unpacked
+from lorimer.traces.wired import Gap, GapKind, Record, RecordedCall, RecordedPart
 
 _MESSAGES = "SELECT sha, body FROM message WHERE sha IN (SELECT value FROM json_each(?))"
 _BLOBS = "SELECT sha, data FROM blob WHERE sha IN (SELECT value FROM json_each(?))"
 
 
+_KINDS: dict[str, GapKind] = {MASKED: "masked", PIECES: "large", LARGE: "large"}
+"""By what an entry says of its gap."""
+
+
 class _Missing(Exception):
     """Something of a record is not there; the words are a clause for people."""
+
+    def __init__(self, kind: GapKind, why: str) -> None:
+        super().__init__(why)
+        self.kind = kind
 
 
 class _Held(dict[Any, Any]):
     """Rows by their keys; one that is asked for and missing is a gap."""
 
     def __missing__(self, key: Any) -> Any:
-        raise _Missing("a part of its record is not in the trace store any more")
+        raise _Missing("lost", "a part of its record is not in the trace store any more")
 
 
 def read(connection: sqlite3.Connection, trials: Sequence[str]) -> dict[str, Record | Gap]:
@@ -44,14 +52,15 @@ def _one(connection: sqlite3.Connection, trial: str) -> Record | Gap:
         raise UserError(f"there is no trial {trial} in the trace store")
     state, cause, detail, answer = row
     if state != TrialState.SCORED.value:
-        return Gap(trial, f"it is {state}: {detail or cause}" if state != "running" else "it is still running")
+        why = f"it is {state}: {detail or cause}" if state != "running" else "it is still running"
+        return Gap(trial, "unscored", why)
     body = connection.execute("SELECT body FROM record WHERE trial = ?", [trial]).fetchone()
     if body is None:
-        return Gap(trial, "it has no record: an older lorimer ran it, or no harness acted in it")
+        return Gap(trial, "unrecorded", "it has no record: an older lorimer ran it, or no harness acted in it")
     try:
         return _Reading(connection, trial, cause, answer, json.loads(body[0])["parts"]).record()
     except _Missing as missing:
-        return Gap(trial, str(missing))
+        return Gap(trial, missing.kind, str(missing))
 
 
 class _Reading:
@@ -82,14 +91,14 @@ class _Reading:
 
     def record(self) -> Record:
         if not self._parts:
-            raise _Missing("no harness acted in it")
+            raise _Missing("unrecorded", "no harness acted in it")
         number, parts = 0, []
         for part in self._parts:
             if "gap" in part:
-                raise _Missing(f"its task {MASKED}")
+                raise _Missing("masked", f"its task {MASKED}")
             calls = part["calls"]
             if not calls or calls[-1]["call"] != "finish":
-                raise _Missing(f"its harness was ended before it finished ({self._cause})")
+                raise _Missing("ended", f"its harness was ended before it finished ({self._cause})")
             made = []
             for entry in calls:
                 number += 1
@@ -100,7 +109,7 @@ class _Reading:
 
     def _call(self, number: int, entry: Mapping[str, Any], part: Mapping[str, Any]) -> RecordedCall:
         if "gap" in entry:
-            raise _Missing(f"call {number} ({entry['call']}) {entry['gap']}")
+            raise _Missing(_KINDS.get(entry["gap"], "lost"), f"call {number} ({entry['call']}) {entry['gap']}")
         key, request = self._request(entry, part)
         answer = self._said(entry)
         return RecordedCall(key, entry["call"], answer, entry["at"], entry.get("end", entry["at"]), request)

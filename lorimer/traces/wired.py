@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from lorimer.harness.api import Completion, ExecResult, Message, Task, Tool
 from lorimer.traces import codec
@@ -265,11 +265,16 @@ class Record:
     parts: tuple[RecordedPart, ...]
 
 
+GapKind = Literal["unscored", "unrecorded", "masked", "large", "ended", "lost"]
+"""What a record lacks: a verdict; all of it; a text that held a secret; what was over the limit; its end; a part."""
+
+
 @dataclass(frozen=True)
 class Gap:
     """A trial that cannot be replayed."""
 
     trial: str
+    kind: GapKind
     why: str
     """A clause for people: `the answer to call 4 held a secret, which is not kept`."""
 

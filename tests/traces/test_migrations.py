@@ -279,6 +279,5 @@ def test_trials_of_a_store_without_records_are_there_and_not_replayable(tmp_path
         put(connection, "trial", id="s/baseline/baseline/t1/0/0", study="s", state="scored", reward=1.0, **names)
     Store.open(tmp_path / "t.db").close()
     (gap,) = StoreReader(tmp_path / "t.db").records(["s/baseline/baseline/t1/0/0"]).values()
-    assert gap == Gap(
-        "s/baseline/baseline/t1/0/0", "it has no record: an older lorimer ran it, or no harness acted in it"
-    )
+    why = "it has no record: an older lorimer ran it, or no harness acted in it"
+    assert gap == Gap("s/baseline/baseline/t1/0/0", "unrecorded", why)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lorimer.benchmarks.split import around, rank, split
 from lorimer.config import Config, parse
-from lorimer.errors import UserError
+from lorimer.errors import PrerequisiteError, SandboxError, UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import needed
@@ -19,6 +19,7 @@ from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.study.names import About, evaluation_id
 from lorimer.meta_agent.study.suite import load_suite
 from lorimer.meta_agent.study.trials import refused, results, standing_trials
+from lorimer.meta_agent.study.unchanged import Replays, measured
 from lorimer.meta_agent.study.workspace import STORE, Workspace
 from lorimer.meta_agent.study.world import World, scan
 from lorimer.task_agent.outcome import TrialOutcome
@@ -26,6 +27,9 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Spent, Stage
 from lorimer.traces.tables import Study
+
+REPLAYED = 40
+"""Trials of the champion of which `power` tells whether they replay: a second on bubblewrap, and a share to within 16 points."""
 
 
 def plan(
@@ -67,6 +71,18 @@ def plan(
     if reader is not None and row is not None and study is not None and row.kind == "optimize":
         return _of_study(reader, row, parse(row.config, row.id, overrides), workers)
     return _of_new(root, config, reader, row, workers)
+
+
+async def replays(root: Path, config: Config, study: str) -> Replays | str:
+    """How many of the champion's trials the champion itself replays, by a sample; or why that cannot be seen here."""
+    if not config.replay.enabled:
+        return "[replay] enabled = false turns it off"
+    try:
+        return await measured(StoreReader(root / STORE), study, config, REPLAYED)
+    except PrerequisiteError as error:
+        return error.problem
+    except SandboxError as error:
+        return str(error)
 
 
 def _of_study(reader: StudyReader, row: Study, config: Config, workers: int) -> Forecast:

@@ -17,6 +17,9 @@ DIFF_LINES = 60
 COMPARED_LINES = 500
 """Lines that are compared: the time it takes grows with their square, and a file that is written may have a million."""
 
+CUT = "[... "
+"""What the last line of a difference begins with where not all of it is shown."""
+
 
 @dataclass(frozen=True)
 class Untouched:
@@ -58,6 +61,8 @@ class NotPreviewable:
     """It cannot be told what the edit touches here."""
 
     why: str
+    drew: tuple[str, ...] = ()
+    """By what it draws from chance, where that is why."""
 
     def __str__(self) -> str:
         return f"not previewable: {self.why}"
@@ -91,7 +96,7 @@ def touched(
         "early": "the harness finishes before the record does",
     }.get(parted.way) or f"the request now says {_first(lines)}"
     if len(lines) > DIFF_LINES:
-        lines = [*lines[:DIFF_LINES], f"[... {len(lines) - DIFF_LINES} more lines ...]"]
+        lines = [*lines[:DIFF_LINES], f"{CUT}{len(lines) - DIFF_LINES} more lines ...]"]
     usage = [call.answer.usage for call in answered if isinstance(call.answer, Completion)]
     tokens = sum(each.input_tokens + each.output_tokens for each in usage)
     step = len(answered) + 1

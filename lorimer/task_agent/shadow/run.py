@@ -95,7 +95,7 @@ class ShadowJail:
             step = script.ask(place, now.key, request.method)
             if drew:
                 await self._stop(jail)
-                return NotPreviewable(f"the harness draws random numbers ({', '.join(drew)})")
+                return NotPreviewable(f"the harness draws random numbers ({', '.join(drew)})", tuple(drew))
             if isinstance(step, Parted):
                 await self._stop(jail)
                 recorded = None if step.instead is None else part.calls[step.instead].request

@@ -1,0 +1,130 @@
+"""How many of the champion's recorded trials the champion itself replays to their end, and why the others part.
+
+It is the bound on what a preview can tell: of a trial that the unchanged harness does not replay, nothing is known.
+Only trials of train tasks are looked at. Nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+
+from lorimer.config import Config
+from lorimer.kinds import TrialState
+from lorimer.meta_agent.study.world import scan
+from lorimer.sandbox.base import Owner, SandboxProvider
+from lorimer.task_agent.shadow.outcome import Outcome, Untouched
+from lorimer.task_agent.shadow.reasons import Reason, reasons
+from lorimer.task_agent.shadow.run import ShadowJail
+from lorimer.traces.base import StudyReader
+from lorimer.traces.wired import Gap
+
+
+@dataclass(frozen=True)
+class TrialReplay:
+    """One of them, run against its own record."""
+
+    trial: str
+    task: str
+    repeat: int
+    calls: int
+    """On record; 0 where it has a gap."""
+    outcome: Outcome | Gap
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why it did not replay to its end; empty where it did."""
+        return reasons(self.outcome)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Trials that part for the same reasons."""
+
+    reasons: tuple[Reason, ...]
+    trials: tuple[TrialReplay, ...]
+
+
+@dataclass(frozen=True)
+class Replays:
+    """All of them."""
+
+    study: str
+    champion: str
+    of: int
+    """How many trials there are; `trials` may be fewer."""
+    trials: tuple[TrialReplay, ...]
+
+    @property
+    def whole(self) -> int:
+        """How many replayed to their end."""
+        return sum(isinstance(each.outcome, Untouched) for each in self.trials)
+
+    @property
+    def apart(self) -> tuple[Apart, ...]:
+        """The others by why they part, the most frequent first."""
+        found: dict[tuple[Reason, ...], list[TrialReplay]] = {}
+        for each in self.trials:
+            if each.reasons:
+                found.setdefault(each.reasons, []).append(each)
+        groups = [Apart(why, tuple(mine)) for why, mine in found.items()]
+        return tuple(sorted(groups, key=lambda group: (-len(group.trials), group.reasons)))
+
+
+async def replays(
+    reader: StudyReader,
+    study: str,
+    provider: SandboxProvider,
+    settings: Config,
+    *,
+    most: int | None = None,
+    jails: int | None = None,
+) -> Replays:
+    """Run a study's champion against its own recorded trials on train tasks.
+
+    Args:
+        settings: the limits of its jails.
+        most: how many trials at most; the first of every task before any second one.
+        jails: how many shadows run at once; one a core where it is `None`.
+
+    Raises UserError for an unknown study, SandboxError and PrerequisiteError where there is no jail to be had.
+    """
+    world = scan(reader, study)
+    sha, train = world.champion_harness, frozenset(world.train)
+    scored = reader.trials(study, harness=sha, state=TrialState.SCORED.value, limit=None)
+    mine = [trial for trial in scored if trial.task in train]
+    mine.sort(key=lambda trial: (trial.repeat, trial.task, trial.id))
+    taken, text, owner = mine[:most], reader.harness(sha).text, Owner(study, "replay")
+    queue, found = iter(taken), dict[str, TrialReplay]()
+
+    async def work() -> None:
+        async with ShadowJail(provider, settings, text, owner) as jail:
+            for trial in queue:
+                # One at a time: a record of a long conversation is some megabytes.
+                record = (await asyncio.to_thread(reader.records, [trial.id]))[trial.id]
+                calls = 0 if isinstance(record, Gap) else sum(len(part.calls) for part in record.parts)
+                outcome = record if isinstance(record, Gap) else await jail.run(record)
+                found[trial.id] = TrialReplay(trial.id, trial.task, trial.repeat, calls, outcome)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(len(taken), jails or os.cpu_count() or 1)):
+                group.create_task(work())
+    except ExceptionGroup as failures:  # the first says what is wrong
+        raise failures.exceptions[0] from None
+    return Replays(study, sha, len(mine), tuple(found[trial.id] for trial in taken))
+
+
+async def measured(reader: StudyReader, study: str, settings: Config, most: int | None = None) -> Replays:
+    """The same on the sandboxes that the settings ask for.
+
+    Raises UserError for an unknown study, PrerequisiteError and SandboxError where there is no jail to be had.
+    """
+    from lorimer.meta_agent.study.session import open_provider
+
+    provider = await open_provider(settings)
+    try:
+        return await replays(reader, study, provider, settings, most=most)
+    finally:
+        await provider.close()

@@ -1,0 +1,85 @@
+"""`lorimer doctor --replay`: what an unchanged harness does again, on recorded trials of real runs with the simulated model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Said, process, refused, typed
+
+BEGUN = "def solve(task: Task, env: Env, llm: LLM) -> str:\n"
+
+
+def test_an_unchanged_champion_replays_all_its_trials(
+    used: tuple[Path, dict[str, Said]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, _ = used
+    found = process("doctor", "--replay", "-C", root, "--json").json()
+    summary, trials = found["summary"], found["trials"]
+    assert summary["study"] == "study-1"
+    assert summary["recorded"] == summary["tried"] == summary["whole"] == len(trials) > 0
+    assert summary["apart"] == []
+    assert {trial["whole"] for trial in trials} == {True}
+    run = typed(capsys, "doctor", "--replay", "--study", "run-1", "-C", root)
+    assert run.code == 0, run
+    assert "trials of the unchanged champion replay to their end: run-1, harness " in run.out
+
+
+def test_power_says_how_many_trials_replay(used: tuple[Path, dict[str, Said]]) -> None:
+    root, _ = used
+    found = process("power", "-C", root, "--json").json()
+    assert found["replays"]["whole"] == found["replays"]["tried"] > 0
+    assert found["no_replays"] == ""
+    said = process("power", "-C", root)
+    assert f"\n  replays     {found['replays']['says']}" in said.out
+
+
+def test_power_without_a_sandbox_says_that_replays_are_unknown(
+    used: tuple[Path, dict[str, Said]], tmp_path: Path
+) -> None:
+    """No PATH, no bubblewrap, and an engine's address at which nothing answers."""
+    root, _ = used
+    nowhere = {"DOCKER_HOST": f"unix://{tmp_path / 'none.sock'}"}
+    said = process("power", "-C", root, "--set", "sandbox.provider=docker", environment=nowhere)
+    assert said.code == 0, said
+    assert "\n  replays     unknown: " in said.out
+
+
+@pytest.fixture
+def dated(bubblewrap: None, workspace: Path) -> Path:
+    """A workspace whose harness tells the model what time it is, after a run."""
+    harness = workspace / "harness" / "agent.py"
+    text = harness.read_text()
+    assert BEGUN in text
+    text = text.replace("import json\n", "import datetime\nimport json\n", 1)
+    text = text.replace(BEGUN, f'{BEGUN}    note(f"begun at {{datetime.datetime.now()}}")\n')
+    harness.write_text(text.replace("LimitReached, Message,", "LimitReached, Message, note,"))
+    said = process("run", "-C", workspace, "--set", "benchmark.limit=3")
+    assert said.code == 0, said
+    return workspace
+
+
+def test_a_harness_that_tells_the_time_parts_for_the_clock_and_gets_advice(dated: Path) -> None:
+    found = process("doctor", "--replay", "-C", dated, "--json").json()
+    assert found["summary"]["whole"] == 0
+    (apart,) = found["summary"]["apart"]
+    assert apart["reasons"] == ["clock"]
+    assert apart["trials"] == len(found["trials"])
+    for trial in found["trials"]:
+        assert (trial["whole"], trial["step"], trial["reasons"]) == (False, 1, ["clock"])
+        assert "-begun at 20" in trial["diff"]
+    said = process("doctor", "--replay", "-C", dated).out.splitlines()
+    assert said[0].startswith(f"0 of {apart['trials']} trial")
+    assert said[1].startswith(f"  {apart['trials']} for the clock: run-1/")
+    assert "parts at step 1 of " in said[1]
+    assert said[2].startswith("    -> the harness puts the time or the date into what it asks for: ")
+
+
+def test_what_cannot_be_asked_is_refused_in_a_line(
+    workspace: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert refused(capsys, 2, "doctor", "--study", "run-1", "-C", workspace) == (
+        "lorimer: --study belongs to --replay; lorimer doctor --replay --study NAME"
+    )
+    assert "there are no traces at " in refused(capsys, 2, "doctor", "--replay", "-C", workspace)
