@@ -9,6 +9,8 @@ a process that starts, imports nothing but sqlite3 and counts the trials. On a b
 Then a copy of the store is run: the real loop with the real proposer, on dice and a scripted model. `stall` is the longest time
 for which the event loop did not come round; `own` the longest that the loop's thread computed without a pause, which a busy
 machine does not lengthen. The first of two candidates is the first of a process, and reads all earlier full runs.
+
+Last the tools of the meta-agent answer on the store (`bench.looking`).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from bench.made_store import STUDY, Made, Size, make
 from lorimer.meta_agent.study.workspace import STORE
 
 SECONDS, MEGABYTES, STALL_MS = 1.0, 300.0, 50.0
+TOOL_SECONDS = 0.2
 """The targets."""
 
 LORIMER = Path(sys.executable).with_name("lorimer")
@@ -126,8 +129,23 @@ def main() -> None:
         over += [phase["name"]] if mark else []
         print(f"| {phase['name']} | {phase['seconds']:.2f} | {phase['stall_ms']:.0f} | {phase['own_ms']:.0f}{mark} |")
     print(f"\npeak memory of the running study {memory['megabytes']:.0f} MB")
+    over += _tools(made.root)
     over += ["memory of the running study"] if memory["megabytes"] > MEGABYTES else []
     raise SystemExit(f"over its target: {', '.join(dict.fromkeys(over))}" if over else 0)
+
+
+def _tools(root: Path) -> list[str]:
+    """The meta-agent's tools, each beside one indexed SELECT; those over the target."""
+    floor, *tools = _said("bench.looking", str(root))
+    print(f"\nthe floor, one indexed SELECT: {1000 * floor['seconds']:.2f} ms\n")
+    print("| tool of the meta-agent | ms | of a processor | of the floor | characters |\n|---|---|---|---|---|")
+    over = []
+    for each in tools:
+        slow = min(each["seconds"], each["own"]) > TOOL_SECONDS
+        over += [each["name"]] if slow else []
+        numbers = f"{1000 * each['seconds']:.0f} | {1000 * each['own']:.0f} | {each['own'] / floor['own']:.0f}"
+        print(f"| {each['name']} | {numbers} | {each['chars']:,}{' (over)' if slow else ''} |")
+    return over
 
 
 def _said(*module: str) -> list[dict[str, Any]]:

@@ -210,6 +210,8 @@ class MetaSettings(Table):
     seconds: float | None = Field(default=None, gt=0)
     """Seconds of one proposal, waits for a provider's retry left out."""
     max_harness_bytes: int = Field(default=60_000, ge=1_000)
+    traces: bool = True
+    """Whether the meta-agent reads traces, and has to cite them. `false` shows it scores alone: what traces are worth."""
 
 
 class ReplaySettings(Table):

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from lorimer.kinds import Refused, TrialOrder
 from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, Tried
+from lorimer.traces.outlines import StepSearch
 from lorimer.traces.previews import CandidatePreview
-from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, TraceSink, TrialEnd
+from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, StepOutline, TraceSink, TrialEnd
 from lorimer.traces.search import Hit
 from lorimer.traces.settings import SettingChange
 from lorimer.traces.statements import Table
@@ -341,6 +342,14 @@ class StudyReader(Protocol):
             ranked: `False` orders by owner and step instead. A rank weighs words by how rare they are in the whole store,
                 so it depends on other trials; what a model reads must not.
         """
+        ...
+
+    def outlines(self, trials: Sequence[str]) -> dict[str, list[StepOutline]]:
+        """A few facts of each step of these trials, in order and without verdicts; trials without steps are left out."""
+        ...
+
+    def searching(self, trials: Sequence[str]) -> StepSearch:
+        """A search over the steps of these trials alone, verdicts left out, for who asks several times."""
         ...
 
     def sql(self, statement: str, limit: int | None = None) -> Table:

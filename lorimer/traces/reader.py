@@ -16,8 +16,9 @@ from sqlmodel import Session, SQLModel, col, select
 from lorimer.errors import LorimerError, UserError
 from lorimer.kinds import SOLVED, Refused, TrialOrder
 from lorimer.traces import bulk, calls, chain, migrations, place, records, statements
+from lorimer.traces.outlines import StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
-from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, TrialEnd, TrialState
+from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, StepOutline, TrialEnd, TrialState
 from lorimer.traces.search import Hit, search
 from lorimer.traces.statements import Table
 from lorimer.traces.tables import (
@@ -308,6 +309,13 @@ class StoreReader:
     ) -> list[Hit]:
         with self._session() as session:
             return search(session, words, study, limit, owners, ranked)
+
+    def outlines(self, trials: Sequence[str]) -> dict[str, list[StepOutline]]:
+        with self._plain() as connection:
+            return outlines(connection, trials)
+
+    def searching(self, trials: Sequence[str]) -> StepSearch:
+        return StepSearch(self._plain, trials)
 
     def sql(self, statement: str, limit: int | None = None) -> Table:
         with closing(self._connect()) as connection:

@@ -200,6 +200,42 @@ class StepData:
 
 
 @dataclass(frozen=True)
+class StepOutline:
+    """A few facts of a step, by which steps of many trials are counted; what does not belong to its kind is empty."""
+
+    index: int
+    kind: StepKind
+    command: str = ""
+    exit_code: int | None = None
+    timed_out: bool = False
+    output_chars: int = 0
+    """Of a command, standard output and error together, as far as they were kept."""
+    path: str = ""
+    """Of a file that was read or written."""
+    stop_reason: str = ""
+    error: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    said: str = ""
+    """What the model said beside its calls, from the beginning (`outlines.SAID_CHARS`)."""
+    called: tuple[str, ...] = ()
+    """The tools that the model called."""
+    unreadable: int = 0
+    """Of these calls, those whose arguments could not be read."""
+    unknown: int = 0
+    """Of these calls, those of tools that it had not been offered."""
+
+
+@dataclass(frozen=True)
+class StepPlace:
+    """Where a step is."""
+
+    owner: str
+    index: int
+    kind: StepKind
+
+
+@dataclass(frozen=True)
 class ModelCallData:
     """One model call. The store turns it into a step of kind `model_call` and content-addressed messages."""
 

@@ -80,7 +80,7 @@ def _search(
     try:
         found = session.connection().execute(text(statement), values).all()
     except DBAPIError as error:
-        if isinstance(error.orig, sqlite3.OperationalError) and _blames_the_query(str(error.orig)):
+        if isinstance(error.orig, sqlite3.OperationalError) and blames_the_query(str(error.orig)):
             session.rollback()
             raise _NotFts from None
         raise
@@ -106,5 +106,6 @@ def _is_small(session: Session, study: str) -> bool:
     return bool(trials.scalar_one() < _MANY)
 
 
-def _blames_the_query(words: str) -> bool:
+def blames_the_query(words: str) -> bool:
+    """Whether what SQLite said of a search is about its words: they are no FTS5 query."""
     return any(sign in words for sign in ("fts5:", "no such column", "unterminated string", "unknown special query"))

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from sqlmodel import SQLModel
 
 from lorimer.harness.lint import SEALED
+from lorimer.kinds import StepKind
+from lorimer.meta_agent.proposer.cases import CasePlace
 from lorimer.meta_agent.proposer.proposal import ProposalSession
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.store import Store
@@ -103,8 +105,9 @@ async def test_the_functions_of_a_session_answer_about_nothing_that_is_sealed(la
         id(each)
         for each in (
             recorded.steps,
-            recorded.call,
-            recorded.search,
+            recorded.outlines,
+            recorded.find,
+            recorded.snippets,
             session.checks.knowledge,
             session.checks.dry_start,
         )
@@ -114,16 +117,12 @@ async def test_the_functions_of_a_session_answer_about_nothing_that_is_sealed(la
     names = [*trials, *steps, *(trial.split("/", 1)[1] for trial in trials), "omega", "omega/0", "omega#0", "alpha/2"]
     names += ["gamma/1", "s/c1", "s", "s/baseline/holdout", "other/baseline/baseline", "alpha", "%", "*", ""]
     for name in names:
-        refused(recorded.steps, name)
-        refused(recorded.call, name, 0)
-    seen: list[object] = [recorded.steps(case.name) for case in session.cases.cases]
-    for case in session.cases.cases:
-        for index in range(-1, 5):
-            calls = [step.index for step in recorded.steps(case.name) if step.kind == "model_call"]
-            if index in calls:
-                seen.append(recorded.call(case.name, index))
-            else:
-                refused(recorded.call, case.name, index)
+        refused(recorded.steps, name, 0, 9)
+        refused(recorded.outlines, [name])
+        refused(recorded.snippets, "needle", [CasePlace(name, 0, StepKind.EXEC)])
+    refused(recorded.snippets, "needle", [CasePlace("alpha/0", 2, StepKind.VERDICT)])
+    own = [case.name for case in session.cases.cases]
+    seen: list[object] = [recorded.outlines(own), *(recorded.steps(name, -5, 99) for name in own)]
     words = [
         *SECRETS.values(),
         *names,
@@ -133,7 +132,9 @@ async def test_the_functions_of_a_session_answer_about_nothing_that_is_sealed(la
         "a* OR b* OR n*",
         "NEAR(needle omega)",
     ]
-    seen += [recorded.search(word) for word in words]
+    for word in words:
+        found = recorded.find(word)
+        seen += [found, recorded.snippets(word, found)]
     # What an edit says of a sealed task, the lint does not say again.
     seen += [
         session.checks.knowledge(f"{HARNESS}# {text}\n", HARNESS) for item in SEALED_TEXTS.items() for text in item

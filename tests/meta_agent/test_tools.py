@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from lorimer.config import MetaSettings
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.tools import NAMES, Answer, Toolbox
 from lorimer.meta_agent.study.briefing import cases_of
@@ -41,19 +42,40 @@ async def ask(lab: Lab, name: str, arguments: dict[str, Any] | None = None, room
 async def test_failures_are_listed_by_name_with_how_they_ended(lab: Lab) -> None:
     answer = await ask(lab, "list_failures")
     assert answer.text == (
-        "2 of 4 trials failed (mean reward 0.50). How they ended: 1 where the harness raised an exception; "
-        "1 where the harness returned, but the result is wrong.\n"
+        "2 of 4 trials failed (mean reward 0.50).\n"
+        "By what went wrong, each trial under the first kind that fits:\n"
+        "[exception] 1 of 2 failed trials, of 1 task; 0 tokens: the harness itself failed. An exception, a wrong return value or "
+        "too much memory is a bug of agent.py, whatever the model did.\n"
+        "- trial gamma/0 (task gamma): reward 0, 1 model calls; the harness raised an exception: ValueError: bad; "
+        'last words: "done gamma"\n'
+        "[stopped-midway] 1 of 2 failed trials, of 1 task; 0 tokens: the model still called a tool when the harness returned. "
+        "The harness's own loop ended before the model did.\n"
         "- trial alpha/0 (task alpha): reward 0, 1 model calls; the harness returned, but the result is wrong; "
         'last words: "done alpha"\n'
-        "- trial gamma/0 (task gamma): reward 0, 1 model calls; the harness raised an exception: ValueError: bad; "
-        'last words: "done gamma"'
+        "Shared by failed trials (and, in brackets, by solved ones): exception 1 of 2 (0 of 2); stopped-midway 2 of 2 (2 of 2)."
     )
 
 
-async def test_more_failures_than_asked_for_are_said(lab: Lab) -> None:
-    assert (await ask(lab, "list_failures", {"limit": 1})).text.endswith(
-        "[1 more failed trials: list_failures with limit 2]"
+async def test_failures_of_one_kind_are_paged(lab: Lab) -> None:
+    text = (await ask(lab, "list_failures", {"kind": "[exception]"})).text
+    assert "trial gamma/0" in text
+    assert "alpha/0" not in text
+    assert (await ask(lab, "list_failures", {"kind": "exception", "first": 1})).text.endswith(
+        "There are 1, numbered from 0."
     )
+    assert (await ask(lab, "list_failures", {"kind": "gave up"})).text == "No failed trial is of the kind gave-up."
+
+
+async def test_without_traces_scores_are_shown_and_nothing_else_can_be_read(lab: Lab) -> None:
+    settings = MetaSettings(traces=False)
+    assert (await ask(lab, "list_failures", settings=settings)).text == (
+        "2 of 4 trials failed (mean reward 0.50).\n"
+        "- task alpha: 1 of 2 trials solved\n"
+        "- task gamma: 0 of 1 trials solved"
+    )
+    answer = await ask(lab, "read_trace", {"trial": "alpha/0"}, settings=settings)
+    assert answer.is_error
+    assert answer.text.endswith("Tools: list_failures, read_harness, experiment_log, propose_edit.")
 
 
 async def test_a_trace_shows_what_was_asked_done_and_answered(lab: Lab) -> None:
@@ -100,14 +122,15 @@ async def test_a_failed_and_a_passed_trial_are_shown_side_by_side(lab: Lab) -> N
 async def test_search_answers_in_a_fixed_order_with_its_outcome(lab: Lab) -> None:
     text = (await ask(lab, "search_traces", {"query": "needle"})).text
     assert text == (
-        "3 steps in 3 trials match (the match is in [brackets]):\n"
+        "3 steps in 3 trials match, 2 of them failed (the match is in [brackets]):\n"
         "- trial alpha/0 (failed), step 1, exec: cat alpha.txt KeyError [needle]\n"
-        "- trial alpha/1 (solved), step 1, exec: cat alpha.txt all fine [needle]\n"
-        "- trial gamma/0 (failed), step 1, exec: cat gamma.txt no such file [needle]"
+        "- trial gamma/0 (failed), step 1, exec: cat gamma.txt no such file [needle]\n"
+        "- trial alpha/1 (solved), step 1, exec: cat alpha.txt all fine [needle]"
     )
     assert (await ask(lab, "search_traces", {"query": "needle", "limit": 1})).text.endswith(
-        "[2 more: use rarer words, or a larger limit]"
+        "[2 more: first 1 shows them; rarer words find fewer]"
     )
+    assert "alpha/1" in (await ask(lab, "search_traces", {"query": "needle", "first": 2})).text
     assert (await ask(lab, "search_traces", {"query": 'no"such( thing'})).text.startswith(
         "Nothing in the traces matches"
     )
@@ -129,6 +152,17 @@ async def test_the_harness_and_the_log_are_given_as_they_are(lab: Lab) -> None:
         ("read_trace", {"trial": "alpha/0", "first": 3, "last": 1}, "last (1) comes before first (3)."),
         ("search_traces", {"query": " "}, "`query` is missing: give a text."),
         ("compare_trials", {"task": "alhpa"}, "there is no task alhpa. Did you mean alpha?"),
+        (
+            "compare_trials",
+            {"task": "alpha", "solved": "alpha/0"},
+            "alpha/0 is no solved trial of alpha; there are: alpha/1.",
+        ),
+        (
+            "list_failures",
+            {"kind": "gave-upp"},
+            "there is no kind gave-upp. Did you mean gave-up? Kinds: limit, exception,",
+        ),
+        ("read_trace", {"trial": "alpha/0", "first": 7, "offset": 0}, "trial alpha/0 has no step 7."),
         ("read_traces", {}, "there is no tool read_traces. Did you mean read_trace? Tools: list_failures, read_trace,"),
     ],
 )

@@ -7,7 +7,6 @@ no order of completion, and nothing that the verifier said.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from lorimer.harness.api import Completion, Message
 from lorimer.kinds import SOLVED, StepKind
 from lorimer.task_agent.causes import SUSPECT, Cause
+from lorimer.traces.schema import StepOutline
 
 ENDED = {
     Cause.FINISHED: "the harness returned, but the result is wrong",
@@ -47,6 +47,10 @@ class Case:
     answer: str
     """What `solve` returned."""
     model_calls: int
+    tokens: int = 0
+    """Input plus output of its model calls."""
+    usd: float | None = None
+    """What these cost; `None` where a price is unknown."""
 
     @property
     def solved(self) -> bool:
@@ -62,16 +66,6 @@ class Case:
 
 
 @dataclass(frozen=True)
-class CaseStep:
-    """One step of a case."""
-
-    index: int
-    kind: StepKind
-    data: Mapping[str, Any]
-    """The step's data, as in `StepData` of the traces; empty for a model call."""
-
-
-@dataclass(frozen=True)
 class CaseCall:
     """One model call of a case, without the conversation that was there before it."""
 
@@ -83,26 +77,41 @@ class CaseCall:
 
 
 @dataclass(frozen=True)
-class CaseHit:
-    """A step that a search found."""
+class CaseStep:
+    """One step of a case."""
+
+    index: int
+    kind: StepKind
+    data: Mapping[str, Any]
+    """The step's data, as in `StepData` of the traces; empty for a model call."""
+    call: CaseCall | None = None
+    """What was asked and answered; of a model call alone."""
+
+
+@dataclass(frozen=True)
+class CasePlace:
+    """Where a step of a case is."""
 
     case: str
     index: int
     kind: StepKind
-    snippet: str
-    """The words around the match, which is in [brackets]."""
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What happened in the cases that it was made for, by their names. Raises KeyError for any other name."""
+    """What happened in the cases that it was made for, by their names. Raises KeyError for any other name.
 
-    steps: Callable[[str], Sequence[CaseStep]]
-    """A case's steps without the verdict's, in order."""
-    call: Callable[[str, int], CaseCall]
-    """The model call at a step of a case. Raises KeyError where that step is none."""
-    search: Callable[[str], Sequence[CaseHit]]
-    """Steps of the cases that match any text, in no particular order."""
+    The verdict's steps are not among a case's.
+    """
+
+    steps: Callable[[str, int, int], Sequence[CaseStep]]
+    """A case's steps from a first to a last index, both included, in order."""
+    outlines: Callable[[Sequence[str]], Mapping[str, Sequence[StepOutline]]]
+    """A few facts of each step of these cases, in order."""
+    find: Callable[[str], Sequence[CasePlace]]
+    """The steps of the cases that match any text, by case in their order and by step."""
+    snippets: Callable[[str, Sequence[CasePlace]], Sequence[str]]
+    """The words around the match at each of these steps, which is in [brackets]."""
 
 
 class Cases:
@@ -129,109 +138,6 @@ class Cases:
 
     def of_task(self, task: str) -> tuple[Case, ...]:
         return tuple(case for case in self.cases if case.task == task)
-
-    def summary(self) -> str:
-        """One or two lines: how many trials, how many failed, and how those ended."""
-        if not self.cases:
-            return "No trial of this harness has been scored yet."
-        failures = self.failures
-        mean = sum(case.reward for case in self.cases) / len(self.cases)
-        endings: dict[str, int] = {}
-        for case in failures:
-            ending = case.ending.split(":", 1)[0]
-            endings[ending] = endings.get(ending, 0) + 1
-        how = "; ".join(
-            f"{count} where {ending}" for ending, count in sorted(endings.items(), key=lambda item: (-item[1], item))
-        )
-        text = f"{len(failures)} of {len(self.cases)} trials failed (mean reward {mean:.2f})."
-        return f"{text} How they ended: {how}." if how else text
-
-    def line(self, case: Case) -> str:
-        """A case in one line."""
-        reward = f"reward {case.reward:g}"
-        said = one_line(case.answer, 120)
-        last = f'; last words: "{said}"' if said else ""
-        calls = f"{case.model_calls} model calls"
-        return f"- trial {case.name} (task {case.task}): {reward}, {calls}; {case.ending}{last}"
-
-    def trace(self, case: Case, first: int, last: int | None, room: int) -> str:
-        """Steps `first` to `last` in at most about `room` characters; what is left out is said, with how to get it."""
-        steps = self.recorded.steps(case.name)
-        head = f"Trial {case.name}: reward {case.reward:g}; {case.ending}. {len(steps)} steps, numbered from 0."
-        chosen = [step for step in steps if step.index >= first and (last is None or step.index <= last)]
-        if not chosen:
-            return f"{head}\nThere are no steps {first} to {last if last is not None else 'the end'}."
-        # A single step may fill the room; of many, each is shown in outline.
-        field = room - 400 if len(chosen) == 1 else max(300, min(2_000, room // 6))
-        parts, used = [head], len(head)
-        for position, step in enumerate(chosen):
-            text = self._render(case, step, max(200, field))
-            if position and used + len(text) > room - 200:
-                parts.append(
-                    f"[{len(chosen) - position} more steps: read_trace with trial {case.name}, first {step.index} shows them; "
-                    "with first and last equal, one step is shown at full length]"
-                )
-                break
-            parts.append(text)
-            used += len(text)
-        return "\n".join(parts)
-
-    def search(self, words: str) -> list[tuple[Case, CaseHit]]:
-        """Steps that match, by case and step."""
-        place = {case.name: position for position, case in enumerate(self.cases)}
-        found = [(self.cases[place[hit.case]], hit) for hit in self.recorded.search(words)]
-        return sorted(found, key=lambda item: (place[item[0].name], item[1].index))
-
-    def _render(self, case: Case, step: CaseStep, field: int) -> str:
-        data = step.data
-        if step.kind == StepKind.MODEL_CALL:
-            return self._render_call(case, step, field)
-        if step.kind == StepKind.EXEC:
-            status = "timed out" if data.get("timed_out") else f"exit code {data.get('exit_code')}"
-            output = "\n".join(str(data[name]) for name in ("stdout", "stderr") if data.get(name)) or "(no output)"
-            return f"[{step.index}] command, {status}: {cut(str(data.get('command', '')), field)}\n{cut(output, field)}"
-        if step.kind in (StepKind.READ, StepKind.WRITE):
-            what = data.get("error") or f"{data.get('bytes', 0)} bytes"
-            return f"[{step.index}] file {step.kind.value}: {data.get('path', '')}: {what}"
-        name = "the harness printed" if step.kind == StepKind.OUTPUT else step.kind.value
-        return f"[{step.index}] {name}: {cut(str(data.get('text', '')), field)}"
-
-    def _render_call(self, case: Case, step: CaseStep, field: int) -> str:
-        call = self.recorded.call(case.name, step.index)
-        parts = [f"[{step.index}] model call"]
-        if call.begins and call.system:
-            parts.append(f"system: {cut(call.system, field)}")
-        # A command's output is in its own step; here only what the model was given of it matters.
-        parts += [
-            f"{message.role}: {cut(message.text, field if call.begins else min(field, 400))}"
-            for message in call.messages
-            if message.role != "assistant"
-        ]
-        answer = call.completion
-        if answer.reasoning:
-            parts.append(f"model's reasoning: {cut(answer.reasoning, field)}")
-        if answer.text:
-            parts.append(f"model: {cut(answer.text, field)}")
-        parts += [f"model calls {made}" for made in calls_of(answer.message, field)]
-        if answer.error or answer.stop_reason not in ("end", "tool_calls", "stop"):
-            parts.append(f"({answer.stop_reason}) {cut(answer.error, field)}".strip())
-        return "\n".join(parts)
-
-
-def calls_of(message: Message, field: int) -> list[str]:
-    """A message's tool calls as lines."""
-    return [
-        f"{call.name}: "
-        + (
-            f"(not JSON) {cut(call.malformed, field)}"
-            if call.malformed
-            else "; ".join(
-                f"{name}={cut(value if isinstance(value, str) else json.dumps(value, default=str), field)}"
-                for name, value in call.arguments.items()
-            )
-        )
-        for call in message.tool_calls
-    ]
 
 
 CUT_MARK_CHARS = 50

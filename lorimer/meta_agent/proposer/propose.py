@@ -102,14 +102,18 @@ class _Session:
         self._max_tokens = min(settings.max_tokens, settings.context_tokens // 4)
         self._budget = settings.context_tokens - self._max_tokens
         self._harness = version.sha(session.champion)
-        self._tools = Toolbox(session)
         self._read = False
         self._prompts = _Prompts()
         compact = self._budget < 8_000
+        self._tools = Toolbox(session, compact=compact)
         self._system = self._prompts.render(
-            "system", compact=compact, calls=settings.calls, max_bytes=settings.max_harness_bytes
+            "system",
+            compact=compact,
+            calls=settings.calls,
+            max_bytes=settings.max_harness_bytes,
+            traces=settings.traces,
         )
-        overhead = len(self._system) + chars_of_tools(TOOLS)
+        overhead = len(self._system) + chars_of_tools(self._tools.tools)
         # What is left for everything else, in characters.
         self._room = max(2_000, int(self._budget * CHARS_PER_TOKEN) - overhead)
         self._conversation = Conversation(user(self._first()), overhead)
@@ -174,7 +178,7 @@ class _Session:
     # ---- asking -----------------------------------------------------------------------------------------------------
 
     def _request(self) -> ModelRequest:
-        return ModelRequest(self._conversation.messages, self._system, TOOLS, max_tokens=self._max_tokens)
+        return ModelRequest(self._conversation.messages, self._system, self._tools.tools, max_tokens=self._max_tokens)
 
     def _context(self, index: int) -> CallContext:
         session = self._session
@@ -254,7 +258,7 @@ class _Session:
 
     def _next_trial(self) -> str:
         """A failed trial that may be read next, once none was read: a model that is at a loss copies what it is shown."""
-        if self._read:
+        if self._read or not self._session.settings.traces:
             return ""
         return next((case.name for case in self._session.cases.failures), "")
 

@@ -5,21 +5,22 @@ A tool that cannot do what was asked answers with what is wrong and what to do; 
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lorimer.harness.api import Tool
 from lorimer.harness.version import Hunk
 from lorimer.meta_agent.proposer.accept import Fault, Refusal, accept
-from lorimer.meta_agent.proposer.cases import Case, cut, one_line
+from lorimer.meta_agent.proposer.arguments import Refused, object_of, text_of
+from lorimer.meta_agent.proposer.cases import cut, one_line
+from lorimer.meta_agent.proposer.diagnosis.looking import LIST_FAILURES, TRACE_TOOLS, Looking
 from lorimer.meta_agent.proposer.proposal import Proposal, ProposalSession
+from lorimer.meta_agent.proposer.schemas import briefly, object_schema, string, strings
 
-LISTED = 40
-"""Failures listed where no limit is given."""
-HITS = 20
 TITLE_CHARS = 100
 
 
@@ -32,65 +33,28 @@ class Answer:
     proposal: Proposal | None = None
 
 
-class _Refused(Exception):
-    """Why a call cannot be answered, in words for the model."""
-
-
-def _object(required: Sequence[str] = (), **properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": properties, "required": list(required)}
-
-
-def _integer(description: str) -> dict[str, Any]:
-    return {"type": "integer", "description": description}
-
-
-def _string(description: str) -> dict[str, Any]:
-    return {"type": "string", "description": description}
-
-
-_TASKS = {"type": "array", "items": {"type": "string"}}
-
 TOOLS: tuple[Tool, ...] = (
-    Tool("list_failures", "List the failed trials of the current harness.", _object(limit=_integer("How many."))),
-    Tool(
-        "read_trace",
-        "Read what happened in a trial: model calls, commands, outputs.",
-        _object(
-            ("trial",),
-            trial=_string("As in list_failures, such as some-task/0."),
-            first=_integer("First step."),
-            last=_integer("Last step."),
-        ),
-    ),
-    Tool(
-        "search_traces",
-        "Find words in the traces of all trials.",
-        _object(("query",), query=_string("Words."), limit=_integer("How many.")),
-    ),
-    Tool(
-        "compare_trials",
-        "A failed and a passed trial of one task, side by side.",
-        _object(("task",), task=_string("Task id.")),
-    ),
-    Tool("read_harness", "Read the harness, agent.py.", _object()),
-    Tool("experiment_log", "Read which edits were tried before, and why they were kept or refused.", _object()),
+    LIST_FAILURES,
+    *TRACE_TOOLS,
+    Tool("read_harness", "Read the harness, agent.py.", object_schema()),
+    Tool("experiment_log", "Read which edits were tried before, and why they were kept or refused.", object_schema()),
     Tool(
         "propose_edit",
         "Propose an edit of the harness: exact search and replace.",
-        _object(
+        object_schema(
             ("title", "hypothesis", "hunks"),
-            title=_string("One line."),
-            hypothesis=_string("What fails, why, and why this edit helps."),
+            title=string("One line."),
+            hypothesis=string("What fails, why, and why this edit helps."),
             hunks={
                 "type": "array",
-                "items": _object(
+                "items": object_schema(
                     ("search", "replace"),
-                    search=_string("Text of agent.py, copied exactly, that occurs once."),
-                    replace=_string("What stands there instead."),
+                    search=string("Text of agent.py, copied exactly, that occurs once."),
+                    replace=string("What stands there instead."),
                 ),
             },
-            fixes=_TASKS | {"description": "Ids of failing tasks that it should fix."},
-            at_risk=_TASKS | {"description": "Ids of tasks that it may break."},
+            fixes=strings("Ids of failing tasks that it should fix."),
+            at_risk=strings("Ids of tasks that it may break."),
         ),
     ),
 )
@@ -110,10 +74,16 @@ ADVICE = {
 
 
 class Toolbox:
-    """Answers the calls of one session."""
+    """Answers the calls of one session.
 
-    def __init__(self, session: ProposalSession) -> None:
-        self._session, self._cases = session, session.cases
+    Args:
+        compact: for a model with a small context, which is shown fewer tools, and of their arguments no more than the needed
+            ones are explained.
+    """
+
+    def __init__(self, session: ProposalSession, *, compact: bool = False) -> None:
+        self._session, self._cases, self._compact = session, session.cases, compact
+        self._looking = Looking(session.cases, traces=session.settings.traces, compact=compact)
 
     async def call(self, name: str, arguments: Mapping[str, Any], room: int) -> Answer:
         """The answer in at most about `room` characters.
@@ -123,121 +93,48 @@ class Toolbox:
         try:
             if name == "propose_edit":
                 return await self._propose(arguments)
-            if name not in NAMES:
-                near = difflib.get_close_matches(name, NAMES, 1)
+            names = [tool.name for tool in self.tools]
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
                 hint = f" Did you mean {near[0]}?" if near else ""
-                raise _Refused(
-                    f"there is no tool {one_line(name, 60)}.{hint} Tools: {', '.join(t.name for t in TOOLS)}."
-                )
-            return Answer(cut(self._look(name, arguments, room), room))
-        except _Refused as refused:
+                raise Refused(f"there is no tool {one_line(name, 60)}.{hint} Tools: {', '.join(names)}.")
+            # In a thread: a look at the traces of a long study takes 0.1 s, in which no other trial may stand still.
+            return Answer(cut(await asyncio.to_thread(self._look, name, arguments, room), room))
+        except Refused as refused:
             return Answer(cut(f"Error: {refused}", room), is_error=True)
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """Those that the session offers, in the order in which they are shown."""
+        looking = {tool.name for tool in (LIST_FAILURES, *TRACE_TOOLS)} - {tool.name for tool in self._looking.tools}
+        return tuple(briefly(tool) if self._compact else tool for tool in TOOLS if tool.name not in looking)
+
     def failures(self, limit: int, room: int) -> str:
-        """The failed trials, one a line, after a summary."""
-        cases = self._cases
-        lines = [cases.summary()]
-        used = len(lines[0])
-        failures = cases.failures
-        for position, case in enumerate(failures):
-            line = cases.line(case)
-            if position >= limit or (position and used + len(line) > room - 150):
-                more = f"limit {min(len(failures), limit * 2)}" if position >= limit else "search_traces"
-                lines.append(f"[{len(failures) - position} more failed trials: list_failures with {more}]")
-                if position < limit:
-                    names = ", ".join(case.name for case in failures[position:])
-                    lines[-1] = f"[{len(failures) - position} more failed trials, by name only: {one_line(names, 400)}]"
-                break
-            lines.append(line)
-            used += len(line) + 1
-        return "\n".join(lines)
+        """What `list_failures` says, for the first message."""
+        return self._looking.failures(limit, room)
 
     def _look(self, name: str, arguments: Mapping[str, Any], room: int) -> str:
-        if name == "list_failures":
-            return self.failures(_count(arguments, "limit", LISTED), room)
-        if name == "read_trace":
-            case = self._case(arguments)
-            first = _count(arguments, "first", 0, least=0)
-            last = None if arguments.get("last") is None else _count(arguments, "last", 0, least=0)
-            if last is not None and last < first:
-                raise _Refused(f"last ({last}) comes before first ({first}).")
-            return self._cases.trace(case, first, last, room)
-        if name == "search_traces":
-            return self._search(_text(arguments, "query"), _count(arguments, "limit", HITS), room)
-        if name == "compare_trials":
-            return self._compare(arguments, room)
         if name == "read_harness":
             return self._session.champion
-        return self._session.log.within(room)
-
-    def _search(self, words: str, limit: int, room: int) -> str:
-        found = self._cases.search(words)
-        if not found:
-            return f"Nothing in the traces matches {one_line(words, 100)!r}. Use few words that a trace would hold literally."
-        trials = len({case.name for case, _ in found})
-        lines = [f"{len(found)} steps in {trials} trials match (the match is in [brackets]):"]
-        used = len(lines[0])
-        for position, (case, hit) in enumerate(found):
-            outcome = "solved" if case.solved else "failed"
-            line = f"- trial {case.name} ({outcome}), step {hit.index}, {hit.kind.value}: {one_line(hit.snippet, 300)}"
-            if position >= limit or used + len(line) > room - 120:
-                lines.append(f"[{len(found) - position} more: use rarer words, or a larger limit]")
-                break
-            lines.append(line)
-            used += len(line) + 1
-        return "\n".join(lines)
-
-    def _compare(self, arguments: Mapping[str, Any], room: int) -> str:
-        task = _text(arguments, "task").strip()
-        cases = self._cases.of_task(task)
-        if not cases:
-            case = self._cases.find(task)
-            cases = self._cases.of_task(case.task) if case else ()
-        if not cases:
-            raise _Refused(self._unknown_task(task))
-        failed = [case for case in cases if not case.solved]
-        passed = [case for case in cases if case.solved]
-        if not failed or not passed:
-            every = "failed" if failed else "passed"
-            tail = f" Read one with read_trace: {', '.join(case.name for case in cases[:5])}."
-            return f"All {len(cases)} trials of {cases[0].task} {every}; there is nothing to compare.{tail}"
-        half = max(400, room // 2 - 40)
-        first, second = (self._cases.trace(case, 0, None, half) for case in (failed[0], passed[0]))
-        return f"== failed ==\n{first}\n\n== passed ==\n{second}"
-
-    def _case(self, arguments: Mapping[str, Any]) -> Case:
-        name = _text(arguments, "trial")
-        case = self._cases.find(name)
-        if case is not None:
-            return case
-        of_task = self._cases.of_task(name.strip())
-        if of_task:
-            return next((case for case in of_task if not case.solved), of_task[0])
-        near = difflib.get_close_matches(name, [case.name for case in self._cases.cases], 3)
-        some = near or [case.name for case in self._cases.failures[:3]]
-        hint = f" There is, for example, {', '.join(some)}." if some else ""
-        raise _Refused(f"there is no trial {one_line(name, 80)}.{hint} list_failures names them.")
-
-    def _unknown_task(self, task: str) -> str:
-        near = difflib.get_close_matches(task, self._cases.tasks, 3)
-        hint = f" Did you mean {', '.join(near)}?" if near else " list_failures names tasks."
-        return f"there is no task {one_line(task, 80)}.{hint}"
+        if name == "experiment_log":
+            return self._session.log.within(room)
+        return self._looking.answer(name, arguments, room)
 
     # ---- proposing --------------------------------------------------------------------------------------------------
 
     async def _propose(self, arguments: Mapping[str, Any]) -> Answer:
         session = self._session
-        title = one_line(_text(arguments, "title"), TITLE_CHARS)
-        hypothesis = _text(arguments, "hypothesis").strip()
+        title = one_line(text_of(arguments, "title"), TITLE_CHARS)
+        hypothesis = text_of(arguments, "hypothesis").strip()
         hunks = _hunks(arguments)
         remarks: list[str] = []
         fixes = self._known_tasks(arguments, "fixes", remarks)
         at_risk = self._known_tasks(arguments, "at_risk", remarks)
         found = await accept(session.champion, hunks, session.checks)
         if isinstance(found, Refusal):
-            raise _Refused(f"{found.why}{ADVICE[found.fault]}")
+            raise Refused(f"{found.why}{ADVICE[found.fault]}")
         accepted = Proposal(title, hypothesis, hunks, fixes, at_risk, found.text, found.preview)
         return Answer(" ".join(["Accepted: the edit will be tested.", *remarks]), proposal=accepted)
 
@@ -248,7 +145,7 @@ class Toolbox:
         if isinstance(given, str):
             given = [part.strip() for part in given.strip("[]").split(",")]
         if not isinstance(given, list):
-            raise _Refused(f"`{key}` must be a list of task ids, such as {json.dumps(list(self._cases.tasks[:1]))}.")
+            raise Refused(f"`{key}` must be a list of task ids, such as {json.dumps(list(self._cases.tasks[:1]))}.")
         known: dict[str, None] = {}
         unknown: list[str] = []
         for item in given:
@@ -267,25 +164,6 @@ class Toolbox:
 # ---- arguments ------------------------------------------------------------------------------------------------------
 
 
-def _text(arguments: Mapping[str, Any], key: str) -> str:
-    value = arguments.get(key)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or not value.strip():
-        raise _Refused(f"`{key}` is missing: give a text.")
-    return value
-
-
-def _count(arguments: Mapping[str, Any], key: str, default: int, least: int = 1) -> int:
-    value = arguments.get(key)
-    if value is None or value == "":
-        return default
-    try:
-        return max(least, int(value))
-    except (TypeError, ValueError, OverflowError):
-        raise _Refused(f"`{key}` must be a whole number, not {one_line(str(value), 40)!r}.") from None
-
-
 def _hunks(arguments: Mapping[str, Any]) -> tuple[Hunk, ...]:
     given: Any = arguments.get("hunks")
     form = '`hunks` must be a list such as [{"search": "old lines", "replace": "new lines"}]'
@@ -295,30 +173,20 @@ def _hunks(arguments: Mapping[str, Any]) -> tuple[Hunk, ...]:
         try:
             given = json.loads(given, strict=False)
         except (ValueError, RecursionError):
-            raise _Refused(f"{form}, not a text.") from None
+            raise Refused(f"{form}, not a text.") from None
     if isinstance(given, dict):
         given = [given]
     if not isinstance(given, list) or not given:
-        raise _Refused(f"{form}; it is {'empty' if given == [] else 'missing'}.")
+        raise Refused(f"{form}; it is {'empty' if given == [] else 'missing'}.")
     hunks = []
     for number, item in enumerate(given, 1):
-        hunk = _object_of(item)
+        hunk = object_of(item)
         if hunk is None:
-            raise _Refused(f"{form}; hunk {number} is not an object.")
+            raise Refused(f"{form}; hunk {number} is not an object.")
         for key in ("search", "replace"):
             if not isinstance(hunk.get(key), str):
-                raise _Refused(f"hunk {number} has no text `{key}`; {form}.")
+                raise Refused(f"hunk {number} has no text `{key}`; {form}.")
         if not hunk["search"]:
-            raise _Refused(f"hunk {number}: `search` is empty; copy the lines of agent.py that shall be replaced.")
+            raise Refused(f"hunk {number}: `search` is empty; copy the lines of agent.py that shall be replaced.")
         hunks.append(Hunk(hunk["search"], hunk["replace"]))
     return tuple(hunks)
-
-
-def _object_of(value: Any) -> Mapping[str, Any] | None:
-    """An object, or what JSON text says that is one; `None` where it is neither."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value, strict=False)
-        except (ValueError, RecursionError):
-            return None
-    return value if isinstance(value, dict) else None

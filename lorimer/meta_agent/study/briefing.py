@@ -11,14 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from lorimer.harness.lint import lint
 from lorimer.kinds import Stage, StepKind, TrialState
 from lorimer.meta_agent.proposer.accept import Earlier
-from lorimer.meta_agent.proposer.cases import OWN_WORDS, Case, CaseCall, CaseHit, Cases, CaseStep, Recorded
+from lorimer.meta_agent.proposer.cases import OWN_WORDS, Case, CaseCall, CasePlace, Cases, CaseStep, Recorded
 from lorimer.meta_agent.study.ledger import Ledger
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.base import StudyReader
-from lorimer.traces.tables import Trial
-
-SEARCHED = 2_000
-"""Matching steps that one search looks at; more say only that the words are too common."""
+from lorimer.traces.schema import StepOutline, StepPlace
+from lorimer.traces.tables import Step, Trial
 
 
 def cases_of(reader: StudyReader, study: str, evaluations: Sequence[str]) -> Cases:
@@ -86,6 +84,8 @@ def _case(name: str, trial: Trial) -> Case:
         detail=trial.detail if cause in OWN_WORDS else "",
         answer=trial.answer,
         model_calls=trial.model_calls,
+        tokens=trial.input_tokens + trial.output_tokens,
+        usd=trial.cost_usd,
     )
 
 
@@ -93,26 +93,32 @@ def _recorded(reader: StudyReader, owners: Mapping[str, str]) -> Recorded:
     """What happened in the trials of `owners`, which are by the names of their cases."""
     names = {owner: name for name, owner in owners.items()}
 
-    def steps(case: str) -> list[CaseStep]:
+    order = list(owners.values())
+    searching = reader.searching(order)
+
+    def steps(case: str, first: int, last: int) -> list[CaseStep]:
         return [
-            CaseStep(row.index, kind, {} if kind is StepKind.MODEL_CALL else row.data)
-            for row in reader.steps(owners[case])
+            _step(reader, row, kind)
+            for row in reader.steps(owners[case], first, last)
             if (kind := StepKind(row.kind)) is not StepKind.VERDICT
         ]
 
-    def call(case: str, index: int) -> CaseCall:
-        rows = [row for row in reader.steps(owners[case], index, index) if row.kind == StepKind.MODEL_CALL.value]
-        if not rows:
-            raise KeyError(index)
-        added = reader.added(rows[0])
-        return CaseCall(rows[0].data["base"] is None, added.system or "", added.messages, added.completion)
+    def outlines(cases: Sequence[str]) -> dict[str, list[StepOutline]]:
+        found = reader.outlines([owners[case] for case in cases])
+        return {names[owner]: steps for owner, steps in found.items()}
 
-    def search(words: str) -> list[CaseHit]:
-        hits = reader.search(words, limit=SEARCHED, owners=list(names), ranked=False)
-        return [
-            CaseHit(names[hit.step.owner], hit.step.index, kind, hit.snippet)
-            for hit in hits
-            if (kind := StepKind(hit.step.kind)) is not StepKind.VERDICT
-        ]
+    def find(words: str) -> list[CasePlace]:
+        return [CasePlace(names[place.owner], place.index, place.kind) for place in searching.find(words)]
 
-    return Recorded(steps, call, search)
+    def snippets(words: str, places: Sequence[CasePlace]) -> list[str]:
+        return searching.snippets(words, [StepPlace(owners[each.case], each.index, each.kind) for each in places])
+
+    return Recorded(steps, outlines, find, snippets)
+
+
+def _step(reader: StudyReader, row: Step, kind: StepKind) -> CaseStep:
+    if kind is not StepKind.MODEL_CALL:
+        return CaseStep(row.index, kind, row.data)
+    added = reader.added(row)
+    call = CaseCall(row.data["base"] is None, added.system or "", added.messages, added.completion)
+    return CaseStep(row.index, kind, {}, call)
