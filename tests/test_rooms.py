@@ -152,8 +152,8 @@ def test_few_open_the_trace_store_and_the_others_hold_a_protocol() -> None:
 
 
 def test_the_proposer_holds_no_door_to_what_is_sealed() -> None:
-    """Of what stores and runs trials it takes the words for how one ended, and the value that says what an edit touches:
-    nothing that could read or run one."""
+    """Of what stores and runs trials it takes the words for how one ended, the values that say what an edit touches and what
+    happened in a step: nothing that could read or run one."""
     ours = {
         name
         for module, names in IMPORTS.items()
@@ -161,7 +161,7 @@ def test_the_proposer_holds_no_door_to_what_is_sealed() -> None:
         for name in names
         if room(name) in ("traces", "task_agent")
     }
-    assert ours == {"lorimer.task_agent.causes", "lorimer.task_agent.shadow.previewed"}
+    assert ours == {"lorimer.task_agent.causes", "lorimer.task_agent.shadow.previewed", "lorimer.traces.schema"}
 
 
 def test_only_the_room_of_the_store_knows_a_database() -> None:
