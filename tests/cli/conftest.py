@@ -1,7 +1,8 @@
-"""One workspace with a finished run, check and study, which the reading commands share."""
+"""A workspace with a finished run, check and study: it is made once, and every test has a copy of its own."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,8 @@ def workspace(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def used(bubblewrap: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Said]]:
-    """A workspace after `run`, `benchmarks check` and `optimize`, and what each of them said."""
+def used_once(bubblewrap: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Said]]:
+    """The workspace that `used` copies. No test asks for this one: what a test added to it, the next would find."""
     root = tmp_path_factory.mktemp("used") / "work"
     assert process("init", root).code == 0
     configure(root, *SMALL)
@@ -48,4 +49,13 @@ def used(bubblewrap: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
         "check": process("benchmarks", "check", "-C", root, "--set", "benchmark.limit=2", "--json"),
         "optimize": process("optimize", "-C", root),
     }
+    return root, said
+
+
+@pytest.fixture
+def used(used_once: tuple[Path, dict[str, Said]], tmp_path: Path) -> tuple[Path, dict[str, Said]]:
+    """A workspace after `run`, `benchmarks check` and `optimize`, and what each of them said."""
+    made, said = used_once
+    root = tmp_path / "used"
+    shutil.copytree(made, root, symlinks=True)
     return root, said

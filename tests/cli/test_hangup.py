@@ -53,9 +53,7 @@ class Window:
         self.program, self.master, self.shown = program, master, b""
 
     def until(self, trials: int, root: Path) -> None:
-        deadline = time.monotonic() + 150
         while len(finished(root)) < trials:
-            assert time.monotonic() < deadline
             assert self.program.poll() is None, self.shown
             if select.select([self.master], [], [], 0.05)[0]:
                 self.shown += os.read(self.master, 1 << 16)
@@ -146,7 +144,7 @@ def test_under_nohup_a_run_is_not_hung_up(study: Path, temp: Path) -> None:
             assert running.poll() is None
             time.sleep(0.05)
         running.send_signal(signal.SIGHUP)
-        running.communicate(timeout=150)
+        running.communicate()
     finally:
         if running.poll() is None:
             running.kill()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sqlite3
 import time
@@ -76,13 +75,11 @@ def test_a_stopped_demo_says_how_it_goes_on_from_here(bubblewrap: None, tmp_path
     (tmp_path / "demo" / "taken").touch()
     running = start("demo", tmp_path / "demo", "--candidates", "1", "--provider", "bubblewrap")
     root = tmp_path / "demo-2"
-    deadline = time.monotonic() + 300
     while not begun(root):
         assert running.poll() is None
-        assert time.monotonic() < deadline
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=100)
+    _, err = running.communicate()
     assert running.returncode == 130
     command = f"resume -C {root}"
     assert err == f"lorimer: stopped; what has finished is kept, and `lorimer {command}` goes on\n"
@@ -94,10 +91,9 @@ def test_a_stopped_demo_says_how_it_goes_on_from_here(bubblewrap: None, tmp_path
 
 @pytest.mark.bubblewrap
 def test_the_log_of_a_long_study_names_the_command_that_tells_all(
-    used: tuple[Path, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    used: tuple[Path, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    long = tmp_path / "long"
-    shutil.copytree(used[0], long)
+    long = used[0]
     with sqlite3.connect(long / STORE) as store:
         columns = [f'"{row[1]}"' for row in store.execute("PRAGMA table_info(candidate)")]
         others = ", ".join(column for column in columns if column not in ('"id"', '"number"'))

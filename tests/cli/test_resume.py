@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -18,10 +17,9 @@ from tests.traces.test_migrations import older
 
 
 @pytest.fixture
-def root(used: tuple[Path, dict[str, Said]], tmp_path: Path) -> Path:
-    """A workspace of its own whose study is finished, so that going on with it costs nothing."""
-    shutil.copytree(used[0], tmp_path / "work")
-    return tmp_path / "work"
+def root(used: tuple[Path, dict[str, Said]]) -> Path:
+    """A workspace whose study is finished, so that going on with it costs nothing."""
+    return used[0]
 
 
 def sql(root: Path, statements: Sequence[str]) -> None:

@@ -168,7 +168,7 @@ def at_a_terminal(answer: str, *arguments: object) -> Said:
         [*LORIMER, *map(str, arguments)], stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
         os.write(ours, f"{answer}\n".encode())
-        out, err = running.communicate(timeout=100)
+        out, err = running.communicate()
     os.close(ours)
     os.close(theirs)
     return Said(running.returncode, out, err)

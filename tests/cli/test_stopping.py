@@ -49,15 +49,13 @@ def stop_after(
     before = len(finished(root))
     running = start(*arguments, "-C", root, environment={"TMPDIR": str(temp)})
     try:
-        deadline = time.monotonic() + 150
         while len(finished(root)) < before + trials:
-            assert time.monotonic() < deadline
             assert running.poll() is None, "it ended before it could be stopped"
             time.sleep(0.05)
         for again in range(times):
             time.sleep(0.1 * again)
             running.send_signal(number)
-        _, err = running.communicate(timeout=60)
+        _, err = running.communicate()
     finally:
         if running.poll() is None:
             running.kill()
@@ -126,8 +124,8 @@ def test_two_processes_do_not_run_one_study(study: Path, tmp_path: Path) -> None
     configure(study, "budget.candidates=500")  # it lasts until it is stopped
     running = start("optimize", "--quiet", "-C", study)
     try:
-        deadline = time.monotonic() + 150
-        while not finished(study) and time.monotonic() < deadline:
+        while not finished(study):
+            assert running.poll() is None, running.communicate()
             time.sleep(0.05)
         said = process("resume", "-C", study)
         assert said.code == 2
@@ -135,4 +133,4 @@ def test_two_processes_do_not_run_one_study(study: Path, tmp_path: Path) -> None
         assert said.err.count("\n") == 1
     finally:
         running.send_signal(signal.SIGINT)
-        running.communicate(timeout=60)
+        running.communicate()

@@ -126,14 +126,12 @@ def test_a_clock_that_jumps_changes_nothing(straight: Straight, tmp_path: Path, 
     configure(root, "budget.hours=1")
     running = start("optimize", "--quiet", "-C", root, environment=clock.environment)
     try:
-        deadline = time.monotonic() + 900
         for jump, trials in zip(jumps, (2, 6), strict=True):
             while begun(root) < trials:
-                assert time.monotonic() < deadline
                 assert running.poll() is None, running.communicate()
                 time.sleep(0.05)
             clock.jump(jump)
-        _, err = running.communicate(timeout=900)
+        _, err = running.communicate()
     finally:
         running.kill()
         running.communicate()

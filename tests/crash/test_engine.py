@@ -37,8 +37,7 @@ def on_docker(straight: Straight, name: str, *settings: str) -> Path:
 
 def in_the_middle(running: subprocess.Popen[str], root: Path, trials: int) -> None:
     """Returns once so many trials are finished and another one is under way."""
-    deadline = time.monotonic() + 600
-    while time.monotonic() < deadline:
+    while True:
         assert running.poll() is None, running.communicate()
         try:
             rows = StoreReader(root / STORE).trials(limit=None)
@@ -48,7 +47,6 @@ def in_the_middle(running: subprocess.Popen[str], root: Path, trials: int) -> No
         if states.count("scored") >= trials and "running" in states:
             return
         time.sleep(0.05)
-    raise AssertionError("no trial was seen under way")
 
 
 @pytest.mark.timeout(1800)
@@ -61,7 +59,7 @@ def test_a_restart_of_the_engine_is_waited_for(straight: Straight, engine: Engin
             engine.stop(kill=f"{LABEL}=engine-restarted")  # as an engine without live restore does
             time.sleep(3)
             engine.start()
-        _, err = running.communicate(timeout=600)
+        _, err = running.communicate()
     finally:
         running.kill()
         running.communicate()
@@ -81,7 +79,7 @@ def test_an_engine_that_stays_away_pauses_the_study(straight: Straight, engine: 
     try:
         in_the_middle(running, root, 3)
         engine.stop(kill=f"{LABEL}=engine-gone")
-        _, err = running.communicate(timeout=600)
+        _, err = running.communicate()
     finally:
         running.kill()
         running.communicate()

@@ -32,7 +32,7 @@ LOST = "names an entry that this chain does not have: it lost its end, or was re
 """The one thing that `verify` may still say: a promotion's commit outlived the entries that it testifies to."""
 
 
-def killed(straight: Straight, name: str, dice: random.Random) -> Path:
+def interrupted(straight: Straight, name: str, dice: random.Random) -> Path:
     """A workspace whose process was killed in the middle of its study.
 
     In the middle of its trials, not of its seconds: on a machine that has become quieter since the straight study was
@@ -48,7 +48,7 @@ def killed(straight: Straight, name: str, dice: random.Random) -> Path:
         with suppress(subprocess.TimeoutExpired):
             running.wait(timeout=dice.uniform(0, 0.5))
         running.kill()
-        running.communicate(timeout=200)
+        running.communicate()
         # Its log goes as its store is closed, which may be long before the process is gone.
         if running.returncode == -signal.SIGKILL and Path(f"{root / STORE}-wal").is_file():
             return root
@@ -103,7 +103,7 @@ def ends_the_same(root: Path, straight: Straight) -> None:
 @pytest.mark.parametrize("seed", range(RUNS))
 def test_a_torn_log_loses_nothing_but_its_end(straight: Straight, seed: int) -> None:
     dice = random.Random(seed)
-    root = killed(straight, f"torn-{seed}", dice)
+    root = interrupted(straight, f"torn-{seed}", dice)
     lose(root, copied(root), dice)
     ends_the_same(root, straight)
 
@@ -111,7 +111,7 @@ def test_a_torn_log_loses_nothing_but_its_end(straight: Straight, seed: int) -> 
 @pytest.mark.parametrize("seed", range(RUNS))
 def test_a_log_lost_by_a_disk_that_lied_is_survived_or_told(straight: Straight, seed: int) -> None:
     dice = random.Random(100 + seed)
-    root = killed(straight, f"lied-{seed}", dice)
+    root = interrupted(straight, f"lied-{seed}", dice)
     if seed % 2:
         Path(f"{root / STORE}-wal").unlink()
         Path(f"{root / STORE}-shm").unlink()
