@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lorimer.config import load, overrides, parse, parse_stored
 from lorimer.config_gate import GateSettings
@@ -135,6 +137,34 @@ def test_nothing_but_a_promotion_is_asked_what_it_cost() -> None:
     assert units(GateSettings(cost="seconds"), promoted) == {"seconds"}
 
 
+@given(
+    before=st.floats(0, 1),
+    after=st.floats(0, 1),
+    cost=st.floats(0.01, 1e6),
+    was=st.floats(0.01, 1e6),
+    share=st.floats(0, 3),
+    per_point=st.floats(0, 1),
+)
+def test_a_confirmation_is_held_back_by_its_own_gain_and_cost_and_never_for_less_than_the_bound(
+    before: float, after: float, cost: float, was: float, share: float, per_point: float
+) -> None:
+    policy = replace(DEFAULT, max_cost_increase=share, cost_increase_per_point=per_point)
+    met = Decision("pass", "confirmed: side by side", {"candidate_mean": after, "champion_mean": before})
+    found = within_cost(met, tokens(cost, was), "auto", policy)
+    increase, allowed = cost / was - 1, share + per_point * 100 * max(0.0, after - before)
+    if increase < allowed - 1e-6:
+        assert found.kind == "pass"
+        assert found.reason.startswith("confirmed: side by side; a trial costs ")
+    if increase > allowed + 1e-6:
+        assert found.reason.startswith("held back: it was better, but a trial costs ")
+    assert held_back(found.kind, found.numbers) == (found.kind == "reject")
+    # A bound that allows more holds nothing more back, and what was not confirmed is not asked what it cost.
+    wider = within_cost(met, tokens(cost, was), "auto", replace(policy, max_cost_increase=share + 1))
+    assert (found.kind, wider.kind) != ("pass", "reject")
+    rejected = replace(met, kind="reject")
+    assert within_cost(rejected, tokens(cost, was), "auto", policy) == rejected
+
+
 def test_amounts_have_the_digits_that_tell_them_apart() -> None:
     assert amounts("tokens", 12345.2, 8000) == ["12,345 tokens", "8,000 tokens"]
     assert amounts("tokens", 100.4, 100.3) == ["100.4 tokens", "100.3 tokens"]
@@ -207,6 +237,35 @@ async def test_a_better_harness_that_costs_too_much_is_rejected_and_the_log_says
     assert line.endswith("so the champion stays; the same gain at less cost could be promoted")
     # It is no witness of the champion: it was better.
     assert scan(bench.reader(), "demo").withstood(2) == {}
+
+
+async def test_what_is_too_dear_for_the_gain_of_its_confirmation_is_held_back_there(bench: Bench) -> None:
+    """A full run knows the gain on the tasks that it ran; the confirmation, that on all of them."""
+
+    def used(text: str, planned: PlannedTrial) -> Used:
+        return Used(1, 100 if "GOOD" in text and planned.stage is Stage.AUDIT else 10, usd=None)
+
+    settings = config(gate={"policy": "pooled", "repeats": 4}, budget={"candidates": 2})
+    done, _ = await run(bench, script("GOOD", "NULL"), settings, used=used)
+    assert done.champion_candidate == ""
+    rows = {row.id: row for row in bench.reader().decisions("demo")}
+    assert rows["demo/c001/full"].kind == "promote"
+    audit = rows["demo/c001/audit"]
+    assert audit.kind == "reject"
+    assert audit.reason.startswith("held back: it was better, but a trial costs 100 tokens against 10 tokens (+900%), ")
+    gained = 100 * (audit.numbers["candidate_mean"] - audit.numbers["champion_mean"])
+    assert f" for {gained:.1f} points): " in audit.reason
+    assert "demo/c001/holdout" not in rows
+    line = next(line for line in bench.told().splitlines() if line.startswith("c001"))
+    assert ", so it is better, but a trial costs 100 tokens against the champion's 10 tokens, over the " in line
+    assert line.endswith("so the champion stays; the same gain at less cost could be promoted")
+    # It is no witness of the champion: it was better.
+    assert scan(bench.reader(), "demo").withstood(2) == {}
+    found = replay(bench.reader(), "demo", {})
+    assert (found.changed, found.open) == (0, 0)
+    lifted = replay(bench.reader(), "demo", {"gate.max_cost_increase": "none"})
+    assert lifted.candidates[0].after == "open"
+    assert "the holdout, which could veto it, were never run" in lifted.candidates[0].reason
 
 
 @pytest.mark.parametrize("gate", GATES)

@@ -2,7 +2,8 @@
 
 A champion's standing trials age: providers change, hours are bad, and a long-standing champion is one whose audit was lucky. So
 what passed its test meets the champion once more, the same tasks in the same hours, and only these trials are compared: its mean
-must be strictly higher. They are run in rounds of one trial per task and arm, until the answer is plain.
+must be strictly higher. They are run in rounds of one trial per task and arm, until the answer is plain. They also say what the
+candidate costs (`gate.cost`): they are of every task, and a full run that ended early knows the hard ones alone.
 """
 
 from __future__ import annotations

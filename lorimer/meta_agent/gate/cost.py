@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lorimer.kinds import CostUnit
 from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.permutation import TIE
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import mean_of
+
+if TYPE_CHECKING:  # what reads a study needs no settings
+    from lorimer.config_gate import GateSettings
 
 Costs = Mapping[str, Sequence[float | None]]
 """What the scored trials of each task cost; `None` where a price is unknown."""
@@ -39,14 +42,21 @@ def units_of(counted: CostUnit) -> set[Unit]:
     return {"usd", "tokens"} if counted == "auto" else {counted}
 
 
+_SAID = {"promote": ("promoted: ", "rejected: "), "pass": ("confirmed: ", "held back: ")}
+"""The decisions that the bound may hold back, how their reasons begin, and how they do then."""
+
+
 def within_cost(decision: Decision, paid: Paid, counted: CostUnit, policy: Policy) -> Decision:
-    """A promotion, kept only where a trial of the candidate is not dearer than the policy allows: in the mean over tasks of what
-    each task's trials cost, for the gain in mean reward of the comparison that promotes.
+    """A promotion or a confirmation, kept only where a trial of the candidate is not dearer than the policy allows: in the mean
+    over tasks of what each task's trials cost, for the gain in mean reward of the comparison that was decided.
+
+    A full run that ended early knows the gain on the tasks that it ran, which are the hard ones: it is larger there than over
+    all. So what is confirmed is judged again, as a confirmation has trials of every task.
 
     Nothing bounds a harness whose champion took nothing that was counted (a server that reports no tokens): then the promotion
     says so. `undecided` only where dollars alone are to count and a price is unknown.
     """
-    if decision.kind != "promote" or policy.max_cost_increase is None:
+    if decision.kind not in _SAID or policy.max_cost_increase is None:
         return decision
     unit: Unit = _best_known(paid) if counted == "auto" else counted
     mine, theirs = paid.candidate.get(unit, {}), paid.champion.get(unit, {})
@@ -78,9 +88,13 @@ def within_cost(decision: Decision, paid: Paid, counted: CostUnit, policy: Polic
         return Decision(decision.kind, f"{decision.reason}; {said}", numbers)
     better = "it was no worse" if numbers.get("route") else "it was better"
     lift = 'gate.max_cost_increase sets the bound, and "none" lifts it'
-    return Decision(
-        "reject", f"rejected: {better}, but {said}: {decision.reason.removeprefix('promoted: ')}; {lift}", numbers
-    )
+    began, begins = _SAID[decision.kind]
+    return Decision("reject", f"{begins}{better}, but {said}: {decision.reason.removeprefix(began)}; {lift}", numbers)
+
+
+def bounded(settings: GateSettings, decision: Decision) -> set[Unit]:
+    """The costs that `within_cost` needs to judge this decision; none where nothing bounds it."""
+    return units_of(settings.cost) if settings.max_cost_increase != "none" and decision.kind in _SAID else set()
 
 
 def bound_words(most: float | Literal["none"] | None, per_point: float) -> str:
@@ -93,7 +107,7 @@ def bound_words(most: float | Literal["none"] | None, per_point: float) -> str:
 
 
 def held_back(kind: str, numbers: Mapping[str, Any]) -> bool:
-    """Whether a full run's decision rejects a candidate that passed its test, for its cost alone."""
+    """Whether a decision on a full run or a confirmation rejects a candidate that was better there, for its cost alone."""
     return kind == "reject" and "cost_allowed" in numbers
 
 

@@ -3,7 +3,8 @@
     the comparison (gate.decide)          promotes what is better
     simpler, and no worse by a margin     promotes too, with [gate] simplify_margin
     cheaper, and no worse by a margin     promotes too, with [gate] tie_break
-    the bound on cost                     holds a promotion back, unless [gate] max_cost_increase is "none"
+    the bound on cost                     holds a promotion back, unless [gate] max_cost_increase is "none"; a pooled one is
+                                          judged again by its confirmation
 
 The champion's trials are its standing ones, or were run side by side with the candidate's (`beside`). In the latter case both
 arms grow together, so the gate looks at the ends of rounds, where every task has been run equally often in both.
@@ -19,7 +20,7 @@ from typing import Literal
 
 from lorimer.config_gate import GateSettings
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
-from lorimer.meta_agent.gate.cost import NAMES, Paid, Unit, units_of, within_cost
+from lorimer.meta_agent.gate.cost import NAMES, Paid, Unit, bounded, within_cost
 from lorimer.meta_agent.gate.decide import arms_stop_early, decide, decide_arms
 from lorimer.meta_agent.gate.futility import first_unlikely
 from lorimer.meta_agent.gate.non_inferior import NonInferior, hopeless, non_inferior
@@ -123,8 +124,8 @@ def units(settings: GateSettings, decision: Decision) -> set[Unit]:
     """The costs that `full_verdict` needs where rewards alone were decided so: none, mostly."""
     breaks = decision.kind == "reject" and settings.tie_break != "none"
     needed = {_key(settings.tie_break)} if breaks and settings.tie_break != "none" else set[Unit]()
-    bounded = settings.max_cost_increase != "none" and (breaks or decision.kind == "promote")
-    return needed | (units_of(settings.cost) if bounded else set())
+    may_promote = Decision("promote", "", {}) if breaks else decision
+    return needed | bounded(settings, may_promote)
 
 
 # ---- the comparison -------------------------------------------------------------------------------------------------

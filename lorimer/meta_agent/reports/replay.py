@@ -19,7 +19,7 @@ from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import full_run
 from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision
-from lorimer.meta_agent.gate.cost import Paid, Unit, bound_words
+from lorimer.meta_agent.gate.cost import Paid, Unit, bound_words, bounded, held_back, within_cost
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.opponent import Opponent, opponent
@@ -33,7 +33,8 @@ from lorimer.meta_agent.study.trials import EarlierRates, Withstood, paid, settl
 from lorimer.meta_agent.study.world import World, scan
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
-from lorimer.traces.schema import Stage
+from lorimer.traces.schema import Purpose, Stage
+from lorimer.traces.tables import DecisionRow
 
 State = Literal["promoted", "rejected", "undecided", "open"]
 
@@ -285,11 +286,13 @@ class _Again:
         world, candidate = self._world, self._candidate
         if decision.kind != "promote":
             return ("rejected" if decision.kind == "reject" else "undecided"), decision.reason
+        holdout, audit = (world.decided(candidate.id, stage) for stage in (Stage.HOLDOUT, Stage.AUDIT))
+        if audit is not None and self._settings.policy == audit.policy.get("name") == "pooled":
+            kind, said = self._bounded(audit)
+            if kind != "pass":
+                return ("rejected" if kind == "reject" else "undecided"), said
         if candidate.state == "promoted" and self._settings.holdout_margin == self._own.holdout_margin:
             return "promoted", decision.reason
-        holdout, audit = (world.decided(candidate.id, stage) for stage in (Stage.HOLDOUT, Stage.AUDIT))
-        if audit is not None and audit.kind == "reject" and self._settings.policy == "pooled":
-            return "rejected", audit.reason
         if world.holdout:
             if holdout is None:
                 return "open", f"{decision.reason}; its audit and the holdout, which could veto it, were never run"
@@ -306,6 +309,24 @@ class _Again:
         if audit is None:
             return "open", f"{decision.reason}; its audit was never run"
         return "promoted", decision.reason
+
+    def _bounded(self, audit: DecisionRow) -> tuple[str, str]:
+        """The kind and the reason of an audit's decision under this gate's bound on cost; its own where the bound is the same."""
+        settings, own = (
+            (each.max_cost_increase, each.cost_increase_per_point, each.cost) for each in (self._settings, self._own)
+        )
+        if settings == own or not (audit.kind == "pass" or held_back(audit.kind, audit.numbers)):
+            return audit.kind, audit.reason
+        champion = self._world.champion_before(self._candidate.number)
+        beside = About(champion, Stage.AUDIT, Purpose.ADDED, self._candidate.number)
+        mine, theirs = (
+            settled_trials(self._reader, name, self._world.seed, self._retries)
+            for name in (audit.id, evaluation_id(self._world.study, beside))
+        )
+        met = Decision("pass", "confirmed: in fresh trials side by side with the champion's", audit.numbers)
+        cost = paid(mine, theirs, bounded(self._settings, met))
+        found = within_cost(met, cost, self._settings.cost, self._policy)
+        return found.kind, found.reason
 
     def _told(
         self, after: State, said: str, was: str, trials: int, read: int | None, policy: Policy, differs: bool

@@ -17,6 +17,7 @@ from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import confirmation, full_run, transfer
 from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
+from lorimer.meta_agent.gate.cost import bounded, within_cost
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.looks import Looks
 from lorimer.meta_agent.gate.opponent import opponent
@@ -182,10 +183,15 @@ class Stages(StageTrials):
             return confirmation.confirmed(met(found), self._policy) is not None
 
         standing = results(await self._standing(world.stood, world.seed))
-        evidence = met(await self._run(world, about, plan, stop=enough, beside=beside, at_once=2 * len(world.train)))
+        found = await self._run(world, about, plan, stop=enough, beside=beside, at_once=2 * len(world.train))
+        evidence = met(found)
         decision = confirmation.confirmed(evidence, self._policy)
         if decision is None:
             raise InternalError(f"{candidate.id} was met in {len(evidence.candidate)} trials, which decide nothing")
+        kinds = bounded(self._parts.config.gate, decision)
+        if kinds:
+            cost = await asyncio.to_thread(paid, *self._arms(about, found), kinds)
+            decision = within_cost(decision, cost, self._parts.config.gate.cost, self._policy)
         if beside not in world.decisions:
             champion = score([*standing, *evidence.champion])
             those = f"with those beside {short(candidate.number)}"

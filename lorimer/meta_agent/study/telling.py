@@ -44,6 +44,8 @@ def came_of(state: str, failure: str, decided: Sequence[DecisionRow]) -> str:
 def _rejected(decision: DecisionRow) -> str:
     numbers = decision.numbers
     match decision.stage:
+        case _ if held_back(decision.kind, numbers):
+            return f"{_too_dear(numbers)}, so the champion stays; the same gain at less cost could be promoted"
         case Stage.SPOT:
             return f"{_broke(numbers)}, so it does harm, and no full run was made"
         case Stage.CANARY:
@@ -58,8 +60,6 @@ def _rejected(decision: DecisionRow) -> str:
             return f"{vetoed}, so its gain does not hold on unseen tasks"
         case Stage.REVIEW:
             return f"it passed every stage and was {decision.reason}"
-        case _ if held_back(decision.kind, numbers):
-            return f"{_too_dear(numbers)}, so the champion stays; the same gain at less cost could be promoted"
         case _:
             return f"{_not_better(numbers)}, so the champion stays"
 
@@ -72,7 +72,7 @@ def _broke(numbers: Numbers) -> str:
 
 
 def _too_dear(numbers: Numbers) -> str:
-    """A full run that was passed, by a harness that costs too much."""
+    """A full run or a confirmation that was passed, by a harness that costs too much."""
     counted = (numbers["cost"], numbers["champion_cost"], numbers["cost_allowed"])
     spent, was, most = amounts(numbers["cost_unit"], *counted)
     dear = f"a trial costs {spent} against the champion's {was}, over the {most} that its gain allows"

@@ -250,7 +250,7 @@ class World:
         found: dict[str, int | None] = {}
         for row in self.full_runs_before(number, since=self._since(number)):
             audit = self.decided(row.subject, Stage.AUDIT)
-            if held_back(row.kind, row.numbers):
+            if any(held_back(each.kind, each.numbers) for each in (row, audit) if each is not None):
                 continue
             if row.kind == "reject" or (audit is not None and audit.kind == "reject"):
                 found[row.id] = int(row.numbers.get("run") or 0)
