@@ -1,0 +1,219 @@
+"""The spot-check in pairs: recorded trials of the champion that an edit touches, run again from the touch on. Pure.
+
+A pair is the champion's reward in a recorded trial, and the edit's in the same trial from where it first makes a difference. Most
+luck of a trial lies before that point, and what lies before costs nothing, so pairs tell an edit's worth with a third of the
+trials of a full run or less. They may only kill. The meta-agent has read these trials: an edit that is keyed to the failed ones
+draws failures again and nothing else, and would win every comparison of pairs without being better at anything.
+
+Trials that failed do better when they are run again, by luck alone, and solved ones worse. So neither group is judged alone: both
+are weighed back to all recorded trials, where an edit without effect gains as much in the one as it loses in the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from statistics import NormalDist
+
+from lorimer.kinds import SOLVED
+from lorimer.meta_agent.gate.comparison import Decision
+from lorimer.meta_agent.gate.plans import Luck
+from lorimer.meta_agent.gate.policies import Value
+from lorimer.meta_agent.gate.scores import Result, by_task, scored, smoothed_variance
+from lorimer.meta_agent.gate.weights import FINENESS
+
+MOST = 30.0
+"""What all pairs of a candidate may cost, in whole trials of the champion."""
+STEP = 3.0
+"""What is spent between two looks, in whole trials."""
+DOUBT = 1.3
+"""Standard errors by which an edit must fall short of a gain worth finding to be killed at the plan's end."""
+AHEAD = 0.5
+"""Standard errors by which it must exceed such a gain to pass before the plan's end."""
+SHARE = 0.5
+"""The share of the recorded trials' length beyond which pairs tell less for their price than a full run does. It is 1 for an edit
+that touches every trial at its first request."""
+TOLD = 0.8
+"""The least share of the champion's trials of which it can be told whether the edit touches them."""
+
+
+@dataclass(frozen=True)
+class Touch:
+    """A recorded trial of the champion that an edit touches."""
+
+    trial: str
+    task: str
+    reward: float
+    """The champion's."""
+    left: float
+    """What a pair costs: the tokens that the record holds after the touch, of a mean trial's."""
+
+    @property
+    def solved(self) -> bool:
+        return self.reward >= SOLVED
+
+
+@dataclass(frozen=True)
+class PairPlan:
+    """Which touched trials are run again, fixed before the first of them is."""
+
+    order: tuple[Touch, ...]
+    counts: tuple[float, ...]
+    """What a reward counts in each of these pairs, by its task: 1 in the mean over tasks."""
+    looks: tuple[int, ...]
+    """After how many pairs the candidate may be killed; the last is all of them."""
+    failed: int
+    """Touched trials that failed, `order`'s and the others."""
+    solved: int
+    """Touched trials that were solved."""
+    told: int
+    """Recorded trials of which it could be told whether the edit touches them."""
+    worth: float
+    """The gain in weighted mean reward that the full run would find every other time."""
+
+
+def pair_plan(
+    touched: Sequence[Touch],
+    told: Sequence[Result],
+    untold: int,
+    luck: Luck,
+    *,
+    weights: Mapping[str, int],
+    repeats: int,
+    alpha: float,
+) -> PairPlan | None:
+    """The pairs of a candidate, or `None` where they are not worth their price or would tell of too few trials.
+
+    Args:
+        touched: the champion's standing trials that the edit touches. Trials by which it won its place are no standing ones: they
+            were lucky, and the edit would seem to lose what they had won.
+        told: all standing trials of which it could be told whether the edit touches them.
+        untold: how many could not be told of.
+        weights: what a reward of each task counts in the full run: a gain where nothing was ever solved is seen soonest.
+        repeats: trials per task of the full run.
+        alpha: the level of its test.
+    """
+    price = math.fsum(each.left for each in touched)
+    if not touched or price > SHARE * len(told) or len(told) < TOLD * (len(told) + untold):
+        return None
+    drawn = sorted(touched, key=lambda each: luck.place(each.trial))
+    order, looks = list[Touch](), list[int]()
+    spent = step = 0.0
+    for each in _in_turn([t for t in drawn if not t.solved], [t for t in drawn if t.solved]):
+        if order and spent + each.left > MOST:
+            break
+        order.append(each)
+        spent, step = spent + each.left, step + each.left
+        if step >= STEP:
+            looks.append(len(order))
+            step = 0.0
+    solved = sum(each.solved for each in touched)
+    counts = _counts(told, weights)
+    return PairPlan(
+        order=tuple(order),
+        counts=tuple(counts[each.task] for each in order),
+        looks=tuple(dict.fromkeys([*looks, len(order)])),
+        failed=len(touched) - solved,
+        solved=solved,
+        told=len(told),
+        worth=_worth(told, counts, repeats, alpha),
+    )
+
+
+def pair_verdict(plan: PairPlan, rewards: Sequence[float | None]) -> Decision | None:
+    """The verdict after the plan's first pairs: `reject`, `pass`, or `None` where it goes on.
+
+    A candidate is killed where an edit that is worth finding would hardly have done so badly (`DOUBT`). It passes where it does
+    better than such an edit need, and at the end of the plan.
+
+    Args:
+        rewards: those of the plan's first trials, in its order; `None` where one errored, which says nothing.
+    """
+    if len(rewards) not in plan.looks:
+        return None
+    groups = [_Group.of(plan, rewards, solved=solved) for solved in (False, True)]
+    gain = math.fsum(group.gain for group in groups) / plan.told
+    error = math.sqrt(math.fsum(group.variance for group in groups)) / plan.told
+    failed, solved = groups
+    numbers: dict[str, Value] = {
+        "pairs": len(rewards),
+        "failed": failed.run,
+        "won": failed.moved,
+        "solved": solved.run,
+        "lost": solved.moved,
+        "errored": len(rewards) - failed.run - solved.run,
+        "gain": gain,
+        "error": error,
+        "worth": plan.worth,
+    }
+    said = (
+        f"from the touch on, {failed.moved:g} of {failed.run} failed trials were won and {solved.moved:g} of {solved.run} solved "
+        f"ones lost: {gain:+.3f} (± {error:.3f}) in weighted reward"
+    )
+    # The sooner the look, the surer a kill must be, as there are more of them to come.
+    doubt = DOUBT / math.sqrt(len(rewards) / len(plan.order))
+    if gain < plan.worth - doubt * error:
+        return Decision(
+            "reject", f"rejected on the spot-check: {said}, and a gain of {plan.worth:.3f} is worth finding", numbers
+        )
+    if len(rewards) < len(plan.order) and gain < plan.worth + AHEAD * error:
+        return None
+    return Decision("pass", f"passed the spot-check: {said}", numbers)
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The touched trials that failed, or those that were solved."""
+
+    run: int
+    """Pairs that were scored."""
+    moved: float
+    """Reward won in failed trials, or lost in solved ones."""
+    gain: float
+    """The weighted reward that the edit gains in all touched trials of the group, as its pairs let expect."""
+    variance: float
+    """Of that."""
+
+    @staticmethod
+    def of(plan: PairPlan, rewards: Sequence[float | None], *, solved: bool) -> _Group:
+        sign, size = (-1, plan.solved) if solved else (1, plan.failed)
+        moved = [
+            (sign * (reward - each.reward), count)
+            for each, count, reward in zip(plan.order, plan.counts, rewards, strict=False)
+            if reward is not None and each.solved == solved
+        ]
+        run = len(moved)
+        if not run:  # of a group without pairs nothing is known: half of it may have changed
+            return _Group(0, 0.0, 0.0, size * size / 4)
+        # In units of the mean weight, so that half a success and half a failure more are those of a task like the others.
+        mean = math.fsum(count for _, count in moved) / run
+        each = [more * count / mean for more, count in moved]
+        total = math.fsum(each)
+        variance = smoothed_variance(total, math.fsum(one * one for one in each), run)
+        scale = size * mean
+        return _Group(
+            run, math.fsum(more for more, _ in moved), sign * scale * total / run, scale * scale * variance / run
+        )
+
+
+def _in_turn(failed: Sequence[Touch], solved: Sequence[Touch]) -> Iterator[Touch]:
+    """One of each in turn, then what is left of the longer: both groups move about equally often under luck."""
+    return (each for pair in zip_longest(failed, solved) for each in pair if each is not None)
+
+
+def _counts(told: Sequence[Result], weights: Mapping[str, int]) -> dict[str, float]:
+    tasks = dict.fromkeys(each.task for each in told)
+    own = {task: weights.get(task, FINENESS) for task in tasks}
+    mean = sum(own.values()) / len(own)
+    return {task: weight / mean for task, weight in own.items()}
+
+
+def _worth(told: Sequence[Result], counts: Mapping[str, float], repeats: int, alpha: float) -> float:
+    tasks = scored(by_task(told))
+    spread = math.fsum(
+        counts[task] ** 2 * smoothed_variance(each.total, each.squares, len(each.rewards))
+        for task, each in tasks.items()
+    )
+    return NormalDist().inv_cdf(1 - alpha) * math.sqrt(spread / repeats) / max(1, len(tasks))
