@@ -1,4 +1,4 @@
-"""What a person decides: review, revert."""
+"""What a person decides: propose, review, revert."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lorimer.commands.options import HERE, Json, StudyName, Workspace
-from lorimer.commands.shared import config_of, experiments_of, run_to_end
+from lorimer.commands.shared import config_of, experiments_of, harness_of, run_to_end
 from lorimer.terminal.here import from_here
 
 app = typer.Typer()
@@ -55,6 +55,40 @@ def review(
     who = hand.person(hand.workspace_of(workspace, config), by, why)
     said = run_to_end(hand.review(workspace, row, candidate, who, approve=approve))
     typer.echo(to_json({"study": row.id, "said": said}) if json else _goes_on(said, row.id, workspace))
+
+
+@app.command()
+def propose(
+    edit: Annotated[Path, typer.Option("--edit", help="The edited harness, a file.")],
+    why: Why = "",
+    by: By = None,
+    fixes: Annotated[list[str] | None, typer.Option("--fixes", help="A train task that it should fix.")] = None,
+    at_risk: Annotated[list[str] | None, typer.Option("--at-risk", help="A train task that it may break.")] = None,
+    study: StudyName = None,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """Put an edit of your own before the gate.
+
+    It is held against the same as the meta-agent's edits, refused in the same words, and else tried like one of them. A process
+    that runs the study comes to it when its own candidate is done; without one, `lorimer resume` does.
+    """
+    from lorimer.meta_agent.study import edits, hand
+    from lorimer.terminal.opening import open_reader
+    from lorimer.terminal.words import to_json
+
+    config = config_of(workspace, None)
+    text = harness_of(edit)
+    row = experiments_of(open_reader(workspace), study)
+    who = hand.person(hand.workspace_of(workspace, config), by, why)
+    found = run_to_end(edits.propose(workspace, row, text, who, fixes or (), at_risk or ()))
+    if json:
+        typer.echo(to_json(found))
+        return
+    touches = f", and {found.touches}" if found.touches else ""
+    typer.echo(
+        _goes_on(f"{found.candidate} ({found.title}) is put before the gate of {row.id}{touches}", row.id, workspace)
+    )
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lorimer.commands.options import HERE, Json, StudyName, Workspace
-from lorimer.commands.shared import config_of, experiments_of, run_to_end
+from lorimer.commands.shared import config_of, experiments_of, harness_of, run_to_end
 
 if TYPE_CHECKING:
     from lorimer.task_agent.shadow.previewed import Preview
@@ -29,7 +29,6 @@ def preview(
     It is run in its jail against the records of the champion's trials on train tasks, without a model and without a container, to
     the first call that the record does not hold. It costs nothing and decides nothing.
     """
-    from lorimer.errors import UserError
     from lorimer.harness.version import check
     from lorimer.meta_agent.study import preview as room
     from lorimer.meta_agent.study.session import open_provider
@@ -38,12 +37,7 @@ def preview(
     from lorimer.terminal.words import to_json
 
     config = config_of(workspace, None)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"cannot read the harness {file}: {getattr(error, 'strerror', None) or 'it is no UTF-8'}"
-        ) from None
+    text = harness_of(file)
     check(text, max_bytes=config.meta.max_harness_bytes)
     reader = open_reader(workspace)
     row = experiments_of(reader, study)

@@ -40,6 +40,18 @@ def config_or_default(workspace: Path, set_: list[str] | None = None) -> Config:
     return parse({}, FILE_NAME, overrides(set_ or []))
 
 
+def harness_of(file: Path) -> str:
+    """The text of an edited harness, a file. Raises UserError."""
+    from lorimer.errors import UserError
+
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"cannot read the harness {file}: {getattr(error, 'strerror', None) or 'it is no UTF-8'}"
+        ) from None
+
+
 def benchmark_config(workspace: Path, source: str | None, set_: list[str] | None = None) -> Config:
     """The workspace's settings, with another benchmark where one is named; such a one needs no workspace."""
     if source is None:

@@ -11,6 +11,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from lorimer.errors import HarnessError
@@ -63,6 +64,41 @@ def apply_edit(text: str, hunks: Sequence[Hunk]) -> str:
     if edited == text:
         raise HarnessError("the edit changes nothing: the text after it is the text before it")
     return edited
+
+
+def hunks_between(a: str, b: str) -> tuple[Hunk, ...]:
+    """The edit that turns `a` into `b`, in hunks with as much context as makes each search unique; one hunk of the whole text
+    where that does not go. Empty where they are equal.
+
+    So an edit that somebody made in their editor can be applied to another harness than the one that they had before them.
+    """
+    lines, others = a.splitlines(keepends=True), b.splitlines(keepends=True)
+    places = difflib.SequenceMatcher(None, lines, others, autojunk=False).get_opcodes()
+    parts: list[tuple[int, int]] = []  # lines of `a`, first and behind last
+    for kind, first, last, _, _ in places:
+        if kind == "equal":
+            continue
+        while not _unique("".join(lines[first:last]), a) and last - first < len(lines):
+            first, last = max(0, first - 1), min(len(lines), last + 1)
+        while parts and first <= parts[-1][1]:
+            before = parts.pop()
+            first, last = min(first, before[0]), max(last, before[1])
+        parts.append((first, last))
+    ends: dict[
+        int, int
+    ] = {}  # where a part of `a` begins or ends, there that of `b` does: in lines that both have, or beside a change
+    for kind, first, last, begin, end in places:
+        ends |= {first + at: begin + at for at in range(last - first)} if kind == "equal" else {first: begin}
+        ends[last] = end
+    hunks = tuple(Hunk("".join(lines[first:last]), "".join(others[ends[first] : ends[last]])) for first, last in parts)
+    with suppress(HarnessError):
+        if hunks and apply_edit(a, hunks) == b:
+            return hunks
+    return (Hunk(a, b),) if a != b else ()
+
+
+def _unique(part: str, text: str) -> bool:
+    return bool(part) and text.find(part) == text.rfind(part)
 
 
 def check(text: str, *, max_bytes: int) -> None:

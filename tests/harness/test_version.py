@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import lorimer
 from lorimer.errors import HarnessError
 from lorimer.harness.lint import SEALED
-from lorimer.harness.version import Hunk, apply_edit, check, diff, lint, sha
+from lorimer.harness.version import Hunk, apply_edit, check, diff, hunks_between, lint, sha
 from tests.support.quickness import slowness
 
 SEED = (Path(lorimer.__file__).parent / "harness" / "seeds" / "plain.py").read_text()
@@ -335,3 +335,21 @@ def test_the_lint_is_quick_on_a_large_suite() -> None:
     started = time.process_time()
     assert lint(SEED + "\nX = 1\n", parent=SEED, tasks=tasks) == []
     assert time.process_time() - started < 2 * slowness()
+
+
+LINES = st.lists(st.sampled_from(["a\n", "b\n", "    c\n", "\n", "d"]), max_size=12).map("".join)
+
+
+@given(LINES.filter(bool), LINES)
+def test_the_hunks_between_two_texts_turn_one_into_the_other(before: str, after: str) -> None:
+    hunks = hunks_between(before, after)
+    assert bool(hunks) == (before != after)
+    assert not hunks or apply_edit(before, hunks) == after
+
+
+def test_the_hunks_between_two_texts_are_as_small_as_their_place_is_plain() -> None:
+    before = "x = 1\ny = 1\nz = 1\ny = 1\nw = 1\n"
+    assert hunks_between(before, before.replace("z = 1", "z = 2")) == (Hunk("z = 1\n", "z = 2\n"),)
+    second = "x = 1\ny = 1\nz = 1\ny = 2\nw = 1\n"
+    assert hunks_between(before, second) == (Hunk("z = 1\ny = 1\nw = 1\n", "z = 1\ny = 2\nw = 1\n"),)
+    assert apply_edit("# newer\n" + before, hunks_between(before, second)) == "# newer\n" + second

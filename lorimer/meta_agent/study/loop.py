@@ -32,10 +32,8 @@ from lorimer.errors import (
 from lorimer.harness.version import sha
 from lorimer.kinds import NONE_REFUSED
 from lorimer.meta_agent.gate import permutation
-from lorimer.meta_agent.proposer.accept import Checks
 from lorimer.meta_agent.proposer.proposal import NoProposal, ProposalSession
-from lorimer.meta_agent.study import briefing, ledger
-from lorimer.meta_agent.study import preview as previewing
+from lorimer.meta_agent.study import briefing, edits, ledger
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.study.events import (
     BranchDiffers,
@@ -54,6 +52,7 @@ from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
 from lorimer.meta_agent.study.workspace import Promotion
 from lorimer.meta_agent.study.world import (
+    Apply,
     Await,
     Evaluate,
     Finish,
@@ -66,7 +65,6 @@ from lorimer.meta_agent.study.world import (
     score_of,
 )
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.sandbox.base import Owner
 from lorimer.task_agent.refusals import Refusals, is_answered, plain_question
 from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Stage
@@ -182,6 +180,7 @@ class _Loop:
         self._stages = Stages(parts, study)
         self._tell = parts.progress.on_event
         self._departed = ""
+        self._jails = edits.Jails(parts.trials.dry_start, parts.shadows)
 
     async def work(self) -> str:
         """Commands until `Finish`; its reason."""
@@ -189,6 +188,9 @@ class _Loop:
         world = await self._scan()
         while True:
             command = next_command(world, self._parts.config)
+            if isinstance(command, Propose | Measure | Finish):  # a person may have put an edit forward in the meantime
+                world = self._with_edits(world, await self._scan())
+                command = next_command(world, self._parts.config)
             if isinstance(command, Propose):
                 await self._look_at_branch(world)
             if isinstance(command, Evaluate):
@@ -202,6 +204,8 @@ class _Loop:
                     world = await self._stages.measure_last(world, stage)
                 case Propose(number):
                     world = await self._propose(world, number)
+                case Apply(candidate):
+                    world = await self._apply(world, candidate)
                 case Await(candidate):
                     raise Pause(_waits(candidate))
                 case Promote(candidate):
@@ -250,10 +254,13 @@ class _Loop:
                 at_risk=[],
                 state="proposing",
             )
-            world = world.with_candidate(await store.add_candidate(row))
-
-        async def dry_start(text: str) -> str:
-            return await self._parts.trials.dry_start(text, Owner(self._study, name))
+            try:
+                world = world.with_candidate(await store.add_candidate(row))
+            except InternalError:
+                world = await self._scan()
+                if len(world.candidates) < number:
+                    raise
+                return world  # a person's edit has just taken the number
 
         began = time.monotonic()
 
@@ -272,11 +279,6 @@ class _Loop:
 
         def session() -> ProposalSession:
             book = ledger.read(reader, world, config.retries.errored, recent=ledger.RECENT)
-            shadows = self._parts.shadows if config.replay.enabled else None
-            jails = config.sandbox.concurrency
-            previews = shadows and previewing.of_champion(
-                reader, world, shadows, config, Owner(self._study, name), jails=jails
-            )
             return ProposalSession(
                 complete=complete,
                 number=number,
@@ -286,13 +288,7 @@ class _Loop:
                 program=self._parts.program,
                 settings=config.meta,
                 seed=world.seed,
-                checks=Checks(
-                    max_bytes=config.meta.max_harness_bytes,
-                    earlier=briefing.earlier(book),
-                    knowledge=briefing.knowledge(reader, self._study),
-                    dry_start=dry_start,
-                    preview=previews.attempt if previews else None,
-                ),
+                checks=edits.checks(reader, world, book, config, name, self._jails),
             )
 
         try:
@@ -325,6 +321,19 @@ class _Loop:
         stored = await store.update_candidate(name, "proposing", preview=kept, **changes)
         fixes, at_risk = tuple(proposal.fixes), tuple(proposal.at_risk)
         self._tell(Proposed(name, proposal.title, proposal.hypothesis, fixes, at_risk))
+        return world.with_candidate(stored)
+
+    def _with_edits(self, before: World, now: World) -> World:
+        """Tell of the edits that persons put forward since the world was scanned before; the new one."""
+        for each in now.candidates[len(before.candidates) :]:
+            self._tell(Proposed(each.id, each.title, each.hypothesis, each.fixes, ()))
+        return now
+
+    async def _apply(self, world: World, candidate: CandidateView) -> World:
+        store, reader, config = self._parts.store, self._parts.reader, self._parts.config
+        stored = await edits.applied(store, reader, world, config, self._jails, candidate)
+        if stored.state == "failed":
+            self._tell(ProposalFailed(stored.id, stored.failure))
         return world.with_candidate(stored)
 
     def _twin(self, world: World, harness: str) -> str:

@@ -292,6 +292,13 @@ class Propose:
 
 
 @dataclass(frozen=True)
+class Apply:
+    """Apply a candidate that was made for an earlier champion to the one of today."""
+
+    candidate: CandidateView
+
+
+@dataclass(frozen=True)
 class Promote:
     """Commit an audited candidate and make it the champion."""
 
@@ -320,7 +327,7 @@ class Finish:
     reason: str
 
 
-Command = Evaluate | Propose | Promote | Await | Measure | Finish
+Command = Evaluate | Propose | Apply | Promote | Await | Measure | Finish
 
 
 def next_command(world: World, config: Config) -> Command:
@@ -369,6 +376,8 @@ def _why_finished(world: World, config: Config) -> str:
 def _next_for(candidate: CandidateView, world: World, config: Config) -> Command:
     if candidate.state == "proposing":
         return Propose(candidate.number)
+    if candidate.parent != world.champion_harness and not any(world.decided(candidate.id, stage) for stage in STAGES):
+        return Apply(candidate)
     without = {stage for stage, tasks in ((Stage.CANARY, world.canaries), (Stage.HOLDOUT, world.holdout)) if not tasks}
     for stage in STAGES:
         if stage in without:

@@ -1,0 +1,202 @@
+"""Edits that are put before the gate, whoever made them: what they are held against, and how a person's comes in.
+
+A person's edit is a candidate like the meta-agent's, with a number of its own. It may be put forward while a process runs the
+study, which comes to it when its own candidate is done. Where the champion is another one by then, the edit is applied to that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lorimer.config import Config, parse
+from lorimer.errors import InternalError, UserError
+from lorimer.harness.version import Hunk, hunks_between, sha
+from lorimer.meta_agent.proposer.accept import Accepted, Checks, Refusal, accept
+from lorimer.meta_agent.study import briefing, ledger
+from lorimer.meta_agent.study import preview as previewing
+from lorimer.meta_agent.study.folding import CandidateView
+from lorimer.meta_agent.study.hand import Person
+from lorimer.meta_agent.study.names import candidate_id, short
+from lorimer.meta_agent.study.session import open_session
+from lorimer.meta_agent.study.world import World, scan
+from lorimer.sandbox.base import Owner, SandboxProvider
+from lorimer.traces.base import StudyReader, StudyWriter
+from lorimer.traces.tables import Candidate, Study
+from lorimer.wording import first_names
+
+TITLE_CHARS = 80
+"""Characters of a title, as it stands in a listing's line."""
+TRIES = 20
+"""Numbers that are tried for a person's edit while a process that runs the study takes them: it takes one in minutes."""
+
+DryStart = Callable[[str, Owner], Awaitable[str]]
+"""Starts a harness in a jail; "" or why it does not start."""
+
+
+@dataclass(frozen=True)
+class Jails:
+    """Where edits are tried before they are paid for."""
+
+    dry_start: DryStart
+    shadows: SandboxProvider | None
+    """Whose jails run shadows; `None` where nothing is previewed."""
+
+
+@dataclass(frozen=True)
+class PutForward:
+    """A person's edit that is a candidate now."""
+
+    candidate: str
+    """`c007`."""
+    title: str
+    touches: str
+    """Which recorded trials it touches, in words; "" where that was not looked at."""
+
+
+def checks(reader: StudyReader, world: World, book: ledger.Ledger, config: Config, owner: str, jails: Jails) -> Checks:
+    """What an edit of the champion is held against.
+
+    Args:
+        owner: the candidate for which jails are started.
+    """
+    mine = Owner(world.study, owner)
+    previews = None
+    if config.replay.enabled and jails.shadows is not None:
+        at_once = config.sandbox.concurrency
+        previews = previewing.of_champion(reader, world, jails.shadows, config, mine, jails=at_once)
+
+    async def dry_start(text: str) -> str:
+        return await jails.dry_start(text, mine)
+
+    return Checks(
+        max_bytes=config.meta.max_harness_bytes,
+        earlier=briefing.earlier(book),
+        knowledge=briefing.knowledge(reader, world.study),
+        dry_start=dry_start,
+        preview=previews.attempt if previews else None,
+    )
+
+
+async def propose(
+    root: Path, study: Study, text: str, who: Person, fixes: Sequence[str] = (), at_risk: Sequence[str] = ()
+) -> PutForward:
+    """`put_forward` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
+    if study.kind != "optimize":
+        raise UserError(f"{study.id} is a {study.kind}, which tries no candidates; name one made by `lorimer optimize`")
+    config = parse(study.config, study.id)
+    async with open_session(root, config, models=False, resumes=study.id) as session:
+        trials = session.scheduler({}, session.budget(study.id), lambda outcome: None, lambda report: None)
+        jails = Jails(trials.dry_start, session.provider)
+        return await put_forward(
+            session.store, session.reader, study.id, config, jails, text, who, fixes=fixes, at_risk=at_risk
+        )
+
+
+async def put_forward(
+    store: StudyWriter,
+    reader: StudyReader,
+    study: str,
+    config: Config,
+    jails: Jails,
+    text: str,
+    who: Person,
+    fixes: Sequence[str] = (),
+    at_risk: Sequence[str] = (),
+) -> PutForward:
+    """Make a person's edit of the champion a candidate, if it is held against the same as the meta-agent's and passes.
+
+    Args:
+        text: the whole edited harness.
+        fixes: train tasks that it should fix.
+        at_risk: train tasks that it may break.
+
+    Raises UserError with the reason where it does not pass, where a task is not for training, and where the sealed tasks have
+    answered as often as they may.
+    """
+    world = await asyncio.to_thread(scan, reader, study)
+    _known(world, [*fixes, *at_risk])
+    asked, most = world.holdout_queries, config.gate.holdout_queries
+    if world.holdout and most is not None and asked >= most:
+        raise UserError(
+            f"gate.holdout_queries: the sealed holdout of {study} has answered {asked} of {most} times; it is worn out"
+        )
+    champion = reader.harness(world.champion_harness).text
+    book = await asyncio.to_thread(ledger.read, reader, world, config.retries.errored, recent=ledger.RECENT)
+    found = await accept(champion, text, checks(reader, world, book, config, "by-hand", jails))
+    if isinstance(found, Refusal):
+        raise UserError(found.why)
+    await store.add_harness(sha(found.text), found.text)
+    why = " ".join(who.why.split())
+    row = Candidate(
+        id="",
+        study=study,
+        number=0,
+        parent=world.champion_harness,
+        harness=sha(found.text),
+        title=_clipped(why) or f"An edit by {who.name}",
+        hypothesis=why,
+        edit=_stored(hunks_between(champion, found.text)),
+        fixes=list(fixes),
+        at_risk=list(at_risk),
+        state="proposed",
+        origin="human",
+    )
+    stored = await _numbered(store, reader, row, world.next_number)
+    kept = found.preview.kept if found.preview else None
+    if kept is not None:
+        await store.update_candidate(stored.id, "proposed", preview=kept)
+    return PutForward(short(stored.number), stored.title, str(found.preview) if found.preview else "")
+
+
+async def applied(
+    store: StudyWriter, reader: StudyReader, world: World, config: Config, jails: Jails, candidate: CandidateView
+) -> Candidate:
+    """A candidate that was made for an earlier champion, applied to the one of today and held against the same again; it is
+    `failed` where that does not go. As it is stored.
+    """
+    row = reader.candidate(candidate.id)
+    if row is None:
+        raise InternalError(f"{candidate.id} is not in the trace store")
+    book = await asyncio.to_thread(ledger.read, reader, world, config.retries.errored, recent=ledger.RECENT)
+    against = checks(reader, world, book, config, candidate.id, jails)
+    against = replace(against, earlier=[each for each in against.earlier if each.number != candidate.number])
+    hunks = [Hunk(each["search"], each["replace"]) for each in row.edit]
+    champion = short(world.champion.number) if world.champion else "the seed harness"
+    found = await accept(reader.harness(world.champion_harness).text, hunks, against)
+    if isinstance(found, Refusal):
+        why = f"it was made for an earlier champion, and for {champion} {found.why}"
+        return await store.update_candidate(candidate.id, "proposed", state="failed", failure=why)
+    await store.add_harness(sha(found.text), found.text)
+    kept = found.preview.kept if isinstance(found, Accepted) and found.preview else None
+    changed = {"parent": world.champion_harness, "harness": sha(found.text)}
+    return await store.update_candidate(candidate.id, "proposed", preview=kept, **changed)
+
+
+def _known(world: World, tasks: Sequence[str]) -> None:
+    """Raises UserError for a task that is not for training: of a sealed one no more is said than of one that there is not."""
+    unknown = [task for task in tasks if task not in world.train]
+    if unknown:
+        raise UserError(f"{first_names(unknown, 5)}: no train task of {world.study}; `lorimer traces ls` names them")
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= TITLE_CHARS else text[: TITLE_CHARS - 1].rstrip() + "…"
+
+
+def _stored(hunks: Sequence[Hunk]) -> list[dict[str, str]]:
+    return [{"search": hunk.search, "replace": hunk.replace} for hunk in hunks]
+
+
+async def _numbered(store: StudyWriter, reader: StudyReader, row: Candidate, number: int) -> Candidate:
+    """Store a candidate under the first number that is free: a process that runs the study may take one at any time."""
+    for tried in range(number, number + TRIES):
+        named = row.model_copy(update={"id": candidate_id(row.study, tried), "number": tried})
+        with suppress(InternalError):  # it is taken
+            return await store.add_candidate(named)
+        if reader.candidate(named.id) is None:
+            break
+    raise InternalError(f"no number could be had for an edit of {row.study}")
