@@ -36,6 +36,7 @@ from lorimer.task_agent.scheduler import Scheduler
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd, TrialStart, TrialState
 from lorimer.traces.store import Store
+from lorimer.traces.wired import Record
 
 CANDIDATES = 2
 """Played on: the first after the process has started, and one when all is known."""
@@ -92,7 +93,9 @@ class Dice:
     async def prepare(self, plan: Sequence[PlannedTrial]) -> None:
         return
 
-    async def attempt(self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd]) -> TrialEnd:
+    async def attempt(
+        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | None = None
+    ) -> TrialEnd:
         start = TrialStart(planned, len(tried), "dice/fair")
         self._store.open_trial(start)
         await asyncio.sleep(TRIAL_SECONDS)

@@ -51,6 +51,9 @@ sys.path.insert(0, root)
 if start.get("shadows"):
     from lorimer.harness import shadow
     shadow.main(pipe, start["files"], root)
+if "began" in start:
+    from lorimer.harness import shadow
+    shadow.rerun(pipe, start["task"], os.path.join(root, "agent.py"), start["began"])
 from lorimer.harness import host
 host.main(pipe, start["task"], os.path.join(root, "agent.py"))
 """

@@ -9,6 +9,9 @@ record, and it is told apart what it draws from chance: neither is in a record. 
     {"drew": name}      the harness has drawn a random number with `name`, before the request that follows
 
 and an answer may hold `clock`, the seconds since the harness began; {"stop": true} ends the shadow.
+
+A trial that is answered from a record at first runs in a jail of its own, once (`rerun`). Its clocks stand still in the same way,
+until an answer holds `live`: from then on they go by themselves.
 """
 
 from __future__ import annotations
@@ -48,11 +51,23 @@ class Clock:
 
     def __init__(self, began: float) -> None:
         self._began = began
-        self.seconds = 0.0
+        self._standing = 0.0
+        self._real, self._really_sleep = time.monotonic, time.sleep
+        self._since: float | None = None
+        """By the real clock, when it began to go; `None` while it stands."""
+
+    @property
+    def seconds(self) -> float:
+        return self._standing + (0.0 if self._since is None else self._real() - self._since)
 
     def reach(self, seconds: float) -> None:
         """It is as late as this, or later."""
-        self.seconds = max(self.seconds, seconds)
+        self._standing += max(0.0, seconds - self.seconds)
+
+    def go(self) -> None:
+        """It stands no more."""
+        if self._since is None:
+            self._since = self._real()
 
     def install(self) -> None:
         """Stand for the clocks of module `time`. What was imported before keeps the real ones: threads wait by them."""
@@ -64,13 +79,17 @@ class Clock:
         setattr(time, "sleep", self._sleep)  # noqa: B010 - the type of a module's function is its own
 
     def _look(self) -> float:
-        self.seconds += TICK
+        if self._since is None:
+            self._standing += TICK
         return self.seconds
 
     def _sleep(self, seconds: float, /) -> None:
-        if seconds < 0:
+        if self._since is not None:
+            self._really_sleep(seconds)
+        elif seconds < 0:
             raise ValueError("sleep length must be non-negative")
-        self.seconds += seconds
+        else:
+            self._standing += seconds
 
 
 class Draws:
@@ -110,6 +129,14 @@ class Draws:
         return noticed
 
 
+def rerun(pipe: BinaryIO, task: dict[str, Any], agent: str, began: float) -> NoReturn:
+    """Run a harness once, to its end, on the clocks of a record that go by themselves once it is left."""
+    clock = Clock(began)
+    clock.install()
+    host.main(pipe, task, agent, speaks=speaker(clock, Draws()))
+    os._exit(1)
+
+
 def speaker(clock: Clock, draws: Draws) -> type[host.Wire]:
     """The wire of one shadow."""
 
@@ -123,6 +150,8 @@ def speaker(clock: Clock, draws: Draws) -> type[host.Wire]:
             if reply.get("stop"):
                 os._exit(0)
             clock.reach(reply.get("clock", 0.0))
+            if reply.get("live"):
+                clock.go()
 
     return Speaker
 

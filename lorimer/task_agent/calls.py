@@ -15,6 +15,7 @@ from typing import Any
 
 from lorimer.benchmarks.base import Task
 from lorimer.config import LimitSettings
+from lorimer.errors import CallFailed
 from lorimer.harness import api, host
 from lorimer.kinds import REFUSED
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
@@ -23,11 +24,13 @@ from lorimer.task_agent import wire
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.limits import ActiveClock, Metered
 from lorimer.task_agent.output import cut, exec_result
+from lorimer.task_agent.paired.replay import SANDBOX, PartedFromRecord, Replay
 from lorimer.task_agent.ready import read_file, write_file
-from lorimer.task_agent.record import Caps, Taking, without_system
+from lorimer.task_agent.record import Caps, Taking, effective, without_system
 from lorimer.task_agent.refusals import Refusals, is_answered, plain_question
 from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, Stage, StepData, StepKind, TraceSink, Used
+from lorimer.traces.wired import AnsweredCall
 
 MAX_TRACED_BYTES = 64 << 20
 """What one trial's own steps may add to the trace store; fifty commands at the default limits make 6 MiB."""
@@ -50,6 +53,7 @@ class Calls:
 
     Args:
         used: what earlier parts of the task used: the limits hold for all parts together.
+        replay: answers from a record until the harness parts from it.
         answered: the models that answers to earlier parts named.
         first: the number of the first call, in the record of the trial.
     """
@@ -69,10 +73,11 @@ class Calls:
         used: Used = NOTHING,
         answered: Iterable[str] = (),
         first: int = 0,
+        replay: Replay | None = None,
     ) -> None:
         self._sandbox, self._model, self._sink = sandbox, model, sink
         self._owner, self._context = owner, context
-        self.task, self.limits = task, limits
+        self.task, self.limits, self.replay = task, limits, replay
         self._began, self._on_wait = began, on_wait
         self.seconds = min(task.agent_timeout, limits.seconds or task.agent_timeout)
         """Active time allowed."""
@@ -84,8 +89,8 @@ class Calls:
         self._answered = set(answered)
         self._asked_tokens, self._asked_usd = 0, 0.0  # what the calls in flight may cost at most
         self._working: set[asyncio.Future[Any]] = set()
-        caps = Caps(model.max_tokens, limits.exec_seconds, task.workdir or "")
-        self.taking = Taking(sink, owner, caps, first)
+        self._caps = Caps(model.max_tokens, limits.exec_seconds, task.workdir or "")
+        self.taking = Taking(sink, owner, self._caps, first)
         self._pieces = 0
         self._reading: dict[str, bytes] = {}
         self._writing: dict[str, bytearray] = {}
@@ -109,6 +114,22 @@ class Calls:
     def start(self) -> None:
         """The clock starts now."""
         self.clock = ActiveClock()
+
+    def asked(self, request: wire.Request, number: int) -> None:
+        """A call came in. To be told in order of issue."""
+        if self.replay is not None and not self.replay.live:
+            try:
+                params = wire.parse_params(request)
+            except wire.Invalid:
+                params = None
+            self.replay.asked(number, effective(request, params, self._caps))
+
+    def times(self, number: int) -> dict[str, Any]:
+        """What a jail whose clocks follow a record is told of the time with the answer to a call (`wire.reply`)."""
+        if self.replay is None:
+            return {}
+        moment = self.replay.moment(number)
+        return {"clock": moment.seconds, "live": moment.live}
 
     async def serve(self, method: str, params: Any, number: int) -> wired.Answer:
         """The answer to a call. Raises Limit, SandboxFileError, wire.Invalid; what else it raises is no answer.
@@ -139,10 +160,20 @@ class Calls:
         for work in self._working:
             work.cancel()
 
-    def step(self, kind: StepKind, data: dict[str, Any], at: float | None = None, call: int | None = None) -> None:
+    def step(
+        self,
+        kind: StepKind,
+        data: dict[str, Any],
+        at: float | None = None,
+        call: int | None = None,
+        *,
+        recorded: bool = False,
+    ) -> None:
         """Trace a step that began at the monotonic time `at`, or now; `call` is the number of the call that it is of."""
         if self._traced > MAX_TRACED_BYTES:
             return
+        if recorded:
+            data = {**data, "recorded": True}
         now = time.monotonic()
         begin = now if at is None else at
         text = "\n".join(
@@ -160,25 +191,61 @@ class Calls:
     async def _do(self, method: str, params: Any, number: int) -> wired.Answer:
         if self.out_of_time and method != "note":
             raise self._time_limit()
-        return await self._handlers[method](params, number)
+        if self.replay is None or method not in (*SANDBOX, "llm.complete"):
+            return await self._handlers[method](params, number)
+        recorded = self.replay.recorded(number)
+        if method in SANDBOX:
+            return await self._in_step(self.replay, recorded, method, params, number)
+        return await self._complete(params, number) if recorded is None else self._spared(params, recorded, number)
 
-    async def _complete(self, params: wire.CompleteParams, number: int) -> api.Completion:
+    async def _in_step(
+        self, replay: Replay, recorded: AnsweredCall | None, method: str, params: Any, number: int
+    ) -> wired.Answer:
+        """A call to the sandbox of a trial with a record; one that the record holds is made again. Raises PartedFromRecord."""
+        request = effective(wire.Request(id=0, method=method, params={}), params, self._caps)
+        replay.about_to(request)
+        if recorded is None or recorded.answer is None:
+            return await self._handlers[method](params, number)
+        now: wired.Answer
+        with replay.rebuilding(self.clock):
+            try:
+                now = await self._handlers[method](params, number)
+            except SandboxFileError as error:
+                now = wired.Refusal("env", str(error))
+        replay.compare(number, request, now)
+        replay.answered(recorded, self.clock)
+        return recorded.answer
+
+    def _spared(self, params: wire.CompleteParams, recorded: AnsweredCall, number: int) -> wired.Answer:
+        """A model call that is answered from the record: nobody is asked or paid. It counts as if it had been live."""
+        assert self.replay is not None
+        assert isinstance(recorded.answer, api.Completion)
+        request = self._request(params)
+        self._check_limits()
+        completion = recorded.answer
+        self.used += self.replay.spare(recorded, completion, int(completion.stop_reason in REFUSED))
+        self._answered |= set(self.replay.models)
+        self.replay.answered(recorded, self.clock)
+        self._model.recorded(
+            request,
+            ModelReply(completion, recorded.usd, recorded.answered - recorded.asked - recorded.waited, recorded.waited),
+            owner=self._owner,
+            at=time.monotonic() - self._began,
+            call=number,
+        )
+        return completion
+
+    def _request(self, params: wire.CompleteParams) -> ModelRequest:
         system, messages = without_system(params.system, params.messages)
         if not messages:
             raise wire.Invalid("llm.complete: messages: none but system messages")
+        most = params.max_tokens and min(params.max_tokens, self._model.max_tokens)
+        rest = params.stop, params.temperature, params.effort, params.json_schema, params.choice
+        return ModelRequest(messages, system, params.tools, most, *rest)
+
+    async def _complete(self, params: wire.CompleteParams, number: int) -> api.Completion:
+        request = self._request(params)
         self._check_limits()
-        most = self._model.max_tokens
-        request = ModelRequest(
-            messages,
-            system,
-            params.tools,
-            params.max_tokens and min(params.max_tokens, most),
-            params.stop,
-            params.temperature,
-            params.effort,
-            params.json_schema,
-            params.choice,
-        )
         context = dataclasses.replace(self._context, call_index=self.used.calls, on_wait=self._waiting)
         context = dataclasses.replace(context, answers=lambda: self._answers_others(request, context))
         self.used += Used(calls=1)
@@ -187,10 +254,16 @@ class Calls:
         self._asked_usd += usd or 0.0
         try:
             reply = await self._model.complete(request, context, owner=self._owner, began=self._began, call=number)
+        except CallFailed as error:
+            if self.replay is not None and self.replay.in_doubt(request):
+                raise PartedFromRecord(f"the provider fails at a conversation with recorded answers: {error}") from None
+            raise
         finally:
             self._asked_tokens -= tokens
             self._asked_usd -= usd or 0.0
         self._count(reply)
+        if self.replay is not None:
+            self.replay.heard(request, reply)
         self._answered |= {reply.answered} - {""}
         self._refusals.heard(request, reply.completion)
         return reply.completion
@@ -271,8 +344,12 @@ class Calls:
             },
             at,
             number,
+            recorded=self._is_recorded(number),
         )
         return result
+
+    def _is_recorded(self, number: int) -> bool:
+        return self.replay is not None and self.replay.recorded(number) is not None
 
     async def _read(self, params: wire.ReadParams, number: int) -> wired.Piece:
         if params.handle:
@@ -280,13 +357,13 @@ class Calls:
             if data is None:
                 raise SandboxFileError(f"no such read in progress: {params.handle[:40]}")
         else:
-            at = time.monotonic()
+            at, recorded = time.monotonic(), self._is_recorded(number)
             try:
                 data = await read_file(self._sandbox, self.task, params.path, self.limits.read_bytes)
             except SandboxFileError as error:
-                self.step(StepKind.READ, {"path": params.path, "error": str(error)}, at)
+                self.step(StepKind.READ, {"path": params.path, "error": str(error)}, at, recorded=recorded)
                 raise
-            self.step(StepKind.READ, {"path": params.path, "bytes": len(data)}, at)
+            self.step(StepKind.READ, {"path": params.path, "bytes": len(data)}, at, recorded=recorded)
         piece, rest = data[: host.CHUNK], data[host.CHUNK :]
         handle = ""
         if rest:
@@ -309,13 +386,13 @@ class Calls:
             handle = params.handle or self._open_piece(params.path, len(data))
             self._writing[handle] = data
             return wired.Opened(handle)
-        at = time.monotonic()
+        at, recorded = time.monotonic(), self._is_recorded(number)
         try:
             await write_file(self._sandbox, self.task, params.path, bytes(data))
         except SandboxFileError as error:
-            self.step(StepKind.WRITE, {"path": params.path, "error": str(error)}, at)
+            self.step(StepKind.WRITE, {"path": params.path, "error": str(error)}, at, recorded=recorded)
             raise
-        self.step(StepKind.WRITE, {"path": params.path, "bytes": len(data)}, at)
+        self.step(StepKind.WRITE, {"path": params.path, "bytes": len(data)}, at, recorded=recorded)
         return wired.Opened()
 
     def _open_piece(self, path: str, size: int) -> str:
@@ -326,5 +403,11 @@ class Calls:
         return f"piece-{self._pieces}"
 
     async def _note(self, params: wire.NoteParams, number: int) -> wired.Done:
-        self.step(StepKind.NOTE, {"text": cut(params.text, self.limits.trace_bytes)}, call=number)
+        self.step(
+            StepKind.NOTE,
+            {"text": cut(params.text, self.limits.trace_bytes)},
+            None,
+            number,
+            recorded=self._is_recorded(number),
+        )
         return wired.Done()

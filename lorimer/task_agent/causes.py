@@ -45,6 +45,8 @@ class Cause(StrEnum):
     """The provider refused every call of the trial, and a plain question of lorimer's own (`refusals`)."""
     PROVIDER_CALL = "provider_call"
     """The provider failed at a conversation of the trial for good, and answered a plain question meanwhile (`refusals`)."""
+    RECORD_PARTED = "record_parted"
+    """The trial cannot go on from the record that answered it, and is run anew, whole and live (`paired`)."""
     ENGINE_FAILURE = "engine_failure"
     """The sandbox or the jail could not be made."""
     ENGINE_OUTAGE = "engine_outage"
@@ -83,6 +85,7 @@ WORLD = frozenset(
         Cause.PROVIDER_OUTAGE,
         Cause.PROVIDER_REFUSAL,
         Cause.PROVIDER_CALL,
+        Cause.RECORD_PARTED,
         Cause.ENGINE_OUTAGE,
         Cause.ENGINE_FAILURE,
         Cause.IMAGE_BUILD,
@@ -97,3 +100,6 @@ FINAL = frozenset({Cause.REWARD_SCALE})
 
 OUTAGE = frozenset({Cause.PROVIDER_OUTAGE, Cause.PROVIDER_REFUSAL, Cause.ENGINE_OUTAGE, Cause.VERIFIER_OUTAGE})
 """The causes among those that say nothing of the trial and use up no retry. The study waits, then pauses."""
+
+SAYS_NOTHING = OUTAGE | {Cause.RECORD_PARTED}
+"""The causes that say nothing of the trial and use up no retry: it is simply tried again."""

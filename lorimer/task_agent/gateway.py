@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from lorimer.errors import CallFailed, EngineOutage, ProviderOutage, ProviderRefusal, SandboxError
-from lorimer.harness import api, fences, host, structured, text
+from lorimer.harness import api, fences, host, shadow, structured, text
 from lorimer.sandbox.base import Jail, JailExit, LineTooLong, SandboxFileError
 from lorimer.task_agent import wire
 from lorimer.task_agent.calls import Calls, Limit
 from lorimer.task_agent.causes import SCORED, Cause
 from lorimer.task_agent.output import cut, kept_text, last_line
+from lorimer.task_agent.paired.replay import PartedFromRecord
 from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, StepKind, Used
 
@@ -53,16 +54,23 @@ def lost(error: SandboxError) -> Cause:
     return Cause.ENGINE_OUTAGE if isinstance(error, EngineOutage) else Cause.SANDBOX_LOST
 
 
-def start_line(harness_text: str, task: api.Task | None) -> bytes:
-    """The first line a jail is sent: its files and its task; no task asks for a dry start."""
-    return json.dumps(
-        {"files": files_of(harness_text), "task": None if task is None else dataclasses.asdict(task)}
-    ).encode()
+def start_line(harness_text: str, task: api.Task | None, began: float | None = None) -> bytes:
+    """The first line a jail is sent: its files and its task; no task asks for a dry start.
+
+    Args:
+        began: when the harness of a record began, for one whose clocks are to follow it.
+    """
+    line: dict[str, Any] = {
+        "files": files_of(harness_text, shadows=began is not None),
+        "task": None if task is None else dataclasses.asdict(task),
+    }
+    return json.dumps(line if began is None else {**line, "began": began}).encode()
 
 
-def files_of(harness_text: str) -> dict[str, str]:
-    """What a jail needs to run a harness."""
+def files_of(harness_text: str, *, shadows: bool = False) -> dict[str, str]:
+    """What a jail needs to run a harness; `shadows` where it follows a record."""
     return {
+        **({"lorimer/harness/shadow.py": Path(shadow.__file__).read_text(encoding="utf-8")} if shadows else {}),
         "lorimer/__init__.py": "",
         "lorimer/harness/__init__.py": "",
         "lorimer/harness/api.py": Path(api.__file__).read_text(encoding="utf-8"),
@@ -113,6 +121,8 @@ class Gateway:
             cause, detail = Cause.PROVIDER_OUTAGE, str(error)
         except CallFailed as error:
             cause, detail = Cause.PROVIDER_CALL, str(error)
+        except PartedFromRecord as parted:
+            cause, detail = Cause.RECORD_PARTED, str(parted)
         except SandboxError as error:
             cause, detail = lost(error), str(error)
         active = calls.clock.seconds()
@@ -156,10 +166,15 @@ class Gateway:
         calls = self._calls
         calls_left = max(0, calls.limits.calls - calls.used.calls)
         task = api.Task(calls.task.instruction, calls.task.workdir or "", calls.seconds, calls_left)
+        recorded = calls.replay.begin() if calls.replay else None
+        if recorded is not None:  # what it was told then: the seconds that are left differ by a hair
+            task = recorded.task
         calls.taking.begin(task)
         receiving = asyncio.ensure_future(self._jail.receive())
         # Sent beside receiving: a jail that does not read must not keep us from its end or from the clock.
-        handling = {asyncio.create_task(self._jail.send(start_line(harness_text, task)))}
+        handling = {
+            asyncio.create_task(self._jail.send(start_line(harness_text, task, recorded.began if recorded else None)))
+        }
         try:
             while self._finish is None:
                 left = calls.seconds - calls.clock.seconds()
@@ -211,6 +226,7 @@ class Gateway:
             raise wire.Breach(f"id {request.id} after id {self._last_id}: ids must rise")
         self._last_id = request.id
         number = self._calls.taking.asked(request)
+        self._calls.asked(request, number)
         if request.method == "finish":
             try:
                 self._finish = wire.parse_params(request)
@@ -224,7 +240,7 @@ class Gateway:
             async with in_turn:
                 answer = await self._outcome(request, number)
                 self._calls.taking.answered(number, answer)
-                await self._jail.send(wire.reply(request.id, answer))
+                await self._jail.send(wire.reply(request.id, answer, **self._calls.times(number)))
         finally:
             self._pending_bytes -= size
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from lorimer.errors import CallFailed, ConfigError, ProviderOutage
 from lorimer.kinds import REFUSED
@@ -22,19 +24,40 @@ class ActiveClock:
         self._began = time.monotonic()
         self._waited = 0.0
         self._waiting_until = self._began
+        self._stopped, self._stops = 0.0, 0
 
     def pause(self, seconds: float) -> None:
         """The next `seconds` do not count."""
-        now = time.monotonic()
+        now = self._now()
         start, end = max(now, self._waiting_until), max(self._waiting_until, now + seconds)
         self._waited += end - start
         self._waiting_until = end
 
     def seconds(self) -> float:
         """Active seconds so far."""
-        now = time.monotonic()
+        now = self._now()
         still_to_come = max(0.0, self._waiting_until - now)
         return now - self._began - (self._waited - still_to_come)
+
+    def reach(self, seconds: float) -> None:
+        """It is as late as this, or later."""
+        self._began -= max(0.0, seconds - self.seconds())
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Nothing counts meanwhile, however many ask for it at once."""
+        if self._stops == 0:
+            self._stopped = time.monotonic()
+        self._stops += 1
+        try:
+            yield
+        finally:
+            self._stops -= 1
+            if self._stops == 0:
+                self._began += time.monotonic() - self._stopped
+
+    def _now(self) -> float:
+        return self._stopped if self._stops else time.monotonic()
 
 
 class Metered:
@@ -95,10 +118,32 @@ class Metered:
             return reply
         if reply.completion.stop_reason not in REFUSED:
             self.control = min(self.control or request, request, key=estimate_tokens)
+        self._trace(request, reply, owner, started - began, call)
+        return reply
+
+    def recorded(self, request: ModelRequest, reply: ModelReply, *, owner: str, at: float, call: int) -> None:
+        """Trace a call that was answered from a record: it reserves and bills nothing.
+
+        Args:
+            at: seconds since the trial began.
+            call: the number of the harness's call.
+        """
+        self._trace(request, reply, owner, at, call, recorded=True)
+
+    def _trace(
+        self,
+        request: ModelRequest,
+        reply: ModelReply,
+        owner: str,
+        at: float,
+        call: int | None,
+        *,
+        recorded: bool = False,
+    ) -> None:
         self._sink.model_call(
             ModelCallData(
                 owner=owner,
-                at=started - began,
+                at=at,
                 seconds=reply.seconds,
                 waited_seconds=reply.waited_seconds,
                 retries=reply.retries,
@@ -116,6 +161,6 @@ class Metered:
                 cost_usd=reply.cost_usd,
                 model=self._model.id,
                 call=call,
+                recorded=recorded,
             )
         )
-        return reply

@@ -17,10 +17,12 @@ from lorimer.task_agent.causes import SUSPECT, WORLD, Cause
 from lorimer.task_agent.downloads import failed_download
 from lorimer.task_agent.images import ImagePreparer, ImageReport
 from lorimer.task_agent.outcome import SUSPECT_ATTEMPTS, suspect_count
+from lorimer.task_agent.paired.carried import carried
 from lorimer.task_agent.spec import is_harness, spec_of
 from lorimer.task_agent.trial import Machine, dry_start, run_trial
 from lorimer.task_agent.verifiers import VERIFIERS, Verifiers
-from lorimer.traces.schema import PlannedTrial, StepData, StepKind, TrialEnd, TrialStart, TrialState
+from lorimer.traces.schema import PlannedTrial, Replayed, StepData, StepKind, TrialEnd, TrialStart, TrialState
+from lorimer.traces.wired import Record
 
 ENGINE_POLL_SECONDS = 1.0
 """The pause between two looks whether the sandbox engine is back. A restart takes seconds."""
@@ -58,8 +60,10 @@ class LocalAttempts:
     async def prepare(self, plan: Sequence[PlannedTrial]) -> None:
         await self._images.prepare(self._tasks[planned.task] for planned in plan)
 
-    async def attempt(self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd]) -> TrialEnd:
-        return await self._attempt(planned, harness, len(tried), tried)
+    async def attempt(
+        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | None = None
+    ) -> TrialEnd:
+        return await self._attempt(planned, harness, len(tried), tried, record)
 
     async def engine_answers(self, why: str) -> None:
         async with self._waiting:  # one asks for all
@@ -84,7 +88,12 @@ class LocalAttempts:
         await asyncio.sleep(seconds)
 
     async def _attempt(
-        self, planned: PlannedTrial, harness: str, number: int, tried: Sequence[TrialEnd] | None = None
+        self,
+        planned: PlannedTrial,
+        harness: str,
+        number: int,
+        tried: Sequence[TrialEnd] | None = None,
+        record: Record | None = None,
     ) -> TrialEnd:
         """One attempt, stored.
 
@@ -93,6 +102,8 @@ class LocalAttempts:
                 last time, the nop agent decides whether it scores 0.
         """
         machine, task = self._machine, self._tasks[planned.task]
+        whole = next((end.detail for end in reversed(tried or ()) if end.cause == Cause.RECORD_PARTED), "")
+        answers = carried(record) if record is not None and not whole else None
         judged = tried is not None and is_harness(planned)
         known: tuple[Cause, str] | None = None
         start = TrialStart(
@@ -111,8 +122,10 @@ class LocalAttempts:
             if known is not None:
                 end = TrialEnd(start.id, TrialState.ERRORED, known[0].value, known[1])
             else:
-                spec = spec_of(start, harness, task, self._settings)
+                spec = spec_of(start, harness, task, self._settings, answers)
                 end = await run_trial(machine, spec, task, opened=opened)
+                if record is not None and whole:
+                    end = dataclasses.replace(end, replayed=Replayed(record.trial, whole=whole))
                 if judged:
                     end = await self._verifiers.judged(planned, number, end)
                 else:

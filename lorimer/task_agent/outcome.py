@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from lorimer.task_agent.causes import FINAL, OUTAGE, SUSPECT
+from lorimer.task_agent.causes import FINAL, SAYS_NOTHING, SUSPECT
 from lorimer.traces.schema import NOTHING, PlannedTrial, TrialEnd, TrialState, Used
 
 SUSPECT_ATTEMPTS = 2
@@ -78,9 +78,9 @@ def suspect_count(ends: Sequence[Ended]) -> int:
 
 
 def _telling(ends: Sequence[EndedT]) -> list[EndedT]:
-    """Cancelled attempts and outages of provider or engine say nothing of the trial, use up no retry, and are no part of what
-    it cost: that must not depend on how often the study was stopped. A scored attempt that another one follows was taken back:
-    every call of it was refused, and the study was stopped for that (`stages`).
+    """Cancelled attempts, outages of provider or engine and those that parted from a record say nothing of the trial, use up no
+    retry, and are no part of what it cost: that must not depend on how often the study was stopped. A scored attempt that
+    another one follows was taken back: every call of it was refused, and the study was stopped for that (`stages`).
     """
-    telling = [each for each in ends if each.state != TrialState.CANCELLED and each.cause not in OUTAGE]
+    telling = [each for each in ends if each.state != TrialState.CANCELLED and each.cause not in SAYS_NOTHING]
     return [each for each in telling if each.state != TrialState.SCORED or each is ends[-1]]

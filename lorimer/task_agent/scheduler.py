@@ -14,6 +14,7 @@ from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome, outcome_of
 from lorimer.traces.schema import PlannedTrial, TrialEnd
+from lorimer.traces.wired import Record
 
 OUTAGES = 3
 """After so many outages of the engine during one planned trial the study pauses: it may be this trial that brings it down."""
@@ -29,12 +30,16 @@ class Attempts(Protocol):
         """
         ...
 
-    async def attempt(self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd]) -> TrialEnd:
+    async def attempt(
+        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | None = None
+    ) -> TrialEnd:
         """One attempt, start to verdict. It is stored when this returns, as `<planned trial>/<number of those tried>`.
 
         Args:
             harness: the harness's text; not read for `oracle` and `nop`.
             tried: how the attempts before this one ended, in order.
+            record: of another trial of the task, which answers this one's calls until its harness asks for something else. An
+                attempt that cannot go on from it ends as RECORD_PARTED, and those after it run whole.
 
         One that is cancelled, or that ends in an error which stops the study, is stored as cancelled. Raises BudgetExhausted,
         ConfigError, PrerequisiteError, LorimerError where it cannot be stored.
@@ -78,10 +83,12 @@ class Scheduler:
         past: Mapping[str, Sequence[TrialEnd]] | None = None,
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
         others: Mapping[str, str] | None = None,
+        records: Mapping[str, Record] | None = None,
     ) -> list[TrialOutcome]:
         """Run what of the plan is not settled by its `past` attempts.
 
-        A plan may hold trials of further harnesses, whose texts are in `others` by SHA-256.
+        A plan may hold trials of further harnesses, whose texts are in `others` by SHA-256, and trials that are answered from a
+        record at first, which are in `records` by the planned trial's id.
 
         `stop` is asked each time that the longest finished prefix of the plan has grown; when it says yes, trials under
         way are cancelled and no more start. Returns the outcomes in plan order: all of them, or the prefix that `stop`
@@ -114,7 +121,8 @@ class Scheduler:
                 while waiting and exhausted is None and len(running) < self._concurrency:
                     planned = waiting.pop()
                     text = (others or {}).get(planned.harness, harness_text)
-                    running.add(asyncio.create_task(self._settle(planned, text, attempts[planned.id])))
+                    record = (records or {}).get(planned.id)
+                    running.add(asyncio.create_task(self._settle(planned, text, attempts[planned.id], record)))
                 if not running:
                     if exhausted is not None:
                         raise exhausted
@@ -138,11 +146,13 @@ class Scheduler:
         """Load a harness in a jail; "" or why it does not start."""
         return await self._attempts.dry_start(harness_text, owner)
 
-    async def _settle(self, planned: PlannedTrial, harness_text: str, tried: list[TrialEnd]) -> TrialOutcome:
+    async def _settle(
+        self, planned: PlannedTrial, harness_text: str, tried: list[TrialEnd], record: Record | None
+    ) -> TrialOutcome:
         """Attempts until the planned trial has its outcome."""
         outages = 0
         while True:
-            end = await self._attempts.attempt(planned, harness_text, tried)
+            end = await self._attempts.attempt(planned, harness_text, tried, record)
             tried.append(end)
             if end.cause == Cause.PROVIDER_OUTAGE:
                 raise ProviderOutage(end.detail)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lorimer.benchmarks.base import Isolation, Task
 from lorimer.config import Config
+from lorimer.task_agent.paired.carried import Carried, CarriedRecord
 from lorimer.traces.schema import PlannedTrial, TrialStart
 
 
@@ -57,6 +58,8 @@ class TrialSpec(BaseModel):
     """The task's SHA-256."""
     isolation: Literal["restart", "same", "fresh"]
     """The isolation between agent and verifier, as a check found that the task needs."""
+    record: CarriedRecord = None
+    """The record of another trial of the same task that answers this one's calls until its harness asks for something else."""
     settings: Config
     """lorimer.toml: limits, jail, sandbox, verifier, and where benchmark, models and providers are found."""
 
@@ -71,8 +74,10 @@ class TrialSpec(BaseModel):
         return (task.id, task.digest, task.isolation) == (planned, self.digest, self.isolation)
 
 
-def spec_of(start: TrialStart, harness: str, task: Task, settings: Config) -> TrialSpec:
+def spec_of(start: TrialStart, harness: str, task: Task, settings: Config, record: Carried | None = None) -> TrialSpec:
     """The spec of an attempt on a task that is at hand."""
     isolation: Isolation = task.isolation
     text = harness if is_harness(start.planned) else ""
-    return TrialSpec(start=start, harness=text, digest=task.digest, isolation=isolation, settings=settings)
+    return TrialSpec(
+        start=start, harness=text, digest=task.digest, isolation=isolation, record=record, settings=settings
+    )

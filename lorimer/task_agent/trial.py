@@ -33,6 +33,7 @@ from lorimer.task_agent.gateway import AgentResult, Gateway, last_words, start_l
 from lorimer.task_agent.judge import Court, judge
 from lorimer.task_agent.limits import Metered
 from lorimer.task_agent.output import last_line
+from lorimer.task_agent.paired.replay import Replay
 from lorimer.task_agent.parts import combined, heading, missed
 from lorimer.task_agent.ready import wait_until_healthy
 from lorimer.task_agent.spec import Harness, Oracle, TrialSpec
@@ -94,6 +95,7 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
     result = AgentResult(Cause.FINISHED)
     reward = Reward(None)
     acted = False
+    replay = Replay(spec.record) if spec.record is not None and isinstance(agent, Harness) else None
     ran = Conditions(spec.settings.sandbox.concurrency)
     try:
         images = [await machine.provider.prepare(image) for image in task.images()]
@@ -121,7 +123,7 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
                         held.push_async_callback(jail.close)
                     assert jail is not None
                     before = result
-                    gateway = _gateway(machine, spec, now, sandbox, jail, began, before)
+                    gateway = _gateway(machine, spec, now, sandbox, jail, began, before, replay)
                     result = _added(before, await gateway.run(agent.text), title)
                     # An engine that stops takes both along: that is no death of the harness's own.
                     if result.cause in (Cause.JAIL_DIED, Cause.JAIL_MEMORY) and not await sandbox.running():
@@ -149,7 +151,7 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
         # How a harness failed says more than that it left no answer.
         broke = result.detail if reward.cause is None and result.cause is not Cause.FINISHED else ""
         said = broke or reward.detail or result.detail
-        return _end(start, began, result, reward.cause or result.cause, said, reward, ran)
+        return _end(start, began, result, reward.cause or result.cause, said, reward, ran, replay)
     except (BudgetExhausted, ConfigError, PrerequisiteError):
         raise
     except ImageError as error:
@@ -162,7 +164,7 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
     except Exception as error:  # noqa: BLE001 - the trial boundary: our bug errors this trial, with its traceback
         _trace_error(machine, start, began, traceback.format_exc())
         cause, detail = Cause.INTERNAL, f"{type(error).__name__}: {error}"
-    return _end(start, began, result, cause, detail, Reward(None), ran)
+    return _end(start, began, result, cause, detail, Reward(None), ran, replay)
 
 
 async def _acquire(
@@ -238,6 +240,7 @@ def _gateway(
     jail: Jail,
     began: float,
     before: AgentResult,
+    replay: Replay | None,
 ) -> Gateway:
     """`before`: what earlier parts of the task used; the limits are the trial's."""
     assert machine.model is not None
@@ -257,6 +260,7 @@ def _gateway(
         used=before.used,
         answered=before.answered,
         first=before.next_call,
+        replay=replay,
     )
     return Gateway(jail, calls)
 
@@ -296,7 +300,14 @@ def _trace_error(machine: Machine, start: TrialStart, began: float, text: str) -
 
 
 def _end(
-    start: TrialStart, began: float, result: AgentResult, cause: Cause, detail: str, reward: Reward, ran: Conditions
+    start: TrialStart,
+    began: float,
+    result: AgentResult,
+    cause: Cause,
+    detail: str,
+    reward: Reward,
+    ran: Conditions,
+    replay: Replay | None,
 ) -> TrialEnd:
     return TrialEnd(
         id=start.id,
@@ -312,6 +323,7 @@ def _end(
         active_seconds=result.active_seconds,
         flags=reward.flags,
         conditions=dataclasses.replace(ran, answered=result.answered),
+        replayed=None if replay is None else replay.told(whole=detail if cause is Cause.RECORD_PARTED else ""),
     )
 
 

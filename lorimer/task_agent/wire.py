@@ -188,11 +188,20 @@ def _clean(value: Any, depth: int) -> Any:
     return value
 
 
-def reply(number: int, answer: wired.Answer) -> bytes:
-    """The line that answers a call."""
+def reply(number: int, answer: wired.Answer, *, clock: float | None = None, live: bool = False) -> bytes:
+    """The line that answers a call.
+
+    Args:
+        clock: the seconds since the harness began, for a jail whose clocks follow a record.
+        live: such a jail's clocks go by themselves from now on.
+    """
     if isinstance(answer, wired.Refusal):
-        return json.dumps({"id": number, "error": dataclasses.asdict(answer)}).encode()
-    return json.dumps({"id": number, "result": _result(answer)}, ensure_ascii=True).encode()
+        line: dict[str, Any] = {"id": number, "error": dataclasses.asdict(answer)}
+    else:
+        line = {"id": number, "result": _result(answer)}
+    if clock is not None:
+        line |= {"clock": round(clock, 6), **({"live": True} if live else {})}
+    return json.dumps(line).encode()
 
 
 def _result(answer: wired.Answer) -> Any:

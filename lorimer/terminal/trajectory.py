@@ -93,7 +93,19 @@ def _trial_head(trial: Trial) -> list[str]:
         *(f"  {flag}" for flag in trial.flags),
         f"  {trial.model or 'no model'}, {calls}, {tokens}, {dollars(trial.cost_usd)}, {trial.seconds:.1f} s"
         f" in {trial.sandbox}, harness {trial.harness[:12]}, network {'on' if trial.network else 'off'}",
+        *_replayed(trial),
     ]
+
+
+def _replayed(trial: Trial) -> list[str]:
+    """What of a trial was answered from the record of another one."""
+    if not trial.recorded_trial:
+        return []
+    if trial.ran_whole:
+        return [f"  whole and live, though there is a record of {trial.recorded_trial}: {trial.ran_whole}"]
+    until = "to its end" if trial.touch is None else f"up to its call {trial.touch}, and live from there"
+    saved = f"{trial.saved_calls} calls, {trial.saved_tokens} tokens, {dollars(trial.saved_usd)}, {trial.saved_seconds:.1f} s"
+    return [f"  answered from the record of {trial.recorded_trial} {until}", f"  that saved {saved} of those above"]
 
 
 def _conditions(reader: StudyReader, trial: Trial) -> list[str]:
@@ -107,7 +119,7 @@ def _conditions(reader: StudyReader, trial: Trial) -> list[str]:
 def _step_lines(reader: StudyReader, step: Step, total: int, full: bool, replies: list[Message]) -> list[str]:
     """A step as lines. `replies` holds what the model said in the steps before, and grows by what it says in this one."""
     data = step.data
-    head = f"[{step.index}/{total - 1}] {step.at:8.2f}s {step.kind}"
+    head = f"[{step.index}/{total - 1}] {step.at:8.2f}s {step.kind}{' (recorded)' if data.get('recorded') else ''}"
     if step.kind == StepKind.MODEL_CALL:
         call = reader.added(step)
         usage = call.completion.usage

@@ -95,10 +95,12 @@ def ends(connection: sqlite3.Connection, evaluation: str) -> list[tuple[str, Tri
 
 
 def took(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, Share]:
-    """What every attempt of these evaluations has used; the calls of one whose cost is unknown count as of unknown cost."""
+    """What every attempt of these evaluations was paid for, so without what records spared; the calls of one whose cost is
+    unknown count as of unknown cost."""
     found = connection.execute(
-        "SELECT evaluation, total(cost_usd), sum(input_tokens + output_tokens), "  # noqa: S608
-        "sum(CASE WHEN cost_usd IS NULL THEN model_calls ELSE 0 END), sum(model_calls) FROM trial "
+        "SELECT evaluation, total(cost_usd - saved_usd), sum(input_tokens + output_tokens - saved_tokens), "  # noqa: S608
+        "sum(CASE WHEN cost_usd - saved_usd IS NULL THEN model_calls - saved_calls ELSE 0 END), "
+        "sum(model_calls - saved_calls) FROM trial "
         f"WHERE {_OF_THESE} AND state <> 'running' GROUP BY evaluation",
         [codec.dumps(list(evaluations))],
     )

@@ -47,6 +47,7 @@ def call(session: Session, step: Step, shas: Sequence[str]) -> ModelCallData:
         completion=codec.decode_completion(bodies[data["completion"]], data),
         cost_usd=data["cost_usd"],
         model=data["model"],
+        recorded=bool(data.get("recorded")),
     )
 
 

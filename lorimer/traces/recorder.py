@@ -18,6 +18,7 @@ from lorimer.traces.ledger import Ledger, Noted
 from lorimer.traces.schema import (
     Conditions,
     ModelCallData,
+    Replayed,
     Reservation,
     Settlement,
     StepData,
@@ -151,8 +152,14 @@ class Recorder:
                 raise refused
             self._trajectories.pop(end.id, None)
             ledger = self._ledgers.pop(end.id, None)
-            values = {**vars(end), **totals(end.used), "state": end.state.value, "cause": str(end.cause)}
-            apart = ("id", "used", "conditions")
+            values = {
+                **vars(end),
+                **totals(end.used),
+                **saved(end.replayed),
+                "state": end.state.value,
+                "cause": str(end.cause),
+            }
+            apart = ("id", "used", "conditions", "replayed")
             values = self._cleaner.row({name: value for name, value in values.items() if name not in apart})
             under: dict[str, Any] = {}
             if end.conditions.concurrency is not None:
@@ -163,7 +170,8 @@ class Recorder:
             if transaction.connection.execute(update(_TRIAL).where(running).values(values), under).rowcount != 1:
                 state = transaction.connection.execute(select(_TRIAL.c.state).where(_TRIAL.c.id == end.id)).scalar()
                 raise InternalError(f"trial {end.id} cannot end: it is {state or 'not in the trace store'}")
-            if ledger is not None and end.state is TrialState.SCORED:  # of no other is anything replayed
+            replayable = end.state is TrialState.SCORED and (end.replayed is None or bool(end.replayed.whole))
+            if ledger is not None and replayable:  # of no other is anything replayed
                 body = ledger.body(values["answer"], transaction.add_blob)
                 transaction.insert_new(table_of(RecordRow), {"trial": end.id, "body": body})
 
@@ -269,6 +277,21 @@ def totals(used: Used) -> dict[str, Any]:
         "output_tokens": used.output_tokens,
         "cached_tokens": used.cached_tokens,
         "cost_usd": used.usd,
+    }
+
+
+def saved(replayed: Replayed | None) -> dict[str, Any]:
+    """The columns of a trial that say what a record spared."""
+    if replayed is None:
+        return {}
+    return {
+        "recorded_trial": replayed.trial,
+        "touch": replayed.touch,
+        "saved_calls": replayed.saved.calls,
+        "saved_tokens": replayed.saved.tokens,
+        "saved_usd": replayed.saved.usd,
+        "saved_seconds": replayed.seconds,
+        "ran_whole": replayed.whole,
     }
 
 

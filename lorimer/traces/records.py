@@ -18,6 +18,10 @@ from lorimer.traces import codec, wired
 from lorimer.traces.ledger import LARGE, MASKED, PIECES, unpacked
 from lorimer.traces.wired import Gap, GapKind, Record, RecordedCall, RecordedPart
 
+_ROW = (
+    "SELECT state, cause, detail, trial.answer, recorded_trial <> '' AND ran_whole = '', condition.answered FROM trial "
+    "LEFT JOIN condition ON condition.id = trial.condition WHERE trial.id = ?"
+)
 _MESSAGES = "SELECT sha, body FROM message WHERE sha IN (SELECT value FROM json_each(?))"
 _BLOBS = "SELECT sha, data FROM blob WHERE sha IN (SELECT value FROM json_each(?))"
 
@@ -47,18 +51,21 @@ def read(connection: sqlite3.Connection, trials: Sequence[str]) -> dict[str, Rec
 
 
 def _one(connection: sqlite3.Connection, trial: str) -> Record | Gap:
-    row = connection.execute("SELECT state, cause, detail, answer FROM trial WHERE id = ?", [trial]).fetchone()
+    row = connection.execute(_ROW, [trial]).fetchone()
     if row is None:
         raise UserError(f"there is no trial {trial} in the trace store")
-    state, cause, detail, answer = row
+    state, cause, detail, answer, recorded, named = row
     if state != TrialState.SCORED.value:
         why = f"it is {state}: {detail or cause}" if state != "running" else "it is still running"
         return Gap(trial, "unscored", why)
+    if recorded:
+        return Gap(trial, "unrecorded", "it was answered in part from the record of another trial")
     body = connection.execute("SELECT body FROM record WHERE trial = ?", [trial]).fetchone()
     if body is None:
         return Gap(trial, "unrecorded", "it has no record: an older lorimer ran it, or no harness acted in it")
     try:
-        return _Reading(connection, trial, cause, answer, json.loads(body[0])["parts"]).record()
+        read = _Reading(connection, trial, cause, answer, json.loads(body[0])["parts"])
+        return Record(trial, read.parts(), tuple(json.loads(named or "[]")))
     except _Missing as missing:
         return Gap(trial, missing.kind, str(missing))
 
@@ -69,7 +76,7 @@ class _Reading:
     def __init__(
         self, connection: sqlite3.Connection, trial: str, cause: str, answer: str, parts: Sequence[Mapping[str, Any]]
     ) -> None:
-        self._trial, self._cause, self._answer, self._parts = trial, cause, answer, parts
+        self._cause, self._answer, self._parts = cause, answer, parts
         entries = [entry for part in parts for entry in part["calls"]]
         found = connection.execute('SELECT "index", data FROM step WHERE owner = ? ORDER BY "index"', [trial])
         wanted = {entry["step"] for entry in entries if "step" in entry}
@@ -89,7 +96,7 @@ class _Reading:
         blobs |= {sha for entry in entries for *_, sha in entry.get("cut", {}).values()}
         self._blobs = _Held({sha: unpacked(data) for sha, data in _rows(connection, _BLOBS, blobs)})
 
-    def record(self) -> Record:
+    def parts(self) -> tuple[RecordedPart, ...]:
         if not self._parts:
             raise _Missing("unrecorded", "no harness acted in it")
         number, parts = 0, []
@@ -105,14 +112,24 @@ class _Reading:
                 made.append(self._call(number, entry, part))
             task = Task(self._text(part), part["workdir"], part["seconds"], part["max_calls"])
             parts.append(RecordedPart(task, part["max_tokens"], part["exec_seconds"], part["began"], tuple(made)))
-        return Record(self._trial, tuple(parts))
+        return tuple(parts)
 
     def _call(self, number: int, entry: Mapping[str, Any], part: Mapping[str, Any]) -> RecordedCall:
         if "gap" in entry:
             raise _Missing(_KINDS.get(entry["gap"], "lost"), f"call {number} ({entry['call']}) {entry['gap']}")
         key, request = self._request(entry, part)
         answer = self._said(entry)
-        return RecordedCall(key, entry["call"], answer, entry["at"], entry.get("end", entry["at"]), request)
+        paid = self._of(entry) if isinstance(answer, Completion) else {"waited_seconds": 0.0, "cost_usd": 0.0}
+        return RecordedCall(
+            key,
+            entry["call"],
+            answer,
+            entry["at"],
+            entry.get("end", entry["at"]),
+            request,
+            waited=paid["waited_seconds"],
+            usd=paid["cost_usd"],
+        )
 
     def _request(self, entry: Mapping[str, Any], part: Mapping[str, Any]) -> tuple[str, Callable[[], wired.Request]]:
         method = entry["call"]

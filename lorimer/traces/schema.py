@@ -155,6 +155,22 @@ class Conditions:
 
 
 @dataclass(frozen=True)
+class Replayed:
+    """What of a trial was answered from the record of another one, and so was not paid for again."""
+
+    trial: str
+    """The id of the recorded trial."""
+    touch: int | None = None
+    """The number of the first call that its record did not hold, from 1; `None` where there was none."""
+    saved: Used = NOTHING
+    """What the recorded answers had cost. `TrialEnd.used` holds it too: limits and comparisons count as if all had been live."""
+    seconds: float = 0.0
+    """For which the recorded model calls had been waited for."""
+    whole: str = ""
+    """Why the trial ran whole and live after all, in words for people; empty where it did not."""
+
+
+@dataclass(frozen=True)
 class TrialEnd:
     """A trial's verdict and totals."""
 
@@ -179,6 +195,8 @@ class TrialEnd:
     flags: tuple[str, ...] = ()
     """Suspicions that do not change the score."""
     conditions: Conditions = Conditions()
+    replayed: Replayed | None = None
+    """`None` of a trial that nobody gave a record."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +210,7 @@ class StepData:
     seconds: float = 0.0
     data: Mapping[str, Any] = field(default_factory=dict)
     """JSON, by kind: exec {command, cwd, exit_code, timed_out, stdout, stderr, dropped}; read/write {path, bytes, error};
-    note/output/task/error {text}; verdict {state, reward, cause, detail}."""
+    note/output/task/error {text}; verdict {state, reward, cause, detail}; `recorded` where it was answered from a record."""
     text: str = ""
     """What full-text search finds."""
     call: int | None = None
@@ -255,6 +273,8 @@ class ModelCallData:
     model: str
     call: int | None = None
     """As of a step."""
+    recorded: bool = False
+    """Whether it was answered from a record: no model was asked, and the seconds are those of the recorded call."""
 
 
 @dataclass(frozen=True)

@@ -173,6 +173,18 @@ class Trial(SQLModel, table=True):
     flags: list[str] = _json()
     condition: int | None = None
     """The row of `condition` that says what it ran under; `None` of a trial that runs, and of one of a time that kept none."""
+    recorded_trial: str = ""
+    """The trial from whose record its calls were answered until it was touched; empty where it had none."""
+    touch: int | None = None
+    """The number of the first call that the record did not hold, from 1."""
+    saved_calls: int = 0
+    """Model calls that were answered from the record. They are among `model_calls`, and what they cost among the totals."""
+    saved_tokens: int = 0
+    """Input plus output."""
+    saved_usd: float | None = 0.0
+    saved_seconds: float = 0.0
+    ran_whole: str = ""
+    """Why it ran whole and live although there was a record."""
 
 
 class ConditionRow(SQLModel, table=True):

@@ -77,6 +77,8 @@ class Trajectory:
             "waited_seconds": call.waited_seconds,
             "retries": call.retries,
         }
+        if call.recorded:
+            data["recorded"] = True
         if head is not None and keep == len(head.raw):
             self.heads.remove(head)
         self.heads = [*self.heads[-(MAX_HEADS - 1) :], _Head(index, raw, stored)]

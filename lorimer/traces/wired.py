@@ -7,6 +7,8 @@ or a jail: whoever takes a record, keeps one or answers from one shares these.
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -227,8 +229,8 @@ class WireCall:
 
 
 @dataclass(frozen=True)
-class RecordedCall:
-    """One call of a record."""
+class AnsweredCall:
+    """One call of a record, as far as it takes to answer it again."""
 
     key: str
     """Of the request: two requests are the same where their keys are."""
@@ -236,6 +238,16 @@ class RecordedCall:
     answer: Answer | None
     asked: float
     answered: float
+    waited: float = field(default=0.0, kw_only=True)
+    """Of a model call, the seconds for which its provider's retries were waited for."""
+    usd: float | None = field(default=0.0, kw_only=True)
+    """What a model call cost; `None` where that is not known."""
+
+
+@dataclass(frozen=True)
+class RecordedCall(AnsweredCall):
+    """One call of a record."""
+
     _request: Any = field(repr=False, compare=False)
 
     @property
@@ -263,6 +275,8 @@ class Record:
 
     trial: str
     parts: tuple[RecordedPart, ...]
+    models: tuple[str, ...] = ()
+    """The models that its provider's answers named, in order of name."""
 
 
 GapKind = Literal["unscored", "unrecorded", "masked", "large", "ended", "lost"]
@@ -277,6 +291,38 @@ class Gap:
     kind: GapKind
     why: str
     """A clause for people: `the answer to call 4 held a secret, which is not kept`."""
+
+
+def answer_as_json(answer: Answer | None) -> dict[str, Any] | None:
+    """An answer as plain values."""
+    if answer is None:
+        return None
+    if isinstance(answer, Completion):
+        told = {"stop_reason": answer.stop_reason, "usage": codec.encode_usage(answer.usage), "error": answer.error}
+        return {"completion": codec.encode_message(answer.message), **told}
+    if isinstance(answer, ExecResult):
+        return {"exec": dataclasses.asdict(answer)}
+    if isinstance(answer, Piece):
+        return {"piece": base64.b64encode(answer.data).decode(), "handle": answer.handle}
+    if isinstance(answer, Opened):
+        return {"opened": answer.handle}
+    return {"refusal": [answer.code, answer.message]} if isinstance(answer, Refusal) else {"done": True}
+
+
+def answer_from_json(said: Mapping[str, Any] | None) -> Answer | None:
+    """What `answer_as_json` was given. Raises KeyError or TypeError for what it never gives."""
+    if said is None:
+        return None
+    if "completion" in said:
+        completion: Completion = codec.decode_completion(said["completion"], said)
+        return completion
+    if "exec" in said:
+        return ExecResult(**said["exec"])
+    if "piece" in said:
+        return Piece(base64.b64decode(said["piece"]), said["handle"])
+    if "opened" in said:
+        return Opened(said["opened"])
+    return Refusal(*said["refusal"]) if "refusal" in said else Done()
 
 
 def plain(request: Request) -> str:

@@ -12,6 +12,7 @@ from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.scheduler import Scheduler
 from lorimer.traces.schema import Conditions, PlannedTrial, TraceSink, TrialEnd, TrialStart, TrialState, Used
+from lorimer.traces.wired import Record
 
 
 class Killed(BaseException):
@@ -56,7 +57,9 @@ class DiceTrials:
     async def prepare(self, plan: Sequence[PlannedTrial]) -> None:
         return
 
-    async def attempt(self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd]) -> TrialEnd:
+    async def attempt(
+        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | None = None
+    ) -> TrialEnd:
         for _ in range(self._order.randrange(8)):
             await asyncio.sleep(0)  # others may overtake
         async with self._turn:

@@ -20,6 +20,7 @@ from lorimer.sandbox.base import PythonImage, SandboxLimits, SandboxProvider
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Budget, Metered
 from lorimer.task_agent.local import LocalAttempts
+from lorimer.task_agent.paired.carried import Carried
 from lorimer.task_agent.scheduler import Scheduler
 from lorimer.task_agent.spec import Agent, Harness, Nop, Oracle, TrialSpec, spec_of
 from lorimer.task_agent.trial import Machine, run_trial
@@ -200,12 +201,12 @@ class Played:
         return steps[0].data
 
 
-def trial_spec(agent: Agent, task: Task, settings: Config | None = None) -> TrialSpec:
+def trial_spec(agent: Agent, task: Task, settings: Config | None = None, record: Carried | None = None) -> TrialSpec:
     """The first attempt of an agent on a task, in a study `s`."""
     name = {Oracle(): "oracle", Nop(): "nop"}.get(agent, "sha")
     planned = PlannedTrial(f"s/e/{task.id}/0", "s", "s/e", Stage.BASELINE, name, task.id, 0, 7)
     text = agent.text if isinstance(agent, Harness) else ""
-    return spec_of(TrialStart(planned, 0, "scripted/model"), text, task, settings or config())
+    return spec_of(TrialStart(planned, 0, "scripted/model"), text, task, settings or config(), record)
 
 
 def local_scheduler(
@@ -246,6 +247,7 @@ async def play(
     sink: Remembering | None = None,
     max_tokens: int = 100,
     passed: Mapping[str, str] | None = None,
+    record: Carried | None = None,
     **tables: Mapping[str, Any],
 ) -> Played:
     """Run one trial and give back all there is to know of it."""
@@ -253,5 +255,5 @@ async def play(
     model, waits = ScriptedModel(answer), list[str]()
     metered = Metered(model, Budget("s", budget or BudgetSettings(), sink), sink, max_tokens)
     machine = Machine(provider, sink, metered, lambda seconds, why: waits.append(f"{why}: {seconds}"), passed or {})
-    end = await run_trial(machine, trial_spec(agent, task, config(**tables)), task)
+    end = await run_trial(machine, trial_spec(agent, task, config(**tables), record), task)
     return Played(end, sink, model, waits)

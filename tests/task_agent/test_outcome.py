@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorimer.task_agent.causes import FINAL, OUTAGE, SCORED, SUSPECT, WORLD, Cause
+from lorimer.task_agent.causes import FINAL, SAYS_NOTHING, SCORED, SUSPECT, WORLD, Cause
 from lorimer.task_agent.outcome import is_settled, outcome_of
 from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd, TrialState, Used
 
@@ -49,7 +49,7 @@ def test_a_score_that_was_taken_back_counts_no_more_once_another_attempt_began(l
     assert outcome.used.calls == 1 + (later.cause == Cause.INTERNAL)
 
 
-@pytest.mark.parametrize("cause", sorted(WORLD - OUTAGE - FINAL))
+@pytest.mark.parametrize("cause", sorted(WORLD - SAYS_NOTHING - FINAL))
 def test_the_worlds_fault_is_retried_as_often_as_configured(cause: Cause) -> None:
     assert not is_settled([errored(cause)], 1)
     outcome = outcome_of(PLANNED, [errored(cause), errored(cause)], 1)
@@ -65,7 +65,7 @@ def test_a_suspect_verifier_is_tried_twice_however_many_retries_there_are(cause:
     assert is_settled([errored(cause), errored(cause)], 5)
 
 
-@pytest.mark.parametrize("outage", sorted(OUTAGE))
+@pytest.mark.parametrize("outage", sorted(SAYS_NOTHING))
 def test_an_outage_and_a_cancelled_attempt_use_up_no_retry(outage: Cause) -> None:
     attempts = [cancelled(), errored(outage), errored(Cause.INTERNAL)]
     assert not is_settled(attempts[:2], 0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lorimer.traces.wired import RecordedCall
+from lorimer.traces.wired import AnsweredCall
 
 SANDBOX = frozenset({"env.exec", "env.read", "env.write"})
 """Methods that work on the task's sandbox."""
@@ -42,7 +42,7 @@ class Place:
 class Script:
     """One part's recorded calls, in order of issue."""
 
-    calls: tuple[RecordedCall, ...]
+    calls: tuple[AnsweredCall, ...]
 
     def ask(self, place: Place, key: str, method: str) -> tuple[Place, int] | Parted:
         """The recorded call that answers the one with this key, by index, and the place after it; or how the shadow parts."""

@@ -6,12 +6,10 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from lorimer.config import Config
-from lorimer.harness import shadow
 from lorimer.sandbox.base import Jail, LineTooLong, Owner, SandboxProvider
 from lorimer.task_agent import wire
 from lorimer.task_agent.gateway import files_of
@@ -108,8 +106,7 @@ class ShadowJail:
                 await self._stop(jail)
                 return None
             if call.answer is not None:
-                answer = wire.reply(request.id, call.answer)
-                await jail.send(answer[:-1] + f', "clock": {call.answered:.6f}}}'.encode())
+                await jail.send(wire.reply(request.id, call.answer, clock=call.answered))
 
     async def _ready(self) -> Jail:
         if self._jail is None:
@@ -152,9 +149,7 @@ class ShadowJail:
 
 def _first_line(text: str) -> bytes:
     """What a jail is sent that is to run shadows of a harness."""
-    own = Path(shadow.__file__).read_text(encoding="utf-8")
-    files = {**files_of(text), "lorimer/harness/shadow.py": own}
-    return json.dumps({"files": files, "task": None, "shadows": True}).encode()
+    return json.dumps({"files": files_of(text, shadows=True), "task": None, "shadows": True}).encode()
 
 
 def _aside(line: bytes) -> dict[str, Any]:
