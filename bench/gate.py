@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from bench.dice import Campaign, Design, promotions, study
 from lorimer.config_gate import GateSettings
+from lorimer.meta_agent.gate.scores import mean_of, sample_variance
 
 WORKERS = 2
 PARTS = 4
@@ -120,9 +121,7 @@ def main() -> None:
 
 def mean_error(values: Sequence[float]) -> tuple[float, float]:
     """The mean, and its standard error."""
-    n = len(values)
-    mean = sum(values) / n
-    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / max(1, n - 1) / n)
+    return mean_of(values), math.sqrt(sample_variance(values) / len(values)) if len(values) > 1 else 0.0
 
 
 if __name__ == "__main__":

@@ -81,7 +81,11 @@ def _played(found: Forecast) -> list[str]:
     else:
         most = f": {_share(found.curve[-1])} at {_points(found.curve[-1])}" if found.curve else ""
         lines.append(f"  detectable  no gain is found {WANTED:.0%} of the time{most}")
-    return lines + [f"              {_points(point):>7}: {_share(point)} promoted" for point in _told(found)]
+    first = {point.gain: f"; as a study's first candidate, {_share(point)}" for point in found.first}
+    return lines + [
+        f"              {_points(point):>7}: {_share(point)} promoted{first.get(point.gain, '')}"
+        for point in _told(found)
+    ]
 
 
 def _paid(found: Forecast) -> list[str]:

@@ -182,6 +182,21 @@ def test_a_bound_on_cost_makes_no_forecast_undecided() -> None:
     assert simulate(bounded, panel, 0.2, 40, seed=1).promoted > 0.5
 
 
+def test_a_studys_first_candidate_is_found_less_often_under_paired_and_that_is_said() -> None:
+    """No earlier candidate's trials weigh its tasks."""
+    panel = panels.from_rates(RATES * 2)
+    found = forecast(DESIGN, panel, source="x", rounds=60)
+    later = {point.gain: point for point in found.curve}
+    assert [point.gain for point in found.first] == [0.03, 0.05, 0.10]
+    assert sum(point.promoted for point in found.first) < sum(later[point.gain].promoted for point in found.first)
+    (line,) = [line for line in power_text(found).splitlines() if line.strip().startswith("+10:")]
+    one, other = (f"{each.promoted:.1%} (± {each.error:.1%})" for each in (later[0.10], found.first[-1]))
+    assert line.split(": ")[1] == f"{one} promoted; as a study's first candidate, {other}"
+    assert "first candidate" not in power_text(forecast(DESIGN, panel, source="x", rounds=20, proposed=1))
+    pooled = replace(DESIGN, policy=replace(DESIGN.policy, name="pooled"))
+    assert forecast(pooled, panel, source="x", rounds=20).first == ()
+
+
 # ---- suites that are too small
 
 

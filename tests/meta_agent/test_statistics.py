@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from statsmodels.stats.proportion import proportion_confint  # type: ignore[impo
 
 from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.permutation import permutation_test as ours
-from lorimer.meta_agent.gate.scores import Result, score
+from lorimer.meta_agent.gate.scores import Result, sample_variance, score
 
 counts = st.integers(1, 12)
 
@@ -66,3 +68,10 @@ def test_one_trial_a_task_has_wilsons_interval(trials: int, data: st.DataObject)
     low, high = proportion_confint(won, trials, method="wilson")
     assert found.low == pytest.approx(low, abs=1e-9)
     assert found.high == pytest.approx(high, abs=1e-9)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=60), st.randoms())
+def test_a_variance_is_numpys_and_does_not_depend_on_the_order(values: list[float], dice: random.Random) -> None:
+    shuffled = dice.sample(values, len(values))
+    assert sample_variance(values) == sample_variance(shuffled)
+    assert sample_variance(values) == pytest.approx(float(np.var(values, ddof=1)), abs=1e-12)

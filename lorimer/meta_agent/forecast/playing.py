@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from lorimer.config_gate import GateSettings
@@ -27,7 +27,8 @@ from lorimer.meta_agent.gate.verdicts import spot_verdict
 from lorimer.meta_agent.gate.weights import rates
 
 EARLIER = 3
-"""Trials per task of earlier candidates: they order a full run, and count for the champion where `Design.pools`."""
+"""Trials per task of earlier candidates: they order a full run and weigh its tasks, and count for the champion where
+`Design.pools`."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,25 @@ Mapper = Callable[[Callable[[range], tuple[int, int]], Sequence[range]], Sequenc
 
 
 def simulate(
-    design: Design, panel: Panel, gain: float, rounds: int, seed: int, over: Mapper | None = None
+    design: Design,
+    panel: Panel,
+    gain: float,
+    rounds: int,
+    seed: int,
+    over: Mapper | None = None,
+    *,
+    earlier: int = EARLIER,
 ) -> Promotions:
     """Play `rounds` candidates whose edits are worth `gain`, each against a champion audited anew.
+
+    Args:
+        earlier: trials per task of earlier candidates; a study's first candidate has none.
 
     The same seed gives the same dice at every gain, so that shares at neighbouring gains differ by the gain; and the same
     share however many processes it is spread `over`.
     """
     parts = [range(start, rounds, 4) for start in range(4)]
-    play = partial(_candidates, design, panel, gain, seed)
+    play = partial(_candidates, design, panel, gain, seed, earlier)
     played = list(map(play, parts)) if over is None else over(play, parts)
     promoted, trials = sum(won for won, _ in played), sum(used for _, used in played)
     share = promoted / rounds
@@ -66,17 +77,19 @@ def simulate(
     return Promotions(gain, share, math.sqrt(smoothed * (1 - smoothed) / rounds), trials / rounds, rounds)
 
 
-def _candidates(design: Design, panel: Panel, gain: float, seed: int, numbers: range) -> tuple[int, int]:
+def _candidates(design: Design, panel: Panel, gain: float, seed: int, earlier: int, numbers: range) -> tuple[int, int]:
     """Promotions and trials of these candidates."""
-    played = [_candidate(design, panel, gain, n, random.Random(f"{seed}/{n}")) for n in numbers]  # noqa: S311
+    played = [_candidate(design, panel, gain, n, random.Random(f"{seed}/{n}"), earlier) for n in numbers]  # noqa: S311
     return sum(won for won, _ in played), sum(used for _, used in played)
 
 
-def _candidate(design: Design, panel: Panel, gain: float, number: int, dice: random.Random) -> tuple[bool, int]:
+def _candidate(
+    design: Design, panel: Panel, gain: float, number: int, dice: random.Random, earlier: int
+) -> tuple[bool, int]:
     champion = panel.draw(dice)
     train, luck = panel.tasks, Luck(design.policy.seed, number)
     standing = panels.run(champion, [task for task, _ in by_task_and_repeat(train, design.champion_repeats)], dice)
-    others = panels.run(champion, train * EARLIER, dice)
+    others = panels.run(champion, train * earlier, dice)
     if gain:
         suite, fixes = panels.edited(champion, gain, dice)
     else:
@@ -91,8 +104,8 @@ def _candidate(design: Design, panel: Panel, gain: float, number: int, dice: ran
     mine = panels.run(suite, plan, dice)
     theirs = panels.run(champion, plan, dice) if design.beside else met.champion
     run = FullRun(mine, theirs, plan, design.beside, weights=met.weights)
-    # What an edit will cost is not known; it is taken to cost no more than the bound on it allows.
-    decision = full_verdict(run, replace(met.judged_by(design.first), max_cost_increase=None), GateSettings())
+    # What an edit will cost is not known: nothing is asked of it here.
+    decision = full_verdict(run, met.judged_by(design.first), GateSettings())
     used = len(looked) + int(decision.numbers["run"] or 0) * (1 + design.beside)
     if decision.kind != "promote" or design.policy.name != "pooled":
         return decision.kind == "promote", used

@@ -120,6 +120,9 @@ class Forecast:
     """The largest gain that was tried: what the suite has room for."""
     curve: tuple[Promotions, ...] = ()
     """All gains tried, smallest first."""
+    first: tuple[Promotions, ...] = ()
+    """Some of these gains, of a study's first candidate, which no earlier one has gone before; empty where that makes no
+    difference, or the study has had it."""
     null_candidate: Spending | None = None
     """One candidate without effect."""
     good_candidate: Spending | None = None
@@ -211,18 +214,25 @@ def forecast(
     room = panels.room(suite)
     plain = replace(design, policy=replace(design.policy, name="strict"))
 
-    def play(over: Mapper | None) -> tuple[Promotions, Promotions, tuple[float | None, tuple[Promotions, ...]]]:
+    def play(over: Mapper | None) -> _Played:
         null = simulate(design, panel, 0.0, rounds * NULL_ROUNDS, seed, over)
         strict = null if design.policy.name == "strict" else simulate(plain, panel, 0.0, rounds, seed, over)
-        reachable = best.kind == "promote"
-        return null, strict, _search(design, panel, room, rounds, seed, over) if reachable else (None, ())
+        if best.kind != "promote":
+            return _Played(null, strict)
+        detectable, curve = _search(design, panel, room, rounds, seed, over)
+        # Under `pooled` the champion's own trials weigh the tasks too: a first candidate is found as often (docs/gate.md).
+        alone = [point.gain for point in curve if point.gain in GAINS] if design.policy.name == "paired" else []
+        alone = [] if proposed else alone
+        first = [simulate(design, panel, gain, rounds, seed, over, earlier=0) for gain in alone]
+        return _Played(null, strict, detectable, curve, tuple(first))
 
     if workers > 1 and rounds * planned * (NULL_ROUNDS + len(GAINS) + STEPS) > ALONE:
         # Spawned, not forked: the caller may have threads.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            null, strict, (detectable, curve) = play(lambda work, parts: list(pool.map(work, parts)))
+            played = play(lambda work, parts: list(pool.map(work, parts)))
     else:
-        null, strict, (detectable, curve) = play(None)
+        played = play(None)
+    null, detectable, curve = played.null, played.detectable, played.curve
 
     audit = 0 if design.policy.name == "pooled" else len(panel.tasks) * design.champion_repeats
     after = 2 * holdout * design.holdout_repeats + audit  # what was confirmed has been audited
@@ -234,16 +244,28 @@ def forecast(
         mean=panel.mean,
         noise=panels.noise(suite),
         null=null,
-        strict=strict,
+        strict=played.strict,
         detectable=detectable,
         room=room,
         curve=curve,
+        first=played.first,
         null_candidate=each,
         good_candidate=None if good is None else paid(good.trials + after),
         study_total=None if wanted is None else _sum(known.start, _times(each, max(0, wanted - proposed))),
         affordable=_afford(budget, spent or Spending(0.0, 0.0, 0.0, 0.0), known.start, each, proposed),
         warnings=(*known.warnings, *_warnings(design, panel, known, null, detectable, room)),
     )
+
+
+@dataclass(frozen=True)
+class _Played:
+    """What came of the simulated candidates, under the names of `Forecast`."""
+
+    null: Promotions
+    strict: Promotions
+    detectable: float | None = None
+    curve: tuple[Promotions, ...] = ()
+    first: tuple[Promotions, ...] = ()
 
 
 def _search(

@@ -56,7 +56,7 @@ def score(results: Iterable[Result]) -> Score:
     mean = mean_of(means)
     effective = float(len(means))
     if len(means) > 1:
-        variance = sum((value - mean) ** 2 for value in means) / (len(means) - 1) / len(means)
+        variance = sample_variance(means) / len(means)
         spread = mean * (1 - mean)
         if spread > 0:
             effective = min(max(spread / variance if variance else math.inf, effective), float(trials))
@@ -151,3 +151,9 @@ def by_task(results: Iterable[Result]) -> dict[str, list[float | None]]:
 def mean_of(values: Sequence[float]) -> float:
     """Exactly rounded, so that the order of trials does not show."""
     return math.fsum(values) / len(values)
+
+
+def sample_variance(values: Sequence[float]) -> float:
+    """Of two values or more, with n - 1 degrees of freedom. Sums are exactly rounded, as in `mean_of`."""
+    centre = mean_of(values)
+    return math.fsum((each - centre) ** 2 for each in values) / (len(values) - 1)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
 from lorimer.meta_agent.gate.permutation import TIE
 from lorimer.meta_agent.gate.policies import Policy, Value, means
-from lorimer.meta_agent.gate.scores import Result, mean_of, task_means
+from lorimer.meta_agent.gate.scores import Result, mean_of, sample_variance, task_means
 
 VETO = 1.645
 """Standard errors by which a gain on the train tasks may exceed that on the sealed ones: an honest edit is vetoed by either
@@ -65,8 +65,8 @@ def carried(met: Met) -> Carried | None:
         return None
     room = 1 - mean_of(list(task_means(met.sealed[1]).values()))
     gained, there = mean_of(train), mean_of(sealed)
-    spread = _variance(train)
-    error = math.sqrt(spread / len(train) + max(_variance(sealed), FLOOR * spread) / len(sealed))
+    spread = sample_variance(train)
+    error = math.sqrt(spread / len(train) + max(sample_variance(sealed), FLOOR * spread) / len(sealed))
     return Carried(gained, there, min(gained, room) - there, error)
 
 
@@ -145,8 +145,3 @@ def _said(gain: Carried, whose: str) -> str:
 def _differences(later: Sequence[Result], earlier: Sequence[Result]) -> list[float]:
     mine, theirs = task_means(later), task_means(earlier)
     return [mine[task] - theirs[task] for task in sorted(mine.keys() & theirs.keys())]
-
-
-def _variance(values: Sequence[float]) -> float:
-    centre = mean_of(list(values))
-    return math.fsum((each - centre) ** 2 for each in values) / (len(values) - 1)
