@@ -84,13 +84,17 @@ def doctor(
     study: Annotated[
         str | None, typer.Option("--study", help="With --replay: whose champion.", show_default="the latest")
     ] = None,
+    model: Annotated[
+        bool, typer.Option("--model", help="Ask each model five tiny questions, and keep what its server honours.")
+    ] = False,
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
     """Say what is missing here, and what fixes it.
 
     On this machine and in this workspace, each with the command that mends it. The harness is loaded in its jail, and each
-    model is asked one tiny question, which costs a few tokens.
+    model is asked one tiny question, which costs a few tokens. With --model it is asked five more: whether its server holds it to
+    a JSON Schema, to a tool that must be called, passes tools and a system prompt on, and streams.
 
     With --replay, how many recorded trials of an unchanged champion replay to their end, why the others do not, and what to do:
     it bounds what `lorimer preview` can tell. It asks no model and looks at nothing else.
@@ -109,7 +113,7 @@ def doctor(
         if not json:
             typer.echo(line, err=True)
 
-    asking = None if offline else Asking(seconds, say, datetime.now(UTC).date())
+    asking = None if offline else Asking(seconds, say, datetime.now(UTC).date(), probes=model)
     findings = run_to_end(examine(workspace, asking))
     typer.echo(to_json(findings) if json else text(findings))
     raise typer.Exit(3 if any(finding.level == "missing" for finding in findings) else 0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lorimer.config import Config
 from lorimer.config_providers import variables
+from lorimer.doctor import abilities
 from lorimer.doctor.findings import Finding, command, edit, failed, one_line
 from lorimer.errors import ConfigError, LorimerError, ProviderOutage
 from lorimer.keys import DOTENV, Keys
@@ -37,6 +38,8 @@ class Asking:
     say: Callable[[str], None]
     """Told what is waited for, and for how long at most."""
     today: date
+    probes: bool = False
+    """Whether each model is asked what its server honours, which is stored."""
 
 
 async def models(root: Path, config: Config, asking: Asking | None) -> list[Finding]:
@@ -51,11 +54,11 @@ async def models(root: Path, config: Config, asking: Asking | None) -> list[Find
     except LorimerError as error:
         return [failed("keys", error, f"write it anew, one NAME=VALUE a line, to {root / DOTENV}")]
     look = _Look(root, config, {**BUILT_IN, **providers(config)}, keys, asking)
-    found = [await look.at("task", config.models.task)]
+    found = [*await look.at("task", config.models.task)]
     if config.meta_model == config.models.task:
         found.append(replace(found[0], what="meta model", said=f"{config.meta_model}, as the task model"))
     else:
-        found.append(await look.at("meta", config.meta_model))
+        found += await look.at("meta", config.meta_model)
     listed = ", ".join(f"{name}: {source or 'not set'}" for name, source in sources.items())
     return [*found, Finding("keys", "ok", listed)]
 
@@ -70,31 +73,31 @@ class _Look:
     keys: Keys
     asking: Asking | None
 
-    async def at(self, role: str, model: str) -> Finding:
-        """One of the models."""
+    async def at(self, role: str, model: str) -> list[Finding]:
+        """One of the models, and what its server honours, where that is known."""
         from lorimer.models.registry import check_name, open_at_provider, provider_of, simulated
 
         what = f"{role} model"
         try:
             check_name(model, self.providers)
         except ConfigError as error:
-            return failed(what, error, edit(self.root, "models", f'{role} = "simulated/apprentice"'))
+            return [failed(what, error, edit(self.root, "models", f'{role} = "simulated/apprentice"'))]
         if simulated(model):
-            return Finding(what, "ok", f"{model} (simulated)")
+            return [Finding(what, "ok", f"{model} (simulated)")]
         provider = provider_of(model, self.providers)
         key = "needs no key"
         if provider.key_env:
             source = self.keys.source(provider.key_env)
             if source is None:
                 said = f"{model}: {provider.key_env} is {self.keys.missing}"
-                return Finding(what, "missing", said, self._key_fix(provider.key_env))
+                return [Finding(what, "missing", said, self._key_fix(provider.key_env))]
             key = f"{provider.key_env} is set ({source})"
         for name in variables(provider.headers):
             if self.keys.source(name) is None:
                 said = f"{model}: {name}, which a header of [providers.{provider.name}] names, is {self.keys.missing}"
-                return Finding(what, "missing", said, self._key_fix(name))
+                return [Finding(what, "missing", said, self._key_fix(name))]
         if self.asking is None:
-            return Finding(what, "ok", f"{model}: {key}; not asked (--offline)")
+            return [Finding(what, "ok", f"{model}: {key}; not asked (--offline)")]
         # One try: whoever waits for the answer here wants to hear of the failure, not of what a study would do about it.
         seconds = min(self.asking.seconds, provider.retry.timeout_seconds)
         retry = replace(provider.retry, window_seconds=0.0, timeout_seconds=seconds)
@@ -102,7 +105,10 @@ class _Look:
         client = open_at_provider(model, named, keys=self.keys)
         try:
             self.asking.say(f"asking {model} at {client.address} (at most {seconds:g} s)")
-            return await _Asked(self, role, provider, client, seconds).finding(key)
+            found = await _Asked(self, role, provider, client, seconds).finding(key)
+            if found.level == "missing":
+                return [found]
+            return [found, *await abilities.look(self.root, client, self.asking.say if self.asking.probes else None)]
         finally:
             await client.close()
 

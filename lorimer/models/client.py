@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from lorimer.errors import CallFailed, ConfigError, OutageKind
 from lorimer.harness.api import Completion, StopReason, Usage, assistant
 from lorimer.models import forms, guard, listed, pricing
+from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelNote, ModelReply, ModelRequest
 from lorimer.models.failures import (
     Fault,
@@ -232,6 +233,28 @@ class ProviderClient:
             return listed.read(json.loads(raw)) or None
         except (StatusFailure, Unreachable, TimeoutError, ValueError, RecursionError):
             return None
+
+    def knows(self, abilities: Abilities) -> None:
+        """What a probe has found: what the server does not honour is said in the prompt from the start."""
+        self._dropped |= abilities.in_words
+
+    async def as_it_stands(self, request: ModelRequest, *, stream: bool = False) -> tuple[Completion, bool]:
+        """One answer, or the refusal, to a request that is sent once and with all its settings, and whether it came as a stream.
+
+        Raises Retryable, ConfigError, Unreachable, Unreadable; TimeoutError; ValueError for what is not JSON.
+        """
+        guard.check(self._dialect.base_url)
+        heard: list[int] = []
+        sent = self._dropped - {forms.SCHEMA, forms.CHOICE}
+        body = encodable(self._dialect.encode(request, sent, stream=stream))
+        try:
+            async with self._slots, asyncio.timeout(self._provider.retry.timeout_seconds):
+                raw = await self._dialect.send(body, Pace(self._pace.between_seconds, heard.append))
+            if is_stream(raw):
+                raw = assembled(raw, self._dialect.assembler())
+            return self._read(raw, request)[0], bool(heard)
+        except StatusFailure as failure:
+            return self._verdict(judgement_of(failure, self._clock.wall())), False
 
     @property
     def address(self) -> str:

@@ -19,6 +19,7 @@ from lorimer.traces.search import Hit
 from lorimer.traces.settings import SettingChange
 from lorimer.traces.statements import Table
 from lorimer.traces.tables import (
+    AbilityRow,
     Candidate,
     ChainRow,
     DecisionRow,
@@ -126,6 +127,10 @@ class StudyWriter(TraceSink, Protocol):
         """
         ...
 
+    async def set_abilities(self, row: AbilityRow) -> None:
+        """Say what a server honours for a model, in place of what was known before."""
+        ...
+
 
 class StudyReader(Protocol):
     """Answers about studies, their trials and their trajectories. Nothing here changes anything."""
@@ -200,6 +205,10 @@ class StudyReader(Protocol):
 
     def spent(self, study: str) -> Spent:
         """What the study has spent so far; nothing where there is none of that name."""
+        ...
+
+    def abilities(self, model: str) -> AbilityRow | None:
+        """What a server was found to honour for a model, by `PROVIDER/NAME`; `None` where it was not asked."""
         ...
 
     def warnings(self, study: str) -> list[WarningRow]:

@@ -22,6 +22,7 @@ from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, StepO
 from lorimer.traces.search import Hit, search
 from lorimer.traces.statements import Table
 from lorimer.traces.tables import (
+    AbilityRow,
     Candidate,
     ChainRow,
     ConditionRow,
@@ -124,6 +125,9 @@ class StoreReader:
     def preview(self, candidate: str) -> CandidatePreview | None:
         found = self._get(PreviewRow, candidate)
         return None if found is None else CandidatePreview.of_json(found.body)
+
+    def abilities(self, model: str) -> AbilityRow | None:
+        return self._get(AbilityRow, model)
 
     def evaluation(self, evaluation: str) -> Evaluation | None:
         return self._get(Evaluation, evaluation)

@@ -23,6 +23,7 @@ from lorimer.traces.schema import NOTHING, TrialState, Used
 from lorimer.traces.scrub import Cleaner, scrubber
 from lorimer.traces.settings import SettingChange, changes
 from lorimer.traces.tables import (
+    AbilityRow,
     Candidate,
     DecisionRow,
     Evaluation,
@@ -233,6 +234,14 @@ class Store(Recorder):
         await self._do(
             lambda transaction: transaction.connection.execute(update(_STUDY).where(mine).values(seconds=seconds))
         )
+
+    async def set_abilities(self, row: AbilityRow) -> None:
+        def work(transaction: Transaction) -> None:
+            table, values = table_of(AbilityRow), self._model(row)
+            transaction.connection.execute(table.delete().where(table.c.model == values["model"]))
+            transaction.insert_new(table, values)
+
+        await self._do(work, full=True)
 
     async def cancel_running(self, study_id: str) -> int:
         def work(transaction: Transaction) -> int:

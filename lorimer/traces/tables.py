@@ -111,6 +111,20 @@ class PreviewRow(SQLModel, table=True):
     body: dict[str, Any] = _json()
 
 
+class AbilityRow(SQLModel, table=True):
+    """What a server was found to honour for a model."""
+
+    __tablename__ = "ability"
+    model: str = Field(primary_key=True)
+    """`PROVIDER/NAME`."""
+    address: str
+    """Where it was asked; of another address nothing is known."""
+    asked: str
+    """UTC, ISO 8601."""
+    found: dict[str, str] = _json()
+    """`models.abilities.Abilities` by name."""
+
+
 class Evaluation(SQLModel, table=True):
     """A planned set of trials of one harness for one stage. The plan is stored before its first trial starts."""
 

@@ -21,7 +21,7 @@ from lorimer.scaffold import init
 from tests.cli import provider
 from tests.cli.support import configure, process, typed
 from tests.support.model_clients import good
-from tests.support.scripted_server import Reply, scripted_server
+from tests.support.scripted_server import Reply, Request, scripted_server
 
 TODAY = date(2026, 11, 26)
 ANSWER = Reply(good("chat", "ok"))
@@ -429,6 +429,39 @@ async def test_the_command_asks_says_how_long_it_waits_and_ends_with_3_where_som
         said = await provider.lorimer(root, "doctor", "--offline")
         assert (said.code, said.err) == (0, "")
         assert len(server.requests) == 4
+
+
+async def test_what_a_server_honours_is_asked_once_kept_and_shown(tmp_path: Path) -> None:
+    def answer(request: Request) -> Reply:
+        if request.method == "GET":
+            return NO_LIST
+        return Reply(good("chat", '{"word": "kolibri"}' if "response_format" in request.body else "Hello!"))
+
+    root = tmp_path / "work"
+    init(root)
+    configure(root, "sandbox.provider=bubblewrap")
+    async with scripted_server(otherwise=answer) as server:
+        provider.at(server, root)
+        (root / ".env").chmod(0o600)
+        said = await provider.lorimer(root, "doctor", "--json")
+        assert "abilities" not in {row["what"] for row in said.json()}
+        asked = len(server.requests)
+        said = await provider.lorimer(root, "doctor", "--model", "--seconds", "25")
+        assert said.code == 0, said
+        found = (
+            "ok       abilities    local/model: schema honoured, tool_choice ignored, tools ignored, system ignored, "
+            "stream ignored; said in the prompt instead: tool_choice"
+        )
+        assert f"{found}\n" in said.out
+        assert "asking local/model for: tool_choice\n" in said.err
+        assert len(server.requests) == 2 * asked + 5
+        said = await provider.lorimer(root, "doctor")
+        assert f"{found} (asked on 20" in said.out
+        moved = (root / "lorimer.toml").read_text().replace(f"{server.url}/v1", f"{server.url}/v2")
+        (root / "lorimer.toml").write_text(moved)
+        said = await provider.lorimer(root, "doctor")
+        assert "task model   local/model answers in" in said.out
+        assert "abilities" not in said.out, "of another address nothing is known"
 
 
 def test_a_folder_that_is_no_workspace_is_told_how_to_make_one(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Reservation, Settlement, StepData, StepKind, TraceSink, TrialState, Used
 from lorimer.traces.scrub import MASK, scrubber
 from lorimer.traces.store import Store
-from lorimer.traces.tables import Candidate, DecisionRow, HarnessRow
+from lorimer.traces.tables import AbilityRow, Candidate, DecisionRow, HarnessRow
 
 from . import support as make
 
@@ -484,3 +484,16 @@ async def test_the_same_harness_may_be_added_again(path: Path) -> None:
             await store.add_harness("b" * 64, "KEY = 'sk-proj-Ab3dEf6hIj9lMn0pQr5tUv'")
         row: HarnessRow = StoreReader(path).harness("bbbb")
         assert row.text == "KEY = 'sk-proj-Ab3dEf6hIj9lMn0pQr5tUv'"
+
+
+async def test_what_a_server_honours_is_kept_by_model_and_replaced(path: Path) -> None:
+    def row(model: str, word: str) -> AbilityRow:
+        return AbilityRow(model=model, address="http://a/v1", asked="2026-01-02T00:00:00+00:00", found={"schema": word})
+
+    with Store.open(path) as store, StoreReader(store) as reader:
+        await store.set_abilities(row("a/m", "ignored"))
+        await store.set_abilities(row("a/n", "refused"))
+        await store.set_abilities(row("a/m", "honoured"))
+        assert reader.abilities("a/m") == row("a/m", "honoured")
+        assert reader.abilities("a/n") == row("a/n", "refused")
+        assert reader.abilities("a/o") is None

@@ -10,11 +10,14 @@ from pathlib import Path
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.config import Config
 from lorimer.config_providers import variables
-from lorimer.errors import ConfigError, PrerequisiteError
+from lorimer.errors import ConfigError, LorimerError, PrerequisiteError
 from lorimer.keys import Keys
+from lorimer.meta_agent.study import known
 from lorimer.meta_agent.study.suite import load_suite
 from lorimer.meta_agent.study.workspace import STORE
+from lorimer.models.abilities import Abilities
 from lorimer.models.base import ModelClient
+from lorimer.models.client import ProviderClient
 from lorimer.models.provider import BUILT_IN, ProviderConfig, provider_config
 from lorimer.models.registry import open_model
 from lorimer.sandbox.base import Egress, SandboxProvider
@@ -144,6 +147,24 @@ def open_store(root: Path, config: Config) -> Iterator[tuple[StudyWriter, StudyR
         yield store, reader
 
 
+async def keep_abilities(root: Path, model: ProviderClient, found: Abilities) -> None:
+    """Store what the server of a model honours, in place of what was known before. Raises LorimerError."""
+    with Store.open(root / STORE) as store:
+        await store.set_abilities(known.row_of(model, found))
+
+
+def kept_abilities(root: Path, model: ProviderClient) -> tuple[Abilities, str] | None:
+    """What the store of a workspace knows of a model at its address, and since when (`2026-01-02`); `None` where that is
+    nothing, or the store is an older lorimer's."""
+    try:
+        with StoreReader(root / STORE) as reader:
+            row = reader.abilities(model.id)
+            found = known.stored(reader, model)
+    except LorimerError:
+        return None
+    return None if row is None or found is None else (found, row.asked[:10])
+
+
 @asynccontextmanager
 async def open_session(
     root: Path,
@@ -190,6 +211,7 @@ async def open_session(
         await provider.reap()
         store = stack.enter_context(Store.open(root / STORE, scrub_for(config, keys)))
         reader = stack.enter_context(StoreReader(store))
+        known.tell(reader, task_model, meta_model)
         passed = {name: found[0] for name in config.verifier.pass_env if (found := keys.find(name)) is not None}
         yield Session(root, config, store, reader, provider, on_wait, task_model, meta_model, passed)
 
