@@ -24,6 +24,7 @@ from lorimer.meta_agent.study.events import (
     Event,
     ImageReady,
     ModelNoted,
+    ProgramChanged,
     Promoted,
     ProposalFailed,
     Proposed,
@@ -138,6 +139,8 @@ class Terminal:
             case ProposalFailed():
                 self._ended()
                 self.say(f"{event.candidate}: no usable edit: {event.reason}")
+            case ProgramChanged():
+                self.say(f"{event.candidate}: {event.said}")
             case Decided():
                 self._ended()
                 # A measuring stage that went well decides nothing: its score has just been said.

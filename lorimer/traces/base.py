@@ -14,7 +14,7 @@ from lorimer.kinds import Refused, TrialOrder
 from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, Tried
 from lorimer.traces.outlines import StepSearch
 from lorimer.traces.previews import CandidatePreview
-from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, StepOutline, TraceSink, TrialEnd
+from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TraceSink, TrialEnd
 from lorimer.traces.search import Hit
 from lorimer.traces.settings import SettingChange
 from lorimer.traces.statements import Table
@@ -115,6 +115,10 @@ class StudyWriter(TraceSink, Protocol):
         """
         ...
 
+    async def note_program(self, study_id: str, sha: str, text: str, candidate: str) -> None:
+        """Chain the user's direction, with its SHA-256, as it is from a candidate's proposal on."""
+        ...
+
     async def set_seconds(self, study_id: str, seconds: float) -> None:
         """Say for how long processes have run the study, all in all."""
         ...
@@ -193,6 +197,10 @@ class StudyReader(Protocol):
 
     def chain(self, study: str | None = None, kind: str | None = None) -> list[ChainRow]:
         """The whole chain (`traces.chain`), in order of number; or its entries of one study and kind."""
+        ...
+
+    def program(self, study: str) -> Direction | None:
+        """The user's direction when a study last proposed something; `None` where it never did, or an older lorimer ran it."""
         ...
 
     def head(self) -> str:

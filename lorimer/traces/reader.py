@@ -18,7 +18,7 @@ from lorimer.kinds import SOLVED, Refused, TrialOrder
 from lorimer.traces import bulk, calls, chain, migrations, place, records, statements
 from lorimer.traces.outlines import StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
-from lorimer.traces.schema import Conditions, ModelCallData, Share, Spent, StepOutline, TrialEnd, TrialState
+from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TrialEnd, TrialState
 from lorimer.traces.search import Hit, search
 from lorimer.traces.statements import Table
 from lorimer.traces.tables import (
@@ -143,6 +143,10 @@ class StoreReader:
         wanted = select(ChainRow).order_by(col(ChainRow.number))
         wanted = wanted if study is None else wanted.where(ChainRow.study == study)
         return self._all(wanted if kind is None else wanted.where(ChainRow.kind == kind))
+
+    def program(self, study: str) -> Direction | None:
+        rows = self.chain(study, "program")
+        return Direction(str(rows[-1].body["sha256"]), str(rows[-1].body["text"])) if rows else None
 
     def head(self) -> str:
         with self._session() as session:

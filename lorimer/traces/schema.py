@@ -18,6 +18,16 @@ from lorimer.traces.wired import WireCall, WirePart
 
 
 @dataclass(frozen=True)
+class Direction:
+    """The user's direction in plain English, as a study went by it."""
+
+    sha: str
+    """SHA-256 of the text as it was read."""
+    text: str
+    """As it is stored: without secrets."""
+
+
+@dataclass(frozen=True)
 class Used:
     """What model calls have used."""
 

@@ -229,6 +229,13 @@ class Store(Recorder):
         found: list[SettingChange] = await self._do(work, full=True)
         return found
 
+    async def note_program(self, study_id: str, sha: str, text: str, candidate: str) -> None:
+        body = {"sha256": sha, "text": self._cleaner.text(text), "before": candidate}
+        await self._do(
+            lambda transaction: chain.append(transaction.connection, study_id, "program", study_id, body, now()),
+            full=True,
+        )
+
     async def set_seconds(self, study_id: str, seconds: float) -> None:
         mine = _STUDY.c.id == study_id
         await self._do(

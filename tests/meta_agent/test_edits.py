@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from lorimer.config import Config
 from lorimer.errors import UserError
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.study.edits import Jails, PutForward, put_forward
+from lorimer.meta_agent.study.events import ProgramChanged
 from lorimer.meta_agent.study.hand import Person
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.study.parts import StudyParts
@@ -121,7 +123,7 @@ async def test_one_that_comes_while_the_study_runs_waits_for_its_turn(bench: Ben
                 return proposal(session, "GOOD")
             return proposal(session, "NULL")
 
-        await optimize(StudyParts(**{**vars(parts), "propose": propose}), "demo")
+        await optimize(replace(parts, propose=propose), "demo")
 
     with bench.parts(NULLS, settings(3)) as (parts, _, _):
         await bench.create(parts)
@@ -154,3 +156,44 @@ async def test_a_number_that_the_study_takes_in_the_same_moment_is_given_once(be
         found = await asyncio.gather(*(entered(parts, text) for text in texts))
     assert sorted(each.candidate for each in found) == ["c002", "c003", "c004", "c005"]
     assert len(scan(bench.reader(), "demo").candidates) == 5
+
+
+async def test_the_direction_is_read_for_every_proposal_and_its_changes_are_kept(bench: Bench) -> None:
+    directions: list[str | UserError] = [
+        "Be short.",
+        "Be short.",
+        UserError("program.md: no such file"),
+        "Be thorough.",
+    ]
+    read: list[str] = []
+
+    def program() -> str:
+        found = directions.pop(0)
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+    async def propose(session: ProposalSession) -> Proposal | NoProposal:
+        read.append(session.program)
+        return proposal(session, "NULL")
+
+    with bench.parts(propose, settings(4)) as (parts, _, recorder):
+        await bench.create(parts)
+        await optimize(replace(parts, program=program), "demo")
+    assert read == ["Be short.", "Be short.", "Be short.", "Be thorough."]
+    kept = [(row.body["text"], row.body["before"]) for row in bench.reader().chain("demo", "program")]
+    assert kept == [("Be short.", "demo/c001"), ("Be thorough.", "demo/c004")]
+    assert [(each.candidate, each.said) for each in recorder.events if isinstance(each, ProgramChanged)] == [
+        ("demo/c003", "program.md: no such file; the direction of before holds"),
+        ("demo/c004", "the direction is another one now (study.program), and holds from here on"),
+    ]
+
+
+async def test_a_direction_that_cannot_be_read_at_first_stops_the_study(bench: Bench) -> None:
+    def program() -> str:
+        raise UserError("program.md: no such file")
+
+    with bench.parts(NULLS, settings(1)) as (parts, _, _):
+        await bench.create(parts)
+        with pytest.raises(UserError, match=r"program.md: no such file"):
+            await optimize(replace(parts, program=program), "demo")

@@ -315,6 +315,7 @@ def _parts(
     lorimer_toml: Mapping[str, object],
 ) -> StudyParts:
     assert session.meta_model is not None
+    workspace.read_program()  # to refuse at once what no proposal could read
     budget = session.budget(
         study,
         lambda bound, percent: watcher.on_event(BudgetWarning(bound, percent)),
@@ -346,7 +347,7 @@ def _parts(
         lorimer_toml=lorimer_toml,
         workspace=workspace,
         intact=_watch_files(session, study, tasks),
-        program=workspace.read_program(),
+        program=workspace.read_program,
         progress=watcher,
         shadows=session.provider,
     )

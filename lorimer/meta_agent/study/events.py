@@ -83,6 +83,15 @@ class ProposalFailed:
 
 
 @dataclass(frozen=True)
+class ProgramChanged:
+    """The user's direction is another one than before, or cannot be read."""
+
+    candidate: str
+    """The first one that is proposed with it."""
+    said: str
+
+
+@dataclass(frozen=True)
 class Decided:
     """The gate has spoken about a harness at a stage."""
 
@@ -184,6 +193,7 @@ Event = (
     | StageFinished
     | Proposing
     | Proposed
+    | ProgramChanged
     | ProposalFailed
     | Decided
     | Promoted

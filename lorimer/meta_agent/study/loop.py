@@ -27,6 +27,7 @@ from lorimer.errors import (
     LorimerError,
     ProviderOutage,
     ProviderRefusal,
+    UserError,
     VerifierOutage,
 )
 from lorimer.harness.version import sha
@@ -37,6 +38,7 @@ from lorimer.meta_agent.study import briefing, edits, ledger
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.study.events import (
     BranchDiffers,
+    ProgramChanged,
     Promoted,
     ProposalFailed,
     Proposed,
@@ -262,6 +264,7 @@ class _Loop:
                     raise
                 return world  # a person's edit has just taken the number
 
+        program = await self._read_program(name)
         began = time.monotonic()
 
         refusals = Refusals(config.meta_model, own_form=True)
@@ -285,7 +288,7 @@ class _Loop:
                 champion=reader.harness(world.champion_harness).text,
                 cases=briefing.cases_of(reader, self._study, world.stood),
                 log=ledger.for_meta_agent(book),
-                program=self._parts.program,
+                program=program,
                 settings=config.meta,
                 seed=world.seed,
                 checks=edits.checks(reader, world, book, config, name, self._jails),
@@ -322,6 +325,25 @@ class _Loop:
         fixes, at_risk = tuple(proposal.fixes), tuple(proposal.at_risk)
         self._tell(Proposed(name, proposal.title, proposal.hypothesis, fixes, at_risk))
         return world.with_candidate(stored)
+
+    async def _read_program(self, candidate: str) -> str:
+        """The user's direction as it is now; a change is told, and kept in the chain. One that cannot be read any more ends no
+        study that runs overnight: the last one that could be holds.
+        """
+        before = await asyncio.to_thread(self._parts.reader.program, self._study)
+        try:
+            text = await asyncio.to_thread(self._parts.program)
+        except UserError as error:
+            if before is None:
+                raise
+            self._tell(ProgramChanged(candidate, f"{error}; the direction of before holds"))
+            return before.text
+        if sha(text) != (before.sha if before else sha("")):
+            await self._parts.store.note_program(self._study, sha(text), text, candidate)
+            if before is not None:
+                said = "the direction is another one now (study.program), and holds from here on"
+                self._tell(ProgramChanged(candidate, said))
+        return text
 
     def _with_edits(self, before: World, now: World) -> World:
         """Tell of the edits that persons put forward since the world was scanned before; the new one."""

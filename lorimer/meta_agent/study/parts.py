@@ -86,8 +86,8 @@ class StudyParts:
     """What lorimer.toml says while the study runs."""
     workspace: Workspace | None = None
     """Where promotions are committed; needed by `optimize` alone."""
-    program: str = ""
-    """The user's direction in plain English."""
+    program: Callable[[], str] = lambda: ""
+    """Reads the user's direction in plain English, anew for every proposal. May raise UserError."""
     progress: Progress = field(default_factory=Silent)
     intact: Callable[[], Awaitable[str]] = untouched
     """Whether the benchmark's files are as they were when the study began: "" or what changed. Asked before every stage."""
