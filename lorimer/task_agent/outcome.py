@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from lorimer.task_agent.causes import FINAL, SAYS_NOTHING, SUSPECT
-from lorimer.traces.schema import NOTHING, PlannedTrial, TrialEnd, TrialState, Used
+from lorimer.traces.schema import NOT_SAVED, NOTHING, PlannedTrial, Saved, TrialEnd, TrialState, Used
 
 SUSPECT_ATTEMPTS = 2
 """A verifier that fails after the agent acted is tried once more from the start, then judged (DESIGN 4.3)."""
@@ -26,6 +26,8 @@ class TrialOutcome:
     """What all attempts that tell something have used."""
     seconds: float = 0.0
     attempts: int = 1
+    saved: Saved = NOT_SAVED
+    """What a record answered in the attempt that scored."""
 
 
 class Ended(Protocol):
@@ -69,6 +71,7 @@ def outcome_of(planned: PlannedTrial, ends: Sequence[TrialEnd], retries: int) ->
         used=sum((each.used for each in telling), start=NOTHING),
         seconds=sum(each.seconds for each in telling),
         attempts=len(ends),
+        saved=Saved.of(last.replayed if last.state == TrialState.SCORED else None),
     )
 
 

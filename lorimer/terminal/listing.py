@@ -31,6 +31,7 @@ from lorimer.traces.tables import Study
 
 if TYPE_CHECKING:
     from lorimer.task_agent.budget import Allowance
+    from lorimer.traces.schema import Saved
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,8 @@ class Status:
     known_usd: float
     """Of the calls whose price is known."""
     unpriced_calls: int
+    saved: Saved
+    """What records answered, which was not spent."""
     left: tuple[Allowance, ...]
     """Every bound of the budget that is set, candidates included."""
     changed: tuple[str, ...]
@@ -125,6 +128,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         usd=spent.usd,
         known_usd=spent.known_usd,
         unpriced_calls=spent.unknown,
+        saved=spent.saved,
         left=left,
         changed=tuple(map(str, chain.setting_changes(reader.chain(study.id, "settings"), study.id))),
         warnings=tuple(row.text for row in reader.warnings(study.id)),
@@ -186,6 +190,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *([f"  luck        {found.luck}"] if found.luck.tests else []),
             *([_holdout(found)] if found.holdout and found.kind == "optimize" else []),
             f"  spent       {spent}, {found.tokens} tokens, {found.trials} trials",
+            *([f"  saved       {found.saved}"] if found.saved.trials else []),
             f"  left        {bounds or 'no budget is set'}",
             *(f"  setting     {change}" for change in found.changed),
             *([f"  branch      {found.branch}"] if found.branch else []),

@@ -289,7 +289,8 @@ class Terminal:
         used = self._used
         if used is None:
             return cost(0.0, 0)
-        return cost(used.known_usd, used.unknown)
+        saved = f" (saved {cost(used.saved.known_usd, used.saved.unknown)})" if used.saved.trials else ""
+        return cost(used.known_usd, used.unknown) + saved
 
     def _write(self, line: str) -> None:
         print(line, file=self._stream, flush=True)

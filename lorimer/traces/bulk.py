@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lorimer.kinds import REFUSED, Refused
 from lorimer.traces import chain, codec
-from lorimer.traces.schema import Conditions, Share, TrialEnd, TrialState, Used
+from lorimer.traces.schema import Conditions, Saved, Share, TrialEnd, TrialState, Used
 
 _OF_THESE = "evaluation IN (SELECT value FROM json_each(?))"
 
@@ -92,6 +92,18 @@ def ends(connection: sqlite3.Connection, evaluation: str) -> list[tuple[str, Tri
         (planned, TrialEnd(name, TrialState(state), cause, detail, reward, used=Used(*used), seconds=seconds))
         for planned, name, state, cause, detail, reward, seconds, *used in found.fetchall()
     ]
+
+
+def saved(connection: sqlite3.Connection, study: str) -> Saved:
+    """What records answered in a study's trials; an index holds those alone."""
+    trials, *sums = connection.execute(
+        "SELECT count(*), total(saved_calls), total(saved_tokens), total(saved_usd), "
+        "total(CASE WHEN saved_usd IS NULL THEN saved_calls ELSE 0 END), total(saved_seconds) FROM trial "
+        "WHERE study = ? AND recorded_trial <> '' AND ran_whole = '' AND state = 'scored'",
+        [study],
+    ).fetchone()
+    calls, tokens, usd, unknown, seconds = sums
+    return Saved(trials, int(calls), int(tokens), usd, int(unknown), seconds)
 
 
 def took(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, Share]:

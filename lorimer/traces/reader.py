@@ -170,7 +170,9 @@ class StoreReader:
                 shares[role] = shares.get(role, Share()) + Share(usd or 0.0, tokens, int(usd is None), 1)
             finished = session.exec(trials).one()
             seconds = session.exec(select(Study.seconds).where(Study.id == study)).one_or_none()
-        return Spent(shares.get("task", Share()), shares.get("meta", Share()), finished, (seconds or 0.0) / 3600)
+        with self._plain() as connection:
+            saved = bulk.saved(connection, study)
+        return Spent(shares.get("task", Share()), shares.get("meta", Share()), finished, (seconds or 0.0) / 3600, saved)
 
     def warnings(self, study: str) -> list[WarningRow]:
         return self._all(select(WarningRow).where(WarningRow.study == study).order_by(text("rowid")))

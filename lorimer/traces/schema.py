@@ -90,6 +90,54 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Saved:
+    """What was answered from records, and so was not paid for again."""
+
+    trials: int = 0
+    """Trials that went on from a record."""
+    calls: int = 0
+    """Model calls that records answered."""
+    tokens: int = 0
+    """Input plus output."""
+    known_usd: float = 0.0
+    """Dollars, as far as they are known."""
+    unknown: int = 0
+    """Those of the calls whose cost is unknown."""
+    seconds: float = 0.0
+    """For which the recorded calls had been waited for, added up over all trials."""
+
+    @classmethod
+    def of(cls, replayed: Replayed | None) -> Saved:
+        """What the record of one trial saved; nothing where it had none, or ran whole."""
+        if replayed is None or replayed.whole:
+            return cls()
+        used = replayed.saved
+        unknown = used.calls if used.usd is None else 0
+        return cls(1, used.calls, used.tokens, used.usd or 0.0, unknown, replayed.seconds)
+
+    def __add__(self, more: Saved) -> Saved:
+        return Saved(
+            self.trials + more.trials,
+            self.calls + more.calls,
+            self.tokens + more.tokens,
+            self.known_usd + more.known_usd,
+            self.unknown + more.unknown,
+            self.seconds + more.seconds,
+        )
+
+    def __str__(self) -> str:
+        """`$0.0123, 4,512 tokens and 31 s of waiting, by recorded answers in 12 trials`."""
+        some = f"{self.unknown:,} calls of unknown price"
+        usd = f"${self.known_usd:.4f}" if self.known_usd < 1 else f"${self.known_usd:.2f}"
+        money = usd if not self.unknown else f"{usd} and {some}" if self.known_usd else some
+        trials = "1 trial" if self.trials == 1 else f"{self.trials:,} trials"
+        return f"{money}, {self.tokens:,} tokens and {self.seconds:,.0f} s of waiting, by recorded answers in {trials}"
+
+
+NOT_SAVED = Saved()
+
+
+@dataclass(frozen=True)
 class Spent:
     """What a study has spent. Reservations that were never settled (a crash) count as spent."""
 
@@ -99,6 +147,8 @@ class Spent:
     """Every attempt. Of earlier processes those that finished, so that a restart changes nothing."""
     hours: float = 0.0
     """For which processes ran it."""
+    saved: Saved = NOT_SAVED
+    """What would have been spent besides, had no record answered."""
 
     @property
     def known_usd(self) -> float:

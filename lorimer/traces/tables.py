@@ -153,6 +153,7 @@ class Trial(SQLModel, table=True):
         Index("trial_refused", "evaluation", "state", "refused_calls", "model_calls", "condition"),
         Index("trial_counts", "study", "state", "stage", "network", "reward"),
         Index("trial_flagged", "study", sqlite_where=text("flags <> '[]'")),
+        Index("trial_recorded", "study", sqlite_where=text("recorded_trial <> ''")),
     )
     id: str = Field(primary_key=True)
     planned: str

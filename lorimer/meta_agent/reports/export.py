@@ -325,6 +325,7 @@ def _cost(reader: StudyReader, row: Study) -> str:
             f"- model calls: {spent.calls:,}",
             f"- tokens: {spent.tokens:,}",
             f"- cost: {money}",
+            *([f"- saved beside that: {spent.saved}"] if spent.saved.trials else []),
             "",
         ]
     )

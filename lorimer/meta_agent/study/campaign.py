@@ -324,11 +324,15 @@ def _parts(
     on_trial, on_image = tellers(watcher)
     meta = session.metered(session.meta_model, budget)
 
+    saved = session.reader.spent(study).saved
+
     def used() -> None:
         spent = budget.certain
-        watcher.on_event(BudgetUsed(spent.usd, spent.known_usd, spent.unknown, spent.tokens, budget.left))
+        watcher.on_event(BudgetUsed(spent.usd, spent.known_usd, spent.unknown, spent.tokens, budget.left, saved))
 
     def on_paid_trial(outcome: TrialOutcome) -> None:
+        nonlocal saved
+        saved += outcome.saved
         used()
         on_trial(outcome)
 

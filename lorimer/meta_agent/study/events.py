@@ -10,7 +10,7 @@ from lorimer.meta_agent.gate.scores import Score
 from lorimer.task_agent.budget import Allowance
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.outcome import TrialOutcome
-from lorimer.traces.schema import Stage
+from lorimer.traces.schema import NOT_SAVED, Saved, Stage
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,8 @@ class BudgetUsed:
     tokens: int
     left: tuple[Allowance, ...]
     """Every bound that is set."""
+    saved: Saved = NOT_SAVED
+    """What records answered, which was not spent."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from lorimer.meta_agent.study.result import total
 from lorimer.meta_agent.study.telling import came_of
 from lorimer.meta_agent.study.world import World, score_of
 from lorimer.traces.base import StudyReader
-from lorimer.traces.schema import Purpose, Stage
+from lorimer.traces.schema import Purpose, Spent, Stage
 from lorimer.traces.tables import Candidate, DecisionRow
 from lorimer.wording import first_names
 
@@ -103,6 +103,8 @@ class Ledger:
     """Of the champion's gain, for all that the study spent; where people are told (`priced`)."""
     gain: MadeOf | None = None
     """What the champion's gain is made of, where people are told: the meta-agent is not."""
+    spent: Spent | None = None
+    """With what records saved; where people are told (`priced`)."""
 
 
 def read(reader: StudyReader, world: World, retries: int, *, recent: int | None = None) -> Ledger:
@@ -135,7 +137,7 @@ def priced(ledger: Ledger, reader: StudyReader, world: World) -> Ledger:
     """The ledger with what each gain was paid for. The meta-agent is not told: how often a study was stopped shows in it."""
     prices = gain_price.of_promotions(reader, world)
     entries = tuple(replace(entry, price=prices.get(entry.number)) for entry in ledger.entries)
-    return replace(ledger, entries=entries, price=gain_price.of_study(reader, world))
+    return replace(ledger, entries=entries, price=gain_price.of_study(reader, world), spent=reader.spent(world.study))
 
 
 def with_conditions(ledger: Ledger, reader: StudyReader, world: World, *, recent: int | None = None) -> Ledger:
@@ -178,7 +180,7 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
     shares = (ledger.baseline_refused, ledger.champion_refused)
     head = [f"{line} ({share})" if share else line for line, share in zip(_head(ledger), shares, strict=True)]
     gain = [f"{word.capitalize()}: {said}" for word, said in gain_lines(ledger.gain, ledger.price)]
-    lines = [*head, *gain, *([f"Luck: {ledger.luck}"] if ledger.luck.tests else []), ""]
+    lines = [*head, *gain, *([f"Luck: {ledger.luck}"] if ledger.luck.tests else []), *_saved(ledger), ""]
     if not ledger.entries:
         return "\n".join([*lines, "No experiment has been made yet."]) + "\n"
     first = 0 if recent is None else max(0, len(ledger.entries) - recent)
@@ -210,6 +212,15 @@ def for_meta_agent(ledger: Ledger) -> Log:
 
 def _head(ledger: Ledger) -> list[str]:
     return [f"Baseline (the seed harness): {ledger.baseline}", f"Champion now: {ledger.champion}"]
+
+
+def _saved(ledger: Ledger) -> list[str]:
+    """What records saved, beside what was spent."""
+    spent = ledger.spent
+    if spent is None or not spent.saved.trials:
+        return []
+    money = f"${spent.known_usd:.2f}{'+' if spent.unknown else ''}"
+    return [f"Spent: {money} and {spent.tokens:,} tokens; saved: {spent.saved}"]
 
 
 def _refused(entry: Entry) -> str:
