@@ -245,5 +245,5 @@ def _reverts(rows: Sequence[ChainRow], study: str) -> list[tuple[ChainRow, Mappi
     return [
         (entry, entry.body["row"]["numbers"], entry.subject)
         for entry in decisions
-        if entry.body["row"]["purpose"] == Purpose.REVERTED
+        if entry.body["row"].get("purpose") == Purpose.REVERTED  # an older lorimer sealed none
     ]
