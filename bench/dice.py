@@ -7,10 +7,11 @@ own plans.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bench.touches import INERT, KEYED, PROMPT, in_pairs, reaches
 from lorimer.config_gate import GateSettings
 from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
@@ -42,6 +43,8 @@ class Design:
     champion: int = 0
     """Trials a task of the champion when it is tested; 0: as many as a new champion has."""
     earlier: int = EARLIER
+    replays: bool = False
+    """Whether edits are previewed: those that touch nothing are refused, and the spot-check is run in pairs where it can be."""
 
     @property
     def policy(self) -> Policy:
@@ -70,6 +73,9 @@ class Campaign:
     """Share of stages that fall into a bad hour."""
     graded: bool = False
     """Rewards are quarters."""
+    touching: Literal["all", "some", "read"] = "all"
+    """Which recorded trials edits touch: all at their first request; some later and some none (`bench.touches`); or the failed
+    ones alone, being keyed to their words."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +86,8 @@ class Ended:
     """The last champion's expected score."""
     over: float
     """The score that is reported less the true one."""
-    spent: int
-    """Trials."""
+    spent: float
+    """Trials; a pair counts what of it is live."""
     gains: int
     nulls: int
     losses: int
@@ -182,6 +188,23 @@ def promotions(design: Design, points: float | Literal["trade"], rounds: int, se
     return promoted, run
 
 
+def _spot(
+    design: Design,
+    standing: Sequence[Result],
+    chances: Chances,
+    luck: Luck,
+    run: Callable[[Chances, Sequence[str]], list[Result]],
+    dice: random.Random,
+) -> tuple[bool, int]:
+    """Whether a spot-check on single tasks kills an edit, and its trials."""
+    gate, means = design.gate, task_means(standing)
+    failing = [task for task, mean in means.items() if mean < 1]
+    fixes = dice.sample(failing, min(gate.spot_fixes, len(failing)))
+    planned = spot_plan(fixes, luck, standing, gate.spot_fixes, gate.spot_guards)
+    looked = run(chances, [task for task, _ in planned])
+    return spot_verdict(spot_trials(looked, standing)).kind == "reject", len(looked)
+
+
 def study(design: Design, play: Campaign, seed: int) -> Ended:
     """A study of one candidate after another, each an edit of the champion.
 
@@ -193,6 +216,8 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
     champion: list[float] = list(play.panel)
     plain, pooled = gate.policy == "strict", gate.pools
     rejected: list[Result] = []
+    kept = {"all": PROMPT, "read": KEYED}.get(play.touching)
+    reach_of = [kept] * len(kinds) if kept else reaches(kinds, dice)
     first = tasks * gate.first_champion_repeats
 
     def run_of(chances: Chances, planned: Sequence[str]) -> list[Result]:
@@ -202,8 +227,8 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
         return BAD if play.bad and dice.random() < play.bad else 1.0
 
     standing, earlier = run_of(champion, first), Earlier()
-    spent, met, won, passed = len(standing), 0, [0, 0, 0], list[bool]()
-    for number, points in enumerate(kinds, 1):
+    spent, met, won, passed = float(len(standing)), 0, [0, 0, 0], list[bool]()
+    for number, (points, reach) in enumerate(zip(kinds, reach_of, strict=True), 1):
         if play.drift and number == len(kinds) // 2 + 1:
             champion = edited(champion, play.drift, dice, "thin")
         chances = edited(champion, points, dice, play.shape)
@@ -211,13 +236,15 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
             run = run_of(chances, tasks)
             decision = decide(Evidence(run, standing, tasks), design.policy)
         else:
-            means = task_means(standing)
-            failing = [task for task in tasks if means[task] < 1]
-            fixes = dice.sample(failing, min(gate.spot_fixes, len(failing)))
-            planned = spot_plan(fixes, Luck(seed, number), standing, gate.spot_fixes, gate.spot_guards)
-            looked = run_of(chances, [task for task, _ in planned])
-            spent += len(looked)
-            if spot_verdict(spot_trials(looked, standing)).kind == "reject":
+            pairs = None
+            if design.replays and reach is INERT:
+                continue
+            if design.replays and reach is not PROMPT:
+                weights = _met(design, standing, rejected, earlier.rates()).weights
+                pairs = in_pairs(standing, (champion, chances), reach, weights, (gate.repeats, gate.alpha), dice)
+            killed, cost = pairs or _spot(design, standing, chances, Luck(seed, number), run_of, dice)
+            spent += cost
+            if killed:
                 continue
             tried = len(standing) // len(tasks)
             more = tried - gate.first_champion_repeats
