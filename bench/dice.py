@@ -163,7 +163,8 @@ def confirm(
     return decision.kind == "pass", mine, theirs
 
 
-def _met(design: Design, standing: Sequence[Result], rejected: Sequence[Result], earlier: Rates) -> Opponent:
+def met_by(design: Design, standing: Sequence[Result], rejected: Sequence[Result], earlier: Rates) -> Opponent:
+    """Whom a candidate of a study meets."""
     return opponent(standing, pools=design.gate.pools, withstood=lambda: rejected, earlier=lambda: earlier)
 
 
@@ -174,7 +175,7 @@ def promotions(design: Design, points: float | Literal["trade"], rounds: int, se
     for number in range(rounds):
         standing = trials(PANEL, tasks * design.against, dice)
         others = trials(PANEL, tasks * design.earlier, dice)
-        met = _met(design, standing, others, rates(others))
+        met = met_by(design, standing, others, rates(others))
         gained = TRADE if points == "trade" else points
         chances = edited(PANEL, gained, dice)
         chances = edited(chances, -TRADE, dice) if points == "trade" else chances
@@ -188,13 +189,13 @@ def promotions(design: Design, points: float | Literal["trade"], rounds: int, se
     return promoted, run
 
 
-def _spot(
+def spot_check(
     design: Design,
     standing: Sequence[Result],
     chances: Chances,
     luck: Luck,
-    run: Callable[[Chances, Sequence[str]], list[Result]],
     dice: random.Random,
+    run: Callable[[Chances, Sequence[str]], list[Result]],
 ) -> tuple[bool, int]:
     """Whether a spot-check on single tasks kills an edit, and its trials."""
     gate, means = design.gate, task_means(standing)
@@ -240,9 +241,9 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
             if design.replays and reach is INERT:
                 continue
             if design.replays and reach is not PROMPT:
-                weights = _met(design, standing, rejected, earlier.rates()).weights
+                weights = met_by(design, standing, rejected, earlier.rates()).weights
                 pairs = in_pairs(standing, (champion, chances), reach, weights, (gate.repeats, gate.alpha), dice)
-            killed, cost = pairs or _spot(design, standing, chances, Luck(seed, number), run_of, dice)
+            killed, cost = pairs or spot_check(design, standing, chances, Luck(seed, number), dice, run_of)
             spent += cost
             if killed:
                 continue
@@ -252,7 +253,7 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
                 standing = standing + run_of(champion, tasks)
                 spent += len(tasks)
             policy = at_level(design.policy, gate.error, passed)
-            opposed = _met(design, standing, rejected, earlier.rates())
+            opposed = met_by(design, standing, rejected, earlier.rates())
             decision, run = full(design, policy, opposed, chances, number, dice, play, hour())
         spent += len(run)
         passed.append(decision.kind == "promote")

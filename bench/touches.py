@@ -65,19 +65,19 @@ def in_pairs(
         rates: the chances of the champion and of the edited harness on each task.
         gate: the full run's trials per task, and its level.
     """
-    left, touched, again = 1 - reach.depth, list[Touch](), dict[str, float]()
+    left, touched, later = 1 - reach.depth, list[Touch](), dict[str, float]()
     for place, each in enumerate(standing):
         task = int(each.task[1:])
-        reward = _again(each.reward or 0.0, rates[0][task], rates[1][task], reach, dice)
+        reward = again(each.reward or 0.0, rates[0][task], rates[1][task], reach, dice)
         if reward is not None:
             touched.append(Touch(f"r{place}", each.task, each.reward or 0.0, left))
-            again[f"r{place}"] = reward
+            later[f"r{place}"] = reward
     repeats, alpha = gate
     luck = Luck(dice.randrange(1 << 30), 1)
-    plan = pair_plan(touched, standing, 0, luck, weights=weights, repeats=repeats, alpha=alpha)
+    plan = pair_plan(touched, standing, 0, luck, standing=standing, weights=weights, repeats=repeats, alpha=alpha)
     if plan is None:
         return None
-    rewards = [again[each.trial] for each in plan.order]
+    rewards = [later[each.trial] for each in plan.order]
     for end in plan.looks:
         verdict = pair_verdict(plan, rewards[:end])
         if verdict is not None:
@@ -85,7 +85,7 @@ def in_pairs(
     raise AssertionError("the last look of a plan decides")
 
 
-def _again(reward: float, before: float, after: float, reach: Reach, dice: random.Random) -> float | None:
+def again(reward: float, before: float, after: float, reach: Reach, dice: random.Random) -> float | None:
     """The reward of a recorded trial under an edit that moves its task's chance; `None` where the edit does not touch it."""
     moved = after - before
     share = max(reach.share, SURE) if moved else reach.share

@@ -37,8 +37,11 @@ def plan_of(
     untold: int = 0,
     luck: Luck = LUCK,
     weights: Mapping[str, int] | None = None,
+    standing: Sequence[Result] | None = None,
 ) -> PairPlan | None:
-    return pair_plan(touched, told, untold, luck, weights=weights or {}, repeats=5, alpha=0.1)
+    return pair_plan(
+        touched, told, untold, luck, standing=standing or told, weights=weights or {}, repeats=5, alpha=0.1
+    )
 
 
 def planned(told: Sequence[Result], touched: Sequence[Touch], luck: Luck = LUCK) -> PairPlan:
@@ -74,7 +77,7 @@ def test_a_plan_takes_failed_and_solved_trials_in_turn_until_the_money_is_spent(
     assert [each.solved for each in plan.order[:6]] == [False, True] * 3
     assert MOST - 0.4 < sum(each.left for each in plan.order) <= MOST
     assert plan.looks == (8, 16, 24, 32, 40, 48, 56, 64, 72, 75)
-    assert (plan.failed + plan.solved, plan.told) == (200, 200)
+    assert (plan.failed + plan.solved, plan.standing) == (200, 200)
 
 
 def test_the_longer_group_goes_on_where_the_other_has_ended() -> None:
@@ -126,14 +129,29 @@ def test_what_is_worth_finding_shrinks_with_the_suite() -> None:
     assert planned(small, touches(small, 0.1)).worth > 1.5 * planned(large, touches(large, 0.1)).worth
 
 
+def test_trials_that_were_told_of_stand_for_those_of_their_task_that_were_not() -> None:
+    """Of a task's four solved trials two were looked at, and its one failed one: each solved one counts twice."""
+    standing = [Result("a", reward) for reward in (0.0, 1.0, 1.0, 1.0, 1.0)]
+    told = standing[:3]
+    plan = plan_of(told, touches(told, 0.1), standing=standing)
+    assert plan is not None
+    assert (plan.standing, plan.failed, plan.solved) == (5, 1, 2)
+    assert [(each.solved, count) for each, count in zip(plan.order, plan.counts, strict=True)] == [
+        (False, 1.0),
+        (True, 2.0),
+        (True, 2.0),
+    ]
+    assert number(decided(plan, [0.0, 0.0, 1.0]), "gain") == pytest.approx(-2 / 5)
+
+
 # ---- the verdict
 
 
-def made_plan(failed: int, solved: int, told: int = 100, worth: float = 0.03) -> PairPlan:
+def made_plan(failed: int, solved: int, standing: int = 100, worth: float = 0.03) -> PairPlan:
     order = [Touch(f"f{n}", "t", 0.0, 0.1) for n in range(failed)] + [
         Touch(f"s{n}", "t", 1.0, 0.1) for n in range(solved)
     ]
-    return PairPlan(tuple(order), (1.0,) * len(order), (len(order),), failed, solved, told, worth)
+    return PairPlan(tuple(order), (1.0,) * len(order), (len(order),), failed, solved, standing, worth)
 
 
 def test_what_breaks_solved_trials_is_killed_and_told_how_many() -> None:
@@ -186,7 +204,7 @@ def test_what_does_as_well_as_a_gain_worth_finding_passes_at_once() -> None:
 
 def test_the_sooner_the_look_the_surer_a_kill_must_be() -> None:
     """Two of ten solved trials are lost and no failed one is won: at the plan's end that is enough, half way it is not."""
-    order = made_plan(20, 20, told=200).order
+    order = made_plan(20, 20, standing=200).order
     counts = (1.0,) * 40
     half = PairPlan(order[10:30], counts[:20], (20,), 20, 20, 200, 0.002)
     assert killed(half, [0.0] * 10 + [1.0] * 8 + [0.0] * 2)

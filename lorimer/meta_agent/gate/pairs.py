@@ -12,6 +12,7 @@ are weighed back to all recorded trials, where an edit without effect gains as m
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -61,15 +62,15 @@ class PairPlan:
 
     order: tuple[Touch, ...]
     counts: tuple[float, ...]
-    """What a reward counts in each of these pairs, by its task: 1 in the mean over tasks."""
+    """What a reward counts in each of these pairs: by its task (1 in the mean), and by how many trials it stands for."""
     looks: tuple[int, ...]
     """After how many pairs the candidate may be killed; the last is all of them."""
     failed: int
     """Touched trials that failed, `order`'s and the others."""
     solved: int
     """Touched trials that were solved."""
-    told: int
-    """Recorded trials of which it could be told whether the edit touches them."""
+    standing: int
+    """The champion's trials that all these stand for."""
     worth: float
     """The gain in weighted mean reward that the full run would find every other time."""
 
@@ -80,6 +81,7 @@ def pair_plan(
     untold: int,
     luck: Luck,
     *,
+    standing: Sequence[Result],
     weights: Mapping[str, int],
     repeats: int,
     alpha: float,
@@ -87,10 +89,12 @@ def pair_plan(
     """The pairs of a candidate, or `None` where they are not worth their price or would tell of too few trials.
 
     Args:
-        touched: the champion's standing trials that the edit touches. Trials by which it won its place are no standing ones: they
-            were lucky, and the edit would seem to lose what they had won.
-        told: all standing trials of which it could be told whether the edit touches them.
-        untold: how many could not be told of.
+        touched: the champion's trials that the edit touches.
+        told: all trials of which it could be told whether the edit touches them.
+        untold: of how many that were looked at it could not be told.
+        standing: all the champion's trials that a candidate is compared with, of which those that were told of may be a part,
+            chosen by task and by whether they were solved. Trials by which it won its place are no standing ones: they were
+            lucky, and the edit would seem to lose what they had won.
         weights: what a reward of each task counts in the full run: a gain where nothing was ever solved is seen soonest.
         repeats: trials per task of the full run.
         alpha: the level of its test.
@@ -110,15 +114,15 @@ def pair_plan(
             looks.append(len(order))
             step = 0.0
     solved = sum(each.solved for each in touched)
-    counts = _counts(told, weights)
+    counts, for_ = _counts(standing, weights), _stands_for(told, standing)
     return PairPlan(
         order=tuple(order),
-        counts=tuple(counts[each.task] for each in order),
+        counts=tuple(counts[each.task] * for_[each.task, each.solved] for each in order),
         looks=tuple(dict.fromkeys([*looks, len(order)])),
         failed=len(touched) - solved,
         solved=solved,
-        told=len(told),
-        worth=_worth(told, counts, repeats, alpha),
+        standing=len(standing),
+        worth=_worth(standing, counts, repeats, alpha),
     )
 
 
@@ -134,8 +138,8 @@ def pair_verdict(plan: PairPlan, rewards: Sequence[float | None]) -> Decision | 
     if len(rewards) not in plan.looks:
         return None
     groups = [_Group.of(plan, rewards, solved=solved) for solved in (False, True)]
-    gain = math.fsum(group.gain for group in groups) / plan.told
-    error = math.sqrt(math.fsum(group.variance for group in groups)) / plan.told
+    gain = math.fsum(group.gain for group in groups) / plan.standing
+    error = math.sqrt(math.fsum(group.variance for group in groups)) / plan.standing
     failed, solved = groups
     numbers: dict[str, Value] = {
         "pairs": len(rewards),
@@ -203,15 +207,22 @@ def _in_turn(failed: Sequence[Touch], solved: Sequence[Touch]) -> Iterator[Touch
     return (each for pair in zip_longest(failed, solved) for each in pair if each is not None)
 
 
-def _counts(told: Sequence[Result], weights: Mapping[str, int]) -> dict[str, float]:
-    tasks = dict.fromkeys(each.task for each in told)
+def _stands_for(told: Sequence[Result], standing: Sequence[Result]) -> dict[tuple[str, bool], float]:
+    """For how many standing trials one that was told of stands, by its task and whether it was solved."""
+    groups = [Counter((each.task, (each.reward or 0.0) >= SOLVED) for each in trials) for trials in (told, standing)]
+    return {group: groups[1][group] / count for group, count in groups[0].items()}
+
+
+def _counts(standing: Sequence[Result], weights: Mapping[str, int]) -> dict[str, float]:
+    """What a reward counts by its task: 1 in the mean over tasks."""
+    tasks = dict.fromkeys(each.task for each in standing)
     own = {task: weights.get(task, FINENESS) for task in tasks}
     mean = sum(own.values()) / len(own)
     return {task: weight / mean for task, weight in own.items()}
 
 
-def _worth(told: Sequence[Result], counts: Mapping[str, float], repeats: int, alpha: float) -> float:
-    tasks = scored(by_task(told))
+def _worth(standing: Sequence[Result], counts: Mapping[str, float], repeats: int, alpha: float) -> float:
+    tasks = scored(by_task(standing))
     spread = math.fsum(
         counts[task] ** 2 * smoothed_variance(each.total, each.squares, len(each.rewards))
         for task, each in tasks.items()
