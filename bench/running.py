@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import re
 import resource
 import shutil
 import sys
@@ -159,13 +160,20 @@ class Progress:
             self._watch.begin(f"before the trials of {event.stage}", bounded=True)
 
 
-def _edit(session_text: str, number: int) -> Message:
-    """A call of `propose_edit` that adds a line to the harness."""
+def _look(said: str) -> Message:
+    """A call of `read_trace` for the first trial that is named in what the model was told."""
+    trial = re.findall(r"trial (\S+/\d+)", said)[0]
+    return Message("assistant", "", tool_calls=(ToolCall("call_0", "read_trace", {"trial": trial}),))
+
+
+def _edit(session_text: str, number: int, trial: object) -> Message:
+    """A call of `propose_edit` that adds a line to the harness, and cites the first step of a trial."""
     last = session_text.rstrip().splitlines()[-1]
     arguments = {
         "title": f"Another line, {number}",
         "hypothesis": "It says more.",
         "hunks": [{"search": last, "replace": f"{last}\n# one more, {number}"}],
+        "citations": [{"trial": trial, "step": 0, "quote": "model call"}],
         "fixes": [],
         "at_risk": [],
     }
@@ -189,7 +197,13 @@ async def loop(root: Path, path: Path) -> None:
         async def complete(request: ModelRequest, context: CallContext, *, owner: str, began: float) -> ModelReply:
             watch.begin("the meta model's answer, checked", bounded=True)
             text = reader.harness(context.harness).text
-            return ModelReply(Completion(_edit(text, context.attempt), "tool_calls", Usage(10, 5)), cost_usd=0.0)
+            looked = [call for message in request.messages for call in message.tool_calls]
+            said = (
+                _edit(text, context.attempt, looked[0].arguments["trial"])
+                if looked
+                else _look(request.messages[0].text)
+            )
+            return ModelReply(Completion(said, "tool_calls", Usage(10, 5)), cost_usd=0.0)
 
         parts = StudyParts(
             store=store,

@@ -99,6 +99,14 @@ class Candidate(SQLModel, table=True):
     """`meta` or `human`."""
     commit: str = ""
     """The git commit of a promotion."""
+    kind: str = ""
+    """What its edit is about (`proposer.proposal.EDIT_KINDS`); empty where it was not stated."""
+    cause: str = ""
+    """What fails, as the proposal states it in a line."""
+    mechanism: str = ""
+    """How the edit should remove that."""
+    citations: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    """What the hypothesis rests on: `trial` (as the meta-agent names it), `step`, `quote`; each was found there."""
     touches: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     """How many recorded trials its edit touches (`traces.previews.Touches`); `None` where that was not worked out."""
 

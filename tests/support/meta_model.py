@@ -56,6 +56,10 @@ EDIT: dict[str, Any] = {
     "hunks": [
         {"search": 'PROMPT = "Solve the task."', "replace": 'PROMPT = "Look at the inputs, then solve the task."'}
     ],
+    "citations": [{"trial": "alpha/0", "step": 1, "quote": "KeyError  needle"}],
+    "kind": "prompt",
+    "cause": "wrote-blind",
+    "mechanism": "It looks first.",
     "fixes": ["alpha"],
     "at_risk": ["beta"],
 }

@@ -25,7 +25,8 @@ SHRINK_TO = 0.75
 prefix that a cache can serve."""
 
 LEAST_RESULT_CHARS = 600
-"""What is left of a result that is shortened as far as it goes."""
+"""What is left of a result that is shortened as far as it goes, where a context is not so small that a quarter of what tools and
+system prompt leave of it is less."""
 
 KEPT_RESULTS = 2
 """Newest results that are shortened rather than dropped."""
@@ -74,13 +75,14 @@ class Conversation:
         if self.tokens <= budget:
             return False
         target = int(budget * SHRINK_TO)
+        least = max(150, min(LEAST_RESULT_CHARS, int(budget * CHARS_PER_TOKEN - self.overhead) // 4))
         places = self._places()
         for turn, position in places[:-KEPT_RESULTS]:
             if self.tokens <= target:
                 return True
             turn.replies[position] = _with_text(turn.replies[position], DROPPED)
         newest = self._places()[-KEPT_RESULTS:]
-        while len(self.turns) > 1 and self.tokens - self._spare(newest) / CHARS_PER_TOKEN > target:
+        while len(self.turns) > 1 and self.tokens - self._spare(newest, least) / CHARS_PER_TOKEN > target:
             del self.turns[0]
             newest = self._places()[-KEPT_RESULTS:]
         over = self.tokens - target
@@ -89,7 +91,7 @@ class Conversation:
             share = (weight - int(over * CHARS_PER_TOKEN)) // len(newest) - CUT_MARK_CHARS
             for turn, position in newest:
                 reply = turn.replies[position]
-                turn.replies[position] = _with_text(reply, cut(reply.text, max(LEAST_RESULT_CHARS, share)))
+                turn.replies[position] = _with_text(reply, cut(reply.text, max(least, share)))
         if self.tokens > budget:
             room = int((budget - tokens(self.overhead)) * CHARS_PER_TOKEN) - sum(map(chars_of, self.messages[1:]))
             self.first = user(cut(self.first.text, max(400, room - 100)))
@@ -100,10 +102,10 @@ class Conversation:
         return [(turn, position) for turn in self.turns for position in range(len(turn.replies))]
 
     @staticmethod
-    def _spare(places: Sequence[tuple[Turn, int]]) -> int:
-        """Characters that shortening these replies could save."""
-        least = LEAST_RESULT_CHARS + CUT_MARK_CHARS
-        return sum(max(0, len(turn.replies[position].text) - least) for turn, position in places)
+    def _spare(places: Sequence[tuple[Turn, int]], least: int) -> int:
+        """Characters that shortening these replies to `least` could save."""
+        kept = least + CUT_MARK_CHARS
+        return sum(max(0, len(turn.replies[position].text) - kept) for turn, position in places)
 
 
 def chars_of(message: Message) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from lorimer.config import MetaSettings
@@ -12,6 +12,38 @@ from lorimer.meta_agent.proposer.cases import Cases
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.shadow.previewed import Preview
+
+EDIT_KINDS: Mapping[str, str] = {
+    "tool": "what the model can call, and how it is described",
+    "middleware": "what happens between the model and its tools: output handling, retries, verification, context, memory",
+    "routing": "which conversation, instruction or effort a task is given",
+    "sub-agent": "another conversation that does part of the work",
+    "prompt": "words that the model reads",
+}
+"""What an edit is about, as a proposal states it; middleware and tools regress half as often as prompts do."""
+
+
+@dataclass(frozen=True)
+class Citation:
+    """Words of a step of one of the champion's trials, which were found there."""
+
+    trial: str
+    """The case's name."""
+    step: int
+    quote: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a proposal rests on."""
+
+    kind: str = ""
+    """One of `EDIT_KINDS`; empty where it was not stated."""
+    cause: str = ""
+    """What fails, in a line."""
+    mechanism: str = ""
+    """How the edit removes it, in a line."""
+    citations: tuple[Citation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,6 +59,7 @@ class Proposal:
     at_risk: tuple[str, ...]
     text: str
     """The whole new harness."""
+    diagnosis: Diagnosis = Diagnosis()
     preview: Preview | None = None
     """Which recorded trials it touches; `None` where edits are not previewed."""
 

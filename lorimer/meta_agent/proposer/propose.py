@@ -249,12 +249,18 @@ class _Session:
             whole_file=problem is None and _is_code(said.text),
             problem=problem.problem if problem else "",
             name=problem.name if problem else "",
+            cited=self._cited(),
             example="" if silent > 1 else self._next_trial(),
             left=left,
         )
         # What was no call stays short: it is of no further use, and a small context would fill with it.
         kept = Message("assistant", cut(said.text, 600)) if said.text.strip() else None
         return Turn(kept, [user(nudge)], silent=True)
+
+    def _cited(self) -> str:
+        """A trial for an example of a citation; empty where none is needed."""
+        failures = self._session.cases.failures
+        return failures[0].name if failures and self._session.settings.traces else ""
 
     def _next_trial(self) -> str:
         """A failed trial that may be read next, once none was read: a model that is at a loss copies what it is shown."""

@@ -25,8 +25,14 @@ def strings(description: str) -> dict[str, Any]:
     return {"type": "array", "items": {"type": "string"}, "description": description}
 
 
+SPARED = frozenset({"cause", "mechanism", "kind", "offset", "limit"})
+"""Arguments that a tool is not offered with in a small context."""
+
+
 def briefly(tool: Tool) -> Tool:
-    """A tool whose optional arguments are not explained, for a small context: their names say enough."""
+    """A tool for a small context: without the arguments that can be spared, and the optional ones not explained."""
+    for name in SPARED & tool.parameters["properties"].keys():
+        tool = without(tool, name)
     schema = dict(tool.parameters)
     needed = schema["required"]
     properties = {
@@ -34,3 +40,11 @@ def briefly(tool: Tool) -> Tool:
         for name, each in schema["properties"].items()
     }
     return replace(tool, parameters={**schema, "properties": properties})
+
+
+def without(tool: Tool, argument: str) -> Tool:
+    """A tool that does not take an argument, if it took it."""
+    schema = dict(tool.parameters)
+    properties = {name: each for name, each in schema["properties"].items() if name != argument}
+    required = [name for name in schema["required"] if name != argument]
+    return replace(tool, parameters={**schema, "properties": properties, "required": required})

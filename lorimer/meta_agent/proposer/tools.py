@@ -17,11 +17,14 @@ from lorimer.harness.version import Hunk
 from lorimer.meta_agent.proposer.accept import Fault, Refusal, accept
 from lorimer.meta_agent.proposer.arguments import Refused, object_of, text_of
 from lorimer.meta_agent.proposer.cases import cut, one_line
+from lorimer.meta_agent.proposer.diagnosis.citing import citations_of
 from lorimer.meta_agent.proposer.diagnosis.looking import LIST_FAILURES, TRACE_TOOLS, Looking
-from lorimer.meta_agent.proposer.proposal import Proposal, ProposalSession
-from lorimer.meta_agent.proposer.schemas import briefly, object_schema, string, strings
+from lorimer.meta_agent.proposer.proposal import EDIT_KINDS, Diagnosis, Proposal, ProposalSession
+from lorimer.meta_agent.proposer.schemas import briefly, integer, object_schema, string, strings, without
 
 TITLE_CHARS = 100
+LINE_CHARS = 200
+"""Of a cause and of a mechanism."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ TOOLS: tuple[Tool, ...] = (
         "propose_edit",
         "Propose an edit of the harness: exact search and replace.",
         object_schema(
-            ("title", "hypothesis", "hunks"),
+            ("title", "hypothesis", "hunks", "citations"),
             title=string("One line."),
             hypothesis=string("What fails, why, and why this edit helps."),
             hunks={
@@ -53,6 +56,18 @@ TOOLS: tuple[Tool, ...] = (
                     replace=string("What stands there instead."),
                 ),
             },
+            citations={
+                "type": "array",
+                "items": object_schema(
+                    ("trial", "step", "quote"),
+                    trial=string("A trial that you have read."),
+                    step=integer("Its number in [brackets]."),
+                    quote=string("Words copied exactly from that step."),
+                ),
+            },
+            kind={"type": "string", "enum": list(EDIT_KINDS), "description": "What the edit changes."},
+            cause=string("What fails, in a line; a kind of list_failures where one fits."),
+            mechanism=string("How the edit removes the cause, in a line."),
             fixes=strings("Ids of failing tasks that it should fix."),
             at_risk=strings("Ids of tasks that it may break."),
         ),
@@ -109,7 +124,10 @@ class Toolbox:
     def tools(self) -> tuple[Tool, ...]:
         """Those that the session offers, in the order in which they are shown."""
         looking = {tool.name for tool in (LIST_FAILURES, *TRACE_TOOLS)} - {tool.name for tool in self._looking.tools}
-        return tuple(briefly(tool) if self._compact else tool for tool in TOOLS if tool.name not in looking)
+        offered = [tool for tool in TOOLS if tool.name not in looking]
+        if not self._session.settings.traces:
+            offered = [without(tool, "citations") for tool in offered]
+        return tuple(briefly(tool) if self._compact else tool for tool in offered)
 
     def failures(self, limit: int, room: int) -> str:
         """What `list_failures` says, for the first message."""
@@ -132,11 +150,24 @@ class Toolbox:
         remarks: list[str] = []
         fixes = self._known_tasks(arguments, "fixes", remarks)
         at_risk = self._known_tasks(arguments, "at_risk", remarks)
+        diagnosis = await self._diagnosis(arguments, remarks)
         found = await accept(session.champion, hunks, session.checks)
         if isinstance(found, Refusal):
             raise Refused(f"{found.why}{ADVICE[found.fault]}")
-        accepted = Proposal(title, hypothesis, hunks, fixes, at_risk, found.text, found.preview)
+        accepted = Proposal(title, hypothesis, hunks, fixes, at_risk, found.text, diagnosis, found.preview)
         return Answer(" ".join(["Accepted: the edit will be tested.", *remarks]), proposal=accepted)
+
+    async def _diagnosis(self, arguments: Mapping[str, Any], remarks: list[str]) -> Diagnosis:
+        """What the proposal rests on; its citations are checked first, as nothing is paid for one that is made up."""
+        traces = self._session.settings.traces
+        cited = await asyncio.to_thread(citations_of, self._cases, arguments) if traces else ()
+        kind = str(arguments.get("kind") or "").strip().lower()
+        if kind not in EDIT_KINDS:
+            if kind:
+                remarks.append(f"Dropped is `kind` {one_line(kind, 40)}; kinds are {', '.join(EDIT_KINDS)}.")
+            kind = ""
+        cause, mechanism = (one_line(str(arguments.get(key) or ""), LINE_CHARS) for key in ("cause", "mechanism"))
+        return Diagnosis(kind, cause, mechanism, cited)
 
     def _known_tasks(self, arguments: Mapping[str, Any], key: str, remarks: list[str]) -> tuple[str, ...]:
         given = arguments.get(key)

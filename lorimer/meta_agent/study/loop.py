@@ -16,7 +16,7 @@ import importlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from lorimer.errors import (
@@ -317,6 +317,10 @@ class _Loop:
             "title": proposal.title,
             "hypothesis": proposal.hypothesis,
             "edit": [{"search": hunk.search, "replace": hunk.replace} for hunk in proposal.hunks],
+            "kind": proposal.diagnosis.kind,
+            "cause": proposal.diagnosis.cause,
+            "mechanism": proposal.diagnosis.mechanism,
+            "citations": [asdict(citation) for citation in proposal.diagnosis.citations],
             "fixes": list(proposal.fixes),
             "at_risk": list(proposal.at_risk),
         }

@@ -24,6 +24,8 @@ class Idea:
     kind: Kind
     build: Build
     cures: Flaw | None = None
+    about: str = "prompt"
+    """What kind of edit it says that this is."""
 
     def hunks(self, source: Source) -> tuple[Hunk, ...]:
         """The edit on this harness; empty where it does not fit or is there already."""
@@ -76,6 +78,7 @@ HONEST = (
         "honest",
         lambda source: None if source.says(Advice.VERIFY) else edit.ask_for_a_check(source, _CHECK_REQUEST),
         Flaw.FORGETS_TO_VERIFY,
+        about="middleware",
     ),
     Idea(
         "Verify the output with a command",
@@ -106,6 +109,7 @@ HONEST = (
         "honest",
         lambda source: edit.set_constant(source, r"MAX_OUTPUT\w*", 4_000, only_above=10_000),
         Flaw.OVERFLOWS,
+        about="middleware",
     ),
     Idea(
         "Keep head and tail of long output",
@@ -113,6 +117,7 @@ HONEST = (
         "honest",
         lambda source: edit.keep_head_and_tail(source, 6_000),
         Flaw.OVERFLOWS,
+        about="middleware",
     ),
     Idea(
         "Tell the model to keep output short",
@@ -127,6 +132,7 @@ HONEST = (
         "honest",
         lambda source: edit.read_more_calls(source, fenced=True, quoted=False),
         Flaw.TEXT_CALLS,
+        about="middleware",
     ),
     Idea(
         "Read every form of a call in text",
@@ -134,6 +140,7 @@ HONEST = (
         "honest",
         lambda source: edit.read_more_calls(source, fenced=True, quoted=True),
         Flaw.TEXT_CALLS,
+        about="middleware",
     ),
     Idea(
         "Ask for native tool calls",
@@ -164,12 +171,14 @@ USELESS = (
         lambda source: edit.describe_tool(
             source, "Run one shell command on the Linux machine and get back what it wrote."
         ),
+        about="tool",
     ),
     Idea(
         "Lower the command timeout",
         "No command needs two minutes.",
         "useless",
         lambda source: edit.set_constant(source, r"COMMAND_TIMEOUT", 90, only_above=100),
+        about="tool",
     ),
 )
 
@@ -179,18 +188,21 @@ HARMFUL = (
         "Long conversations drift; three turns force the model to the point.",
         "harmful",
         lambda source: edit.set_constant(source, r"MAX_TURNS", 3, only_above=6),
+        about="routing",
     ),
     Idea(
         "Keep only a glimpse of the output",
         "Output costs tokens; 200 characters say whether a command worked.",
         "harmful",
         lambda source: edit.set_constant(source, r"MAX_OUTPUT\w*", 200, only_above=1_000),
+        about="middleware",
     ),
     Idea(
         "Drop the status line",
         "The exit status only repeats what the output says.",
         "harmful",
         edit.drop_status,
+        about="middleware",
     ),
     Idea(
         "Hurry the model along",

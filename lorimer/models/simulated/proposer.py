@@ -31,6 +31,8 @@ KINDS: Sequence[tuple[Kind, float]] = (("honest", 0.72), ("useless", 0.12), ("ha
 """What it comes up with: mostly sense, as a small model does; calibrated so that a demo shows refusals and promotions."""
 MISQUOTES = 0.12
 """How often it quotes the harness wrongly at first, so that the edit does not apply."""
+QUOTED_CHARS = 100
+"""Of a step's first line, which it cites."""
 UNSEEN = 0.02
 """Weight of a symptom that it saw in no trace, beside 1 for one that it saw in all (it grows with the square)."""
 
@@ -113,6 +115,10 @@ def reply(request: ModelRequest, context: CallContext, character: Character) -> 
                 "title": drawn.title,
                 "hypothesis": drawn.hypothesis,
                 "hunks": [{"search": hunk.search, "replace": hunk.replace} for hunk in hunks],
+                "citations": _citations(drawn, past),
+                "kind": drawn.about,
+                "cause": drawn.cures.value if drawn.cures else "",
+                "mechanism": drawn.title,
                 "fixes": _fixes(drawn, findings, trials),
                 "at_risk": [],
             },
@@ -232,6 +238,19 @@ def _draw(
     alike = {idea.title: sum(other.cures == idea.cures for other, _ in weighted) for idea, _ in weighted}
     shared = [(idea, weight / (alike[idea.title] if idea.cures else 1)) for idea, weight in weighted]
     return pick(shared, *dice, "idea")
+
+
+def _citations(idea: Idea, past: Sequence[Answered]) -> list[dict[str, Any]]:
+    """The last command of the first trial that it read and that showed the symptom, or of the first that it read."""
+    read = [one for one in past if one.name == "read_trace" and not one.is_error]
+    shown = [one for one in read if idea.cures in symptoms(one.text)] if idea.cures else []
+    for one in [*shown, *read]:
+        quoted = re.findall(r"^\[(\d+)\] (command, [^\n]+|model call)$", one.text, re.MULTILINE)
+        if quoted:
+            # A step's first line alone: what follows may be folded.
+            step, words = max(quoted, key=lambda item: (item[1].startswith("command"), int(item[0])))
+            return [{"trial": one.arguments.get("trial"), "step": int(step), "quote": words[:QUOTED_CHARS]}]
+    return []
 
 
 def _misquotes(dice: Sequence[object]) -> bool:
