@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lorimer.errors import PrerequisiteError, UserError
 from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.comparison import count
+from lorimer.meta_agent.gate.drift import Drift
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.gate.scores import Score
@@ -17,6 +18,7 @@ from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.study import gain_price, ledger
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.study.conditions import differing
+from lorimer.meta_agent.study.drifting import drift_of
 from lorimer.meta_agent.study.gain_price import GainPrice
 from lorimer.meta_agent.study.names import short
 from lorimer.meta_agent.study.result import result_of, total
@@ -62,6 +64,8 @@ class Status:
     candidates: Mapping[str, int]
     luck: FalsePromotions
     """How many false promotions to expect so far."""
+    drift: Drift | None
+    """How the same harnesses score late in the study against early; `None` where no champion was run at two times."""
     sealed: tuple[Score, Score] | None
     """What the champion and the seed harness scored on the holdout when the study ended; `None` before."""
     holdout_queries: int
@@ -121,6 +125,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         gain=gain_of(reader, world, study),
         candidates=found.candidates,
         luck=ledger.luck(reader, world),
+        drift=drift_of(reader, world),
         sealed=(score_of(final), score_of(final, "seed_")) if final else None,
         holdout_queries=world.holdout_queries,
         trials=spent.trials,
@@ -188,6 +193,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             f"  candidates  {counts}",
             *(f"  conditions  {clause}" for clause in found.conditions),
             *([f"  luck        {found.luck}"] if found.luck.tests else []),
+            *([f"  drift       {found.drift}"] if found.drift else []),
             *([_holdout(found)] if found.holdout and found.kind == "optimize" else []),
             f"  spent       {spent}, {found.tokens} tokens, {found.trials} trials",
             *([f"  saved       {found.saved}"] if found.saved.trials else []),
@@ -293,7 +299,7 @@ def log(reader: StudyReader, study: Study, recent: int | None = None) -> ledger.
     world = scan(reader, study.id)
     found = ledger.read(reader, world, int(study.config["retries"]["errored"]), recent=recent)
     told = ledger.priced(ledger.with_conditions(found, reader, world, recent=recent), reader, world)
-    return replace(told, gain=gain_of(reader, world, study))
+    return replace(told, gain=gain_of(reader, world, study), drift=drift_of(reader, world))
 
 
 def doubts(reader: StudyReader, study: Study) -> str:

@@ -18,6 +18,7 @@ from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.study import gain_price, ledger
 from lorimer.meta_agent.study.conditions import StudyConditions, differing, study_conditions
+from lorimer.meta_agent.study.drifting import drift_of
 from lorimer.meta_agent.study.names import short
 from lorimer.meta_agent.study.result import result_of
 from lorimer.meta_agent.study.trust import trust
@@ -130,6 +131,9 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
     told = ledger.luck(reader, world)
     if told.tests:
         lines += ["", f"Luck: {told}."]
+    drift = drift_of(reader, world)
+    if drift:
+        lines += ["", f"Drift: {drift}. Nothing is decided by it."]
     price = gain_price.of_study(reader, world)
     if price:
         lines += ["", f"Price of the gain: {price} that the whole study spent."]

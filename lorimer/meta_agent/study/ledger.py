@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lorimer.kinds import NONE_REFUSED, Refused
+from lorimer.meta_agent.gate.drift import Drift
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.proposer.log import Log
@@ -105,6 +106,8 @@ class Ledger:
     """What the champion's gain is made of, where people are told: the meta-agent is not."""
     spent: Spent | None = None
     """With what records saved; where people are told (`priced`)."""
+    drift: Drift | None = None
+    """How the same harnesses score late against early, where people are told."""
 
 
 def read(reader: StudyReader, world: World, retries: int, *, recent: int | None = None) -> Ledger:
@@ -180,7 +183,8 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
     shares = (ledger.baseline_refused, ledger.champion_refused)
     head = [f"{line} ({share})" if share else line for line, share in zip(_head(ledger), shares, strict=True)]
     gain = [f"{word.capitalize()}: {said}" for word, said in gain_lines(ledger.gain, ledger.price)]
-    lines = [*head, *gain, *([f"Luck: {ledger.luck}"] if ledger.luck.tests else []), *_saved(ledger), ""]
+    lines = [*head, *gain, *([f"Luck: {ledger.luck}"] if ledger.luck.tests else [])]
+    lines += [*([f"Drift: {ledger.drift}"] if ledger.drift else []), *_saved(ledger), ""]
     if not ledger.entries:
         return "\n".join([*lines, "No experiment has been made yet."]) + "\n"
     first = 0 if recent is None else max(0, len(ledger.entries) - recent)

@@ -1,0 +1,41 @@
+"""What a study's stored trials tell of drift: for people alone, beside decisions that it never changes."""
+
+from __future__ import annotations
+
+from lorimer.meta_agent.gate.drift import Drift, drift
+from lorimer.meta_agent.study.names import About, evaluation_id
+from lorimer.meta_agent.study.world import World
+from lorimer.traces.base import StudyReader
+from lorimer.traces.schema import Purpose, Stage
+
+AGAIN = (Purpose.REFRESHED, Purpose.ADDED, Purpose.FINAL)
+"""Trials of a champion on the train tasks after its first ones, those side by side with a candidate's audit among them."""
+
+
+def drift_of(reader: StudyReader, world: World) -> Drift | None:
+    """The change from the champions' early trials to their late ones; `None` where no champion was run at two times."""
+    runs = [times for times in run_again(world) if len(times) > 1]
+    found: dict[str, dict[tuple[str, int], float]] = {name: {} for times in runs for name in times}
+    for evaluation, task, repeat, reward in reader.scored(list(found)) if found else ():
+        found[evaluation][task, repeat] = reward
+    return drift([[_by_task(found[name]) for name in times] for times in runs])
+
+
+def run_again(world: World) -> list[list[str]]:
+    """Of each harness that has been champion, the evaluations on the train tasks in order of time: how it scored at one time and
+    at another. The audit that made it champion is left out, as that one was lucky.
+    """
+    found: dict[str, list[About]] = {}
+    for about in world.decisions:
+        if about == About("", Stage.BASELINE) or (about.stage is Stage.AUDIT and about.purpose in AGAIN):
+            found.setdefault(about.subject, []).append(about)
+    # What stands for a champion anew is run before what it runs side by side with the same candidate.
+    ordered = (sorted(own, key=lambda each: (each.met or 0, each.purpose is Purpose.ADDED)) for own in found.values())
+    return [[evaluation_id(world.study, about) for about in own] for own in ordered]
+
+
+def _by_task(trials: dict[tuple[str, int], float]) -> dict[str, list[float]]:
+    rewards: dict[str, list[float]] = {}
+    for (task, _), reward in trials.items():
+        rewards.setdefault(task, []).append(reward)
+    return rewards
