@@ -68,13 +68,18 @@ def outcome(root: Path) -> list[Any]:
     (study,) = reader.studies()
     made = [(row.id, row.kind, row.reason, row.numbers) for row in reader.decisions(study.id)]
     tried = [
-        (row.id, row.state, row.harness, row.title, row.edit, row.touches, preview and preview.as_json())
+        (row.id, row.state, row.harness, row.title, row.edit, row.touches, preview and _previewed(preview.as_json()))
         for row in reader.candidates(study.id)
         for preview in [reader.preview(row.id)]
     ]
     log = subprocess.run(["git", "log", "--format=%s"], cwd=root, capture_output=True, text=True, check=True)
     found = json.dumps([study.state, study.state_reason, made, tried, log.stdout])
     return list(json.loads(found.replace(study.id, "study-1")))
+
+
+def _previewed(preview: dict[str, Any]) -> dict[str, Any]:
+    """A preview that names planned trials: which attempt at one has the record says how often the study was killed."""
+    return preview | {"trials": [[trial.rpartition("/")[0], *rest] for trial, *rest in preview["trials"]]}
 
 
 def evidence(root: Path) -> dict[str, tuple[Any, ...]]:
