@@ -12,36 +12,32 @@ from lorimer.meta_agent.study.workspace import STORE
 from tests.cli.support import process
 from tests.crash.support import make_workspace, outcome, twin
 
-pytestmark = pytest.mark.bubblewrap
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.timeout(900)]
+"""Whole studies, which take a minute each where seven others work on the same two cores."""
 
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Workspaces of the same study: with replay at two concurrencies, and without."""
-    pristine = make_workspace(tmp_path_factory.mktemp("replay") / "pristine")
-    ways = {
-        "one at once": ("sandbox.concurrency=1",),
-        "four at once": ("sandbox.concurrency=4",),
-        "off": ("replay.enabled=false",),
-    }
-    found = {}
-    for name, settings in ways.items():
-        found[name] = twin(pristine, name.replace(" ", "-"))
-        options = [word for setting in settings for word in ("--set", setting)]
-        said = process("optimize", "--quiet", "-C", found[name], *options)
-        assert said.code == 0, said
-    return found
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_workspace(tmp_path_factory.mktemp("replay") / "pristine")
 
 
-def test_with_replay_concurrency_changes_no_decision(studies: dict[str, Path]) -> None:
-    one, four = outcome(studies["one at once"]), outcome(studies["four at once"])
-    assert one == four
-    assert previews(studies["one at once"]) > 0, "no edit was previewed"
+def studied(pristine: Path, name: str, setting: str) -> Path:
+    """A workspace after its study."""
+    root = twin(pristine, name)
+    said = process("optimize", "--quiet", "-C", root, "--set", setting)
+    assert said.code == 0, said
+    return root
 
 
-def test_without_replay_nothing_is_read_from_a_record(studies: dict[str, Path]) -> None:
+def test_with_replay_concurrency_changes_no_decision(pristine: Path) -> None:
+    one, four = (studied(pristine, f"at-once-{n}", f"sandbox.concurrency={n}") for n in (1, 4))
+    assert outcome(one) == outcome(four)
+    assert previews(one) > 0, "no edit was previewed"
+
+
+def test_without_replay_nothing_is_read_from_a_record(pristine: Path) -> None:
     """Trials keep their records all the same: what is switched on later finds them."""
-    root = studies["off"]
+    root = studied(pristine, "off", "replay.enabled=false")
     assert previews(root) == 0
     with closing(sqlite3.connect(root / STORE)) as store:
         (touched,) = store.execute("SELECT count(*) FROM candidate WHERE touches IS NOT NULL").fetchone()
