@@ -228,6 +228,11 @@ def what_helps(words: str, provider: str) -> str:
     )
 
 
+def takes_no_tools(words: str) -> bool:
+    """Whether a refusal's words say that the model or its server takes no tools."""
+    return _NO_TOOLS.search(words) is not None
+
+
 def provider_words(body: str) -> str:
     """The message in an error body, in whichever of the usual places it stands; else the body's start."""
     try:

@@ -124,7 +124,23 @@ async def test_a_model_in_a_circle_is_stopped(lab: Lab) -> None:
     model = ScriptedModel([calls(("read_harness", {}))])
     outcome = await propose(lab.session(model))
     assert outcome == NoProposal("the meta-agent repeated the same call 3 times (read_harness)")
-    assert "You made this very call before" in model.last_results()[0].text
+    (result,) = model.last_results()
+    assert result.is_error
+    assert result.text == (
+        "Error: you made this very call just before, and it gives the very same answer, which stands above. Make another call, "
+        "or propose an edit now."
+    )
+
+
+async def test_a_circle_of_several_calls_is_stopped(lab: Lab) -> None:
+    around = [calls((name, {})) for name in ("read_harness", "list_failures", "experiment_log")]
+    model = ScriptedModel([around[n % 3] for n in range(20)])
+    outcome = await propose(lab.session(model, settings=MetaSettings(calls=20)))
+    assert outcome == NoProposal("the meta-agent goes in circles: 8 of its calls it had made before")
+    assert len(model.requests) == 12
+    (result,) = model.last_results()
+    assert result.text.startswith("(You made this very call before. Do something else: propose an edit.)\n")
+    assert not result.is_error
 
 
 async def test_a_native_call_that_is_no_json_is_answered_as_an_error(lab: Lab) -> None:

@@ -10,6 +10,7 @@ from lorimer.harness.version import Hunk
 from lorimer.meta_agent.proposer.accept import Checks
 from lorimer.meta_agent.proposer.cases import Cases
 from lorimer.meta_agent.proposer.log import Log
+from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.shadow.previewed import Preview
 
@@ -94,3 +95,5 @@ class ProposalSession:
     seed: int
     checks: Checks
     """What an edit must pass."""
+    abilities: Abilities | None = None
+    """What the meta model's server honours, as a probe has found it; `None` where nobody has asked."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +18,11 @@ from lorimer.harness import version
 from lorimer.harness.api import Message, ToolCall, tool_result, user
 from lorimer.harness.size import CHARS_PER_TOKEN
 from lorimer.harness.text import text_calls, what_is_wrong
+from lorimer.meta_agent.proposer.asking import Asking
 from lorimer.meta_agent.proposer.cases import cut, one_line
 from lorimer.meta_agent.proposer.conversation import Conversation, Turn, chars_of_tools
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
+from lorimer.meta_agent.proposer.repeats import Repeats
 from lorimer.meta_agent.proposer.tools import TOOLS, Answer, Toolbox
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 
@@ -29,9 +30,6 @@ __all__ = ["NoProposal", "Proposal", "ProposalSession", "propose"]
 
 MAX_SILENT = 4
 """Answers in a row without a readable tool call before the session ends. Each was told what to do."""
-
-MAX_SAME = 3
-"""Turns in a row with the very same calls: the answers cannot differ, so neither will the next turn."""
 
 MAX_OVERFLOWS = 4
 """Context overflows in a row; each shrinks the conversation to 60%, so four leave an eighth."""
@@ -106,6 +104,8 @@ class _Session:
         self._prompts = _Prompts()
         compact = self._budget < 8_000
         self._tools = Toolbox(session, compact=compact)
+        self._asking = Asking(self._tools.tools, session.abilities)
+        self._repeats = Repeats()
         self._system = self._prompts.render(
             "system",
             compact=compact,
@@ -120,9 +120,7 @@ class _Session:
 
     async def run(self) -> Proposal | NoProposal:
         calls = self._session.settings.calls
-        silent = same = overflows = 0
-        seen: Counter[str] = Counter()
-        previous: tuple[str, ...] = ()
+        silent = overflows = 0
         reason = f"the meta-agent used up its {calls} calls without a usable edit"
         last_refusal = ""
         used = _Used(self._session.settings)
@@ -145,9 +143,12 @@ class _Session:
                 continue
             overflows = 0
             if completion.stop_reason in ("rejected", "refusal"):
+                if self._asking.refused(completion.error):
+                    continue
                 words = one_line(completion.error or completion.text, 300) or "no reason was given"
                 return NoProposal(f"the meta model's provider refused the request: {words}")
             made = _calls(completion.message)
+            self._asking.heard(completion, called=bool(made))
             if not any(not call.problem for call in made):
                 silent += 1
                 if silent >= MAX_SILENT:
@@ -157,13 +158,10 @@ class _Session:
                     )
             else:
                 silent = 0
-            keys = tuple(call.key for call in made)
-            same = same + 1 if keys and keys == previous else 1
-            previous = keys
-            if same >= MAX_SAME:
-                named = one_line(made[0].name, 60)
-                return NoProposal(_with(f"the meta-agent repeated the same call {same} times ({named})", last_refusal))
-            answers = await self._answers(made, seen)
+            circles = self._repeats.turn(tuple(call.key for call in made), one_line(made[0].name, 60) if made else "")
+            if circles:
+                return NoProposal(_with(circles, last_refusal))
+            answers = await self._answers(made)
             proposal = next((answer.proposal for answer in answers if answer.proposal is not None), None)
             if proposal is not None:
                 return proposal
@@ -178,7 +176,7 @@ class _Session:
     # ---- asking -----------------------------------------------------------------------------------------------------
 
     def _request(self) -> ModelRequest:
-        return ModelRequest(self._conversation.messages, self._system, self._tools.tools, max_tokens=self._max_tokens)
+        return self._asking.request(self._conversation.messages, self._system, self._max_tokens)
 
     def _context(self, index: int) -> CallContext:
         session = self._session
@@ -200,7 +198,7 @@ class _Session:
 
     # ---- answering --------------------------------------------------------------------------------------------------
 
-    async def _answers(self, made: tuple[_Call, ...], seen: Counter[str]) -> list[Answer]:
+    async def _answers(self, made: tuple[_Call, ...]) -> list[Answer]:
         room = min(RESULT_CHARS, max(800, int(self._room * 0.4 / max(1, len(made)))))
         answers = []
         for position, call in enumerate(made):
@@ -216,11 +214,7 @@ class _Session:
             wide = min(self._room // 2, 80_000) if call.name == "read_harness" else room
             answer = await self._tools.call(call.name, call.arguments, wide)
             self._read = self._read or call.name == "read_trace"
-            seen[call.key] += 1
-            if seen[call.key] > 1 and not answer.proposal:
-                remark = "(You made this very call before. Do something else: propose an edit.)"
-                answer = Answer(f"{remark}\n{answer.text}", answer.is_error)
-            answers.append(answer)
+            answers.append(self._repeats.told(call.key, answer))
             if answer.proposal is not None:
                 break
         return answers

@@ -18,7 +18,7 @@ from lorimer.errors import HarnessError, UserError
 from lorimer.harness import version
 from lorimer.keys import Keys
 from lorimer.meta_agent.gate.design import Design, too_small
-from lorimer.meta_agent.study import loop
+from lorimer.meta_agent.study import known, loop
 from lorimer.meta_agent.study.beside import others_at_work
 from lorimer.meta_agent.study.checking import valid
 from lorimer.meta_agent.study.events import BudgetUsed, BudgetWarning, ModelNoted, VerifierNoted
@@ -353,6 +353,7 @@ def _parts(
         intact=_watch_files(session, study, tasks),
         program=workspace.read_program,
         progress=watcher,
+        abilities=known.stored(session.reader, session.meta_model),
         shadows=session.provider,
     )
 

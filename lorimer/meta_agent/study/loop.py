@@ -289,6 +289,7 @@ class _Loop:
                 cases=briefing.cases_of(reader, self._study, world.stood),
                 log=ledger.for_meta_agent(book),
                 program=program,
+                abilities=self._parts.abilities,
                 settings=config.meta,
                 seed=world.seed,
                 checks=edits.checks(reader, world, book, config, name, self._jails),

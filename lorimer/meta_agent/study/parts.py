@@ -17,6 +17,7 @@ from lorimer.meta_agent.study.events import (
     Silent,
 )
 from lorimer.meta_agent.study.workspace import Workspace
+from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.outcome import TrialOutcome
@@ -92,6 +93,8 @@ class StudyParts:
     intact: Callable[[], Awaitable[str]] = untouched
     """Whether the benchmark's files are as they were when the study began: "" or what changed. Asked before every stage."""
     propose: Callable[[ProposalSession], Awaitable[Proposal | NoProposal]] = meta_agent
+    abilities: Abilities | None = None
+    """What the meta model's server honours, as a probe has found it."""
     shadows: SandboxProvider | None = None
     """Whose jails run shadows of edits against recorded trials ([replay]); `None` where there are no records."""
 
