@@ -35,6 +35,9 @@ class StudySettings(Table):
 
     name: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,64}$")
     """Empty: `study-1`, `study-2`, … in order."""
+    continues: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,64}$")
+    """An earlier study: its winner is the seed harness, its experiments are told to the meta-agent, and its tasks stay on their
+    sides. The baseline is measured anew. `lorimer optimize --from STUDY` sets it."""
     seed: int = 0
     harness: str = "harness/agent.py"
     program: str = "program.md"

@@ -102,6 +102,43 @@ def split(tasks: Sequence[Task], settings: SplitSettings, seed: int, *, base: Pa
     return Split(tuple(sorted(train)), tuple(sorted(holdout)), tuple(sorted(test)))
 
 
+def grown(
+    tasks: Sequence[Task], settings: SplitSettings, seed: int, kept: Mapping[str, str], *, base: Path | None = None
+) -> Split:
+    """The split of a suite of which an earlier study has used some tasks: each of these stays on its side, so that nothing that
+    was read is sealed and nothing that is sealed was read. New ones that are near-equal to one of them go to its side; the
+    others are drawn as `split` draws them.
+
+    Args:
+        kept: the sides of the tasks that the earlier study used.
+
+    Raises ConfigError as `split` does, and where a file puts one of these tasks on another side.
+    """
+    known = {task.id: kept[task.id] for task in tasks if task.id in kept}
+    if settings.train_file or settings.holdout_file or settings.test_file:
+        found = split(tasks, settings, seed, base=base)
+        sides = {"train": found.train, "holdout": found.holdout, "test": found.test}
+        moved = sorted(id_ for side, ids in sides.items() for id_ in ids if known.get(id_, side) != side)
+        if moved:
+            first = f"{first_names(moved, TOLD)}: on another side than in the study that this one continues"
+            raise ConfigError(f"split: {first}; what was read once cannot be sealed")
+        return found
+    sources = {task.id: task.source_id for task in tasks if task.source_id}
+    for group in near_equal({task.id: task.instruction for task in tasks}, sources):
+        named = {known[id_] for id_ in group if id_ in known}
+        if named:  # where a group is on two sides already, a new task of it has been read in a way
+            known = {**dict.fromkeys(group, "train" if "train" in named else min(named)), **known}
+    new = [task for task in tasks if task.id not in known]
+    drawn = split(new, settings, seed) if new else Split((), ())
+    if not drawn.train and "train" not in known.values():
+        raise ConfigError("split: no task that the earlier study trained on is left, and there is no new one")
+
+    def side(name: str, ids: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted({*ids, *(id_ for id_, at in known.items() if at == name)}))
+
+    return Split(side("train", drawn.train), side("holdout", drawn.holdout), side("test", drawn.test))
+
+
 def _draw(tasks: Sequence[Task], share: float, seed: int, purpose: str) -> set[str]:
     """Ids of a share of the tasks, whole groups from every stratum."""
     if share == 0 or len(tasks) < SMALLEST:

@@ -65,6 +65,9 @@ def optimize(
     candidates: Annotated[
         int | None, typer.Option(min=1, help="How many to try.", show_default="as configured")
     ] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="An earlier study to go on from: its winner, its memory, its split.")
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only price the plan; nothing is run, no model asked.")
     ] = False,
@@ -78,6 +81,7 @@ def optimize(
     Each edit is proposed, spot-checked and re-run in full; what the gate accepts is promoted. Ctrl-C is clean.
     """
     extra = [f"budget.candidates={candidates}"] if candidates else []
+    extra += [f"study.continues={from_}"] if from_ else []
     config = config_of(workspace, [*(set_ or []), *extra])
     if dry_run:
         from lorimer.meta_agent.forecast.price import estimate

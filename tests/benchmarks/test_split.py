@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.benchmarks.base import Script, Task
-from lorimer.benchmarks.split import Split, around, near_equal, select, shares, split
+from lorimer.benchmarks.split import Split, around, grown, near_equal, select, shares, split
 from lorimer.config import BenchmarkSettings, SplitSettings, parse
 from lorimer.errors import ConfigError
 from lorimer.sandbox.base import PythonImage
@@ -283,3 +283,46 @@ def test_select_says_when_nothing_is_left() -> None:
         select(many(3), BenchmarkSettings(tasks=("x-*",)), 0)
     with pytest.raises(ConfigError, match=r"benchmark\.exclude: \*: leaves out all 3 tasks"):
         select(many(3), BenchmarkSettings(exclude=("*",)), 0)
+
+
+def sides_of(found: Split) -> dict[str, str]:
+    named = {"train": found.train, "holdout": found.holdout, "test": found.test}
+    return {id_: side for side, ids in named.items() for id_ in ids}
+
+
+@given(st.integers(4, 70), st.integers(0, 70), st.integers(0, 2**32), st.randoms(use_true_random=False))
+def test_what_an_earlier_study_read_or_sealed_stays_on_its_side(
+    before: int, more: int, seed: int, luck: random.Random
+) -> None:
+    earlier = sides_of(split(many(before), SplitSettings(), seed))
+    tasks = many(before + more)
+    gone = luck.sample([t.id for t in tasks[:before] if earlier[t.id] != "train"], k=min(1, before // 20))
+    tasks = [t for t in tasks if t.id not in gone]
+    found = sides_of(grown(tasks, SplitSettings(), seed + 1, earlier))
+    assert found.keys() == {t.id for t in tasks}
+    assert all(found[id_] == side for id_, side in earlier.items() if id_ in found)
+    if more >= 4:
+        assert {side for id_, side in found.items() if id_ not in earlier} >= {"train", "holdout"}
+
+
+def test_a_new_task_that_is_near_equal_to_a_known_one_goes_to_its_side() -> None:
+    words = "sum the numbers of every row in the second sheet of the book and write the result below"
+    known = [*many(6), task("x1", instruction=words)]
+    twin = task("x2", instruction=f"{words} it")
+    for side in ("train", "holdout", "test"):
+        kept = {**dict.fromkeys((t.id for t in known), "train"), "x1": side}
+        assert sides_of(grown([*known, twin], SplitSettings(), 1, kept))["x2"] == side
+
+
+def test_a_file_that_seals_what_was_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sealed").write_text("taa\n")
+    settings = SplitSettings(holdout_file="sealed")
+    kept = {"taa": "train", "tab": "train", "tac": "holdout"}
+    with pytest.raises(ConfigError, match="taa, tac: on another side than in the study that this one continues"):
+        grown(many(5), settings, 1, kept, base=tmp_path)
+    assert grown(many(5), settings, 1, {"taa": "holdout"}, base=tmp_path).holdout == ("taa",)
+
+
+def test_a_study_goes_on_with_something_to_train_on() -> None:
+    with pytest.raises(ConfigError, match="no task that the earlier study trained on is left"):
+        grown(many(3), SplitSettings(), 1, dict.fromkeys((t.id for t in many(3)), "holdout"))

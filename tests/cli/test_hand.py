@@ -1,12 +1,16 @@
-"""`lorimer propose`: an edit of one's own, on a real study with the simulated model."""
+"""`lorimer propose` and `optimize --from`, on real studies with the simulated model."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import process, refused
+from lorimer.harness.version import sha
+from lorimer.meta_agent.study.workspace import STORE
+from lorimer.traces.reader import StoreReader
+from tests.cli.support import SMALL, configure, process, refused
 
 
 @pytest.mark.usefixtures("bubblewrap")
@@ -27,3 +31,33 @@ def test_an_edit_of_ones_own_is_tried_by_the_next_resume(workspace: Path, capsys
     assert "this very edit was tried as experiment 2" in again
     missing = refused(capsys, 2, "propose", "--edit", workspace / "none.py", "-C", workspace)
     assert missing == f"lorimer: cannot read the harness {workspace / 'none.py'}: No such file or directory"
+
+
+@pytest.mark.usefixtures("bubblewrap")
+def test_a_study_goes_on_from_an_earlier_one(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert process("optimize", "-C", workspace).code == 0
+    configure(workspace, *SMALL, "benchmark.limit=6")
+    said = process("optimize", "--from", "study-1", "-C", workspace)
+    assert said.code == 0, said
+    with StoreReader(workspace / STORE) as reader:
+        before, now = ({row.id: row.split for row in reader.tasks(name)} for name in ("study-1", "study-2"))
+        assert before.items() <= now.items(), "every task is on the side that it was on"
+        assert len(now) == len(before) + 2
+        assert reader.study("study-2").seed_harness == sha((workspace / "harness" / "agent.py").read_text())
+        asked = reader.conversation("study-2/c001", 0)
+    told = "\n".join(message.text for message in asked.messages)
+    assert "Study study-1 came before. Its winner was " in told
+    assert "study-1/c001 [" in told
+
+    harness = workspace / "harness" / "agent.py"
+    harness.write_text(harness.read_text() + "# mine\n")
+    committed(workspace)
+    said_no = refused(capsys, 2, "optimize", "--from", "study-1", "-C", workspace)
+    assert said_no.startswith("lorimer: the harness here is not the winner of study-1, which is ")
+    assert "no study nowhere" in refused(capsys, 2, "optimize", "--from", "nowhere", "-C", workspace)
+    assert process("run", "-C", workspace).code == 0
+    assert "study run-1 is a run" in refused(capsys, 2, "optimize", "--from", "run-1", "-C", workspace)
+
+
+def committed(root: Path) -> None:
+    subprocess.run(["git", "-c", "user.name=u", "-c", "user.email=u@x", "commit", "-qam", "mine"], cwd=root, check=True)

@@ -28,6 +28,12 @@ class Log:
     experiments: tuple[str, ...] = ()
     """Each as lines, of which the first says what was tried, what happened and what it means. In order."""
 
+    def after(self, before: Log | None) -> Log:
+        """This log with another one before it, which is shortened first."""
+        if before is None:
+            return self
+        return Log(f"{before.head}\n{self.head}", (*before.experiments, *self.experiments))
+
     def within(self, room: int) -> str:
         """The log in at most `room` characters: all of it where it fits; else the newest experiments whole, those before
         them by their first lines, and how many are left out. The newest alone is cut where not even it fits.

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorimer.benchmarks import integrity
-from lorimer.benchmarks.base import Isolation, Task
+from lorimer.benchmarks.base import Isolation, Suite, Task
 from lorimer.benchmarks.canary import canaries
-from lorimer.benchmarks.split import split
+from lorimer.benchmarks.split import Split, grown, split
 from lorimer.config import FILE_NAME, Config, parse, read
 from lorimer.errors import HarnessError, UserError
 from lorimer.harness import version
 from lorimer.keys import Keys
 from lorimer.meta_agent.gate.design import Design, too_small
-from lorimer.meta_agent.study import known, loop
+from lorimer.meta_agent.study import continued, known, loop
 from lorimer.meta_agent.study.beside import others_at_work
 from lorimer.meta_agent.study.checking import valid
 from lorimer.meta_agent.study.events import BudgetUsed, BudgetWarning, ModelNoted, VerifierNoted
@@ -161,7 +161,7 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
         suite = session.load_suite()
         tell_problems(suite, watcher)
         suite = await valid(session, suite, watcher)
-        sides = split(suite.tasks, config.split, config.study.seed, base=root)
+        sides = _sides(session.reader, suite, config, harness, root)
         taking_part = {*sides.train, *sides.holdout, *sides.test}
         suite = dataclasses.replace(suite, tasks=tuple(task for task in suite.tasks if task.id in taking_part))
         await _starts(session, study, harness, config)
@@ -198,6 +198,13 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
         if hopeless:
             watcher.say(f"warning: {hopeless}; `lorimer power` tells more")
         return await loop.optimize(_parts(session, study, tasks, workspace, watcher, said), study)
+
+
+def _sides(reader: StudyReader, suite: Suite, config: Config, harness: str, root: Path) -> Split:
+    if not config.study.continues:
+        return split(suite.tasks, config.split, config.study.seed, base=root)
+    kept = continued.sides(reader, config.study.continues, harness)
+    return grown(suite.tasks, config.split, config.study.seed, kept, base=root)
 
 
 async def resume(

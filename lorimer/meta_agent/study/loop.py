@@ -34,7 +34,7 @@ from lorimer.harness.version import sha
 from lorimer.kinds import NONE_REFUSED
 from lorimer.meta_agent.gate import permutation
 from lorimer.meta_agent.proposer.proposal import NoProposal, ProposalSession
-from lorimer.meta_agent.study import briefing, edits, ledger
+from lorimer.meta_agent.study import briefing, continued, edits, ledger
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.study.events import (
     BranchDiffers,
@@ -287,7 +287,9 @@ class _Loop:
                 number=number,
                 champion=reader.harness(world.champion_harness).text,
                 cases=briefing.cases_of(reader, self._study, world.stood),
-                log=ledger.for_meta_agent(book),
+                log=ledger.for_meta_agent(book).after(
+                    continued.remembered(reader, self._study, config.retries.errored)
+                ),
                 program=program,
                 abilities=self._parts.abilities,
                 settings=config.meta,
