@@ -37,7 +37,7 @@ from lorimer.task_agent.scheduler import Scheduler
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd, TrialStart, TrialState
 from lorimer.traces.store import Store
-from lorimer.traces.wired import Record
+from lorimer.traces.wired import Gap, Record
 
 CANDIDATES = 2
 """Played on: the first after the process has started, and one when all is known."""
@@ -95,7 +95,7 @@ class Dice:
         return
 
     async def attempt(
-        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | None = None
+        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | Gap | None = None
     ) -> TrialEnd:
         start = TrialStart(planned, len(tried), "dice/fair")
         self._store.open_trial(start)
@@ -128,6 +128,7 @@ class Timed:
         past: Mapping[str, Sequence[TrialEnd]] | None = None,
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
         others: Mapping[str, str] | None = None,
+        records: Mapping[str, Record | Gap] | None = None,
     ) -> list[TrialOutcome]:
         def looked(prefix: Sequence[TrialOutcome]) -> bool:
             assert stop is not None
@@ -137,7 +138,9 @@ class Timed:
             return answer
 
         self._watch.begin(f"trials of {plan[0].stage}" if plan else "no trials")
-        return await self._inner.run(plan, harness_text, past=past, stop=looked if stop else None, others=others)
+        return await self._inner.run(
+            plan, harness_text, past=past, stop=looked if stop else None, others=others, records=records
+        )
 
     async def dry_start(self, harness_text: str, owner: Owner) -> str:
         return await self._inner.dry_start(harness_text, owner)

@@ -22,7 +22,7 @@ from lorimer.task_agent.spec import is_harness, spec_of
 from lorimer.task_agent.trial import Machine, dry_start, run_trial
 from lorimer.task_agent.verifiers import VERIFIERS, Verifiers
 from lorimer.traces.schema import PlannedTrial, Replayed, StepData, StepKind, TrialEnd, TrialStart, TrialState
-from lorimer.traces.wired import Record
+from lorimer.traces.wired import Gap, Record
 
 ENGINE_POLL_SECONDS = 1.0
 """The pause between two looks whether the sandbox engine is back. A restart takes seconds."""
@@ -61,7 +61,7 @@ class LocalAttempts:
         await self._images.prepare(self._tasks[planned.task] for planned in plan)
 
     async def attempt(
-        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | None = None
+        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | Gap | None = None
     ) -> TrialEnd:
         return await self._attempt(planned, harness, len(tried), tried, record)
 
@@ -93,7 +93,7 @@ class LocalAttempts:
         harness: str,
         number: int,
         tried: Sequence[TrialEnd] | None = None,
-        record: Record | None = None,
+        record: Record | Gap | None = None,
     ) -> TrialEnd:
         """One attempt, stored.
 
@@ -103,7 +103,8 @@ class LocalAttempts:
         """
         machine, task = self._machine, self._tasks[planned.task]
         whole = next((end.detail for end in reversed(tried or ()) if end.cause == Cause.RECORD_PARTED), "")
-        answers = carried(record) if record is not None and not whole else None
+        whole = record.why if isinstance(record, Gap) else whole
+        answers = carried(record) if isinstance(record, Record) and not whole else None
         judged = tried is not None and is_harness(planned)
         known: tuple[Cause, str] | None = None
         start = TrialStart(

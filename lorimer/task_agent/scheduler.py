@@ -14,7 +14,7 @@ from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome, outcome_of
 from lorimer.traces.schema import PlannedTrial, TrialEnd
-from lorimer.traces.wired import Record
+from lorimer.traces.wired import Gap, Record
 
 OUTAGES = 3
 """After so many outages of the engine during one planned trial the study pauses: it may be this trial that brings it down."""
@@ -31,7 +31,7 @@ class Attempts(Protocol):
         ...
 
     async def attempt(
-        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | None = None
+        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | Gap | None = None
     ) -> TrialEnd:
         """One attempt, start to verdict. It is stored when this returns, as `<planned trial>/<number of those tried>`.
 
@@ -39,7 +39,7 @@ class Attempts(Protocol):
             harness: the harness's text; not read for `oracle` and `nop`.
             tried: how the attempts before this one ended, in order.
             record: of another trial of the task, which answers this one's calls until its harness asks for something else. An
-                attempt that cannot go on from it ends as RECORD_PARTED, and those after it run whole.
+                attempt that cannot go on from it ends as RECORD_PARTED, and those after it run whole; all do where it has a gap.
 
         One that is cancelled, or that ends in an error which stops the study, is stored as cancelled. Raises BudgetExhausted,
         ConfigError, PrerequisiteError, LorimerError where it cannot be stored.
@@ -83,7 +83,7 @@ class Scheduler:
         past: Mapping[str, Sequence[TrialEnd]] | None = None,
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
         others: Mapping[str, str] | None = None,
-        records: Mapping[str, Record] | None = None,
+        records: Mapping[str, Record | Gap] | None = None,
     ) -> list[TrialOutcome]:
         """Run what of the plan is not settled by its `past` attempts.
 
@@ -147,7 +147,7 @@ class Scheduler:
         return await self._attempts.dry_start(harness_text, owner)
 
     async def _settle(
-        self, planned: PlannedTrial, harness_text: str, tried: list[TrialEnd], record: Record | None
+        self, planned: PlannedTrial, harness_text: str, tried: list[TrialEnd], record: Record | Gap | None
     ) -> TrialOutcome:
         """Attempts until the planned trial has its outcome."""
         outages = 0

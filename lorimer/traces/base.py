@@ -82,8 +82,12 @@ class StudyWriter(TraceSink, Protocol):
         """
         ...
 
-    async def add_evaluation(self, evaluation: Evaluation) -> None:
-        """Store a plan before its first trial. Again is nothing; InternalError when the stored one differs."""
+    async def add_evaluation(self, evaluation: Evaluation, chained: Mapping[str, Any] | None = None) -> None:
+        """Store a plan before its first trial. Again is nothing; InternalError when the stored one differs.
+
+        Args:
+            chained: how it will be judged, which is chained in the same transaction, in an entry of kind `plan`.
+        """
         ...
 
     async def add_decision(self, decision: DecisionRow, leaves: str = "") -> DecisionRow:

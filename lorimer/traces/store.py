@@ -188,8 +188,12 @@ class Store(Recorder):
         found: Candidate = await self._do(work, full=True)
         return found
 
-    async def add_evaluation(self, evaluation: Evaluation) -> None:
-        await self._add_once(Evaluation, evaluation)
+    async def add_evaluation(self, evaluation: Evaluation, chained: Mapping[str, Any] | None = None) -> None:
+        def seal(connection: Connection, values: Mapping[str, Any]) -> None:
+            if chained is not None:
+                chain.append(connection, evaluation.study, "plan", evaluation.id, chained, now())
+
+        await self._add_once(Evaluation, evaluation, and_then=seal)
 
     async def add_decision(self, decision: DecisionRow, leaves: str = "") -> DecisionRow:
         def seal(connection: Connection, values: Mapping[str, Any]) -> None:

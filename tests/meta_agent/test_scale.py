@@ -22,6 +22,7 @@ from lorimer.sandbox.base import Owner
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import PlannedTrial, TrialEnd
+from lorimer.traces.wired import Gap, Record
 from tests.meta_agent.test_loop import MARKS, Bench, bench, config, run, script
 
 __all__ = ["bench"]
@@ -74,9 +75,10 @@ class Noted:
         past: Mapping[str, Sequence[TrialEnd]] | None = None,
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
         others: Mapping[str, str] | None = None,
+        records: Mapping[str, Record | Gap] | None = None,
     ) -> list[TrialOutcome]:
         before = len(self.reader.asked)
-        found = await self.inner.run(plan, harness_text, past=past, stop=stop, others=others)
+        found = await self.inner.run(plan, harness_text, past=past, stop=stop, others=others, records=records)
         self.asked += self.reader.asked[before:]
         return found
 

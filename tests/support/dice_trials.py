@@ -12,7 +12,7 @@ from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.scheduler import Scheduler
 from lorimer.traces.schema import Conditions, PlannedTrial, TraceSink, TrialEnd, TrialStart, TrialState, Used
-from lorimer.traces.wired import Record
+from lorimer.traces.wired import Gap, Record
 
 
 class Killed(BaseException):
@@ -49,6 +49,8 @@ class DiceTrials:
         self._turn = asyncio.Lock()
         self.ran: list[str] = []
         """Ids of planned trials in the order in which they were scored."""
+        self.given: dict[str, str] = {}
+        """The trials whose records were handed over, by the planned trial's id."""
 
     def scheduler(self, *, width: int = 1, retries: int = 2) -> Scheduler:
         """Runs plans of these attempts, `width` at once."""
@@ -58,8 +60,10 @@ class DiceTrials:
         return
 
     async def attempt(
-        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | None = None
+        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | Gap | None = None
     ) -> TrialEnd:
+        if record is not None:
+            self.given[planned.id] = record.trial
         for _ in range(self._order.randrange(8)):
             await asyncio.sleep(0)  # others may overtake
         async with self._turn:

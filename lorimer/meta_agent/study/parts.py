@@ -24,6 +24,7 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.schema import PlannedTrial, TrialEnd
 from lorimer.traces.tables import Study, TaskRow
+from lorimer.traces.wired import Gap, Record
 
 
 class Trials(Protocol):
@@ -37,10 +38,11 @@ class Trials(Protocol):
         past: Mapping[str, Sequence[TrialEnd]] | None = None,
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
         others: Mapping[str, str] | None = None,
+        records: Mapping[str, Record | Gap] | None = None,
     ) -> list[TrialOutcome]:
         """The outcomes in plan order: all, or the prefix that `stop` accepted. What is settled by `past` is not run.
 
-        Trials of a harness in `others`, by SHA-256, run that text.
+        Trials of a harness in `others`, by SHA-256, run that text. Those in `records`, by id, go on from a record.
 
         Raises BudgetExhausted, ProviderOutage, ProviderRefusal, VerifierOutage, EngineOutage.
         """

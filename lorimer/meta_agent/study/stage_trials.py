@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NoReturn
 
 from lorimer.meta_agent.gate.comparison import Decision, Kind
 from lorimer.meta_agent.gate.design import policy_of
+from lorimer.meta_agent.gate.pairs import PairPlan
 from lorimer.meta_agent.gate.policies import Policy, Value
 from lorimer.meta_agent.gate.scores import score
 from lorimer.meta_agent.gate.verdicts import too_errored
@@ -22,6 +23,7 @@ from lorimer.meta_agent.study.events import (
 from lorimer.meta_agent.study.folding import state_after
 from lorimer.meta_agent.study.heard import is_errored, is_for_nothing, refuses_all, taken_back, told
 from lorimer.meta_agent.study.names import About, evaluation_id
+from lorimer.meta_agent.study.pairs import as_body, records_of
 from lorimer.meta_agent.study.parts import StudyParts, now
 from lorimer.meta_agent.study.trials import (
     attempts,
@@ -33,8 +35,9 @@ from lorimer.meta_agent.study.trials import (
 )
 from lorimer.meta_agent.study.world import World, score_numbers
 from lorimer.task_agent.outcome import TrialOutcome, is_settled
-from lorimer.traces.schema import Purpose, Stage, TrialEnd
+from lorimer.traces.schema import PlannedTrial, Purpose, Stage, TrialEnd
 from lorimer.traces.tables import DecisionRow, Evaluation
+from lorimer.traces.wired import Gap, Record
 
 
 class Pause(Exception):
@@ -108,6 +111,7 @@ class StageTrials:
         anew: Callable[[TrialEnd], bool] | None = None,
         beside: About | None = None,
         at_once: int | None = None,
+        pairs: PairPlan | None = None,
     ) -> list[TrialOutcome]:
         """A stage's trials, those of an earlier process included. A plan that is stored already is the one that holds.
 
@@ -117,10 +121,12 @@ class StageTrials:
                 none is ever run beyond what was read: these trials stand for a harness later on.
             beside: the trials of another harness, where it runs the same plan side by side: every trial of this one is followed
                 by one of the other on the same task.
+            pairs: the recorded trials that answer these at first, chained with the plan; `stop` is asked at its looks alone, and
+                no trial of a later one begins before.
         """
         reader, subject = self._parts.reader, world.candidate(about.subject)
         harness = (subject.harness if subject else None) or world.seed_harness
-        row = await self._planned(about, harness, plan)
+        row = await self._planned(about, harness, plan, pairs)
         rows, others = [row], dict[str, str]()
         if beside is not None and beside.met is not None:
             # Repeats of its own: a trial's luck follows from its name, and every candidate meets the champion afresh.
@@ -141,17 +147,30 @@ class StageTrials:
         self._tell(StageStarted(row.id, about.subject, number, about.stage, len(trials), done))
         text = reader.harness(harness).text
         run = partial(self._parts.trials.run, others=others)
-        if at_once is None:
+        looks = pairs.looks if pairs else [*range(at_once, len(trials), at_once), len(trials)] if at_once else []
+        if not looks:
             found = await run(trials, text, past=past, stop=stop)
         else:
-            found = await run(trials[:at_once], text, past=past)
-            while len(found) < len(trials) and not (stop is not None and await asyncio.to_thread(stop, found)):
-                found = await run(trials[: len(found) + at_once], text, past=await self._attempts(rows))
+            found = list[TrialOutcome]()
+            for end in looks:
+                if pairs is not None:
+                    run = partial(run, records=await self._records(pairs, trials[len(found) : end], past))
+                found = await run(trials[:end], text, past=past)
+                if stop is not None and await asyncio.to_thread(stop, found):
+                    break
+                past = await self._attempts(rows)
         own = [outcome for outcome in found if outcome.planned.evaluation == row.id]
         # What the sealed tasks gave a candidate is nobody's to see while the study goes on.
         sealed = about.stage is Stage.HOLDOUT and about.subject
         self._tell(StageFinished(row.id, about.subject, about.stage, None if sealed else counted_score(own)))
         return found
+
+    async def _records(
+        self, pairs: PairPlan, trials: Sequence[PlannedTrial], past: Mapping[str, Sequence[TrialEnd]]
+    ) -> dict[str, Record | Gap]:
+        """The records that answer those of these trials that are still to be run."""
+        ahead = [trial for trial in trials if not is_settled(past.get(trial.id, ()), self._retries)]
+        return await asyncio.to_thread(records_of, self._parts.reader, pairs, ahead)
 
     async def _attempts(self, rows: Sequence[Evaluation]) -> dict[str, list[TrialEnd]]:
         """How the attempts at the planned trials of these evaluations ended, as far as they did.
@@ -165,7 +184,9 @@ class StageTrials:
             for planned, tried in (await asyncio.to_thread(attempts, self._parts.reader, each.id)).items()
         }
 
-    async def _planned(self, about: About, harness: str, plan: Sequence[tuple[str, int]]) -> Evaluation:
+    async def _planned(
+        self, about: About, harness: str, plan: Sequence[tuple[str, int]], pairs: PairPlan | None = None
+    ) -> Evaluation:
         """The evaluation, stored before its first trial."""
         name = self._name(about)
         row = self._parts.reader.evaluation(name)
@@ -180,7 +201,7 @@ class StageTrials:
                 harness=harness,
                 plan=[list(item) for item in plan],
             )
-            await self._parts.store.add_evaluation(row)
+            await self._parts.store.add_evaluation(row, chained=as_body(pairs) if pairs else None)
         return row
 
     async def _decide_measured(self, world: World, about: About, found: Sequence[TrialOutcome]) -> World:

@@ -20,7 +20,8 @@ from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.cost import bounded, within_cost
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.looks import Looks
-from lorimer.meta_agent.gate.opponent import opponent
+from lorimer.meta_agent.gate.opponent import Opponent, opponent
+from lorimer.meta_agent.gate.pairs import PairPlan, pair_verdict
 from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, rounds, spot_plan, spot_trials
 from lorimer.meta_agent.gate.policies import ANYTIME, Value
 from lorimer.meta_agent.gate.scores import Result, score
@@ -28,6 +29,7 @@ from lorimer.meta_agent.gate.verdicts import spot_verdict
 from lorimer.meta_agent.study.canary import canary_verdict
 from lorimer.meta_agent.study.folding import CandidateView
 from lorimer.meta_agent.study.names import About, short
+from lorimer.meta_agent.study.pairs import planned_pairs, stored_pairs, trials_of
 from lorimer.meta_agent.study.parts import StudyParts, now
 from lorimer.meta_agent.study.stage_trials import StageTrials
 from lorimer.meta_agent.study.trials import (
@@ -99,12 +101,52 @@ class Stages(StageTrials):
 
     async def _spot(self, world: World, candidate: CandidateView) -> World:
         settings, about = self._parts.config.gate, About(candidate.id, Stage.SPOT)
+        pairs = await self._pairs(world, candidate)
+        if pairs is not None:
+            return await self._spot_in_pairs(world, about, pairs)
         champion = results(await self._standing(world.stood, world.seed))
         plan = spot_plan(
             candidate.fixes, Luck(world.seed, candidate.number), champion, settings.spot_fixes, settings.spot_guards
         )
         found = await self._run(world, about, plan) if plan else []
         return await self._decide(world, about, spot_verdict(spot_trials(results(found), champion)))
+
+    async def _pairs(self, world: World, candidate: CandidateView) -> PairPlan | None:
+        """The recorded trials that are run again from where the edit touches them; `None` where that would tell too little."""
+        reader, settings, name = (
+            self._parts.reader,
+            self._parts.config.gate,
+            self._name(About(candidate.id, Stage.SPOT)),
+        )
+        if not self._parts.config.replay.enabled or candidate.touches is None:
+            return None
+        if reader.evaluation(name) is not None:
+            return await asyncio.to_thread(stored_pairs, reader, self._study, name)
+        met = await self._opponent(world, candidate, await self._standing(world.stood, world.seed))
+        planned = partial(planned_pairs, weights=met.weights, repeats=self._repeats, alpha=settings.alpha)
+        return await asyncio.to_thread(planned, reader, world, candidate)
+
+    async def _spot_in_pairs(self, world: World, about: About, pairs: PairPlan) -> World:
+        def verdict(found: Sequence[TrialOutcome]) -> Decision | None:
+            return pair_verdict(pairs, [outcome.reward for outcome in found])
+
+        found = await self._run(
+            world, about, trials_of(pairs), stop=lambda found: verdict(found) is not None, pairs=pairs
+        )
+        decision = verdict(found)
+        if decision is None:
+            raise InternalError(f"{about.subject} was checked in {len(found)} pairs, which decide nothing")
+        return await self._decide(world, about, decision)
+
+    async def _opponent(self, world: World, candidate: CandidateView, standing: Sequence[TrialOutcome]) -> Opponent:
+        """Whom a candidate meets in its full run, given the champion's own trials."""
+        return await asyncio.to_thread(
+            opponent,
+            results(standing),
+            pools=self._parts.config.gate.pools,
+            withstood=partial(self._withstood.before, world, candidate),
+            earlier=partial(self._earlier.before, world, candidate),
+        )
 
     async def _full(self, world: World, candidate: CandidateView) -> World:
         settings = self._parts.config.gate
@@ -115,13 +157,7 @@ class Stages(StageTrials):
             world = await self._fresh(world, candidate)
             world = await self._once_more(world, candidate)
             standing = await self._standing(world.stood, world.seed)
-        met = await asyncio.to_thread(
-            opponent,
-            results(standing),
-            pools=settings.pools,
-            withstood=partial(self._withstood.before, world, candidate),
-            earlier=partial(self._earlier.before, world, candidate),
-        )
+        met = await self._opponent(world, candidate, standing)
         plan = full_plan(world.train, Luck(world.seed, candidate.number), self._repeats, met.known, in_rounds=in_rounds)
         about = About(candidate.id, Stage.FULL)
         plan = self._stored_plan(about) or plan

@@ -46,6 +46,8 @@ def _rejected(decision: DecisionRow) -> str:
     match decision.stage:
         case _ if held_back(decision.kind, numbers):
             return f"{_too_dear(numbers)}, so the champion stays; the same gain at less cost could be promoted"
+        case Stage.SPOT if "pairs" in numbers:
+            return f"{_pairs(numbers)}, so a gain is hardly to be found, and no full run was made"
         case Stage.SPOT:
             return f"{_broke(numbers)}, so it does harm, and no full run was made"
         case Stage.CANARY:
@@ -69,6 +71,12 @@ def _broke(numbers: Numbers) -> str:
     if numbers["fixed"] or not numbers["fix_trials"]:
         return said
     return f"{said} and did better in none of {numbers['fix_trials']} trials on tasks that it should fix"
+
+
+def _pairs(numbers: Numbers) -> str:
+    won = f"won {numbers['won']:g} of {numbers['failed']} failed trials"
+    lost = f"lost {numbers['lost']:g} of {numbers['solved']} solved ones"
+    return f"in the spot-check, run again from where it first makes a difference, it {won} and {lost}"
 
 
 def _too_dear(numbers: Numbers) -> str:

@@ -1,0 +1,95 @@
+"""A candidate's spot-check in pairs: from its preview to the plan, from the plan to what runs, and back from the chain.
+
+The plan is chained with its evaluation, before its first trial: which recorded trials are run again, in which order, after how
+many of them the candidate may be killed, and by which numbers. A study that goes on reads it there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lorimer.meta_agent.gate.pairs import PairPlan, Touch, pair_plan
+from lorimer.meta_agent.gate.plans import Luck
+from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.study.briefing import standing
+from lorimer.meta_agent.study.folding import CandidateView
+from lorimer.meta_agent.study.world import World
+from lorimer.traces.base import StudyReader
+from lorimer.traces.schema import PlannedTrial
+from lorimer.traces.wired import Gap, Record
+
+CHAINED = "plan"
+"""The kind of the chain's entries that hold such plans."""
+
+
+def planned_pairs(
+    reader: StudyReader,
+    world: World,
+    candidate: CandidateView,
+    *,
+    weights: Mapping[str, int],
+    repeats: int,
+    alpha: float,
+) -> PairPlan | None:
+    """The pairs of a candidate, by its stored preview; `None` where it has none that tells enough.
+
+    Args:
+        weights: what a reward of each task counts in its full run.
+        repeats: trials per task of that.
+        alpha: the level of its test.
+    """
+    preview = reader.preview(candidate.id)
+    if preview is None or preview.champion != world.champion_harness:
+        return None
+    told_of = {each.trial: each.touch for each in preview.trials if each.told}
+    trials = [trial for _, trial in standing(reader, world.study, world.stood)]
+    mean = sum(trial.input_tokens + trial.output_tokens for trial in trials) / max(1, len(trials))
+    told, touched = list[Result](), list[Touch]()
+    for trial in trials:
+        if trial.id not in told_of or trial.reward is None:
+            continue
+        told.append(Result(trial.task, trial.reward))
+        touch = told_of[trial.id]
+        if touch is not None and mean:
+            left = max(0, trial.input_tokens + trial.output_tokens - touch.tokens) / mean
+            touched.append(Touch(trial.id, trial.task, trial.reward, left))
+    luck = Luck(world.seed, candidate.number)
+    untold = len(trials) - len(told)
+    return pair_plan(touched, told, untold, luck, weights=weights, repeats=repeats, alpha=alpha)
+
+
+def trials_of(plan: PairPlan) -> list[tuple[str, int]]:
+    """Task and repeat of each pair's trial, in planned order. The repeats number a task's pairs."""
+    counted: dict[str, int] = {}
+    found = []
+    for touch in plan.order:
+        number = counted[touch.task] = counted.get(touch.task, -1) + 1
+        found.append((touch.task, number))
+    return found
+
+
+def records_of(reader: StudyReader, plan: PairPlan, trials: Sequence[PlannedTrial]) -> dict[str, Record | Gap]:
+    """The records of the recorded trials that these planned ones are paired with, by the planned trial's id."""
+    recorded = {place: touch.trial for place, touch in zip(trials_of(plan), plan.order, strict=True)}
+    paired = {planned.id: recorded[planned.task, planned.repeat] for planned in trials}
+    found = reader.records(sorted(set(paired.values())))
+    return {name: found[trial] for name, trial in paired.items()}
+
+
+def as_body(plan: PairPlan) -> dict[str, Any]:
+    """As the chain keeps it."""
+    return dataclasses.asdict(plan)
+
+
+def of_body(body: Mapping[str, Any]) -> PairPlan:
+    """What `as_body` made."""
+    order = tuple(Touch(**touch) for touch in body["order"])
+    return PairPlan(**{**body, "order": order, "counts": tuple(body["counts"]), "looks": tuple(body["looks"])})
+
+
+def stored_pairs(reader: StudyReader, study: str, evaluation: str) -> PairPlan | None:
+    """The plan that was chained with an evaluation; `None` where it is no check in pairs."""
+    entries = [row for row in reader.chain(study, CHAINED) if row.subject == evaluation]
+    return of_body(entries[0].body) if entries else None

@@ -1,0 +1,168 @@
+"""The spot-check in pairs as the loop runs it, on dice: its plan, what is run with which record, and what follows."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lorimer.kinds import SOLVED
+from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
+from lorimer.meta_agent.reports.audit import verify
+from lorimer.meta_agent.study.briefing import standing
+from lorimer.meta_agent.study.loop import optimize
+from lorimer.meta_agent.study.pairs import CHAINED, as_body, of_body, stored_pairs, trials_of
+from lorimer.meta_agent.study.world import scan
+from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched
+from lorimer.task_agent.shadow.previewed import Preview, Previewed
+from lorimer.traces.schema import Stage
+from lorimer.traces.tables import Trial
+from tests.meta_agent.test_loop import Bench, Proposer, config, make_bench, proposal
+from tests.support.dice_trials import Killed
+
+SPOT = "demo/c001/spot"
+
+
+def touched(trial: Trial) -> Outcome:
+    """An edit makes a difference half way through the trials of some tasks."""
+    if trial.task < "t04":
+        return Untouched(4)
+    return Touched(3, 4, "llm.complete", ("messages",), "the request now says so", "", model_calls=1, tokens=5)
+
+
+def untold(trial: Trial) -> Outcome:
+    return NotPreviewable("it has no record") if trial.task > "t05" else Untouched(4)
+
+
+def previewing(bench: Bench, *marks: str, outcome: Any = touched) -> Proposer:
+    """A proposer whose edits come with their preview."""
+
+    async def propose(session: ProposalSession) -> Proposal | NoProposal:
+        reader = bench.reader()
+        world = scan(reader, "demo")
+        trials = [trial for _, trial in standing(reader, "demo", world.stood)]
+        shown = tuple(
+            Previewed(trial.id, trial.task, trial.repeat, (trial.reward or 0.0) >= SOLVED, outcome(trial))
+            for trial in trials
+        )
+        mark = marks[session.number - 1] if session.number <= len(marks) else "NULL"
+        return replace(proposal(session, mark), preview=Preview(world.champion_harness, shown))
+
+    return propose
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return make_bench(tmp_path / "work")
+
+
+async def run(bench: Bench, *marks: str, outcome: Any = touched, width: int = 1, order: int = 0, **tables: Any) -> Any:
+    settings = config(budget={"candidates": len(marks)}, **tables)
+    with bench.parts(previewing(bench, *marks, outcome=outcome), settings, width=width, order=order) as (
+        parts,
+        trials,
+        _,
+    ):
+        await bench.create(parts)
+        await optimize(parts, "demo")
+    return trials
+
+
+async def test_spot_trials_go_where_the_edit_touches_each_with_the_record_that_it_is_paired_with(bench: Bench) -> None:
+    trials = await run(bench, "GOOD")
+    reader = bench.reader()
+    plan = stored_pairs(reader, "demo", SPOT)
+    assert plan is not None
+    evaluation, decision = reader.evaluation(SPOT), scan(reader, "demo").decided("demo/c001", Stage.SPOT)
+    assert evaluation is not None
+    assert decision is not None
+    assert [tuple(item) for item in evaluation.plan] == trials_of(plan)
+    assert len(set(trials_of(plan))) == len(plan.order), "every pair has a name of its own"
+    ran = [name for name in trials.ran if name.startswith(SPOT)]
+    assert len(ran) == decision.numbers["pairs"]
+    given = {
+        f"{SPOT}/{task}/{repeat}": touch.trial
+        for (task, repeat), touch in zip(trials_of(plan), plan.order, strict=True)
+    }
+    assert {name: trials.given[name] for name in ran} == {name: given[name] for name in ran}
+    assert set(trials.given) == set(ran), "no other trial is answered from a record"
+    assert all(touch.task >= "t04" and touch.left == 0.5 for touch in plan.order)
+    assert of_body(as_body(plan)) == plan
+
+
+async def test_the_plan_is_chained_before_its_first_trial(bench: Bench) -> None:
+    settings = config(budget={"candidates": 1})
+    # The baseline takes 28 trials, the holdout 12; the first pair is killed.
+    with bench.parts(previewing(bench, "BAD"), settings, fail_after=41) as (parts, trials, _):
+        await bench.create(parts)
+        with pytest.raises(Killed):
+            await optimize(parts, "demo")
+    reader = bench.reader()
+    (entry,) = reader.chain("demo", CHAINED)
+    assert (entry.subject, len(trials.ran)) == (SPOT, 41)
+    assert scan(reader, "demo").decided("demo/c001", Stage.SPOT) is None
+    checks = {check.what: check.problems for check in verify(bench.root, reader, "demo").checks}
+    assert (checks["chain"], checks["decisions"], checks["trials"]) == ((), (), ())
+
+
+async def test_an_edit_that_breaks_what_it_touches_is_killed_before_the_full_run(bench: Bench) -> None:
+    await run(bench, "BAD")
+    (candidate,) = scan(bench.reader(), "demo").candidates
+    decision = scan(bench.reader(), "demo").decided(candidate.id, Stage.SPOT)
+    assert decision is not None
+    assert candidate.state == "rejected"
+    assert decision.reason.startswith("rejected on the spot-check: from the touch on, ")
+    assert bench.reader().evaluation("demo/c001/full") is None
+    said = "in the spot-check, run again from where it first makes a difference, it won 0 of 3 failed trials and lost 3 of 3"
+    assert said in bench.told()
+
+
+@pytest.mark.parametrize(("width", "order"), [(4, 0), (4, 1)])
+async def test_what_is_decided_follows_from_the_seed_alone(
+    bench: Bench, tmp_path: Path, width: int, order: int
+) -> None:
+    marks = ("BAD", "NULL", "GOOD", "NULL")
+    await run(bench, *marks)
+    other = make_bench(tmp_path / "other")
+    await run(other, *marks, width=width, order=order)
+    assert other.log() == bench.log()
+
+
+async def test_a_study_that_is_killed_anywhere_in_its_pairs_decides_the_same(bench: Bench, tmp_path: Path) -> None:
+    await run(bench, "BAD")
+    for after in (40, 43, 46):
+        other = make_bench(tmp_path / str(after))
+        settings = config(budget={"candidates": 1})
+        with other.parts(previewing(other, "BAD"), settings, fail_after=after, width=2) as (parts, _, _):
+            await other.create(parts)
+            with suppress(Killed):
+                await optimize(parts, "demo")
+        with other.parts(previewing(other, "BAD"), settings, width=2) as (parts, _, _):
+            await parts.store.release("demo", parts.reader.study("demo").holder)
+            await optimize(parts, "demo")
+        assert other.log() == bench.log(), after
+
+
+async def test_without_a_preview_the_spot_check_is_what_it_was(bench: Bench, tmp_path: Path) -> None:
+    marks = ("BAD", "GOOD")
+    trials = await run(bench, *marks, outcome=untold)
+    off, without = make_bench(tmp_path / "off"), make_bench(tmp_path / "without")
+    await run(off, *marks, replay={"enabled": False})
+    settings = config(budget={"candidates": 2})
+
+    async def propose(session: ProposalSession) -> Proposal | NoProposal:
+        return proposal(session, marks[session.number - 1])
+
+    with without.parts(propose, settings) as (parts, _, _):
+        await without.create(parts)
+        await optimize(parts, "demo")
+    all_of_them = (bench, off, without)
+    decided = [
+        [(row.id, row.kind, row.reason, row.numbers) for row in each.reader().decisions("demo")] for each in all_of_them
+    ]
+    assert decided[0] == decided[1] == decided[2]
+    assert trials.given == {}
+    assert all(each.reader().chain("demo", CHAINED) == [] for each in all_of_them)
