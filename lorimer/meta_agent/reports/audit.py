@@ -14,7 +14,9 @@ from lorimer.config import parse
 from lorimer.errors import LorimerError
 from lorimer.harness.version import sha
 from lorimer.kinds import Purpose
+from lorimer.meta_agent.study.pairs import CHAINED, of_body, trials_of
 from lorimer.meta_agent.study.suite import load_suite
+from lorimer.meta_agent.study.trials import plan_of
 from lorimer.meta_agent.study.workspace import CHAIN_TRAILER, HARNESS_TRAILER, Workspace
 from lorimer.traces import chain, codec
 from lorimer.traces.base import StudyReader
@@ -137,6 +139,10 @@ def _trials(reader: StudyReader, rows: Sequence[ChainRow], studies: Sequence[Stu
         for name, entry in entries.items():
             if now.get(name, chain.NO_TRIALS) != entry.body.get("trials"):
                 problems.append(f"the trials of {name} are not those that it was decided by")
+        for name, entry in _entries(rows, CHAINED, study.id).items():
+            planned = reader.evaluation(name)
+            if planned is None or plan_of(planned) != trials_of(of_body(entry.body)):
+                problems.append(f"the plan of {name} is not the one that was made before its first trial")
     return Check("trials", f"the trials of {count} decisions", tuple(problems))
 
 

@@ -56,8 +56,9 @@ def planned_pairs(
             left = max(0, trial.input_tokens + trial.output_tokens - touch.tokens) / mean
             touched.append(Touch(trial.id, trial.task, trial.reward, left))
     luck = Luck(world.seed, candidate.number)
-    untold = len(trials) - len(told)
-    return pair_plan(touched, told, untold, luck, weights=weights, repeats=repeats, alpha=alpha)
+    known = [Result(trial.task, trial.reward) for trial in trials]
+    untold = len(preview.trials) - len(told_of)
+    return pair_plan(touched, told, untold, luck, standing=known, weights=weights, repeats=repeats, alpha=alpha)
 
 
 def trials_of(plan: PairPlan) -> list[tuple[str, int]]:
