@@ -35,7 +35,7 @@ from lorimer.terminal.live import Mode, Terminal, choose_mode
 from lorimer.terminal.pace import StudyPace, TokenPace
 from lorimer.terminal.screen import Screen
 from lorimer.terminal.words import dollars, duration, score_text, table, to_json
-from lorimer.traces.schema import PlannedTrial, Stage, TrialState
+from lorimer.traces.schema import PlannedTrial, Saved, Stage, TrialState
 from tests.support.tty import Tty
 
 SCORE = Score(0.5, 0.2, 0.8, 4, 8, 1)
@@ -91,6 +91,15 @@ def shown(mode: Mode, stream: io.StringIO, *events: Event) -> str:
 def test_a_pipe_gets_plain_lines() -> None:
     wait = "  waiting 1:15 before asking again: HTTP 429: slow down\n"
     assert shown("plain", io.StringIO(), *EVENTS) == PLAIN + wait
+
+
+def test_what_records_saved_stands_beside_what_is_spent() -> None:
+    spent = BudgetUsed(0.5, 0.5, 0, 1000, (), Saved(2, 4, 240, 0.02, 0, 9.0))
+    unpriced = BudgetUsed(None, 0.0, 3, 1000, (), Saved(2, 4, 240, 0.0, 4, 9.0))
+    ended = StageFinished("s/c001/spot", "s/c001", Stage.SPOT, SCORE)
+    first, second, _ = shown("plain", io.StringIO(), spent, ended, unpriced, ended).splitlines()
+    assert first.endswith("  $0.5000 (saved $0.0200)")
+    assert second.endswith("  $ unknown (saved $ unknown)")
 
 
 @pytest.fixture
