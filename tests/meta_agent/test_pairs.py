@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorimer.meta_agent.gate.comparison import Decision
+from lorimer.meta_agent.gate.comparison import Decision, Evidence
+from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.pairs import MOST, STEP, PairPlan, Touch, pair_plan, pair_verdict
 from lorimer.meta_agent.gate.plans import Luck
+from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import Result
 
 TASKS = [f"t{number:02}" for number in range(50)]
@@ -249,6 +252,38 @@ def test_a_better_reward_never_kills(rewards: list[float | None], at: int) -> No
         return
     before, after = decided(plan, rewards), decided(plan, [*rewards[:at], 1.0, *rewards[at + 1 :]])
     assert number(before, "gain") <= number(after, "gain") + 1e-12
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0, None]), min_size=12, max_size=12), st.floats(-0.1, 0.1))
+@settings(max_examples=100, deadline=None)
+def test_no_rewards_whatever_promote_a_candidate(rewards: list[float | None], worth: float) -> None:
+    plan = replace(made_plan(6, 6, worth=worth), looks=(4, 8, 12))
+    kinds = [verdict.kind for end in range(13) if (verdict := pair_verdict(plan, rewards[:end]))]
+    assert set(kinds) <= {"pass", "reject"}
+    assert pair_verdict(plan, rewards) is not None
+
+
+def test_an_edit_keyed_to_failed_trials_wins_its_pairs_and_is_promoted_by_fresh_trials_no_more_often_for_it() -> None:
+    """It runs what failed again and leaves the rest alone, and no fresh trial has the words that it is keyed to."""
+    dice = random.Random(5)
+    tasks = [task for _ in range(3) for task in TASKS]
+    gate = Policy(name="paired")
+    pairs_pass = by_fresh = by_pairs = 0
+    for turn in range(100):
+        told = recorded(dice)
+        failed = [each for each in touches(told, 0.4) if not each.solved]
+        again = {each.trial: float(dice.random() < RATES[TASKS.index(each.task)]) for each in failed}
+        plan = planned(told, failed, Luck(3, turn))
+        pairs_pass += not killed(plan, [again[each.trial] for each in plan.order])
+        fresh = [Result(task, float(dice.random() < RATES[TASKS.index(task)])) for task in tasks]
+        redrawn = [Result(each.task, again.get(str(place), each.reward)) for place, each in enumerate(told)][
+            : len(tasks)
+        ]
+        by_fresh += decide(Evidence(fresh, told, tasks), gate).kind == "promote"
+        by_pairs += decide(Evidence(redrawn, told, tasks), gate).kind == "promote"
+    assert pairs_pass >= 95  # pairs cannot tell, and need not: all they can do is kill
+    assert by_fresh <= 10
+    assert by_pairs >= 50  # what would come of a gate that read them
 
 
 def test_gains_of_four_points_pass_and_most_of_what_gains_nothing_is_killed() -> None:
