@@ -242,7 +242,8 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
                 continue
             if design.replays and reach is not PROMPT:
                 weights = met_by(design, standing, rejected, earlier.rates()).weights
-                pairs = in_pairs(standing, (champion, chances), reach, weights, (gate.repeats, gate.alpha), dice)
+                own = random.Random(f"{seed}/{number}")  # so that a study without pairs is the same study
+                pairs = in_pairs(standing, (champion, chances), reach, weights, (gate.repeats, gate.alpha), own)
             killed, cost = pairs or spot_check(design, standing, chances, Luck(seed, number), dice, run_of)
             spent += cost
             if killed:

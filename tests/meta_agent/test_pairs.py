@@ -271,9 +271,13 @@ def test_an_edit_keyed_to_failed_trials_wins_its_pairs_and_is_promoted_by_fresh_
     pairs_pass = by_fresh = by_pairs = 0
     for turn in range(100):
         told = recorded(dice)
-        failed = [each for each in touches(told, 0.4) if not each.solved]
+        touched = touches(told, 0.4)
+        failed = [each for each in touched if not each.solved]
+        assert plan_of(told, failed) is None  # the check on single tasks is run, as if there were no records
+        one_more = next(each for each in touched if each.solved)
         again = {each.trial: float(dice.random() < RATES[TASKS.index(each.task)]) for each in failed}
-        plan = planned(told, failed, Luck(3, turn))
+        again |= {one_more.trial: 1.0}
+        plan = planned(told, [*failed, one_more], Luck(3, turn))
         pairs_pass += not killed(plan, [again[each.trial] for each in plan.order])
         fresh = [Result(task, float(dice.random() < RATES[TASKS.index(task)])) for task in tasks]
         redrawn = [Result(each.task, again.get(str(place), each.reward)) for place, each in enumerate(told)][

@@ -88,6 +88,9 @@ def pair_plan(
 ) -> PairPlan | None:
     """The pairs of a candidate, or `None` where they are not worth their price or would tell of too few trials.
 
+    There are none either for an edit that touches no solved trial. It could only win in pairs, as whatever is keyed to failed
+    ones does, so they would stand in the way of the single-task check and see nothing.
+
     Args:
         touched: the champion's trials that the edit touches.
         told: all trials of which it could be told whether the edit touches them.
@@ -100,7 +103,7 @@ def pair_plan(
         alpha: the level of its test.
     """
     price = math.fsum(each.left for each in touched)
-    if not touched or price > SHARE * len(told) or len(told) < TOLD * (len(told) + untold):
+    if not any(each.solved for each in touched) or price > SHARE * len(told) or len(told) < TOLD * (len(told) + untold):
         return None
     drawn = sorted(touched, key=lambda each: luck.place(each.trial))
     order, looks = list[Touch](), list[int]()
