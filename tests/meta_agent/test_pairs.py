@@ -136,7 +136,7 @@ def test_trials_that_were_told_of_stand_for_those_of_their_task_that_were_not() 
     """Of a task's four solved trials two were looked at, and its one failed one: each solved one counts twice."""
     standing = [Result("a", reward) for reward in (0.0, 1.0, 1.0, 1.0, 1.0)]
     told = standing[:3]
-    plan = plan_of(told, touches(told, 0.1), standing=standing)
+    plan = plan_of(told, touches(told, 0.1), standing=[*standing, Result("a", None)])  # an errored one is none
     assert plan is not None
     assert (plan.standing, plan.failed, plan.solved) == (5, 1, 2)
     assert [(each.solved, count) for each, count in zip(plan.order, plan.counts, strict=True)] == [

@@ -102,6 +102,7 @@ def pair_plan(
         repeats: trials per task of the full run.
         alpha: the level of its test.
     """
+    standing = [each for each in standing if each.reward is not None]
     price = math.fsum(each.left for each in touched)
     if not any(each.solved for each in touched) or price > SHARE * len(told) or len(told) < TOLD * (len(told) + untold):
         return None
@@ -212,7 +213,10 @@ def _in_turn(failed: Sequence[Touch], solved: Sequence[Touch]) -> Iterator[Touch
 
 def _stands_for(told: Sequence[Result], standing: Sequence[Result]) -> dict[tuple[str, bool], float]:
     """For how many standing trials one that was told of stands, by its task and whether it was solved."""
-    groups = [Counter((each.task, (each.reward or 0.0) >= SOLVED) for each in trials) for trials in (told, standing)]
+    groups = [
+        Counter((each.task, each.reward >= SOLVED) for each in trials if each.reward is not None)
+        for trials in (told, standing)
+    ]
     return {group: groups[1][group] / count for group, count in groups[0].items()}
 
 
