@@ -492,7 +492,7 @@ def test_its_commands_do_on_a_real_shell_what_the_offline_world_assumes(task: Kn
 
 def test_a_schema_is_filled_and_a_choice_of_tools_is_kept() -> None:
     properties = {"thought": {"type": "string"}, "command": {"type": "string"}, "done": {"type": "boolean"}}
-    schema = {"type": "object", "properties": properties, "required": ["command"]}
+    schema = {"type": "object", "properties": properties, "required": list(properties)}
     request = ModelRequest((user("A task that nobody knows."),), schema=schema)
     value, wrong = read(run(APPRENTICE, request, CallContext("task")).text, schema)
     assert (value["command"], value["done"], wrong) == ("", True, "")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lorimer.harness.api import Completion, Message, Reasoning, StopReason, Tool, ToolCall, Usage
+from lorimer.harness.api import Completion, Message, Reasoning, StopReason, ToolCall, Usage
 from lorimer.models.base import ModelRequest
-from lorimer.models.simulated.reading import Mark, ShellTool, shell_tool
+from lorimer.models.simulated.reading import Mark, ShellTool
 from lorimer.models.simulated.tasks import CHARS_PER_TOKEN, CONTEXT_WINDOW
+
+_SHELL = re.compile(r"shell|bash|command|\bcmd|terminal|\bexec|\brun\b")
 
 
 @dataclass(frozen=True)
@@ -83,15 +86,20 @@ def _filled(schema: Any, says: str, command: str) -> Any:
     say whether there is no command any more."""
     kind = schema.get("type") if isinstance(schema, Mapping) else None
     if kind == "object":
-        shell = shell_tool([Tool("answer", "a shell command", schema)])
         properties = schema.get("properties")
-        return {
-            str(name): command if shell and name == shell.argument else _filled(inner, says, command)
-            for name, inner in (properties.items() if isinstance(properties, Mapping) else ())
-        }
+        inner = dict(properties) if isinstance(properties, Mapping) else {}
+        shell = _command_field(inner)
+        return {str(name): command if name == shell else _filled(one, says, command) for name, one in inner.items()}
     if isinstance(schema, Mapping) and isinstance(schema.get("enum"), list) and schema["enum"]:
         return schema["enum"][0]
     return {"string": says, "boolean": not command, "array": [], "integer": 0, "number": 0}.get(str(kind))
+
+
+def _command_field(properties: Mapping[Any, Any]) -> Any:
+    """The text that a shell would take: the first whose name or description speaks of one, or the only text that there is."""
+    texts = [name for name, one in properties.items() if isinstance(one, Mapping) and one.get("type") == "string"]
+    named = [name for name in texts if _SHELL.search(f"{name} {properties[name].get('description', '')}".lower())]
+    return named[0] if named else texts[0] if len(texts) == 1 else None
 
 
 def call_id(*parts: str) -> str:
