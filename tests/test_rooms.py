@@ -161,7 +161,8 @@ def test_the_proposer_holds_no_door_to_what_is_sealed() -> None:
         for name in names
         if room(name) in ("traces", "task_agent")
     }
-    assert ours == {"lorimer.task_agent.causes", "lorimer.task_agent.shadow.previewed", "lorimer.traces.schema"}
+    shadow = {"lorimer.task_agent.shadow.outcome", "lorimer.task_agent.shadow.previewed", "lorimer.traces.previews"}
+    assert ours == {"lorimer.task_agent.causes", "lorimer.traces.schema", *shadow}
 
 
 def test_only_the_room_of_the_store_knows_a_database() -> None:

@@ -136,6 +136,8 @@ class Terminal:
                 self._ended()
                 self.say(f"{event.candidate}: {event.title}")
                 self.say(f"  {event.hypothesis}")
+                if event.touches:
+                    self.say(f"  {event.touches}")
             case ProposalFailed():
                 self._ended()
                 self.say(f"{event.candidate}: no usable edit: {event.reason}")

@@ -6,6 +6,7 @@ So whatever follows from it is a function of the store, and a study that goes on
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -57,16 +58,23 @@ class Touches:
     solved: tuple[int, int] = (0, 0)
     untold: int = 0
     """Trials of which it cannot be told."""
+    untold_failed: int = 0
+    """Those of them that failed."""
     why: str = ""
-    """Why there is no preview at all, in a clause; empty where there is one."""
+    """Why nothing can be told of any trial, in a clause; of several reasons the most frequent one. Empty where something can."""
+    idle: tuple[str, ...] = ()
+    """Parts of the edit that make no difference by themselves, in a sentence each without its full stop."""
 
     @classmethod
-    def of(cls, trials: Sequence[TrialPreview], why: str = "") -> Self:
+    def of(cls, trials: Sequence[TrialPreview], why: str = "", idle: tuple[str, ...] = ()) -> Self:
         """The counts of these trials."""
         told = [each for each in trials if each.told]
         failed, solved = ([each for each in told if each.solved is wanted] for wanted in (False, True))
         counts = [(sum(each.touch is not None for each in side), len(side)) for side in (failed, solved)]
-        return cls(counts[0], counts[1], len(trials) - len(told), why)
+        untold = [each for each in trials if not each.told]
+        if untold and not told:
+            why = Counter(each.why for each in untold).most_common(1)[0][0]
+        return cls(counts[0], counts[1], len(untold), sum(not each.solved for each in untold), why, idle)
 
     @property
     def told(self) -> int:
@@ -74,27 +82,37 @@ class Touches:
         return self.failed[1] + self.solved[1]
 
     @property
+    def touched(self) -> int:
+        """Trials that it touches."""
+        return self.failed[0] + self.solved[0]
+
+    @property
     def inert(self) -> bool:
-        """Whether nothing that can be told of is touched, and there is something that can."""
-        return self.told > 0 and self.failed[0] + self.solved[0] == 0
+        """Whether the edit makes no difference to the harness, as far as its record goes.
+
+        It touches no trial of which it can be told. The others are not like those: a limit ended them, or chance was in them. So
+        an edit is inert only where none of the others failed, and they are fewer.
+        """
+        return self.told > self.untold and self.touched == self.untold_failed == 0
 
     def __str__(self) -> str:
         """`touches 9 of 40 failed and 2 of 60 solved trials`."""
-        if self.why:
-            return f"was not previewed: {self.why}"
         if not self.told:
-            return f"was not previewed: of none of {self.untold} recorded trials it can be told what it touches"
+            of = f"of none of {self.untold} recorded trials it can be told what it touches: " if self.untold else ""
+            return f"was not previewed: {of}{self.why or 'there is no recorded trial yet'}"
         said = f"touches {self.failed[0]} of {self.failed[1]} failed and {self.solved[0]} of {self.solved[1]} solved trials"
         return f"{said} (of {self.untold} more it cannot be told)" if self.untold else said
 
     def as_json(self) -> dict[str, Any]:
         """As the store keeps it."""
-        return {"failed": list(self.failed), "solved": list(self.solved), "untold": self.untold, "why": self.why}
+        untold = {"untold": self.untold, "untold_failed": self.untold_failed, "why": self.why}
+        return {"failed": list(self.failed), "solved": list(self.solved), **untold, "idle": list(self.idle)}
 
     @classmethod
     def of_json(cls, body: Mapping[str, Any]) -> Self:
         """What `as_json` made."""
-        return cls(_pair(body["failed"]), _pair(body["solved"]), body["untold"], body["why"])
+        untold = body["untold"], body["untold_failed"], body["why"]
+        return cls(_pair(body["failed"]), _pair(body["solved"]), *untold, tuple(body["idle"]))
 
 
 @dataclass(frozen=True)
@@ -106,16 +124,18 @@ class CandidatePreview:
     trials: tuple[TrialPreview, ...]
     why: str = ""
     """Why there is no preview, in a clause: no jail was to be had. Empty where there is one."""
+    idle: tuple[str, ...] = ()
+    """Parts of the edit that make no difference by themselves, in a sentence each without its full stop."""
 
     @property
     def touches(self) -> Touches:
         """The counts."""
-        return Touches.of(self.trials, self.why)
+        return Touches.of(self.trials, self.why, self.idle)
 
     def cleaned(self, clean: Callable[[str], str]) -> Self:
         """The same with its reasons as `clean` makes them: all else are names, which would then name nothing."""
         trials = tuple(replace(each, why=clean(each.why)) if each.why else each for each in self.trials)
-        return replace(self, trials=trials, why=clean(self.why))
+        return replace(self, trials=trials, why=clean(self.why), idle=tuple(map(clean, self.idle)))
 
     def as_json(self) -> dict[str, Any]:
         """As the store keeps it: reasons and kinds of difference once, as a study's trials share a few of them."""
@@ -128,7 +148,8 @@ class CandidatePreview:
             why = whys.index(each.why) if each.why else None
             rows.append([each.trial, each.task, each.repeat, each.solved, touch, why])
         shown = [[method, list(kinds)] for method, kinds in ways]
-        return {"champion": self.champion, "trials": rows, "ways": shown, "whys": whys, "why": self.why}
+        said = {"why": self.why, "idle": list(self.idle)}
+        return {"champion": self.champion, "trials": rows, "ways": shown, "whys": whys, **said}
 
     @classmethod
     def of_json(cls, body: Mapping[str, Any]) -> Self:
@@ -142,7 +163,7 @@ class CandidatePreview:
             TrialPreview(trial, task, repeat, solved, touch(row), "" if why is None else body["whys"][why])
             for trial, task, repeat, solved, row, why in body["trials"]
         )
-        return cls(body["champion"], trials, body["why"])
+        return cls(body["champion"], trials, body["why"], tuple(body["idle"]))
 
 
 def _pair(found: Sequence[int]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, select, update
+from sqlalchemy import Connection, Engine, Table, create_engine, delete, event, select, update
 from sqlmodel import SQLModel
 
 from lorimer.errors import ConfigError, InternalError, UserError
@@ -175,6 +175,8 @@ class Store(Recorder):
         def work(transaction: Transaction) -> Candidate:
             _change(transaction.connection, candidate_id, expect_state, values)
             if shown:
+                before = table_of(PreviewRow).c.candidate == candidate_id  # of an edit for an earlier champion
+                transaction.connection.execute(delete(table_of(PreviewRow)).where(before))
                 transaction.insert_new(table_of(PreviewRow), shown)
             if expect_state == "proposing":
                 self._trajectories.pop(candidate_id, None)  # its session is over

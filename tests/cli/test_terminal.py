@@ -59,7 +59,9 @@ EVENTS: tuple[Event, ...] = (
     StageFinished("s/baseline/baseline", "", Stage.BASELINE, SCORE),
     Decided("", Stage.BASELINE, Decision("pass", "said already", {"score": 0.5})),
     Proposing("s/c001", 1, 3),
-    Proposed("s/c001", "Check [the] result", "Most end early.", ("t1",), ()),
+    Proposed(
+        "s/c001", "Check [the] result", "Most end early.", ("t1",), (), "touches 1 of 2 failed and 0 of 1 solved trials"
+    ),
     StageStarted("s/c001/full", "s/c001", 1, Stage.FULL, 4, 0),
     StageFinished("s/c001/full", "s/c001", Stage.FULL, SCORE),
     Decided("s/c001", Stage.FULL, Decision("promote", "promoted: 4/4 against 1/4")),
@@ -73,6 +75,7 @@ PLAIN = """\
   baseline score 0.500 [0.20, 0.80] over 4 tasks, 1 errored  $0.5000
 s/c001: Check [the] result
   Most end early.
+  touches 1 of 2 failed and 0 of 1 solved trials
   full     score 0.500 [0.20, 0.80] over 4 tasks, 1 errored  $0.5000
   full     promoted: 4/4 against 1/4
   promoted score 0.500 [0.20, 0.80] over 4 tasks, 1 errored  commit 0123456789

@@ -43,7 +43,7 @@ async def studied(bench: Bench, propose: Proposer, chosen: Config) -> StudyResul
 
 
 async def entered(parts: StudyParts, text: str, who: Person = ADA, fixes: tuple[str, ...] = ()) -> PutForward:
-    jails = Jails(parts.trials.dry_start, None)
+    jails = Jails(parts.trials.dry_start, None, parts.scrub)
     return await put_forward(parts.store, parts.reader, "demo", parts.config, jails, text, who, fixes=fixes)
 
 

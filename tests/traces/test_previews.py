@@ -40,7 +40,13 @@ def candidate(**changes: Any) -> Candidate:
 
 
 @pytest.mark.parametrize(
-    "preview", [PREVIEW, CandidatePreview("a" * 64, (), "there was no jail for it"), CandidatePreview("b" * 64, ())]
+    "preview",
+    [
+        PREVIEW,
+        CandidatePreview("a" * 64, TRIALS[:2], idle=("the text of A was changed and reached no request",)),
+        CandidatePreview("a" * 64, (), "there was no jail for it"),
+        CandidatePreview("b" * 64, ()),
+    ],
 )
 async def test_a_preview_comes_back_as_it_was(tmp_path: Path, preview: CandidatePreview) -> None:
     with Store.open(tmp_path / "traces.db") as store:
@@ -79,15 +85,33 @@ async def test_a_secret_in_a_reason_is_masked(tmp_path: Path) -> None:
 
 def test_what_it_touches_is_counted_and_said() -> None:
     touches = PREVIEW.touches
-    assert touches == Touches((2, 3), (1, 2), 1)
+    assert touches == Touches((2, 3), (1, 2), untold=1, untold_failed=1)
     assert str(touches) == "touches 2 of 3 failed and 1 of 2 solved trials (of 1 more it cannot be told)"
     assert not touches.inert
-    nothing = Touches.of([each for each in TRIALS if each.touch is None])
+    nothing = Touches.of([each for each in TRIALS if each.touch is None and each.told])
     assert nothing.inert
-    assert str(nothing) == "touches 0 of 1 failed and 0 of 1 solved trials (of 1 more it cannot be told)"
-    for untold in (Touches.of(TRIALS[3:4]), Touches.of([]), Touches.of([], "there was no jail")):
-        assert not untold.inert
-        assert str(untold).startswith("was not previewed: ")
+    assert str(nothing) == "touches 0 of 1 failed and 0 of 1 solved trials"
+
+
+def test_an_edit_is_not_called_inert_where_a_failed_trial_could_not_be_told_of() -> None:
+    """Trials of which nothing can be told are not like the others: a limit may have ended them, which the edit is about."""
+    untouched = [each for each in TRIALS if each.touch is None and each.told]
+    solved = TrialPreview("s/b/t9/0/0", "t9", 0, True, why="it has no record")
+    assert Touches.of([*untouched, solved]).inert
+    assert not Touches.of([*untouched, TRIALS[3]]).inert
+    assert not Touches.of([*untouched, solved, solved]).inert, "not even half can be told of"
+
+
+def test_where_nothing_can_be_told_it_is_said_why() -> None:
+    other = TrialPreview("s/b/t9/0/0", "t9", 0, True, why="a secret was in it")
+    untold = Touches.of([other, TRIALS[3], TRIALS[3]])
+    assert str(untold) == (
+        "was not previewed: of none of 3 recorded trials it can be told what it touches: it has no record"
+    )
+    assert str(Touches.of([])) == "was not previewed: there is no recorded trial yet"
+    failed = CandidatePreview("a" * 64, (), "there was no jail for it (the engine is down)").touches
+    assert str(failed) == "was not previewed: there was no jail for it (the engine is down)"
+    assert not any(each.inert for each in (untold, failed, Touches.of([])))
 
 
 def test_a_candidate_of_an_older_lorimer_has_none(tmp_path: Path) -> None:

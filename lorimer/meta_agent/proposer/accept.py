@@ -1,8 +1,8 @@
 """What makes an edit of the harness acceptable before any trial is paid for, whoever made it.
 
 An edit must apply exactly and uniquely, be a valid harness of at most the allowed size, be new, carry no knowledge of single
-tasks, and start in a jail. What is wrong with one is said in words that serve a model and a person alike; what to do about
-it is for the caller to add.
+tasks, start in a jail, and make a difference to some recorded trial, as far as that can be told. What is wrong with one is said
+in words that serve a model and a person alike; what to do about it is for the caller to add.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from lorimer.errors import HarnessError
 from lorimer.harness import version
 from lorimer.harness.version import Hunk
 from lorimer.meta_agent.proposer.cases import cut, one_line
+from lorimer.meta_agent.proposer.touching import Previewing, inert, look
 from lorimer.task_agent.shadow.previewed import Preview
 
 
@@ -44,7 +45,7 @@ class Checks:
     """Says of an edited harness and the one before it what the edit knows of single tasks, a clause each; empty where nothing."""
     dry_start: Callable[[str], Awaitable[str]]
     """Starts a harness in a jail; "" or why it does not start."""
-    preview: Callable[[str], Awaitable[Preview]] | None = None
+    previews: Previewing | None = None
     """Says which recorded trials of the champion an edited harness touches; `None` where edits are not previewed."""
 
 
@@ -58,6 +59,7 @@ class Fault(Enum):
     GOES_BACK = auto()
     KNOWS_TASKS = auto()
     DOES_NOT_START = auto()
+    INERT = auto()
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Accepted:
 async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks) -> Accepted | Refusal:
     """Check an edit of `champion`: its hunks, or the whole new text.
 
-    Raises only what `checks.dry_start` and `checks.preview` raise (SandboxError): nothing that is wrong with the edit itself.
+    Raises only what `checks.dry_start` and `checks.previews` raise (SandboxError): nothing that is wrong with the edit itself.
     """
     try:
         text = _edited(champion, edit)
@@ -110,7 +112,11 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks) -> A
     trouble = await checks.dry_start(text)
     if trouble:
         return Refusal(Fault.DOES_NOT_START, f"the edited agent.py does not start: {cut(trouble, 1_500)}")
-    return Accepted(text, None if checks.preview is None else await checks.preview(text))
+    if checks.previews is None:
+        return Accepted(text)
+    preview = await look(champion, edit, text, checks.previews)
+    why = inert(preview)
+    return Refusal(Fault.INERT, why) if why else Accepted(text, preview)
 
 
 def _edited(champion: str, edit: str | Sequence[Hunk]) -> str | None:

@@ -112,6 +112,7 @@ class _Session:
             calls=settings.calls,
             max_bytes=settings.max_harness_bytes,
             traces=settings.traces,
+            previews=session.checks.previews is not None,
         )
         overhead = len(self._system) + chars_of_tools(self._tools.tools)
         # What is left for everything else, in characters.

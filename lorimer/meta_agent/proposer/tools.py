@@ -8,19 +8,21 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lorimer.harness.api import Tool
 from lorimer.harness.version import Hunk
-from lorimer.meta_agent.proposer.accept import Fault, Refusal, accept
+from lorimer.meta_agent.proposer import previewed
+from lorimer.meta_agent.proposer.accept import Accepted, Fault, Refusal, accept
 from lorimer.meta_agent.proposer.arguments import Refused, object_of, text_of
 from lorimer.meta_agent.proposer.cases import cut, one_line
 from lorimer.meta_agent.proposer.diagnosis.citing import citations_of
 from lorimer.meta_agent.proposer.diagnosis.looking import LIST_FAILURES, TRACE_TOOLS, Looking
 from lorimer.meta_agent.proposer.proposal import EDIT_KINDS, Diagnosis, Proposal, ProposalSession
 from lorimer.meta_agent.proposer.schemas import briefly, integer, object_schema, string, strings, without
+from lorimer.meta_agent.proposer.touching import summary
 
 TITLE_CHARS = 100
 LINE_CHARS = 200
@@ -36,11 +38,27 @@ class Answer:
     proposal: Proposal | None = None
 
 
+_HUNKS = {
+    "type": "array",
+    "items": object_schema(
+        ("search", "replace"),
+        search=string("Text of agent.py, copied exactly, that occurs once."),
+        replace=string("What stands there instead."),
+    ),
+}
+PREVIEW = Tool(
+    "preview_edit",
+    "See which recorded trials an edit would touch, and how, before it is proposed.",
+    object_schema(("hunks",), hunks=_HUNKS),
+)
+"""For sessions in which edits are previewed."""
+
 TOOLS: tuple[Tool, ...] = (
     LIST_FAILURES,
     *TRACE_TOOLS,
     Tool("read_harness", "Read the harness, agent.py.", object_schema()),
     Tool("experiment_log", "Read which edits were tried before, and why they were kept or refused.", object_schema()),
+    PREVIEW,
     Tool(
         "propose_edit",
         "Propose an edit of the harness: exact search and replace.",
@@ -48,14 +66,7 @@ TOOLS: tuple[Tool, ...] = (
             ("title", "hypothesis", "hunks", "citations"),
             title=string("One line."),
             hypothesis=string("What fails, why, and why this edit helps."),
-            hunks={
-                "type": "array",
-                "items": object_schema(
-                    ("search", "replace"),
-                    search=string("Text of agent.py, copied exactly, that occurs once."),
-                    replace=string("What stands there instead."),
-                ),
-            },
+            hunks=_HUNKS,
             citations={
                 "type": "array",
                 "items": object_schema(
@@ -84,6 +95,7 @@ ADVICE = {
     Fault.GOES_BACK: ".",
     Fault.KNOWS_TASKS: ". Make it general, without task names, wording or answers.",
     Fault.DOES_NOT_START: "\nCorrect the edit and call again.",
+    Fault.INERT: ". Change what the failed trials send, run or return.",
 }
 """What a model is told to do about an edit that was refused, after why it was."""
 
@@ -113,6 +125,10 @@ class Toolbox:
                 near = difflib.get_close_matches(name, names, 1)
                 hint = f" Did you mean {near[0]}?" if near else ""
                 raise Refused(f"there is no tool {one_line(name, 60)}.{hint} Tools: {', '.join(names)}.")
+            if name == PREVIEW.name:
+                preview = (await self._accepted(_hunks(arguments))).preview
+                assert preview is not None, "a tool that is offered has what it asks"
+                return Answer(previewed.told(preview, room))
             # In a thread: a look at the traces of a long study takes 0.1 s, in which no other trial may stand still.
             return Answer(cut(await asyncio.to_thread(self._look, name, arguments, room), room))
         except Refused as refused:
@@ -123,8 +139,10 @@ class Toolbox:
     @property
     def tools(self) -> tuple[Tool, ...]:
         """Those that the session offers, in the order in which they are shown."""
-        looking = {tool.name for tool in (LIST_FAILURES, *TRACE_TOOLS)} - {tool.name for tool in self._looking.tools}
-        offered = [tool for tool in TOOLS if tool.name not in looking]
+        hidden = {tool.name for tool in (LIST_FAILURES, *TRACE_TOOLS)} - {tool.name for tool in self._looking.tools}
+        if self._session.checks.previews is None:
+            hidden.add(PREVIEW.name)
+        offered = [tool for tool in TOOLS if tool.name not in hidden]
         if not self._session.settings.traces:
             offered = [without(tool, "citations") for tool in offered]
         return tuple(briefly(tool) if self._compact else tool for tool in offered)
@@ -143,7 +161,6 @@ class Toolbox:
     # ---- proposing --------------------------------------------------------------------------------------------------
 
     async def _propose(self, arguments: Mapping[str, Any]) -> Answer:
-        session = self._session
         title = one_line(text_of(arguments, "title"), TITLE_CHARS)
         hypothesis = text_of(arguments, "hypothesis").strip()
         hunks = _hunks(arguments)
@@ -151,9 +168,9 @@ class Toolbox:
         fixes = self._known_tasks(arguments, "fixes", remarks)
         at_risk = self._known_tasks(arguments, "at_risk", remarks)
         diagnosis = await self._diagnosis(arguments, remarks)
-        found = await accept(session.champion, hunks, session.checks)
-        if isinstance(found, Refusal):
-            raise Refused(f"{found.why}{ADVICE[found.fault]}")
+        found = await self._accepted(hunks)
+        if found.preview is not None:
+            remarks.insert(0, f"It {summary(found.preview.touches)}.")
         accepted = Proposal(title, hypothesis, hunks, fixes, at_risk, found.text, diagnosis, found.preview)
         return Answer(" ".join(["Accepted: the edit will be tested.", *remarks]), proposal=accepted)
 
@@ -168,6 +185,12 @@ class Toolbox:
             kind = ""
         cause, mechanism = (one_line(str(arguments.get(key) or ""), LINE_CHARS) for key in ("cause", "mechanism"))
         return Diagnosis(kind, cause, mechanism, cited)
+
+    async def _accepted(self, hunks: Sequence[Hunk]) -> Accepted:
+        found = await accept(self._session.champion, hunks, self._session.checks)
+        if isinstance(found, Refusal):
+            raise Refused(f"{found.why}{ADVICE[found.fault]}")
+        return found
 
     def _known_tasks(self, arguments: Mapping[str, Any], key: str, remarks: list[str]) -> tuple[str, ...]:
         given = arguments.get(key)

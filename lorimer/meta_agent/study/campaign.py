@@ -362,6 +362,7 @@ def _parts(
         progress=watcher,
         abilities=known.stored(session.reader, session.meta_model),
         shadows=session.provider,
+        scrub=session.scrub,
     )
 
 

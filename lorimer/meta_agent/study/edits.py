@@ -44,6 +44,8 @@ class Jails:
     dry_start: DryStart
     shadows: SandboxProvider | None
     """Whose jails run shadows; `None` where nothing is previewed."""
+    scrub: Callable[[str], str]
+    """Masks secrets in what is shown of a difference."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,7 @@ def checks(reader: StudyReader, world: World, book: ledger.Ledger, config: Confi
     mine = Owner(world.study, owner)
     previews = None
     if config.replay.enabled and jails.shadows is not None:
-        at_once = config.sandbox.concurrency
-        previews = previewing.of_champion(reader, world, jails.shadows, config, mine, jails=at_once)
+        previews = previewing.of_champion(reader, world, jails.shadows, config, mine, jails.scrub)
 
     async def dry_start(text: str) -> str:
         return await jails.dry_start(text, mine)
@@ -77,7 +78,7 @@ def checks(reader: StudyReader, world: World, book: ledger.Ledger, config: Confi
         earlier=briefing.earlier(book),
         knowledge=briefing.knowledge(reader, world.study),
         dry_start=dry_start,
-        preview=previews.attempt if previews else None,
+        previews=previews,
     )
 
 
@@ -90,7 +91,7 @@ async def propose(
     config = parse(study.config, study.id)
     async with open_session(root, config, models=False, resumes=study.id) as session:
         trials = session.scheduler({}, session.budget(study.id), lambda outcome: None, lambda report: None)
-        jails = Jails(trials.dry_start, session.provider)
+        jails = Jails(trials.dry_start, session.provider, session.scrub)
         return await put_forward(
             session.store, session.reader, study.id, config, jails, text, who, fixes=fixes, at_risk=at_risk
         )

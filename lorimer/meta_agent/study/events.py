@@ -72,6 +72,8 @@ class Proposed:
     hypothesis: str
     fixes: tuple[str, ...]
     at_risk: tuple[str, ...]
+    touches: str
+    """How many recorded trials the edit touches, in a clause without its subject; empty where that is not asked."""
 
 
 @dataclass(frozen=True)

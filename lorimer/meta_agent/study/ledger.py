@@ -14,6 +14,7 @@ from lorimer.meta_agent.gate.drift import Drift
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.proposer.log import Log
+from lorimer.meta_agent.proposer.touching import summary
 from lorimer.meta_agent.study import conditions, gain_price
 from lorimer.meta_agent.study.changes import Changes, changes
 from lorimer.meta_agent.study.gain_price import GainPrice
@@ -22,6 +23,7 @@ from lorimer.meta_agent.study.result import total
 from lorimer.meta_agent.study.telling import came_of
 from lorimer.meta_agent.study.world import World, score_of
 from lorimer.traces.base import StudyReader
+from lorimer.traces.previews import Touches
 from lorimer.traces.schema import Purpose, Spent, Stage
 from lorimer.traces.tables import Candidate, DecisionRow
 from lorimer.wording import first_names
@@ -81,6 +83,8 @@ class Entry:
     """SHA-256 of the edited harness; `None` where there is none."""
     commit: str = ""
     origin: str = "meta"
+    touches: Touches | None = None
+    """How many recorded trials the edit touches; `None` where that was not worked out."""
     price: GainPrice | None = None
     """Of a promotion, for the trials by which it was decided; where people are told (`priced`)."""
 
@@ -210,7 +214,9 @@ def for_meta_agent(ledger: Ledger) -> Log:
     made = [entry for entry in ledger.entries if entry.state != "proposing"]
     old, new = made[: max(0, len(made) - RECENT)], made[max(0, len(made) - RECENT) :]
     texts = [_line(entry) for entry in old]
-    texts += ["\n".join(_told(entry, [_sealed(v) for v in entry.verdicts if v.stage != AGED])) for entry in new]
+    for entry in new:
+        verdicts = [_sealed(verdict) for verdict in entry.verdicts if verdict.stage != AGED]
+        texts.append("\n".join(_told(entry, verdicts, summary(entry.touches) if entry.touches else "")))
     return Log("\n".join(_head(ledger)), tuple(texts))
 
 
@@ -241,16 +247,18 @@ def _line(entry: Entry) -> str:
 
 def told(entry: Entry) -> list[str]:
     """An experiment in lines for people, without its price and commit."""
-    return _told(entry, [replace(verdict, reason=verdict.told) for verdict in entry.verdicts])
+    touches = "; ".join([str(entry.touches), *entry.touches.idle]) if entry.touches else ""
+    return _told(entry, [replace(verdict, reason=verdict.told) for verdict in entry.verdicts], touches)
 
 
-def _told(entry: Entry, verdicts: Sequence[Verdict]) -> list[str]:
-    """An experiment in lines."""
+def _told(entry: Entry, verdicts: Sequence[Verdict], touches: str) -> list[str]:
+    """An experiment in lines, with what is said of what it touches."""
     lines = [_line(entry)]
     if entry.hypothesis:
         lines.append(f"  hypothesis: {_clip(entry.hypothesis)}")
     for what, tasks in (("should fix", entry.fixes), ("at risk", entry.at_risk)):
         lines += [f"  {what}: {first_names(tasks, TASKS_NAMED)}"] if tasks else []
+    lines += [f"  {touches}"] if touches else []
     lines += [f"  {verdict.stage}: {verdict.reason}" for verdict in verdicts]
     for what, tasks in (("did better on", entry.fixed), ("did worse on", entry.broke)):
         lines += [f"  {what}: {first_names(tasks, TASKS_NAMED)}"] if tasks else []
@@ -286,6 +294,7 @@ def _entry(world: World, row: Candidate, changed: Changes, refused: Mapping[str,
         harness=row.harness,
         commit=row.commit,
         origin=row.origin,
+        touches=None if row.touches is None else Touches.of_json(row.touches),
     )
 
 

@@ -182,7 +182,7 @@ class _Loop:
         self._stages = Stages(parts, study)
         self._tell = parts.progress.on_event
         self._departed = ""
-        self._jails = edits.Jails(parts.trials.dry_start, parts.shadows)
+        self._jails = edits.Jails(parts.trials.dry_start, parts.shadows, parts.scrub)
 
     async def work(self) -> str:
         """Commands until `Finish`; its reason."""
@@ -330,8 +330,11 @@ class _Loop:
         kept = proposal.preview.kept if proposal.preview else None
         stored = await store.update_candidate(name, "proposing", preview=kept, **changes)
         fixes, at_risk = tuple(proposal.fixes), tuple(proposal.at_risk)
-        self._tell(Proposed(name, proposal.title, proposal.hypothesis, fixes, at_risk))
-        return world.with_candidate(stored)
+        world = world.with_candidate(stored)
+        view = world.candidate(name)
+        touches = str(view.touches) if view is not None and view.touches is not None else ""
+        self._tell(Proposed(name, proposal.title, proposal.hypothesis, fixes, at_risk, touches))
+        return world
 
     async def _read_program(self, candidate: str) -> str:
         """The user's direction as it is now; a change is told, and kept in the chain. One that cannot be read any more ends no
@@ -355,7 +358,8 @@ class _Loop:
     def _with_edits(self, before: World, now: World) -> World:
         """Tell of the edits that persons put forward since the world was scanned before; the new one."""
         for each in now.candidates[len(before.candidates) :]:
-            self._tell(Proposed(each.id, each.title, each.hypothesis, each.fixes, ()))
+            touches = "" if each.touches is None else str(each.touches)
+            self._tell(Proposed(each.id, each.title, each.hypothesis, each.fixes, (), touches))
         return now
 
     async def _apply(self, world: World, candidate: CandidateView) -> World:

@@ -23,6 +23,7 @@ from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.schema import PlannedTrial, TrialEnd
+from lorimer.traces.scrub import scrubber
 from lorimer.traces.tables import Study, TaskRow
 from lorimer.traces.wired import Gap, Record
 
@@ -99,6 +100,8 @@ class StudyParts:
     """What the meta model's server honours, as a probe has found it."""
     shadows: SandboxProvider | None = None
     """Whose jails run shadows of edits against recorded trials ([replay]); `None` where there are no records."""
+    scrub: Callable[[str], str] = field(default_factory=scrubber)
+    """Masks secrets in what is shown of a difference."""
 
 
 async def create(

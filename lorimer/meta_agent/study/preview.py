@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from lorimer.config import Config
 from lorimer.errors import PrerequisiteError, SandboxError
@@ -29,6 +30,9 @@ MOST_TRIALS = 200
 tasks (at 95%), which no full run could tell from nothing; and of ten calls each, they take some 5 s on two cores, where one
 trial takes minutes."""
 
+GIVEN_UP_SECONDS = 300.0
+"""After so long a preview is given up. One of 200 trials takes seconds; an edit that hangs at its beginning hangs in each."""
+
 
 class Previews:
     """Holds edited harnesses against recorded trials of one champion.
@@ -37,9 +41,10 @@ class Previews:
 
     Args:
         champion: the text of the harness that ran the trials.
-        trials: the recorded trials, in the order in which they are told of.
+        cases: the recorded trials by the names under which they are told of, in that order.
         settings: the limits of the jails.
         jails: how many shadows run at once; at most one a core.
+        scrub: masks secrets in what is said of differences.
     """
 
     def __init__(
@@ -47,23 +52,65 @@ class Previews:
         reader: StudyReader,
         champion: str,
         sha: str,
-        trials: Sequence[Trial],
+        cases: Mapping[str, Trial],
         provider: SandboxProvider,
         settings: Config,
         owner: Owner,
         *,
         jails: int | None = None,
+        scrub: Callable[[str], str] = lambda text: text,
     ) -> None:
-        self._reader, self._champion, self._sha, self._trials = reader, champion, sha, trials
-        self._provider, self._settings, self._owner = provider, settings, owner
+        self._reader, self._champion, self._sha = reader, champion, sha
+        self._cases, self._trials = cases, list(cases.values())
+        self._provider, self._settings, self._owner, self._scrub = provider, settings, owner, scrub
         self._jails = min(jails or os.cpu_count() or 1, os.cpu_count() or 1)
         self._own: dict[str, NotPreviewable | None] = {}
+        self._known: dict[str, Preview] = {}
 
     async def preview(self, text: str) -> Preview:
         """Run an edited harness against all the records.
 
         Raises SandboxError and PrerequisiteError where there is no jail to be had, LorimerError where the store cannot be read.
         """
+        found = await self._run(text, lambda trial, outcome: False)
+        made = ((case, trial, found[trial.id]) for case, trial in self._cases.items())
+        return Preview(self._sha, tuple(_previewed(*each) for each in made))
+
+    async def attempt(self, text: str) -> Preview:
+        """As `preview`; where there is no jail to be had, or it takes too long, it says so and is of no trial."""
+        if text not in self._known:
+            try:
+                async with asyncio.timeout(GIVEN_UP_SECONDS):
+                    self._known[text] = await self.preview(text)
+            except (SandboxError, PrerequisiteError) as error:
+                return Preview(self._sha, (), why=f"there was no jail for it ({error})")
+            except TimeoutError:
+                return Preview(self._sha, (), why=f"it was given up after {GIVEN_UP_SECONDS:g} s")
+        return self._known[text]
+
+    async def idle(self, text: str, beside: Preview | None = None) -> bool:
+        """Whether an edited harness touches none of the trials, or does to each the same as in `beside`."""
+        wanted = {} if beside is None else {each.trial: each.outcome for each in beside.trials}
+
+        def differs(trial: str, outcome: Outcome) -> bool:
+            same = wanted.get(trial)
+            if same is None:
+                return not isinstance(outcome, Untouched) and not self._never_told(trial)
+            return outcome != same
+
+        try:
+            async with asyncio.timeout(GIVEN_UP_SECONDS):
+                found = await self._run(text, differs)
+        except (SandboxError, PrerequisiteError, TimeoutError):
+            return False
+        return bool(found) and not any(differs(trial, outcome) for trial, outcome in found.items())
+
+    def _never_told(self, trial: str) -> bool:
+        """Whether nothing can be told of a trial, whatever the edit."""
+        return self._own.get(trial) is not None
+
+    async def _run(self, text: str, enough: Callable[[str, Outcome], bool]) -> dict[str, Outcome]:
+        """What an edited harness does to the trials, by their ids: to all, or to some of them where `enough` says so of one."""
         queue = list(reversed(self._trials))
         found: dict[str, Outcome] = {}
 
@@ -74,7 +121,9 @@ class Previews:
             ):
                 while queue:
                     trial = queue.pop()
-                    found[trial.id] = await self._outcome(trial.id, edited, own)
+                    outcome = found[trial.id] = await self._outcome(trial.id, edited, own)
+                    if enough(trial.id, outcome):
+                        queue.clear()
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -82,34 +131,38 @@ class Previews:
                     group.create_task(work())
         except ExceptionGroup as failures:  # the first says what is wrong
             raise failures.exceptions[0] from None
-        return Preview(self._sha, tuple(_previewed(trial, found[trial.id]) for trial in self._trials))
-
-    async def attempt(self, text: str) -> Preview:
-        """As `preview`; where there is no jail to be had, the preview says so and is of no trial."""
-        try:
-            return await self.preview(text)
-        except (SandboxError, PrerequisiteError) as error:
-            return Preview(self._sha, (), why=f"there was no jail for it ({error})")
+        return found
 
     async def _outcome(self, trial: str, edited: ShadowJail, own: ShadowJail) -> Outcome:
         # One at a time: a record of a long conversation is some megabytes.
         record = (await asyncio.to_thread(self._reader.records, [trial]))[trial]
         if isinstance(record, Gap):
+            self._own[trial] = NotPreviewable(record.why)
             return NotPreviewable(record.why)
-        outcome = await edited.run(record)
+        outcome = self._scrubbed(await edited.run(record))
         if isinstance(outcome, Untouched):
             return outcome  # it drew nothing from chance, and so did what it does alike
         if trial not in self._own:
             # Is it the edit that parts here, or does the recorded harness not do twice what it did once?
-            itself = await own.run(record)
+            itself = self._scrubbed(await own.run(record))
             if isinstance(itself, Touched):
                 itself = NotPreviewable(f"{PARTS} at step {itself.step}: {itself.says}")
             self._own[trial] = itself if isinstance(itself, NotPreviewable) else None
         return self._own[trial] or outcome
 
+    def _scrubbed(self, outcome: Outcome) -> Outcome:
+        if isinstance(outcome, Touched):
+            return replace(outcome, says=self._scrub(outcome.says), diff=self._scrub(outcome.diff))
+        return replace(outcome, why=self._scrub(outcome.why)) if isinstance(outcome, NotPreviewable) else outcome
+
 
 def of_champion(
-    reader: StudyReader, world: World, provider: SandboxProvider, settings: Config, owner: Owner, *, jails: int
+    reader: StudyReader,
+    world: World,
+    provider: SandboxProvider,
+    settings: Config,
+    owner: Owner,
+    scrub: Callable[[str], str],
 ) -> Previews:
     """Holds edits against the trials that stand for a study's champion, of which `MOST_TRIALS` are chosen at most.
 
@@ -117,8 +170,11 @@ def of_champion(
     concurrency.
     """
     sha = world.champion_harness
-    trials = chosen([trial for _, trial in standing(reader, world.study, world.stood)], MOST_TRIALS)
-    return Previews(reader, reader.harness(sha).text, sha, trials, provider, settings, owner, jails=jails)
+    cases = dict(standing(reader, world.study, world.stood))
+    taken = {trial.id for trial in chosen(list(cases.values()), MOST_TRIALS)}
+    held = {case: trial for case, trial in cases.items() if trial.id in taken}
+    text, jails = reader.harness(sha).text, settings.sandbox.concurrency
+    return Previews(reader, text, sha, held, provider, settings, owner, jails=jails, scrub=scrub)
 
 
 def chosen(trials: Sequence[Trial], most: int) -> list[Trial]:
@@ -146,7 +202,8 @@ async def touched(
     world = scan(reader, study)
     sha, train = world.champion_harness, frozenset(world.train)
     trials = reader.trials(study, harness=sha, state=TrialState.SCORED.value, limit=None)
-    mine = sorted((trial for trial in trials if trial.task in train), key=lambda trial: trial.id)
+    found = sorted((trial for trial in trials if trial.task in train), key=lambda trial: trial.id)
+    mine = {trial.id: trial for trial in found}
     champion, owner = reader.harness(sha).text, Owner(study, "preview")
     return await Previews(reader, champion, sha, mine, provider, settings, owner, jails=jails).preview(text)
 
@@ -165,5 +222,5 @@ def _solved(trial: Trial) -> bool:
     return (trial.reward or 0.0) >= SOLVED
 
 
-def _previewed(trial: Trial, outcome: Outcome) -> Previewed:
-    return Previewed(trial.id, trial.task, trial.repeat, _solved(trial), outcome)
+def _previewed(case: str, trial: Trial, outcome: Outcome) -> Previewed:
+    return Previewed(trial.id, trial.task, trial.repeat, _solved(trial), outcome, case)

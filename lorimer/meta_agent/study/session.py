@@ -58,6 +58,8 @@ class Session:
     meta_model: ModelClient | None = None
     passed: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The values of `[verifier] pass_env`, for the processes of verifiers."""
+    scrub: Callable[[str], str] = field(default_factory=scrubber, repr=False)
+    """What masks secrets in all that is stored."""
 
     def load_suite(self, only: tuple[str, ...] = ()) -> Suite:
         """The configured benchmark's tasks, those of `only` if any are named.
@@ -209,11 +211,12 @@ async def open_session(
         provider = Pool(inner, jails=config.sandbox.warm, sandboxes=config.sandbox.warm)
         stack.push_async_callback(provider.close)
         await provider.reap()
-        store = stack.enter_context(Store.open(root / STORE, scrub_for(config, keys)))
+        scrub = scrub_for(config, keys)
+        store = stack.enter_context(Store.open(root / STORE, scrub))
         reader = stack.enter_context(StoreReader(store))
         known.tell(reader, task_model, meta_model)
         passed = {name: found[0] for name in config.verifier.pass_env if (found := keys.find(name)) is not None}
-        yield Session(root, config, store, reader, provider, on_wait, task_model, meta_model, passed)
+        yield Session(root, config, store, reader, provider, on_wait, task_model, meta_model, passed, scrub)
 
 
 async def open_provider(config: Config, *, prefer_bubblewrap: bool = False) -> SandboxProvider:

@@ -19,6 +19,8 @@ class Previewed:
     solved: bool
     outcome: Outcome
     """Where the trial cannot be replayed, `NotPreviewable` says why."""
+    case: str = ""
+    """The name under which the meta-agent knows the trial; empty where none was asked for."""
 
     @property
     def kept(self) -> TrialPreview:
@@ -41,11 +43,13 @@ class Preview:
     trials: tuple[Previewed, ...]
     why: str = ""
     """Why there is no preview, in a clause; empty where there is one."""
+    idle: tuple[str, ...] = ()
+    """Parts of the edit that make no difference by themselves, in a sentence each without its full stop."""
 
     @cached_property
     def kept(self) -> CandidatePreview:
         """What is stored with a candidate."""
-        return CandidatePreview(self.champion, tuple(each.kept for each in self.trials), self.why)
+        return CandidatePreview(self.champion, tuple(each.kept for each in self.trials), self.why, self.idle)
 
     @cached_property
     def touches(self) -> Touches:

@@ -1,0 +1,119 @@
+"""What an edit changes in a harness, as far as its text alone can tell. Pure."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lorimer.harness.lint import parse
+
+
+@dataclass(frozen=True)
+class ChangedText:
+    """A prompt, the description of a tool or another text that an edit changes: what is assigned to a name of the file."""
+
+    name: str
+    """The name that it is assigned to at the top level of the file, such as `SYSTEM_PROMPT`."""
+    alone: str
+    """The harness before the edit with nothing but this assignment changed; empty where the name is new."""
+    without: str
+    """The harness after the edit with this assignment as it was; empty where the name is new."""
+
+
+def changed_texts(before: str, after: str) -> tuple[ChangedText, ...]:
+    """The texts that differ between a harness and an edited one, in the order of the file.
+
+    A name counts where it is assigned once in each, and the string constants of what it is assigned are not the same ones.
+    Neither text need parse; what does not has none.
+    """
+    old, new = _assigned(before), _assigned(after)
+    found = []
+    for name, node in new.items():
+        texts, was = _texts(node), old.get(name)
+        if not texts or (was is not None and _texts(was) == texts):
+            continue
+        if was is None:
+            found.append(ChangedText(name, "", ""))
+            continue
+        (begin, end), (first, last) = _place(before, was), _place(after, node)
+        alone = before[:begin] + after[first:last] + before[end:]
+        without = after[:first] + before[begin:end] + after[last:]
+        found.append(ChangedText(name, alone, without))
+    return tuple(found)
+
+
+def never_named(before: str, after: str) -> tuple[str, ...]:
+    """Functions, classes and variables that an edit adds at the top level of a harness, and that nothing in the file names."""
+    tree, old = _parsed(after), _parsed(before)
+    if tree is None or old is None:
+        return ()
+    added = {name: None for name in _defined(tree) if name not in set(_defined(old))}
+    named = Counter(
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load)
+    )
+    # A name that stands in a string may be looked up by it.
+    quoted = "\n".join(_texts(tree))
+    return tuple(name for name in added if not named[name] and name not in quoted)
+
+
+def same_code(before: str, after: str) -> bool:
+    """Whether two harnesses differ in comments and layout alone, so that Python runs the same of both."""
+    old, new = _parsed(before), _parsed(after)
+    return old is not None and new is not None and ast.dump(old) == ast.dump(new)
+
+
+def _parsed(text: str) -> ast.Module | None:
+    try:
+        return parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _assigned(text: str) -> dict[str, ast.Assign | ast.AnnAssign]:
+    """Assignments to one name at the top level, by that name; names that are assigned several times are left out."""
+    tree = _parsed(text)
+    found: dict[str, ast.Assign | ast.AnnAssign] = {}
+    counts = Counter[str]()
+    for node in tree.body if tree is not None else ():
+        if isinstance(node, ast.Assign) and len(node.targets) == 1:
+            target: ast.expr = node.targets[0]
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            target = node.target
+        else:
+            continue
+        if isinstance(target, ast.Name):
+            found[target.id] = node
+            counts[target.id] += 1
+    return {name: node for name, node in found.items() if counts[name] == 1}
+
+
+def _defined(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield from [node.name] if not node.decorator_list else []  # a decorator may use what it is given
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+
+
+def _texts(node: ast.AST) -> list[str]:
+    return [part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+
+
+def _place(text: str, node: ast.stmt) -> tuple[int, int]:
+    """Where a statement begins and ends in a text, in characters."""
+    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)  # as Python counts lines
+
+    def at(line: int, column: int) -> int:
+        # Python counts columns in bytes of UTF-8.
+        return sum(map(len, lines[: line - 1])) + len(lines[line - 1].encode()[:column].decode())
+
+    assert node.end_lineno is not None
+    assert node.end_col_offset is not None
+    return at(node.lineno, node.col_offset), at(node.end_lineno, node.end_col_offset)

@@ -1,0 +1,88 @@
+"""What an edit changes in a harness, read from its text."""
+
+from __future__ import annotations
+
+import pytest
+
+from lorimer.harness.changed import ChangedText, changed_texts, never_named, same_code
+
+BEFORE = '''# é
+SYSTEM = """Solve the task.
+Use the tool."""
+NUDGE: str = "Go on."
+TURNS = 30
+SHELL = Tool("shell", "Run a command.", {"type": "object"})
+
+
+def solve(task, env, llm):
+    return llm.complete([user(NUDGE)], system=SYSTEM).text
+'''
+
+
+def names(before: str, after: str) -> list[str]:
+    return [each.name for each in changed_texts(before, after)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("Use the tool.", "Use it.", ["SYSTEM"]),
+        ('"Go on."', '("Go on, " "please.")', ["NUDGE"]),
+        ("Run a command.", "Run one.", ["SHELL"]),
+        ("TURNS = 30", "TURNS = 20", []),
+        ('"Go on."', "'Go on.'", []),
+        ("TURNS = 30", 'TURNS = 30\nMORE = "More."', ["MORE"]),
+        ("return llm", 'return "" or llm', []),
+        ("Use the tool.", "Use it.\nNow.", ["SYSTEM"]),
+        ("def solve", "def (", []),
+    ],
+)
+def test_a_text_is_named_where_it_differs(old: str, new: str, expected: list[str]) -> None:
+    assert old in BEFORE
+    assert names(BEFORE, BEFORE.replace(old, new)) == expected
+
+
+def test_one_text_alone_is_changed_and_one_alone_is_left() -> None:
+    after = BEFORE.replace("Use the tool.", "Use ü.").replace("Go on.", "Stop.").replace("TURNS = 30", "TURNS = 9")
+    first, second = changed_texts(BEFORE, after)
+    assert first == ChangedText(
+        "SYSTEM", BEFORE.replace("Use the tool.", "Use ü."), after.replace("Use ü.", "Use the tool.")
+    )
+    assert second == ChangedText("NUDGE", BEFORE.replace("Go on.", "Stop."), after.replace("Stop.", "Go on."))
+    (added,) = changed_texts(BEFORE, BEFORE + 'LATER = "x"\n')
+    assert added == ChangedText("LATER", "", "")
+
+
+def test_a_text_is_found_behind_odd_line_ends_and_on_one_line_with_others() -> None:
+    before = '#\u2028\x0c\r\nA = 1; B = "é one"; C = 2\r\nD = "two"\r\n'
+    after = before.replace("one", "1").replace("two", "2")
+    assert [(each.name, each.alone) for each in changed_texts(before, after)] == [
+        ("B", before.replace("one", "1")),
+        ("D", before.replace("two", "2")),
+    ]
+
+
+def test_a_name_that_is_assigned_twice_is_left_out() -> None:
+    before = 'A = "one"\nA = "two"\n'
+    assert changed_texts(before, before.replace("two", "three")) == ()
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        ("def retry():\n    pass\n", ("retry",)),
+        ("def retry():\n    pass\nretry()\n", ()),
+        ("class Plan:\n    pass\nLATER = 3\n", ("Plan", "LATER")),
+        ("@register\ndef retry():\n    pass\n", ()),
+        ("def retry():\n    pass\nglobals()['retry']\n", ()),
+        ("(", ()),
+    ],
+)
+def test_what_nothing_names_is_found(added: str, expected: tuple[str, ...]) -> None:
+    assert never_named(BEFORE, BEFORE + added) == expected
+
+
+def test_comments_and_layout_are_no_code() -> None:
+    assert same_code(BEFORE, BEFORE.replace("# é", "# another\n\n"))
+    assert not same_code(BEFORE, BEFORE.replace("30", "31"))
+    assert not same_code(BEFORE, BEFORE + "(")
