@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from lorimer.config import BudgetSettings
+from lorimer.errors import EngineOutage
 from lorimer.harness.api import Completion, Reasoning, Usage, assistant
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.sandbox.base import SandboxProvider
+from lorimer.sandbox.base import ExecOutput, SandboxProvider
+from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.paired.carried import Carried, as_json, carried, from_json
 from lorimer.task_agent.spec import Harness
@@ -25,6 +27,7 @@ from tests.support.trials import (
     ScriptedModel,
     local_scheduler,
     make_task,
+    play,
     reply,
     solve,
 )
@@ -314,3 +317,41 @@ async def test_a_record_saves_nothing_of_a_budget_and_spends_nothing_of_it(attem
     assert (played.end.cause, len(played.model.requests)) == ("finished", 1), (
         "the budget is no larger than the live call"
     )
+
+
+async def test_an_engine_that_dies_while_commands_are_made_again_says_nothing_of_the_record(tmp_path: Path) -> None:
+    body = """
+        out = env.exec("look").stdout
+        return llm.complete([user("say")]).text + out
+    """
+    dies = {"now": False}
+
+    def shell(command: str, sandbox: FakeSandbox) -> ExecOutput:
+        if command == "look" and dies["now"]:
+            raise EngineOutage("the engine does not answer")
+        if command.startswith("sh /tests/"):
+            sandbox.files["/logs/verifier/reward.txt"] = b"1"
+        return ExecOutput(b"seen", b"", 0)
+
+    provider, task = FakeProvider(shell, allow_unsandboxed_jail=True), make_task(tmp_path)
+    found = await record_of(await play(provider, task, solve(body), answer=numbered), tmp_path)
+    assert isinstance(found, Record), found
+    dies["now"] = True
+    played = await play(provider, task, solve(body), answer=fresh, record=carried(found))
+    assert (played.end.state, played.end.cause) == (TrialState.ERRORED, Cause.ENGINE_OUTAGE)
+    dies["now"] = False
+    again = await play(provider, task, solve(body), answer=fresh, record=carried(found))
+    assert (again.end.answer, told(again).saved.calls) == ("answer 0seen", 1)
+
+
+@pytest.mark.bubblewrap
+async def test_a_record_with_a_gap_leaves_the_trial_whole_and_says_why(
+    provider: SandboxProvider, tmp_path: Path
+) -> None:
+    agent, task, sink = solve('return llm.complete([user("say")]).text'), make_task(tmp_path), Remembering()
+    planned = PlannedTrial("s/c1/spot/task/0", "s", "s/c1/spot", Stage.SPOT, "sha", task.id, 0, 7)
+    scheduler = local_scheduler(provider, [task], sink, model=ScriptedModel(fresh))
+    gap = Gap("s/e/task/0/0", "masked", "call 1 (llm.complete) held a secret, which is not kept")
+    await scheduler.run([planned], agent.text, records={planned.id: gap})
+    (end,) = sink.ends.values()
+    assert (end.state, end.answer, end.replayed) == (TrialState.SCORED, "live 0", Replayed(gap.trial, whole=gap.why))
