@@ -233,12 +233,8 @@ def test_named_tasks_run_quietly_or_as_json_lines(used: Used, capsys: pytest.Cap
     assert lines[-1]["result"]["tasks"][0]["trials"] == 2
 
 
-def test_the_test_side_runs_after_its_study_and_never_in_it(
-    bubblewrap: None, workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    none = refused(capsys, 2, "run", "--test", "-C", workspace)
-    assert f"there is no study; `lorimer optimize -C {workspace}` starts one" in none
-    assert process("optimize", "--quiet", "-C", workspace).code == 0
+def test_the_test_side_runs_after_its_study_and_never_in_it(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = used[0]
     assert "study-1 has no test side; set [split] test or test_file" in refused(
         capsys, 2, "run", "--test", "-C", workspace
     )
