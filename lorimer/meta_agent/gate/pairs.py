@@ -32,7 +32,9 @@ STEP = 3.0
 DOUBT = 1.3
 """Standard errors by which an edit must fall short of a gain worth finding to be killed at the plan's end."""
 AHEAD = 0.5
-"""Standard errors by which it must exceed such a gain to pass before the plan's end."""
+"""Standard errors by which it must exceed such a gain to pass before the plan's end. Together these kill 80% of the edits without
+effect on the panel of 58 tasks, for 16 trials each, 2% of those worth four points and 1% of those worth five; a `DOUBT` of 1
+kills 86% for 13, and 4% and 2% (docs/gate.md)."""
 SHARE = 0.5
 """The share of the recorded trials' length beyond which pairs tell less for their price than a full run does. It is 1 for an edit
 that touches every trial at its first request."""
