@@ -100,3 +100,49 @@ async def test_nothing_is_started_that_is_refused_before() -> None:
 
     await accept(HARNESS, HARNESS + "# alpha-one", replace(CHECKS, dry_start=start))
     assert started == []
+
+
+REJECTED = Earlier(
+    4,
+    "Ask twice",
+    "rejected",
+    "it cost too much",
+    "sha",
+    sha(HARNESS),
+    (Hunk("TURNS = 30", "TURNS = 30\nTWICE = True"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("hunks", "why"),
+    [
+        (
+            [Hunk("TURNS = 30", "TURNS =   30\n\nTWICE = True  ")],
+            "the edit is that of experiment 4 (Ask twice)",
+        ),
+        (
+            [Hunk("TURNS = 30", "TURNS = 30\nTWICE = True"), Hunk("Solve the task.", "Solve it.")],
+            "the edit holds all of experiment 4 (Ask twice)",
+        ),
+    ],
+)
+async def test_an_edit_that_holds_one_rejected_on_the_same_champion_is_a_dead_end(hunks: list[Hunk], why: str) -> None:
+    refusal = await accept(HARNESS, hunks, replace(CHECKS, earlier=[REJECTED], dry_start=fails))
+    assert isinstance(refusal, Refusal)
+    assert refusal.fault is Fault.DEAD_END
+    assert refusal.why == f"{why}, which was rejected on this very harness: it cost too much"
+
+
+@pytest.mark.parametrize(
+    "earlier",
+    [
+        replace(REJECTED, parent=sha(OLDER)),
+        replace(REJECTED, state="undecided"),
+        replace(REJECTED, hunks=(*REJECTED.hunks, Hunk("a", "b"))),
+        replace(REJECTED, hunks=(Hunk("TURNS = 30", "TURNS = 30\n    TWICE = True"),)),
+        replace(REJECTED, hunks=()),
+    ],
+)
+async def test_what_was_not_rejected_as_it_is_on_this_champion_may_be_tried(earlier: Earlier) -> None:
+    found = await accept(HARNESS, REJECTED.hunks, replace(CHECKS, earlier=[earlier]))
+    assert isinstance(found, Accepted)

@@ -18,6 +18,7 @@ from lorimer.meta_agent.gate.policies import Policy, Value
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from lorimer.meta_agent.proposer.log import Log
+from lorimer.meta_agent.study.foreseen import Outcome, lines
 from lorimer.meta_agent.study.ledger import Entry, Ledger, render
 from lorimer.meta_agent.study.telling import came_of
 from lorimer.traces.tables import DecisionRow
@@ -43,14 +44,14 @@ def test_the_newest_experiments_stay_whole_and_the_oldest_are_shortened() -> Non
     assert text.endswith("\n".join(EXPERIMENTS[-10:]))
     mark = text.splitlines()[2]
     told = [line for line in text.splitlines() if line.startswith("c0")]
-    assert mark == f"[Older experiments are told by their first line alone; left out: {60 - len(told)}.]"
+    assert mark == f"[Other experiments are told by their first line alone; left out: {60 - len(told)}.]"
     assert told == [each.split("\n")[0] for each in EXPERIMENTS[-len(told) :]]
     assert 20 < len(told) < 60
 
 
 def test_a_log_of_which_only_lines_are_too_many_says_so() -> None:
     text = Log(HEAD, EXPERIMENTS[:20]).within(5_000)
-    assert "[Older experiments are told by their first line alone.]" in text
+    assert "[Other experiments are told by their first line alone.]" in text
     assert [line[:4] for line in text.splitlines() if line.startswith("c0")] == [f"c{n:03}" for n in range(1, 21)]
 
 
@@ -63,10 +64,38 @@ def test_of_a_newest_experiment_that_does_not_fit_the_first_line_is_kept() -> No
     assert text.splitlines()[:4] == [
         HEAD,
         "",
-        "[Older experiments are told by their first line alone; left out: 1.]",
+        "[Other experiments are told by their first line alone; left out: 1.]",
         "c002 [failed] no usable edit",
     ]
     assert log.within(60) == "c002 [failed] no usable edit"
+
+
+def test_the_experiments_most_alike_are_told_whole_before_newer_ones() -> None:
+    tried = [*EXPERIMENTS]
+    tried[4] = "c005 [rejected] Verify the output with a command: it broke things\n  hypothesis: nobody reads it again"
+    text = Log(HEAD, tuple(tried)).within(5_000, "read the output again, and verify it")
+    assert tried[4] in text
+    assert tried[4] not in Log(HEAD, tuple(tried)).within(5_000)
+    assert EXPERIMENTS[-1] in text
+
+
+def test_what_was_foreseen_is_counted_by_kind() -> None:
+    def outcome(kind: str, promoted: bool, fixes: str, risk: str, better: str, worse: str) -> Outcome:
+        return Outcome(kind, promoted, *(frozenset(each) for each in (fixes, risk, better, worse)))
+
+    assert lines([]) == []
+    assert lines(
+        [
+            outcome("prompt", False, "ab", "c", "a", "de"),
+            outcome("prompt", True, "d", "", "de", ""),
+            outcome("", False, "", "b", "", "b"),
+        ]
+    ) == [
+        "Predictions of the last 3 with a full run: 2 of 3 tasks that they should fix did better; 1 of 3 tasks that did worse "
+        "were named as at risk.",
+        "Kinds of these edits: prompt: 2 tested, 1 promoted, 1 did worse on more tasks than better; not stated: 1 tested, "
+        "0 promoted, 1 did worse on more tasks than better.",
+    ]
 
 
 @given(st.integers(300, 20_000), st.lists(st.integers(0, 3_000), max_size=40))

@@ -33,6 +33,8 @@ class Earlier:
     """SHA-256 of the edited harness; `None` where the experiment came to none."""
     parent: str
     """SHA-256 of the harness that was edited."""
+    hunks: tuple[Hunk, ...] = ()
+    """Its edit, where that is known as hunks."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Fault(Enum):
     DOES_NOT_APPLY = auto()
     INVALID = auto()
     TRIED = auto()
+    DEAD_END = auto()
     GOES_BACK = auto()
     KNOWS_TASKS = auto()
     DOES_NOT_START = auto()
@@ -98,7 +101,8 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks) -> A
         version.check(text, max_bytes=checks.max_bytes)
     except HarnessError as error:
         return Refusal(Fault.INVALID, f"the edited agent.py is not valid: {error}")
-    refusal = _tried(text, checks.earlier)
+    hunks = () if isinstance(edit, str) else tuple(edit)
+    refusal = _tried(text, checks.earlier) or _dead_end(champion, hunks, checks.earlier)
     if refusal is not None:
         return refusal
     # In a thread: over a large suite it takes some 100 ms, in which no other trial may stand still.
@@ -142,3 +146,29 @@ def _tried(text: str, earlier: Sequence[Earlier]) -> Refusal | None:
                 Fault.GOES_BACK, "this edit goes back to an earlier harness, which the current one has beaten"
             )
     return None
+
+
+def _dead_end(champion: str, hunks: Sequence[Hunk], earlier: Sequence[Earlier]) -> Refusal | None:
+    """Whether an edit holds all of one that was rejected on this very champion, line breaks and spaces in a line aside."""
+    sha, given = version.sha(champion), {_plain(hunk) for hunk in hunks}
+    for each in earlier:
+        tried = {_plain(hunk) for hunk in each.hunks}
+        if each.state == "rejected" and each.parent == sha and tried and tried <= given:
+            holds = "is that of" if tried == given else "holds all of"
+            return Refusal(
+                Fault.DEAD_END,
+                f"the edit {holds} experiment {each.number} ({one_line(each.title, 80)}), which was rejected on this "
+                f"very harness: {one_line(each.reason, 400)}",
+            )
+    return None
+
+
+def _plain(hunk: Hunk) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A hunk by which two are the same: lines without what follows them and without empty ones; how deep they stand counts."""
+
+    def lines(text: str) -> tuple[str, ...]:
+        found = [line.expandtabs(4) for line in text.splitlines() if line.strip()]
+        least = min((len(line) - len(line.lstrip()) for line in found), default=0)
+        return tuple(" " * (len(line) - len(line.lstrip()) - least) + " ".join(line.split()) for line in found)
+
+    return lines(hunk.search), lines(hunk.replace)

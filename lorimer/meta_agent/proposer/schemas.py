@@ -25,7 +25,7 @@ def strings(description: str) -> dict[str, Any]:
     return {"type": "array", "items": {"type": "string"}, "description": description}
 
 
-SPARED = frozenset({"cause", "mechanism", "kind", "offset", "limit"})
+SPARED = frozenset({"cause", "mechanism", "kind", "about", "offset", "limit"})
 """Arguments that a tool is not offered with in a small context."""
 
 

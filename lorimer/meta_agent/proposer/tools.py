@@ -57,7 +57,11 @@ TOOLS: tuple[Tool, ...] = (
     LIST_FAILURES,
     *TRACE_TOOLS,
     Tool("read_harness", "Read the harness, agent.py.", object_schema()),
-    Tool("experiment_log", "Read which edits were tried before, and why they were kept or refused.", object_schema()),
+    Tool(
+        "experiment_log",
+        "Read which edits were tried before, and why they were kept or refused.",
+        object_schema(about=string("Words of your idea: what was most alike is told in full.")),
+    ),
     PREVIEW,
     Tool(
         "propose_edit",
@@ -92,6 +96,7 @@ ADVICE = {
     "there once.",
     Fault.INVALID: ". Correct the edit and call propose_edit again.",
     Fault.TRIED: ". Propose something else.",
+    Fault.DEAD_END: ". Propose another edit; experiment_log tells what was tried.",
     Fault.GOES_BACK: ".",
     Fault.KNOWS_TASKS: ". Make it general, without task names, wording or answers.",
     Fault.DOES_NOT_START: "\nCorrect the edit and call again.",
@@ -155,7 +160,8 @@ class Toolbox:
         if name == "read_harness":
             return self._session.champion
         if name == "experiment_log":
-            return self._session.log.within(room)
+            about = arguments.get("about")
+            return self._session.log.within(room, about if isinstance(about, str) else "")
         return self._looking.answer(name, arguments, room)
 
     # ---- proposing --------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def standing(reader: StudyReader, study: str, evaluations: Sequence[str]) -> lis
 def earlier(ledger: Ledger) -> tuple[Earlier, ...]:
     """The experiments that were made, each with why it ended as it did, in the words of the log."""
     return tuple(
-        Earlier(entry.number, entry.title, entry.state, entry.came_of, entry.harness, entry.parent)
+        Earlier(entry.number, entry.title, entry.state, entry.came_of, entry.harness, entry.parent, entry.hunks)
         for entry in ledger.entries
         if entry.state != "proposing"
     )

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lorimer.harness.version import Hunk
 from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.drift import Drift
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.touching import summary
-from lorimer.meta_agent.study import conditions, gain_price
+from lorimer.meta_agent.study import conditions, foreseen, gain_price
 from lorimer.meta_agent.study.changes import Changes, changes
 from lorimer.meta_agent.study.gain_price import GainPrice
 from lorimer.meta_agent.study.names import STAGES, short
@@ -29,7 +30,7 @@ from lorimer.traces.tables import Candidate, DecisionRow
 from lorimer.wording import first_names
 
 RECENT = 12
-"""Experiments told in full to the meta-agent; earlier ones get one line each, so that hundreds fit into a context."""
+"""Experiments of which it is looked up for the meta-agent which tasks they changed: that takes reading their trials."""
 TASKS_NAMED = 12
 """Tasks listed by name after a verdict."""
 SHOWN = 50
@@ -85,6 +86,11 @@ class Entry:
     origin: str = "meta"
     touches: Touches | None = None
     """How many recorded trials the edit touches; `None` where that was not worked out."""
+    hunks: tuple[Hunk, ...] = ()
+    kind: str = ""
+    """What its edit is about, as the proposal stated it."""
+    cause: str = ""
+    mechanism: str = ""
     price: GainPrice | None = None
     """Of a promotion, for the trials by which it was decided; where people are told (`priced`)."""
 
@@ -212,12 +218,23 @@ def for_meta_agent(ledger: Ledger) -> Log:
     id holds its time, and not the proposal under way, which is its own.
     """
     made = [entry for entry in ledger.entries if entry.state != "proposing"]
-    old, new = made[: max(0, len(made) - RECENT)], made[max(0, len(made) - RECENT) :]
-    texts = [_line(entry) for entry in old]
-    for entry in new:
+    texts = []
+    for entry in made:
         verdicts = [_sealed(verdict) for verdict in entry.verdicts if verdict.stage != AGED]
         texts.append("\n".join(_told(entry, verdicts, summary(entry.touches) if entry.touches else "")))
-    return Log("\n".join(_head(ledger)), tuple(texts))
+    outcomes = [
+        foreseen.Outcome(
+            entry.kind,
+            entry.state == "promoted",
+            frozenset(entry.fixes),
+            frozenset(entry.at_risk),
+            frozenset(entry.fixed),
+            frozenset(entry.broke),
+        )
+        for entry in made[-RECENT:]
+        if any(verdict.stage == Stage.FULL for verdict in entry.verdicts)
+    ]
+    return Log("\n".join([*_head(ledger), *foreseen.lines(outcomes)]), tuple(texts))
 
 
 def _head(ledger: Ledger) -> list[str]:
@@ -254,6 +271,10 @@ def told(entry: Entry) -> list[str]:
 def _told(entry: Entry, verdicts: Sequence[Verdict], touches: str) -> list[str]:
     """An experiment in lines, with what is said of what it touches."""
     lines = [_line(entry)]
+    stated = [f"{what}: {said}" for what, said in (("kind", entry.kind), ("cause", entry.cause)) if said]
+    lines += [f"  {'; '.join(stated)}"] if stated else []
+    if entry.mechanism and entry.mechanism != entry.title:
+        lines.append(f"  mechanism: {entry.mechanism}")
     if entry.hypothesis:
         lines.append(f"  hypothesis: {_clip(entry.hypothesis)}")
     for what, tasks in (("should fix", entry.fixes), ("at risk", entry.at_risk)):
@@ -295,6 +316,10 @@ def _entry(world: World, row: Candidate, changed: Changes, refused: Mapping[str,
         commit=row.commit,
         origin=row.origin,
         touches=None if row.touches is None else Touches.of_json(row.touches),
+        hunks=tuple(Hunk(each["search"], each["replace"]) for each in row.edit),
+        kind=row.kind,
+        cause=row.cause,
+        mechanism=row.mechanism,
     )
 
 
