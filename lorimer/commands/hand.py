@@ -31,7 +31,7 @@ def review(
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
-    """Show a promotion that waits for a person, approve it or refuse it.
+    """Show, approve or refuse a promotion that waits for a person.
 
     A study holds its promotions where lorimer.toml says `[review] required = true` when it begins: a candidate that passed every
     stage waits, and the study pauses. The answer, its reason, who gave it and when are kept in the chain of decisions.
