@@ -187,6 +187,9 @@ def test_search_finds_what_was_run(used: Used, capsys: pytest.CaptureFixture[str
 
 
 def test_sql_only_reads(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    beside = tmp_path / "beside"
+    beside.mkdir()
+
     def sql(statement: str) -> str:
         return refused(capsys, 2, "traces", "sql", statement, "-C", used[0])
 
@@ -195,14 +198,14 @@ def test_sql_only_reads(used: Used, tmp_path: Path, capsys: pytest.CaptureFixtur
         "UPDATE trial SET reward = 1",
         "DROP TABLE step",
         "CREATE TABLE x (y)",
-        f"ATTACH '{tmp_path}/other.db' AS other",
-        f"VACUUM INTO '{tmp_path}/copy.db'",
+        f"ATTACH '{beside}/other.db' AS other",
+        f"VACUUM INTO '{beside}/copy.db'",
         "PRAGMA journal_mode = DELETE",
     ):
         assert "only reads" in sql(statement)
     assert "no such table: no_such" in sql("SELECT * FROM no_such")
     assert sql("SELECT 1; SELECT 2").startswith("lorimer: SQL: ")
-    assert list(tmp_path.iterdir()) == []
+    assert list(beside.iterdir()) == []
     count = typed(capsys, "traces", "sql", "SELECT count(*) AS n FROM trial", "-C", used[0], "--json").json()
     assert count[0]["n"] >= 12
 
