@@ -58,6 +58,7 @@ def solve(task, env, llm):
 INERT = Hunk('NUDGE = "Go on with it."', 'NUDGE = "Carry on with it, to its end."')
 PROMPT = Hunk('PROMPT = "Solve the task."', 'PROMPT = "Solve the whole task."')
 LATER = Hunk('SPOKEN = "Say it."', 'SPOKEN = "Say it hunter2-hunter2."')
+ALOUD = Hunk('SPOKEN = "Say it."', 'SPOKEN = "Say it aloud."')
 CHANCE = Hunk("    return said", "    return said + str(random.random())")
 
 
@@ -192,7 +193,7 @@ HELPER = "\n\ndef helper(text):\n    return text.strip()\n"
 
 @pytest.mark.bubblewrap
 async def test_what_an_edit_touches_is_kept_with_it_and_told(study: Study) -> None:
-    await study.run([LATER], [PROMPT, INERT], [LATER, Hunk("    return said", "    return said or str(None)")])
+    await study.run([LATER], [PROMPT, INERT], [ALOUD, Hunk("    return said", "    return said or str(None)")])
     later, both, two = study.previews()
     assert later is not None
     assert both is not None
