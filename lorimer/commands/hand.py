@@ -61,7 +61,6 @@ def review(
 def propose(
     edit: Annotated[Path, typer.Option("--edit", help="The edited harness, a file.")],
     why: Why = "",
-    by: By = None,
     fixes: Annotated[list[str] | None, typer.Option("--fixes", help="A train task that it should fix.")] = None,
     at_risk: Annotated[list[str] | None, typer.Option("--at-risk", help="A train task that it may break.")] = None,
     study: StudyName = None,
@@ -73,15 +72,13 @@ def propose(
     It is held against the same as the meta-agent's edits, refused in the same words, and else tried like one of them. A process
     that runs the study comes to it when its own candidate is done; without one, `lorimer resume` does.
     """
-    from lorimer.meta_agent.study import edits, hand
+    from lorimer.meta_agent.study import edits
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json
 
-    config = config_of(workspace, None)
     text = harness_of(edit)
     row = experiments_of(open_reader(workspace), study)
-    who = hand.person(hand.workspace_of(workspace, config), by, why)
-    found = run_to_end(edits.propose(workspace, row, text, who, fixes or (), at_risk or ()))
+    found = run_to_end(edits.propose(workspace, row, text, why, fixes or (), at_risk or ()))
     if json:
         typer.echo(to_json(found))
         return

@@ -19,7 +19,7 @@ def test_an_edit_of_ones_own_is_tried_by_the_next_resume(workspace: Path, capsys
     harness = workspace / "harness" / "agent.py"
     edited = workspace / "edited.py"
     edited.write_text(harness.read_text().replace("You are an agent", "You are a patient agent"))
-    said = process("propose", "--edit", edited, "--why", "Patience helps.", "--by", "Ada", "-C", workspace)
+    said = process("propose", "--edit", edited, "--why", "Patience helps.", "-C", workspace)
     assert said.code == 0, said
     assert said.out.startswith("c002 (Patience helps.) is put before the gate of study-1, and touches "), said
     assert f"`lorimer resume study-1 -C {workspace}` goes on" in said.out

@@ -13,7 +13,6 @@ from lorimer.errors import UserError
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.study.edits import Jails, PutForward, put_forward
 from lorimer.meta_agent.study.events import ProgramChanged
-from lorimer.meta_agent.study.hand import Person
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.study.parts import StudyParts
 from lorimer.meta_agent.study.result import StudyResult
@@ -21,7 +20,7 @@ from lorimer.meta_agent.study.world import scan
 from lorimer.traces.tables import Candidate
 from tests.meta_agent.test_loop import SEED, Bench, Proposer, config, make_bench, proposal, script
 
-ADA = Person("Ada", "The plain answer is not enough.\nI tried it by hand.")
+WHY = "The plain answer is not enough.\nI tried it by hand."
 BETTER = SEED.replace("'plain'", "'GOOD'")
 NULLS = script("NULL", "NULL", "NULL", "NULL")
 
@@ -42,16 +41,16 @@ async def studied(bench: Bench, propose: Proposer, chosen: Config) -> StudyResul
         return await optimize(parts, "demo")
 
 
-async def entered(parts: StudyParts, text: str, who: Person = ADA, fixes: tuple[str, ...] = ()) -> PutForward:
+async def entered(parts: StudyParts, text: str, why: str = WHY, fixes: tuple[str, ...] = ()) -> PutForward:
     jails = Jails(parts.trials.dry_start, None, parts.scrub)
-    return await put_forward(parts.store, parts.reader, "demo", parts.config, jails, text, who, fixes=fixes)
+    return await put_forward(parts.store, parts.reader, "demo", parts.config, jails, text, why, fixes=fixes)
 
 
 async def put(
-    bench: Bench, text: str, chosen: Config | None = None, who: Person = ADA, fixes: tuple[str, ...] = ()
+    bench: Bench, text: str, chosen: Config | None = None, why: str = WHY, fixes: tuple[str, ...] = ()
 ) -> PutForward:
     with bench.parts(NULLS, chosen or settings(1)) as (parts, _, _):
-        return await entered(parts, text, who, fixes)
+        return await entered(parts, text, why, fixes)
 
 
 def candidate(bench: Bench, number: int) -> Candidate:

@@ -107,7 +107,9 @@ def test_a_refusal_needs_a_reason_and_is_what_the_meta_agent_reads(
     assert done.champion_candidate == ""
     assert done.candidates["rejected"] == 3
     assert on_disk(bench) == SEED
-    assert "it passed every stage and was refused by Bob: too long" in bench.told()
+    assert "it passed every stage, and a person refused it: too long" in bench.told()
+    assert "Bob" not in bench.told()
+    assert "review: refused by Bob: too long" in bench.log()
 
 
 def test_nothing_waits_where_nothing_is_held(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,11 +150,10 @@ def test_an_earlier_champion_is_the_champion_again(bench: Bench, capsys: pytest.
     again = world(bench)
     assert (again.champion, again.champion_harness, again.met_since) == (None, sha(SEED), 3)
     assert [again.champion_before(number) for number in (1, 2, 3, 4)] == ["", "demo/c001", "", ""]
-    assert "Champion now: the seed harness: " in bench.log()
-    assert (
-        "the seed harness is the champion again, after c001, by Ada <ada@example.org>: it broke the product"
-        in bench.log()
-    )
+    for text in (bench.log(), bench.told()):
+        assert "Champion now: the seed harness: " in text
+        assert " (a person went back to it: it broke the product)\n" in text
+        assert "Ada" not in text, "who it was stands in the chain and on the card"
 
     done = studied(bench, GOOD_THEN_NULL, settings(3))
     assert (done.state, done.champion_candidate) == ("finished", "")

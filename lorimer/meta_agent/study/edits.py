@@ -16,10 +16,9 @@ from lorimer.config import Config, parse
 from lorimer.errors import InternalError, UserError
 from lorimer.harness.version import Hunk, hunks_between, sha
 from lorimer.meta_agent.proposer.accept import Accepted, Checks, Refusal, accept
-from lorimer.meta_agent.study import briefing, ledger
+from lorimer.meta_agent.study import briefing, hand, ledger
 from lorimer.meta_agent.study import preview as previewing
 from lorimer.meta_agent.study.folding import CandidateView
-from lorimer.meta_agent.study.hand import Person
 from lorimer.meta_agent.study.names import candidate_id, short
 from lorimer.meta_agent.study.session import open_session
 from lorimer.meta_agent.study.world import World, scan
@@ -83,7 +82,7 @@ def checks(reader: StudyReader, world: World, book: ledger.Ledger, config: Confi
 
 
 async def propose(
-    root: Path, study: Study, text: str, who: Person, fixes: Sequence[str] = (), at_risk: Sequence[str] = ()
+    root: Path, study: Study, text: str, why: str = "", fixes: Sequence[str] = (), at_risk: Sequence[str] = ()
 ) -> PutForward:
     """`put_forward` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
     if study.kind != "optimize":
@@ -93,7 +92,7 @@ async def propose(
         trials = session.scheduler({}, session.budget(study.id), lambda outcome: None, lambda report: None)
         jails = Jails(trials.dry_start, session.provider, session.scrub)
         return await put_forward(
-            session.store, session.reader, study.id, config, jails, text, who, fixes=fixes, at_risk=at_risk
+            session.store, session.reader, study.id, config, jails, text, why, fixes=fixes, at_risk=at_risk
         )
 
 
@@ -104,7 +103,7 @@ async def put_forward(
     config: Config,
     jails: Jails,
     text: str,
-    who: Person,
+    why: str = "",
     fixes: Sequence[str] = (),
     at_risk: Sequence[str] = (),
 ) -> PutForward:
@@ -112,6 +111,7 @@ async def put_forward(
 
     Args:
         text: the whole edited harness.
+        why: the person's hypothesis.
         fixes: train tasks that it should fix.
         at_risk: train tasks that it may break.
 
@@ -131,14 +131,14 @@ async def put_forward(
     if isinstance(found, Refusal):
         raise UserError(found.why)
     await store.add_harness(sha(found.text), found.text)
-    why = " ".join(who.why.split())
+    why = hand.reason(why)
     row = Candidate(
         id="",
         study=study,
         number=0,
         parent=world.champion_harness,
         harness=sha(found.text),
-        title=_clipped(why) or f"An edit by {who.name}",
+        title=_clipped(why) or "An edit by hand",
         hypothesis=why,
         edit=_stored(hunks_between(champion, found.text)),
         fixes=list(fixes),

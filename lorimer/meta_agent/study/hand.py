@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +39,10 @@ class Person:
 
     name: str
     why: str = ""
+    """In one line (`reason`)."""
 
     def __str__(self) -> str:
-        why = " ".join(self.why.split())
-        return f"by {self.name}{f': {why}' if why else ''}"
+        return f"by {self.name}{f': {self.why}' if self.why else ''}"
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,15 @@ def person(workspace: Workspace, name: str | None, why: str) -> Person:
 
     Raises UserError for a reason that is too long.
     """
+    given = " ".join((name or "").split())
+    return Person(given or workspace.person() or getpass.getuser(), reason(why))
+
+
+def reason(why: str) -> str:
+    """A reason in one line. Raises UserError where it is too long."""
     if len(why) > LONGEST_WHY:
         raise UserError(f"--why: {len(why)} characters, where at most {LONGEST_WHY} are kept; say it shorter")
-    given = " ".join((name or "").split())
-    return Person(given or workspace.person() or getpass.getuser(), why)
+    return " ".join(why.split())
 
 
 def waiting(reader: StudyReader, study: Study) -> CandidateView | None:
@@ -100,7 +105,7 @@ async def review(root: Path, study: Study, candidate: str | None, who: Person, *
     Raises UserError where none waits, where another one does, for a refusal without a reason, and where a process runs the
     study.
     """
-    if not approve and not who.why.strip():
+    if not approve and not who.why:
         raise UserError("a refusal needs a reason, for the log and for the meta-agent: say it with --why")
     async with _at_rest(root, study) as (store, world, _):
         found = _waits(world, parse(study.config, study.id))
@@ -110,7 +115,7 @@ async def review(root: Path, study: Study, candidate: str | None, who: Person, *
             raise UserError(f"{candidate} does not wait for a review; {short(found.number)} does")
         said = f"{'approved' if approve else 'refused'} {who}"
         about = About(found.id, Stage.REVIEW)
-        await _decide(store, study, about, "pass" if approve else "reject", said)
+        await _decide(store, study, about, "pass" if approve else "reject", said, who)
         return f"{short(found.number)} is {said}"
 
 
@@ -160,7 +165,7 @@ async def revert(root: Path, study: Study, candidate: str, who: Person, *, drop:
         )
         text, champion = reader.harness(harness).text, reader.harness(world.champion_harness).text
         done = await asyncio.to_thread(workspace.promote, promotion, text, champion)
-        await _decide(store, study, about, "pass", said, {"commit": done.commit, "harness": harness})
+        await _decide(store, study, about, "pass", said, who, {"commit": done.commit, "harness": harness})
         return Reverted(name, before, done.commit, done.note)
 
 
@@ -197,7 +202,13 @@ def _score(row: DecisionRow | None) -> str:
 
 
 async def _decide(
-    store: StudyWriter, study: Study, about: About, kind: Kind, said: str, numbers: dict[str, str] | None = None
+    store: StudyWriter,
+    study: Study,
+    about: About,
+    kind: Kind,
+    said: str,
+    who: Person,
+    more: Mapping[str, str] | None = None,
 ) -> None:
     row = DecisionRow(
         id=evaluation_id(study.id, about),
@@ -208,7 +219,7 @@ async def _decide(
         met=about.met,
         kind=kind,
         reason=said,
-        numbers=dict(numbers or {}),
+        numbers={"by": who.name, "why": who.why, **(more or {})},
         policy={"name": "person"},
         made=now(),
     )

@@ -215,12 +215,12 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
 
 def for_meta_agent(ledger: Ledger) -> Log:
     """What the meta-agent is told of earlier experiments: nothing that the holdout measured or a clock said, no commit, whose
-    id holds its time, and not the proposal under way, which is its own.
+    id holds its time, no person's name, and not the proposal under way, which is its own.
     """
     made = [entry for entry in ledger.entries if entry.state != "proposing"]
     texts = []
     for entry in made:
-        verdicts = [_sealed(verdict) for verdict in entry.verdicts if verdict.stage != AGED]
+        verdicts = [_sealed(verdict) for verdict in entry.verdicts if verdict.stage not in (AGED, Stage.REVIEW)]
         texts.append("\n".join(_told(entry, verdicts, summary(entry.touches) if entry.touches else "")))
     outcomes = [
         foreseen.Outcome(
@@ -341,7 +341,8 @@ def _champion(world: World) -> str:
     champion = world.champion
     name = f"{short(champion.number)}, {champion.title}" if champion else "the seed harness"
     again = world.reign.reverted
-    return f"{name}: {_score(world.reported)}{f' ({again.reason})' if again else ''}"
+    why = f": {again.numbers['why']}" if again and again.numbers["why"] else ""
+    return f"{name}: {_score(world.reported)}{f' (a person went back to it{why})' if again else ''}"
 
 
 def _clip(text: str) -> str:

@@ -61,7 +61,7 @@ def _rejected(decision: DecisionRow) -> str:
             vetoed = "it beat the champion on train tasks, but the sealed holdout vetoed it"
             return f"{vetoed}, so its gain does not hold on unseen tasks"
         case Stage.REVIEW:
-            return f"it passed every stage and was {decision.reason}"
+            return f"it passed every stage, and a person refused it: {numbers['why']}"
         case _:
             return f"{_not_better(numbers)}, so the champion stays"
 
