@@ -7,16 +7,19 @@ are about, and take no others. The store itself is not handed on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from lorimer.harness.lint import lint
 from lorimer.kinds import Stage, StepKind, TrialState
 from lorimer.meta_agent.proposer.accept import Earlier
 from lorimer.meta_agent.proposer.cases import OWN_WORDS, Case, CaseCall, CasePlace, Cases, CaseStep, Recorded
-from lorimer.meta_agent.study.ledger import Ledger
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import StepOutline, StepPlace
 from lorimer.traces.tables import Step, Trial
+
+if TYPE_CHECKING:
+    from lorimer.meta_agent.study.ledger import Ledger
 
 
 def cases_of(reader: StudyReader, study: str, evaluations: Sequence[str]) -> Cases:

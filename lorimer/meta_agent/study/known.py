@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
+from lorimer.meta_agent.study.parts import now
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import ModelClient
 from lorimer.models.client import ProviderClient
@@ -29,5 +28,4 @@ def tell(reader: StudyReader, *models: ModelClient | None) -> None:
 
 def row_of(model: ProviderClient, found: Abilities) -> AbilityRow:
     """What was found, to be stored."""
-    asked = datetime.now(UTC).isoformat(timespec="seconds")
-    return AbilityRow(model=model.id, address=model.address, asked=asked, found=found.as_json())
+    return AbilityRow(model=model.id, address=model.address, asked=now(), found=found.as_json())
