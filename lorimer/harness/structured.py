@@ -127,7 +127,7 @@ def _of_object(value: Mapping[str, Any], schema: Mapping[str, Any], root: Any, p
     known: Mapping[str, Any] = properties if isinstance(properties, Mapping) else {}
     required = schema.get("required")
     for name in required if isinstance(required, Sequence) else ():
-        if name not in value:
+        if isinstance(name, str) and name not in value:
             yield f"{path}.{name}: missing"
     others = schema.get("additionalProperties", True)
     for name, item in value.items():
@@ -197,7 +197,7 @@ def _same(value: Any, other: Any) -> bool:
 def _matches(pattern: str, value: str) -> bool:
     try:
         return re.search(pattern, value) is not None
-    except re.error:  # a form of JavaScript's that Python has not
+    except (re.error, OverflowError):  # a form of JavaScript's that Python has not, or a count beyond all bounds
         return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lorimer.harness.api import Completion, ToolCall, assistant
@@ -136,6 +136,8 @@ WORDS = st.sampled_from(
 )
 
 
+@example({}, {"required": [[]]})
+@example("a", {"pattern": "a{99999999999}"})
 @given(JSON, st.dictionaries(WORDS, JSON | st.dictionaries(WORDS, JSON), max_size=5))
 def test_no_schema_and_no_answer_trips_the_check(value: Any, schema: dict[str, Any]) -> None:
     assert isinstance(misfit(value, schema), str)
