@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lorimer.config import Config, parse
 from lorimer.errors import InternalError, UserError
 from lorimer.harness.version import Hunk, hunks_between, sha
-from lorimer.meta_agent.proposer.accept import Accepted, Checks, Refusal, accept
+from lorimer.meta_agent.proposer.accept import Checks, Refusal, accept
 from lorimer.meta_agent.study import briefing, hand, ledger
 from lorimer.meta_agent.study import preview as previewing
 from lorimer.meta_agent.study.folding import CandidateView
@@ -140,7 +140,7 @@ async def put_forward(
         harness=sha(found.text),
         title=_clipped(why) or "An edit by hand",
         hypothesis=why,
-        edit=_stored(hunks_between(champion, found.text)),
+        edit=[asdict(hunk) for hunk in hunks_between(champion, found.text)],
         fixes=list(fixes),
         at_risk=list(at_risk),
         state="proposed",
@@ -165,14 +165,14 @@ async def applied(
     book = await asyncio.to_thread(ledger.read, reader, world, config.retries.errored, recent=ledger.RECENT)
     against = checks(reader, world, book, config, candidate.id, jails)
     against = replace(against, earlier=[each for each in against.earlier if each.number != candidate.number])
-    hunks = [Hunk(each["search"], each["replace"]) for each in row.edit]
+    hunks = [Hunk(**each) for each in row.edit]
     champion = short(world.champion.number) if world.champion else "the seed harness"
     found = await accept(reader.harness(world.champion_harness).text, hunks, against)
     if isinstance(found, Refusal):
         why = f"it was made for an earlier champion, and for {champion} {found.why}"
         return await store.update_candidate(candidate.id, "proposed", state="failed", failure=why)
     await store.add_harness(sha(found.text), found.text)
-    kept = found.preview.kept if isinstance(found, Accepted) and found.preview else None
+    kept = found.preview.kept if found.preview else None
     changed = {"parent": world.champion_harness, "harness": sha(found.text)}
     return await store.update_candidate(candidate.id, "proposed", preview=kept, **changed)
 
@@ -186,10 +186,6 @@ def _known(world: World, tasks: Sequence[str]) -> None:
 
 def _clipped(text: str) -> str:
     return text if len(text) <= TITLE_CHARS else text[: TITLE_CHARS - 1].rstrip() + "…"
-
-
-def _stored(hunks: Sequence[Hunk]) -> list[dict[str, str]]:
-    return [{"search": hunk.search, "replace": hunk.replace} for hunk in hunks]
 
 
 async def _numbered(store: StudyWriter, reader: StudyReader, row: Candidate, number: int) -> Candidate:

@@ -17,11 +17,11 @@ from lorimer.config import Config, parse
 from lorimer.errors import UserError
 from lorimer.meta_agent.gate.comparison import Kind
 from lorimer.meta_agent.study.folding import CandidateView, state_after
-from lorimer.meta_agent.study.names import STAGES, About, evaluation_id, short
+from lorimer.meta_agent.study.names import About, evaluation_id, short
 from lorimer.meta_agent.study.parts import now
 from lorimer.meta_agent.study.session import open_store
 from lorimer.meta_agent.study.workspace import Promotion, Workspace
-from lorimer.meta_agent.study.world import World, scan, score_of
+from lorimer.meta_agent.study.world import Await, World, next_command, scan, score_of
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Purpose, Stage
@@ -77,23 +77,12 @@ def reason(why: str) -> str:
 
 def waiting(reader: StudyReader, study: Study) -> CandidateView | None:
     """The candidate of a study that passed every stage and waits for a person; `None` where there is none."""
-    world = scan(reader, study.id)
-    config = parse(study.config, study.id)
-    return _waits(world, config)
+    return _waits(scan(reader, study.id), parse(study.config, study.id))
 
 
 def _waits(world: World, config: Config) -> CandidateView | None:
-    candidate = world.open
-    if candidate is None or candidate.state != "proposed" or not config.review.required:
-        return None
-    last = [stage for stage in STAGES if _meets(world, stage)][-1]
-    passed = world.decided(candidate.id, last) is not None
-    return candidate if passed and world.decided(candidate.id, Stage.REVIEW) is None else None
-
-
-def _meets(world: World, stage: Stage) -> bool:
-    """Whether candidates of a study meet a stage."""
-    return bool({Stage.CANARY: world.canaries, Stage.HOLDOUT: world.holdout}.get(stage, True))
+    command = next_command(world, config)
+    return command.candidate if isinstance(command, Await) else None
 
 
 async def review(root: Path, study: Study, candidate: str | None, who: Person, *, approve: bool) -> str:

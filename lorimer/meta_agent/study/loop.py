@@ -33,6 +33,7 @@ from lorimer.errors import (
 from lorimer.harness.version import sha
 from lorimer.kinds import NONE_REFUSED
 from lorimer.meta_agent.gate import permutation
+from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.proposal import NoProposal, ProposalSession
 from lorimer.meta_agent.study import briefing, continued, edits, ledger
 from lorimer.meta_agent.study.beside import departed
@@ -182,11 +183,15 @@ class _Loop:
         self._stages = Stages(parts, study)
         self._tell = parts.progress.on_event
         self._departed = ""
+        self._remembered: Log | None = None
         self._jails = edits.Jails(parts.trials.dry_start, parts.shadows, parts.scrub)
 
     async def work(self) -> str:
         """Commands until `Finish`; its reason."""
         await asyncio.to_thread(_import_ahead)
+        # Once, not for every proposal: an earlier study may have hundreds of experiments.
+        retries = self._parts.config.retries.errored
+        self._remembered = await asyncio.to_thread(continued.remembered, self._parts.reader, self._study, retries)
         world = await self._scan()
         while True:
             command = next_command(world, self._parts.config)
@@ -287,9 +292,7 @@ class _Loop:
                 number=number,
                 champion=reader.harness(world.champion_harness).text,
                 cases=briefing.cases_of(reader, self._study, world.stood),
-                log=ledger.for_meta_agent(book).after(
-                    continued.remembered(reader, self._study, config.retries.errored)
-                ),
+                log=ledger.for_meta_agent(book).after(self._remembered),
                 program=program,
                 abilities=self._parts.abilities,
                 settings=config.meta,
@@ -319,7 +322,7 @@ class _Loop:
             "harness": harness,
             "title": proposal.title,
             "hypothesis": proposal.hypothesis,
-            "edit": [{"search": hunk.search, "replace": hunk.replace} for hunk in proposal.hunks],
+            "edit": [asdict(hunk) for hunk in proposal.hunks],
             "kind": proposal.diagnosis.kind,
             "cause": proposal.diagnosis.cause,
             "mechanism": proposal.diagnosis.mechanism,
