@@ -9,6 +9,7 @@ import sys
 QUICK = {
     "overhead": "seconds that a trial takes beside its model and its commands",
     "shadows": "seconds that a preview of 100 recorded trials takes, beside starting Python once for each",
+    "lines": "what it costs a harness that the lines which it runs are noted",
     "memory": "memory of a study with many trials at once",
 }
 LONG = {

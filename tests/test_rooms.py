@@ -76,8 +76,9 @@ JAILED = {
     "lorimer.harness.fences": set[str](),
     "lorimer.harness.text": {"lorimer.harness.api", "lorimer.harness.fences"},
     "lorimer.harness.structured": {"lorimer.harness.api", "lorimer.harness.text"},
-    "lorimer.harness.host": {"lorimer.harness.api", "lorimer.harness.structured"},
-    "lorimer.harness.shadow": {"lorimer.harness.api", "lorimer.harness.host"},
+    "lorimer.harness.ran": set[str](),
+    "lorimer.harness.host": {"lorimer.harness.api", "lorimer.harness.ran", "lorimer.harness.structured"},
+    "lorimer.harness.shadow": {"lorimer.harness.api", "lorimer.harness.host", "lorimer.harness.ran"},
 }
 """What runs in the jail, and what of lorimer it may import there."""
 

@@ -2,7 +2,9 @@
 
 The wire is one JSON object a line (docs/wire.md): requests `{"id", "method", "params"}` go out on the dup of fd 1 that this
 module keeps for itself, answers `{"id", "result"}` or `{"id", "error": {"code", "message"}}` come in on a dup of fd 0.
-`print` goes to stderr, which lorimer traces and caps. This module imports the standard library and `api` alone.
+`print` goes to stderr, which lorimer traces and caps. A line
+`{"ran": [[first, last], ...]}` goes out before a request where lines of agent.py have run that had not before, and where lorimer
+asks for it with `{"tell": "lines"}`. This module imports the standard library and what of lorimer is in the jail.
 """
 
 from __future__ import annotations
@@ -19,9 +21,11 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from lorimer.harness import api
+from lorimer.harness.ran import Lines
 
 CHUNK = 4 << 20  # bytes of a file in one line; base64 makes it 5.3 MiB, well under the wire's 16 MiB
 
@@ -72,6 +76,7 @@ class Wire:
         self._reader, self._writer = reader, writer
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
+        self._lines: Lines | None = None
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -83,6 +88,7 @@ class Wire:
             # No NaN: it is not JSON, and would end the trial where a ValueError here tells the harness.
             line = json.dumps({"id": number, "method": method, "params": params}, allow_nan=False).encode() + b"\n"
             self._waiting[number] = answer
+            self._tell_lines()
             self._write(line)
         reply = answer.get()
         error = reply.get("error")
@@ -94,6 +100,16 @@ class Wire:
         if code == "env":
             raise api.EnvError(message)
         raise ValueError(message)
+
+    def tell_of(self, lines: Lines) -> None:
+        """Which of these lines have run goes out from now on."""
+        self._lines = lines
+
+    def _tell_lines(self) -> None:
+        """To be called with the lock held."""
+        fresh = self._lines.fresh() if self._lines is not None else []
+        if fresh:
+            self._write(json.dumps({"ran": fresh}).encode() + b"\n")
 
     def _write(self, line: bytes) -> None:
         sent = 0
@@ -110,6 +126,10 @@ class Wire:
         for line in self._reader:
             reply = json.loads(line)
             self._heard(reply)
+            if "tell" in reply:
+                with self._lock:
+                    self._tell_lines()
+                continue
             waiting = self._waiting.pop(reply.get("id"), None)
             if waiting is not None:
                 waiting.put(reply)
@@ -193,14 +213,14 @@ def _completion(value: dict[str, Any]) -> api.Completion:
     )
 
 
-def load_file(path: str) -> Any:
-    """Import agent.py and return its `solve`."""
+def load_file(path: str, lines: Lines) -> Any:
+    """Import agent.py, whose lines are watched, and return its `solve`."""
     spec = importlib.util.spec_from_file_location("agent", path)
     if spec is None or spec.loader is None:
         raise ImportError("agent.py cannot be loaded")
     module = importlib.util.module_from_spec(spec)
     sys.modules["agent"] = module
-    spec.loader.exec_module(module)
+    exec(lines.compiled(Path(path).read_bytes(), path), module.__dict__)  # noqa: S102 - the harness
     return getattr(module, "solve", None)
 
 
@@ -209,7 +229,7 @@ def main(
     task: dict[str, Any] | None,
     agent: str,
     *,
-    load: Callable[[str], Any] = load_file,
+    load: Callable[[str, Lines], Any] = load_file,
     speaks: type[Wire] = Wire,
 ) -> None:
     """Run the harness to its end. With no task it is only loaded: a dry start."""
@@ -217,8 +237,11 @@ def main(
     os.dup2(2, 1)
     wire = speaks(reader, writer)
     api._note_hook = lambda text: wire.call("note", {"text": str(text)})
+    lines = Lines()
+    if task is not None:
+        wire.tell_of(lines)
     try:
-        solve = load(agent)
+        solve = load(agent, lines)
         if not callable(solve):
             finish = {"status": "bad_return", "answer": "", "detail": "agent.py defines no function `solve`"}
         elif task is None:

@@ -14,20 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from lorimer.errors import CallFailed, EngineOutage, ProviderOutage, ProviderRefusal, SandboxError
-from lorimer.harness import api, fences, host, shadow, structured, text
+from lorimer.harness import api, fences, host, ran, shadow, structured, text
 from lorimer.sandbox.base import Jail, JailExit, LineTooLong, SandboxFileError
 from lorimer.task_agent import wire
 from lorimer.task_agent.calls import Calls, Limit
 from lorimer.task_agent.causes import SCORED, Cause
+from lorimer.task_agent.lines import Told, is_told
 from lorimer.task_agent.output import cut, kept_text, last_line
 from lorimer.task_agent.paired.replay import PartedFromRecord
 from lorimer.traces import wired
-from lorimer.traces.schema import NOTHING, StepKind, Used
+from lorimer.traces.schema import NOTHING, LinesRan, StepKind, Used
 
 GRACE_SECONDS = 5.0
 """After the time limit every call is answered with LimitReached; so long a harness has to finish before it is killed."""
 LAST_WORDS_SECONDS = 2.0
 """After `finish` or the end of its stdout, so long a jail has to end by itself; then it is killed. An exit takes 20 ms."""
+TELL = b'{"tell": "lines"}'
+"""Asks a jail whose time is up which lines of its harness have run: it may be in the middle of something."""
 MAX_IN_FLIGHT = 64
 """Calls served at once for one trial; past that the gateway stops reading, so a flood fills the jail's pipe, not our memory."""
 MAX_PENDING_BYTES = 16 << 20
@@ -47,6 +50,8 @@ class AgentResult:
     active_seconds: float = 0.0
     next_call: int = 0
     """The number that a further call would have in the record of the trial."""
+    ran: LinesRan | None = None
+    """Which lines of the harness ran, as its own process tells; `None` where it told nothing."""
 
 
 def lost(error: SandboxError) -> Cause:
@@ -77,6 +82,7 @@ def files_of(harness_text: str, *, shadows: bool = False) -> dict[str, str]:
         "lorimer/harness/fences.py": Path(fences.__file__).read_text(encoding="utf-8"),
         "lorimer/harness/text.py": Path(text.__file__).read_text(encoding="utf-8"),
         "lorimer/harness/structured.py": Path(structured.__file__).read_text(encoding="utf-8"),
+        "lorimer/harness/ran.py": Path(ran.__file__).read_text(encoding="utf-8"),
         "lorimer/harness/host.py": Path(host.__file__).read_text(encoding="utf-8"),
         "agent.py": harness_text,
     }
@@ -99,6 +105,7 @@ class Gateway:
         self._jail, self._calls = jail, calls
         self._finish: wire.FinishParams | None = None
         self._last_id: int | None = None
+        self._told = Told("")
         self._pending_bytes = 0
         # One file at a time, from the request to the last byte of its answer: a read is up to 8 MiB, thrice in memory.
         self._files = asyncio.Lock()
@@ -111,6 +118,7 @@ class Gateway:
         """
         calls = self._calls
         calls.start()
+        self._told = Told(harness_text)
         try:
             cause, detail = await self._converse(harness_text)
         except wire.Breach as breach:
@@ -159,6 +167,7 @@ class Gateway:
             answered=calls.answered,
             active_seconds=active,
             next_call=calls.taking.next,
+            ran=self._told.lines(whole=self._finish is not None),
         )
 
     async def _converse(self, harness_text: str) -> tuple[Cause, str]:
@@ -180,6 +189,7 @@ class Gateway:
                 left = calls.seconds - calls.clock.seconds()
                 if left <= 0 and not calls.out_of_time:
                     calls.end_time()
+                    handling.add(asyncio.create_task(self._jail.send(TELL)))
                 if left <= -GRACE_SECONDS:
                     break
                 waiting: set[asyncio.Future[Any]] = set(handling)
@@ -195,6 +205,9 @@ class Gateway:
                     if line is None:
                         break
                     receiving = asyncio.ensure_future(self._jail.receive())
+                    if is_told(line):
+                        self._told.hear(line)
+                        continue
                     request, number = self._accept(line)
                     if request.method != "finish":
                         self._pending_bytes += len(line)

@@ -229,7 +229,8 @@ def _added(before: AgentResult, now: AgentResult, title: str) -> AgentResult:
     trouble = before if before.cause is not Cause.FINISHED or before.detail else now
     detail = f"{title}: {now.detail}" if title and now.detail and trouble is now else trouble.detail
     active = before.active_seconds + now.active_seconds
-    return dataclasses.replace(now, cause=trouble.cause, detail=detail, active_seconds=active)
+    ran = now.ran if before.ran is None else before.ran if now.ran is None else before.ran + now.ran
+    return dataclasses.replace(now, cause=trouble.cause, detail=detail, active_seconds=active, ran=ran)
 
 
 def _gateway(
@@ -324,6 +325,7 @@ def _end(
         flags=reward.flags,
         conditions=dataclasses.replace(ran, answered=result.answered),
         replayed=None if replay is None else replay.told(whole=detail if cause is Cause.RECORD_PARTED else ""),
+        ran=result.ran,
     )
 
 

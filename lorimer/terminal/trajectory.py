@@ -16,6 +16,9 @@ from lorimer.traces.tables import Candidate, Step, Trial
 SHOWN_CHARS = 2_000
 """The characters of one text in `traces show`, head and tail; `--full` shows everything."""
 
+LINES_CHARS = 400
+"""Of the lines that ran, in ranges; `--json` has all."""
+
 
 def trajectory(reader: StudyReader, name: str, study: str | None = None) -> Trial | Candidate:
     """Whose steps are meant: a candidate's, for the meta-agent's session that proposed it, or a trial's.
@@ -54,12 +57,19 @@ def trajectory_value(reader: StudyReader, found: Trial | Candidate, first: int, 
         steps.append({"index": step.index, "kind": step.kind, "at": step.at, "seconds": step.seconds, "data": data})
     if isinstance(found, Candidate):
         return {"candidate": found.model_dump(), "steps": steps}
-    return {"trial": found.model_dump(), "conditions": reader.trial_conditions(found.id), "steps": steps}
+    ran = reader.trial_lines(found.id)
+    lines = None if ran is None else {"ran": ran.ranges, "whole": ran.whole}
+    conditions = reader.trial_conditions(found.id)
+    return {"trial": found.model_dump(), "conditions": conditions, "lines": lines, "steps": steps}
 
 
 def trajectory_text(reader: StudyReader, found: Trial | Candidate, first: int, last: int | None, *, full: bool) -> str:
     """A trial or a proposal session for people: how it ended, then every step as it happened."""
-    lines = _candidate_head(found) if isinstance(found, Candidate) else _trial_head(found) + _conditions(reader, found)
+    lines = (
+        _candidate_head(found)
+        if isinstance(found, Candidate)
+        else _trial_head(found) + _conditions(reader, found) + _lines(reader, found)
+    )
     total = reader.step_count(found.id)
     replies: list[Message] = []
     for step in reader.steps(found.id, first, last):
@@ -114,6 +124,16 @@ def _conditions(reader: StudyReader, trial: Trial) -> list[str]:
         return []
     images = f", on {', '.join(ran.images)}" if ran.images else ""
     return [f"  ran at concurrency {ran.concurrency}{images}", *(f"  answered as {name}" for name in ran.answered)]
+
+
+def _lines(reader: StudyReader, trial: Trial) -> list[str]:
+    """Which lines of the harness ran, as its own process told."""
+    ran = reader.trial_lines(trial.id)
+    if ran is None:
+        return []
+    more = "" if ran.whole else "; it was ended before it said the last, so others may have run"
+    shown = str(ran)
+    return [f"  lines of agent.py that ran: {shown if len(shown) <= LINES_CHARS else f'{shown[:LINES_CHARS]}…'}{more}"]
 
 
 def _step_lines(reader: StudyReader, step: Step, total: int, full: bool, replies: list[Message]) -> list[str]:

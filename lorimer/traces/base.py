@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from lorimer.kinds import Refused, TrialOrder
-from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, Tried
+from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, TrialLines, Tried
+from lorimer.traces.lines import LinesRan
 from lorimer.traces.outlines import StepSearch
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TraceSink, TrialEnd
@@ -278,6 +279,14 @@ class StudyReader(Protocol):
 
     def scored_trials(self, evaluations: Sequence[str]) -> list[ScoredTrial]:
         """What `scored` gives, in the same order, with what each trial's calls took: a row that is looked up."""
+        ...
+
+    def lines_ran(self, evaluations: Sequence[str]) -> list[TrialLines]:
+        """Their scored trials with which lines of their harness ran, as `scored_trials` orders them."""
+        ...
+
+    def trial_lines(self, trial: str) -> LinesRan | None:
+        """Which lines of its harness ran in a trial; `None` where nothing was told."""
         ...
 
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from lorimer.kinds import REFUSED, Refused
 from lorimer.traces import chain, codec
+from lorimer.traces.lines import LinesRan
 from lorimer.traces.schema import Conditions, Saved, Share, TrialEnd, TrialState, Used
 
 _OF_THESE = "evaluation IN (SELECT value FROM json_each(?))"
@@ -65,6 +66,33 @@ def scored_trials(connection: sqlite3.Connection, evaluations: Sequence[str]) ->
         [codec.dumps(list(evaluations))],
     )
     return [ScoredTrial(*row) for row in found]
+
+
+class TrialLines(NamedTuple):
+    """A scored trial with which lines of its harness ran."""
+
+    evaluation: str
+    task: str
+    repeat: int
+    ran: LinesRan | None
+    """`None` where nothing was told."""
+    tokens: int
+    """Input plus output, of all its calls."""
+    usd: float | None
+
+
+def lines_ran(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[TrialLines]:
+    """The scored trials of these evaluations with which lines of their harness ran, in the order of `scored_trials`."""
+    found = connection.execute(
+        "SELECT evaluation, task, repeat, lines.ran, whole, input_tokens + output_tokens, cost_usd FROM trial "  # noqa: S608
+        f"LEFT JOIN lines ON lines.trial = trial.id WHERE {_OF_THESE} AND state = 'scored' "
+        "ORDER BY evaluation, task, repeat, attempt",
+        [codec.dumps(list(evaluations))],
+    )
+    return [
+        TrialLines(evaluation, task, repeat, None if ran is None else LinesRan.of(ran, bool(whole)), tokens, usd)
+        for evaluation, task, repeat, ran, whole, tokens, usd in found
+    ]
 
 
 def unscored(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[Tried]:

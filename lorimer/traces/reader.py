@@ -16,6 +16,7 @@ from sqlmodel import Session, SQLModel, col, select
 from lorimer.errors import LorimerError, UserError
 from lorimer.kinds import SOLVED, Refused, TrialOrder
 from lorimer.traces import bulk, calls, chain, migrations, place, records, statements
+from lorimer.traces.lines import LinesRan
 from lorimer.traces.outlines import StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TrialEnd, TrialState
@@ -29,6 +30,7 @@ from lorimer.traces.tables import (
     DecisionRow,
     Evaluation,
     HarnessRow,
+    LinesRow,
     PreviewRow,
     Spend,
     SpentRow,
@@ -197,6 +199,14 @@ class StoreReader:
     def scored_trials(self, evaluations: Sequence[str]) -> list[bulk.ScoredTrial]:
         with self._plain() as connection:
             return bulk.scored_trials(connection, evaluations)
+
+    def lines_ran(self, evaluations: Sequence[str]) -> list[bulk.TrialLines]:
+        with self._plain() as connection:
+            return bulk.lines_ran(connection, evaluations)
+
+    def trial_lines(self, trial: str) -> LinesRan | None:
+        found = self._get(LinesRow, trial)
+        return None if found is None else LinesRan.of(found.ran, found.whole)
 
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:
         with self._plain() as connection:

@@ -27,7 +27,7 @@ from lorimer.traces.schema import (
     Used,
 )
 from lorimer.traces.scrub import Cleaner
-from lorimer.traces.tables import ConditionRow, RecordRow, Spend, SpentRow, Step, Trial, WarningRow
+from lorimer.traces.tables import ConditionRow, LinesRow, RecordRow, Spend, SpentRow, Step, Trial, WarningRow
 from lorimer.traces.trajectory import Trajectory
 from lorimer.traces.wired import WireCall, WirePart
 from lorimer.traces.writer import Transaction, Work, Writer, table_of
@@ -159,7 +159,7 @@ class Recorder:
                 "state": end.state.value,
                 "cause": str(end.cause),
             }
-            apart = ("id", "used", "conditions", "replayed")
+            apart = ("id", "used", "conditions", "replayed", "ran")
             values = self._cleaner.row({name: value for name, value in values.items() if name not in apart})
             under: dict[str, Any] = {}
             if end.conditions.concurrency is not None:
@@ -170,6 +170,9 @@ class Recorder:
             if transaction.connection.execute(update(_TRIAL).where(running).values(values), under).rowcount != 1:
                 state = transaction.connection.execute(select(_TRIAL.c.state).where(_TRIAL.c.id == end.id)).scalar()
                 raise InternalError(f"trial {end.id} cannot end: it is {state or 'not in the trace store'}")
+            if end.ran is not None:
+                lines = {"trial": end.id, "ran": str(end.ran), "whole": end.ran.whole}
+                transaction.insert_new(table_of(LinesRow), lines)
             replayable = end.state is TrialState.SCORED and (end.replayed is None or bool(end.replayed.whole))
             if ledger is not None and replayable:  # of no other is anything replayed
                 body = ledger.body(values["answer"], transaction.add_blob)

@@ -14,6 +14,7 @@ from lorimer.kinds import Purpose as Purpose
 from lorimer.kinds import Stage as Stage
 from lorimer.kinds import StepKind as StepKind
 from lorimer.kinds import TrialState as TrialState
+from lorimer.traces.lines import LinesRan as LinesRan
 from lorimer.traces.wired import WireCall, WirePart
 
 
@@ -257,6 +258,8 @@ class TrialEnd:
     conditions: Conditions = Conditions()
     replayed: Replayed | None = None
     """`None` of a trial that nobody gave a record."""
+    ran: LinesRan | None = None
+    """`None` where that is not known: the agent was no harness, or nothing was told."""
 
 
 @dataclass(frozen=True)

@@ -256,6 +256,17 @@ class RecordRow(SQLModel, table=True):
     body: dict[str, Any] = _json()
 
 
+class LinesRow(SQLModel, table=True):
+    """Which lines of agent.py ran in a trial, as its jail told (`traces.lines.LinesRan`). No decision reads it."""
+
+    __tablename__ = "lines"
+    trial: str = Field(primary_key=True)
+    ran: str
+    """`1-3,7`."""
+    whole: bool
+    """Whether the harness came to its own end; otherwise more lines may have run."""
+
+
 class BlobRow(SQLModel, table=True):
     """Bytes that records hold, by the SHA-256 of what they are unpacked (`traces.ledger.packed`)."""
 

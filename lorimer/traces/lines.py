@@ -1,0 +1,39 @@
+"""Which lines of agent.py ran in a trial, as a value and as a text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LinesRan:
+    """Which lines of agent.py ran in a trial, as the jail tells. That is the harness's own process: advice, and no decision's."""
+
+    ranges: tuple[tuple[int, int], ...]
+    """First and last line of each range, from 1, in order and apart from each other."""
+    whole: bool
+    """Whether the harness came to its own end. Otherwise more lines may have run than are told here."""
+
+    def __add__(self, more: LinesRan) -> LinesRan:
+        joined: list[tuple[int, int]] = []
+        for first, last in sorted((*self.ranges, *more.ranges)):
+            if joined and first <= joined[-1][1] + 1:
+                joined[-1] = joined[-1][0], max(joined[-1][1], last)
+            else:
+                joined.append((first, last))
+        return LinesRan(tuple(joined), self.whole and more.whole)
+
+    def __str__(self) -> str:
+        """`1-3,7`."""
+        return ",".join(f"{first}" if first == last else f"{first}-{last}" for first, last in self.ranges)
+
+    @classmethod
+    def of(cls, text: str, whole: bool) -> LinesRan:
+        """What `str` made."""
+        parts = [each.partition("-") for each in text.split(",") if each]
+        return cls(tuple((int(first), int(last or first)) for first, _, last in parts), whole)
+
+    def any_of(self, lines: Collection[int]) -> bool:
+        """Whether one of these lines ran."""
+        return any(first <= line <= last for line in lines for first, last in self.ranges)
