@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -374,3 +375,30 @@ def test_no_text_breaks_the_reader_of_calls(text: str) -> None:
 def test_a_good_call_is_found_after_text_without_braces(text: str, name: str) -> None:
     before = text.replace("{", "").replace("}", "")
     assert text_calls(f"{before}\n{text_call(name, {'a': [1]})}", TOOLS)[-1].arguments == {"a": [1]}
+
+
+async def test_the_newest_experiments_outlast_a_context_that_was_promised_and_is_not_there(lab: Lab) -> None:
+    """The first message is written anew for less room: a cut would take the experiments, which stand in its middle."""
+    looks = [calls(("read_trace", {"trial": "alpha/0", "first": 1, "last": last})) for last in range(1, 5)]
+    model = ScriptedModel([*looks, calls(("propose_edit", EDIT))], window=5_500)
+    log = Log("The baseline", tuple(f"c{number:03} [rejected] idea number {number}" for number in range(1, 900)))
+    settings = MetaSettings(context_tokens=100_000, max_tokens=1_024)
+    program = "Be general. " * 2_000
+    assert isinstance(await propose(lab.session(model, settings=settings, log=log, program=program)), Proposal)
+    first = [request.messages[0].text for request in model.requests]
+    assert len(first[0]) > 20_000 > len(first[-1])
+    for text in first:
+        assert "c899 [rejected] idea number 899" in text, "the newest is always there"
+        assert "c898 [rejected] idea number 898" in text
+        assert text.startswith("Direction, from the people who own this agent:\nBe general.")
+        assert text.endswith("Begin with a tool call.")
+
+
+async def test_what_was_sent_is_sent_again_unchanged_so_that_a_cache_can_serve_it(lab: Lab) -> None:
+    looks = [calls((name, {})) for name in ("list_failures", "tool_stats", "read_harness", "experiment_log")]
+    model = ScriptedModel([*looks, calls(("propose_edit", EDIT))])
+    assert isinstance(await propose(lab.session(model)), Proposal)
+    assert len(model.requests) == 5
+    for before, after in itertools.pairwise(model.requests):
+        assert (after.system, after.tools) == (before.system, before.tools)
+        assert after.messages[: len(before.messages)] == before.messages

@@ -10,7 +10,15 @@ from lorimer.meta_agent.proposer.cases import one_line
 
 
 class Refused(Exception):
-    """Why a call cannot be answered, in words for the model."""
+    """Why a call cannot be answered, in words for the model.
+
+    Args:
+        advice: what to do about it, punctuation in front: a model is told both, people the first.
+    """
+
+    def __init__(self, why: str, advice: str = "") -> None:
+        super().__init__(f"{why}{advice}")
+        self.why = why
 
 
 def text_of(arguments: Mapping[str, Any], key: str) -> str:

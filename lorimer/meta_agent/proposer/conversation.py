@@ -1,14 +1,15 @@
 """The meta-agent's conversation, kept within a budget of tokens and always well-formed.
 
 Tokens are estimated from characters. When the conversation outgrows its budget, the oldest tool results are replaced by a
-line that says so, then the newest are shortened, then whole old turns go. The first message stays: it holds the task.
+line that says so, then the newest are shortened, then whole old turns go. The first message stays: it holds the task, and the
+experiments so far. Where not even it fits, it is written anew for less room, so that the newest experiments are still in it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lorimer.harness.api import Message, Tool, user
@@ -50,6 +51,8 @@ class Conversation:
     first: Message
     overhead: int
     """Characters of the system prompt and the tools, which are sent with every call."""
+    smaller: Callable[[int], str]
+    """Writes the first message for so many characters in all, or about so many."""
     turns: list[Turn] = field(default_factory=list)
 
     @property
@@ -94,7 +97,8 @@ class Conversation:
                 turn.replies[position] = _with_text(reply, cut(reply.text, max(least, share)))
         if self.tokens > budget:
             room = int((budget - tokens(self.overhead)) * CHARS_PER_TOKEN) - sum(map(chars_of, self.messages[1:]))
-            self.first = user(cut(self.first.text, max(400, room - 100)))
+            # A cut would take its middle, where the experiments are.
+            self.first = user(cut(self.smaller(max(400, room)), max(400, room - 100)))
         return True
 
     def _places(self) -> list[tuple[Turn, int]]:

@@ -101,6 +101,8 @@ class _Session:
         self._budget = settings.context_tokens - self._max_tokens
         self._harness = version.sha(session.champion)
         self._read = False
+        self._refusal = ""
+        """Why the last edit was refused."""
         self._prompts = _Prompts()
         compact = self._budget < 8_000
         self._tools = Toolbox(session, compact=compact)
@@ -117,19 +119,18 @@ class _Session:
         overhead = len(self._system) + chars_of_tools(self._tools.tools)
         # What is left for everything else, in characters.
         self._room = max(2_000, int(self._budget * CHARS_PER_TOKEN) - overhead)
-        self._conversation = Conversation(user(self._first()), overhead)
+        self._conversation = Conversation(user(self._first(self._room)), overhead, self._first)
 
     async def run(self) -> Proposal | NoProposal:
         calls = self._session.settings.calls
         silent = overflows = 0
         reason = f"the meta-agent used up its {calls} calls without a usable edit"
-        last_refusal = ""
         used = _Used(self._session.settings)
         for index in range(calls):
             left = calls - index - 1
             over = used.up()
             if over:
-                return NoProposal(_with(f"the meta-agent used up its {over} without a usable edit", last_refusal))
+                return NoProposal(_with(f"the meta-agent used up its {over} without a usable edit", self._refusal))
             self._conversation.fit(self._budget)
             reply = await self._session.complete(self._request(), self._context(index))
             used.count(reply)
@@ -154,25 +155,20 @@ class _Session:
                 silent += 1
                 if silent >= MAX_SILENT:
                     said = one_line(completion.text, 200) or "nothing"
-                    return NoProposal(
-                        f"the meta-agent answered {silent} times without a readable tool call; at last: {said}"
-                    )
+                    words = f"the meta-agent answered {silent} times without a readable tool call; at last: {said}"
+                    return NoProposal(_with(words, self._refusal))
             else:
                 silent = 0
             circles = self._repeats.turn(tuple(call.key for call in made), one_line(made[0].name, 60) if made else "")
             if circles:
-                return NoProposal(_with(circles, last_refusal))
+                return NoProposal(_with(circles, self._refusal))
             answers = await self._answers(made)
             proposal = next((answer.proposal for answer in answers if answer.proposal is not None), None)
             if proposal is not None:
                 return proposal
-            refusals = [
-                a.text for call, a in zip(made, answers, strict=True) if a.is_error and call.name == "propose_edit"
-            ]
-            last_refusal = refusals[-1] if refusals else last_refusal
             cut_off = completion.stop_reason == "max_tokens"
             self._conversation.add(self._turn(completion.message, made, answers, left, cut_off, silent))
-        return NoProposal(_with(reason, last_refusal))
+        return NoProposal(_with(reason, self._refusal))
 
     # ---- asking -----------------------------------------------------------------------------------------------------
 
@@ -184,15 +180,16 @@ class _Session:
         name = f"c{session.number}"
         return CallContext("meta", session.seed, self._harness, name, session.number, index)
 
-    def _first(self) -> str:
+    def _first(self, room: int) -> str:
+        """The first message where everything but tools and system prompt has `room` characters."""
         session = self._session
         harness = session.champion
-        shown = harness if len(harness) <= self._room // 5 else ""
+        shown = harness if len(harness) <= room // 5 else ""
         return self._prompts.render(
             "first",
-            program=cut(session.program.strip(), max(400, self._room // 8)),
-            failures=self._tools.failures(5 if self._budget < 8_000 else 20, max(500, self._room // 8)),
-            experiments=session.log.within(max(300, self._room // 12)),
+            program=cut(session.program.strip(), max(400, room // 8)),
+            failures=self._tools.failures(5 if self._budget < 8_000 else 20, max(500, room // 8)),
+            experiments=session.log.within(max(300, room // 12)),
             harness=shown,
             harness_lines=harness.count("\n") + 1,
         )
@@ -215,6 +212,9 @@ class _Session:
             wide = min(self._room // 2, 80_000) if call.name == "read_harness" else room
             answer = await self._tools.call(call.name, call.arguments, wide)
             self._read = self._read or call.name == "read_trace"
+            if call.name == "propose_edit" and answer.is_error:
+                # As it was first said: a repeated call is answered by "you made this very call", which tells a person nothing.
+                self._refusal = answer.why
             answers.append(self._repeats.told(call.key, answer))
             if answer.proposal is not None:
                 break
@@ -285,7 +285,7 @@ def _is_code(text: str) -> bool:
 
 def _with(reason: str, refusal: str) -> str:
     return (
-        f"{reason}; its last edit was refused: {one_line(refusal.removeprefix('Error: '), 300)}" if refusal else reason
+        f"{reason.rstrip('.')}; its last edit was refused: {one_line(refusal, 300).rstrip('.')}" if refusal else reason
     )
 
 

@@ -36,6 +36,8 @@ class Answer:
     text: str
     is_error: bool = False
     proposal: Proposal | None = None
+    why: str = ""
+    """Of an error, what people are told: without what the model is to do about it."""
 
 
 _HUNKS = {
@@ -137,7 +139,7 @@ class Toolbox:
             # In a thread: a look at the traces of a long study takes 0.1 s, in which no other trial may stand still.
             return Answer(cut(await asyncio.to_thread(self._look, name, arguments, room), room))
         except Refused as refused:
-            return Answer(cut(f"Error: {refused}", room), is_error=True)
+            return Answer(cut(f"Error: {refused}", room), is_error=True, why=refused.why)
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 
@@ -195,7 +197,7 @@ class Toolbox:
     async def _accepted(self, hunks: Sequence[Hunk]) -> Accepted:
         found = await accept(self._session.champion, hunks, self._session.checks)
         if isinstance(found, Refusal):
-            raise Refused(f"{found.why}{ADVICE[found.fault]}")
+            raise Refused(found.why, ADVICE[found.fault])
         return found
 
     def _known_tasks(self, arguments: Mapping[str, Any], key: str, remarks: list[str]) -> tuple[str, ...]:
