@@ -10,7 +10,8 @@ Then a copy of the store is run: the real loop with the real proposer, on dice a
 for which the event loop did not come round; `own` the longest that the loop's thread computed without a pause, which a busy
 machine does not lengthen. The first of two candidates is the first of a process, and reads all earlier full runs.
 
-Last the tools of the meta-agent answer on the store (`bench.looking`).
+Last the tools of the meta-agent answer on the store (`bench.looking`), and a scripted session of it reads the store and that of a
+`lorimer demo`, made beside FOLDER: how many tokens it is sent (`bench.diagnosing`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from lorimer.meta_agent.study.workspace import STORE
 
 SECONDS, MEGABYTES, STALL_MS = 1.0, 300.0, 50.0
 TOOL_SECONDS = 0.2
-"""The targets."""
+DIFFER = 0.1
+"""The targets. The last is of the tokens of a session: by so much a long study may cost more to diagnose than the demo's."""
 
 LORIMER = Path(sys.executable).with_name("lorimer")
 COUNT = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM trial').fetchone())"
@@ -130,6 +132,7 @@ def main() -> None:
         print(f"| {phase['name']} | {phase['seconds']:.2f} | {phase['stall_ms']:.0f} | {phase['own_ms']:.0f}{mark} |")
     print(f"\npeak memory of the running study {memory['megabytes']:.0f} MB")
     over += _tools(made.root)
+    over += _sessions(made.root)
     over += ["memory of the running study"] if memory["megabytes"] > MEGABYTES else []
     raise SystemExit(f"over its target: {', '.join(dict.fromkeys(over))}" if over else 0)
 
@@ -146,6 +149,21 @@ def _tools(root: Path) -> list[str]:
         numbers = f"{1000 * each['seconds']:.0f} | {1000 * each['own']:.0f} | {each['own'] / floor['own']:.0f}"
         print(f"| {each['name']} | {numbers} | {each['chars']:,}{' (over)' if slow else ''} |")
     return over
+
+
+def _sessions(root: Path) -> list[str]:
+    """What a session of the meta-agent is sent here and on the demo's study; that it is too much here."""
+    demo = root.with_name(f"{root.name}-demo")
+    if not demo.exists():
+        subprocess.run([str(LORIMER), "demo", "--quiet", str(demo)], stdout=subprocess.DEVNULL, check=True)
+    small, large = _said("bench.diagnosing", str(demo), "demo"), _said("bench.diagnosing", str(root))
+    print("\n| tokens of the request that is answered by | the demo | here |\n|---|---|---|")
+    for one, other in zip(small, large, strict=True):
+        print(f"| {one['name']} | {one['tokens']:,} | {other['tokens']:,} |")
+    totals = [sum(each["tokens"] for each in session) for session in (small, large)]
+    more = totals[1] / totals[0] - 1
+    print(f"| all | {totals[0]:,} | {totals[1]:,} ({100 * more:+.0f}%{', over' if more > DIFFER else ''}) |")
+    return ["tokens of a session"] if more > DIFFER else []
 
 
 def _said(*module: str) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ from lorimer.traces.tables import Study
 
 if TYPE_CHECKING:
     from lorimer.task_agent.budget import Allowance
-    from lorimer.traces.schema import Saved
+    from lorimer.traces.schema import Saved, Share
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,8 @@ class Status:
     known_usd: float
     """Of the calls whose price is known."""
     unpriced_calls: int
+    meta: Share
+    """What the meta-agent took of it."""
     saved: Saved
     """What records answered, which was not spent."""
     left: tuple[Allowance, ...]
@@ -133,6 +135,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         usd=spent.usd,
         known_usd=spent.known_usd,
         unpriced_calls=spent.unknown,
+        meta=spent.meta,
         saved=spent.saved,
         left=left,
         changed=tuple(map(str, chain.setting_changes(reader.chain(study.id, "settings"), study.id))),
@@ -197,6 +200,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *([_holdout(found)] if found.holdout and found.kind == "optimize" else []),
             f"  spent       {spent}, {found.tokens} tokens, {found.trials} trials",
             *([f"  saved       {found.saved}"] if found.saved.trials else []),
+            *([f"  meta-agent  {_share(found.meta)}"] if found.meta.calls else []),
             f"  left        {bounds or 'no budget is set'}",
             *(f"  setting     {change}" for change in found.changed),
             *([f"  branch      {found.branch}"] if found.branch else []),
@@ -204,6 +208,11 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *(f"  {word:11} {said}" for word, said in found.trust.lines()),
         ]
     )
+
+
+def _share(meta: Share) -> str:
+    spent = cost(meta.known_usd, meta.unknown)
+    return f"{spent} and {meta.tokens} tokens of it, in {count(meta.calls, 'call')}"
 
 
 def _whose(bound: Allowance) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.meta_agent.study.workspace import STORE
+from lorimer.traces.reader import StoreReader
 from tests.cli.support import Said, typed
 
 SAVED = "$0.0250, 1,240 tokens and 6 s of waiting, by recorded answers in 2 trials"
@@ -51,3 +52,23 @@ def test_where_nothing_was_saved_nothing_is_said(
         store.execute("UPDATE trial SET recorded_trial = ''")
     assert "\n  saved" not in typed(capsys, "status", "-C", used[0]).out
     assert "saved:" not in typed(capsys, "log", "-C", used[0]).out
+
+
+def test_status_tells_what_the_meta_agent_took_of_it(
+    used: tuple[Path, dict[str, Said]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its calls are in the same store as those of trials, and apart: they belong to candidates, and no list of trials has them."""
+    root, _ = used
+    with StoreReader(root / STORE) as reader:
+        spent = reader.spent("study-1")
+        assert reader.conversation("study-1/c001", 0).messages
+    meta = spent.meta
+    assert 0 < meta.tokens < spent.tokens
+    said = typed(capsys, "status", "-C", root).out
+    assert f"  meta-agent  ${meta.known_usd:.4f} and {meta.tokens} tokens of it, in {meta.calls} calls\n" in said
+    found = typed(capsys, "status", "-C", root, "--json").json()["meta"]
+    assert (found["tokens"], found["calls"]) == (meta.tokens, meta.calls)
+    assert "You improve an AI agent" in typed(capsys, "traces", "show", "c001", "--full", "-C", root).out
+    listed = typed(capsys, "traces", "ls", "-C", root, "--json").json()
+    assert listed
+    assert "study-1/c001" not in {line["id"] for line in listed}
