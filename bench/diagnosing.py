@@ -2,9 +2,9 @@
 
 python -m bench.diagnosing FOLDER [STUDY]
 
-A script stands for the model: it looks with every tool, reads three failed trials, and proposes an edit that cites one of them. So
-two studies are asked the same, and what differs is what they answer. Real are the proposer, its prompts, its tools and the reader;
-the edit starts no jail, and no trial is held against it.
+A script stands for the model: it looks with every tool, reads three failed trials, and proposes an edit that cites one of them.
+So two studies are asked the same, and what differs is what they answer. Real are the proposer, its prompts, its tools and the
+reader; the edit starts no jail, and no trial is held against it.
 """
 
 from __future__ import annotations

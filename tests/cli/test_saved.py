@@ -57,7 +57,7 @@ def test_where_nothing_was_saved_nothing_is_said(
 def test_status_tells_what_the_meta_agent_took_of_it(
     used: tuple[Path, dict[str, Said]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its calls are in the same store as those of trials, and apart: they belong to candidates, and no list of trials has them."""
+    """Its calls are in the same store as those of trials, and apart: they are a candidate's, and no list of trials has them."""
     root, _ = used
     with StoreReader(root / STORE) as reader:
         spent = reader.spent("study-1")
