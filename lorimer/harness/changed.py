@@ -47,7 +47,7 @@ def changed_texts(before: str, after: str) -> tuple[ChangedText, ...]:
 
 def never_named(before: str, after: str) -> tuple[str, ...]:
     """Functions, classes and variables that an edit adds at the top level of a harness, and that nothing in the file names."""
-    tree, old = _parsed(after), _parsed(before)
+    tree, old = parsed(after), parsed(before)
     if tree is None or old is None:
         return ()
     added = {name: None for name in _defined(tree) if name not in set(_defined(old))}
@@ -63,11 +63,12 @@ def never_named(before: str, after: str) -> tuple[str, ...]:
 
 def same_code(before: str, after: str) -> bool:
     """Whether two harnesses differ in comments and layout alone, so that Python runs the same of both."""
-    old, new = _parsed(before), _parsed(after)
+    old, new = parsed(before), parsed(after)
     return old is not None and new is not None and ast.dump(old) == ast.dump(new)
 
 
-def _parsed(text: str) -> ast.Module | None:
+def parsed(text: str) -> ast.Module | None:
+    """The tree of a harness; `None` where Python cannot read it."""
     try:
         return parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -76,7 +77,7 @@ def _parsed(text: str) -> ast.Module | None:
 
 def _assigned(text: str) -> dict[str, ast.Assign | ast.AnnAssign]:
     """Assignments to one name at the top level, by that name; names that are assigned several times are left out."""
-    tree = _parsed(text)
+    tree = parsed(text)
     found: dict[str, ast.Assign | ast.AnnAssign] = {}
     counts = Counter[str]()
     for node in tree.body if tree is not None else ():

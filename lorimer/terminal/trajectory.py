@@ -7,6 +7,8 @@ from typing import Any
 
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
+from lorimer.meta_agent.study.fired import fired_in_trial
+from lorimer.meta_agent.study.names import short
 from lorimer.terminal.opening import pick_experiments
 from lorimer.terminal.words import dollars
 from lorimer.traces.base import StudyReader
@@ -58,7 +60,8 @@ def trajectory_value(reader: StudyReader, found: Trial | Candidate, first: int, 
     if isinstance(found, Candidate):
         return {"candidate": found.model_dump(), "steps": steps}
     ran = reader.trial_lines(found.id)
-    lines = None if ran is None else {"ran": ran.ranges, "whole": ran.whole}
+    edit = fired_in_trial(reader, found)
+    lines = None if ran is None else {"ran": ran.ranges, "whole": ran.whole, "fired": edit[1] if edit else None}
     conditions = reader.trial_conditions(found.id)
     return {"trial": found.model_dump(), "conditions": conditions, "lines": lines, "steps": steps}
 
@@ -133,7 +136,13 @@ def _lines(reader: StudyReader, trial: Trial) -> list[str]:
         return []
     more = "" if ran.whole else "; it was ended before it said the last, so others may have run"
     shown = str(ran)
-    return [f"  lines of agent.py that ran: {shown if len(shown) <= LINES_CHARS else f'{shown[:LINES_CHARS]}…'}{more}"]
+    lines = [f"  lines of agent.py that ran: {shown if len(shown) <= LINES_CHARS else f'{shown[:LINES_CHARS]}…'}{more}"]
+    edit = fired_in_trial(reader, trial)
+    if edit is not None:
+        words = {True: "fired", False: "did not fire", None: "cannot be told"}
+        hunks = ", ".join(f"hunk {number} {words[each]}" for number, each in enumerate(edit[1], 1))
+        lines.append(f"  of the edit of {short(edit[0].number)} {hunks}")
+    return lines
 
 
 def _step_lines(reader: StudyReader, step: Step, total: int, full: bool, replies: list[Message]) -> list[str]:

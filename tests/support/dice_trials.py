@@ -11,7 +11,7 @@ from lorimer.errors import BudgetExhausted, LorimerError
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.scheduler import Scheduler
-from lorimer.traces.schema import Conditions, PlannedTrial, TraceSink, TrialEnd, TrialStart, TrialState, Used
+from lorimer.traces.schema import Conditions, LinesRan, PlannedTrial, TraceSink, TrialEnd, TrialStart, TrialState, Used
 from lorimer.traces.wired import Gap, Record
 
 
@@ -26,6 +26,7 @@ class DiceTrials:
         sink: where trials are written.
         rate: chance of a full reward, by harness text and planned trial; `None` errors the attempt.
         used: what an attempt has used, by the same.
+        ran_of: which lines of the harness ran, by the same.
         order: seed of the order of completion.
         fail_after: that many attempts may finish, then `failure` is raised.
     """
@@ -41,11 +42,12 @@ class DiceTrials:
         broken: Callable[[str], str] = lambda text: "",
         used: Callable[[str, PlannedTrial], Used] = lambda text, planned: Used(input_tokens=10),
         under: Callable[[PlannedTrial], Conditions] = lambda planned: Conditions(),
+        ran_of: Callable[[str, PlannedTrial], LinesRan | None] = lambda text, planned: None,
     ) -> None:
         self._sink, self._rate = sink, rate
         self._order = random.Random(order)
         self._left, self._failure, self._broken = fail_after, failure, broken
-        self._used, self._under = used, under
+        self._used, self._under, self._ran_of = used, under, ran_of
         self._turn = asyncio.Lock()
         self.ran: list[str] = []
         """Ids of planned trials in the order in which they were scored."""
@@ -77,7 +79,8 @@ class DiceTrials:
             if reward is None:
                 state, cause, detail = TrialState.ERRORED, Cause.ENGINE_FAILURE, "the engine is down"
             used, under = self._used(harness, planned), self._under(planned)
-            end = TrialEnd(start.id, state, cause.value, detail, reward, used=used, conditions=under)
+            ran = self._ran_of(harness, planned)
+            end = TrialEnd(start.id, state, cause.value, detail, reward, used=used, conditions=under, ran=ran)
             self._sink.open_trial(start)
             # A process that is killed closes nothing; one that is cancelled between the two writes them both.
             await asyncio.shield(self._sink.close_trial(end))

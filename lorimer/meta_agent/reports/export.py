@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lorimer.config import parse
 from lorimer.errors import UserError
 from lorimer.harness.version import diff
 from lorimer.meta_agent.gate.cost import bound_words
@@ -19,6 +20,7 @@ from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.study import gain_price, ledger
 from lorimer.meta_agent.study.conditions import StudyConditions, differing, study_conditions
 from lorimer.meta_agent.study.drifting import drift_of
+from lorimer.meta_agent.study.fired import fired_in
 from lorimer.meta_agent.study.names import short
 from lorimer.meta_agent.study.result import result_of
 from lorimer.meta_agent.study.trust import trust
@@ -272,6 +274,7 @@ def _champion_repeats(gate: dict[str, Any]) -> int | None:
 
 def _promotions(reader: StudyReader, promoted: list[Candidate], world: World) -> str:
     lines, prices = ["## Promotions", ""], gain_price.of_promotions(reader, world)
+    fired = fired_in(reader, world, promoted, parse(reader.study(world.study).config, world.study).retries.errored)
     stages = (Stage.SPOT, Stage.FULL, Stage.HOLDOUT)
     rows = [row for each in promoted for stage in stages if (row := world.decided(each.id, stage)) is not None]
     conditions = differing(reader, world, rows)
@@ -286,6 +289,8 @@ def _promotions(reader: StudyReader, promoted: list[Candidate], world: World) ->
         audit = world.reported_of(candidate.id)
         if audit is not None:
             lines.append(f"- audit: {_score(audit)}{_refused(reader, audit)}")
+        if candidate.number in fired:
+            lines += [f"- {word}: {said}" for word, said in fired[candidate.number].lines()]
         if candidate.number in prices:
             lines.append(f"- price: {prices[candidate.number]}, in the trials by which it was decided")
         if candidate.commit:

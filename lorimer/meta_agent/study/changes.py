@@ -27,6 +27,19 @@ def changes(reader: StudyReader, world: World, candidates: Iterable[Candidate], 
 
     Only trials that the gate read count: what finished beyond an early stop depends on timing.
     """
+    mine, theirs, runs = arms(reader, world, candidates)
+    found = rewards(reader, runs, retries)
+    # Many candidates meet the same trials of a champion.
+    standing = {names: _means([found[name] for name in names]) for names in set(theirs.values())}
+    return {number: _changes(world, _means([found[mine[number]]]), standing[theirs[number]]) for number in mine}
+
+
+def arms(
+    reader: StudyReader, world: World, candidates: Iterable[Candidate]
+) -> tuple[dict[int, str], dict[int, tuple[str, ...]], dict[str, int | None]]:
+    """Of those of these candidates whose full run is decided, by number: its evaluation, those of the champion that it met, and
+    for each of all these how many settled trials of its plan the gate read (`trials.read_trials`).
+    """
     stored = reader.evaluation_ids(world.study)
     mine: dict[int, str] = {}
     theirs: dict[int, tuple[str, ...]] = {}
@@ -40,10 +53,7 @@ def changes(reader: StudyReader, world: World, candidates: Iterable[Candidate], 
         mine[number], theirs[number] = decision.id, stood
         runs[decision.id] = int(decision.numbers.get("run") or 0)
         runs |= dict.fromkeys(stood, decision.numbers.get("champion_run"))
-    found = rewards(reader, runs, retries)
-    # Many candidates meet the same trials of a champion.
-    standing = {names: _means([found[name] for name in names]) for names in set(theirs.values())}
-    return {number: _changes(world, _means([found[mine[number]]]), standing[theirs[number]]) for number in mine}
+    return mine, theirs, runs
 
 
 def _means(runs: Sequence[Mapping[str, list[float]]]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.touching import summary
 from lorimer.meta_agent.study import conditions, foreseen, gain_price
 from lorimer.meta_agent.study.changes import Changes, changes
+from lorimer.meta_agent.study.fired import Fired, fired_in
 from lorimer.meta_agent.study.gain_price import GainPrice
 from lorimer.meta_agent.study.names import STAGES, short
 from lorimer.meta_agent.study.result import total
@@ -91,6 +92,8 @@ class Entry:
     """What its edit is about, as the proposal stated it."""
     cause: str = ""
     mechanism: str = ""
+    fired: Fired | None = None
+    """In how many trials of its full run the edit fired; `None` where that was not looked up."""
     price: GainPrice | None = None
     """Of a promotion, for the trials by which it was decided; where people are told (`priced`)."""
 
@@ -131,9 +134,10 @@ def read(reader: StudyReader, world: World, retries: int, *, recent: int | None 
     """
     rows = reader.candidates(world.study)
     made = [row for row in rows if row.state != "proposing"]
-    changed = changes(reader, world, made if recent is None else made[max(0, len(made) - recent) :], retries)
+    looked_up = made if recent is None else made[max(0, len(made) - recent) :]
+    changed, fired = changes(reader, world, looked_up, retries), fired_in(reader, world, looked_up, retries)
     refused = reader.refused([each.id for about, each in world.decisions.items() if about.stage is not Stage.HOLDOUT])
-    entries = [_entry(world, row, changed.get(row.number, Changes()), refused) for row in rows]
+    entries = [_entry(world, row, changed.get(row.number, Changes()), fired.get(row.number), refused) for row in rows]
     baseline = world.decided("", Stage.BASELINE)
     return Ledger(
         world.study,
@@ -281,12 +285,19 @@ def _told(entry: Entry, verdicts: Sequence[Verdict], touches: str) -> list[str]:
         lines += [f"  {what}: {first_names(tasks, TASKS_NAMED)}"] if tasks else []
     lines += [f"  {touches}"] if touches else []
     lines += [f"  {verdict.stage}: {verdict.reason}" for verdict in verdicts]
+    fired = entry.fired
+    for word, said in fired.lines() if fired else []:
+        if word != "cost" or not any(" costs " in verdict.reason for verdict in verdicts):  # as the gate weighed it
+            lines.append(f"  {word}: {said}")
     for what, tasks in (("did better on", entry.fixed), ("did worse on", entry.broke)):
-        lines += [f"  {what}: {first_names(tasks, TASKS_NAMED)}"] if tasks else []
+        named = [fired.beside(task) if fired else task for task in tasks]
+        lines += [f"  {what}: {first_names(named, TASKS_NAMED)}"] if tasks else []
     return lines
 
 
-def _entry(world: World, row: Candidate, changed: Changes, refused: Mapping[str, Refused]) -> Entry:
+def _entry(
+    world: World, row: Candidate, changed: Changes, fired: Fired | None, refused: Mapping[str, Refused]
+) -> Entry:
     verdicts, decided = [], []
     champion_then = world.champion_before(row.number)
     for stage in (*STAGES, Stage.REVIEW):
@@ -311,6 +322,7 @@ def _entry(world: World, row: Candidate, changed: Changes, refused: Mapping[str,
         verdicts=tuple(verdicts),
         fixed=changed.better,
         broke=changed.worse,
+        fired=fired,
         parent=row.parent,
         harness=row.harness,
         commit=row.commit,

@@ -75,10 +75,10 @@ def settled_rewards(
     return known
 
 
-def rewards(reader: StudyReader, runs: Mapping[str, int | None], retries: int) -> dict[str, dict[str, list[float]]]:
-    """The rewards that decisions have read, of many evaluations at once: by evaluation and task, in no order.
-
-    A task whose trials errored alone is left out.
+def read_trials(
+    reader: StudyReader, runs: Mapping[str, int | None], retries: int
+) -> dict[str, dict[tuple[str, int], float | None]]:
+    """The trials that decisions have read, of many evaluations at once: rewards by task and repeat, `None` where one errored.
 
     Args:
         runs: evaluations, each with how many settled trials of its plan the gate read; `None` is all of them.
@@ -91,8 +91,19 @@ def rewards(reader: StudyReader, runs: Mapping[str, int | None], retries: int) -
         known[name] = {
             trial: settled[trial] for trial in islice((each for each in plan if each in settled), runs[name])
         }
+    return known
+
+
+def rewards(reader: StudyReader, runs: Mapping[str, int | None], retries: int) -> dict[str, dict[str, list[float]]]:
+    """The rewards that decisions have read, of many evaluations at once: by evaluation and task, in no order.
+
+    A task whose trials errored alone is left out.
+
+    Args:
+        runs: as of `read_trials`.
+    """
     found: dict[str, dict[str, list[float]]] = {}
-    for name, trials in known.items():
+    for name, trials in read_trials(reader, runs, retries).items():
         own = found[name] = dict[str, list[float]]()
         for (task, _), each in trials.items():
             if each is not None:

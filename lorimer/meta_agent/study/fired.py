@@ -1,0 +1,157 @@
+"""In how many of a candidate's trials its edit fired, and what they cost beside the champion's. It is told and decides nothing:
+which lines ran is said by the harness's own process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from lorimer.harness.version import Hunk
+from lorimer.harness.watched import Watched, watched
+from lorimer.meta_agent.study.changes import arms
+from lorimer.meta_agent.study.trials import read_trials
+from lorimer.meta_agent.study.world import World
+from lorimer.traces.base import StudyReader
+from lorimer.traces.bulk import TrialLines
+from lorimer.traces.schema import LinesRan
+from lorimer.traces.tables import Candidate, Trial
+
+
+@dataclass(frozen=True)
+class HunkFired:
+    """One hunk in the scored trials of a full run that the gate read."""
+
+    fired: int
+    """Trials in which a statement ran that it changed."""
+    told: int
+    """Trials of which that is known."""
+    unknown: str = ""
+    """Why it is known of none; empty where it is of some."""
+
+    def __str__(self) -> str:
+        """`in 3 of 12 trials`."""
+        if not self.told:
+            return f"cannot be told ({self.unknown or 'its trials were ended before they had said all'})"
+        return f"in {self.fired or 'none'} of {self.told} trials"
+
+
+@dataclass(frozen=True)
+class Fired:
+    """The edit of a candidate in its full run."""
+
+    hunks: tuple[HunkFired, ...]
+    """Empty where no trial told of lines, as those of an older lorimer."""
+    tasks: Mapping[str, tuple[int, int]]
+    """For each task in how many trials some hunk fired, and of how many that is known."""
+    tokens: float | None = None
+    """Input plus output of one trial, on average over tasks that both have run; `None` without trials."""
+    champion_tokens: float | None = None
+    """The same of the champion's trials on these tasks."""
+
+    @property
+    def never(self) -> tuple[int, ...]:
+        """The numbers of the hunks that fired in no trial, from 1."""
+        return tuple(n for n, each in enumerate(self.hunks, 1) if each.told and not each.unknown and not each.fired)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """A word and a sentence each."""
+        said = [f"hunk {n} {each}" for n, each in enumerate(self.hunks, 1)]
+        found = [("fired", str(self.hunks[0]) if len(self.hunks) == 1 else "; ".join(said))] if self.hunks else []
+        if self.never:
+            which = "what it changes" if len(self.hunks) == 1 else f"what hunk {_listed(self.never)} changes"
+            found[-1] = "fired", f"{found[-1][1]}: {which} never ran"
+        if self.tokens is not None and self.champion_tokens is not None:
+            found.append(("cost", f"{self.tokens:,.0f} tokens per trial, the champion's {self.champion_tokens:,.0f}"))
+        return found
+
+    def beside(self, task: str) -> str:
+        """A task that came out otherwise, with whether the edit fired in its trials."""
+        fired, told = self.tasks.get(task, (0, 0))
+        return f"{task} (fired in {fired} of {told})" if told else task
+
+
+def fired_in(reader: StudyReader, world: World, candidates: Sequence[Candidate], retries: int) -> dict[int, Fired]:
+    """The edits of those of these candidates whose full run is decided, by number. All of their trials are read at once.
+
+    Only trials that the gate read count: what finished beyond an early stop depends on timing.
+    """
+    mine, theirs, runs = arms(reader, world, candidates)
+    if not mine:
+        return {}
+    read = read_trials(reader, runs, retries)
+    trials: dict[str, dict[tuple[str, int], TrialLines]] = {name: {} for name in runs}
+    for trial in reader.lines_ran(list(runs)):  # of one that was tried anew the last is the one that counts
+        if (trial.task, trial.repeat) in read[trial.evaluation]:
+            trials[trial.evaluation][trial.task, trial.repeat] = trial
+    edits = [each for each in candidates if each.number in mine]
+    texts = reader.harness_texts({sha for each in edits for sha in (each.parent, each.harness) if sha})
+    found = {}
+    for each in edits:
+        hunks = tuple(Hunk(**hunk) for hunk in each.edit)
+        looked = _watched(texts.get(each.parent, ""), hunks, texts.get(each.harness or "", ""))
+        own = list(trials[mine[each.number]].values())
+        met = [trial for name in theirs[each.number] for trial in trials[name].values()]
+        both = {trial.task for trial in own} & {trial.task for trial in met}
+        found[each.number] = Fired(
+            tuple(_hunk(one, own) for one in looked) if any(trial.ran for trial in own) else (),
+            _tasks(looked, own),
+            _mean_tokens(own, both),
+            _mean_tokens(met, both),
+        )
+    return found
+
+
+@lru_cache(maxsize=256)
+def _watched(parent: str, hunks: tuple[Hunk, ...], text: str) -> tuple[Watched, ...]:
+    return watched(parent, hunks, text)
+
+
+def fires(hunk: Watched, ran: LinesRan | None) -> bool | None:
+    """Whether a hunk fired in a trial; `None` where that cannot be told."""
+    if hunk.unknown or ran is None:
+        return None
+    return True if ran.any_of(hunk.lines) else False if ran.whole else None
+
+
+def fired_in_trial(reader: StudyReader, trial: Trial) -> tuple[Candidate, list[bool | None]] | None:
+    """The candidate whose harness ran in a trial, with `fires` of each hunk; `None` where it was no candidate's."""
+    evaluation = reader.evaluation(trial.evaluation)
+    candidate = reader.candidate(evaluation.subject) if evaluation is not None else None
+    if candidate is None or candidate.harness != trial.harness:
+        return None
+    texts = reader.harness_texts([candidate.parent, trial.harness])
+    hunks = tuple(Hunk(**hunk) for hunk in candidate.edit)
+    looked = _watched(texts.get(candidate.parent, ""), hunks, texts.get(trial.harness, ""))
+    ran = reader.trial_lines(trial.id)
+    return candidate, [fires(hunk, ran) for hunk in looked]
+
+
+def _hunk(hunk: Watched, trials: Iterable[TrialLines]) -> HunkFired:
+    known = [said for trial in trials if (said := fires(hunk, trial.ran)) is not None]
+    return HunkFired(sum(known), len(known), hunk.unknown)
+
+
+def _tasks(hunks: Sequence[Watched], trials: Iterable[TrialLines]) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for trial in trials:
+        said = [fires(hunk, trial.ran) for hunk in hunks]
+        # That none fired is known where it is known of each.
+        if any(said) or (said and None not in said):
+            fired, told = found.get(trial.task, (0, 0))
+            found[trial.task] = fired + any(said), told + 1
+    return found
+
+
+def _mean_tokens(trials: Sequence[TrialLines], tasks: set[str]) -> float | None:
+    """The mean over tasks of each task's mean."""
+    by_task: dict[str, list[int]] = {}
+    for trial in trials:
+        if trial.task in tasks:
+            by_task.setdefault(trial.task, []).append(trial.tokens)
+    return sum(sum(each) / len(each) for each in by_task.values()) / len(by_task) if by_task else None
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(str(number) for number in numbers[:-1]) + (" and " if len(numbers) > 1 else "") + str(numbers[-1])
