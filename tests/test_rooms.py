@@ -10,6 +10,7 @@ from importlib.metadata import packages_distributions
 
 import pytest
 
+from lorimer.exports import carried
 from tests.support.rooms import EVERYWHERE, IMPORTS, PAGE, ROOT, SOURCES, TASKS, diagram, drawn, imports, room
 
 BELOW = {"harness", "sandbox", "models", "benchmarks", "task_agent", "traces"}
@@ -41,6 +42,8 @@ ARROWS: dict[str, set[str]] = {
     "meta_agent.study": BELOW | {"meta_agent.gate", "meta_agent.proposer"},
     "meta_agent.forecast": BELOW | {"meta_agent.gate", "meta_agent.study"},
     "meta_agent.reports": BELOW | {"meta_agent.gate", "meta_agent.study"},
+    # The winner's files; what is copied out of here imports what `exports.carried` lists.
+    "exports": {"harness", "models", "traces", "meta_agent.reports"},
 }
 """Room -> the other rooms that it may import."""
 
@@ -51,7 +54,7 @@ FRONT: dict[str, set[str]] = {
     "failures": BELOW,
     "scaffold": BELOW | META,
     "demo": BELOW | META | {"scaffold", "terminal"},
-    "commands": BELOW | META | {"scaffold", "terminal", "demo", "doctor"},
+    "commands": BELOW | META | {"exports", "scaffold", "terminal", "demo", "doctor"},
     "cli": {"commands", "failures"},
 }
 """The command line and what it is split into. No room of `ARROWS` may import them."""
@@ -89,7 +92,11 @@ ELSEWHERE = ("lorimer.sandbox.bubblewrap.inside", "lorimer.sandbox.docker.proxy"
 @pytest.mark.parametrize("module", sorted(SOURCES))
 def test_imports_point_one_way(module: str) -> None:
     home, arrows = room(module), ARROWS | FRONT
-    if module in ("lorimer", "lorimer.meta_agent"):
+    if module == "lorimer":
+        outside = {name for name in IMPORTS[module] if name.partition(".")[0] not in sys.stdlib_module_names}
+        assert outside == {"lorimer.exports.library"}, "what it offers by name is imported when it is called"
+        return
+    if module == "lorimer.meta_agent":
         assert IMPORTS[module] == set(), "a package that holds rooms imports nothing"
         return
     assert home in arrows, f"{module} is in no room of the design"
@@ -128,6 +135,13 @@ def test_what_runs_in_a_sandbox_imports_the_standard_library_and_its_own_folder(
     for module in modules:
         outside = {name for name in IMPORTS[module] if name.partition(".")[0] not in sys.stdlib_module_names}
         assert not [name for name in outside if not name.startswith(f"{home}.")], module
+
+
+def test_what_an_exported_harness_takes_along_imports_nothing_else() -> None:
+    inside = {f"lorimer.{name.removesuffix('/__init__').replace('/', '.')}" for name in carried.FILES}
+    for module in inside:
+        outside = {name for name in IMPORTS[module] if name.partition(".")[0] not in sys.stdlib_module_names}
+        assert outside <= inside, module
 
 
 def test_nothing_imports_the_seed_harnesses() -> None:

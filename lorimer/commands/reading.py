@@ -73,6 +73,14 @@ def log(
 @app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where to write it; made if missing.")] = Path("winner"),
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="standalone, library or patch.", show_default="agent.py, its diff and the evidence"),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="An earlier champion, such as c003, or seed.", show_default="the champion"),
+    ] = None,
     study: StudyName = None,
     workspace: Workspace = HERE,
     force: Annotated[bool, typer.Option(help="Overwrite files that are there.")] = False,
@@ -80,14 +88,24 @@ def export(
 ) -> None:
     """Write the winning harness with its evidence.
 
-    The files are agent.py, its diff from the seed, and a card with the evidence.
+    Without --to, the files are agent.py, its diff from the seed, and a card with the evidence. standalone is a folder that runs
+    without lorimer, by `python run.py --task "..."`; library is for `lorimer.load`; patch is a series for `git am`, one commit
+    per promotion. Each holds the evidence as EVIDENCE.md and evidence.json (docs/export.md).
     """
+    from lorimer.exports.winner import winner_of
+    from lorimer.exports.write import write as write_target
     from lorimer.meta_agent.reports.export import export as write
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json
 
     reader = open_reader(workspace)
-    written = write(reader, experiments_of(reader, study).id, folder, force=force)
+    row = experiments_of(reader, study)
+    if to is not None or at is not None:
+        made = write_target(winner_of(reader, row.id, at), to or "library", folder, force=force)
+        said = [f"wrote {len(made.files)} files to {made.folder}: {made.winner} of {row.id}, with EVIDENCE.md"]
+        typer.echo(to_json(made) if json else "\n".join(said))
+        return
+    written = write(reader, row.id, folder, force=force)
     for path in () if json else (written.harness, written.patch, written.card):
         typer.echo(f"wrote {path}")
     if json:

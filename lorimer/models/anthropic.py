@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lorimer.harness.api import Completion, Message, StopReason, ToolCall, Usage, assistant
-from lorimer.models import forms
+from lorimer.harness.api import Completion
 from lorimer.models.base import ModelRequest
-from lorimer.models.client import Count, Counts, Optional, Wire
+from lorimer.models.bodies import messages_api
+from lorimer.models.client import Wire, served
 from lorimer.models.failures import StatusFailure, Unreachable
-from lorimer.models.messages import adds_fields, kept, normalised, original, parsed_call, sent_arguments, split_thoughts
 from lorimer.models.openai import why
 from lorimer.models.provider import Key, ProviderConfig
 from lorimer.models.streams.messages import MessagesAnswer
@@ -21,64 +19,28 @@ from lorimer.models.streams.reading import Assembler, Pace, collect, pieces
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
-API = "anthropic"
-_THINKING = frozenset({"thinking", "redacted_thinking"})
-_BLOCKS = frozenset({"thinking", "redacted_thinking", "text", "tool_use"})
-_FIELDS: Mapping[str, frozenset[str]] = {
-    "text": frozenset(("type", "text", "citations")),
-    "tool_use": frozenset(("type", "id", "name", "input")),
-}
-_CACHE: Mapping[str, Any] = {"type": "ephemeral"}
-
-
-class _OutputDetails(Wire):
-    thinking_tokens: Count = 0
-
-
-class _Usage(Wire):
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    cache_read_input_tokens: Count = 0
-    cache_creation_input_tokens: Count = 0
-    output_tokens_details: Counts[_OutputDetails] = _OutputDetails()
-
 
 class _StopDetails(Wire):
     explanation: str | None = None
 
 
 class _Reply(Wire):
+    """What an answer must be; counts may be anything."""
+
     content: list[dict[str, Any]]
     stop_reason: str | None = None
     stop_details: _StopDetails | None = None
-    usage: Counts[_Usage] = _Usage()
-
-
-_STOP: Mapping[str, StopReason] = {
-    "max_tokens": "max_tokens",
-    "stop_sequence": "stop",
-    "tool_use": "tool_calls",
-    "refusal": "refusal",
-    "model_context_window_exceeded": "context_overflow",
-}
 
 
 class AnthropicDialect:
     """POST /v1/messages."""
 
-    optional: Mapping[str, Optional] = {
-        # The SDK's own signature has dropped it; models that still take it are sent it all the same.
-        "temperature": Optional("temperature", r"temperature"),
-        "effort": Optional("output_config.effort", r"\beffort\b|output_config(?!\.format)"),
-        forms.SCHEMA: Optional("output_config.format", r"output_config|output_format|json_schema|structured output"),
-        forms.CHOICE: Optional("tool_choice", r"tool_choice"),
-        "thinking": Optional("thinking", r"thinking|adaptive"),
-    }
+    optional = messages_api.OPTIONAL
 
     def __init__(self, model: str, provider: ProviderConfig, key: Key) -> None:
         import anthropic
 
-        self._model, self._provider = model, provider
+        self._provider, self._served = provider, served(model, provider)
         headers = key.headers()
         if not provider.official and "x-api-key" not in {name.lower() for name in headers}:
             # The SDK sends a bearer token; many compatible servers and proxies look for this header alone.
@@ -98,67 +60,13 @@ class AnthropicDialect:
         self.base_url = str(self._client.base_url)
 
     def encode(self, request: ModelRequest, dropped: frozenset[str], *, stream: bool = False) -> dict[str, Any]:
-        """See Dialect. Cache breakpoints, of which four are allowed: tools, system, and the last two user turns."""
-        request = forms.said(request, dropped)
-        messages = _messages(request.messages)
-        # The last turn writes the cache, the one before finds what the previous call wrote.
-        for message in [message for message in messages if message["role"] == "user"][-2:]:
-            message["content"][-1]["cache_control"] = dict(_CACHE)
-        body: dict[str, Any] = {
-            "model": self._model,
-            "max_tokens": request.max_tokens or self._provider.max_tokens,
-            "messages": messages,
-        }
-        if request.system and request.system.strip():
-            body["system"] = [{"type": "text", "text": request.system, "cache_control": dict(_CACHE)}]
-        if request.tools:
-            body["tools"] = [
-                {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
-                for tool in request.tools
-            ]
-            body["tools"][-1]["cache_control"] = dict(_CACHE)
-        choice = forms.chosen(request, dropped)
-        if choice is not None:
-            kind = {"auto": "auto", "required": "any", "none": "none"}.get(choice)
-            body["tool_choice"] = {"type": kind} if kind else {"type": "tool", "name": choice}
-        if request.stop:
-            body["stop_sequences"] = list(request.stop)
-        if request.temperature is not None and "temperature" not in dropped:
-            body["temperature"] = request.temperature
-        config: dict[str, Any] = {}
-        if request.effort is not None:
-            if "effort" not in dropped:
-                config["effort"] = request.effort
-            if "thinking" not in dropped and not forms.forces(choice):  # a forced tool and thinking exclude each other
-                body["thinking"] = {"type": "adaptive"}
-        if request.schema is not None and forms.SCHEMA not in dropped:
-            config["format"] = {"type": "json_schema", "schema": forms.closed(request.schema)}
-        if config:
-            body["output_config"] = config
-        if stream:
-            body["stream"] = True
-        body.update(self._provider.extra_body)
-        return body
+        """See Dialect."""
+        return messages_api.encode(self._served, request, dropped, stream=stream)
 
     def decode(self, data: Any, request: ModelRequest) -> Completion:
         """See Dialect."""
-        reply = _Reply.model_validate(data)
-        said, calls = _read(reply.content)
-        text, inline = split_thoughts(said)
-        stop_reason = _STOP.get(reply.stop_reason or "", "end")
-        if stop_reason in ("end", "stop") and calls:
-            stop_reason = "tool_calls"
-        error = ""
-        if stop_reason == "refusal":
-            explanation = reply.stop_details.explanation if reply.stop_details else None
-            error = explanation or "the provider refused to answer"
-        elif stop_reason == "context_overflow":
-            error = "the answer was cut: the model's context window is full"
-        thoughts = [str(block.get("thinking", "")) for block in reply.content if block.get("type") in _THINKING]
-        if not thoughts and adds_fields(reply.content, _FIELDS):
-            thoughts = [""]
-        message = assistant(text, calls, (*kept(API, reply.content, thoughts), *inline))
-        return Completion(message, stop_reason, _usage(reply.usage), error)
+        _Reply.model_validate(data)
+        return messages_api.decode(data)
 
     def learn(self, words: str, body: Mapping[str, Any], request: ModelRequest) -> bool:
         """See Dialect."""
@@ -204,80 +112,3 @@ def _told() -> Iterator[None]:
         raise StatusFailure(error.status_code, dict(error.response.headers), error.response.text) from None
     except anthropic.APIConnectionError as error:
         raise Unreachable(f"{error.message.partition('.')[0]}: {why(error)}") from None
-
-
-def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Turns that alternate: tool results and the user's words after them are one user turn, results first."""
-    turns: list[dict[str, Any]] = []
-    for message in normalised(messages):
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = _assistant_blocks(message) if role == "assistant" else [_user_block(message)]
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
-        else:
-            turns.append({"role": role, "content": blocks})
-    for turn in turns:
-        if turn["role"] == "user":
-            turn["content"].sort(key=lambda block: block["type"] != "tool_result")
-    return turns
-
-
-def _user_block(message: Message) -> dict[str, Any]:
-    if message.role != "tool":
-        return {"type": "text", "text": message.text}
-    block: dict[str, Any] = {"type": "tool_result", "tool_use_id": _safe_id(message.tool_call_id)}
-    if message.text.strip():
-        # As a list of one text block: some compatible servers take no bare string here.
-        block["content"] = [{"type": "text", "text": message.text}]
-    if message.is_error:
-        block["is_error"] = True
-    return block
-
-
-def _assistant_blocks(message: Message) -> list[dict[str, Any]]:
-    whole, thinking = original(message, API, _BLOCKS, _THINKING, _read)
-    if whole is not None:
-        return [_sent(block) for block in whole if block["type"] != "text" or str(block.get("text", "")).strip()]
-    blocks = thinking
-    if message.text.strip():
-        # A final assistant turn must not end in white space, and none is the worse for ending without.
-        blocks.append({"type": "text", "text": message.text.rstrip()})
-    blocks += [
-        {"type": "tool_use", "id": _safe_id(call.id), "name": call.name, "input": sent_arguments(call)}
-        for call in message.tool_calls
-    ]
-    return blocks
-
-
-def _sent(block: dict[str, Any]) -> dict[str, Any]:
-    """A block as it goes back: arguments that a stream cut are text, and the API takes an object there."""
-    if block["type"] != "tool_use" or isinstance(block.get("input"), Mapping):
-        return block
-    return {**block, "input": sent_arguments(parsed_call("", "", block.get("input")))}
-
-
-def _safe_id(call_id: str) -> str:
-    """Ids of calls that a harness read out of text may be anything; the API takes letters, digits, `_` and `-`."""
-    return re.sub(r"[^A-Za-z0-9_-]", "_", call_id)
-
-
-def _read(content: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[ToolCall, ...]]:
-    text = "".join(str(block.get("text", "")) for block in content if block.get("type") == "text")
-    calls = tuple(
-        parsed_call(str(block.get("id", "")), str(block.get("name", "")), block.get("input"))
-        for block in content
-        if block.get("type") == "tool_use"
-    )
-    return text, calls
-
-
-def _usage(usage: _Usage) -> Usage:
-    read, written = usage.cache_read_input_tokens, usage.cache_creation_input_tokens
-    return Usage(
-        # Anthropic counts cached input apart; here the input is all of it.
-        input_tokens=usage.input_tokens + read + written,
-        output_tokens=usage.output_tokens,
-        cached_tokens=read,
-        cache_write_tokens=written,
-        reasoning_tokens=usage.output_tokens_details.thinking_tokens,
-    )

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lorimer.errors import CallFailed, ConfigError, OutageKind
 from lorimer.harness.api import Completion, StopReason, Usage, assistant
 from lorimer.models import forms, guard, listed, pricing
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelNote, ModelReply, ModelRequest
+from lorimer.models.bodies.settings import Optional, Served, unsupported
 from lorimer.models.failures import (
     Fault,
     Judgement,
@@ -45,38 +45,11 @@ class Wire(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-def _count(value: Any) -> int:
-    try:
-        return int(value) if 0 < float(value) < float("inf") else 0
-    except (TypeError, ValueError):
-        return 0
-
-
-def _mapping(value: object) -> object:
-    return value if isinstance(value, Mapping) else {}
-
-
-Count = Annotated[int, BeforeValidator(_count)]
-"""A number of tokens; 0 where there is none, or none that can be read: a bad count does not make an answer a bad one."""
-
-T = TypeVar("T", bound=Wire)
-Counts = Annotated[T, BeforeValidator(_mapping)]
-"""An object of counts; without any where it is missing or no object."""
-
-
-@dataclass(frozen=True)
-class Optional:
-    """A setting that some models of an API refuse, and that a call can do without."""
-
-    field: str
-    """The field of the request body; after a point the field within it."""
-    named: str
-    """Regular expression for how an error message names it."""
-
-    def is_in(self, body: Mapping[str, Any]) -> bool:
-        """Whether a request body has it."""
-        name, _, inner = self.field.partition(".")
-        return name in body and (not inner or inner in body[name])
+def served(model: str, provider: ProviderConfig) -> Served:
+    """Who answers, as far as bodies depend on it."""
+    return Served(
+        model, provider.max_tokens, provider.name, provider.official, provider.send_reasoning, dict(provider.extra_body)
+    )
 
 
 class Dialect(Protocol):
@@ -123,12 +96,6 @@ class Dialect(Protocol):
     async def close(self) -> None: ...
 
 
-_UNSUPPORTED = re.compile(
-    r"unsupported|not support|n.t support|no longer|deprecated|only the default|not (?:permitted|allowed|available)|unavailable"
-    r"|unrecogni[sz]ed|unknown (?:field|parameter|name|argument)|extra (?:inputs|fields)|may only be set"
-    r"|cannot be (?:set|used|specified)|can only be set|incompatible",
-    re.IGNORECASE,
-)
 _ENDED: Mapping[str, StopReason] = {
     "rejected": "rejected",
     "context_overflow": "context_overflow",
@@ -292,7 +259,9 @@ class ProviderClient:
                 judgement = judgement_of(failure, self._clock.wall())
             if self._streaming.refused(judgement.words, streamed=streamed):
                 continue
-            if judgement.kind == "rejected" and (setting := self._unsupported(judgement.words, body, dropped)):
+            if judgement.kind == "rejected" and (
+                setting := unsupported(judgement.words, body, dropped, self._dialect.optional)
+            ):
                 self._drop(setting, "refuses")
                 continue
             if (
@@ -371,15 +340,6 @@ class ProviderClient:
         self._dropped |= {setting}
         if setting in (forms.SCHEMA, forms.CHOICE):
             self._notes.setdefault(setting, forms.note(self._id, setting, how))
-
-    def _unsupported(self, words: str, body: Mapping[str, Any], dropped: frozenset[str]) -> str | None:
-        """Which optional setting of `body`, not `dropped` before, the provider's words complain of."""
-        if not _UNSUPPORTED.search(words):
-            return None
-        for name, setting in self._dialect.optional.items():
-            if name not in dropped and setting.is_in(body) and re.search(setting.named, words, re.IGNORECASE):
-                return name
-        return None
 
 
 def _ended(reason: StopReason, words: str) -> Completion:

@@ -36,6 +36,14 @@ def normalised(messages: Sequence[Message]) -> list[Message]:
     return result
 
 
+def without_system(system: str | None, messages: tuple[Message, ...]) -> tuple[str | None, tuple[Message, ...]]:
+    """Providers take the system prompt apart from the conversation; a harness may put it in either place."""
+    parts = [system] if system else []
+    parts += [message.text for message in messages if message.role == "system"]
+    rest = tuple(message for message in messages if message.role != "system")
+    return ("\n\n".join(parts) or None), rest
+
+
 def parsed_call(call_id: str, name: str, arguments: object) -> ToolCall:
     """A tool call from what a provider sent as its arguments: JSON text, or an object already."""
     if isinstance(arguments, Mapping):

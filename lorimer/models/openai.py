@@ -9,21 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from lorimer.harness.api import Completion, Message, Usage, assistant
-from lorimer.models import forms
+from lorimer.harness.api import Completion
 from lorimer.models.base import ModelRequest
-from lorimer.models.client import Count, Counts, Optional, Wire
+from lorimer.models.bodies import chat_api
+from lorimer.models.client import Wire, served
 from lorimer.models.failures import StatusFailure, Unreachable
 from lorimer.models.messages import (
-    cut_at_stop,
     encodable,
-    normalised,
-    parsed_call,
-    sent_arguments_text,
-    split_thoughts,
-    why_stopped,
 )
-from lorimer.models.own_fields import THOUGHTS, kept, put_back, refused, wants_thoughts
+from lorimer.models.own_fields import refused, wants_thoughts
 from lorimer.models.provider import Key, ProviderConfig
 from lorimer.models.streams.chat import ChatAnswer
 from lorimer.models.streams.reading import Assembler, Pace, collect, pieces
@@ -79,6 +73,11 @@ class OpenAIConnection:
         await self._client.close()
 
 
+def sdk_extra(provider: ProviderConfig) -> dict[str, Any]:
+    """A provider's own fields as the SDK takes them: its methods know no others than the API's."""
+    return {"extra_body": dict(provider.extra_body)} if provider.extra_body else {}
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     """The SDK's exceptions as lorimer's own."""
@@ -124,116 +123,31 @@ class _Choice(Wire):
     stop_reason: Any = None
 
 
-class _Details(Wire):
-    cached_tokens: Count = 0
-    cache_write_tokens: Count = 0
-    reasoning_tokens: Count = 0
-
-
-class _Usage(Wire):
-    prompt_tokens: Count = 0
-    completion_tokens: Count = 0
-    total_tokens: Count = 0
-    prompt_tokens_details: Counts[_Details] = _Details()
-    completion_tokens_details: Counts[_Details] = _Details()
-    prompt_cache_hit_tokens: Count = 0
-
-
 class _Reply(Wire):
+    """What an answer must be; counts may be anything."""
+
     choices: list[_Choice] = Field(min_length=1)
-    usage: Counts[_Usage] = _Usage()
-
-
-_FILTERED = frozenset({"content_filter", "sensitive", "safety", "prohibited_content", "blocklist", "SAFETY"})
-"""How servers say that their filter stopped an answer: OpenAI's word, Zhipu's, and those of Gemini behind gateways."""
 
 
 class ChatDialect:
     """POST /chat/completions."""
 
-    optional: Mapping[str, Optional] = {
-        "temperature": Optional("temperature", r"temperature"),
-        "effort": Optional("reasoning_effort", r"reasoning[_ ]effort"),
-        "stop": Optional("stop", r"\bstop\b"),
-        forms.SCHEMA: Optional("response_format", r"response_format|response format|json_schema|structured output"),
-        forms.CHOICE: Optional("tool_choice", r"tool_choice"),
-        # Without one, the other is sent.
-        "max_completion_tokens": Optional("max_completion_tokens", r"max_completion_tokens"),
-        "max_tokens": Optional("max_tokens", r"max_tokens"),
-        # Without it the usage of a stream is estimated.
-        "stream_options": Optional("stream_options", r"stream_options|include_usage"),
-    }
+    optional = chat_api.OPTIONAL
 
     def __init__(self, model: str, provider: ProviderConfig, key: Key) -> None:
-        self._model, self._provider = model, provider
-        self._thoughts = provider.send_reasoning
+        self._served, self._extra = replace(served(model, provider), extra={}), sdk_extra(provider)
         self._untaken: frozenset[str] = frozenset()
         self._connection = OpenAIConnection(provider, key)
         self.base_url = self._connection.base_url
 
     def encode(self, request: ModelRequest, dropped: frozenset[str], *, stream: bool = False) -> dict[str, Any]:
         """See Dialect."""
-        request = forms.said(request, dropped)
-        body: dict[str, Any] = {"model": self._model, "messages": self._messages(request)}
-        if stream:
-            body["stream"] = True
-            if "stream_options" not in dropped:
-                body["stream_options"] = {"include_usage": True}
-        if request.tools:
-            body["tools"] = [
-                {
-                    "type": "function",
-                    "function": {
-                        "name": tool.name,
-                        "description": tool.description,
-                        "parameters": dict(tool.parameters),
-                    },
-                }
-                for tool in request.tools
-            ]
-        if (choice := forms.chosen(request, dropped)) is not None:
-            named = choice not in ("auto", "required", "none")
-            body["tool_choice"] = {"type": "function", "function": {"name": choice}} if named else choice
-        if request.schema is not None and forms.SCHEMA not in dropped:
-            schema = dict(request.schema)
-            form = {"name": forms.NAME, "schema": schema, "strict": forms.is_strict(schema)}
-            body["response_format"] = {"type": "json_schema", "json_schema": form}
-        # OpenAI's reasoning models refuse `max_tokens`; many compatible servers ignore the newer name.
-        names = ("max_completion_tokens", "max_tokens")
-        preferred, other = names if self._provider.official else reversed(names)
-        body[other if preferred in dropped else preferred] = request.max_tokens or self._provider.max_tokens
-        if request.stop and "stop" not in dropped:
-            body["stop"] = list(request.stop)
-        if request.temperature is not None and "temperature" not in dropped:
-            body["temperature"] = request.temperature
-        if request.effort is not None and self._provider.official and "effort" not in dropped:
-            body["reasoning_effort"] = request.effort
-        if self._provider.extra_body:
-            body["extra_body"] = dict(self._provider.extra_body)
-        return body
+        return chat_api.encode(self._served, request, dropped, stream=stream, untaken=self._untaken) | self._extra
 
-    def _messages(self, request: ModelRequest) -> list[dict[str, Any]]:
-        system = [{"role": "system", "content": request.system}] if request.system else []
-        return system + [self._message(message) for message in normalised(request.messages)]
-
-    def _message(self, message: Message) -> dict[str, Any]:
-        if message.role == "tool":
-            # Chat has no flag for a failed tool; harnesses say so in the text.
-            return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.text}
-        if message.role != "assistant":
-            return {"role": message.role, "content": message.text}
-        sent: dict[str, Any] = {"role": "assistant", "content": message.text or None}
-        if message.tool_calls:
-            sent["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.name, "arguments": sent_arguments_text(call)},
-                }
-                for call in message.tool_calls
-            ]
-        put_back(sent, message, self._provider.name, thoughts=self._thoughts, without=self._untaken)
-        return sent
+    def decode(self, data: Any, request: ModelRequest) -> Completion:
+        """See Dialect."""
+        _Reply.model_validate(data)
+        return chat_api.decode(self._served, data, request)
 
     def learn(self, words: str, body: Mapping[str, Any], request: ModelRequest) -> bool:
         """See Dialect.
@@ -241,37 +155,13 @@ class ChatDialect:
         Thoughts go back once they are asked for; fields of the provider's own that it does not take back stay out.
         """
         if wants_thoughts(words):
-            self._thoughts = True
+            self._served = replace(self._served, thoughts=True)
         else:
             self._untaken |= refused(words, body)
         system = [message for message in body["messages"] if message["role"] == "system"]
-        conversation = self._messages(replace(request, system=None))
+        conversation = chat_api.messages(self._served, replace(request, system=None), self._untaken)
         again: bool = encodable(conversation) != body["messages"][len(system) :]
         return again
-
-    def decode(self, data: Any, request: ModelRequest) -> Completion:
-        """See Dialect."""
-        reply = _Reply.model_validate(data)
-        choice = reply.choices[0]
-        message = choice.message
-        text, inline = split_thoughts(_text(message.content))
-        calls = tuple(
-            # Some servers leave the id out. This one is unique in the conversation, and the same in a replay.
-            parsed_call(
-                call.id or f"call_{len(request.messages)}_{index}", call.function.name or "", call.function.arguments
-            )
-            for index, call in enumerate(message.tool_calls or ())
-        )
-        thoughts = next((said for name in THOUGHTS if isinstance(said := getattr(message, name), str)), "")
-        text, stopped = cut_at_stop(text, request.stop)
-        stopped = stopped or (isinstance(choice.stop_reason, str) and choice.stop_reason in request.stop)
-        refusal = message.refusal or ""
-        if choice.finish_reason in _FILTERED:
-            refusal = refusal or "the provider's content filter stopped the answer"
-        stop_reason = why_stopped(refusal=refusal, cut=choice.finish_reason == "length", calls=calls, stopped=stopped)
-        own = kept(self._provider.name, data["choices"][0]["message"], thoughts)
-        said = assistant(text, calls, (*own, *inline))
-        return Completion(said, stop_reason, _usage(reply.usage), refusal)
 
     async def send(self, body: dict[str, Any], pace: Pace) -> bytes:
         """See Dialect."""
@@ -289,29 +179,3 @@ class ChatDialect:
     async def list_models(self) -> bytes:
         """See Dialect."""
         return await self._connection.list_models()
-
-
-def _text(content: Any) -> str:
-    """Content is a string, nothing, or a list of parts of which the text ones count."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts = (part.get("text") for part in content if isinstance(part, dict) and part.get("type") == "text")
-    return "".join(part for part in parts if isinstance(part, str))
-
-
-def _usage(usage: _Usage) -> Usage:
-    return Usage(
-        # Some servers count the whole and one side.
-        input_tokens=usage.prompt_tokens or _rest(usage, usage.completion_tokens),
-        output_tokens=usage.completion_tokens or _rest(usage, usage.prompt_tokens),
-        cached_tokens=usage.prompt_tokens_details.cached_tokens or usage.prompt_cache_hit_tokens,
-        cache_write_tokens=usage.prompt_tokens_details.cache_write_tokens,
-        reasoning_tokens=usage.completion_tokens_details.reasoning_tokens,
-    )
-
-
-def _rest(usage: _Usage, side: int) -> int:
-    """What the total leaves for the other side; 0 where one of the two was not counted."""
-    return max(0, usage.total_tokens - side) if side else 0

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from lorimer.harness.api import Completion, Message, ToolCall, Usage, assistant
-from lorimer.models import forms
+from lorimer.harness.api import Completion
 from lorimer.models.base import ModelRequest
-from lorimer.models.client import Count, Counts, Optional, Wire
-from lorimer.models.messages import (
-    adds_fields,
-    cut_at_stop,
-    kept,
-    normalised,
-    original,
-    parsed_call,
-    sent_arguments_text,
-    split_thoughts,
-    why_stopped,
-)
-from lorimer.models.openai import OpenAIConnection
+from lorimer.models.bodies import responses_api
+from lorimer.models.client import Wire, served
+from lorimer.models.openai import OpenAIConnection, sdk_extra
 from lorimer.models.provider import Key, ProviderConfig
 from lorimer.models.streams.reading import Assembler, Pace
 from lorimer.models.streams.responses import ResponsesAnswer
-
-API = "responses"
-_REASONING = frozenset({"reasoning"})
-_ITEMS = frozenset({"reasoning", "message", "function_call"})
-_FIELDS: Mapping[str, frozenset[str]] = {
-    "message": frozenset(("type", "id", "role", "content", "status")),
-    "function_call": frozenset(("type", "id", "call_id", "name", "arguments", "status")),
-}
-
-
-class _InputDetails(Wire):
-    cached_tokens: Count = 0
-    cache_write_tokens: Count = 0
-
-
-class _OutputDetails(Wire):
-    reasoning_tokens: Count = 0
-
-
-class _Usage(Wire):
-    input_tokens: Count = 0
-    output_tokens: Count = 0
-    input_tokens_details: Counts[_InputDetails] = _InputDetails()
-    output_tokens_details: Counts[_OutputDetails] = _OutputDetails()
 
 
 class _Incomplete(Wire):
@@ -55,94 +21,31 @@ class _Incomplete(Wire):
 
 
 class _Reply(Wire):
+    """What an answer must be; counts may be anything."""
+
     output: list[dict[str, Any]]
     status: str | None = None
     incomplete_details: _Incomplete | None = None
-    usage: Counts[_Usage] = _Usage()
 
 
 class ResponsesDialect:
     """POST /responses."""
 
-    optional: Mapping[str, Optional] = {
-        "temperature": Optional("temperature", r"temperature"),
-        "effort": Optional("reasoning", r"reasoning[._ ]effort|'reasoning'"),
-        forms.SCHEMA: Optional("text", r"text\.format|response_format|json_schema|structured output"),
-        forms.CHOICE: Optional("tool_choice", r"tool_choice"),
-        # Models without reasoning refuse to be asked for it.
-        "include": Optional("include", r"encrypted[_ ]content|\binclude\b"),
-    }
+    optional = responses_api.OPTIONAL
 
     def __init__(self, model: str, provider: ProviderConfig, key: Key) -> None:
-        self._model, self._provider = model, provider
+        self._served, self._extra = replace(served(model, provider), extra={}), sdk_extra(provider)
         self._connection = OpenAIConnection(provider, key)
         self.base_url = self._connection.base_url
 
     def encode(self, request: ModelRequest, dropped: frozenset[str], *, stream: bool = False) -> dict[str, Any]:
         """See Dialect."""
-        request = forms.said(request, dropped)
-        body: dict[str, Any] = {
-            "model": self._model,
-            "input": [item for message in normalised(request.messages) for item in _items(message)],
-            "max_output_tokens": self._limit(request),
-            "store": False,
-        }
-        if "include" not in dropped:
-            body["include"] = ["reasoning.encrypted_content"]
-        if request.system:
-            body["instructions"] = request.system
-        if request.tools:
-            body["tools"] = [
-                {
-                    "type": "function",
-                    "name": tool.name,
-                    "description": tool.description,
-                    "parameters": dict(tool.parameters),
-                    # Strict mode wants every property required and no others: a harness's schema need not be so.
-                    "strict": False,
-                }
-                for tool in request.tools
-            ]
-        if (choice := forms.chosen(request, dropped)) is not None:
-            named = choice not in ("auto", "required", "none")
-            body["tool_choice"] = {"type": "function", "name": choice} if named else choice
-        if request.schema is not None and forms.SCHEMA not in dropped:
-            schema = dict(request.schema)
-            form = {"type": "json_schema", "name": forms.NAME, "schema": schema, "strict": forms.is_strict(schema)}
-            body["text"] = {"format": form}
-        if request.temperature is not None and "temperature" not in dropped:
-            body["temperature"] = request.temperature
-        if request.effort is not None and "effort" not in dropped:
-            body["reasoning"] = {"effort": request.effort}
-        if stream:
-            body["stream"] = True
-        if self._provider.extra_body:
-            body["extra_body"] = dict(self._provider.extra_body)
-        return body
+        return responses_api.encode(self._served, request, dropped, stream=stream) | self._extra
 
     def decode(self, data: Any, request: ModelRequest) -> Completion:
         """See Dialect."""
-        reply = _Reply.model_validate(data)
-        said, calls = _read(reply.output)
-        text, inline = split_thoughts(said)
-        # This API has no stop sequences: the text is cut here, as if it had.
-        text, stopped = cut_at_stop(text, request.stop)
-        refusal = _refusal(reply.output)
-        reason = reply.incomplete_details.reason if reply.incomplete_details else None
-        if reason == "content_filter":
-            refusal = refusal or "the provider's content filter stopped the answer"
-        # llama.cpp calls an answer that was cut complete; its length gives it away.
-        cut = reply.status == "incomplete" or reply.usage.output_tokens >= self._limit(request)
-        stop_reason = why_stopped(refusal=refusal, cut=cut, calls=calls, stopped=stopped)
-        thoughts = [_thought(item) for item in reply.output if item.get("type") == "reasoning"]
-        if not thoughts and adds_fields(reply.output, _FIELDS):
-            # Models that label their messages (`phase`) want the label back, reasoning or not.
-            thoughts = [""]
-        message = assistant(text, calls, (*kept(API, reply.output, thoughts), *inline))
-        return Completion(message, stop_reason, _usage(reply.usage), refusal)
-
-    def _limit(self, request: ModelRequest) -> int:
-        return request.max_tokens or self._provider.max_tokens
+        _Reply.model_validate(data)
+        return responses_api.decode(self._served, data, request)
 
     def learn(self, words: str, body: Mapping[str, Any], request: ModelRequest) -> bool:
         """See Dialect."""
@@ -164,68 +67,3 @@ class ResponsesDialect:
     async def list_models(self) -> bytes:
         """See Dialect."""
         return await self._connection.list_models()
-
-
-def _items(message: Message) -> list[dict[str, Any]]:
-    if message.role == "tool":
-        return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": message.text}]
-    if message.role != "assistant":
-        return [{"type": "message", "role": message.role, "content": message.text}]
-    whole, reasoning = original(message, API, _ITEMS, _REASONING, _read)
-    if whole is not None:
-        return whole
-    items = reasoning
-    if message.text.strip():
-        # llama.cpp knows an assistant's turn by its `type` alone, which OpenAI itself leaves optional.
-        items.append({"type": "message", "role": "assistant", "content": message.text})
-    items += [
-        {
-            "type": "function_call",
-            "call_id": call.id,
-            "name": call.name,
-            "arguments": sent_arguments_text(call),
-        }
-        for call in message.tool_calls
-    ]
-    return items
-
-
-def _read(output: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[ToolCall, ...]]:
-    texts: list[str] = []
-    calls: list[ToolCall] = []
-    for item in output:
-        if item.get("type") == "function_call":
-            calls.append(parsed_call(str(item.get("call_id", "")), str(item.get("name", "")), item.get("arguments")))
-        elif item.get("type") == "message":
-            texts += [
-                str(part.get("text", "")) for part in _parts(item, "content") if part.get("type") == "output_text"
-            ]
-    return "".join(texts), tuple(calls)
-
-
-def _parts(item: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    found = item.get(key)
-    return [part for part in found if isinstance(part, Mapping)] if isinstance(found, list | tuple) else []
-
-
-def _refusal(output: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(
-        str(part.get("refusal", ""))
-        for item in output
-        for part in _parts(item, "content")
-        if part.get("type") == "refusal"
-    )
-
-
-def _thought(item: Mapping[str, Any]) -> str:
-    return "\n".join(str(part.get("text", "")) for part in _parts(item, "summary") + _parts(item, "content"))
-
-
-def _usage(usage: _Usage) -> Usage:
-    return Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cached_tokens=usage.input_tokens_details.cached_tokens,
-        cache_write_tokens=usage.input_tokens_details.cache_write_tokens,
-        reasoning_tokens=usage.output_tokens_details.reasoning_tokens,
-    )

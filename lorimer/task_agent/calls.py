@@ -19,6 +19,7 @@ from lorimer.errors import CallFailed
 from lorimer.harness import api, host
 from lorimer.kinds import REFUSED
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
+from lorimer.models.messages import without_system
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 from lorimer.task_agent import wire
 from lorimer.task_agent.causes import Cause
@@ -26,7 +27,7 @@ from lorimer.task_agent.limits import ActiveClock, Metered
 from lorimer.task_agent.output import cut, exec_result
 from lorimer.task_agent.paired.replay import SANDBOX, PartedFromRecord, Replay
 from lorimer.task_agent.ready import read_file, write_file
-from lorimer.task_agent.record import Caps, Taking, effective, without_system
+from lorimer.task_agent.record import Caps, Taking, effective
 from lorimer.task_agent.refusals import Refusals, is_answered, plain_question
 from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, Stage, StepData, StepKind, TraceSink, Used

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 from lorimer.harness import api
+from lorimer.models.messages import without_system
 from lorimer.task_agent import wire
 from lorimer.task_agent.output import last_line
 from lorimer.traces import wired
@@ -52,14 +53,6 @@ def effective(request: wire.Request, params: object, caps: Caps) -> wired.Reques
     if isinstance(params, wire.FinishParams):
         return wired.Finish(params.status, params.answer, last_line(params.detail))
     return wired.Invalid(request.method, request.params)
-
-
-def without_system(system: str | None, messages: tuple[api.Message, ...]) -> tuple[str | None, tuple[api.Message, ...]]:
-    """Providers take the system prompt apart from the conversation; a harness may put it in either place."""
-    parts = [system] if system else []
-    parts += [message.text for message in messages if message.role == "system"]
-    rest = tuple(message for message in messages if message.role != "system")
-    return ("\n\n".join(parts) or None), rest
 
 
 @dataclass

@@ -1,0 +1,67 @@
+"""A study's winner as a value, read from the store once: all that a target may write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lorimer.errors import UserError
+from lorimer.meta_agent.reports.evidence import Evidence, evidence, table
+from lorimer.meta_agent.reports.export import evidence_card
+from lorimer.traces.base import StudyReader
+
+
+@dataclass(frozen=True)
+class Change:
+    """One promotion: the harness that it made, and why."""
+
+    candidate: str
+    title: str
+    hypothesis: str
+    made: str
+    """UTC, ISO 8601; empty where it is not known."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Winner:
+    """A champion, with what it rests on."""
+
+    text: str
+    seed_text: str
+    changes: tuple[Change, ...]
+    """From the seed harness to the winner; empty where that is the seed harness."""
+    evidence: Evidence
+    card: str
+    """The evidence in Markdown."""
+    config: Mapping[str, Any]
+    """The study's settings as they were resolved."""
+    harness_path: str
+    """Of the harness in its workspace."""
+
+
+def winner_of(reader: StudyReader, study: str, at: str | None = None) -> Winner:
+    """The champion of a study, or an earlier one (`c003`, `seed`). Raises UserError for a study without any."""
+    row = reader.study(study)
+    if row.kind != "optimize":
+        raise UserError(
+            f"study {study} is a {row.kind}, so it has no winner to export; name one made by `lorimer optimize`"
+        )
+    found = evidence(reader, study, at)
+    changes = tuple(
+        Change(each.candidate, each.title, each.hypothesis, each.decided, reader.harness(each.harness).text)
+        for each in found.lineage
+    )
+    card = f"{evidence_card(reader, study)}\n{table(found.tasks)}"
+    if at is not None:
+        card = f"> These files hold {found.winner}; the page is about the whole study.\n\n{card}"
+    return Winner(
+        text=reader.harness(found.harness).text,
+        seed_text=reader.harness(row.seed_harness).text,
+        changes=changes,
+        evidence=found,
+        card=card,
+        config=row.config,
+        harness_path="harness/agent.py",
+    )

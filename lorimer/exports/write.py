@@ -1,0 +1,56 @@
+"""Targets by name, and the writing of their files."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from lorimer.errors import UserError
+from lorimer.exports import targets
+from lorimer.exports.winner import Winner
+
+CARD, EVIDENCE = "EVIDENCE.md", "evidence.json"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written."""
+
+    folder: Path
+    files: tuple[str, ...]
+    winner: str
+    sha: str
+    """SHA-256 of the harness's text."""
+
+
+def names() -> list[str]:
+    """The targets that there are."""
+    return sorted(each.name for each in pkgutil.iter_modules(targets.__path__))
+
+
+def files(winner: Winner, target: str) -> dict[str, bytes]:
+    """A target's files with the evidence, by path. Raises UserError for an unknown target."""
+    if target not in names():
+        raise UserError(f"--to {target}: no such target", f"one of {', '.join(names())}")
+    make: Callable[[Winner], Mapping[str, bytes]] = import_module(f"{targets.__name__}.{target}").files
+    evidence = {CARD: winner.card.encode(), EVIDENCE: winner.evidence.to_json().encode()}
+    return {**make(winner), **evidence}
+
+
+def write(winner: Winner, target: str, folder: Path, *, force: bool = False) -> Written:
+    """Write a target's files and no others. Raises UserError where one is there and `force` is not set."""
+    made = files(winner, target)
+    taken = [name for name in made if (folder / name).exists()]
+    if taken and not force:
+        raise UserError(f"{folder / taken[0]}: exists already; name another folder, or overwrite it with --force")
+    try:
+        for name, data in made.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
+    return Written(folder, tuple(made), winner.evidence.winner, winner.evidence.harness)

@@ -1,0 +1,211 @@
+"""What a champion's score rests on, as values: the evidence card for programs, and its table of tasks for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import lorimer
+from lorimer.errors import UserError
+from lorimer.meta_agent.gate.made_of import MadeOf
+from lorimer.meta_agent.reports.flips import Flips, flips
+from lorimer.meta_agent.reports.gain import gain_of
+from lorimer.meta_agent.study import ledger
+from lorimer.meta_agent.study.folding import CandidateView
+from lorimer.meta_agent.study.names import short
+from lorimer.meta_agent.study.world import World, scan
+from lorimer.traces.base import StudyReader
+from lorimer.traces.schema import Stage
+from lorimer.traces.tables import DecisionRow
+
+FORMAT = "lorimer-evidence/1"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A score with its 95% interval, clustered by task; `None` where it was not measured."""
+
+    score: float | None
+    low: float | None
+    high: float | None
+    trials: int | None
+    errored: int | None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One step from the seed harness to the winner."""
+
+    candidate: str
+    title: str
+    hypothesis: str
+    harness: str
+    """SHA-256."""
+    commit: str
+    reasons: dict[str, str]
+    """What the gate said, by stage."""
+    decided: str
+    """When; UTC, ISO 8601."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence card as values."""
+
+    format: str
+    lorimer: str
+    """The version that wrote it."""
+    study: str
+    state: str
+    begun: str
+    simulated: bool
+    """No language model was asked: the scores say nothing about any."""
+    winner: str
+    """`seed`, or a candidate's name."""
+    harness: str
+    """SHA-256, as all the others."""
+    seed_harness: str
+    benchmark: str
+    benchmark_digest: str
+    task_model: str
+    meta_model: str
+    seed: int
+    baseline: Measured
+    audit: Measured
+    """The winner's score, on trials that it did not win by."""
+    holdout_baseline: Measured
+    holdout_final: dict[str, Any]
+    """Seed harness and last champion side by side on the sealed tasks, at the study's end; empty where that was not run."""
+    tasks: Flips
+    """Train tasks, seed harness against winner."""
+    gain: MadeOf | None
+    """What the last champion's gain is made of."""
+    lineage: tuple[Promotion, ...]
+    candidates: int
+    """How many were tried."""
+    holdout_queries: int
+    false_promotions: str
+    """How many are to be expected."""
+    gate: dict[str, Any]
+    trials: int
+    model_calls: int
+    tokens: int
+    usd: float
+    calls_of_unknown_price: int
+    replay: str
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str, allow_nan=True) + "\n"
+
+
+def chosen(world: World, at: str | None) -> CandidateView | None:
+    """The champion, or the earlier one that is named; `None` for the seed harness. Raises UserError for any other."""
+    if at is None:
+        return world.champion
+    if at == "seed":
+        return None
+    for each in world.promoted:
+        if at in (each.id, short(each.number)):
+            return each
+    names = ", ".join(["seed", *(short(each.number) for each in world.promoted)])
+    raise UserError(f"{at} was never a champion of {world.study}", f"name one of: {names}")
+
+
+def evidence(reader: StudyReader, study: str, at: str | None = None) -> Evidence:
+    """The evidence for the champion, or for an earlier one. Raises UserError."""
+    row, world = reader.study(study), scan(reader, study)
+    winner = chosen(world, at)
+    subject = winner.id if winner else ""
+    spent, sealed = reader.spent(study), world.sealed_score
+    return Evidence(
+        format=FORMAT,
+        lorimer=lorimer.__version__,
+        study=study,
+        state=row.state,
+        begun=row.created,
+        simulated=any(model.startswith("simulated/") for model in (row.task_model, row.meta_model)),
+        winner=short(winner.number) if winner else "seed",
+        harness=(winner.harness if winner else None) or row.seed_harness,
+        seed_harness=row.seed_harness,
+        benchmark=row.benchmark,
+        benchmark_digest=row.suite_digest,
+        task_model=row.task_model,
+        meta_model=row.meta_model,
+        seed=row.seed,
+        baseline=_measured(world.decided("", Stage.BASELINE)),
+        audit=_measured(world.reported_of(subject)),
+        holdout_baseline=_measured(world.decided("", Stage.HOLDOUT)),
+        holdout_final=dict(sealed.numbers) if sealed and subject == world.champion_id else {},
+        tasks=compared(reader, world, "", subject),
+        gain=gain_of(reader, world, row) if subject == world.champion_id else None,
+        lineage=tuple(_promotion(reader, world, each) for each in lineage(world, winner)),
+        candidates=len(world.candidates),
+        holdout_queries=world.holdout_queries,
+        false_promotions=str(ledger.luck(reader, world)),
+        gate=dict(row.config.get("gate", {})),
+        trials=spent.trials,
+        model_calls=spent.calls,
+        tokens=spent.tokens,
+        usd=spent.known_usd,
+        calls_of_unknown_price=spent.unknown,
+        replay="lorimer optimize" if row.task_model.startswith("simulated/") else "lorimer gate replay; lorimer run",
+    )
+
+
+def lineage(world: World, winner: CandidateView | None) -> list[CandidateView]:
+    """The promotions from the seed harness to the winner, the first one first."""
+    found: list[CandidateView] = []
+    while winner is not None:
+        found.append(winner)
+        winner = world.candidate(world.champion_before(winner.number))
+    return found[::-1]
+
+
+def compared(reader: StudyReader, world: World, before: str, after: str) -> Flips:
+    """Two harnesses on the train tasks, each a candidate by id or "" for the seed harness. A champion is told of by the trials
+    that its score comes from, any other candidate by its full run."""
+    return flips(
+        _rewards(reader, _evaluations(world, before)), _rewards(reader, _evaluations(world, after)), world.train
+    )
+
+
+def table(found: Flips) -> str:
+    """Markdown: every task under both, and how many flips there would be by chance."""
+    lines = ["## Task by task", "", f"Seed harness against winner on the train tasks: {found}.", ""]
+    lines += ["| task | before | after | trials | |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {each.task} | {each.before:.2f} | {each.after:.2f} | {each.trials[0]}, {each.trials[1]} | {each.flip} |"
+        for each in found.tasks
+    ]
+    return "\n".join([*lines, "", "A task counts as solved where more than half of its trials are.", ""])
+
+
+def _evaluations(world: World, subject: str) -> Sequence[str]:
+    if subject and subject not in {each.id for each in world.promoted}:
+        full = world.decided(subject, Stage.FULL)
+        return [full.id] if full else []
+    return world.reported_by(subject)
+
+
+def _rewards(reader: StudyReader, evaluations: Sequence[str]) -> dict[str, list[float]]:
+    last = {(name, task, repeat): reward for name, task, repeat, reward in reader.scored(evaluations)}
+    found: dict[str, list[float]] = {}
+    for (_, task, _), reward in last.items():
+        found.setdefault(task, []).append(reward)
+    return found
+
+
+def _promotion(reader: StudyReader, world: World, view: CandidateView) -> Promotion:
+    row = reader.candidate(view.id)
+    assert row is not None
+    decided = [each for stage in Stage if (each := world.decided(view.id, stage)) is not None]
+    reasons = {each.stage: each.reason for each in decided}
+    made = max((each.made for each in decided), default="")
+    return Promotion(short(row.number), row.title, row.hypothesis, row.harness or "", row.commit, reasons, made)
+
+
+def _measured(decision: DecisionRow | None) -> Measured:
+    numbers = decision.numbers if decision else {}
+    return Measured(*(numbers.get(name) for name in ("score", "low", "high", "trials", "errored")))

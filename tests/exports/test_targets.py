@@ -1,0 +1,208 @@
+"""Targets of an export, from a store filled by hand: run and read by the other side's own tools."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lorimer
+from lorimer.errors import ConfigError, PrerequisiteError, UserError
+from lorimer.exports.runtime.settings import Settings, endpoint
+from lorimer.exports.winner import Winner, winner_of
+from lorimer.exports.write import files, names, write
+from lorimer.harness.version import diff
+from lorimer.meta_agent.reports.flips import flips
+from tests.meta_agent.test_export import BETTER, SEED, fill
+from tests.support.scripted_server import Reply, scripted_server
+
+REACT = Path(lorimer.__file__).parent / "harness" / "seeds" / "react.py"
+CALL = {
+    "id": "1",
+    "type": "function",
+    "function": {"name": "shell", "arguments": json.dumps({"command": "echo hi > made.txt; cat made.txt"})},
+}
+
+
+def answer(**message: Any) -> Reply:
+    said = {"role": "assistant", "content": "", **message}
+    return Reply(
+        {"choices": [{"message": said, "finish_reason": "stop"}], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}
+    )
+
+
+async def won(tmp_path: Path, at: str | None = None) -> Winner:
+    return winner_of(await fill(tmp_path / "traces.db"), "demo", at)
+
+
+async def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    """`run.py` by a Python of a fresh virtual environment, in which there is no lorimer."""
+    await asyncio.to_thread(venv.create, folder.parent / "venv", symlinks=True)
+    process = await asyncio.create_subprocess_exec(
+        str(folder.parent / "venv" / "bin" / "python"),
+        "-I",
+        "-c",
+        "import importlib.util, runpy, sys; assert importlib.util.find_spec('lorimer') is None; "
+        "sys.path.insert(0, sys.argv[1]); sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0] + '/run.py', run_name='__main__')",
+        str(folder),
+        *arguments,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    out, err = await process.communicate()
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+async def test_a_standalone_winner_solves_a_task_where_there_is_no_lorimer(tmp_path: Path) -> None:
+    folder, job = tmp_path / "app", tmp_path / "job"
+    write(await won(tmp_path), "standalone", folder)
+    (folder / "agent.py").write_text(REACT.read_text())
+    job.mkdir()
+    async with scripted_server(
+        answer(tool_calls=[CALL]),
+        Reply({"error": {"message": "busy"}}, status=503, headers={"retry-after": "0"}),
+        answer(content="It is done."),
+    ) as server:
+        code, out, err = await run(
+            folder,
+            "--task",
+            "Make made.txt",
+            "--workdir",
+            str(job),
+            "--model",
+            "local/m",
+            "--base-url",
+            f"{server.url}/v1",
+            "--json",
+        )
+    assert (code, json.loads(out)["answer"]) == (0, "It is done."), err
+    assert json.loads(out)["calls"] == 2
+    assert json.loads(out)["tokens"] == 20
+    assert (job / "made.txt").read_text() == "hi\n"
+    told = server.bodies[-1]["messages"][-1]
+    assert told == {"role": "tool", "tool_call_id": "1", "content": "hi\n\n[exit code 0]"}
+    assert "waiting 0 s: busy" in err
+    code, _, err = await run(folder, "--check")
+    assert (code, err) == (
+        2,
+        f"run: {folder}/agent.py: is not as it was exported; export the winner anew, or go on at your own risk\n",
+    )
+
+
+async def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "app"
+    write(await won(tmp_path), "standalone", folder)
+    assert await run(folder, "--check") == (
+        0,
+        f"all {len(json.loads((folder / 'lock.json').read_text())['files'])} files are as they were exported\n",
+        "",
+    )
+    code, _, err = await run(folder, "--task", "x")
+    assert (code, err) == (2, "run: no model: the study's model was simulated; name one with --model PROVIDER/NAME\n")
+    code, _, err = await run(folder, "--task", "x", "--model", "openai/gpt")
+    assert (code, err) == (3, "run: the variable OPENAI_API_KEY is not set; export OPENAI_API_KEY=…\n")
+    async with scripted_server(Reply({"error": {"message": "bad key"}}, status=401)) as server:
+        (folder / "agent.py").write_text(REACT.read_text())
+        code, _, err = await run(folder, "--task", "x", "--model", "local/m", "--base-url", server.url)
+    assert (code, err.splitlines()) == (
+        2,
+        [f"run: model local/m at {server.url}: HTTP 401: bad key; check the key, the address and the model's name"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "said"),
+    [
+        (Settings(model="gpt"), ConfigError, "not of the form PROVIDER/NAME"),
+        (Settings(model="local/m"), ConfigError, "no address is known; name one with --base-url URL"),
+        (Settings(model="local/m", base_url="http://x", api="soap"), ConfigError, "api 'soap': unknown"),
+        (
+            Settings(model="local/m", base_url="http://x", headers={"a": "${B}"}),
+            PrerequisiteError,
+            "the variable B is not set",
+        ),
+    ],
+)
+def test_an_endpoint_that_cannot_be_asked_is_told(settings: Settings, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind, match="") as error:
+        endpoint(settings, {})
+    assert said in str(error.value)
+
+
+def test_known_providers_have_their_address_and_key() -> None:
+    found = endpoint(Settings(model="anthropic/c"), {"ANTHROPIC_API_KEY": "k"})
+    assert (found.api, found.base_url, found.official) == ("anthropic", "https://api.anthropic.com", True)
+    assert found.headers["x-api-key"] == "k"
+    assert endpoint(Settings(model="openai/g", base_url="http://h/v1/"), {}).headers["authorization"] == "Bearer no-key"
+
+
+async def test_a_library_winner_solves_in_this_process(tmp_path: Path) -> None:
+    write(await won(tmp_path), "library", tmp_path / "winner")
+    loaded = lorimer.load(tmp_path / "winner")
+    done = await asyncio.to_thread(loaded.solve, "x", model="local/m", base_url="http://127.0.0.1:9", workdir=tmp_path)
+    assert (done.answer, done.calls) == ("better", 0)
+    with pytest.raises(UserError, match=r"winner\.json: cannot be read"):
+        lorimer.load(tmp_path)
+
+
+async def test_git_applies_the_series_with_a_commit_per_promotion(tmp_path: Path) -> None:
+    folder, repository = tmp_path / "series", tmp_path / "repo"
+    write(await won(tmp_path), "patch", folder)
+    (repository / "harness").mkdir(parents=True)
+    (repository / "harness" / "agent.py").write_text(SEED)
+
+    def git(*arguments: str) -> str:
+        said = ["git", "-c", "user.name=n", "-c", "user.email=e@x", *arguments]
+        return subprocess.run(said, cwd=repository, check=True, capture_output=True, text=True).stdout
+
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-qm", "seed")
+    git("am", "-q", *map(str, sorted(folder.glob("*.patch"))))
+    assert (repository / "harness" / "agent.py").read_text() == BETTER
+    assert (
+        git("log", "-1", "--format=%s|%an|%b").strip()
+        == "Look first|lorimer|It guesses.\nIt should look.\n\nCandidate: c003"
+    )
+
+
+async def test_an_earlier_champion_can_be_exported(tmp_path: Path) -> None:
+    seed = await won(tmp_path, "seed")
+    assert (seed.text, seed.changes, seed.evidence.winner) == (SEED, (), "seed")
+    assert seed.card.startswith("> These files hold seed; ")
+    (tmp_path / "again").mkdir()
+    with pytest.raises(UserError, match="c001 was never a champion of demo; name one of: seed, c003"):
+        await won(tmp_path / "again", "c001")
+
+
+async def test_every_target_has_the_evidence(tmp_path: Path) -> None:
+    winner = await won(tmp_path)
+    assert names() == ["library", "patch", "standalone"]
+    for target in names():
+        made = files(winner, target)
+        card = json.loads(made["evidence.json"])
+        assert (card["winner"], card["audit"]["score"], card["candidates"]) == ("c003", 0.9, 3)
+        assert card["lineage"][0]["hypothesis"] == "It guesses.\nIt should look."
+        assert "## Task by task" in made["EVIDENCE.md"].decode()
+    with pytest.raises(UserError, match="--to moon: no such target; one of library, patch, standalone"):
+        files(winner, "moon")
+    write(winner, "library", tmp_path / "w")
+    with pytest.raises(UserError, match=r"agent\.py: exists already"):
+        write(winner, "library", tmp_path / "w")
+    assert diff(SEED, winner.text)
+    assert sys.version_info >= (3, 11)
+
+
+def test_flips_are_held_against_chance() -> None:
+    found = flips({"a": [0, 0], "b": [1, 1], "c": [1, 0], "d": [1]}, {"a": [1, 1], "b": [1, 1], "c": [0, 0]}, "abcd")
+    assert (found.fixed, found.broke, len(found.tasks)) == (("a",), (), 3)
+    # Of the six ways to deal out two passes and two failures, two give one harness both.
+    assert found.expected == pytest.approx(2 / 6)
+    assert str(found) == "1 tasks fixed and 0 broken of 3; by chance alone 0.3 would flip"
