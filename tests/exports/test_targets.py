@@ -239,5 +239,5 @@ def test_commands_run_in_a_container() -> None:
         assert "no such directory" in machine.exec("true", cwd="/nowhere").stderr
         with pytest.raises(EnvError, match="none"):
             machine.read("/none")
-    with pytest.raises(PrerequisiteError, match="docker run nothing.invalid/x"):
+    with pytest.raises(PrerequisiteError, match=r"docker run nothing\.invalid/x"):
         container("nothing.invalid/x", Settings(), 0.0).__enter__()
