@@ -42,11 +42,15 @@ def seed(name: str) -> Harness:
     return Harness((files("lorimer") / "harness" / "seeds" / f"{name}.py").read_text(encoding="utf-8"))
 
 
-async def played(folder: Path, name: str, *said: Message, task: Task | None = None) -> Played:
-    """One trial, in which the model says these, and the last of them for ever."""
+async def played(
+    folder: Path, name: str, *said: Message, task: Task | None = None, heard: list[str] | None = None
+) -> Played:
+    """One trial, in which the model says these, and the last of them for ever. `heard` gets what the model was told last."""
     left: Iterator[Message] = iter(said)
 
     def answer(request: ModelRequest, context: CallContext) -> ModelReply:
+        if heard is not None:
+            heard.append(f"{request.system}\n{request.messages[-1].text}")
         return ModelReply(Completion(next(left, said[-1]), "end", Usage(10, 2)), cost_usd=0.0)
 
     provider = open_provider("bubblewrap")
@@ -54,6 +58,10 @@ async def played(folder: Path, name: str, *said: Message, task: Task | None = No
         return await play(provider, task or make_task(folder, CHECK), seed(name), answer=answer)
     finally:
         await provider.close()
+
+
+def commands_of(trial: Played) -> list[str]:
+    return [str(step.data["command"]) for step in trial.sink.steps if step.kind is StepKind.EXEC]
 
 
 @pytest.mark.parametrize("name", SEEDS)
@@ -105,12 +113,30 @@ async def test_code_in_an_answer_goes_into_the_file_that_the_task_names(
 
 
 @pytest.mark.bubblewrap
-@pytest.mark.parametrize("name", ["react", "blocks"])
-async def test_code_that_is_told_after_the_work_overwrites_nothing(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "told"), [("react", CODE), ("blocks", assistant(f"DONE\n\n{CODE.text}"))])
+async def test_code_that_is_told_after_the_work_overwrites_nothing(name: str, told: Message, tmp_path: Path) -> None:
     task = make_task(tmp_path, CHECK, instruction="Write a program that prints 42 to /app/answer.py.")
-    trial = await played(tmp_path, name, FENCED, CODE, DONE, task=task)
-    commands = [str(step.data["command"]) for step in trial.sink.steps if step.kind is StepKind.EXEC]
-    assert commands == [WRITE]
+    trial = await played(tmp_path, name, FENCED, told, DONE, task=task)
+    assert commands_of(trial) == [WRITE]
+
+
+@pytest.mark.bubblewrap
+async def test_blocks_saves_the_file_of_an_answer_and_then_runs_its_commands(tmp_path: Path) -> None:
+    task = make_task(tmp_path, CHECK, instruction="Write a program that prints 42 to /app/answer.py.")
+    both = assistant("```bash\npython3 /app/answer.py > /app/answer.txt\n```\n\n```python\nprint(42)\n```")
+    trial = await played(tmp_path, "blocks", both, DONE, task=task)
+    saved = "cat > /app/answer.py <<'END_OF_FILE'\nprint(42)\nEND_OF_FILE"
+    assert commands_of(trial) == [f"{saved}\npython3 /app/answer.py > /app/answer.txt"]
+    assert (trial.end.reward, trial.end.used.calls) == (1.0, 2)
+
+
+@pytest.mark.bubblewrap
+async def test_blocks_offers_to_end_only_after_commands_that_worked(tmp_path: Path) -> None:
+    failed = assistant("```bash\nfalse\n```")
+    heard: list[str] = []
+    await played(tmp_path, "blocks", failed, FENCED, DONE, heard=heard)
+    assert ["DONE" in each for each in heard] == [False, False, True]
+    assert "That failed" in heard[1]
 
 
 @pytest.mark.bubblewrap
