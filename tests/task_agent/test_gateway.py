@@ -339,6 +339,7 @@ async def test_the_end_of_stdin_means_stop(provider: Any) -> None:
 
     jail = await provider.jail(jail_request(Config(), Owner("s", "t")))
     await jail.send(start_line("def solve(task, env, llm):\n    env.exec('true')", Task("x")))
+    assert "ran" in json.loads(await jail.receive())
     assert json.loads(await jail.receive())["method"] == "env.exec"
     await jail.close()
     assert await jail.receive() is None
