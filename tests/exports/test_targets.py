@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import venv
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,12 @@ def test_flips_are_held_against_chance() -> None:
     # Of the six ways to deal out two passes and two failures, two give one harness both.
     assert found.expected == pytest.approx(2 / 6)
     assert str(found) == "1 tasks fixed and 0 broken of 3; by chance alone 0.3 would flip"
+
+
+def test_flips_by_chance_are_known_of_any_number_of_trials() -> None:
+    many = {"a": [1] * 10 + [0] * 10}
+    # 20 of 40 are solved: only where each gets ten of them does neither have more than half.
+    assert flips(many, many, "a").expected == pytest.approx(1 - comb(20, 10) ** 2 / comb(40, 20))
 
 
 def test_a_machine_keeps_its_limits(tmp_path: Path) -> None:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import comb
 
 from lorimer.kinds import SOLVED
-
-MOST_WAYS = 20_000
-"""Ways of dealing out a task's trials that are counted one by one; 8 and 8 trials are 12,870."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +29,7 @@ class Flips:
     tasks: tuple[TaskPair, ...]
     expected: float
     """The tasks that would flip either way if both harnesses were the same: in each task its trials are dealt out anew to the
-    two in every way. Tasks with more than MOST_WAYS are left out of it."""
+    two in every way."""
 
     @property
     def fixed(self) -> tuple[str, ...]:
@@ -62,18 +58,23 @@ def flips(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[fl
 
 
 def _solved(rewards: Sequence[float]) -> bool:
-    return 2 * sum(reward >= SOLVED for reward in rewards) > len(rewards)
+    return _most(_solves(rewards), len(rewards))
+
+
+def _solves(rewards: Sequence[float]) -> int:
+    return sum(reward >= SOLVED for reward in rewards)
+
+
+def _most(solved: int, trials: int) -> bool:
+    return 2 * solved > trials
 
 
 def _chance(a: Sequence[float], b: Sequence[float]) -> float:
     """The share of all ways to deal out both harnesses' trials in which the task flips."""
-    pool = [*a, *b]
-    ways = comb(len(pool), len(a))
-    if ways > MOST_WAYS:
-        return 0.0
-    flipped = 0
-    for mine in combinations(range(len(pool)), len(a)):
-        chosen = set(mine)
-        ours = [pool[place] for place in mine]
-        flipped += _solved(ours) != _solved([each for place, each in enumerate(pool) if place not in chosen])
-    return flipped / ways
+    solved, trials = _solves(a) + _solves(b), len(a) + len(b)
+    flipped = sum(
+        comb(solved, mine) * comb(trials - solved, len(a) - mine)
+        for mine in range(min(solved, len(a)) + 1)
+        if _most(mine, len(a)) != _most(solved - mine, len(b))
+    )
+    return flipped / comb(trials, len(a))
