@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lorimer.errors import UserError
 from lorimer.meta_agent.reports.evidence import Evidence, evidence, table
-from lorimer.meta_agent.reports.export import evidence_card
+from lorimer.meta_agent.reports.export import evidence_card, with_winner
 from lorimer.traces.base import StudyReader
 
 
@@ -43,11 +42,7 @@ class Winner:
 
 def winner_of(reader: StudyReader, study: str, at: str | None = None) -> Winner:
     """The champion of a study, or an earlier one (`c003`, `seed`). Raises UserError for a study without any."""
-    row = reader.study(study)
-    if row.kind != "optimize":
-        raise UserError(
-            f"study {study} is a {row.kind}, so it has no winner to export; name one made by `lorimer optimize`"
-        )
+    row = with_winner(reader, study)
     found = evidence(reader, study, at)
     changes = tuple(
         Change(each.candidate, each.title, each.hypothesis, each.decided, reader.harness(each.harness).text)

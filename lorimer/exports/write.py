@@ -11,6 +11,7 @@ from pathlib import Path
 from lorimer.errors import UserError
 from lorimer.exports import targets
 from lorimer.exports.winner import Winner
+from lorimer.meta_agent.reports.export import put
 
 CARD, EVIDENCE = "EVIDENCE.md", "evidence.json"
 
@@ -43,14 +44,5 @@ def files(winner: Winner, target: str) -> dict[str, bytes]:
 def write(winner: Winner, target: str, folder: Path, *, force: bool = False) -> Written:
     """Write a target's files and no others. Raises UserError where one is there and `force` is not set."""
     made = files(winner, target)
-    taken = [name for name in made if (folder / name).exists()]
-    if taken and not force:
-        raise UserError(f"{folder / taken[0]}: exists already; name another folder, or overwrite it with --force")
-    try:
-        for name, data in made.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
+    put(folder, made, force=force)
     return Written(folder, tuple(made), winner.evidence.winner, winner.evidence.harness)

@@ -59,11 +59,16 @@ def trajectory_value(reader: StudyReader, found: Trial | Candidate, first: int, 
         steps.append({"index": step.index, "kind": step.kind, "at": step.at, "seconds": step.seconds, "data": data})
     if isinstance(found, Candidate):
         return {"candidate": found.model_dump(), "steps": steps}
-    ran = reader.trial_lines(found.id)
-    edit = fired_in_trial(reader, found)
-    lines = None if ran is None else {"ran": ran.ranges, "whole": ran.whole, "fired": edit[1] if edit else None}
-    conditions = reader.trial_conditions(found.id)
+    conditions, lines = reader.trial_conditions(found.id), _lines_value(reader, found)
     return {"trial": found.model_dump(), "conditions": conditions, "lines": lines, "steps": steps}
+
+
+def _lines_value(reader: StudyReader, trial: Trial) -> dict[str, Any] | None:
+    ran = reader.trial_lines(trial.id)
+    if ran is None:
+        return None
+    edit = fired_in_trial(reader, trial, ran)
+    return {"ran": ran.ranges, "whole": ran.whole, "fired": edit[1] if edit else None}
 
 
 def trajectory_text(reader: StudyReader, found: Trial | Candidate, first: int, last: int | None, *, full: bool) -> str:
@@ -137,7 +142,7 @@ def _lines(reader: StudyReader, trial: Trial) -> list[str]:
     more = "" if ran.whole else "; it was ended before it said the last, so others may have run"
     shown = str(ran)
     lines = [f"  lines of agent.py that ran: {shown if len(shown) <= LINES_CHARS else f'{shown[:LINES_CHARS]}…'}{more}"]
-    edit = fired_in_trial(reader, trial)
+    edit = fired_in_trial(reader, trial, ran)
     if edit is not None:
         words = {True: "fired", False: "did not fire", None: "cannot be told"}
         hunks = ", ".join(f"hunk {number} {words[each]}" for number, each in enumerate(edit[1], 1))

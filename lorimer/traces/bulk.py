@@ -78,20 +78,19 @@ class TrialLines(NamedTuple):
     """`None` where nothing was told."""
     tokens: int
     """Input plus output, of all its calls."""
-    usd: float | None
 
 
 def lines_ran(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[TrialLines]:
     """The scored trials of these evaluations with which lines of their harness ran, in the order of `scored_trials`."""
     found = connection.execute(
-        "SELECT evaluation, task, repeat, lines.ran, whole, input_tokens + output_tokens, cost_usd FROM trial "  # noqa: S608
+        "SELECT evaluation, task, repeat, lines.ran, whole, input_tokens + output_tokens FROM trial "  # noqa: S608
         f"LEFT JOIN lines ON lines.trial = trial.id WHERE {_OF_THESE} AND state = 'scored' "
         "ORDER BY evaluation, task, repeat, attempt",
         [codec.dumps(list(evaluations))],
     )
     return [
-        TrialLines(evaluation, task, repeat, None if ran is None else LinesRan.of(ran, bool(whole)), tokens, usd)
-        for evaluation, task, repeat, ran, whole, tokens, usd in found
+        TrialLines(evaluation, task, repeat, None if ran is None else LinesRan.of(ran, bool(whole)), tokens)
+        for evaluation, task, repeat, ran, whole, tokens in found
     ]
 
 

@@ -71,7 +71,7 @@ async def test_a_trial_says_which_hunks_fired_in_it(bench: Bench) -> None:
     await run(bench, two_hunks, config(budget={"candidates": 1}), ran_of=lines)
     reader = bench.reader()
     told = {trial.task: trial for trial in reader.outcomes("demo/c001/full")}
-    whole, ended = fired_in_trial(reader, told["t08"]), fired_in_trial(reader, told["t07"])
+    whole, ended = (fired_in_trial(reader, told[task], reader.trial_lines(told[task].id)) for task in ("t08", "t07"))
     assert whole is not None
     assert ended is not None
     assert (whole[0].id, whole[1], ended[1]) == ("demo/c001", [True, False], [None, None])
@@ -85,7 +85,7 @@ async def test_a_trial_says_which_hunks_fired_in_it(bench: Bench) -> None:
     baseline = scan(reader, "demo").decided("", Stage.BASELINE)
     assert baseline is not None
     (seed, *_) = reader.outcomes(baseline.id)
-    assert fired_in_trial(reader, seed) is None
+    assert fired_in_trial(reader, seed, reader.trial_lines(seed.id)) is None
 
 
 async def test_of_trials_that_told_nothing_the_log_says_nothing(bench: Bench) -> None:

@@ -58,27 +58,40 @@ def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = Fals
     Only these three files are touched. Raises UserError when one exists and `force` is not set, when the study is unknown
     or was no optimisation, or when the folder cannot be written.
     """
-    row = reader.study(study)
-    if row.kind != "optimize":
-        raise UserError(
-            f"study {study} is a {row.kind}, so it has no winner to export; name one made by `lorimer optimize`"
-        )
+    row = with_winner(reader, study)
     promoted = [candidate for candidate in reader.candidates(study) if candidate.state == "promoted"]
     world = scan(reader, study)
     champion = world.champion_harness
     text, seed = reader.harness(champion).text, reader.harness(row.seed_harness).text
     gain = gain_of(reader, world, row)
     written = {HARNESS: text, PATCH: diff(seed, text), CARD: _card(reader, row, world, gain)}
-    taken = [name for name in written if (out_dir / name).exists()]
-    if taken and not force:
-        raise UserError(f"{out_dir / taken[0]}: exists already; name another folder, or overwrite it with --force")
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        for name, content in written.items():
-            (out_dir / name).write_bytes(content.encode())
-    except OSError as error:
-        raise UserError(f"{out_dir}: cannot be written: {error.strerror}") from None
+    put(out_dir, {name: content.encode() for name, content in written.items()}, force=force)
     return Exported(out_dir, out_dir / HARNESS, out_dir / PATCH, out_dir / CARD, champion, len(promoted), gain)
+
+
+def with_winner(reader: StudyReader, study: str) -> Study:
+    """A study that can have a winner. Raises UserError for any other."""
+    row = reader.study(study)
+    if row.kind != "optimize":
+        raise UserError(
+            f"study {study} is a {row.kind}, so it has no winner to export; name one made by `lorimer optimize`"
+        )
+    return row
+
+
+def put(folder: Path, files: Mapping[str, bytes], *, force: bool) -> None:
+    """Write files by their path in a folder, and touch no others. Raises UserError where one is there and `force` is not set,
+    or where they cannot be written."""
+    taken = [name for name in files if (folder / name).exists()]
+    if taken and not force:
+        raise UserError(f"{folder / taken[0]}: exists already; name another folder, or overwrite it with --force")
+    try:
+        for name, data in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
 def evidence_card(reader: StudyReader, study: str) -> str:

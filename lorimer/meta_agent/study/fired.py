@@ -115,8 +115,11 @@ def fires(hunk: Watched, ran: LinesRan | None) -> bool | None:
     return True if ran.any_of(hunk.lines) else False if ran.whole else None
 
 
-def fired_in_trial(reader: StudyReader, trial: Trial) -> tuple[Candidate, list[bool | None]] | None:
-    """The candidate whose harness ran in a trial, with `fires` of each hunk; `None` where it was no candidate's."""
+def fired_in_trial(
+    reader: StudyReader, trial: Trial, ran: LinesRan | None
+) -> tuple[Candidate, list[bool | None]] | None:
+    """The candidate whose harness ran in a trial that told of these lines, with `fires` of each hunk; `None` where it was no
+    candidate's."""
     evaluation = reader.evaluation(trial.evaluation)
     candidate = reader.candidate(evaluation.subject) if evaluation is not None else None
     if candidate is None or candidate.harness != trial.harness:
@@ -124,7 +127,6 @@ def fired_in_trial(reader: StudyReader, trial: Trial) -> tuple[Candidate, list[b
     texts = reader.harness_texts([candidate.parent, trial.harness])
     hunks = tuple(Hunk(**hunk) for hunk in candidate.edit)
     looked = _watched(texts.get(candidate.parent, ""), hunks, texts.get(trial.harness, ""))
-    ran = reader.trial_lines(trial.id)
     return candidate, [fires(hunk, ran) for hunk in looked]
 
 
