@@ -19,8 +19,8 @@ from lorimer.config import load
 from lorimer.demo import demo
 from lorimer.harness.version import sha
 from lorimer.meta_agent.gate.scores import Result, Score, score
-from lorimer.meta_agent.study.session import open_session
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.meta_agent.workspace.session import open_session
 from lorimer.terminal.live import Terminal
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, Stage

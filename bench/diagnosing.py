@@ -19,14 +19,14 @@ from bench.made_store import STUDY
 from lorimer.config import parse
 from lorimer.harness.api import Completion, Message, ToolCall, Usage
 from lorimer.harness.size import tokens
+from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.accept import Checks
 from lorimer.meta_agent.proposer.conversation import chars_of, chars_of_tools
 from lorimer.meta_agent.proposer.proposal import Proposal, ProposalSession
 from lorimer.meta_agent.proposer.propose import propose
-from lorimer.meta_agent.study import ledger
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.briefing import cases_of
-from lorimer.meta_agent.study.workspace import STORE
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.traces.reader import StoreReader
 
@@ -70,14 +70,14 @@ async def session(path: Path, study: str) -> list[dict[str, Any]]:
     async def starts(text: str) -> str:
         return ""
 
-    book = ledger.read(reader, world, config.retries.errored, recent=ledger.RECENT)
+    book = experiments.read(reader, world, config.retries.errored, recent=experiments.RECENT)
     ended = await propose(
         ProposalSession(
             complete=complete,
             number=len(world.candidates) + 1,
             champion=champion,
             cases=cases,
-            log=ledger.for_meta_agent(book),
+            log=experiments.for_meta_agent(book),
             program="Improve the method.",
             settings=config.meta,
             seed=world.seed,

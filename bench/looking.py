@@ -22,9 +22,9 @@ from bench.made_steps import COMMON
 from bench.made_store import STUDY
 from lorimer.meta_agent.proposer.cases import Cases
 from lorimer.meta_agent.proposer.diagnosis.looking import Looking
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.briefing import cases_of
-from lorimer.meta_agent.study.workspace import STORE
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 
 ROOM = 20_000

@@ -33,11 +33,11 @@ from lorimer.meta_agent.gate.scores import Result, score, task_means
 from lorimer.meta_agent.gate.transfer import Met, sealed_verdict, sentence
 from lorimer.meta_agent.gate.verdicts import spot_verdict
 from lorimer.meta_agent.gate.weights import Earlier, weights
-from lorimer.meta_agent.study.names import About, candidate_id, evaluation_id
-from lorimer.meta_agent.study.parts import create
-from lorimer.meta_agent.study.suite import load_suite
-from lorimer.meta_agent.study.workspace import STORE, Promotion, Workspace
-from lorimer.meta_agent.study.world import score_numbers
+from lorimer.meta_agent.state.names import About, candidate_id, evaluation_id
+from lorimer.meta_agent.state.world import score_numbers
+from lorimer.meta_agent.workspace.parts import create
+from lorimer.meta_agent.workspace.repository import STORE, Promotion, Workspace
+from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.scaffold import init
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.store import Store

@@ -23,12 +23,12 @@ from bench.made_store import STUDY
 from lorimer.commands.shared import collect_seldom
 from lorimer.config import parse
 from lorimer.harness.api import Completion, Message, ToolCall, Usage
-from lorimer.meta_agent.study.events import Decided, Event, Proposing, StageFinished, StageStarted
+from lorimer.meta_agent.ledger.trust import trust
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.parts import StudyParts
-from lorimer.meta_agent.study.trust import trust
-from lorimer.meta_agent.study.workspace import STORE, Workspace
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.workspace.events import Decided, Event, Proposing, StageFinished, StageStarted
+from lorimer.meta_agent.workspace.parts import StudyParts
+from lorimer.meta_agent.workspace.repository import STORE, Workspace
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause

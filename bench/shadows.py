@@ -27,9 +27,9 @@ from lorimer.benchmarks.base import Script, Suite, Task
 from lorimer.config import BudgetSettings, Config, parse
 from lorimer.harness.api import Completion, Usage, assistant
 from lorimer.harness.version import sha
-from lorimer.meta_agent.study.parts import create
-from lorimer.meta_agent.study.preview import touched
-from lorimer.meta_agent.study.unchanged import replays
+from lorimer.meta_agent.replay.preview import touched
+from lorimer.meta_agent.replay.unchanged import replays
+from lorimer.meta_agent.workspace.parts import create
 from lorimer.models.base import ModelReply
 from lorimer.models.replay import ReplayModel
 from lorimer.sandbox.base import ExecOutput, PythonImage, SandboxProvider

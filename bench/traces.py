@@ -29,7 +29,7 @@ from typing import Any
 
 from bench.made_steps import COMMON
 from bench.made_store import STUDY, Made, Size, make
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 
 SECONDS, MEGABYTES, STALL_MS = 1.0, 300.0, 50.0
 TOOL_SECONDS = 0.2

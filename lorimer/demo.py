@@ -17,7 +17,7 @@ from lorimer.terminal.words import dollars, duration, score_text
 
 if TYPE_CHECKING:
     from lorimer.meta_agent.gate.scores import Score
-    from lorimer.meta_agent.study.watching import Watcher
+    from lorimer.meta_agent.workspace.watching import Watcher
 
 SIMULATED = (
     "The model is SIMULATED: a program with documented weaknesses and seeded luck (docs/simulated-model.md).\n"
@@ -59,11 +59,12 @@ async def demo(
 
     Raises UserError, PrerequisiteError where neither bubblewrap nor Docker works.
     """
+    from lorimer.meta_agent.ledger import experiments
     from lorimer.meta_agent.reports.export import export
-    from lorimer.meta_agent.study import campaign, ledger
-    from lorimer.meta_agent.study.names import short
-    from lorimer.meta_agent.study.workspace import STORE
-    from lorimer.meta_agent.study.world import scan
+    from lorimer.meta_agent.state.names import short
+    from lorimer.meta_agent.state.world import scan
+    from lorimer.meta_agent.study import campaign
+    from lorimer.meta_agent.workspace.repository import STORE
     from lorimer.traces.reader import StoreReader
 
     if not model.startswith("simulated/"):
@@ -91,7 +92,7 @@ async def demo(
     result = await campaign.optimize(root, config, watcher, prefer_bubblewrap=provider == "auto")
     reader = StoreReader(root / STORE)
     exported = export(reader, result.study, root / "winner")
-    entries = ledger.read(reader, scan(reader, result.study), config.retries.errored).entries
+    entries = experiments.read(reader, scan(reader, result.study), config.retries.errored).entries
     promoted = tuple(
         f"{short(entry.number)} {entry.title}: {next(v.reason for v in entry.verdicts if v.stage == 'full')}"
         for entry in entries

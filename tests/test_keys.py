@@ -14,7 +14,7 @@ import pytest
 from lorimer.errors import ConfigError
 from lorimer.failures import explain, traceback_text
 from lorimer.keys import Keys, child_environment
-from lorimer.meta_agent.study.workspace import Workspace
+from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.traces.scrub import MASK, scrubber
 from tests.cli.support import typed
 

@@ -16,6 +16,9 @@ from tests.support.rooms import EVERYWHERE, IMPORTS, PAGE, ROOT, SOURCES, TASKS,
 BELOW = {"harness", "sandbox", "models", "benchmarks", "task_agent", "traces"}
 """The rooms under the meta-agent's."""
 
+INSIDE = {f"meta_agent.{name}" for name in ("gate", "proposer", "state", "ledger", "workspace", "replay")}
+"""The meta-agent's rooms under the loop."""
+
 ARROWS: dict[str, set[str]] = {
     "config": {"config_gate", "config_providers", "config_rows", "config_words"},
     "config_gate": {"config_rows"},
@@ -39,13 +42,28 @@ ARROWS: dict[str, set[str]] = {
     "meta_agent.gate": set(),
     # What it is told of trials and of earlier experiments are values; it reads no store.
     "meta_agent.proposer": {"harness", "models", "task_agent"},
-    "meta_agent.study": BELOW | {"meta_agent.gate", "meta_agent.proposer"},
-    "meta_agent.forecast": BELOW | {"meta_agent.gate", "meta_agent.study"},
-    "meta_agent.reports": BELOW | {"meta_agent.gate", "meta_agent.study"},
+    # What rows tell of a study, and what people and the meta-agent are told of it.
+    "meta_agent.state": {"harness", "task_agent", "traces", "meta_agent.gate"},
+    "meta_agent.ledger": {
+        "harness",
+        "task_agent",
+        "traces",
+        "meta_agent.gate",
+        "meta_agent.proposer",
+        "meta_agent.state",
+    },
+    "meta_agent.workspace": BELOW | {"meta_agent.gate", "meta_agent.proposer"},
+    "meta_agent.replay": BELOW | {"meta_agent.gate", "meta_agent.proposer", "meta_agent.state", "meta_agent.workspace"},
+    "meta_agent.study": BELOW | INSIDE,
+    "meta_agent.forecast": BELOW | INSIDE | {"meta_agent.study"},
+    "meta_agent.reports": BELOW | INSIDE | {"meta_agent.study"},
     # The winner's files; what is copied out of here imports what `exports.carried` lists.
     "exports": {"harness", "models", "traces", "meta_agent.reports"},
 }
 """Room -> the other rooms that it may import."""
+
+FLOORS = ("gate", "state", "ledger", "study", "forecast", "reports")
+"""Rooms of the meta-agent, each above the one before or beside it."""
 
 META = {name for name in ARROWS if name.startswith("meta_agent.")}
 FRONT: dict[str, set[str]] = {
@@ -59,11 +77,11 @@ FRONT: dict[str, set[str]] = {
 }
 """The command line and what it is split into. No room of `ARROWS` may import them."""
 
-OPENS_THE_STORE = {"lorimer.meta_agent.study.session"}
+OPENS_THE_STORE = {"lorimer.meta_agent.workspace.session"}
 """The file that opens the store for writing. The loop holds the protocol of a writer, all others that of a reader at most."""
 
 OPEN_A_READER = {
-    "lorimer.meta_agent.study.session",
+    "lorimer.meta_agent.workspace.session",
     "lorimer.meta_agent.study.campaign",
     "lorimer.meta_agent.forecast.known",
     "lorimer.meta_agent.forecast.price",
@@ -112,9 +130,7 @@ def test_the_rooms_have_no_circle() -> None:
         free = [name for name, below in arrows.items() if name not in floors and below <= floors.keys()]
         assert free, f"a circle among {sorted(arrows.keys() - floors.keys())}"
         floors |= {name: 1 + max((floors[below] for below in arrows[name]), default=-1) for name in free}
-    assert [floors[f"meta_agent.{name}"] for name in ("gate", "proposer", "study", "forecast", "reports")] == sorted(
-        floors[f"meta_agent.{name}"] for name in ("gate", "proposer", "study", "forecast", "reports")
-    )
+    assert [floors[f"meta_agent.{name}"] for name in FLOORS] == sorted(floors[f"meta_agent.{name}"] for name in FLOORS)
 
 
 def test_the_map_of_the_rooms_is_drawn_from_the_imports() -> None:

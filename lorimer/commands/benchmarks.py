@@ -32,7 +32,7 @@ def benchmarks_ls(
     """
     from lorimer.benchmarks.registry import KINDS
     from lorimer.config import FILE_NAME
-    from lorimer.meta_agent.study.suite import read_suite
+    from lorimer.meta_agent.workspace.suite import read_suite
     from lorimer.terminal.words import table, to_json
 
     # A benchmark of which nothing can be read is listed too: why each task is refused is what somebody came for.

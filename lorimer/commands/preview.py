@@ -30,8 +30,8 @@ def preview(
     the first call that the record does not hold. It costs nothing and decides nothing.
     """
     from lorimer.harness.version import check
-    from lorimer.meta_agent.study import preview as room
-    from lorimer.meta_agent.study.session import open_provider
+    from lorimer.meta_agent.replay import preview as room
+    from lorimer.meta_agent.workspace.session import open_provider
     from lorimer.terminal import previewed
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json

@@ -55,19 +55,19 @@ def log(
     What was tried, what it should have changed, what was decided and why. The newest 50 are told in full, and earlier ones in a
     line each; with --json all are.
     """
-    from lorimer.meta_agent.study import ledger
+    from lorimer.meta_agent.ledger import experiments
     from lorimer.terminal import listing
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json
 
     reader = open_reader(workspace)
     row = experiments_of(reader, study)
-    recent = None if all_ or json else ledger.SHOWN
+    recent = None if all_ or json else experiments.SHOWN
     found = listing.log(reader, row, recent)
     if json:
         typer.echo(to_json(found))
     else:
-        typer.echo(from_here(ledger.render(found, recent) + listing.doubts(reader, row), workspace), nl=False)
+        typer.echo(from_here(experiments.render(found, recent) + listing.doubts(reader, row), workspace), nl=False)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from lorimer.terminal.here import from_here
 if TYPE_CHECKING:
     from lorimer.config import Config
     from lorimer.errors import LorimerError
-    from lorimer.meta_agent.study.result import StudyResult
+    from lorimer.meta_agent.state.result import StudyResult
     from lorimer.terminal.live import Terminal
     from lorimer.traces.base import StudyReader
     from lorimer.traces.tables import Study

@@ -122,7 +122,7 @@ def doctor(
 def _replay(workspace: Path, name: str | None, *, asked: bool, json: bool) -> None:
     """`doctor --replay`. Raises UserError."""
     from lorimer.errors import UserError
-    from lorimer.meta_agent.study.unchanged import measured
+    from lorimer.meta_agent.replay.unchanged import measured
     from lorimer.terminal import replayed
     from lorimer.terminal.opening import open_reader, pick_study
     from lorimer.terminal.words import to_json

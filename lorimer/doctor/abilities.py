@@ -23,7 +23,7 @@ async def look(root: Path, client: ProviderClient, say: Callable[[str], None] | 
         say: told what is asked; `None` asks nothing.
     """
     from lorimer.doctor.probe import probe
-    from lorimer.meta_agent.study.session import keep_abilities, kept_abilities
+    from lorimer.meta_agent.workspace.session import keep_abilities, kept_abilities
 
     if say is not None:
         found = await probe(client, lambda name: say(f"asking {client.id} for: {name}"))

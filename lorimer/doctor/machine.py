@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lorimer.config import Config
 from lorimer.doctor.findings import Finding, command, edit, failed
 from lorimer.errors import LorimerError, UserError
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces import place
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from lorimer.doctor.findings import Finding, command, edit, failed, one_line
 from lorimer.errors import ConfigError, LorimerError, PrerequisiteError, UserError
 from lorimer.harness import version
 from lorimer.keys import DOTENV
-from lorimer.meta_agent.study.workspace import Workspace
+from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.scaffold import git_ignores, git_tracks
 
 
@@ -80,7 +80,7 @@ async def jail(root: Path, config: Config, text: str, *, other: str) -> Finding:
         text: the harness.
         other: another sandbox provider that works here; "" where there is none.
     """
-    from lorimer.meta_agent.study.session import open_provider
+    from lorimer.meta_agent.workspace.session import open_provider
     from lorimer.sandbox.base import Owner
     from lorimer.task_agent.trial import dry_start
 
@@ -131,7 +131,7 @@ def dotenv(root: Path) -> Finding:
 def benchmark(root: Path, config: Config, used: str = "") -> Finding:
     """Whether there are tasks, some left to train on, and none that the sandboxes which would be used can never serve."""
     from lorimer.benchmarks.split import split
-    from lorimer.meta_agent.study.suite import load_suite
+    from lorimer.meta_agent.workspace.suite import load_suite
     from lorimer.sandbox.bubblewrap.provider import BubblewrapProvider
     from lorimer.task_agent.served import check_served
 

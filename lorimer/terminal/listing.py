@@ -14,17 +14,17 @@ from lorimer.meta_agent.gate.drift import Drift
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.ledger import experiments, gain_price
+from lorimer.meta_agent.ledger.conditions import differing
+from lorimer.meta_agent.ledger.drifting import drift_of
+from lorimer.meta_agent.ledger.gain_price import GainPrice
+from lorimer.meta_agent.ledger.trust import Trust, trust
 from lorimer.meta_agent.reports.gain import gain_of
-from lorimer.meta_agent.study import gain_price, ledger
+from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.state.result import result_of, total
+from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.meta_agent.study.beside import departed
-from lorimer.meta_agent.study.conditions import differing
-from lorimer.meta_agent.study.drifting import drift_of
-from lorimer.meta_agent.study.gain_price import GainPrice
-from lorimer.meta_agent.study.names import short
-from lorimer.meta_agent.study.result import result_of, total
-from lorimer.meta_agent.study.trust import Trust, trust
-from lorimer.meta_agent.study.workspace import Workspace
-from lorimer.meta_agent.study.world import World, scan, score_of
+from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.terminal.words import cost, for_the_test, left_of, score_text, table
 from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
@@ -126,7 +126,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         conditions=_conditions(reader, world),
         gain=gain_of(reader, world, study),
         candidates=found.candidates,
-        luck=ledger.luck(reader, world),
+        luck=experiments.luck(reader, world),
         drift=drift_of(reader, world),
         sealed=(score_of(final), score_of(final, "seed_")) if final else None,
         holdout_queries=world.holdout_queries,
@@ -192,7 +192,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             f"  champion    {score_text(found.champion) if found.champion else 'none yet'}"
             + (f"  ({found.champion_candidate})" if found.champion_candidate else "  (the seed harness)"),
             *([f"  refused     such as {found.refusal}"] if found.refusal else []),
-            *(f"  {word:11} {said}" for word, said in ledger.gain_lines(found.gain, found.price)),
+            *(f"  {word:11} {said}" for word, said in experiments.gain_lines(found.gain, found.price)),
             f"  candidates  {counts}",
             *(f"  conditions  {clause}" for clause in found.conditions),
             *([f"  luck        {found.luck}"] if found.luck.tests else []),
@@ -303,11 +303,11 @@ def studies_text(found: Sequence[StudyLine]) -> str:
     return table(columns, rows)
 
 
-def log(reader: StudyReader, study: Study, recent: int | None = None) -> ledger.Ledger:
+def log(reader: StudyReader, study: Study, recent: int | None = None) -> experiments.Ledger:
     """A study's experiments, with what they changed of the newest `recent` ones, or of all, and what came of them all."""
     world = scan(reader, study.id)
-    found = ledger.read(reader, world, int(study.config["retries"]["errored"]), recent=recent)
-    told = ledger.priced(ledger.with_conditions(found, reader, world, recent=recent), reader, world)
+    found = experiments.read(reader, world, int(study.config["retries"]["errored"]), recent=recent)
+    told = experiments.priced(experiments.with_conditions(found, reader, world, recent=recent), reader, world)
     return replace(told, gain=gain_of(reader, world, study), drift=drift_of(reader, world))
 
 

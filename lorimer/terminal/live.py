@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Literal, Self, TextIO
 
 from lorimer.meta_agent.gate.comparison import count
-from lorimer.meta_agent.study.events import (
+from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.workspace.events import (
     BranchDiffers,
     BudgetUsed,
     BudgetWarning,
@@ -36,7 +37,6 @@ from lorimer.meta_agent.study.events import (
     TrialFinished,
     VerifierNoted,
 )
-from lorimer.meta_agent.study.names import short
 from lorimer.task_agent.images import ImageReport
 from lorimer.terminal.hangup import lasting
 from lorimer.terminal.here import from_here

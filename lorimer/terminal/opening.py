@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lorimer.errors import UserError
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.tables import Study

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lorimer.meta_agent.forecast.playing import Promotions
 from lorimer.meta_agent.forecast.power import GAINS, WANTED, Forecast, Spending
 from lorimer.meta_agent.forecast.price import Estimate, Range
-from lorimer.meta_agent.study.unchanged import Replays
+from lorimer.meta_agent.replay.unchanged import Replays
 from lorimer.terminal import replayed
 from lorimer.terminal.replayed import ReplaySummary
 from lorimer.terminal.words import dollars, duration, for_the_test, score_text, table

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lorimer.meta_agent.gate.scores import Score
-from lorimer.meta_agent.study.trials import counted_score
+from lorimer.meta_agent.state.trials import counted_score
 from lorimer.task_agent.budget import Allowance
 from lorimer.task_agent.outcome import TrialOutcome
 

@@ -11,7 +11,7 @@ from lorimer.task_agent.shadow.reasons import Reason
 from lorimer.traces.wired import Gap
 
 if TYPE_CHECKING:
-    from lorimer.meta_agent.study.unchanged import Apart, Replays, TrialReplay
+    from lorimer.meta_agent.replay.unchanged import Apart, Replays, TrialReplay
 
 WORDS: dict[Reason, str] = {
     "clock": "the clock",

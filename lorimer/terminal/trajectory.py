@@ -7,8 +7,8 @@ from typing import Any
 
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
-from lorimer.meta_agent.study.fired import fired_in_trial
-from lorimer.meta_agent.study.names import short
+from lorimer.meta_agent.ledger.fired import fired_in_trial
+from lorimer.meta_agent.state.names import short
 from lorimer.terminal.opening import pick_experiments
 from lorimer.terminal.words import dollars
 from lorimer.traces.base import StudyReader

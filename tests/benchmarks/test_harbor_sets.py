@@ -11,7 +11,7 @@ from lorimer.benchmarks.harbor.benchmark import HarborBenchmark
 from lorimer.benchmarks.harbor.variables import Host
 from lorimer.config import parse
 from lorimer.errors import ConfigError
-from lorimer.meta_agent.study.suite import load_suite
+from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.scale import Scale
 from tests.benchmarks.test_harbor import make
 

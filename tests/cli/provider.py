@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import LORIMER, Said, configure
 from tests.support.model_clients import good

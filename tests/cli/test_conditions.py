@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.provider import at, lorimer
 from tests.support.model_clients import good

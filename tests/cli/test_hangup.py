@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import LORIMER, configure, process
 from tests.cli.test_stopping import finished, left_behind, stop_after

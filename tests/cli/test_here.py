@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.errors import LorimerError
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.terminal.here import from_here
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import process, refused, start, typed

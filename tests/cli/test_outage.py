@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.provider import ANSWER, KEY, at, lorimer, rows
 from tests.support.scripted_server import Reply, scripted_server

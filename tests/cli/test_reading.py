@@ -12,7 +12,7 @@ from lorimer import config
 from lorimer.benchmarks.split import split
 from lorimer.benchmarks.unread import nothing_in
 from lorimer.errors import TaskError
-from lorimer.meta_agent.study.suite import load_suite
+from lorimer.meta_agent.workspace.suite import load_suite
 from tests.cli.support import Said, process, refused, typed
 
 Used = tuple[Path, dict[str, Said]]

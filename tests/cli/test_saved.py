@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import Said, typed
 

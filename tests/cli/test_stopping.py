@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lorimer.errors import LorimerError
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import configure, process, start
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.scores import Score
-from lorimer.meta_agent.study.events import (
+from lorimer.meta_agent.workspace.events import (
     BudgetUsed,
     BudgetWarning,
     Decided,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import lorimer
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import configure, process, start
 from tests.crash.support import Straight, begun, outcome, twin
@@ -26,7 +26,7 @@ WALL = {
     "traces/migrations/versions/r0003_settings.py": "for people to read: when an older store was upgraded",
     "traces/migrations/versions/r0004_purpose.py": "for people to read: when an older store was upgraded",
     "commands/workspace.py": "which models' announced ends have come, which doctor warns of",
-    "meta_agent/study/parts.py": "for people to read, and [gate] champion_max_age, which survives a clock set back",
+    "meta_agent/workspace/parts.py": "for people to read, and [gate] champion_max_age, which survives a clock set back",
 }
 """Where the time of day is read, and what for. Durations are the monotonic clock's."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import process, start
 from tests.crash.support import Straight, evidence, finished, kept, outcome, scored_twice, twin

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.errors import LorimerError
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import Said, process, start
 from tests.crash.support import Straight, begun, evidence, finished, kept, outcome, scored_twice, twin

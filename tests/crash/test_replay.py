@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from tests.cli.support import process
 from tests.crash.support import make_workspace, outcome, twin
 

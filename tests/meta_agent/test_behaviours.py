@@ -16,11 +16,11 @@ import pytest
 
 from lorimer.benchmarks.base import Suite
 from lorimer.config import parse
-from lorimer.meta_agent.study import ledger
+from lorimer.meta_agent.ledger import experiments
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.parts import StudyParts, create
-from lorimer.meta_agent.study.workspace import Workspace
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.workspace.parts import StudyParts, create
+from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.models.registry import open_model
 from lorimer.task_agent.limits import Budget, Metered
 from lorimer.task_agent.local import LocalAttempts
@@ -130,7 +130,7 @@ async def _play(root: Path) -> Study:
                 )
                 await optimize(parts, "s")
                 reader = StoreReader(store)
-                log = ledger.render(ledger.read(reader, scan(reader, "s"), 0))
+                log = experiments.render(experiments.read(reader, scan(reader, "s"), 0))
                 rows = reader.candidates("s")
             await client.close()
     finally:

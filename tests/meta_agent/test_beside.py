@@ -7,11 +7,11 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.world import World
 from lorimer.meta_agent.study.beside import departed, others_at_work
-from lorimer.meta_agent.study.events import BranchDiffers, Event, Promoted
-from lorimer.meta_agent.study.folding import CandidateView
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.world import World
+from lorimer.meta_agent.workspace.events import BranchDiffers, Event, Promoted
 from lorimer.terminal import listing
 from lorimer.traces.tables import Study
 from tests.meta_agent.test_loop import SEED, Bench, config, make_bench, script

@@ -11,9 +11,9 @@ import pytest
 
 from lorimer.benchmarks import integrity
 from lorimer.benchmarks.canary import canaries
+from lorimer.meta_agent.state.result import StudyResult
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.parts import create
-from lorimer.meta_agent.study.result import StudyResult
+from lorimer.meta_agent.workspace.parts import create
 from lorimer.sandbox.base import PythonImage
 from lorimer.task_agent.spec import Nop
 from lorimer.traces.schema import PlannedTrial, Stage

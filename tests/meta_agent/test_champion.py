@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from lorimer.meta_agent.study.events import Decided, StageFinished
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.workspace.events import Decided, StageFinished
 from lorimer.traces.schema import PlannedTrial, Stage
 from tests.meta_agent.test_loop import HOLDOUT, SEED, Bench, config, make_bench, rate, run, script
 from tests.support.dice_trials import Killed
@@ -192,7 +192,7 @@ LONG = "def solve(task, env, llm):\n    words = 'plain and more of it than anyon
 async def test_a_simpler_harness_is_promoted_for_being_no_worse(bench: Bench) -> None:
     """The parent is the long text; the edit takes words and nodes away and changes no rate."""
     from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
-    from lorimer.meta_agent.study.parts import create
+    from lorimer.meta_agent.workspace.parts import create
     from tests.meta_agent.test_loop import proposal, suite
 
     async def shorten(session: ProposalSession) -> Proposal | NoProposal:

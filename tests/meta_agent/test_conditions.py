@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from lorimer.meta_agent.ledger import experiments
+from lorimer.meta_agent.ledger.conditions import arm, compared, difference
 from lorimer.meta_agent.reports.audit import verify
 from lorimer.meta_agent.reports.export import evidence_card
-from lorimer.meta_agent.study import ledger
-from lorimer.meta_agent.study.conditions import arm, compared, difference
-from lorimer.meta_agent.study.events import Decided
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.workspace.events import Decided
 from lorimer.sandbox.base import PulledImage
 from lorimer.task_agent.spec import Nop
 from lorimer.terminal.listing import log, status, status_text
@@ -126,7 +126,7 @@ async def test_people_are_told_where_arms_differ_and_no_decision_holds_a_word_of
     assert [row.reason for row in reader.decisions("demo")] == [row.reason for row in other.reader().decisions("demo")]
 
     row = reader.study("demo")
-    lines = ledger.render(log(reader, row)).splitlines()
+    lines = experiments.render(log(reader, row)).splitlines()
     assert sum(ALL in line for line in lines) == 2
     assert "against the champion's" in next(line for line in lines if line.startswith("c002"))
     assert ALL not in next(line for line in lines if line.startswith("c002"))

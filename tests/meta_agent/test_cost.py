@@ -21,9 +21,9 @@ from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.full_run import FullRun, full_verdict, units
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.reports.replay import replay
-from lorimer.meta_agent.study.telling import came_of
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.state.world import scan
 from lorimer.traces.schema import PlannedTrial, Stage, Used
 from lorimer.traces.tables import DecisionRow
 from tests.meta_agent.test_loop import Bench, config, make_bench, run, script

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.meta_agent.gate.drift import Rewards, drift
+from lorimer.meta_agent.ledger import experiments
+from lorimer.meta_agent.ledger.drifting import drift_of, run_again
 from lorimer.meta_agent.reports.export import evidence_card
-from lorimer.meta_agent.study import ledger
-from lorimer.meta_agent.study.drifting import drift_of, run_again
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.state.world import scan
 from lorimer.terminal import listing
 from lorimer.terminal.words import to_json
 from lorimer.traces.schema import PlannedTrial
@@ -101,6 +101,6 @@ async def test_a_study_in_which_the_world_became_easier_says_so_to_people_alone(
     assert f"  drift       {found}" in listing.status_text(status).splitlines()
     assert '"drift"' in to_json(status)
     log = listing.log(reader, reader.study("demo"))
-    assert f"Drift: {found}" in ledger.render(log).splitlines()
+    assert f"Drift: {found}" in experiments.render(log).splitlines()
     assert f"Drift: {found}. Nothing is decided by it." in evidence_card(reader, "demo").splitlines()
     assert "rift" not in bench.told()

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.gate.weights import Earlier, rates
-from lorimer.meta_agent.study.folding import CandidateView
-from lorimer.meta_agent.study.trials import EarlierRates, results, rewards, settled_trials
-from lorimer.meta_agent.study.world import World
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.trials import EarlierRates, results, rewards, settled_trials
+from lorimer.meta_agent.state.world import World
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Stage, TrialState

@@ -11,12 +11,12 @@ import pytest
 from lorimer.config import Config
 from lorimer.errors import UserError
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
+from lorimer.meta_agent.state.result import StudyResult
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.edits import Jails, PutForward, put_forward
-from lorimer.meta_agent.study.events import ProgramChanged
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.parts import StudyParts
-from lorimer.meta_agent.study.result import StudyResult
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.workspace.events import ProgramChanged
+from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.traces.tables import Candidate
 from tests.meta_agent.test_loop import SEED, Bench, Proposer, config, make_bench, proposal, script
 

@@ -11,7 +11,7 @@ import pytest
 
 from lorimer.config import Config, parse
 from lorimer.meta_agent.forecast.price import Estimate, Line, Range, estimate
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.schema import Reservation, Settlement, Used
 from lorimer.traces.store import Store
 from lorimer.traces.tables import Candidate

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from lorimer.harness.version import Hunk, apply_edit
+from lorimer.meta_agent.ledger import experiments
+from lorimer.meta_agent.ledger.fired import fired_in, fired_in_trial
 from lorimer.meta_agent.proposer.proposal import Proposal, ProposalSession
-from lorimer.meta_agent.study import ledger
-from lorimer.meta_agent.study.fired import fired_in, fired_in_trial
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.state.world import scan
 from lorimer.terminal.trajectory import trajectory_text
 from lorimer.traces.schema import LinesRan, PlannedTrial, Stage
 from tests.meta_agent.test_loop import Bench, config, make_bench, run
@@ -90,4 +90,4 @@ async def test_a_trial_says_which_hunks_fired_in_it(bench: Bench) -> None:
 
 async def test_of_trials_that_told_nothing_the_log_says_nothing(bench: Bench) -> None:
     await run(bench, two_hunks, config(budget={"candidates": 1}))
-    assert "fired" not in ledger.render(ledger.read(bench.reader(), scan(bench.reader(), "demo"), 2))
+    assert "fired" not in experiments.render(experiments.read(bench.reader(), scan(bench.reader(), "demo"), 2))

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorimer.errors import InternalError
-from lorimer.meta_agent.study.folding import CandidateView, state_after
-from lorimer.meta_agent.study.names import About, candidate_id, evaluation_id
-from lorimer.meta_agent.study.world import World, scan
+from lorimer.meta_agent.state.folding import CandidateView, state_after
+from lorimer.meta_agent.state.names import About, candidate_id, evaluation_id
+from lorimer.meta_agent.state.world import World, scan
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.store import Store

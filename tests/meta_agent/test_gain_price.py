@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from lorimer.meta_agent.ledger import experiments, gain_price
+from lorimer.meta_agent.ledger.gain_price import GainPrice
 from lorimer.meta_agent.reports.export import evidence_card
-from lorimer.meta_agent.study import gain_price, ledger
-from lorimer.meta_agent.study.gain_price import GainPrice
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.state.world import scan
 from lorimer.terminal import listing
 from lorimer.terminal.words import to_json
 from lorimer.traces.schema import PlannedTrial, Share, Used
@@ -60,11 +60,11 @@ async def test_the_log_the_status_and_the_card_say_what_each_gain_was_paid_for(b
     assert price.points == pytest.approx(100 * (full["candidate_mean"] - full["champion_mean"]))
 
     found = listing.log(reader, row)
-    log = ledger.render(found)
+    log = experiments.render(found)
     assert f"  price: {price}, in the trials by which it was decided\n" in log
     assert f"\nPrice: {found.price} that the whole study spent\n" in log
     # Nothing of it reaches the meta-agent: how often a study was stopped would show in it.
-    assert "rice" not in ledger.for_meta_agent(found).within(10**6)
+    assert "rice" not in experiments.for_meta_agent(found).within(10**6)
 
     status = listing.status(reader, row, bench.root)
     assert f"\n  price       {status.price} that the whole study spent\n" in listing.status_text(status)
@@ -80,7 +80,7 @@ async def test_a_study_without_a_promotion_has_no_price(bench: Bench) -> None:
     await run(bench, script("BAD"), config(budget={"candidates": 1}), used=used)
     reader = bench.reader()
     assert listing.status(reader, reader.study("demo"), bench.root).price is None
-    assert "rice:" not in ledger.render(listing.log(reader, reader.study("demo")))
+    assert "rice:" not in experiments.render(listing.log(reader, reader.study("demo")))
     assert "rice" not in evidence_card(reader, "demo")
 
 

@@ -13,10 +13,10 @@ from lorimer.config import Config
 from lorimer.harness.version import sha
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.reports import audit, export
+from lorimer.meta_agent.state.result import StudyResult
+from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.result import StudyResult
-from lorimer.meta_agent.study.workspace import STORE, Workspace
-from lorimer.meta_agent.study.world import World, scan
+from lorimer.meta_agent.workspace.repository import STORE, Workspace
 from lorimer.traces.store import Store
 from tests.cli.support import refused, typed
 from tests.meta_agent.test_loop import SEED, Bench, Proposer, config, make_bench, script

@@ -17,10 +17,10 @@ from lorimer.meta_agent.gate.false_promotions import expect
 from lorimer.meta_agent.gate.policies import Policy, Value
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
+from lorimer.meta_agent.ledger.experiments import Entry, Ledger, render
+from lorimer.meta_agent.ledger.foreseen import Outcome, lines
+from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.proposer.log import Log
-from lorimer.meta_agent.study.foreseen import Outcome, lines
-from lorimer.meta_agent.study.ledger import Entry, Ledger, render
-from lorimer.meta_agent.study.telling import came_of
 from lorimer.traces.tables import DecisionRow
 
 HEAD = "Baseline (the seed harness): 0.500"

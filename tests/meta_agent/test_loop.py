@@ -20,15 +20,11 @@ from lorimer.benchmarks.base import Script, Suite, Task
 from lorimer.config import Config, parse
 from lorimer.errors import BudgetExhausted, LorimerError, ProviderOutage, UserError, VerifierOutage
 from lorimer.harness.version import Hunk, sha
+from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
-from lorimer.meta_agent.study import ledger
-from lorimer.meta_agent.study.events import Decided, Event, Promoted, StageStarted, StudyEnded
-from lorimer.meta_agent.study.folding import CandidateView
-from lorimer.meta_agent.study.loop import evaluate, optimize
-from lorimer.meta_agent.study.parts import StudyParts, create
-from lorimer.meta_agent.study.result import StudyResult, result
-from lorimer.meta_agent.study.workspace import Workspace
-from lorimer.meta_agent.study.world import (
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.result import StudyResult, result
+from lorimer.meta_agent.state.world import (
     Evaluate,
     Finish,
     Promote,
@@ -37,6 +33,10 @@ from lorimer.meta_agent.study.world import (
     next_command,
     scan,
 )
+from lorimer.meta_agent.study.loop import evaluate, optimize
+from lorimer.meta_agent.workspace.events import Decided, Event, Promoted, StageStarted, StudyEnded
+from lorimer.meta_agent.workspace.parts import StudyParts, create
+from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.models.base import ModelReply
 from lorimer.sandbox.base import PulledImage
 from lorimer.traces.reader import StoreReader
@@ -160,12 +160,12 @@ class Bench:
 
     def log(self) -> str:
         """What came of everything, without what may differ between runs (commit ids hold times)."""
-        text = ledger.render(ledger.read(self.reader(), scan(self.reader(), "demo"), 2))
+        text = experiments.render(experiments.read(self.reader(), scan(self.reader(), "demo"), 2))
         return re.sub(r"commit: \w+", "commit", text)
 
     def told(self) -> str:
         """What the meta-agent is told of the experiments."""
-        return ledger.for_meta_agent(ledger.read(self.reader(), scan(self.reader(), "demo"), 2)).within(10**6)
+        return experiments.for_meta_agent(experiments.read(self.reader(), scan(self.reader(), "demo"), 2)).within(10**6)
 
 
 @pytest.fixture

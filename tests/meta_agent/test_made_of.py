@@ -18,10 +18,10 @@ from lorimer.kinds import Refused
 from lorimer.meta_agent.gate.best_of import best_of
 from lorimer.meta_agent.gate.estimates import Known, jackknife, mean_known
 from lorimer.meta_agent.gate.made_of import HarnessTrials, MadeOf, TaskTrials, made_of
+from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.reports.export import evidence_card, export
 from lorimer.meta_agent.reports.gain import gain_of
-from lorimer.meta_agent.study import ledger
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.state.world import scan
 from lorimer.terminal import listing
 from lorimer.terminal.words import to_json
 from lorimer.traces.reader import StoreReader
@@ -418,7 +418,7 @@ async def test_the_sealed_tasks_stay_sealed_until_the_study_has_finished(tmp_pat
     assert found.carried is None
     assert found.rest is not None
     assert told(found)["not carried"] == "told when the study has finished, as people may steer by it before"
-    assert "0.250" not in ledger.render(listing.log(reader, reader.study("s")))
+    assert "0.250" not in experiments.render(listing.log(reader, reader.study("s")))
 
 
 async def test_without_a_champion_or_known_tokens_it_is_said_what_cannot_be_told(tmp_path: Path) -> None:
@@ -447,20 +447,20 @@ async def test_status_log_and_export_have_it_in_their_json(tmp_path: Path) -> No
 async def test_a_run_has_no_gain(tmp_path: Path) -> None:
     reader = await fill(tmp_path / "traces.db", promoted=False, kind="run")
     assert gain_of(reader, scan(reader, "s"), reader.study("s")) is None
-    assert "Gain" not in ledger.render(listing.log(reader, reader.study("s")))
+    assert "Gain" not in experiments.render(listing.log(reader, reader.study("s")))
 
 
 async def test_the_log_and_the_card_tell_it_and_the_meta_agent_is_not_told(tmp_path: Path) -> None:
     reader = await fill(tmp_path / "traces.db")
     found = gain(reader)
     book = listing.log(reader, reader.study("s"))
-    text, card = ledger.render(book), evidence_card(reader, "s")
+    text, card = experiments.render(book), evidence_card(reader, "s")
     (_, first), *parts = found.lines()
     assert f"\nGain: {first}\n" in text
     assert "## What the gain is made of\n\n- gain: +0.500 [" in card
     for word, said in parts:
         assert f"\n{word.capitalize()}: {said}\n" in text
         assert f"\n- {word}: {said}\n" in card
-    sealed = ledger.for_meta_agent(book).within(10**6)
+    sealed = experiments.for_meta_agent(book).within(10**6)
     assert "c001 [promoted]" in sealed
     assert not [word for word in ("Gain", "carried", "sampling", "tokens per trial") if word in sealed]

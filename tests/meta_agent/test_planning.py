@@ -11,8 +11,8 @@ from lorimer.config import parse
 from lorimer.errors import UserError
 from lorimer.meta_agent.forecast import known as planning
 from lorimer.meta_agent.study.loop import evaluate, optimize
-from lorimer.meta_agent.study.parts import create
-from lorimer.meta_agent.study.suite import load_suite
+from lorimer.meta_agent.workspace.parts import create
+from lorimer.meta_agent.workspace.suite import load_suite
 from tests.meta_agent.test_loop import SEED, Bench, config, make_bench, run, script, suite
 
 STRICT = {"gate.policy": "strict", "gate.repeats": 1}

@@ -21,8 +21,8 @@ from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.pooled import Arm, champion_arm, p_value
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.reports.replay import replay
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.world import scan
 from lorimer.traces.schema import PlannedTrial, Purpose, Stage
 from tests.meta_agent.test_loop import HOLDOUT, Bench, config, make_bench, rate, run, script
 

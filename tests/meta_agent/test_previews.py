@@ -12,14 +12,14 @@ from lorimer.benchmarks.base import Suite, Task
 from lorimer.config import Config, parse
 from lorimer.harness.version import Hunk, sha
 from lorimer.kinds import TrialState
+from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.accept import Accepted, Fault, Refusal, accept
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.proposer.tools import Toolbox
-from lorimer.meta_agent.study import ledger
+from lorimer.meta_agent.replay.preview import chosen
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.parts import StudyParts, create
-from lorimer.meta_agent.study.preview import chosen
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.workspace.parts import StudyParts, create
 from lorimer.models.base import ModelReply
 from lorimer.sandbox.base import SandboxProvider
 from lorimer.sandbox.fake import FakeProvider
@@ -137,10 +137,10 @@ class Study:
 
     def told(self) -> str:
         """What the meta-agent reads of the experiments."""
-        return ledger.for_meta_agent(ledger.read(self.reader, scan(self.reader, "s"), 0)).within(10**6)
+        return experiments.for_meta_agent(experiments.read(self.reader, scan(self.reader, "s"), 0)).within(10**6)
 
     def log(self) -> str:
-        return ledger.render(ledger.read(self.reader, scan(self.reader, "s"), 0))
+        return experiments.render(experiments.read(self.reader, scan(self.reader, "s"), 0))
 
 
 def configure(candidates: int, concurrency: int, *, enabled: bool) -> Config:

@@ -13,11 +13,11 @@ from typing import Any, cast
 
 import pytest
 
+from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
-from lorimer.meta_agent.study import ledger
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.parts import StudyParts, Trials
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.parts import StudyParts, Trials
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
@@ -113,7 +113,7 @@ async def test_a_proposal_reads_the_same_number_of_trials_however_many_candidate
         reader.asked.clear()
         return await script()(session)
 
-    settings = config(budget={"candidates": ledger.RECENT + more}, gate={"champion_every": 0})
+    settings = config(budget={"candidates": experiments.RECENT + more}, gate={"champion_every": 0})
     with bench.parts(propose, settings) as (parts, _, _):
         await bench.create(parts)
         noted, reader, _ = counting(parts)
@@ -122,10 +122,10 @@ async def test_a_proposal_reads_the_same_number_of_trials_however_many_candidate
         [each.rows for each in asked if each.question in ("scored", "unscored", "ends", "outcomes", "trials")]
         for asked in starts
     ]
-    assert len(counted) == ledger.RECENT + more
+    assert len(counted) == experiments.RECENT + more
     assert {len(each) for each in counted[1:]} == {len(counted[-1])}, "as many questions as ever"
     # The log tells of the newest experiments: with each candidate one full run of up to 28 trials comes in, and one leaves.
-    rows = [sum(each) for each in counted[ledger.RECENT :]]
+    rows = [sum(each) for each in counted[experiments.RECENT :]]
     assert max(rows) - min(rows) <= 28
 
 
@@ -135,7 +135,7 @@ FORBIDDEN = (
     *("lorimer.meta_agent.proposer.propose", "lorimer.task_agent.trial", "lorimer.task_agent.scheduler"),
     # Only one format is any study's.
     *("lorimer.benchmarks.hf", "lorimer.benchmarks.spreadsheet_bench", "lorimer.benchmarks.terminal_bench"),
-    "lorimer.meta_agent.study.ledger",
+    "lorimer.meta_agent.ledger.experiments",
 )
 READ = """
 import sys
@@ -147,15 +147,15 @@ finally:
 """
 READERS = {
     # They tell of candidates.
-    "status": ("lorimer.meta_agent.study.ledger",),
-    "studies": ("lorimer.meta_agent.study.ledger",),
-    "log": ("lorimer.meta_agent.study.ledger",),
+    "status": ("lorimer.meta_agent.ledger.experiments",),
+    "studies": ("lorimer.meta_agent.ledger.experiments",),
+    "log": ("lorimer.meta_agent.ledger.experiments",),
     "traces ls": (),
     "traces show c001": (),
     "traces search word": (),
     # They look at the benchmark's own files, and at edits.
     "verify": ("lorimer.benchmarks", "lorimer.sandbox"),
-    "export --force winner": ("lorimer.benchmarks", "lorimer.sandbox", "lorimer.meta_agent.study.ledger"),
+    "export --force winner": ("lorimer.benchmarks", "lorimer.sandbox", "lorimer.meta_agent.ledger.experiments"),
 }
 
 

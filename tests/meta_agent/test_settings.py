@@ -11,7 +11,7 @@ import pytest
 from lorimer.benchmarks.split import shares
 from lorimer.config import load, merge, overrides, parse, read
 from lorimer.errors import ConfigError, UserError
-from lorimer.meta_agent.study.settings import Resumed, resumed
+from lorimer.meta_agent.workspace.settings import Resumed, resumed
 from lorimer.traces.scrub import scrub_json, scrubber
 from lorimer.traces.settings import changes
 from lorimer.traces.tables import Study

@@ -11,11 +11,11 @@ import pytest
 
 from lorimer.kinds import SOLVED
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
+from lorimer.meta_agent.replay.pairs import CHAINED, as_body, of_body, stored_pairs, trials_of
 from lorimer.meta_agent.reports.audit import verify
-from lorimer.meta_agent.study.briefing import standing
+from lorimer.meta_agent.state.trials import named_trials
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.pairs import CHAINED, as_body, of_body, stored_pairs, trials_of
-from lorimer.meta_agent.study.world import scan
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched
 from lorimer.task_agent.shadow.previewed import Preview, Previewed
 from lorimer.traces.schema import Stage
@@ -43,7 +43,7 @@ def previewing(bench: Bench, *marks: str, outcome: Any = touched) -> Proposer:
     async def propose(session: ProposalSession) -> Proposal | NoProposal:
         reader = bench.reader()
         world = scan(reader, "demo")
-        trials = [trial for _, trial in standing(reader, "demo", world.stood)]
+        trials = [trial for _, trial in named_trials(reader, "demo", world.stood)]
         shown = tuple(
             Previewed(trial.id, trial.task, trial.repeat, (trial.reward or 0.0) >= SOLVED, outcome(trial))
             for trial in trials

@@ -15,8 +15,8 @@ import pytest
 from lorimer.benchmarks.registry import open_benchmark
 from lorimer.config import parse
 from lorimer.meta_agent.reports.audit import Verification, text, verify
-from lorimer.meta_agent.study.parts import create
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.parts import create
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces import chain
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.store import Store

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.errors import PrerequisiteError, UserError
-from lorimer.meta_agent.study.workspace import Promotion, Workspace
+from lorimer.meta_agent.workspace.repository import Promotion, Workspace
 
 SEED = "def solve(task, env, llm):\n    return 'seed'\n"
 BETTER = "def solve(task, env, llm):\n    return 'better'\n"

@@ -14,7 +14,7 @@ import pytest
 
 from lorimer.benchmarks.base import Task
 from lorimer.errors import ImageError, PrerequisiteError, SandboxError
-from lorimer.meta_agent.study.events import ImageReady
+from lorimer.meta_agent.workspace.events import ImageReady
 from lorimer.sandbox.base import BuiltImage, ImageSpec, Owner, PulledImage, SandboxRequest
 from lorimer.sandbox.docker.images import BUILD_ATTEMPTS
 from lorimer.sandbox.docker.provider import DockerProvider

@@ -15,7 +15,7 @@ from lorimer.benchmarks.harbor.benchmark import HarborBenchmark
 from lorimer.benchmarks.harbor.variables import Host
 from lorimer.errors import ImageError, SandboxError
 from lorimer.keys import Keys
-from lorimer.meta_agent.study.session import scrub_for
+from lorimer.meta_agent.workspace.session import scrub_for
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import ExecOutput, ImageSpec, Owner, PythonImage, Sandbox, SandboxProvider, SandboxRequest
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox

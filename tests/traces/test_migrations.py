@@ -12,8 +12,8 @@ from sqlalchemy import Connection, create_engine, text
 
 from lorimer.kinds import Refused
 from lorimer.meta_agent.reports.audit import verify
-from lorimer.meta_agent.study.names import About, evaluation_id
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.state.names import About, evaluation_id
+from lorimer.meta_agent.state.world import scan
 from lorimer.traces import chain, migrations
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Purpose, Share, Stage

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from lorimer.errors import InternalError
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.state.world import scan
 from lorimer.traces.previews import CandidatePreview, Touch, Touches, TrialPreview
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.scrub import MASK, scrubber

@@ -16,12 +16,12 @@ from lorimer.meta_agent.forecast.enough import needed
 from lorimer.meta_agent.forecast.power import Costs, Forecast, Spending, forecast
 from lorimer.meta_agent.gate.design import Design
 from lorimer.meta_agent.gate.scores import Result
-from lorimer.meta_agent.study.names import About, evaluation_id
-from lorimer.meta_agent.study.suite import load_suite
-from lorimer.meta_agent.study.trials import refused, results, standing_trials
-from lorimer.meta_agent.study.unchanged import Replays, measured
-from lorimer.meta_agent.study.workspace import STORE, Workspace
-from lorimer.meta_agent.study.world import World, scan
+from lorimer.meta_agent.replay.unchanged import Replays, measured
+from lorimer.meta_agent.state.names import About, evaluation_id
+from lorimer.meta_agent.state.trials import refused, results, standing_trials
+from lorimer.meta_agent.state.world import World, scan
+from lorimer.meta_agent.workspace.repository import STORE, Workspace
+from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader

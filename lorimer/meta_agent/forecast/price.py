@@ -20,9 +20,9 @@ from lorimer.config_gate import GateSettings
 from lorimer.harness.api import Usage
 from lorimer.meta_agent.gate import confirmation
 from lorimer.meta_agent.study.checking import checked
-from lorimer.meta_agent.study.session import providers
-from lorimer.meta_agent.study.suite import load_suite
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.meta_agent.workspace.session import providers
+from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.models import pricing
 from lorimer.models.provider import BUILT_IN, ProviderConfig
 from lorimer.models.usage import BYTES_PER_TOKEN

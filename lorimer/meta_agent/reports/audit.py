@@ -14,10 +14,10 @@ from lorimer.config import parse
 from lorimer.errors import LorimerError
 from lorimer.harness.version import sha
 from lorimer.kinds import Purpose
-from lorimer.meta_agent.study.pairs import CHAINED, of_body, trials_of
-from lorimer.meta_agent.study.suite import load_suite
-from lorimer.meta_agent.study.trials import plan_of
-from lorimer.meta_agent.study.workspace import CHAIN_TRAILER, HARNESS_TRAILER, Workspace
+from lorimer.meta_agent.replay.pairs import CHAINED, of_body, trials_of
+from lorimer.meta_agent.state.trials import plan_of
+from lorimer.meta_agent.workspace.repository import CHAIN_TRAILER, HARNESS_TRAILER, Workspace
+from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.traces import chain, codec
 from lorimer.traces.base import StudyReader
 from lorimer.traces.settings import changes

@@ -10,12 +10,12 @@ from typing import Any
 import lorimer
 from lorimer.errors import UserError
 from lorimer.meta_agent.gate.made_of import MadeOf
+from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.reports.flips import Flips, flips
 from lorimer.meta_agent.reports.gain import gain_of
-from lorimer.meta_agent.study import ledger
-from lorimer.meta_agent.study.folding import CandidateView
-from lorimer.meta_agent.study.names import short
-from lorimer.meta_agent.study.world import World, scan
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.state.world import World, scan
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import DecisionRow
@@ -143,7 +143,7 @@ def evidence(reader: StudyReader, study: str, at: str | None = None) -> Evidence
         lineage=tuple(_promotion(reader, world, each) for each in lineage(world, winner)),
         candidates=len(world.candidates),
         holdout_queries=world.holdout_queries,
-        false_promotions=str(ledger.luck(reader, world)),
+        false_promotions=str(experiments.luck(reader, world)),
         gate=dict(row.config.get("gate", {})),
         trials=spent.trials,
         model_calls=spent.calls,

@@ -16,15 +16,15 @@ from lorimer.harness.version import diff
 from lorimer.meta_agent.gate.cost import bound_words
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.ledger import experiments, gain_price
+from lorimer.meta_agent.ledger.conditions import StudyConditions, differing, study_conditions
+from lorimer.meta_agent.ledger.drifting import drift_of
+from lorimer.meta_agent.ledger.fired import fired_in
+from lorimer.meta_agent.ledger.trust import trust
 from lorimer.meta_agent.reports.gain import gain_of
-from lorimer.meta_agent.study import gain_price, ledger
-from lorimer.meta_agent.study.conditions import StudyConditions, differing, study_conditions
-from lorimer.meta_agent.study.drifting import drift_of
-from lorimer.meta_agent.study.fired import fired_in
-from lorimer.meta_agent.study.names import short
-from lorimer.meta_agent.study.result import result_of
-from lorimer.meta_agent.study.trust import trust
-from lorimer.meta_agent.study.world import World, scan, score_of
+from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.state.result import result_of
+from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.settings import shown
@@ -143,7 +143,7 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
         "A score is the mean over tasks of each task's mean reward. The interval is clustered by task. The champion's score "
         "is that of trials run after it had won, never of those that won it.",
     ]
-    told = ledger.luck(reader, world)
+    told = experiments.luck(reader, world)
     if told.tests:
         lines += ["", f"Luck: {told}."]
     drift = drift_of(reader, world)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from lorimer.kinds import Refused
 from lorimer.meta_agent.gate.made_of import HarnessTrials, MadeOf, TaskTrials, made_of
-from lorimer.meta_agent.study.world import World
+from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.bulk import ScoredTrial
 from lorimer.traces.schema import Purpose, TrialState

@@ -26,11 +26,11 @@ from lorimer.meta_agent.gate.opponent import Opponent, opponent
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.gate.transfer import WHOSE, not_carried
-from lorimer.meta_agent.study.folding import CandidateView
-from lorimer.meta_agent.study.names import About, evaluation_id, short
-from lorimer.meta_agent.study.stored import StoredRuns
-from lorimer.meta_agent.study.trials import EarlierRates, Withstood, paid, settled_trials, standing_trials
-from lorimer.meta_agent.study.world import World, scan
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.names import About, evaluation_id, short
+from lorimer.meta_agent.state.stored import StoredRuns
+from lorimer.meta_agent.state.trials import EarlierRates, Withstood, paid, settled_trials, standing_trials
+from lorimer.meta_agent.state.world import World, scan
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Purpose, Stage

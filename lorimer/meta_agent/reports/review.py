@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from lorimer.config import parse
 from lorimer.harness.version import diff
-from lorimer.meta_agent.study import hand, ledger
-from lorimer.meta_agent.study.ledger import Entry
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.ledger import experiments
+from lorimer.meta_agent.ledger.experiments import Entry
+from lorimer.meta_agent.state.world import scan
+from lorimer.meta_agent.study import hand
 from lorimer.traces.base import StudyReader
 from lorimer.traces.tables import Study
 
@@ -28,11 +29,11 @@ def held(reader: StudyReader, study: Study) -> Held | None:
     candidate = hand.waiting(reader, study)
     if candidate is None or candidate.harness is None:
         return None
-    book = ledger.read(reader, scan(reader, study.id), parse(study.config, study.id).retries.errored, recent=1)
+    book = experiments.read(reader, scan(reader, study.id), parse(study.config, study.id).retries.errored, recent=1)
     entry = next(each for each in book.entries if each.candidate == candidate.id)
     return Held(study.id, entry, diff(reader.harness(entry.parent).text, reader.harness(candidate.harness).text))
 
 
 def text(found: Held) -> str:
     """For people."""
-    return "\n".join([*ledger.told(found.experiment), "", found.diff.rstrip("\n")])
+    return "\n".join([*experiments.told(found.experiment), "", found.diff.rstrip("\n")])

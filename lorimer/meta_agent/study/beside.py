@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lorimer.meta_agent.study.names import short
-from lorimer.meta_agent.study.workspace import branch_of
-from lorimer.meta_agent.study.world import World
+from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.state.world import World
+from lorimer.meta_agent.workspace.repository import branch_of
 from lorimer.traces.holder import alive, described
 from lorimer.traces.tables import Study
 

@@ -10,16 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lorimer.harness.lint import lint
-from lorimer.kinds import Stage, StepKind, TrialState
+from lorimer.kinds import StepKind
 from lorimer.meta_agent.proposer.accept import Earlier
 from lorimer.meta_agent.proposer.cases import OWN_WORDS, Case, CaseCall, CasePlace, Cases, CaseStep, Recorded
+from lorimer.meta_agent.state.trials import named_trials
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import StepOutline, StepPlace
 from lorimer.traces.tables import Step, Trial
 
 if TYPE_CHECKING:
-    from lorimer.meta_agent.study.ledger import Ledger
+    from lorimer.meta_agent.ledger.experiments import Ledger
 
 
 def cases_of(reader: StudyReader, study: str, evaluations: Sequence[str]) -> Cases:
@@ -28,30 +29,10 @@ def cases_of(reader: StudyReader, study: str, evaluations: Sequence[str]) -> Cas
     Args:
         evaluations: whose trials stand for the champion. Those of another study and those on the holdout are ignored.
     """
-    mine = standing(reader, study, evaluations)
+    mine = named_trials(reader, study, evaluations)
     owners = {name: trial.id for name, trial in mine}
     tasks = [task.id for task in reader.tasks(study, "train")]
     return Cases(tasks, [_case(name, trial) for name, trial in mine], _recorded(reader, owners))
-
-
-def standing(reader: StudyReader, study: str, evaluations: Sequence[str]) -> list[tuple[str, Trial]]:
-    """The trials of the cases of `cases_of`, each with its case's name, by task and number."""
-    place = {task.id: position for position, task in enumerate(reader.tasks(study, "train"))}
-    found: list[tuple[int, int, Trial]] = []
-    counted: dict[str, int] = {}
-    for name in evaluations:
-        evaluation = reader.evaluation(name)
-        if evaluation is None or evaluation.study != study or evaluation.stage == Stage.HOLDOUT.value:
-            continue
-        finished = {(trial.task, trial.repeat): trial for trial in reader.outcomes(name)}
-        for task, repeat in evaluation.plan:
-            number = counted[task] = counted.get(task, -1) + 1
-            trial = finished.get((task, repeat))
-            if task in place and trial is not None and trial.state == TrialState.SCORED.value:
-                found.append((place[task], number, trial))
-    # By task and number, whatever the plans' order: that is how people and models look things up.
-    found.sort(key=lambda item: item[:2])
-    return [(f"{trial.task}/{number}", trial) for _, number, trial in found]
 
 
 def earlier(ledger: Ledger) -> tuple[Earlier, ...]:

@@ -18,18 +18,20 @@ from lorimer.errors import HarnessError, UserError
 from lorimer.harness import version
 from lorimer.keys import Keys
 from lorimer.meta_agent.gate.design import Design, too_small
-from lorimer.meta_agent.study import continued, known, loop
+from lorimer.meta_agent.ledger import continued
+from lorimer.meta_agent.ledger.trust import Trust, trust
+from lorimer.meta_agent.state.names import About, evaluation_id
+from lorimer.meta_agent.state.result import StudyResult
+from lorimer.meta_agent.study import loop
 from lorimer.meta_agent.study.beside import others_at_work
 from lorimer.meta_agent.study.checking import valid
-from lorimer.meta_agent.study.events import BudgetUsed, BudgetWarning, ModelNoted, VerifierNoted
-from lorimer.meta_agent.study.names import About, evaluation_id
-from lorimer.meta_agent.study.parts import StudyParts, create
-from lorimer.meta_agent.study.result import StudyResult
-from lorimer.meta_agent.study.session import Session, next_name, open_session, scrub_for, upgrade_store
-from lorimer.meta_agent.study.settings import resumed
-from lorimer.meta_agent.study.trust import Trust, trust
-from lorimer.meta_agent.study.watching import Watcher, tell_place, tell_problems, tellers
-from lorimer.meta_agent.study.workspace import STORE, Workspace
+from lorimer.meta_agent.workspace import known
+from lorimer.meta_agent.workspace.events import BudgetUsed, BudgetWarning, ModelNoted, VerifierNoted
+from lorimer.meta_agent.workspace.parts import StudyParts, create
+from lorimer.meta_agent.workspace.repository import STORE, Workspace
+from lorimer.meta_agent.workspace.session import Session, next_name, open_session, scrub_for, upgrade_store
+from lorimer.meta_agent.workspace.settings import resumed
+from lorimer.meta_agent.workspace.watching import Watcher, tell_place, tell_problems, tellers
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner, RemovedImages
 from lorimer.sandbox.select import choose

@@ -10,9 +10,9 @@ from pathlib import Path
 from lorimer.benchmarks.base import ISOLATIONS, Isolation, Suite
 from lorimer.config import Config
 from lorimer.errors import UserError
-from lorimer.meta_agent.study.parts import create
-from lorimer.meta_agent.study.session import Session, next_name, open_session
-from lorimer.meta_agent.study.watching import Watcher, tell_problems, tellers
+from lorimer.meta_agent.workspace.parts import create
+from lorimer.meta_agent.workspace.session import Session, next_name, open_session
+from lorimer.meta_agent.workspace.watching import Watcher, tell_problems, tellers
 from lorimer.task_agent.check import CheckResult, check_tasks, problem, worst
 from lorimer.task_agent.limits import Budget
 from lorimer.traces.base import StudyReader

@@ -15,13 +15,14 @@ from pathlib import Path
 from lorimer.config import Config, parse
 from lorimer.errors import InternalError, UserError
 from lorimer.harness.version import Hunk, hunks_between, sha
+from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.accept import Checks, Refusal, accept
-from lorimer.meta_agent.study import briefing, hand, ledger
-from lorimer.meta_agent.study import preview as previewing
-from lorimer.meta_agent.study.folding import CandidateView
-from lorimer.meta_agent.study.names import candidate_id, short
-from lorimer.meta_agent.study.session import open_session
-from lorimer.meta_agent.study.world import World, scan
+from lorimer.meta_agent.replay import preview as previewing
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.names import candidate_id, short
+from lorimer.meta_agent.state.world import World, scan
+from lorimer.meta_agent.study import briefing, hand
+from lorimer.meta_agent.workspace.session import open_session
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.tables import Candidate, Study
@@ -58,7 +59,9 @@ class PutForward:
     """Which recorded trials it touches, in words; "" where that was not looked at."""
 
 
-def checks(reader: StudyReader, world: World, book: ledger.Ledger, config: Config, owner: str, jails: Jails) -> Checks:
+def checks(
+    reader: StudyReader, world: World, book: experiments.Ledger, config: Config, owner: str, jails: Jails
+) -> Checks:
     """What an edit of the champion is held against.
 
     Args:
@@ -126,7 +129,7 @@ async def put_forward(
             f"gate.holdout_queries: the sealed holdout of {study} has answered {asked} of {most} times; it is worn out"
         )
     champion = reader.harness(world.champion_harness).text
-    book = await asyncio.to_thread(ledger.read, reader, world, config.retries.errored, recent=ledger.RECENT)
+    book = await asyncio.to_thread(experiments.read, reader, world, config.retries.errored, recent=experiments.RECENT)
     found = await accept(champion, text, checks(reader, world, book, config, "by-hand", jails))
     if isinstance(found, Refusal):
         raise UserError(found.why)
@@ -162,7 +165,7 @@ async def applied(
     row = reader.candidate(candidate.id)
     if row is None:
         raise InternalError(f"{candidate.id} is not in the trace store")
-    book = await asyncio.to_thread(ledger.read, reader, world, config.retries.errored, recent=ledger.RECENT)
+    book = await asyncio.to_thread(experiments.read, reader, world, config.retries.errored, recent=experiments.RECENT)
     against = checks(reader, world, book, config, candidate.id, jails)
     against = replace(against, earlier=[each for each in against.earlier if each.number != candidate.number])
     hunks = [Hunk(**each) for each in row.edit]

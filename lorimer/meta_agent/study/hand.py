@@ -16,12 +16,12 @@ from pathlib import Path
 from lorimer.config import Config, parse
 from lorimer.errors import UserError
 from lorimer.meta_agent.gate.comparison import Kind
-from lorimer.meta_agent.study.folding import CandidateView, state_after
-from lorimer.meta_agent.study.names import About, evaluation_id, short
-from lorimer.meta_agent.study.parts import now
-from lorimer.meta_agent.study.session import open_store
-from lorimer.meta_agent.study.workspace import Promotion, Workspace
-from lorimer.meta_agent.study.world import Await, World, next_command, scan, score_of
+from lorimer.meta_agent.state.folding import CandidateView, state_after
+from lorimer.meta_agent.state.names import About, evaluation_id, short
+from lorimer.meta_agent.state.world import Await, World, next_command, scan, score_of
+from lorimer.meta_agent.workspace.parts import now
+from lorimer.meta_agent.workspace.repository import Promotion, Workspace
+from lorimer.meta_agent.workspace.session import open_store
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Purpose, Stage

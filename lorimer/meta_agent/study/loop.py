@@ -33,28 +33,13 @@ from lorimer.errors import (
 from lorimer.harness.version import sha
 from lorimer.kinds import NONE_REFUSED
 from lorimer.meta_agent.gate import permutation
+from lorimer.meta_agent.ledger import continued, experiments
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.proposal import NoProposal, ProposalSession
-from lorimer.meta_agent.study import briefing, continued, edits, ledger
-from lorimer.meta_agent.study.beside import departed
-from lorimer.meta_agent.study.events import (
-    BranchDiffers,
-    ProgramChanged,
-    Promoted,
-    ProposalFailed,
-    Proposed,
-    Proposing,
-    SettingChanged,
-    StudyEnded,
-)
-from lorimer.meta_agent.study.folding import CandidateView
-from lorimer.meta_agent.study.names import candidate_id, short
-from lorimer.meta_agent.study.parts import StudyParts
-from lorimer.meta_agent.study.result import StudyResult, result
-from lorimer.meta_agent.study.stage_trials import Pause
-from lorimer.meta_agent.study.stages import Stages
-from lorimer.meta_agent.study.workspace import Promotion
-from lorimer.meta_agent.study.world import (
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.names import candidate_id, short
+from lorimer.meta_agent.state.result import StudyResult, result
+from lorimer.meta_agent.state.world import (
     Apply,
     Await,
     Evaluate,
@@ -67,6 +52,22 @@ from lorimer.meta_agent.study.world import (
     scan,
     score_of,
 )
+from lorimer.meta_agent.study import briefing, edits
+from lorimer.meta_agent.study.beside import departed
+from lorimer.meta_agent.study.stage_trials import Pause
+from lorimer.meta_agent.study.stages import Stages
+from lorimer.meta_agent.workspace.events import (
+    BranchDiffers,
+    ProgramChanged,
+    Promoted,
+    ProposalFailed,
+    Proposed,
+    Proposing,
+    SettingChanged,
+    StudyEnded,
+)
+from lorimer.meta_agent.workspace.parts import StudyParts
+from lorimer.meta_agent.workspace.repository import Promotion
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.refusals import Refusals, is_answered, plain_question
 from lorimer.traces.holder import this_process
@@ -286,13 +287,13 @@ class _Loop:
             return reply
 
         def session() -> ProposalSession:
-            book = ledger.read(reader, world, config.retries.errored, recent=ledger.RECENT)
+            book = experiments.read(reader, world, config.retries.errored, recent=experiments.RECENT)
             return ProposalSession(
                 complete=complete,
                 number=number,
                 champion=reader.harness(world.champion_harness).text,
                 cases=briefing.cases_of(reader, self._study, world.stood),
-                log=ledger.for_meta_agent(book).after(self._remembered),
+                log=experiments.for_meta_agent(book).after(self._remembered),
                 program=program,
                 abilities=self._parts.abilities,
                 settings=config.meta,

@@ -14,18 +14,11 @@ from lorimer.meta_agent.gate.pairs import PairPlan
 from lorimer.meta_agent.gate.policies import Policy, Value
 from lorimer.meta_agent.gate.scores import score
 from lorimer.meta_agent.gate.verdicts import too_errored
-from lorimer.meta_agent.study.conditions import differing
-from lorimer.meta_agent.study.events import (
-    Decided,
-    StageFinished,
-    StageStarted,
-)
-from lorimer.meta_agent.study.folding import state_after
-from lorimer.meta_agent.study.heard import is_errored, is_for_nothing, refuses_all, taken_back, told
-from lorimer.meta_agent.study.names import About, evaluation_id
-from lorimer.meta_agent.study.pairs import as_body, records_of
-from lorimer.meta_agent.study.parts import StudyParts, now
-from lorimer.meta_agent.study.trials import (
+from lorimer.meta_agent.ledger.conditions import differing
+from lorimer.meta_agent.replay.pairs import as_body, records_of
+from lorimer.meta_agent.state.folding import state_after
+from lorimer.meta_agent.state.names import About, evaluation_id
+from lorimer.meta_agent.state.trials import (
     attempts,
     counted_score,
     plan_of,
@@ -33,7 +26,14 @@ from lorimer.meta_agent.study.trials import (
     results,
     standing_trials,
 )
-from lorimer.meta_agent.study.world import World, score_numbers
+from lorimer.meta_agent.state.world import World, score_numbers
+from lorimer.meta_agent.study.heard import is_errored, is_for_nothing, refuses_all, taken_back, told
+from lorimer.meta_agent.workspace.events import (
+    Decided,
+    StageFinished,
+    StageStarted,
+)
+from lorimer.meta_agent.workspace.parts import StudyParts, now
 from lorimer.task_agent.outcome import TrialOutcome, is_settled
 from lorimer.traces.schema import PlannedTrial, Purpose, Stage, TrialEnd
 from lorimer.traces.tables import DecisionRow, Evaluation

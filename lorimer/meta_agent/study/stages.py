@@ -26,20 +26,20 @@ from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, r
 from lorimer.meta_agent.gate.policies import ANYTIME, Value
 from lorimer.meta_agent.gate.scores import Result, score
 from lorimer.meta_agent.gate.verdicts import spot_verdict
-from lorimer.meta_agent.study.canary import canary_verdict
-from lorimer.meta_agent.study.folding import CandidateView
-from lorimer.meta_agent.study.names import About, short
-from lorimer.meta_agent.study.pairs import planned_pairs, stored_pairs, trials_of
-from lorimer.meta_agent.study.parts import StudyParts, now
-from lorimer.meta_agent.study.stage_trials import StageTrials
-from lorimer.meta_agent.study.trials import (
+from lorimer.meta_agent.replay.pairs import planned_pairs, stored_pairs, trials_of
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.names import About, short
+from lorimer.meta_agent.state.trials import (
     EarlierRates,
     Withstood,
     paid,
     results,
     rewards,
 )
-from lorimer.meta_agent.study.world import World, score_numbers
+from lorimer.meta_agent.state.world import World, score_numbers
+from lorimer.meta_agent.study.canary import canary_verdict
+from lorimer.meta_agent.study.stage_trials import StageTrials
+from lorimer.meta_agent.workspace.parts import StudyParts, now
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.schema import Purpose, Stage
 

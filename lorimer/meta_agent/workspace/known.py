@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorimer.meta_agent.study.parts import now
+from lorimer.meta_agent.workspace.parts import now
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import ModelClient
 from lorimer.models.client import ProviderClient

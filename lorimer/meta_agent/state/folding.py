@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from lorimer.errors import InternalError
-from lorimer.meta_agent.study.names import About
+from lorimer.meta_agent.state.names import About
 from lorimer.traces.previews import Touches
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import Candidate, DecisionRow

@@ -13,8 +13,8 @@ from dataclasses import replace
 from lorimer.config import Config
 from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.kinds import SOLVED, TrialState
-from lorimer.meta_agent.study.briefing import standing
-from lorimer.meta_agent.study.world import World, scan
+from lorimer.meta_agent.state.trials import named_trials
+from lorimer.meta_agent.state.world import World, scan
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched
 from lorimer.task_agent.shadow.previewed import Preview, Previewed
@@ -170,7 +170,7 @@ def of_champion(
     concurrency.
     """
     sha = world.champion_harness
-    cases = dict(standing(reader, world.study, world.stood))
+    cases = dict(named_trials(reader, world.study, world.stood))
     taken = {trial.id for trial in chosen(list(cases.values()), MOST_TRIALS)}
     held = {case: trial for case, trial in cases.items() if trial.id in taken}
     text, jails = reader.harness(sha).text, settings.sandbox.concurrency

@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from lorimer.kinds import Refused
+from lorimer.kinds import Refused, TrialState
 from lorimer.meta_agent.gate.cost import Paid, Unit
 from lorimer.meta_agent.gate.scores import Result, Score, score
 from lorimer.meta_agent.gate.weights import Earlier, Rates
-from lorimer.meta_agent.study.folding import CandidateView
-from lorimer.meta_agent.study.world import World
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.world import World
 from lorimer.task_agent.outcome import Ended, TrialOutcome, is_settled, outcome_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd
-from lorimer.traces.tables import DecisionRow, Evaluation
+from lorimer.traces.tables import DecisionRow, Evaluation, Trial
 
 
 def planned_trials(evaluation: Evaluation, seed: int) -> list[PlannedTrial]:
@@ -174,6 +174,30 @@ def settled_trials(reader: StudyReader, evaluation: str, seed: int, retries: int
 def standing_trials(reader: StudyReader, evaluations: Iterable[str], seed: int, retries: int) -> list[TrialOutcome]:
     """The settled trials of several evaluations, one after another."""
     return [trial for evaluation in evaluations for trial in settled_trials(reader, evaluation, seed, retries)]
+
+
+def named_trials(reader: StudyReader, study: str, evaluations: Sequence[str]) -> list[tuple[str, Trial]]:
+    """The scored trials of train tasks, by task and number, each with the name that it has as a case ("task/number").
+
+    Args:
+        evaluations: whose trials they are. Those of another study and those on the holdout are ignored.
+    """
+    place = {task.id: position for position, task in enumerate(reader.tasks(study, "train"))}
+    found: list[tuple[int, int, Trial]] = []
+    counted: dict[str, int] = {}
+    for name in evaluations:
+        evaluation = reader.evaluation(name)
+        if evaluation is None or evaluation.study != study or evaluation.stage == Stage.HOLDOUT.value:
+            continue
+        finished = {(trial.task, trial.repeat): trial for trial in reader.outcomes(name)}
+        for task, repeat in evaluation.plan:
+            number = counted[task] = counted.get(task, -1) + 1
+            trial = finished.get((task, repeat))
+            if task in place and trial is not None and trial.state == TrialState.SCORED.value:
+                found.append((place[task], number, trial))
+    # By task and number, whatever the plans' order: that is how people and models look things up.
+    found.sort(key=lambda item: item[:2])
+    return [(f"{trial.task}/{number}", trial) for _, number, trial in found]
 
 
 def paid(candidate: Sequence[TrialOutcome], champion: Sequence[TrialOutcome], units: Iterable[Unit]) -> Paid:

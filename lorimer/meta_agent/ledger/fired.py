@@ -10,9 +10,9 @@ from functools import lru_cache
 
 from lorimer.harness.version import Hunk
 from lorimer.harness.watched import Watched, watched
-from lorimer.meta_agent.study.changes import arms
-from lorimer.meta_agent.study.trials import read_trials
-from lorimer.meta_agent.study.world import World
+from lorimer.meta_agent.state.changes import arms
+from lorimer.meta_agent.state.trials import read_trials
+from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.bulk import TrialLines
 from lorimer.traces.schema import LinesRan

@@ -6,10 +6,10 @@ import shlex
 
 from lorimer.errors import UserError
 from lorimer.harness.version import sha
+from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.log import Log
-from lorimer.meta_agent.study import ledger
-from lorimer.meta_agent.study.names import short
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.state.world import scan
 from lorimer.traces.base import StudyReader
 
 
@@ -39,15 +39,15 @@ def remembered(reader: StudyReader, study: str, retries: int) -> Log | None:
 
     Nothing sealed is in it, as in the log of a study of its own: tasks keep their sides.
     """
-    heads, experiments, seen = list[str](), list[str](), {study}
+    heads, told, seen = list[str](), list[str](), {study}
     name = _before(reader, study)
     while name and name not in seen:
         seen.add(name)
-        book = ledger.read(reader, scan(reader, name), retries, recent=ledger.RECENT)
+        book = experiments.read(reader, scan(reader, name), retries, recent=experiments.RECENT)
         heads.insert(0, f"Study {name} came before. Its winner was {book.champion}")
-        experiments = [f"{name}/{text}" for text in ledger.for_meta_agent(book).experiments] + experiments
+        told = [f"{name}/{text}" for text in experiments.for_meta_agent(book).experiments] + told
         name = _before(reader, name)
-    return Log("\n".join(heads), tuple(experiments)) if heads else None
+    return Log("\n".join(heads), tuple(told)) if heads else None
 
 
 def _before(reader: StudyReader, study: str) -> str:

@@ -12,9 +12,9 @@ from lorimer.config import Config
 from lorimer.config_providers import variables
 from lorimer.errors import ConfigError, LorimerError, PrerequisiteError
 from lorimer.keys import Keys
-from lorimer.meta_agent.study import known
-from lorimer.meta_agent.study.suite import load_suite
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace import known
+from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import ModelClient
 from lorimer.models.client import ProviderClient

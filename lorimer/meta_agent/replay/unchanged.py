@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lorimer.config import Config
 from lorimer.kinds import TrialState
-from lorimer.meta_agent.study.world import scan
+from lorimer.meta_agent.state.world import scan
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.shadow.outcome import Outcome, Untouched
 from lorimer.task_agent.shadow.reasons import Reason, reasons
@@ -121,7 +121,7 @@ async def measured(reader: StudyReader, study: str, settings: Config, most: int 
 
     Raises UserError for an unknown study, PrerequisiteError and SandboxError where there is no jail to be had.
     """
-    from lorimer.meta_agent.study.session import open_provider
+    from lorimer.meta_agent.workspace.session import open_provider
 
     provider = await open_provider(settings)
     try:

@@ -13,9 +13,9 @@ from typing import Any
 from lorimer.meta_agent.gate.pairs import PairPlan, Touch, pair_plan
 from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.gate.scores import Result
-from lorimer.meta_agent.study.briefing import standing
-from lorimer.meta_agent.study.folding import CandidateView
-from lorimer.meta_agent.study.world import World
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.trials import named_trials
+from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import PlannedTrial
 from lorimer.traces.wired import Gap, Record
@@ -44,7 +44,7 @@ def planned_pairs(
     if preview is None or preview.champion != world.champion_harness:
         return None
     told_of = {each.trial: each.touch for each in preview.trials if each.told}
-    trials = [trial for _, trial in standing(reader, world.study, world.stood)]
+    trials = [trial for _, trial in named_trials(reader, world.study, world.stood)]
     mean = sum(trial.input_tokens + trial.output_tokens for trial in trials) / max(1, len(trials))
     told, touched = list[Result](), list[Touch]()
     for trial in trials:

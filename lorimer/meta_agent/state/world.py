@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from lorimer.kinds import SOLVED
 from lorimer.meta_agent.gate.cost import held_back
 from lorimer.meta_agent.gate.scores import Score
-from lorimer.meta_agent.study.folding import CandidateView, Known, Reign
-from lorimer.meta_agent.study.names import STAGES, About, candidate_id, evaluation_id
+from lorimer.meta_agent.state.folding import CandidateView, Known, Reign
+from lorimer.meta_agent.state.names import STAGES, About, candidate_id, evaluation_id
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import Candidate, DecisionRow

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lorimer.meta_agent.gate.permutation import TIE
 from lorimer.meta_agent.gate.scores import mean_of
-from lorimer.meta_agent.study.trials import rewards
-from lorimer.meta_agent.study.world import World
+from lorimer.meta_agent.state.trials import rewards
+from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Candidate

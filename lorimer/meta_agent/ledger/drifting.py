@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from lorimer.meta_agent.gate.drift import Drift, drift
-from lorimer.meta_agent.study.names import About, evaluation_id
-from lorimer.meta_agent.study.world import World
+from lorimer.meta_agent.state.names import About, evaluation_id
+from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Purpose, Stage
 

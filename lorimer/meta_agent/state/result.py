@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.scores import Score
-from lorimer.meta_agent.study.world import World, scan, score_of
+from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Study

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from lorimer.meta_agent.gate.cost import amounts
-from lorimer.meta_agent.study.world import World, score_of
+from lorimer.meta_agent.state.world import World, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Share, Stage
 

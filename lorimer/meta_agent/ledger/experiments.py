@@ -14,16 +14,16 @@ from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.drift import Drift
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
 from lorimer.meta_agent.gate.made_of import MadeOf
+from lorimer.meta_agent.ledger import conditions, foreseen, gain_price
+from lorimer.meta_agent.ledger.fired import Fired, fired_in
+from lorimer.meta_agent.ledger.gain_price import GainPrice
+from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.touching import summary
-from lorimer.meta_agent.study import conditions, foreseen, gain_price
-from lorimer.meta_agent.study.changes import Changes, changes
-from lorimer.meta_agent.study.fired import Fired, fired_in
-from lorimer.meta_agent.study.gain_price import GainPrice
-from lorimer.meta_agent.study.names import STAGES, short
-from lorimer.meta_agent.study.result import total
-from lorimer.meta_agent.study.telling import came_of
-from lorimer.meta_agent.study.world import World, score_of
+from lorimer.meta_agent.state.changes import Changes, changes
+from lorimer.meta_agent.state.names import STAGES, short
+from lorimer.meta_agent.state.result import total
+from lorimer.meta_agent.state.world import World, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.previews import Touches
 from lorimer.traces.schema import Purpose, Spent, Stage

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from lorimer.benchmarks.base import Suite
-from lorimer.meta_agent.study.events import ImageReady, Progress, TrialFinished
-from lorimer.meta_agent.study.workspace import STORE
+from lorimer.meta_agent.workspace.events import ImageReady, Progress, TrialFinished
+from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.outcome import TrialOutcome

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from lorimer.meta_agent.study.names import About, evaluation_id
-from lorimer.meta_agent.study.world import World
+from lorimer.meta_agent.state.names import About, evaluation_id
+from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.bulk import Ran
 from lorimer.traces.schema import Purpose, Stage

@@ -12,11 +12,11 @@ from lorimer.config import Config
 from lorimer.errors import UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
-from lorimer.meta_agent.study.events import (
+from lorimer.meta_agent.workspace.events import (
     Progress,
     Silent,
 )
-from lorimer.meta_agent.study.workspace import Workspace
+from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner, SandboxProvider

@@ -1,0 +1,1 @@
+"""From a user's workspace and its settings to a study that is open."""
