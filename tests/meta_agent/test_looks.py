@@ -78,6 +78,7 @@ def looked_at(run: FullRun, policy: Policy, gate: GateSettings) -> int | None:
 @example(made(8, 60, 5, 0.3, GRADED, 0.0), Policy("eprocess"), PLAIN, False)
 @example(side_by_side(9, 40, 4, 0.2, PASS_FAIL, 0.05), Policy("eprocess", futility=0.1), PLAIN, False)
 @example(side_by_side(9, 40, 4, 0.2, GRADED, 0.0), Policy(), SIMPLER, True)
+@example(side_by_side(0, 5, 3, -0.3, FINE, 0.0), Policy(alpha=0.4, futility=0.4, draws=1_000), PLAIN, False)
 def test_every_look_at_a_growing_run_says_what_its_trials_say(
     run: FullRun, policy: Policy, gate: GateSettings, simpler: bool
 ) -> None:

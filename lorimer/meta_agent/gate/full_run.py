@@ -72,7 +72,7 @@ class FullRun:
 
 
 def settled(run: FullRun, policy: Policy, settings: GateSettings) -> bool:
-    """Whether what is finished settles the answer. Once true it stays true."""
+    """Whether what is finished settles the answer. Against standing trials it stays true once it is."""
     if run.complete:
         return False
     worse = margins(run, settings)
@@ -95,6 +95,9 @@ def ended_at(run: FullRun, policy: Policy, settings: GateSettings) -> int | None
     def is_settled(length: int) -> bool:
         return settled(run.cut(length), policy, settings)
 
+    if run.beside:
+        # The champion's arm grows too, so what one round settles the next may leave open again. Rounds are few.
+        return next((length for length in asked if is_settled(length)), None)
     # The longest is asked first: where its bar is within reach, that of every shorter one is, and no test is made of it.
     if asked:
         is_settled(asked[-1])
