@@ -23,6 +23,7 @@ from lorimer import config_words
 from lorimer.config_gate import RETIRED, GateSettings
 from lorimer.config_providers import ProviderSettings
 from lorimer.config_rows import HfSettings, Table
+from lorimer.config_search import UNSEARCHED, SearchSettings
 from lorimer.errors import ConfigError
 from lorimer.kinds import SandboxName
 from lorimer.scale import Scale
@@ -257,6 +258,7 @@ class Config(Table):
     split: SplitSettings = SplitSettings()
     budget: BudgetSettings = BudgetSettings()
     meta: MetaSettings = MetaSettings()
+    search: SearchSettings = SearchSettings()
     replay: ReplaySettings = ReplaySettings()
     review: ReviewSettings = ReviewSettings()
     retries: RetryTrials = RetryTrials()
@@ -308,10 +310,11 @@ UNREPLAYED = {"enabled": False}
 
 
 def parse_stored(data: dict[str, Any], where: str, overrides: Mapping[str, Any] | None = None) -> Config:
-    """The settings of a study as its store has them. A key of [gate] or [replay] that lorimer had not when the study began does
-    what was done then. Raises ConfigError, as `parse` does.
+    """The settings of a study as its store has them. A key of [gate], [replay] or [search] that lorimer had not when the study
+    began does what was done then. Raises ConfigError, as `parse` does.
     """
     older = {"gate": UNBOUNDED | data.get("gate", {}), "replay": UNREPLAYED | data.get("replay", {})}
+    older["search"] = UNSEARCHED | data.get("search", {})
     return parse(data | older, where, overrides)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -65,6 +66,29 @@ def same_code(before: str, after: str) -> bool:
     """Whether two harnesses differ in comments and layout alone, so that Python runs the same of both."""
     old, new = parsed(before), parsed(after)
     return old is not None and new is not None and ast.dump(old) == ast.dump(new)
+
+
+MOST_PAIRS = 4_000_000
+"""Pairs of lines past which two texts are not matched line by line: that takes seconds where lines repeat."""
+
+
+def changed_lines(before: str, after: str) -> int:
+    """How many lines an edit changes: those that it adds and those that it takes out, where a line that stands in place of
+    another counts once. Empty lines do not count, nor does white space at the end of one.
+    """
+    old, new = ([line.rstrip() for line in text.splitlines() if line.strip()] for text in (before, after))
+    same = 0
+    for mine, theirs in zip(old, new, strict=False):
+        if mine != theirs:
+            break
+        same += 1
+    old, new = old[same:], new[same:]
+    while old and new and old[-1] == new[-1]:
+        old, new = old[:-1], new[:-1]
+    if len(old) * len(new) > MOST_PAIRS:
+        return max(len(old), len(new))
+    places = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return sum(max(last - first, end - begin) for kind, first, last, begin, end in places if kind != "equal")
 
 
 def parsed(text: str) -> ast.Module | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lorimer.harness.changed import ChangedText, changed_texts, never_named, same_code
+from lorimer.harness.changed import ChangedText, changed_lines, changed_texts, never_named, same_code
 
 BEFORE = '''# é
 SYSTEM = """Solve the task.
@@ -86,3 +86,25 @@ def test_comments_and_layout_are_no_code() -> None:
     assert same_code(BEFORE, BEFORE.replace("# é", "# another\n\n"))
     assert not same_code(BEFORE, BEFORE.replace("30", "31"))
     assert not same_code(BEFORE, BEFORE + "(")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "count"),
+    [
+        ("a\nb\nc\n", "a\nb\nc\n", 0),
+        ("a\nb\nc\n", "a\nx\nc\n", 1),
+        ("a\nb\nc\n", "a\nx\ny\nc\n", 2),
+        ("a\nb\nc\n", "a\nc\n", 1),
+        ("a\nb\nc\n", "a  \n\n\nb\nc", 0),
+        ("a\nb\nc\n", "z\nb\ny\n", 2),
+        ("a\n  b\n", "a\nb\n", 1),
+        ("", "a\nb\n", 2),
+    ],
+)
+def test_lines_that_an_edit_changes_are_counted_without_empty_ones(before: str, after: str, count: int) -> None:
+    assert changed_lines(before, after) == count
+    assert changed_lines(after, before) == count
+
+
+def test_two_texts_of_thousands_of_equal_lines_are_counted_without_matching_them() -> None:
+    assert changed_lines("a\n" + "x\n" * 30_000, "x\n" * 29_000 + "b\n") == 30_001

@@ -149,6 +149,7 @@ def test_an_earlier_champion_is_the_champion_again(bench: Bench, capsys: pytest.
     assert bench.git("log", "--format=%s").splitlines() == ["Revert to the seed harness", "Edit GOOD", "start"]
     again = world(bench)
     assert (again.champion, again.champion_harness, again.met_since) == (None, sha(SEED), 3)
+    assert again.promotions_behind == 0
     assert [again.champion_before(number) for number in (1, 2, 3, 4)] == ["", "demo/c001", "", ""]
     for text in (bench.log(), bench.told()):
         assert "Champion now: the seed harness: " in text

@@ -19,6 +19,7 @@ EVERYWHERE = {
     "lorimer.config_gate",
     "lorimer.config_providers",
     "lorimer.config_rows",
+    "lorimer.config_search",
     "lorimer.errors",
     "lorimer.keys",
     "lorimer.kinds",

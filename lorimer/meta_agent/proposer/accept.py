@@ -1,8 +1,8 @@
 """What makes an edit of the harness acceptable before any trial is paid for, whoever made it.
 
-An edit must apply exactly and uniquely, be a valid harness of at most the allowed size, be new, carry no knowledge of single
-tasks, start in a jail, and make a difference to some recorded trial, as far as that can be told. What is wrong with one is said
-in words that serve a model and a person alike; what to do about it is for the caller to add.
+An edit must apply exactly and uniquely, be a valid harness of at most the allowed size, change no more lines than it may, be new,
+carry no knowledge of single tasks, start in a jail, and make a difference to some recorded trial, as far as that can be told.
+What is wrong with one is said in words that serve a model and a person alike; what to do about it is for the caller to add.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from lorimer.config_search import SearchSettings
 from lorimer.errors import HarnessError
 from lorimer.harness import version
+from lorimer.harness.changed import changed_lines
 from lorimer.harness.version import Hunk
 from lorimer.meta_agent.proposer.cases import cut, one_line
 from lorimer.meta_agent.proposer.touching import Previewing, inert, look
@@ -38,6 +40,29 @@ class Earlier:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """How many lines an edit may change."""
+
+    most: int
+    why: str
+    """Where the number comes from, in a clause without a subject."""
+
+    @classmethod
+    def allowed(cls, search: SearchSettings, promotions: int) -> Lines | None:
+        """What an edit of a champion may change; `None` where it may change any number.
+
+        Args:
+            promotions: how many the champion rests on. What each of them won may be lost by an edit of the next one.
+        """
+        first, least = search.edit_lines, search.edit_lines_least
+        if first == "none":
+            return None
+        most = max(first >> min(promotions, first.bit_length()), min(first, least))
+        rests = f"the harness rests on {promotions} promotion{'' if promotions == 1 else 's'}"
+        return cls(most, f"as {rests}: [search] edit_lines is {first}, and is halved with each, to {least} at least")
+
+
+@dataclass(frozen=True)
 class Checks:
     """What an edit is held against."""
 
@@ -49,6 +74,8 @@ class Checks:
     """Starts a harness in a jail; "" or why it does not start."""
     previews: Previewing | None = None
     """Says which recorded trials of the champion an edited harness touches; `None` where edits are not previewed."""
+    lines: Lines | None = None
+    """How many lines it may change; `None` where that is not bounded."""
 
 
 class Fault(Enum):
@@ -57,6 +84,7 @@ class Fault(Enum):
     CHANGES_NOTHING = auto()
     DOES_NOT_APPLY = auto()
     INVALID = auto()
+    TOO_LARGE = auto()
     TRIED = auto()
     DEAD_END = auto()
     GOES_BACK = auto()
@@ -101,6 +129,13 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks) -> A
         version.check(text, max_bytes=checks.max_bytes)
     except HarnessError as error:
         return Refusal(Fault.INVALID, f"the edited agent.py is not valid: {error}")
+    if checks.lines is not None:
+        changed = changed_lines(champion, text)
+        if changed > checks.lines.most:
+            return Refusal(
+                Fault.TOO_LARGE,
+                f"the edit changes {changed} lines, and may change {checks.lines.most}, {checks.lines.why}",
+            )
     hunks = () if isinstance(edit, str) else tuple(edit)
     refusal = _tried(text, checks.earlier) or _dead_end(champion, hunks, checks.earlier)
     if refusal is not None:

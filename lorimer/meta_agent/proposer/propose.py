@@ -115,6 +115,7 @@ class _Session:
             max_bytes=settings.max_harness_bytes,
             traces=settings.traces,
             previews=session.checks.previews is not None,
+            most_lines=session.checks.lines.most if session.checks.lines else None,
         )
         overhead = len(self._system) + chars_of_tools(self._tools.tools)
         # What is left for everything else, in characters.

@@ -97,6 +97,7 @@ ADVICE = {
     Fault.DOES_NOT_APPLY: "\nEach `search` must be copied exactly from agent.py (read_harness), with its indentation, and occur "
     "there once.",
     Fault.INVALID: ". Correct the edit and call propose_edit again.",
+    Fault.TOO_LARGE: ". Propose the part of it that the cause needs most; the rest can follow once that is promoted.",
     Fault.TRIED: ". Propose something else.",
     Fault.DEAD_END: ". Propose another edit; experiment_log tells what was tried.",
     Fault.GOES_BACK: ".",

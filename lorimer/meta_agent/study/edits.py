@@ -12,11 +12,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lorimer.config import Config, parse
+from lorimer.config import Config, parse_stored
 from lorimer.errors import InternalError, UserError
 from lorimer.harness.version import Hunk, hunks_between, sha
 from lorimer.meta_agent.ledger import experiments
-from lorimer.meta_agent.proposer.accept import Checks, Refusal, accept
+from lorimer.meta_agent.proposer.accept import Checks, Lines, Refusal, accept
 from lorimer.meta_agent.replay import preview as previewing
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import candidate_id, short
@@ -81,6 +81,7 @@ def checks(
         knowledge=briefing.knowledge(reader, world.study),
         dry_start=dry_start,
         previews=previews,
+        lines=Lines.allowed(config.search, world.promotions_behind),
     )
 
 
@@ -90,7 +91,7 @@ async def propose(
     """`put_forward` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
     if study.kind != "optimize":
         raise UserError(f"{study.id} is a {study.kind}, which tries no candidates; name one made by `lorimer optimize`")
-    config = parse(study.config, study.id)
+    config = parse_stored(study.config, study.id)
     async with open_session(root, config, models=False, resumes=study.id) as session:
         trials = session.scheduler({}, session.budget(study.id), lambda outcome: None, lambda report: None)
         jails = Jails(trials.dry_start, session.provider, session.scrub)
@@ -167,7 +168,9 @@ async def applied(
         raise InternalError(f"{candidate.id} is not in the trace store")
     book = await asyncio.to_thread(experiments.read, reader, world, config.retries.errored, recent=experiments.RECENT)
     against = checks(reader, world, book, config, candidate.id, jails)
-    against = replace(against, earlier=[each for each in against.earlier if each.number != candidate.number])
+    # It changed no more lines than it might when it was made.
+    others = [each for each in against.earlier if each.number != candidate.number]
+    against = replace(against, earlier=others, lines=None)
     hunks = [Hunk(**each) for each in row.edit]
     champion = short(world.champion.number) if world.champion else "the seed harness"
     found = await accept(reader.harness(world.champion_harness).text, hunks, against)
