@@ -42,6 +42,8 @@ class PreviewRows:
     solved_touched: int
     solved: int
     not_previewable: int
+    idle: tuple[str, ...]
+    """Parts of the edit that make no difference by themselves, in a sentence each without its full stop."""
     trials: tuple[PreviewRow, ...]
 
 
@@ -49,7 +51,7 @@ def rows(preview: Preview) -> PreviewRows:
     """A preview as plain values."""
     touches, trials = preview.touches, tuple(_row(each) for each in preview.trials)
     counts = (*touches.failed, *touches.solved, touches.untold)
-    return PreviewRows(str(touches), preview.champion, touches.inert, *counts, trials)
+    return PreviewRows(str(touches), preview.champion, touches.inert, *counts, touches.idle, trials)
 
 
 def _row(each: Previewed) -> PreviewRow:
@@ -78,6 +80,7 @@ def text(preview: Preview, *, diffs: bool) -> str:
         if isinstance(each.outcome, Touched)
     )
     lines += [f"first difference: {kind}, {count} trials" for kind, count in kinds.most_common()]
+    lines += preview.idle
     if preview.touches.inert:
         lines.append("the edit is inert: no recorded trial would have asked for anything else, or finished otherwise")
     return "\n".join(lines)

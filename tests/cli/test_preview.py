@@ -57,6 +57,21 @@ def test_a_reworded_prompt_touches_every_trial_at_its_first_call(harness: tuple[
     assert "+You work alone on a Linux machine." in said.out
 
 
+def test_hunks_that_touch_nothing_are_named_by_their_lines(harness: tuple[Path, str]) -> None:
+    root, text = harness
+    idle = "\n\ndef unused():\n    return 'never wired in'\n"
+    edited = text.replace(PROMPT, "You work alone\non a Linux machine.") + idle
+    line = edited.splitlines().index("def unused():") - 1
+    said = previewed(root, edited)
+    assert said.code == 0, said
+    assert f"hunk 2 of 2 (line {line} of the file) by itself touches none of these trials" in said.out
+    assert "hunk 1 of 2" not in said.out
+    assert previewed(root, edited, "--json").json()["idle"] == [
+        f"hunk 2 of 2 (line {line} of the file) by itself touches none of these trials"
+    ]
+    assert "it is the champion's own text" in previewed(root, text).out
+
+
 def test_what_cannot_be_previewed_is_refused_in_a_line(
     harness: tuple[Path, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

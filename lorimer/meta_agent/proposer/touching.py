@@ -52,7 +52,13 @@ async def look(champion: str, edit: str | Sequence[Hunk], text: str, previews: P
         edit: the hunks, or the whole new text.
         text: the harness with all of it.
     """
-    preview = await previews.attempt(text)
+    return await with_idle(champion, edit, text, await previews.attempt(text), previews)
+
+
+async def with_idle(
+    champion: str, edit: str | Sequence[Hunk], text: str, preview: Preview, previews: Previewing
+) -> Preview:
+    """The preview of an edit with those of its parts named that make no difference: of a file its hunks by their lines."""
     touches = preview.touches
     if not touches.told:
         return preview
@@ -73,10 +79,29 @@ def _parts(champion: str, edit: str | Sequence[Hunk], text: str) -> Iterator[tup
             told.add(each.alone)
             yield f"the text of {each.name} was changed and reached no request", each.alone, each.without
     hunks = version.hunks_between(champion, edit) if isinstance(edit, str) else tuple(edit)
+    where = _lines(champion, hunks) if isinstance(edit, str) else [""] * len(hunks)
     for number, hunk in enumerate(hunks[:PARTS]):
         alone, rest = _applied(champion, [hunk]), _applied(champion, [*hunks[:number], *hunks[number + 1 :]])
         if alone and rest and alone not in told:
-            yield f"hunk {number + 1} of {len(hunks)} by itself touches none of these trials", alone, rest
+            yield (
+                f"hunk {number + 1} of {len(hunks)}{where[number]} by itself touches none of these trials",
+                alone,
+                rest,
+            )
+
+
+def _lines(champion: str, hunks: Sequence[Hunk]) -> list[str]:
+    """Where in the edited file each hunk begins to differ. The hunks are those of `version.hunks_between`."""
+    found, behind = [], 0
+    for hunk in hunks:
+        old, new = hunk.search.splitlines(), hunk.replace.splitlines()
+        same = next(
+            (at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), min(len(old), len(new))
+        )
+        first = champion.count("\n", 0, champion.find(hunk.search)) + behind + same + 1
+        found.append(f" (line {first} of the file)")
+        behind += hunk.replace.count("\n") - hunk.search.count("\n")
+    return found
 
 
 def inert(preview: Preview) -> str:
@@ -100,6 +125,9 @@ def summary(touches: Touches) -> str:
 
 def _reasons(champion: str, text: str) -> Iterator[str]:
     """Why an edit touches nothing, as far as its text tells."""
+    if champion == text:
+        yield "it is the champion's own text"
+        return
     if same_code(champion, text):
         yield "it changes comments and layout alone"
         return

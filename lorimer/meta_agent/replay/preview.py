@@ -13,6 +13,7 @@ from dataclasses import replace
 from lorimer.config import Config
 from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.kinds import SOLVED, TrialState
+from lorimer.meta_agent.proposer.touching import with_idle
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.sandbox.base import Owner, SandboxProvider
@@ -190,7 +191,8 @@ def chosen(trials: Sequence[Trial], most: int) -> list[Trial]:
 async def touched(
     reader: StudyReader, study: str, text: str, provider: SandboxProvider, settings: Config, *, jails: int | None = None
 ) -> Preview:
-    """Run an edited harness against all recorded trials of the champion on train tasks.
+    """Run an edited harness against all recorded trials of the champion on train tasks; those of its hunks that touch none of
+    them are named.
 
     Args:
         text: the edited harness.
@@ -205,7 +207,8 @@ async def touched(
     found = sorted((trial for trial in trials if trial.task in train), key=lambda trial: trial.id)
     mine = {trial.id: trial for trial in found}
     champion, owner = reader.harness(sha).text, Owner(study, "preview")
-    return await Previews(reader, champion, sha, mine, provider, settings, owner, jails=jails).preview(text)
+    previews = Previews(reader, champion, sha, mine, provider, settings, owner, jails=jails)
+    return await with_idle(champion, text, text, await previews.preview(text), previews)
 
 
 def _spread(trials: Iterable[Trial]) -> list[Trial]:
