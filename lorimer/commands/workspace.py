@@ -85,7 +85,7 @@ def doctor(
         str | None, typer.Option("--study", help="With --replay: whose champion.", show_default="the latest")
     ] = None,
     model: Annotated[
-        bool, typer.Option("--model", help="Ask each model five tiny questions, and keep what its server honours.")
+        bool, typer.Option("--model", help="Ask each model six tiny questions, and keep what its server honours.")
     ] = False,
     workspace: Workspace = HERE,
     json: Json = False,
@@ -93,8 +93,8 @@ def doctor(
     """Say what is missing here, and what fixes it.
 
     On this machine and in this workspace, each with the command that mends it. The harness is loaded in its jail, and each
-    model is asked one tiny question, which costs a few tokens. With --model it is asked five more: whether its server holds it to
-    a JSON Schema, to a tool that must be called, passes tools and a system prompt on, and streams.
+    model is asked one tiny question, which costs a few tokens. With --model it is asked six more: whether its server holds it to
+    a JSON Schema, to a tool that must be called, passes tools and a system prompt on, streams, and shows it pictures.
 
     With --replay, how many recorded trials of an unchanged champion replay to their end, why the others do not, and what to do:
     it bounds what `lorimer preview` can tell. It asks no model and looks at nothing else.

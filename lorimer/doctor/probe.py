@@ -1,16 +1,19 @@
-"""Five tiny questions that show what a server honours: each has an answer that only who heeds the setting can give.
+"""Six tiny questions that show what a server honours: each has an answer that only who heeds the setting can give.
 
 Servers take settings that they have never heard of and answer as if nothing were missing, and documentation is silent on it.
-So they are asked. A question costs under 100 tokens of input and at most `FEW` of output.
+So they are asked. A question costs under 100 tokens of input, that with a picture a few hundred more, and at most `FEW` of
+output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from lorimer.errors import ConfigError
-from lorimer.harness.api import Completion, Tool, user
+from lorimer.harness.api import Completion, Tool, image, user
 from lorimer.harness.structured import misfit, read
 from lorimer.harness.text import text_calls
 from lorimer.models.abilities import Abilities, Ability
@@ -39,6 +42,9 @@ _TOOL = Tool(
         "additionalProperties": False,
     },
 )
+_DIGITS = ("01110 11111", "10001 00010", "10001 00100", "01110 00010", "10001 00001", "10001 10001", "01110 01110")
+NUMBER = "83"
+"""What the picture shows, in dots: of a hundred that a model might guess."""
 _REFUSED = frozenset(("rejected", "refusal"))
 
 
@@ -66,6 +72,7 @@ async def probe(client: ProviderClient, say: Callable[[str], None] = lambda line
         return "unknown" if completion.stop_reason not in ("end", "tool_calls") and not completion.text else "ignored"
 
     hello, press = user("Say hello."), user("Press the red button.")
+    seen = user("Which number does this picture show? Answer with the number alone.", [image(picture(_DIGITS))])
     return Abilities(
         schema=await ask(
             "schema", ModelRequest((hello,), schema=_SCHEMA), lambda answer: read(answer.text, _SCHEMA)[0] is not None
@@ -82,7 +89,25 @@ async def probe(client: ProviderClient, say: Callable[[str], None] = lambda line
             lambda answer: WORD in answer.text.lower(),
         ),
         stream=await ask("stream", ModelRequest((hello,)), lambda answer: True, stream=True),
+        images=await ask("images", ModelRequest((seen,)), lambda answer: NUMBER in answer.text),
     )
+
+
+def picture(rows: Sequence[str], scale: int = 16) -> bytes:
+    """A PNG in black and white (https://www.w3.org/TR/png/): each 1 is a black square of `scale` pixels, with a margin around."""
+    wide = max(map(len, rows)) + 2
+    blank = "0" * wide
+    lines = [f"0{row}".ljust(wide, "0") for row in rows]
+    pixels = b"".join(
+        (b"\0" + b"".join((b"\0" if dot == "1" else b"\xff") * scale for dot in line)) * scale
+        for line in (blank, *lines, blank)
+    )
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", wide * scale, (len(rows) + 2) * scale, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
 
 
 def _presses(answer: Completion) -> bool:

@@ -14,6 +14,7 @@ This module imports the standard library alone: it is sent into the jail as it s
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -21,6 +22,7 @@ from typing import Any, Literal, Protocol
 Role = Literal["system", "user", "assistant", "tool"]
 StopReason = Literal["end", "tool_calls", "max_tokens", "stop", "refusal", "context_overflow", "rejected"]
 Effort = Literal["low", "medium", "high"]
+ImageType = Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
 ToolChoice = str
 """`auto`, `required` (some tool), `none`, or the name of the tool that must be called."""
 
@@ -68,6 +70,39 @@ class Reasoning:
 
 
 @dataclass(frozen=True)
+class Image:
+    """A picture in a message of the user or of a tool. `image` makes one."""
+
+    data: str
+    """Its bytes as base64."""
+    type: ImageType
+
+    def __str__(self) -> str:
+        """What stands for it in a text."""
+        return f"[{self.type}, {len(self.data) * 3 // 4:,} bytes]"
+
+
+def image(data: bytes) -> Image:
+    """A picture for `user` and `tool_result`, such as a screenshot that `env.read` gave.
+
+    A model that takes no pictures is told in words that there was one. Raises ValueError for what is not the beginning of a
+    PNG, a JPEG, a GIF or a WebP file.
+    """
+    for start, kind in _STARTS.items():
+        if data.startswith(start) and (kind != "image/webp" or data[8:12] == b"WEBP"):
+            return Image(base64.b64encode(data).decode(), kind)
+    raise ValueError("not a PNG, JPEG, GIF or WebP picture")
+
+
+_STARTS: Mapping[bytes, ImageType] = {
+    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"RIFF": "image/webp",
+}
+
+
+@dataclass(frozen=True)
 class Message:
     """One message of a conversation, in no provider's dialect. Use the constructors below."""
 
@@ -79,23 +114,26 @@ class Message:
     """The call that a tool message answers."""
     is_error: bool = False
     """Whether the tool of a tool message failed."""
+    images: tuple[Image, ...] = ()
+    """What a message of the user or of a tool shows."""
 
 
 def system(text: str) -> Message:
     return Message("system", text)
 
 
-def user(text: str) -> Message:
-    return Message("user", text)
+def user(text: str, images: Sequence[Image] = ()) -> Message:
+    return Message("user", text, images=tuple(images))
 
 
 def assistant(text: str, tool_calls: Sequence[ToolCall] = (), reasoning: Sequence[Reasoning] = ()) -> Message:
     return Message("assistant", text, tuple(reasoning), tuple(tool_calls))
 
 
-def tool_result(call: ToolCall | str, text: str, *, is_error: bool = False) -> Message:
+def tool_result(call: ToolCall | str, text: str, *, is_error: bool = False, images: Sequence[Image] = ()) -> Message:
     """The answer to `call` (or to the call with that id)."""
-    return Message("tool", text, tool_call_id=call if isinstance(call, str) else call.id, is_error=is_error)
+    answered = call if isinstance(call, str) else call.id
+    return Message("tool", text, tool_call_id=answered, is_error=is_error, images=tuple(images))
 
 
 @dataclass(frozen=True)

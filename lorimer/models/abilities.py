@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, get_args
 
-from lorimer.models.forms import CHOICE, SCHEMA
+from lorimer.models.forms import CHOICE, IMAGES, SCHEMA
 
 Ability = Literal["honoured", "in text", "ignored", "refused", "unknown"]
 """`in text`: a tool is called in the answer's text. `unknown`: the question was not answered."""
@@ -25,12 +25,16 @@ class Abilities:
     system: Ability = "unknown"
     """A system prompt; a weak model may not heed one that its server passes on."""
     stream: Ability = "unknown"
+    images: Ability = "unknown"
+    """Pictures in messages; a weak model may not read one that its server passes on."""
 
     @property
     def in_words(self) -> frozenset[str]:
         """The settings that are said in the prompt, and not sent (`models.forms`)."""
         named: Mapping[str, Ability] = {SCHEMA: self.schema, CHOICE: self.tool_choice}
-        return frozenset(name for name, found in named.items() if found in ("ignored", "refused"))
+        found = {name for name, found in named.items() if found in ("ignored", "refused")}
+        # A model that misread the probe's picture may well read another one.
+        return frozenset(found | ({IMAGES} if self.images == "refused" else set()))
 
     @property
     def calls_natively(self) -> bool | None:

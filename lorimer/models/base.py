@@ -61,7 +61,7 @@ class ModelNote:
 
     kind: str
     """A word that tells it from others of the same model: `estimated`, `max_tokens`, `window`, `cut`, `stream`, `schema`,
-    `tool_choice`."""
+    `tool_choice`, `images`."""
     text: str
     """One line, with the model's name and with what to set."""
 

@@ -212,7 +212,7 @@ class ProviderClient:
         """
         guard.check(self._dialect.base_url)
         heard: list[int] = []
-        sent = self._dropped - {forms.SCHEMA, forms.CHOICE}
+        sent = self._dropped - forms.ALL
         body = encodable(self._dialect.encode(request, sent, stream=stream))
         try:
             async with self._slots, asyncio.timeout(self._provider.retry.timeout_seconds):
@@ -336,9 +336,9 @@ class ProviderClient:
         return _ended(_ENDED[judgement.kind], words)
 
     def _drop(self, setting: str, how: str) -> None:
-        """A setting is not sent any more. Whether it `refuses` or `ignores` one is told of the form of answers alone."""
+        """A setting is not sent any more. Whether it `refuses` or `ignores` one is told of what is put into words instead."""
         self._dropped |= {setting}
-        if setting in (forms.SCHEMA, forms.CHOICE):
+        if setting in forms.ALL:
             self._notes.setdefault(setting, forms.note(self._id, setting, how))
 
 

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from lorimer.config_providers import variables
+from lorimer.models.forms import NO_IMAGES
 from lorimer.models.provider import ProviderConfig
 from lorimer.models.streams.asked import asks_for_stream, takes_no_stream
 
@@ -143,7 +144,7 @@ def judgement_of(failure: StatusFailure, now: float) -> Judgement:
         return Judgement("config", words, fault="credit")
     if status in (400, 403, 451) and (_REFUSAL.search(searched) or _MODERATED.search(words)):
         return Judgement("refusal", words)
-    if _NO_TOOLS.search(words) and status != 429:
+    if (_NO_TOOLS.search(words) or NO_IMAGES.search(words)) and status != 429:
         return Judgement("rejected", words)
     if status in (404, 405) and (NO_PATH.search(words) or words.lower() == "not found"):
         return Judgement("config", words, fault="path")

@@ -1,7 +1,8 @@
-"""The form of an answer that a request asks for (`schema`, `tool_choice`), for every API and server. Pure.
+"""What a request may ask for that servers lack: the form of an answer (`schema`, `tool_choice`) and pictures. Pure.
 
-A server that refuses one of them, or takes it and does not keep to it, is asked in words: `said` puts them into the system
-prompt. Nothing is checked here; who asked for a form checks what came (`harness.structured`).
+A server that refuses a form, or takes it and does not keep to it, is asked in words: `said` puts them into the system prompt, and
+in place of a picture that it does not take, words that say there was one. Nothing is checked here; who asked for a form checks
+what came (`harness.structured`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lorimer.harness.api import Completion, ToolChoice
+from lorimer.harness.api import Completion, Message, ToolChoice
 from lorimer.models.base import ModelNote, ModelRequest
 
-SCHEMA, CHOICE = "schema", "tool_choice"
-"""The names of the two among a dialect's optional settings."""
+SCHEMA, CHOICE, IMAGES = "schema", "tool_choice", "images"
+"""Their names among a dialect's optional settings."""
+ALL = frozenset({SCHEMA, CHOICE, IMAGES})
+
+NO_IMAGES = re.compile(
+    r"(?:image|vision|multi-?modal)\w*(?! ?(?:format|type|media|file|size|dimension))\b.{0,80}?"
+    r"(?:not (?:support|enabl|allow|accept|available|permitted)\w*|unsupported|n't (?:support|accept)\w*|only supported by)"
+    r"|(?:not|n't|cannot|never) (?:support|accept|have|handle)\w*\b.{0,40}\b(?:image|vision|multi-?modal)"
+    r"|no endpoints found that support image|(?:unknown variant|unsupported (?:content|type)|invalid content type).{0,40}image"
+    r"|at most 0 image|not a multi-?modal model|mmproj|data required for image",
+    re.IGNORECASE,
+)
+"""How servers say that a model takes no pictures: OpenAI, Azure, vLLM, llama.cpp (500), Ollama, OpenRouter (404), DeepSeek."""
 
 NAME = "answer"
 """What a schema is called where an API wants a name."""
@@ -38,8 +50,10 @@ _BOUNDS = frozenset(
 
 
 def said(request: ModelRequest, dropped: frozenset[str]) -> ModelRequest:
-    """The request with those of the two settings that are `dropped` put into words."""
+    """The request with what is `dropped` of all that put into words."""
     words = []
+    if IMAGES in dropped and any(message.images for message in request.messages):
+        request = replace(request, messages=tuple(map(_told, request.messages)))
     if request.schema is not None and SCHEMA in dropped:
         schema = json.dumps(dict(request.schema), ensure_ascii=False)
         words.append(
@@ -53,6 +67,12 @@ def said(request: ModelRequest, dropped: frozenset[str]) -> ModelRequest:
     elif choice not in (None, "auto"):
         words.append(f"Your answer must be a call of the tool {choice}.")
     return replace(request, system="\n\n".join([*filter(None, [request.system]), *words])) if words else request
+
+
+def _told(message: Message) -> Message:
+    """A message with words in place of its pictures."""
+    words = [f"{image} (left out: this model takes no images)" for image in message.images]
+    return replace(message, text="\n".join(filter(None, [message.text, *words])), images=())
 
 
 def chosen(request: ModelRequest, dropped: frozenset[str]) -> ToolChoice | None:
@@ -133,8 +153,10 @@ def note(model: str, name: str, how: str) -> ModelNote:
     """What the user is told of a setting that is put into words from now on.
 
     Args:
-        name: SCHEMA or CHOICE.
+        name: SCHEMA, CHOICE or IMAGES.
         how: `refuses` or `ignores`.
     """
+    if name == IMAGES:
+        return ModelNote(name, f"{model} {how} images: each is left out, and the prompt says that there was one")
     what = "the JSON Schema of an answer" if name == SCHEMA else "the choice of a tool (tool_choice)"
     return ModelNote(name, f"{model} {how} {what}: it is said in the prompt instead, and answers are checked as before")

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from lorimer.harness.api import Message, Reasoning, StopReason, ToolCall
+from lorimer.harness.api import Image, Message, Reasoning, StopReason, ToolCall, user
 
 MALFORMED = "malformed_arguments"
 """Under this key a model's unreadable arguments go back to it: every API and most chat templates want an object there."""
+
+_SHOWN = "What the tool showed:"
 
 
 def normalised(messages: Sequence[Message]) -> list[Message]:
@@ -21,7 +23,8 @@ def normalised(messages: Sequence[Message]) -> list[Message]:
     """
     result: list[Message] = []
     for message in messages:
-        if message.role in ("user", "assistant", "system") and not message.text.strip() and not message.tool_calls:
+        says = message.text.strip() or message.tool_calls or message.images
+        if message.role in ("user", "assistant", "system") and not says:
             continue
         last = result[-1] if result else None
         if last is None or last.role != message.role or message.role == "tool":
@@ -32,8 +35,22 @@ def normalised(messages: Sequence[Message]) -> list[Message]:
                 text="\n\n".join(text for text in (last.text, message.text) if text),
                 tool_calls=last.tool_calls + message.tool_calls,
                 reasoning=last.reasoning + message.reasoning,
+                images=last.images + message.images,
             )
     return result
+
+
+def shown_by_user(messages: Sequence[Message]) -> list[Message]:
+    """The pictures of tools' results moved into a message of the user after them, for APIs whose tools answer in text alone."""
+    result: list[Message] = []
+    waiting: tuple[Image, ...] = ()
+    for message in messages:
+        if waiting and message.role != "tool":
+            result.append(user(_SHOWN, waiting))
+            waiting = ()
+        result.append(replace(message, images=()) if message.role == "tool" else message)
+        waiting += message.images if message.role == "tool" else ()
+    return [*result, user(_SHOWN, waiting)] if waiting else result
 
 
 def without_system(system: str | None, messages: tuple[Message, ...]) -> tuple[str | None, tuple[Message, ...]]:

@@ -14,6 +14,9 @@ should rather be too high than too low."""
 MESSAGE_CHARS = 16
 """What a chat template adds around a message, roughly."""
 
+IMAGE_TOKENS = 1_600
+"""What a picture counts: Anthropic's width * height / 750 for the largest that it does not make smaller first."""
+
 
 def estimate_tokens(request: ModelRequest) -> int:
     """An upper guess of a request's input tokens, from its text."""
@@ -57,7 +60,7 @@ def _of_message(message: Message) -> int:
     size = _size(message.text) + sum(_size(block.text) for block in message.reasoning)
     for call in message.tool_calls:
         size += _size(call.name) + _size(str(dict(call.arguments))) + _size(call.malformed)
-    return size
+    return size + int(len(message.images) * IMAGE_TOKENS * BYTES_PER_TOKEN)
 
 
 def _size(text: str) -> int:

@@ -22,6 +22,10 @@ MAX_DEPTH = 100
 again."""
 MAX_SCHEMA_CHARS = 50_000
 """Of the schema of an answer, which is in the trace of every call that asks for one."""
+MAX_IMAGES = 100
+"""Pictures in one call; Anthropic takes no more."""
+MAX_IMAGE_CHARS = 6_990_508
+"""Of a picture as base64: 5 MiB, the most that Anthropic takes."""
 MAX_PATH = 4096
 """Characters; Linux takes no longer path."""
 
@@ -66,6 +70,26 @@ class CompleteParams(_Params):
     def choice(self) -> str | None:
         """The choice of a tool that takes effect; `None` where it is the model's."""
         return None if self.tool_choice == "auto" or not self.tools else self.tool_choice
+
+    @model_validator(mode="after")
+    def _shows_what_can_be_shown(self) -> Self:
+        shown = [(message.role, image) for message in self.messages for image in message.images]
+        if len(shown) > MAX_IMAGES:
+            raise ValueError(f"messages: {len(shown)} images, and {MAX_IMAGES} may be sent")
+        for role, image in shown:
+            if role not in ("user", "tool"):
+                raise ValueError(
+                    f"messages: an image in a message of the {role}: only the user's and a tool's have some"
+                )
+            if len(image.data) > MAX_IMAGE_CHARS:
+                raise ValueError(
+                    f"messages: an image of {len(image.data):,} characters of base64, over {MAX_IMAGE_CHARS:,}"
+                )
+            try:
+                base64.b64decode(image.data, validate=True)
+            except ValueError:
+                raise ValueError("messages: an image that is no base64") from None
+        return self
 
     @model_validator(mode="after")
     def _chooses_what_there_is(self) -> Self:

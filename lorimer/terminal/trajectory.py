@@ -190,6 +190,7 @@ def _message_lines(message: Message, full: bool) -> list[str]:
     lines += ["    (reasoning)\n" + _indented(block.text, full) for block in message.reasoning if block.text]
     if message.text:
         lines.append(_indented(message.text, full))
+    lines += [f"    {image}" for image in message.images]
     for call in message.tool_calls:
         arguments = call.malformed or ", ".join(f"{name}={value}" for name, value in call.arguments.items())
         lines.append(_indented(f"-> {call.name}({arguments})", full))

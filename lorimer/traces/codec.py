@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lorimer.harness.api import Completion, Message, Reasoning, Tool, ToolCall, Usage
+from lorimer.harness.api import Completion, Image, Message, Reasoning, Tool, ToolCall, Usage
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 
@@ -41,6 +41,8 @@ def encode_message(message: Message) -> dict[str, Any]:
         body["tool_call_id"] = message.tool_call_id
     if message.is_error:
         body["is_error"] = True
+    if message.images:
+        body["images"] = [{"type": image.type, "data": image.data} for image in message.images]
     return body
 
 
@@ -55,6 +57,7 @@ def decode_message(body: Mapping[str, Any]) -> Message:
         ),
         tool_call_id=body.get("tool_call_id", ""),
         is_error=body.get("is_error", False),
+        images=tuple(Image(image["data"], image["type"]) for image in body.get("images", ())),
     )
 
 

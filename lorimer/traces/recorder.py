@@ -267,7 +267,8 @@ def _text_of_call(call: ModelCallData, data: Mapping[str, Any]) -> str:
     A reply that comes back as a message of the next call has been found at its own step.
     """
     first = data["base"] is None
-    told = [message.text for message in call.messages[data["keep"] :] if first or message.role != "assistant"]
+    new = [message for message in call.messages[data["keep"] :] if first or message.role != "assistant"]
+    told = ["\n".join(filter(None, [message.text, *map(str, message.images)])) for message in new]
     return "\n".join(filter(None, [codec.completion_text(call.completion), call.system if first else "", *told]))
 
 

@@ -364,6 +364,7 @@ def _plain_complete(request: Complete) -> str:
         lines.append(f"[{message.role}{answers}{', failed' if message.is_error else ''}]")
         lines += [f"(reasoning) {block.text}" for block in message.reasoning]
         lines += [message.text] if message.text else []
+        lines += [f"{image} {codec.digest(image.data)[:12]}" for image in message.images]
         lines += [
             f"(calls {call.name} as {call.id}) {call.malformed or json.dumps(call.arguments, sort_keys=True)}"
             for call in message.tool_calls

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lorimer.doctor.probe import FEW, WORD, probe
-from lorimer.harness.api import user
+from lorimer.doctor.probe import FEW, NUMBER, WORD, probe
+from lorimer.harness.api import image, user
 from lorimer.keys import Keys
 from lorimer.models.abilities import Abilities
 from lorimer.models.client import ProviderClient
@@ -44,6 +44,8 @@ def honest(api: Api) -> Callable[[Request], Reply]:
             return stream(api, good(api, "Hello!"))
         if any(form in body for form in FORMS):
             return Reply(good(api, json.dumps({"word": WORD})))
+        if "picture" in request.raw.decode():
+            return Reply(good(api, f"The number is {NUMBER}."))
         if "tools" in body:
             return Reply(good(api, "", [("c1", "press_button", {"colour": "red"})]))
         return Reply(good(api, WORD.title() if WORD in system_of(body) else "Hello!"))
@@ -58,9 +60,9 @@ async def test_a_server_that_does_what_it_is_asked_honours_all(api: Api) -> None
         client = open_at(server.url, api)
         found = await probe(client, said.append)
         await client.close()
-    assert found == Abilities(*["honoured"] * 5)  # type: ignore[arg-type]
-    assert said == ["schema", "tool_choice", "tools", "system", "stream"]
-    assert len(server.requests) == 5, "one request a question"
+    assert found == Abilities(*["honoured"] * 6)  # type: ignore[arg-type]
+    assert said == ["schema", "tool_choice", "tools", "system", "stream", "images"]
+    assert len(server.requests) == 6, "one request per question"
     assert all(FEW in (body.get("max_tokens"), body.get("max_output_tokens")) for body in server.bodies)
 
 
@@ -70,13 +72,14 @@ async def test_a_server_that_answers_as_if_nothing_were_asked_ignores_all(api: A
         client = open_at(server.url, api)
         found = await probe(client)
         await client.close()
-    assert found == Abilities(*["ignored"] * 5)  # type: ignore[arg-type]
+    assert found == Abilities(*["ignored"] * 6)  # type: ignore[arg-type]
 
 
 @ANY_API
 async def test_a_server_that_refuses_is_asked_once_each(api: Api) -> None:
     def refuses(request: Request) -> Reply:
         names = [name for name in (*FORMS, "tool_choice", "tools", "stream") if name in request.body]
+        names += ["image input"] if "base64" in request.raw.decode() else []
         words = f"{', '.join(names)}: not supported"
         return Reply({"error": {"message": words}}, status=400) if names else Reply(good(api, "Hello!"))
 
@@ -84,8 +87,8 @@ async def test_a_server_that_refuses_is_asked_once_each(api: Api) -> None:
         client = open_at(server.url, api)
         found = await probe(client)
         await client.close()
-    assert found == Abilities("refused", "refused", "refused", "ignored", "refused")
-    assert len(server.requests) == 5
+    assert found == Abilities("refused", "refused", "refused", "ignored", "refused", "refused")
+    assert len(server.requests) == 6
 
 
 async def test_a_call_in_the_text_is_told_apart() -> None:
@@ -109,6 +112,17 @@ async def test_what_was_not_answered_is_unknown() -> None:
     assert found.calls_natively is None
 
 
+async def test_a_model_that_takes_no_images_is_told_in_words_from_the_first_request_on() -> None:
+    async with scripted_server(otherwise=Reply(good("chat"))) as server:
+        client = open_at(server.url, "chat")
+        client.knows(Abilities(images="refused"))
+        await client.complete(asked(user("look", [image(b"\x89PNG\r\n\x1a\nrest")])), context())
+        await client.close()
+    assert server.bodies[0]["messages"][0]["content"] == (
+        "look\n[image/png, 12 bytes] (left out: this model takes no images)"
+    )
+
+
 async def test_what_is_known_is_heeded_from_the_first_request_on() -> None:
     async with scripted_server(otherwise=Reply(good("chat", '{"n": 1}'))) as server:
         client = open_at(server.url, "chat")
@@ -130,4 +144,7 @@ def test_abilities_are_read_back_whatever_else_is_stored() -> None:
     assert Abilities.of_json({"schema": "honoured", "tools": "sometimes", "vision": "honoured"}) == Abilities(
         "honoured"
     )
-    assert str(found) == "schema honoured, tool_choice ignored, tools in text, system unknown, stream refused"
+    assert (
+        str(found)
+        == "schema honoured, tool_choice ignored, tools in text, system unknown, stream refused, images unknown"
+    )

@@ -12,6 +12,7 @@ import pytest
 
 from lorimer.config import BudgetSettings
 from lorimer.errors import BudgetExhausted, ConfigError, ProviderOutage
+from lorimer.harness.api import image, user
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.causes import SUSPECT, Cause
 from lorimer.task_agent.spec import Harness
@@ -91,6 +92,18 @@ async def test_a_harness_gets_a_value_that_fits_its_schema_or_what_is_wrong(atte
     assert (third.schema, third.tool_choice) == (None, "shell")
     assert [call.settings.get("tool_choice") for call in played.sink.calls] == [None, None, "shell"]
     assert played.sink.calls[0].settings["schema"] == first.schema
+
+
+@both
+async def test_a_harness_shows_the_model_a_picture_that_it_read(attempt: Try) -> None:
+    played = await attempt(
+        solve("""
+            env.write("/app/shot.png", b"\\x89PNG\\r\\n\\x1a\\n" + bytes(range(256)))
+            return llm.complete([user("what is this?", [image(env.read("/app/shot.png"))])]).text
+        """)
+    )
+    (request,) = played.model.requests
+    assert request.messages == (user("what is this?", [image(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))]),)
 
 
 @both

@@ -14,6 +14,7 @@ from lorimer.models.messages import (
     normalised,
     parsed_call,
     sent_arguments_text,
+    shown_by_user,
     split_thoughts,
     why_stopped,
 )
@@ -25,6 +26,7 @@ OPTIONAL: Mapping[str, Optional] = {
     "stop": Optional("stop", r"\bstop\b"),
     forms.SCHEMA: Optional("response_format", r"response_format|response format|json_schema|structured output"),
     forms.CHOICE: Optional("tool_choice", r"tool_choice"),
+    forms.IMAGES: Optional("messages", r"image", part="image_url", refused=forms.NO_IMAGES),
     # Without one, the other is sent.
     "max_completion_tokens": Optional("max_completion_tokens", r"max_completion_tokens"),
     "max_tokens": Optional("max_tokens", r"max_tokens"),
@@ -91,7 +93,8 @@ def encode(
 def messages(served: Served, request: ModelRequest, untaken: frozenset[str]) -> list[dict[str, Any]]:
     """A conversation as it is sent."""
     system = [{"role": "system", "content": request.system}] if request.system else []
-    return system + [_message(served, message, untaken) for message in normalised(request.messages)]
+    shown = normalised(shown_by_user(request.messages))
+    return system + [_message(served, message, untaken) for message in shown]
 
 
 def _message(served: Served, message: Message, untaken: frozenset[str]) -> dict[str, Any]:
@@ -99,7 +102,7 @@ def _message(served: Served, message: Message, untaken: frozenset[str]) -> dict[
         # Chat has no flag for a failed tool; harnesses say so in the text.
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.text}
     if message.role != "assistant":
-        return {"role": message.role, "content": message.text}
+        return {"role": message.role, "content": _content(message)}
     sent: dict[str, Any] = {"role": "assistant", "content": message.text or None}
     if message.tool_calls:
         sent["tool_calls"] = [
@@ -112,6 +115,17 @@ def _message(served: Served, message: Message, untaken: frozenset[str]) -> dict[
         ]
     put_back(sent, message, served.provider, thoughts=served.thoughts, without=untaken)
     return sent
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    """A text, or parts where there are pictures: these first, as Anthropic advises for its own API."""
+    if not message.images:
+        return message.text
+    parts: list[dict[str, Any]] = [
+        {"type": "image_url", "image_url": {"url": f"data:{image.type};base64,{image.data}"}}
+        for image in message.images
+    ]
+    return [*parts, {"type": "text", "text": message.text}] if message.text.strip() else parts
 
 
 def decode(served: Served, data: Mapping[str, Any], request: ModelRequest) -> Completion:

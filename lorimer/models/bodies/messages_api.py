@@ -36,6 +36,7 @@ OPTIONAL: Mapping[str, Optional] = {
     "effort": Optional("output_config.effort", r"\beffort\b|output_config(?!\.format)"),
     forms.SCHEMA: Optional("output_config.format", r"output_config|output_format|json_schema|structured output"),
     forms.CHOICE: Optional("tool_choice", r"tool_choice"),
+    forms.IMAGES: Optional("messages", r"image", part="image", refused=forms.NO_IMAGES),
     "thinking": Optional("thinking", r"thinking|adaptive"),
 }
 
@@ -110,7 +111,7 @@ def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     turns: list[dict[str, Any]] = []
     for message in normalised(messages):
         role = "assistant" if message.role == "assistant" else "user"
-        blocks = _assistant_blocks(message) if role == "assistant" else [_user_block(message)]
+        blocks = _assistant_blocks(message) if role == "assistant" else _user_blocks(message)
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
         else:
@@ -121,16 +122,22 @@ def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return turns
 
 
-def _user_block(message: Message) -> dict[str, Any]:
+def _user_blocks(message: Message) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = [
+        {"type": "image", "source": {"type": "base64", "media_type": image.type, "data": image.data}}
+        for image in message.images
+    ]
+    if message.text.strip() or not (shown or message.role == "tool"):
+        shown.append({"type": "text", "text": message.text})
     if message.role != "tool":
-        return {"type": "text", "text": message.text}
+        return shown
     block: dict[str, Any] = {"type": "tool_result", "tool_use_id": _safe_id(message.tool_call_id)}
-    if message.text.strip():
-        # As a list of one text block: some compatible servers take no bare string here.
-        block["content"] = [{"type": "text", "text": message.text}]
+    if shown:
+        # As a list of blocks, if only of one: some compatible servers take no bare string here.
+        block["content"] = shown
     if message.is_error:
         block["is_error"] = True
-    return block
+    return [block]
 
 
 def _assistant_blocks(message: Message) -> list[dict[str, Any]]:

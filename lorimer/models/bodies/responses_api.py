@@ -17,6 +17,7 @@ from lorimer.models.messages import (
     original,
     parsed_call,
     sent_arguments_text,
+    shown_by_user,
     split_thoughts,
     why_stopped,
 )
@@ -34,6 +35,7 @@ OPTIONAL: Mapping[str, Optional] = {
     "effort": Optional("reasoning", r"reasoning[._ ]effort|'reasoning'"),
     forms.SCHEMA: Optional("text", r"text\.format|response_format|json_schema|structured output"),
     forms.CHOICE: Optional("tool_choice", r"tool_choice"),
+    forms.IMAGES: Optional("input", r"image", part="input_image", refused=forms.NO_IMAGES),
     # Models without reasoning refuse to be asked for it.
     "include": Optional("include", r"encrypted[_ ]content|\binclude\b"),
 }
@@ -44,7 +46,7 @@ def encode(served: Served, request: ModelRequest, dropped: frozenset[str], *, st
     request = forms.said(request, dropped)
     body: dict[str, Any] = {
         "model": served.model,
-        "input": [item for message in normalised(request.messages) for item in _items(message)],
+        "input": [item for message in normalised(shown_by_user(request.messages)) for item in _items(message)],
         "max_output_tokens": _limit(served, request),
         "store": False,
     }
@@ -111,7 +113,7 @@ def _items(message: Message) -> list[dict[str, Any]]:
     if message.role == "tool":
         return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": message.text}]
     if message.role != "assistant":
-        return [{"type": "message", "role": message.role, "content": message.text}]
+        return [{"type": "message", "role": message.role, "content": _content(message)}]
     whole, reasoning = original(message, API, _ITEMS, _REASONING, _read)
     if whole is not None:
         return whole
@@ -129,6 +131,15 @@ def _items(message: Message) -> list[dict[str, Any]]:
         for call in message.tool_calls
     ]
     return items
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    if not message.images:
+        return message.text
+    parts: list[dict[str, Any]] = [
+        {"type": "input_image", "image_url": f"data:{image.type};base64,{image.data}"} for image in message.images
+    ]
+    return [*parts, {"type": "input_text", "text": message.text}] if message.text.strip() else parts
 
 
 def _read(output: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[ToolCall, ...]]:

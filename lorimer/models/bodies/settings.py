@@ -16,11 +16,29 @@ class Optional:
     """The field of the request body; after a point the field within it."""
     named: str
     """Regular expression for how an error message names it."""
+    part: str = ""
+    """The type of the parts of messages that it is about; `field` is then where the messages are."""
+    refused: re.Pattern[str] | None = None
+    """How servers refuse it, where that differs from how they refuse a setting."""
 
     def is_in(self, body: Mapping[str, Any]) -> bool:
         """Whether a request body has it."""
         name, _, inner = self.field.partition(".")
+        if self.part:
+            return _has_part(body.get(name), self.part)
         return name in body and (not inner or inner in body[name])
+
+    def is_refused(self, words: str) -> bool:
+        """Whether a provider's words complain of it."""
+        if self.refused is not None:
+            return self.refused.search(words) is not None
+        return _UNSUPPORTED.search(words) is not None and re.search(self.named, words, re.IGNORECASE) is not None
+
+
+def _has_part(messages: object, kind: str) -> bool:
+    if isinstance(messages, Mapping):
+        return messages.get("type") == kind or _has_part(messages.get("content"), kind)
+    return isinstance(messages, list) and any(_has_part(each, kind) for each in messages)
 
 
 @dataclass(frozen=True)
@@ -53,10 +71,8 @@ def unsupported(
     words: str, body: Mapping[str, Any], dropped: frozenset[str], optional: Mapping[str, Optional]
 ) -> str | None:
     """Which optional setting of `body`, not `dropped` before, a provider's words complain of."""
-    if not _UNSUPPORTED.search(words):
-        return None
     for name, setting in optional.items():
-        if name not in dropped and setting.is_in(body) and re.search(setting.named, words, re.IGNORECASE):
+        if name not in dropped and setting.is_refused(words) and setting.is_in(body):
             return name
     return None
 
