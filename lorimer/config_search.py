@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from lorimer.config_rows import Table
+from lorimer.kinds import PhaseName
 
 
 class SearchSettings(Table):
@@ -18,6 +19,14 @@ class SearchSettings(Table):
     edit_lines_least: int = Field(default=20, ge=1)
     """Lines that an edit may change however many promotions the champion rests on."""
 
+    phases: tuple[PhaseName, ...] = ("capability", "prompt")
+    """Kinds of edits that the meta-agent is asked for, in this order: `capability` is tool, middleware, routing and sub-agent,
+    `prompt` is words that the model reads. Each phase adds its kinds to those before it, and after a promotion the first one
+    begins again. Empty: any kind at any time."""
+    phase_edits: int = Field(default=4, ge=1)
+    """Edits of a phase that are tested without a promotion before the next phase begins; two proposals in a row without a usable
+    edit begin it too. After as many, of whatever kind, the meta-agent is told which parts of the harness nobody has changed."""
+
     @field_validator("edit_lines", mode="before")
     @classmethod
     def _a_number_or_none(cls, said: Any) -> Any:
@@ -27,6 +36,13 @@ class SearchSettings(Table):
             raise ValueError('should be a whole number >= 1, or "none" for no bound')
         return said
 
+    @field_validator("phases")
+    @classmethod
+    def _each_once(cls, said: tuple[PhaseName, ...]) -> tuple[PhaseName, ...]:
+        if len(set(said)) < len(said):
+            raise ValueError("names a phase twice")
+        return said
 
-UNSEARCHED = {"edit_lines": "none"}
+
+UNSEARCHED: dict[str, Any] = {"edit_lines": "none", "phases": ()}
 """What was done before there was [search]."""

@@ -85,6 +85,8 @@ async def demo(
         "gate.champion_repeats": 2,
         "gate.holdout_repeats": 2,
         "gate.futility": 0.0,
+        # Most cures that the simulated model knows are words. Asked for code first, six candidates would show few of them.
+        "search.phases": [],
         "sandbox.concurrency": concurrency,
         "sandbox.provider": provider,
     }

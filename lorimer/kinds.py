@@ -12,6 +12,9 @@ PolicyName = Literal["pooled", "paired", "eprocess", "strict"]
 CostUnit = Literal["auto", "usd", "tokens", "seconds"]
 """What the gate's bound on cost counts; `auto` is dollars where every price is known, else tokens."""
 
+PhaseName = Literal["capability", "prompt"]
+"""Phases of a search, each of which asks for kinds of edits (`meta_agent.proposer.asked`)."""
+
 SandboxName = Literal["auto", "docker", "bubblewrap"]
 """What runs the sandboxes; `auto` takes Docker if an engine answers, else bubblewrap."""
 

@@ -91,6 +91,52 @@ def changed_lines(before: str, after: str) -> int:
     return sum(max(last - first, end - begin) for kind, first, last, begin, end in places if kind != "equal")
 
 
+def words_alone(before: str, after: str) -> bool:
+    """Whether an edit changes nothing but string constants, comments, docstrings and layout aside: what the code does with them
+    is the same. A text that is put together with `+`, or in an f-string, is one text however many pieces it has.
+    """
+    old, new = parsed(before), parsed(after)
+    if old is None or new is None or ast.dump(old) == ast.dump(new):
+        return False
+    return ast.dump(_Wordless().visit(old)) == ast.dump(_Wordless().visit(new))
+
+
+def components(text: str) -> dict[str, str]:
+    """The parts of a harness by name, in the order of the file: functions, classes and variables of its top level, each with its
+    code. Empty where Python cannot read it.
+    """
+    tree = parsed(text)
+    found: dict[str, str] = {}
+    for node in tree.body if tree is not None else ():
+        names = (
+            [node.name] if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else _targets(node)
+        )
+        for name in names:
+            found[name] = found.get(name, "") + ast.dump(node)
+    return found
+
+
+class _Wordless(ast.NodeTransformer):
+    """A tree without its texts."""
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        return ast.Constant("") if isinstance(node.value, str) else node
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        parts = [self.visit(part) for part in node.values if not isinstance(part, ast.Constant)]
+        return ast.JoinedStr(parts) if parts else ast.Constant("")
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        sides = (node.left, node.right)
+        joined = isinstance(node.op, ast.Add) and all(isinstance(s, ast.Constant) and s.value == "" for s in sides)
+        return ast.Constant("") if joined else node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else self.generic_visit(node)
+
+
 def parsed(text: str) -> ast.Module | None:
     """The tree of a harness; `None` where Python cannot read it."""
     try:
@@ -121,10 +167,15 @@ def _defined(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield from [node.name] if not node.decorator_list else []  # a decorator may use what it is given
-        elif isinstance(node, ast.Assign):
-            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield node.target.id
+        else:
+            yield from _targets(node)
+
+
+def _targets(node: ast.stmt) -> list[str]:
+    """The names that a statement assigns to."""
+    if isinstance(node, ast.Assign):
+        return [target.id for target in node.targets if isinstance(target, ast.Name)]
+    return [node.target.id] if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else []
 
 
 def _texts(node: ast.AST) -> list[str]:

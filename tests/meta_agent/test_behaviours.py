@@ -100,6 +100,7 @@ async def _play(root: Path) -> Study:
             "budget": {"candidates": len(PLAYED)},
             "meta": {"patience": 100, "calls": 8},
             "study": {"canaries": 0},
+            "search": {"phases": []},
             "sandbox": {"concurrency": 2},
         }
     )

@@ -15,8 +15,9 @@ from enum import Enum, auto
 from lorimer.config_search import SearchSettings
 from lorimer.errors import HarnessError
 from lorimer.harness import version
-from lorimer.harness.changed import changed_lines
+from lorimer.harness.changed import changed_lines, words_alone
 from lorimer.harness.version import Hunk
+from lorimer.meta_agent.proposer.asked import Asked
 from lorimer.meta_agent.proposer.cases import cut, one_line
 from lorimer.meta_agent.proposer.touching import Previewing, inert, look
 from lorimer.task_agent.shadow.previewed import Preview
@@ -76,6 +77,8 @@ class Checks:
     """Says which recorded trials of the champion an edited harness touches; `None` where edits are not previewed."""
     lines: Lines | None = None
     """How many lines it may change; `None` where that is not bounded."""
+    asked: Asked | None = None
+    """What kinds of edits are asked for; `None` of a person, who may change what they like."""
 
 
 class Fault(Enum):
@@ -85,6 +88,7 @@ class Fault(Enum):
     DOES_NOT_APPLY = auto()
     INVALID = auto()
     TOO_LARGE = auto()
+    OTHER_KIND = auto()
     TRIED = auto()
     DEAD_END = auto()
     GOES_BACK = auto()
@@ -110,10 +114,15 @@ class Accepted:
     """The whole new harness."""
     preview: Preview | None = None
     """What it touches; `None` where edits are not previewed."""
+    kind: str = ""
+    """What it is about: as it was stated, but `prompt` where it changes nothing but texts."""
 
 
-async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks) -> Accepted | Refusal:
+async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind: str = "") -> Accepted | Refusal:
     """Check an edit of `champion`: its hunks, or the whole new text.
+
+    Args:
+        kind: what it is stated to be about; empty where it is not.
 
     Raises only what `checks.dry_start` and `checks.previews` raise (SandboxError): nothing that is wrong with the edit itself.
     """
@@ -136,6 +145,10 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks) -> A
                 Fault.TOO_LARGE,
                 f"the edit changes {changed} lines, and may change {checks.lines.most}, {checks.lines.why}",
             )
+    words = words_alone(champion, text)
+    other = checks.asked.refuses(kind, words_alone=words) if checks.asked else ""
+    if other:
+        return Refusal(Fault.OTHER_KIND, other)
     hunks = () if isinstance(edit, str) else tuple(edit)
     refusal = _tried(text, checks.earlier) or _dead_end(champion, hunks, checks.earlier)
     if refusal is not None:
@@ -151,11 +164,12 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks) -> A
     trouble = await checks.dry_start(text)
     if trouble:
         return Refusal(Fault.DOES_NOT_START, f"the edited agent.py does not start: {cut(trouble, 1_500)}")
+    about = "prompt" if words else kind
     if checks.previews is None:
-        return Accepted(text)
+        return Accepted(text, kind=about)
     preview = await look(champion, edit, text, checks.previews)
     why = inert(preview)
-    return Refusal(Fault.INERT, why) if why else Accepted(text, preview)
+    return Refusal(Fault.INERT, why) if why else Accepted(text, preview, about)
 
 
 def _edited(champion: str, edit: str | Sequence[Hunk]) -> str | None:

@@ -9,7 +9,7 @@ import asyncio
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lorimer.harness.api import Tool
@@ -98,6 +98,7 @@ ADVICE = {
     "there once.",
     Fault.INVALID: ". Correct the edit and call propose_edit again.",
     Fault.TOO_LARGE: ". Propose the part of it that the cause needs most; the rest can follow once that is promoted.",
+    Fault.OTHER_KIND: ". Change what the code around the model does, so that the failures need no better wording.",
     Fault.TRIED: ". Propose something else.",
     Fault.DEAD_END: ". Propose another edit; experiment_log tells what was tried.",
     Fault.GOES_BACK: ".",
@@ -177,7 +178,11 @@ class Toolbox:
         fixes = self._known_tasks(arguments, "fixes", remarks)
         at_risk = self._known_tasks(arguments, "at_risk", remarks)
         diagnosis = await self._diagnosis(arguments, remarks)
-        found = await self._accepted(hunks)
+        found = await self._accepted(hunks, diagnosis.kind)
+        if found.kind != diagnosis.kind:
+            stated = f", not {diagnosis.kind}" if diagnosis.kind else ""
+            remarks.append(f"Its kind is {found.kind}{stated}: it changes nothing but texts.")
+            diagnosis = replace(diagnosis, kind=found.kind)
         if found.preview is not None:
             remarks.insert(0, f"It {summary(found.preview.touches)}.")
         accepted = Proposal(title, hypothesis, hunks, fixes, at_risk, found.text, diagnosis, found.preview)
@@ -195,8 +200,8 @@ class Toolbox:
         cause, mechanism = (one_line(str(arguments.get(key) or ""), LINE_CHARS) for key in ("cause", "mechanism"))
         return Diagnosis(kind, cause, mechanism, cited)
 
-    async def _accepted(self, hunks: Sequence[Hunk]) -> Accepted:
-        found = await accept(self._session.champion, hunks, self._session.checks)
+    async def _accepted(self, hunks: Sequence[Hunk], kind: str = "") -> Accepted:
+        found = await accept(self._session.champion, hunks, self._session.checks, kind)
         if isinstance(found, Refusal):
             raise Refused(found.why, ADVICE[found.fault])
         return found

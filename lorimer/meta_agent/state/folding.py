@@ -29,6 +29,8 @@ class CandidateView:
     hypothesis: str = ""
     fixes: tuple[str, ...] = ()
     failure: str = ""
+    kind: str = ""
+    """What its edit is about; empty where that is not known."""
     touches: Touches | None = None
     """How many recorded trials of its champion the edit touches, as it was when it was proposed; `None` where that was not worked
     out. Which ones, `StudyReader.preview` says."""
@@ -45,6 +47,7 @@ class CandidateView:
             hypothesis=row.hypothesis,
             fixes=tuple(row.fixes),
             failure=row.failure,
+            kind=row.kind,
             touches=None if row.touches is None else Touches.of_json(row.touches),
         )
 

@@ -147,6 +147,7 @@ async def put_forward(
         edit=[asdict(hunk) for hunk in hunks_between(champion, found.text)],
         fixes=list(fixes),
         at_risk=list(at_risk),
+        kind=found.kind,
         state="proposed",
         origin="human",
     )

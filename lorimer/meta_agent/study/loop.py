@@ -52,7 +52,7 @@ from lorimer.meta_agent.state.world import (
     scan,
     score_of,
 )
-from lorimer.meta_agent.study import briefing, edits
+from lorimer.meta_agent.study import briefing, edits, steering
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
@@ -288,6 +288,8 @@ class _Loop:
 
         def session() -> ProposalSession:
             book = experiments.read(reader, world, config.retries.errored, recent=experiments.RECENT)
+            checks = edits.checks(reader, world, book, config, name, self._jails)
+            asked = steering.told(reader, world, book, config.search, number)
             return ProposalSession(
                 complete=complete,
                 number=number,
@@ -298,7 +300,7 @@ class _Loop:
                 abilities=self._parts.abilities,
                 settings=config.meta,
                 seed=world.seed,
-                checks=edits.checks(reader, world, book, config, name, self._jails),
+                checks=replace(checks, asked=asked),
             )
 
         try:

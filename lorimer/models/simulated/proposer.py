@@ -93,7 +93,7 @@ def reply(request: ModelRequest, context: CallContext, character: Character) -> 
     here = [str(one.arguments.get("title")) for one in proposals]
     misquoted = _misquotes(dice) and len(proposals) == 1
     findings = _findings(past, trials)
-    ideas = _repertoire(character)
+    ideas = _asked_for(_repertoire(character), request)
     drawn = _draw(
         ideas,
         source_hunks := {idea.title: idea.hunks(source) for idea in ideas},
@@ -213,6 +213,13 @@ def _findings(past: Sequence[Answered], trials: Sequence[tuple[str, str]]) -> Fi
 
 def _repertoire(character: Character) -> Sequence[Idea]:
     return (*HONEST, *USELESS, *HARMFUL) if character.heeds else NEUTRAL
+
+
+def _asked_for(ideas: Sequence[Idea], request: ModelRequest) -> Sequence[Idea]:
+    """Those of the kinds that the session asks for, where it asks for some and any is of them."""
+    words = re.search(r"^Asked for now: an edit of kind ([^;.\n]+)", request.messages[0].text, re.MULTILINE)
+    kinds = re.split(r" or |, ", words.group(1)) if words else []
+    return [idea for idea in ideas if idea.about in kinds] or ideas
 
 
 def _draw(
