@@ -1,6 +1,8 @@
 # Every target does its own set-up. `make demo` needs no key and no Docker; `make test` uses a Docker Engine where there is
 # one, and on Debian as root installs one, saying so.
 bin := .venv/bin
+# Compiled modules are kept where a machine's settings say otherwise too: tests start lorimer hundreds of times.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-hostile lint bench lock
 
