@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lorimer.harness.version import Hunk, sha
-from lorimer.meta_agent.proposer.accept import Accepted, Checks, Earlier, Fault, Refusal, accept
+from lorimer.meta_agent.proposer.accept import Accepted, Checks, Fault, Refusal, accept
+from lorimer.meta_agent.proposer.dead_ends import Earlier
 from tests.support.meta_model import HARNESS
 
 OLDER = HARNESS.replace("TURNS = 30", "TURNS = 10")
@@ -136,7 +137,7 @@ async def test_an_edit_that_holds_one_rejected_on_the_same_champion_is_a_dead_en
 @pytest.mark.parametrize(
     "earlier",
     [
-        replace(REJECTED, parent=sha(OLDER)),
+        replace(REJECTED, parent=sha(OLDER), promising=True),
         replace(REJECTED, state="undecided"),
         replace(REJECTED, hunks=(*REJECTED.hunks, Hunk("a", "b"))),
         replace(REJECTED, hunks=(Hunk("TURNS = 30", "TURNS = 30\n    TWICE = True"),)),

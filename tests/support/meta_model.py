@@ -11,8 +11,9 @@ from lorimer.config import MetaSettings
 from lorimer.harness.api import Completion, Message, ToolCall, assistant, user
 from lorimer.harness.size import tokens
 from lorimer.harness.version import sha
-from lorimer.meta_agent.proposer.accept import Checks, Earlier
+from lorimer.meta_agent.proposer.accept import Checks
 from lorimer.meta_agent.proposer.conversation import chars_of, chars_of_tools
+from lorimer.meta_agent.proposer.dead_ends import Earlier
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.proposal import ProposalSession
 from lorimer.meta_agent.study.briefing import cases_of, knowledge

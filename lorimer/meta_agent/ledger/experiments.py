@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from lorimer.harness.version import Hunk
 from lorimer.kinds import NONE_REFUSED, Refused
+from lorimer.meta_agent.gate.cost import held_back
 from lorimer.meta_agent.gate.drift import Drift
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
 from lorimer.meta_agent.gate.made_of import MadeOf
@@ -94,6 +95,8 @@ class Entry:
     mechanism: str = ""
     fired: Fired | None = None
     """In how many trials of its full run the edit fired; `None` where that was not looked up."""
+    promising: bool = False
+    """Whether it was better than the champion in its full run, whatever became of it."""
     price: GainPrice | None = None
     """Of a promotion, for the trials by which it was decided; where people are told (`priced`)."""
 
@@ -332,6 +335,10 @@ def _entry(
         kind=row.kind,
         cause=row.cause,
         mechanism=row.mechanism,
+        promising=any(
+            each.stage == Stage.FULL and (each.kind == "promote" or held_back(each.kind, each.numbers))
+            for each in decided
+        ),
     )
 
 

@@ -18,26 +18,10 @@ from lorimer.harness import version
 from lorimer.harness.changed import changed_lines, words_alone
 from lorimer.harness.version import Hunk
 from lorimer.meta_agent.proposer.asked import Asked
-from lorimer.meta_agent.proposer.cases import cut, one_line
+from lorimer.meta_agent.proposer.cases import cut
+from lorimer.meta_agent.proposer.dead_ends import Earlier, dead_end, tried
 from lorimer.meta_agent.proposer.touching import Previewing, inert, look
 from lorimer.task_agent.shadow.previewed import Preview
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """An experiment that was made before."""
-
-    number: int
-    title: str
-    state: str
-    reason: str
-    """Why it is in that state, as far as the reader may know."""
-    harness: str | None
-    """SHA-256 of the edited harness; `None` where the experiment came to none."""
-    parent: str
-    """SHA-256 of the harness that was edited."""
-    hunks: tuple[Hunk, ...] = ()
-    """Its edit, where that is known as hunks."""
 
 
 @dataclass(frozen=True)
@@ -149,10 +133,14 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind
     other = checks.asked.refuses(kind, words_alone=words) if checks.asked else ""
     if other:
         return Refusal(Fault.OTHER_KIND, other)
-    hunks = () if isinstance(edit, str) else tuple(edit)
-    refusal = _tried(text, checks.earlier) or _dead_end(champion, hunks, checks.earlier)
-    if refusal is not None:
-        return refusal
+    about = "prompt" if words else kind
+    why, back = tried(text, checks.earlier)
+    if why:
+        return Refusal(Fault.GOES_BACK if back else Fault.TRIED, why)
+    hunks = version.hunks_between(champion, edit) if isinstance(edit, str) else tuple(edit)
+    why = dead_end(champion, hunks, about, checks.earlier)
+    if why:
+        return Refusal(Fault.DEAD_END, why)
     # In a thread: over a large suite it takes some 100 ms, in which no other trial may stand still.
     known = await asyncio.to_thread(checks.knowledge, text, champion)
     if known:
@@ -164,7 +152,6 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind
     trouble = await checks.dry_start(text)
     if trouble:
         return Refusal(Fault.DOES_NOT_START, f"the edited agent.py does not start: {cut(trouble, 1_500)}")
-    about = "prompt" if words else kind
     if checks.previews is None:
         return Accepted(text, kind=about)
     preview = await look(champion, edit, text, checks.previews)
@@ -179,45 +166,3 @@ def _edited(champion: str, edit: str | Sequence[Hunk]) -> str | None:
     if edit and all(hunk.search == hunk.replace for hunk in edit):
         return None
     return version.apply_edit(champion, edit)
-
-
-def _tried(text: str, earlier: Sequence[Earlier]) -> Refusal | None:
-    sha = version.sha(text)
-    for each in earlier:
-        if each.harness == sha:
-            return Refusal(
-                Fault.TRIED,
-                f"this very edit was tried as experiment {each.number} ({one_line(each.title, 80)}) and is {each.state}: "
-                f"{one_line(each.reason, 400)}",
-            )
-        if each.parent == sha:
-            return Refusal(
-                Fault.GOES_BACK, "this edit goes back to an earlier harness, which the current one has beaten"
-            )
-    return None
-
-
-def _dead_end(champion: str, hunks: Sequence[Hunk], earlier: Sequence[Earlier]) -> Refusal | None:
-    """Whether an edit holds all of one that was rejected on this very champion, line breaks and spaces in a line aside."""
-    sha, given = version.sha(champion), {_plain(hunk) for hunk in hunks}
-    for each in earlier:
-        tried = {_plain(hunk) for hunk in each.hunks}
-        if each.state == "rejected" and each.parent == sha and tried and tried <= given:
-            holds = "is that of" if tried == given else "holds all of"
-            return Refusal(
-                Fault.DEAD_END,
-                f"the edit {holds} experiment {each.number} ({one_line(each.title, 80)}), which was rejected on this "
-                f"very harness: {one_line(each.reason, 400)}",
-            )
-    return None
-
-
-def _plain(hunk: Hunk) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """A hunk by which two are the same: lines without what follows them and without empty ones; how deep they stand counts."""
-
-    def lines(text: str) -> tuple[str, ...]:
-        found = [line.expandtabs(4) for line in text.splitlines() if line.strip()]
-        least = min((len(line) - len(line.lstrip()) for line in found), default=0)
-        return tuple(" " * (len(line) - len(line.lstrip()) - least) + " ".join(line.split()) for line in found)
-
-    return lines(hunk.search), lines(hunk.replace)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from lorimer.harness.lint import lint
 from lorimer.kinds import StepKind
-from lorimer.meta_agent.proposer.accept import Earlier
 from lorimer.meta_agent.proposer.cases import OWN_WORDS, Case, CaseCall, CasePlace, Cases, CaseStep, Recorded
+from lorimer.meta_agent.proposer.dead_ends import Earlier
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.base import StudyReader
@@ -38,7 +38,17 @@ def cases_of(reader: StudyReader, study: str, evaluations: Sequence[str]) -> Cas
 def earlier(ledger: Ledger) -> tuple[Earlier, ...]:
     """The experiments that were made, each with why it ended as it did, in the words of the log."""
     return tuple(
-        Earlier(entry.number, entry.title, entry.state, entry.came_of, entry.harness, entry.parent, entry.hunks)
+        Earlier(
+            number=entry.number,
+            title=entry.title,
+            state=entry.state,
+            reason=entry.came_of,
+            harness=entry.harness,
+            parent=entry.parent,
+            hunks=entry.hunks,
+            kind=entry.kind,
+            promising=entry.promising,
+        )
         for entry in ledger.entries
         if entry.state != "proposing"
     )
