@@ -153,6 +153,7 @@ def configure(candidates: int, concurrency: int, *, enabled: bool) -> Config:
             "sandbox": {"concurrency": concurrency},
             "replay": {"enabled": enabled},
             "study": {"canaries": 0},
+            "search": {"phases": []},
         }
     )
 
