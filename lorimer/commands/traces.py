@@ -122,3 +122,48 @@ def traces_sql(
         typer.echo(table(found.columns, [[repr(v) if isinstance(v, float) else v for v in row] for row in rows]))
     if len(found.rows) > limit:
         typer.echo(f"lorimer: only the first {limit} rows are shown; --limit shows more", err=True)
+
+
+@app.command("export")
+def traces_export(
+    to: Annotated[str, typer.Option("--to", help="atif, jsonl, dataset or otlp.")],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "-o", "--out", help="Folder, file, or a collector's address.", show_default="traces-..., or this machine"
+        ),
+    ] = None,
+    study: StudyName = None,
+    task: Annotated[str | None, typer.Option(help="Only this task.")] = None,
+    state: Annotated[
+        TrialState | None, typer.Option(help="Only trials in this state.", show_default="scored and errored")
+    ] = None,
+    stage: Annotated[Stage | None, typer.Option(help="Only trials of this stage.")] = None,
+    candidate: Annotated[str | None, typer.Option(help="Only this candidate's harness, such as c003; or seed.")] = None,
+    harness: Annotated[str | None, typer.Option(help="Beginning of a harness's SHA-256.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only scored trials without the full reward.")] = False,
+    workspace: Workspace = HERE,
+    force: Annotated[bool, typer.Option(help="Overwrite what is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Write trajectories for other tools.
+
+    atif is a folder of files in Harbor's Agent Trajectory Interchange Format; jsonl a file with one trial per line; dataset a
+    folder for `datasets.load_from_disk`, messages with rewards; otlp sends OpenTelemetry spans to a collector. Trials of sealed
+    tasks are left out until the study has finished (docs/traces-out.md).
+    """
+    from lorimer.exports.trajectories import Selection
+    from lorimer.exports.wrote import export
+    from lorimer.terminal.opening import open_reader, pick_study
+    from lorimer.terminal.words import to_json
+
+    reader = open_reader(workspace)
+    selection = Selection(pick_study(reader, study), task, state, stage, candidate, harness, failed)
+    done = export(reader, selection, to, out, force=force)
+    if json:
+        typer.echo(to_json(done))
+        return
+    typer.echo(f"wrote {done.trials:,} trials of {done.study} as {done.to} to {done.place}: {done.said}")
+    if done.sealed:
+        left = f"{done.sealed:,} trials of sealed tasks are left out: they are told once {done.study} has finished"
+        typer.echo(left)

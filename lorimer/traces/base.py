@@ -256,6 +256,19 @@ class StudyReader(Protocol):
         """
         ...
 
+    def trial_ids(
+        self,
+        study: str,
+        *,
+        task: str | None = None,
+        state: str | None = None,
+        stage: str | None = None,
+        harness: str | None = None,
+        failed: bool = False,
+    ) -> list[str]:
+        """The ids of a study's trials that match all that is given, as `trials` has it, in the order in which they began."""
+        ...
+
     def outcomes(self, evaluation: str) -> list[Trial]:
         """The last finished attempt of each planned trial that has finished, in planned order."""
         ...
@@ -345,6 +358,10 @@ class StudyReader(Protocol):
 
     def added(self, step: Step) -> ModelCallData:
         """The model call at `step`, with only those messages that the call before it did not have."""
+        ...
+
+    def trajectory(self, owner: str) -> list[tuple[Step, ModelCallData | None]]:
+        """Every step of a trial or of a proposal session; for a model call what `added` gives, for other steps `None`."""
         ...
 
     def records(self, trials: Sequence[str]) -> dict[str, Record | Gap]:

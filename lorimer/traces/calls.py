@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -32,8 +32,25 @@ def whole(session: Session, owner: str, index: int) -> ModelCallData:
 
 def call(session: Session, step: Step, shas: Sequence[str]) -> ModelCallData:
     """The model call at a step, with these messages by their SHA-256."""
+    return _call(step, shas, _bodies(session, _named(step, shas)))
+
+
+def added(session: Session, steps: Sequence[Step]) -> list[ModelCallData | None]:
+    """The model calls at these steps, each with the messages that it added; `None` for a step of another kind."""
+    calls = [step for step in steps if step.kind == StepKind.MODEL_CALL.value]
+    bodies = _bodies(session, set().union(*(_named(step, step.data["append"]) for step in calls)))
+    return [
+        _call(step, step.data["append"], bodies) if step.kind == StepKind.MODEL_CALL.value else None for step in steps
+    ]
+
+
+def _named(step: Step, shas: Sequence[str]) -> set[str]:
+    """The messages of a call, its system prompt, its tools and its answer among them, by SHA-256."""
+    return {*shas, step.data["completion"], step.data["system"], step.data["tools"]} - {None}
+
+
+def _call(step: Step, shas: Sequence[str], bodies: Mapping[str, dict[str, Any]]) -> ModelCallData:
     data = step.data
-    bodies = _bodies(session, sorted({*shas, data["completion"], data["system"], data["tools"]} - {None}))
     return ModelCallData(
         owner=step.owner,
         at=step.at,
@@ -51,10 +68,11 @@ def call(session: Session, step: Step, shas: Sequence[str]) -> ModelCallData:
     )
 
 
-def _bodies(session: Session, shas: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _bodies(session: Session, shas: Iterable[str]) -> dict[str, dict[str, Any]]:
     bodies: dict[str, dict[str, Any]] = {}
-    for start in range(0, len(shas), 500):  # SQLite's limit of variables was 999 for long
-        part = list(shas[start : start + 500])
+    ordered = sorted(shas)
+    for start in range(0, len(ordered), 500):  # SQLite's limit of variables was 999 for long
+        part = ordered[start : start + 500]
         bodies.update(
             {row.sha: row.body for row in session.exec(select(MessageRow).where(col(MessageRow.sha).in_(part)))}
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -279,21 +279,23 @@ class StoreReader:
         newest = text("rowid DESC")
         wanted = select(Trial)
         wanted = wanted.order_by(newest) if order == "newest" else wanted.order_by(desc(most[order]), newest)
-        if failed:
-            wanted = wanted.where(Trial.state == TrialState.SCORED.value, col(Trial.reward) < SOLVED)
-        equal = {
-            Trial.study: study,
-            Trial.task: task,
-            Trial.state: state,
-            Trial.stage: stage,
-            Trial.evaluation: evaluation,
-        }
-        for column, value in equal.items():
-            if value is not None:
-                wanted = wanted.where(col(column) == value)
-        if harness is not None:
-            wanted = wanted.where(*_begins(Trial.harness, harness))
+        equal = {"study": study, "task": task, "state": state, "stage": stage, "evaluation": evaluation}
+        wanted = wanted.where(*_matching(equal, harness, failed=failed))
         return self._all(wanted if limit is None else wanted.limit(limit))
+
+    def trial_ids(
+        self,
+        study: str,
+        *,
+        task: str | None = None,
+        state: str | None = None,
+        stage: str | None = None,
+        harness: str | None = None,
+        failed: bool = False,
+    ) -> list[str]:
+        equal = {"study": study, "task": task, "state": state, "stage": stage}
+        wanted = select(Trial.id).where(*_matching(equal, harness, failed=failed))
+        return self._all(wanted.order_by(text("rowid")))
 
     def trial(self, trial: str) -> Trial:
         return self._by_prefix(Trial, "id", trial, "trial")
@@ -313,6 +315,11 @@ class StoreReader:
     def added(self, step: Step) -> ModelCallData:
         with self._session() as session:
             return calls.call(session, step, step.data["append"])
+
+    def trajectory(self, owner: str) -> list[tuple[Step, ModelCallData | None]]:
+        steps = self.steps(owner)
+        with self._session() as session:
+            return list(zip(steps, calls.added(session, steps), strict=True))
 
     def records(self, trials: Sequence[str]) -> dict[str, Record | Gap]:
         with self._plain() as connection:
@@ -401,6 +408,14 @@ class StoreReader:
     def _trials_of(self, evaluation: str, states: tuple[str, ...]) -> list[Trial]:
         wanted = select(Trial).where(Trial.evaluation == evaluation, col(Trial.state).in_(states))
         return self._all(wanted.order_by(Trial.task, col(Trial.repeat), col(Trial.attempt)))
+
+
+def _matching(equal: Mapping[str, str | None], harness: str | None, *, failed: bool) -> list[Any]:
+    """The conditions of a listing of trials; what is `None` is none."""
+    found = [col(getattr(Trial, column)) == value for column, value in equal.items() if value is not None]
+    if failed:
+        found += [col(Trial.state) == TrialState.SCORED.value, col(Trial.reward) < SOLVED]
+    return [*found, *(() if harness is None else _begins(Trial.harness, harness))]
 
 
 def _begins(column: Any, prefix: str) -> tuple[Any, Any]:

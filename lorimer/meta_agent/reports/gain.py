@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from lorimer.kinds import Refused
 from lorimer.meta_agent.gate.made_of import HarnessTrials, MadeOf, TaskTrials, made_of
+from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.bulk import ScoredTrial
@@ -33,7 +34,7 @@ def gain_of(reader: StudyReader, world: World, row: Study) -> MadeOf | None:
     sealed, unsealed = None, ""
     if not world.holdout:
         unsealed = "cannot be told: no task is sealed"
-    elif row.state != "finished":
+    elif not told(row):
         unsealed = SEALED
     else:
         seed, mine = (_trials(reader, world.holdout, [name]) for name in world.sealed_by)
