@@ -59,7 +59,7 @@ ARROWS: dict[str, set[str]] = {
     "meta_agent.forecast": BELOW | INSIDE | {"meta_agent.study"},
     "meta_agent.reports": BELOW | INSIDE | {"meta_agent.study"},
     # The winner's files; what is copied out of here imports what `exports.carried` lists.
-    "exports": {"harness", "models", "traces", "meta_agent.reports"},
+    "exports": {"harness", "models", "traces", "meta_agent.state", "meta_agent.reports"},
 }
 """Room -> the other rooms that it may import."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pkgutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -92,7 +92,8 @@ def new_file(path: Path, *, force: bool) -> Iterator[TextIO]:
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it has its name, or could not be made
+            part.unlink()
 
 
 def free(path: Path, *, force: bool) -> None:

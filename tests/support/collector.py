@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest, ExportTraceServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -31,7 +34,9 @@ class Collector:
         request = ExportTraceServiceRequest()
         request.ParseFromString(body)
         for resource in request.resource_spans:
-            self.services |= {str(each.value.string_value) for each in resource.resource.attributes if each.key == "service.name"}
+            self.services |= {
+                str(each.value.string_value) for each in resource.resource.attributes if each.key == "service.name"
+            }
             for scope in resource.scope_spans:
                 self.spans += scope.spans
 

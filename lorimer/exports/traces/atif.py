@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -14,6 +15,7 @@ from lorimer.exports.trajectories import Event, TrialTrace, happened, output_of,
 from lorimer.exports.wrote import Wrote, free, new_file
 from lorimer.harness.api import Message, Tool, ToolCall
 from lorimer.kinds import StepKind
+from lorimer.meta_agent.reports.export import put
 from lorimer.traces import codec
 from lorimer.traces.schema import ModelCallData
 
@@ -26,8 +28,10 @@ def write(found: Iterator[TrialTrace], place: str, *, force: bool) -> Wrote:
     folder, files = Path(place), 0
     free(folder, force=force)
     for trace in found:
+        told, pictures = trajectory(trace)
+        put(folder, pictures, force=True)
         with new_file(folder / file_name(trace.trial.id), force=True) as file:
-            json.dump(trajectory(trace), file, ensure_ascii=False, indent=1)
+            json.dump(told, file, ensure_ascii=False, indent=1)
         files += 1
     return Wrote(files, f"{files:,} files")
 
@@ -38,9 +42,12 @@ def file_name(trial: str) -> str:
     return f"{told}-{hashlib.sha256(trial.encode()).hexdigest()[:8]}.json"
 
 
-def trajectory(trace: TrialTrace) -> dict[str, Any]:
-    """A trial as one trajectory. A harness may hold several conversations: their steps stand in the order in which they happened,
-    each with the number of its conversation."""
+def trajectory(trace: TrialTrace) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """A trial as one trajectory, and the pictures that it names, by their paths beside it.
+
+    A harness may hold several conversations: their steps stand in the order in which they happened, each answer with the number
+    of its conversation.
+    """
     trial, steps = trace.trial, _Steps(trace)
     for event in trace.events:
         steps.add(event)
@@ -73,8 +80,7 @@ def trajectory(trace: TrialTrace) -> dict[str, Any]:
             "seconds": trial.seconds,
         },
     }
-    clean: dict[str, Any] = valid(told)
-    return clean
+    return valid(told), steps.pictures
 
 
 def _agent(trace: TrialTrace, tools: dict[str, Tool]) -> dict[str, Any]:
@@ -98,6 +104,7 @@ class _Steps:
         self._trace = trace
         self.found: list[dict[str, Any]] = []
         self.tools: dict[str, Tool] = {}
+        self.pictures: dict[str, bytes] = {}
         self._calling: dict[str, dict[str, Any]] = {}
         """The step of each tool call that has no result yet."""
         self._system: str | None = None
@@ -115,7 +122,17 @@ class _Steps:
         elif event.step.kind != StepKind.VERDICT:
             self._happened(event)
 
-    def _add(self, source: str, message: str, at: float, **more: Any) -> dict[str, Any]:
+    def _content(self, message: Message) -> str | list[dict[str, Any]]:
+        """A message's text; in parts where there are pictures, each named by the hash of what it shows."""
+        parts: list[dict[str, Any]] = [{"type": "text", "text": message.text}] if message.text else []
+        for image in message.images:
+            data = base64.b64decode(image.data)
+            path = f"pictures/{hashlib.sha256(data).hexdigest()}.{image.type.removeprefix('image/')}"
+            self.pictures[path] = data
+            parts.append({"type": "image", "source": {"media_type": image.type, "path": path}})
+        return parts if message.images else message.text
+
+    def _add(self, source: str, message: str | list[dict[str, Any]], at: float, **more: Any) -> dict[str, Any]:
         step: dict[str, Any] = {
             "step_id": len(self.found) + 1,
             "timestamp": self._trace.at(at).isoformat(timespec="milliseconds"),
@@ -160,9 +177,11 @@ class _Steps:
         if message.role == "tool":
             step = self._calling.pop(message.tool_call_id, None)
             if step is None:
-                self._add("user", message.text, at, extra={"role": "tool", "tool_call_id": message.tool_call_id})
+                self._add(
+                    "user", self._content(message), at, extra={"role": "tool", "tool_call_id": message.tool_call_id}
+                )
                 return
-            result: dict[str, Any] = {"source_call_id": message.tool_call_id, "content": message.text}
+            result: dict[str, Any] = {"source_call_id": message.tool_call_id, "content": self._content(message)}
             if message.is_error:
                 result["extra"] = {"is_error": True}
             step.setdefault("observation", {"results": []})["results"].append(result)
@@ -171,8 +190,8 @@ class _Steps:
                 self._add("agent", message.text, at, llm_call_count=0)
         elif message.role == "system":
             self._add("system", message.text, at)
-        elif message.text != self._trace.task.instruction or len(self.found) > 2:
-            self._add("user", message.text, at)
+        elif message.images or message.text != self._trace.task.instruction or len(self.found) > 2:
+            self._add("user", self._content(message), at)
 
     def _answered(self, call: ModelCallData) -> dict[str, Any]:
         completion, used = call.completion, call.completion.usage

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -27,35 +26,35 @@ def write(found: Iterator[TrialTrace], place: str, *, force: bool) -> Wrote:
     """Write a folder for `datasets.load_from_disk`. Raises UserError where it holds anything and `force` is not set, or cannot be
     written. Rows go to disk as they come."""
     import datasets
+    from datasets.arrow_writer import ArrowWriter
 
     folder = Path(place)
     free(folder, force=force)
-    trials = set[str]()
-
-    def rows() -> Iterator[dict[str, Any]]:
-        for trace in found:
-            trials.add(trace.trial.id)
-            for number, conversation in enumerate(trace.conversations, 1):
-                yield row(trace, number, conversation)
-
+    trials = rows = 0
     bars = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
     try:
-        datasets.disable_progress_bars()
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as temporary:
-            # A name of its own: `datasets` would take it from the generator, which holds an open store.
-            name = hashlib.sha256(temporary.encode()).hexdigest()[:16]
-            made = datasets.Dataset.from_generator(rows, features=features(), cache_dir=temporary, fingerprint=name)
-            whole = Path(temporary) / "whole"
-            made.save_to_disk(whole)
+            file, whole = Path(temporary) / "rows.arrow", Path(temporary) / "whole"
+            with ArrowWriter(features=features(), path=str(file)) as writer:
+                for trace in found:
+                    trials += 1
+                    for number, conversation in enumerate(trace.conversations, 1):
+                        writer.write(row(trace, number, conversation))
+                        rows += 1
+                writer.finalize()
+            if not rows:
+                raise UserError(f"none of the {trials:,} trials that match asked a model anything")
+            datasets.Dataset.from_file(str(file)).save_to_disk(str(whole))
             shutil.rmtree(folder, ignore_errors=True)
             whole.rename(folder)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}") from None
+        raise UserError(f"{folder}: cannot be written: {error.strerror or error}") from None
     finally:
         if not bars:
             datasets.enable_progress_bars()
-    return Wrote(len(trials), f"{made.num_rows:,} conversations")
+    return Wrote(trials, f"{rows:,} conversations")
 
 
 def features() -> Features:
@@ -125,7 +124,8 @@ def _message(message: Message) -> dict[str, Any]:
         }
         for call in message.tool_calls
     ]
-    told: dict[str, Any] = {"role": message.role, "content": message.text}
+    words = [message.text, *map(str, message.images)] if message.images else [message.text]
+    told: dict[str, Any] = {"role": message.role, "content": "\n".join(words)}
     reasoning = "\n".join(block.text for block in message.reasoning if block.text)
     more = {"reasoning_content": reasoning, "tool_calls": calls, "tool_call_id": message.tool_call_id}
     return told | {name: value for name, value in more.items() if value}

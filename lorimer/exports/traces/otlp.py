@@ -80,7 +80,10 @@ class Sender:
             log.propagate = passed_on
         if not taken:
             said = " ".join(heard.said.split()) or "it gave no reason"
-            raise UserError(f"the collector at {self._address} did not take the spans: {said}")
+            raise UserError(
+                f"the collector at {self._address} did not take the spans: {said.rstrip('.')}",
+                "is one there, and does it know you (OTEL_EXPORTER_OTLP_HEADERS)?",
+            )
 
 
 class _Heard(logging.Handler):
@@ -271,9 +274,13 @@ def _did(event: Event) -> tuple[str, dict[str, Any], str]:
 
 def _parts(message: Message) -> list[dict[str, Any]]:
     """A message's content by the conventions."""
+    pictures: list[dict[str, Any]] = [
+        {"type": "blob", "mime_type": image.type, "modality": "image", "content": image.data}
+        for image in message.images
+    ]
     if message.role == "tool":
-        return [{"type": "tool_call_response", "id": message.tool_call_id, "response": message.text}]
-    parts = [{"type": "reasoning", "content": block.text} for block in message.reasoning if block.text]
+        return [{"type": "tool_call_response", "id": message.tool_call_id, "response": message.text}, *pictures]
+    parts = pictures + [{"type": "reasoning", "content": block.text} for block in message.reasoning if block.text]
     parts += [_text(message.text)] if message.text else []
     return parts + [
         {"type": "tool_call", "id": call.id, "name": call.name, "arguments": call.malformed or dict(call.arguments)}
