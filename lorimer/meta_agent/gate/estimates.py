@@ -35,7 +35,7 @@ class Known:
         """With its 95% interval, by Student's t, within -1 and 1."""
         if math.isinf(self.error):
             return Estimate(self.value, -1.0, 1.0)
-        half = _student(self.freedom) * self.error
+        half = student(self.freedom) * self.error
         return Estimate(self.value, max(-1.0, self.value - half), min(1.0, self.value + half))
 
     def less(self, other: Known) -> Known:
@@ -67,9 +67,13 @@ def jackknife(value: float, without: Sequence[float]) -> Known:
     return Known(value, max(math.sqrt(variance), 0.5 / (tasks + 1)), tasks - 1)
 
 
-def _student(freedom: float) -> float:
-    """The 97.5% quantile of Student's t, by its expansion around the normal one: 2.446 for 6 degrees (2.447), 4.2 for 2 (4.3)."""
-    z = 1.959963984540054
+Z95, Z975 = 1.6448536269514722, 1.959963984540054
+"""Quantiles of the normal distribution: of a two-sided interval of 90% and of 95%."""
+
+
+def student(freedom: float, z: float = Z975) -> float:
+    """The quantile of Student's t that is `z` of the normal, by its expansion around that: at 97.5% 2.446 for 6 degrees (2.447),
+    4.2 for 2 (4.3)."""
     terms = (
         (z**3 + z) / 4,
         (5 * z**5 + 16 * z**3 + 3 * z) / 96,
