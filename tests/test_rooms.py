@@ -58,12 +58,13 @@ ARROWS: dict[str, set[str]] = {
     "meta_agent.study": BELOW | INSIDE,
     "meta_agent.forecast": BELOW | INSIDE | {"meta_agent.study"},
     "meta_agent.reports": BELOW | INSIDE | {"meta_agent.study"},
+    "meta_agent.pairings": BELOW | INSIDE | {"config_words", "meta_agent.study", "meta_agent.forecast"},
     # The winner's files; what is copied out of here imports what `exports.carried` lists.
     "exports": {"harness", "models", "traces", "meta_agent.state", "meta_agent.reports"},
 }
 """Room -> the other rooms that it may import."""
 
-FLOORS = ("gate", "state", "ledger", "study", "forecast", "reports")
+FLOORS = ("gate", "state", "ledger", "study", "forecast", "reports", "pairings")
 """Rooms of the meta-agent, each above the one before or beside it."""
 
 META = {name for name in ARROWS if name.startswith("meta_agent.")}

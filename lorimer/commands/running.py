@@ -9,6 +9,17 @@ from typing import Annotated
 import typer
 
 from lorimer.commands.options import HERE, Json, Quiet, Set, Workspace
+from lorimer.commands.pairings import (
+    MetaModels,
+    Searches,
+    Spec_,
+    TaskModels,
+    Tokens,
+    Trials,
+    Usd,
+    refuse_without,
+    spec_of,
+)
 from lorimer.commands.shared import (
     config_of,
     config_or_default,
@@ -161,6 +172,14 @@ def power(
     assume: Annotated[
         str | None, typer.Option(help="Pass rates instead of trials, such as 0.95x28,0.1-0.9x20,0x10.")
     ] = None,
+    pairings: Annotated[bool, typer.Option("--pairings", help="A grid of pairings instead of one study.")] = False,
+    task: TaskModels = None,
+    meta: MetaModels = None,
+    searches: Searches = None,
+    trials: Trials = None,
+    tokens: Tokens = None,
+    usd: Usd = None,
+    spec: Spec_ = None,
     workspace: Workspace = HERE,
     set_: Set = None,
     json: Json = False,
@@ -168,13 +187,24 @@ def power(
     """Forecast what a study can find, and its price.
 
     Noise, false promotions, the smallest gain that is found, trials, dollars and hours; and how many of the champion's recorded
-    trials the champion itself replays to their end, which bounds what a preview can tell.
+    trials the champion itself replays to their end, which bounds what a preview can tell. With --pairings, the difference
+    between same-model and cross-model pairings that a grid could tell, and its price.
     """
     from lorimer.config import overrides
     from lorimer.meta_agent.forecast import known as planning
     from lorimer.terminal import outlook
     from lorimer.terminal.words import to_json
 
+    grid = {"task": task, "meta": meta, "searches": searches, "trials": trials, "tokens": tokens, "usd": usd}
+    if pairings:
+        from lorimer.meta_agent.pairings import planning as grids
+        from lorimer.terminal import paired
+
+        wanted = spec_of(workspace, spec, **grid)
+        outlook_of = grids.plan(workspace, config_of(workspace, set_), wanted, assume=assume)
+        typer.echo(to_json(outlook_of) if json else paired.forecast_text(outlook_of))
+        return
+    refuse_without("--pairings", {**grid, "spec": spec})
     config = config_or_default(workspace, set_) if assume else config_of(workspace, set_)
     found = planning.plan(workspace, config, study=study, assume=assume, overrides=overrides(set_ or []))
     replays = run_to_end(planning.replays(workspace, config, found.study)) if found.study else None

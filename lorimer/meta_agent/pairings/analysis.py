@@ -8,8 +8,8 @@ of both. Where searches are few, a plain bootstrap is too narrow in three ways, 
 - the trials' own luck is in the spread over searches and in the spread over tasks: it is counted once;
 - the spread itself is badly known: quantiles are stretched as Student's t is, by Satterthwaite's degrees of freedom.
 
-How much searches differ is taken to be alike in all cells, as two or three of one cell tell too little. `bench/pairings.py` measures
-how often such intervals hold the truth.
+How much searches differ is taken to be alike in all cells, as two or three of one cell tell too little. `bench/pairings.py`
+measures how often such intervals hold the truth.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lorimer.meta_agent.gate.estimates import Z95, student
-from lorimer.meta_agent.pairings.values import Cell, Contrast, Interval, Pairing, Search, Tally
+from lorimer.meta_agent.pairings.values import Cell, Contrast, Interval, Pairing, Search, Tally, Verdict
 
 if TYPE_CHECKING:
     from numpy import float64
@@ -73,7 +73,7 @@ def contrast(searches: Sequence[Search], seed: int = 0) -> Contrast:
     interval, known = _interval(measured, weights, seed)
     if not known:
         return Contrast("cannot tell", _one_search(interval, confounded), interval, confounded, searches_known=False)
-    verdict = "more" if interval.low > 0 else "less" if interval.high < 0 else "cannot tell"
+    verdict: Verdict = "more" if interval.low > 0 else "less" if interval.high < 0 else "cannot tell"
     return Contrast(verdict, _sentence(interval, confounded), interval, confounded)
 
 
@@ -216,7 +216,9 @@ def _sentence(found: Interval, confounded: bool) -> str:
     between = f"90% interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
     if found.low > 0 or found.high < 0:
         word = "more" if found.low > 0 else "less"
-        said = f"Same-model pairings gained {abs(100 * found.value):.1f} points {word} than cross-model ones ({between})."
+        said = (
+            f"Same-model pairings gained {abs(100 * found.value):.1f} points {word} than cross-model ones ({between})."
+        )
     else:
         said = (
             f"Cannot tell: same-model pairings gained {100 * found.value:+.1f} points against cross-model ones, and the "
@@ -226,14 +228,15 @@ def _sentence(found: Interval, confounded: bool) -> str:
 
 
 _CONFOUNDED = (
-    "In this grid a meta model's own strength is in that difference as well: only where both models do both works it can be told apart."
+    "In this grid a meta model's own strength is in that difference as well: it can be told apart only where each model "
+    "is both a task model and a meta model."
 )
 
 
 def _one_search(found: Interval, confounded: bool) -> str:
     said = (
-        f"Cannot tell: same-model pairings gained {100 * found.value:+.1f} points against cross-model ones, but with one search a "
-        "cell nobody knows how much of that is the luck of a search; the interval is over tasks alone."
+        f"Cannot tell: same-model pairings gained {100 * found.value:+.1f} points against cross-model ones, but with one "
+        "search of each pairing nobody knows how much of that is the luck of a search; the interval is over tasks alone."
     )
     return said + (f" {_CONFOUNDED}" if confounded else "")
 

@@ -1,10 +1,11 @@
 """Grids that are played instead of paid for: what `lorimer power --pairings` and `bench/pairings.py` simulate. Seeded.
 
-The generator, in one paragraph. Every sealed task has one of `WEAKNESSES` weaknesses, drawn evenly, and a rate at which the seed
-harness solves it, drawn from those that are given. A search tries `candidates` edits. Each is promoted with the cell's `chance`; a
-promoted one cures a weakness drawn evenly, which lifts the rate of every task that has it by the cell's `lift`, up to 0.95. A
-weakness that is cured already gives nothing. At the end champion and seed harness are run side by side, `repeats` trials a task each;
-where nothing was promoted, the gain is 0. Searches of a cell share its chance and lift, and all cells share the tasks.
+The generator: every sealed task has one of `WEAKNESSES` weaknesses, drawn evenly, and a rate at which the seed harness
+solves it, drawn from those that are given. A search tries `candidates` edits. Each is promoted with the cell's `chance`; a
+promoted one cures a weakness drawn evenly, which lifts the rate of every task that has it by the cell's `lift`, up to 0.95.
+A weakness that is cured already gives nothing. At the end champion and seed harness are run side by side, `repeats` trials a
+task each; where nothing was promoted, the gain is 0. Searches of a cell share its chance and lift, and all cells share the
+tasks.
 """
 
 from __future__ import annotations
