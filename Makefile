@@ -1,5 +1,5 @@
-# Every target does its own set-up. `make demo` needs no key and no Docker; `make test` uses a Docker Engine where there is
-# one, and on Debian as root installs one, saying so.
+# Every target does its own set-up. `make demo` needs no key and no Docker; `make test` uses a Docker Engine and a Chromium where
+# there are any, and on Debian as root installs them, saying so.
 bin := .venv/bin
 # Compiled modules are kept where a machine's settings say otherwise too: tests start lorimer hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
@@ -11,6 +11,7 @@ demo: .venv/installed
 
 test: .venv/installed lint
 	@tools/docker-engine && tools/base-images || echo "make test: the Docker tests will be skipped"
+	@tools/chromium || echo "make test: the browser tests of the dashboard will be skipped"
 	$(bin)/pytest -n 2
 
 # The long suites on hostile harnesses, cheating agents and crashes.

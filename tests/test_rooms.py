@@ -70,11 +70,13 @@ FLOORS = ("gate", "state", "ledger", "study", "forecast", "reports", "pairings")
 META = {name for name in ARROWS if name.startswith("meta_agent.")}
 FRONT: dict[str, set[str]] = {
     "terminal": BELOW | META,
+    # It shows what `terminal` shows, in the same words.
+    "dashboard": BELOW | META | {"terminal"},
     "doctor": BELOW | META | {"scaffold"},
     "failures": BELOW,
     "scaffold": BELOW | META,
     "demo": BELOW | META | {"scaffold", "terminal"},
-    "commands": BELOW | META | {"exports", "scaffold", "terminal", "demo", "doctor"},
+    "commands": BELOW | META | {"exports", "scaffold", "terminal", "dashboard", "demo", "doctor"},
     "cli": {"commands", "failures"},
 }
 """The command line and what it is split into. No room of `ARROWS` may import them."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from lorimer.kinds import Refused, TrialOrder
 from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, TrialLines, Tried
 from lorimer.traces.lines import LinesRan
+from lorimer.traces.marks import StudyMark, TaskTotals
 from lorimer.traces.outlines import StepSearch
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TraceSink, TrialEnd
@@ -228,6 +229,10 @@ class StudyReader(Protocol):
         """Budget warnings that were given, in order."""
         ...
 
+    def mark(self, study: str) -> StudyMark:
+        """What changes when the study's rows do: asked every second by who watches it, from indices alone."""
+        ...
+
     # ---- trials
 
     def trial(self, trial: str) -> Trial:
@@ -336,6 +341,14 @@ class StudyReader(Protocol):
 
     def trial_counts(self, study: str) -> list[TrialCounts]:
         """How many scored trials a study has of each stage, with a network, and passed."""
+        ...
+
+    def task_totals(self, evaluations: Sequence[str]) -> list[TaskTotals]:
+        """What the scored trials of these evaluations took and gave, by task."""
+        ...
+
+    def replayed(self, evaluations: Sequence[str]) -> set[tuple[str, str]]:
+        """Evaluation and task of those trials of these evaluations that went on from a record."""
         ...
 
     def flagged(self, study: str) -> list[tuple[str, str, list[str]]]:

@@ -15,7 +15,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from lorimer.errors import LorimerError, UserError
 from lorimer.kinds import SOLVED, Refused, TrialOrder
-from lorimer.traces import bulk, calls, chain, migrations, place, records, statements
+from lorimer.traces import bulk, calls, chain, marks, migrations, place, records, statements
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.outlines import StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
@@ -179,6 +179,10 @@ class StoreReader:
     def warnings(self, study: str) -> list[WarningRow]:
         return self._all(select(WarningRow).where(WarningRow.study == study).order_by(text("rowid")))
 
+    def mark(self, study: str) -> marks.StudyMark:
+        with self._plain() as connection:
+            return marks.mark(connection, study)
+
     # ---- trials -----------------------------------------------------------------------------------------------------
 
     def outcomes(self, evaluation: str) -> list[Trial]:
@@ -245,6 +249,14 @@ class StoreReader:
     def trial_counts(self, study: str) -> list[bulk.TrialCounts]:
         with self._plain() as connection:
             return bulk.trial_counts(connection, study)
+
+    def task_totals(self, evaluations: Sequence[str]) -> list[marks.TaskTotals]:
+        with self._plain() as connection:
+            return marks.task_totals(connection, evaluations)
+
+    def replayed(self, evaluations: Sequence[str]) -> set[tuple[str, str]]:
+        with self._plain() as connection:
+            return marks.replayed(connection, evaluations)
 
     def flagged(self, study: str) -> list[tuple[str, str, list[str]]]:
         with self._plain() as connection:

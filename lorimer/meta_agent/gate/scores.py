@@ -60,7 +60,7 @@ def score(results: Iterable[Result]) -> Score:
         spread = mean * (1 - mean)
         if spread > 0:
             effective = min(max(spread / variance if variance else math.inf, effective), float(trials))
-    low, high = _wilson(mean, effective)
+    low, high = wilson(mean, effective)
     return Score(mean, low, high, len(means), trials, errored)
 
 
@@ -80,7 +80,8 @@ def task_means(results: Iterable[Result]) -> dict[str, float]:
     return means
 
 
-def _wilson(mean: float, n: float) -> tuple[float, float]:
+def wilson(mean: float, n: float) -> tuple[float, float]:
+    """Wilson's 95% interval of a mean of `n` rewards from 0 to 1; `n` is over 0."""
     z = 1.959963984540054
     centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))

@@ -5,7 +5,7 @@ which lines ran is said by the harness's own process.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from lorimer.harness.version import Hunk
@@ -29,6 +29,8 @@ class HunkFired:
     """Trials of which that is known."""
     unknown: str = ""
     """Why it is known of none; empty where it is of some."""
+    tasks: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False)
+    """For each task in how many trials it fired, and of how many that is known."""
 
     def __str__(self) -> str:
         """`in 3 of 12 trials`."""
@@ -130,9 +132,9 @@ def fired_in_trial(
     return candidate, [fires(hunk, ran) for hunk in looked]
 
 
-def _hunk(hunk: Watched, trials: Iterable[TrialLines]) -> HunkFired:
+def _hunk(hunk: Watched, trials: Sequence[TrialLines]) -> HunkFired:
     known = [said for trial in trials if (said := fires(hunk, trial.ran)) is not None]
-    return HunkFired(sum(known), len(known), hunk.unknown)
+    return HunkFired(sum(known), len(known), hunk.unknown, _tasks([hunk], trials))
 
 
 def _tasks(hunks: Sequence[Watched], trials: Iterable[TrialLines]) -> dict[str, tuple[int, int]]:

@@ -53,7 +53,7 @@ def flips(before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[fl
             continue
         flip = "" if _solved(a) == _solved(b) else "broke" if _solved(a) else "fixed"
         pairs.append(TaskPair(task, sum(a) / len(a), sum(b) / len(b), (len(a), len(b)), flip))
-        expected += _chance(a, b)
+        expected += chance(a, b)
     return Flips(tuple(pairs), expected)
 
 
@@ -69,8 +69,8 @@ def _most(solved: int, trials: int) -> bool:
     return 2 * solved > trials
 
 
-def _chance(a: Sequence[float], b: Sequence[float]) -> float:
-    """The share of all ways to deal out both harnesses' trials in which the task flips."""
+def chance(a: Sequence[float], b: Sequence[float]) -> float:
+    """The share of all ways to deal out both harnesses' trials of a task in which it flips. Each has some."""
     solved, trials = _solves(a) + _solves(b), len(a) + len(b)
     flipped = sum(
         comb(solved, mine) * comb(trials - solved, len(a) - mine)

@@ -220,9 +220,10 @@ class World:
 
     def champion_before(self, number: int) -> str:
         """The candidate that was champion when candidate `number` was tried; "" for the seed harness."""
-        return self._reign_at(number).champion
+        return self.reign_at(number).champion
 
-    def _reign_at(self, number: int) -> Reign:
+    def reign_at(self, number: int) -> Reign:
+        """Who was champion when candidate `number` was tried, or will be, and since when."""
         place = bisect_right(self._known.reigns, number, key=lambda reign: reign.since)
         return self._known.reigns[max(0, place - 1)]
 
@@ -269,7 +270,7 @@ class World:
 
     def _since(self, number: int) -> int:
         """The number of the first candidate that met the champion whom candidate `number` met."""
-        return self._reign_at(number).since
+        return self.reign_at(number).since
 
     def candidate(self, subject: str) -> CandidateView | None:
         """A candidate by its id; `None` for the seed harness ("")."""

@@ -1,0 +1,156 @@
+"""Every page: parse what is asked, read one value, fill one template. No logic, and no door to a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+
+from lorimer import __version__
+from lorimer.dashboard import beside, candidates, flipping, matrix, overview, trajectory
+from lorimer.dashboard.history import drawn
+from lorimer.dashboard.paths import candidate_path, study_path, trace_path
+from lorimer.dashboard.shelf import Opened, Shelf
+from lorimer.errors import UserError
+from lorimer.terminal.words import cost, dollars, duration
+
+BUFFERED = 400
+"""Pieces of a template in one piece of the answer."""
+
+
+class Pages:
+    """The pages of a store's studies. They run in threads, so none keeps the event loop from others.
+
+    Args:
+        root: the workspace's folder, which is named in the head of each page.
+    """
+
+    def __init__(self, shelf: Shelf, root: Path) -> None:
+        self._shelf, self._reader = shelf, shelf.reader
+        # Autoescape is on for every template, and what is marked safe is made in `svg` and `words` alone.
+        self._templates = Environment(
+            loader=PackageLoader("lorimer.dashboard"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals.update(
+            version=__version__,
+            place=root.resolve().name,
+            study_path=study_path,
+            candidate_path=candidate_path,
+            trace_path=trace_path,
+            history=drawn,
+            cell=flipping.cell_picture,
+            hunk=flipping.hunk_picture,
+            gain_bars=flipping.gain_picture,
+            cost=cost,
+            dollars=dollars,
+            duration=duration,
+            here=_here,
+        )
+
+    # ---- studies
+
+    def studies(self, request: Request) -> Response:
+        return self._page("studies.html", lines=overview.lines(self._shelf))
+
+    def study(self, request: Request) -> Response:
+        opened = self._opened(request)
+        found = overview.overview(self._shelf, opened)
+        return self._page("study.html", part=request.query_params.get("part"), opened=opened, view=found, tab="study")
+
+    def flips(self, request: Request) -> Response:
+        opened = self._opened(request)
+        focus = number(request, "of", 0) or None
+        first = number(request, "first", 0)
+        found = flipping.flipping(self._reader, opened, first, focus, number(request, "hunks", 0) > 0)
+        return self._long("flips.html", opened=opened, view=found, tab="flips", step=flipping.EDITS)
+
+    def beside(self, request: Request) -> Response:
+        opened, asked = self._opened(request), request.query_params
+        found = beside.pairing(
+            self._reader,
+            opened,
+            number(request, "of", 0),
+            asked.get("task", ""),
+            asked.get("before"),
+            asked.get("after"),
+        )
+        return self._page("beside.html", opened=opened, view=found, tab="flips")
+
+    def candidates(self, request: Request) -> Response:
+        opened, first = self._opened(request), number(request, "first", 0)
+        found = candidates.entries(self._reader, opened, first)
+        return self._page(
+            "candidates.html", opened=opened, entries=found, first=first, step=candidates.PAGE, tab="candidates"
+        )
+
+    def candidate(self, request: Request) -> Response:
+        opened = self._opened(request)
+        found = candidates.shown(self._reader, opened, request.path_params["number"])
+        return self._page("candidate.html", opened=opened, view=found, tab="candidates")
+
+    def tasks(self, request: Request) -> Response:
+        opened, first = self._opened(request), number(request, "first", 0)
+        found = matrix.matrix(self._reader, opened, first)
+        return self._long("tasks.html", opened=opened, view=found, first=first, step=matrix.COLUMNS, tab="tasks")
+
+    def task(self, request: Request) -> Response:
+        opened, name = self._opened(request), request.query_params.get("task", "")
+        found = matrix.task(self._reader, opened, name)
+        return self._page("task.html", opened=opened, view=found, tab="tasks")
+
+    def trace(self, request: Request) -> Response:
+        opened = self._opened(request)
+        owner = request.query_params.get("of", "")
+        found = trajectory.trajectory(self._reader, opened, owner, number(request, "at", 0))
+        return self._page("trace.html", opened=opened, view=found, tab="")
+
+    def _opened(self, request: Request) -> Opened:
+        return self._shelf.open(request.path_params["study"])
+
+    # ---- what goes wrong
+
+    def failed(self, request: Request, error: Exception) -> Response:
+        """An error of ours as a page: what there is none of is 404, what cannot be read 503."""
+        status = 404 if isinstance(error, UserError) else 503
+        return self._page("failed.html", status=status, said=str(error))
+
+    def missing(self, request: Request, error: Exception) -> Response:
+        """No page has this address, or none that answers this method."""
+        status = error.status_code if isinstance(error, HTTPException) else 404
+        return self._page("failed.html", status=status, said="there is no page at this address")
+
+    def _page(self, template: str, *, status: int = 200, part: str | None = None, **values: Any) -> Response:
+        """A whole page, or the part of it that follows the store."""
+        name = f"live/{template}" if part == "live" else template
+        return HTMLResponse(self._templates.get_template(name).render(**values), status_code=status)
+
+    def _long(self, template: str, **values: Any) -> Response:
+        """A page of thousands of cells, sent while it is written. All that can fail was read before."""
+        written = self._templates.get_template(template).stream(**values)
+        written.enable_buffering(BUFFERED)
+        return StreamingResponse(written, media_type="text/html")
+
+
+def number(request: Request, name: str, default: int) -> int:
+    """A number of the address's query, from 0. Raises UserError."""
+    said = request.query_params.get(name)
+    if said is None:
+        return default
+    if not said.isascii() or not said.isdigit() or len(said) > 9:
+        raise UserError(f"{name} is to be a whole number in this page's address")
+    return int(said)
+
+
+@pass_context
+def _here(context: Context, tab: str) -> str:
+    """What marks the tab that is open."""
+    return "page" if context.get("tab") == tab else "false"

@@ -1,0 +1,97 @@
+"""The studies of a store as pages read them: what every page asks is prepared once and kept until its rows change."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lorimer.errors import UserError
+from lorimer.meta_agent.state.names import candidate_id
+from lorimer.meta_agent.state.world import World, scan
+from lorimer.terminal.listing import state_of
+from lorimer.traces.base import StudyReader
+from lorimer.traces.marks import StudyMark
+from lorimer.traces.schema import Stage
+from lorimer.traces.tables import Candidate, Study, Trial
+
+KEPT = 8
+"""Studies whose world is kept: one of 700 candidates takes 10 MB."""
+
+SEALED = "sealed while the study goes on, as people may steer by it; it is shown when the study has finished"
+"""What stands in place of a trial on sealed tasks."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One study as its rows tell it."""
+
+    row: Study
+    world: World
+    candidates: Sequence[Candidate]
+    """In order of number."""
+    mark: StudyMark
+
+    @property
+    def id(self) -> str:
+        return self.row.id
+
+    @property
+    def sealed(self) -> bool:
+        """Whether nothing that was measured on sealed tasks may be shown yet."""
+        return self.row.state != "finished"
+
+    @property
+    def state(self) -> str:
+        """Where it stands now; `interrupted` where its process died."""
+        return state_of(self.row)[0]
+
+    @property
+    def reason(self) -> str:
+        return state_of(self.row)[1]
+
+    @property
+    def retries(self) -> int:
+        """`[retries] errored`."""
+        return int(self.row.config["retries"]["errored"])
+
+    def candidate(self, number: int) -> Candidate:
+        """A candidate by its number. Raises UserError."""
+        wanted = candidate_id(self.id, number)
+        found = next((row for row in self.candidates if row.id == wanted), None)
+        if found is None:
+            raise UserError(f"study {self.id} has no candidate {number}")
+        return found
+
+    def hides(self, trial: Trial) -> bool:
+        """Whether a trial of this study is sealed."""
+        return self.sealed and (trial.stage == Stage.HOLDOUT or trial.task in self.world.holdout)
+
+
+class Shelf:
+    """Opens studies. Safe to use from several threads.
+
+    Args:
+        root: the workspace's folder.
+    """
+
+    def __init__(self, reader: StudyReader, root: Path) -> None:
+        self.reader, self.root = reader, root
+        self._lock = threading.Lock()
+        self._kept: dict[str, Opened] = {}
+
+    def open(self, study: str) -> Opened:
+        """The study as it is now. Raises UserError for an unknown one."""
+        row, mark = self.reader.study(study), self.reader.mark(study)
+        with self._lock:
+            kept = self._kept.pop(study, None)
+        if kept is not None and kept.mark.settled == mark.settled:
+            found = Opened(row, kept.world, kept.candidates, mark)
+        else:
+            found = Opened(row, scan(self.reader, study), self.reader.candidates(study), mark)
+        with self._lock:
+            self._kept[study] = found
+            while len(self._kept) > KEPT:
+                self._kept.pop(next(iter(self._kept)))
+        return found

@@ -1,0 +1,92 @@
+"""Cheap questions of who watches a store: whether a study's rows have changed, and totals that a screen shows."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lorimer.traces import codec
+
+
+class StudyMark(NamedTuple):
+    """Two marks of a study that are equal say that nothing came between them but steps of trials that run."""
+
+    state: str
+    candidates: tuple[tuple[str, int], ...]
+    """How many are in each state."""
+    decisions: int
+    chain: int
+    """The number of the store's last chained entry: promotions, reverts and settings are chained."""
+    trials: int
+    """The row of the study's newest trial."""
+    calls: tuple[tuple[str, int, int], ...] = ()
+    """Of each role the settled model calls and their tokens."""
+
+    @property
+    def settled(self) -> tuple[object, ...]:
+        """The part on which candidates and decisions rest; it stays while trials only run."""
+        return self.state, self.candidates, self.decisions, self.chain
+
+    @property
+    def word(self) -> str:
+        """The mark as a short word, by which two are compared."""
+        return hashlib.sha256(repr(tuple(self)).encode()).hexdigest()[:16]
+
+
+def mark(connection: sqlite3.Connection, study: str) -> StudyMark:
+    """The study as it is now, from indices alone; of an unknown one an empty mark."""
+
+    def number(statement: str, *values: str) -> int:
+        return connection.execute(statement, values).fetchone()[0] or 0
+
+    state = connection.execute("SELECT state FROM study WHERE id = ?", [study]).fetchone()
+    candidates = connection.execute(
+        "SELECT state, count(*) FROM candidate WHERE study = ? GROUP BY state ORDER BY state", [study]
+    ).fetchall()
+    calls = connection.execute(
+        "SELECT role, calls, tokens FROM spent WHERE study = ? ORDER BY role", [study]
+    ).fetchall()
+    return StudyMark(
+        state[0] if state else "",
+        tuple(candidates),
+        number("SELECT count(*) FROM decision WHERE study = ?", study),
+        number("SELECT max(number) FROM chain"),
+        number("SELECT max(rowid) FROM trial WHERE study = ?", study),
+        tuple(calls),
+    )
+
+
+class TaskTotals(NamedTuple):
+    """The scored trials of one task in some evaluations, added up."""
+
+    task: str
+    trials: int
+    reward: float
+    tokens: int
+    """Input plus output."""
+    usd: float | None
+    """`None` where the price of any of them is unknown."""
+    seconds: float
+
+
+def task_totals(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[TaskTotals]:
+    """By task, in order of its id."""
+    found = connection.execute(
+        "SELECT task, count(*), total(reward), sum(input_tokens + output_tokens), "
+        "CASE WHEN count(cost_usd) = count(*) THEN total(cost_usd) END, total(seconds) FROM trial "
+        "WHERE evaluation IN (SELECT value FROM json_each(?)) AND state = 'scored' GROUP BY task ORDER BY task",
+        [codec.dumps(list(evaluations))],
+    )
+    return [TaskTotals(*row) for row in found]
+
+
+def replayed(connection: sqlite3.Connection, evaluations: Sequence[str]) -> set[tuple[str, str]]:
+    """Evaluation and task of the trials of these evaluations that went on from a record."""
+    found = connection.execute(
+        "SELECT DISTINCT evaluation, task FROM trial WHERE evaluation IN (SELECT value FROM json_each(?)) "
+        "AND recorded_trial <> '' AND ran_whole = ''",
+        [codec.dumps(list(evaluations))],
+    )
+    return {(evaluation, task) for evaluation, task in found}

@@ -1,0 +1,72 @@
+"""A study of eight candidates with a promotion, made rather than run, and the dashboard over a copy of it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from bench.made_store import STUDY, Size, make
+from lorimer.dashboard.app import application
+from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.traces.reader import StoreReader
+
+
+@dataclass(frozen=True)
+class Served:
+    """A workspace with its dashboard."""
+
+    root: Path
+    client: TestClient
+    reader: StoreReader
+
+    def change(self, statement: str, *values: object) -> None:
+        """Write into the store, as no reader can."""
+        with closing(sqlite3.connect(self.root / STORE)) as store, store:
+            store.execute(statement, values)
+
+    def page(self, path: str, status: int = 200) -> str:
+        """The text of a page."""
+        answer = self.client.get(path)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """No test changes this one."""
+    root = tmp_path_factory.mktemp("dashboard") / "made"
+    assert make(root, Size(candidates=8, tasks=12, turns=2), seed=4).promoted == 1
+    return root
+
+
+@pytest.fixture
+def served(made: Path, tmp_path: Path) -> Iterator[Served]:
+    root = tmp_path / "made"
+    shutil.copytree(made, root, symlinks=True)
+    reader = StoreReader(root / STORE)
+    with TestClient(application(reader, root, ["testserver"])) as client:
+        yield Served(root, client, reader)
+
+
+@pytest.fixture
+def finished(served: Served) -> Served:
+    """The same after its end: nothing is sealed any more."""
+    served.change("UPDATE study SET state = 'finished' WHERE id = ?", STUDY)
+    return served
+
+
+@pytest.fixture
+def unused_port_taken() -> Iterator[int]:
+    """A port at which somebody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]

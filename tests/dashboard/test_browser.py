@@ -1,0 +1,149 @@
+"""The pages in Chromium, at a desk's width and at a telephone's: no error, nothing wider than the screen, live, by keyboard."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
+
+from bench.made_store import STUDY
+from lorimer.dashboard.app import application
+from tests.dashboard.conftest import Served
+from tests.dashboard.test_hostile import PAYLOADS, poison
+
+CHROMIUM = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium at /usr/bin/chromium; `tools/chromium` installs it"
+)
+
+ALONE = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""It talks to nobody but the page that is asked for."""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ALONE))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def address(served: Served) -> Iterator[str]:
+    """The dashboard behind a real server on loopback."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        application(served.reader, served.root, ["127.0.0.1"]), log_level="error", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+    listening.close()
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def opened(chromium: Browser, address: str) -> Iterator[Open]:
+    """Opens a page at a width; at the end nothing may have been complained of."""
+    complaints: list[str] = []
+    contexts = []
+
+    def refuse(dialog: Dialog) -> None:
+        complaints.append(dialog.message)
+        dialog.dismiss()
+
+    def open_at(path: str, width: int = 1440, scheme: Literal["light", "dark"] = "light") -> Page:
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", refuse)
+        page.goto(address + path)
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def paths(served: Served) -> list[str]:
+    newest = served.reader.candidates(STUDY)[-1].number
+    trial = served.reader.trials(STUDY, stage="full", limit=1)[0]
+    beside = f"beside?of={newest}&task={trial.task}"
+    traces = f"trace?of={quote(trial.id, safe='')}"
+    pages = ("flips?hunks=1", beside, "candidates", f"c/{newest}", "tasks", f"task?task={trial.task}", traces)
+    return ["/", f"/s/{STUDY}", *(f"/s/{STUDY}/{page}" for page in pages)]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_every_page_fits_its_screen_and_complains_of_nothing(
+    served: Served, opened: Open, width: int, scheme: str
+) -> None:
+    for path in paths(served):
+        page = opened(path, width, scheme)
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, path
+        assert page.locator("h1").count() == 1, path
+        assert page.locator("main").count() == 1, path
+        unnamed = "[...document.querySelectorAll('a')].filter(each => !each.textContent.trim() && !each.title).length"
+        assert page.evaluate(unnamed) == 0, path
+
+
+def test_a_page_follows_the_store_and_keeps_what_is_open(served: Served, opened: Open) -> None:
+    page = opened(f"/s/{STUDY}")
+    page.get_by_text("The same as a table").click()
+    assert page.locator("details[data-keep]").get_attribute("open") is not None
+    assert page.locator(".state").first.inner_text() == "paused"
+    served.change("UPDATE study SET state = 'finished' WHERE id = ?", STUDY)
+    expect(page.locator(".state").first).to_have_text("finished")
+    assert page.locator("details[data-keep]").get_attribute("open") is not None
+    assert "Updated at" in page.locator("[data-pulse]").inner_text()
+
+
+def test_a_keyboard_reaches_an_edit_its_hunks_and_two_trials(served: Served, opened: Open) -> None:
+    page = opened(f"/s/{STUDY}/flips")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.locator(".edit").last.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**hunks=1**")
+    assert page.locator("tr.hunk").count() >= 1
+    page.locator("tbody td a").first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/beside**")
+    assert page.locator(".lanes.heads .lane").count() == 2
+    parting = page.locator("[data-open-at]")
+    if parting.count():
+        place = parting.bounding_box()
+        assert place is not None
+        assert 0 <= place["y"] <= 900, "the page opens where they part"
+
+
+def test_no_payload_runs_in_a_browser(served: Served, opened: Open) -> None:
+    for path in poison(served, " ".join(PAYLOADS)):
+        page = opened(path)
+        assert page.evaluate("document.querySelectorAll('iframe, img, base, form, style, math').length") == 0, path
+        assert "evil" not in page.evaluate("performance.getEntriesByType('resource').map(each => each.name).join()")

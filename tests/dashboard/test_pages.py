@@ -1,0 +1,282 @@
+"""Edits by tasks, two trials side by side, candidates, tasks and traces."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.made_store import STUDY
+from lorimer.dashboard import flipping, matrix, trajectory
+from lorimer.dashboard.beside import pairing
+from lorimer.dashboard.compared import again, rows, with_full_run
+from lorimer.dashboard.diffs import side_by_side, size
+from lorimer.dashboard.shelf import Opened, Shelf
+from lorimer.errors import UserError
+from lorimer.harness.changed import parsed
+from lorimer.harness.version import Hunk, sha
+from lorimer.harness.watched import watched
+from lorimer.meta_agent.reports.flips import flips
+from lorimer.meta_agent.state.changes import arms
+from lorimer.meta_agent.state.trials import rewards
+from lorimer.traces.schema import Stage
+from tests.dashboard.conftest import Served
+
+
+def opened(served: Served) -> Opened:
+    return Shelf(served.reader, served.root).open(STUDY)
+
+
+def test_a_row_has_the_flips_that_the_gates_own_trials_have(served: Served) -> None:
+    study = opened(served)
+    found = rows(served.reader, study, with_full_run(study))
+    assert [row.number for row in found] == sorted((row.number for row in found), reverse=True)
+    for row in found:
+        candidate = study.candidate(row.number)
+        mine, theirs, runs = arms(served.reader, study.world, [candidate])
+        read = rewards(served.reader, runs, study.retries)
+        before: dict[str, list[float]] = {}
+        for name in theirs[row.number]:
+            for task, each in read[name].items():
+                before.setdefault(task, []).extend(each)
+        told = flips(before, read[mine[row.number]], study.world.train)
+        assert row.flips == told
+        assert row.flipped == sum(cell.flip != "" for cell in row.cells.values())
+        assert sum(cell.chance for cell in row.cells.values()) == pytest.approx(told.expected)
+        for cell in row.cells.values():
+            assert cell.before.trials == len(before[cell.task])
+            assert cell.after.low <= cell.after.mean <= cell.after.high
+
+
+def test_the_page_says_of_an_edit_how_many_flips_chance_and_its_firing_explain(served: Served) -> None:
+    (promoted,) = opened(served).world.promoted
+    row = next(each for each in rows(served.reader, opened(served), [opened(served).candidate(promoted.number)]))
+    assert row.flipped
+    assert row.sentence.endswith("whether the edit fired is not known")
+    flipped = next(cell.task for cell in row.cells.values() if cell.flip)
+    ran = _edited(served, promoted.id)
+    for trial in served.reader.trials(evaluation=f"{promoted.id}/full", limit=None):
+        served.change("INSERT INTO lines VALUES (?, ?, 1)", trial.id, str(ran) if trial.task == flipped else "1-1")
+    said = served.page(f"/s/{STUDY}/flips?of={promoted.number}&hunks=1")
+    told = next(each for each in rows(served.reader, opened(served), [opened(served).candidate(promoted.number)]))
+    flips_said = "1 flip" if row.flipped == 1 else f"{row.flipped} flips"
+    assert told.sentence == f"{flips_said}, {row.flips.expected:.1f} expected by chance, 1 where the edit fired"
+    assert f"{told.sentence}</b>" in said
+    assert told.cells[flipped].fired == told.cells[flipped].told > 0
+    assert 'class="fired"' in said
+    assert 'class="unfired"' in said
+    assert 'aria-expanded="true"' in said
+    assert "gain over the seed is made of" in said
+
+
+def _edited(served: Served, candidate: str) -> int:
+    """Give a candidate an edit that can be seen to run, in place of the made one, which adds a remark; a line that it changed."""
+    row = served.reader.candidate(candidate)
+    assert row is not None
+    parent = served.reader.harness(row.parent).text
+    for line in parent.splitlines():
+        if not line.startswith("    ") or parent.count(line) > 1:
+            continue
+        hunk = Hunk(line, f"{line}  # changed" if "#" in line else line.replace(" = ", " = 1 and "))
+        text = parent.replace(line, hunk.replace)
+        if text == parent or parsed(text) is None:
+            continue
+        (seen,) = watched(parent, [hunk], text)
+        if seen.unknown or 1 in seen.lines:
+            continue
+        served.change("INSERT INTO harness (sha, text) VALUES (?, ?)", sha(text), text)
+        edit = json.dumps([{"search": hunk.search, "replace": hunk.replace}])
+        served.change("UPDATE candidate SET edit = ?, harness = ? WHERE id = ?", edit, sha(text), candidate)
+        return min(seen.lines)
+    raise AssertionError("no line of the harness can be watched")
+
+
+def test_a_champion_that_was_run_at_two_times_stands_against_itself(served: Served) -> None:
+    study = opened(served)
+    found = again(served.reader, study)
+    assert found, "the made study refreshes its champions"
+    for each in found:
+        assert each.flips.tasks
+    assert f"{found[0].name} against itself" in served.page(f"/s/{STUDY}/flips")
+
+
+def test_more_edits_are_on_further_pages(served: Served) -> None:
+    known = with_full_run(opened(served))
+    page = flipping.flipping(served.reader, opened(served), len(known) - 1, None, False)
+    champion = opened(served).world.champion
+    assert champion is not None
+    assert {row.number for row in page.rows} == {known[-1].number, champion.number}
+    assert page.focus is not None
+    assert page.focus.number == champion.number
+
+
+def test_a_cell_opens_a_failed_and_a_solved_trial_where_they_part(served: Served) -> None:
+    study = opened(served)
+    row = rows(served.reader, study, with_full_run(study))[0]
+    cell = next(each for each in row.cells.values() if each.before.mean != each.after.mean)
+    found = pairing(served.reader, study, row.number, cell.task)
+    assert (found.left.outcome, found.right.outcome) == ("failed", "solved")
+    assert {found.left.whose, found.right.whose} == {"champion", "candidate"}
+    for side, lane in enumerate((found.left, found.right)):
+        indices = [each[side].index for each in found.rows if (each[side]) is not None]  # type: ignore[union-attr]
+        stored = [step.index for step in served.reader.steps(lane.trial.id) if step.kind != "verdict"]
+        assert indices == stored[: len(indices)], "every step once, in order"
+    said = served.page(f"/s/{STUDY}/beside?of={row.number}&task={cell.task}")
+    assert said.count("data-open-at") == (found.parts is not None)
+    other = found.others[0][-1]
+    assert pairing(served.reader, study, row.number, cell.task, before=other.id).others == found.others
+    assert f"before={quote(other.id, safe='')}" in said
+
+
+def test_what_cannot_be_laid_side_by_side_is_said(served: Served) -> None:
+    study = opened(served)
+    number = with_full_run(study)[0].number
+    assert "has no scored trial of the champion" in served.page(f"/s/{STUDY}/beside?of={number}&task=none", 404)
+    assert "has no candidate 99" in served.page(f"/s/{STUDY}/beside?of=99&task=none", 404)
+    assert "is to be a whole number" in served.page(f"/s/{STUDY}/beside?of=-1", 404)
+    sealed = study.world.holdout[0]
+    assert "sealed while the study goes on" in served.page(f"/s/{STUDY}/beside?of={number}&task={sealed}", 404)
+
+
+def test_the_table_of_candidates_has_what_was_decided_and_what_it_cost(served: Served) -> None:
+    said = served.page(f"/s/{STUDY}/candidates")
+    for candidate in served.reader.candidates(STUDY):
+        removed, added = size(candidate.edit)
+        assert f'href="/s/{STUDY}/c/{candidate.number}"' in said
+        assert f"+{added}</span>" in said
+        assert f"\N{MINUS SIGN}{removed}</span>" in said
+    assert "by hand" not in said
+
+
+def test_a_candidates_page_lays_predictions_beside_outcomes(served: Served) -> None:
+    study = opened(served)
+    row = with_full_run(study)[0]
+    said = served.page(f"/s/{STUDY}/c/{row.number}")
+    predicted = re.findall(
+        r'<th scope="row">(?:<a[^>]*>)?([^<]+)(?:</a>)?</th><td>(should be fixed|at risk)</td>', said
+    )
+    assert {task for task, _ in predicted} == set(row.fixes) | set(row.at_risk)
+    compared = rows(served.reader, study, [row])[0]
+    for task, cell in compared.cells.items():
+        if cell.after.mean < cell.before.mean:
+            assert re.search(rf'>{task}</a></th><td>[^<]*</td><td class="came worse">', said)
+    assert 'class="diff"' in said
+    assert "Predictions against outcomes" in said
+
+
+def test_sealed_trials_are_neither_listed_nor_opened_until_the_study_has_finished(served: Served) -> None:
+    sealed = next(trial for trial in served.reader.trials(STUDY, stage="holdout") if trial.state == "scored")
+    trace, task = f"/s/{STUDY}/trace?of={quote(sealed.id, safe='')}", f"/s/{STUDY}/task?task={quote(sealed.task)}"
+    (promoted,) = opened(served).world.promoted
+    assert "sealed while the study goes on" in served.page(trace, 404)
+    assert "sealed while the study goes on" in served.page(task, 404)
+    candidate, tasks = f"/s/{STUDY}/c/{promoted.number}", f"/s/{STUDY}/tasks"
+    for path in (candidate, tasks, f"/s/{STUDY}/flips", f"/s/{STUDY}"):
+        said = served.page(path)
+        assert not [name for name in opened(served).world.holdout if name in said], path
+    assert "are shown when the study has finished" in served.page(candidate)
+    served.change("UPDATE study SET state = 'finished'")
+    assert sealed.task in served.page(trace)
+    assert sealed.task in served.page(task)
+    assert sealed.task in served.page(tasks)
+
+
+def test_the_matrix_has_five_looks(served: Served) -> None:
+    study = opened(served)
+    found = matrix.matrix(served.reader, study, 0)
+    assert [number for number, _, _ in found.candidates] == [row.number for row in reversed(study.candidates)]
+    rates = [line.rate for line in found.lines if line.rate is not None]
+    assert rates == sorted(rates), "the worst first"
+    full = study.world.decided(study.candidates[-1].id, Stage.FULL)
+    assert full is not None
+    trials = served.reader.trials(evaluation=full.id, limit=None)
+    errored, replayed = trials[0].task, next(trial.task for trial in trials if trial.task != trials[0].task)
+    served.change(
+        "UPDATE trial SET state = 'errored', reward = NULL WHERE evaluation = ? AND task = ?", full.id, errored
+    )
+    served.change(
+        "UPDATE trial SET recorded_trial = 'x', ran_whole = '' WHERE evaluation = ? AND task = ?", full.id, replayed
+    )
+    after = {line.task: line.spots[0] for line in matrix.matrix(served.reader, study, 0).lines}
+    assert after[errored].look == "errored"
+    assert after[errored].said.startswith("errored in")
+    assert after[replayed].replayed
+    assert "replayed up to the edit" in after[replayed].said
+    looks = {spot.look for line in found.lines for spot in line.spots}
+    assert {"solved", "failed"} <= looks
+    said = served.page(f"/s/{STUDY}/tasks")
+    for look in ("solved", "failed", "errored", "none"):
+        assert f'class="spot {look}"' in said
+
+
+def test_a_trace_is_read_page_by_page_with_a_link_for_every_step(served: Served) -> None:
+    longest = max(served.reader.trials(STUDY, stage="full"), key=lambda trial: served.reader.step_count(trial.id))
+    path = f"/s/{STUDY}/trace?of={quote(longest.id, safe='')}"
+    said, steps = served.page(path), served.reader.steps(longest.id)
+    assert [int(each) for each in re.findall(r'id="step-(\d+)"', said)] == [step.index for step in steps][:40]
+    assert "What the verifier said" in said or not longest.verifier_output
+    many = served.reader.step_count(longest.id)
+    for index in range(many, 95):
+        served.change(
+            'INSERT INTO step (owner, "index", kind, at, seconds, data, text) VALUES (?, ?, ?, 1.0, 0.1, ?, ?)',
+            longest.id, index, "note", '{"text": "a note"}', "a note",
+        )  # fmt: skip
+    page = trajectory.trajectory(served.reader, opened(served), longest.id, 57)
+    assert (page.first, [each.index for each in page.moments]) == (40, list(range(40, 80)))
+    assert page.pages == ((0, 39), (40, 79), (80, 94))
+    assert f"{path.partition('?')[0]}" in served.page(f"{path}&at=57")
+
+
+def test_what_the_model_said_stands_once(served: Served) -> None:
+    trial = served.reader.trials(STUDY, stage="full", limit=1)[0]
+    page = trajectory.trajectory(served.reader, opened(served), trial.id, 0)
+    replies = [each.reply for each in page.moments if each.reply is not None]
+    assert replies
+    heard = [said for each in page.moments for said in each.heard]
+    assert not [said for said in heard if said in replies]
+
+
+def test_a_trace_of_another_study_is_refused(served: Served) -> None:
+    other = next(row.id for row in served.reader.studies() if row.id != STUDY)
+    trial = served.reader.trials(STUDY, stage="full", limit=1)[0]
+    with pytest.raises(UserError, match="is not of study"):
+        trajectory.trajectory(served.reader, Shelf(served.reader, served.root).open(other), trial.id, 0)
+    assert "there is no trial none" in served.page(f"/s/{STUDY}/trace?of=none", 404)
+
+
+def test_a_proposal_session_is_read_like_a_trial(served: Served) -> None:
+    with_session = next((row for row in served.reader.candidates(STUDY) if served.reader.step_count(row.id)), None)
+    if with_session is None:
+        served.change(
+            'INSERT INTO step (owner, "index", kind, at, seconds, data, text) VALUES (?, 0, ?, 0.0, 0.1, ?, ?)',
+            f"{STUDY}/c001", "note", '{"text": "looked at failures"}', "looked at failures",
+        )  # fmt: skip
+    said = served.page(f"/s/{STUDY}/trace?of={STUDY}/c001")
+    assert "How c001 was proposed" in said
+    assert 'id="step-0"' in said
+
+
+TEXTS = st.lists(st.sampled_from(["a", "b", "c", "", "  d"]), max_size=25)
+
+
+@given(TEXTS, TEXTS)
+def test_both_texts_can_be_read_back_from_a_diff(before: list[str], after: list[str]) -> None:
+    found = side_by_side("\n".join(before), "\n".join(after))
+    left = {row.left: row.before for row in found if row.left is not None}
+    right = {row.right: row.after for row in found if row.right is not None}
+    a, b = "\n".join(before).splitlines(), "\n".join(after).splitlines()
+    assert all(a[number - 1] == text for number, text in left.items())
+    assert all(b[number - 1] == text for number, text in right.items())
+    assert bool(found) == (a != b)
+    shown = sum(row.left is not None for row in found)
+    skipped = sum(row.skipped for row in found)
+    assert not found or shown + skipped == len(a)
+
+
+def test_the_size_of_an_edit_counts_changed_lines_alone() -> None:
+    assert size([{"search": "a\nb\nc", "replace": "a\nB\nc\nd"}]) == (1, 2)
+    assert size([]) == (0, 0)
