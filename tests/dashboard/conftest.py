@@ -35,8 +35,9 @@ class Served:
     def page(self, path: str, status: int = 200) -> str:
         """The text of a page."""
         answer = self.client.get(path)
-        assert answer.status_code == status, answer.text
-        return answer.text
+        text: str = answer.text
+        assert answer.status_code == status, text
+        return text
 
 
 @pytest.fixture(scope="session")
