@@ -64,7 +64,7 @@ async def test_the_log_the_status_and_the_card_say_what_each_gain_was_paid_for(b
     assert f"  price: {price}, in the trials by which it was decided\n" in log
     assert f"\nPrice: {found.price} that the whole study spent\n" in log
     # Nothing of it reaches the meta-agent: how often a study was stopped would show in it.
-    assert "rice" not in experiments.for_meta_agent(found).within(10**6)
+    assert "rice" not in experiments.for_meta_agent(found).everything
 
     status = listing.status(reader, row, bench.root)
     assert f"\n  price       {status.price} that the whole study spent\n" in listing.status_text(status)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,63 +22,88 @@ from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from lorimer.meta_agent.ledger.experiments import Entry, Ledger, render
 from lorimer.meta_agent.ledger.foreseen import Outcome, lines
 from lorimer.meta_agent.ledger.telling import came_of
-from lorimer.meta_agent.proposer.log import Log
+from lorimer.meta_agent.proposer.log import TIGHT, Log, Told
 from lorimer.traces.tables import DecisionRow
 
 HEAD = "Baseline (the seed harness): 0.500"
 
 
-def experiment(number: int) -> str:
-    return f"c{number:03} [rejected] Edit {number}: it broke things\n  hypothesis: {'words ' * 40}\n  spot: rejected {number}"
+def experiment(number: int, kind: str = "prompt", ended: str = "rejected in the spot-check") -> Told:
+    whole = f"c{number:03} [rejected] Edit {number}: it broke things\n  hypothesis: {'words ' * 40}\n  spot: rejected {number}"
+    return Told(f"c{number:03}", whole, "rejected", f"Edit {number}", ended, kind)
 
 
-EXPERIMENTS = tuple(experiment(number) for number in range(1, 61))
+EXPERIMENTS = tuple(experiment(number) for number in range(1, 201))
+SHORT = [f"c{number:03} [rejected] Edit {number}: rejected in the spot-check" for number in range(1, 201)]
+OTHERS = "[Others are told by a line each; experiment_log tells any in full, by its name.]"
 
 
 def test_a_log_that_fits_is_told_whole() -> None:
-    log = Log(HEAD, EXPERIMENTS)
-    assert log.within(10**6) == "\n".join([HEAD, "", *EXPERIMENTS])
+    log = Log(HEAD, EXPERIMENTS[:6])
+    assert log.within(10**6) == "\n".join([HEAD, "", *(each.whole for each in EXPERIMENTS[:6])])
 
 
-def test_the_newest_experiments_stay_whole_and_the_oldest_are_shortened() -> None:
-    text = Log(HEAD, EXPERIMENTS).within(5_000)
-    assert len(text) <= 5_000
-    assert text.endswith("\n".join(EXPERIMENTS[-10:]))
-    mark = text.splitlines()[2]
-    told = [line for line in text.splitlines() if line.startswith("c0")]
-    assert mark == f"[Other experiments are told by their first line alone; left out: {60 - len(told)}.]"
-    assert told == [each.split("\n")[0] for each in EXPERIMENTS[-len(told) :]]
-    assert 20 < len(told) < 60
+def test_the_newest_experiments_are_told_whole_others_by_a_line_and_the_rest_is_counted() -> None:
+    text = Log(HEAD, EXPERIMENTS).within(10**6)
+    assert TIGHT * 0.8 < len(text) <= TIGHT, "however much room there is"
+    assert text.endswith("\n".join(each.whole for each in EXPERIMENTS[-3:]))
+    assert text.splitlines()[:3] == [HEAD, "", OTHERS]
+    lines = [line for line in text.splitlines() if line in SHORT]
+    assert lines == SHORT[-3 - len(lines) : -3]
+    assert 25 < len(lines) < 60
+    left = 200 - 3 - len(lines)
+    assert text.splitlines()[3] == f"[Left out: {left}. prompt: {left} rejected in the spot-check.]"
 
 
-def test_a_log_of_which_only_lines_are_too_many_says_so() -> None:
-    text = Log(HEAD, EXPERIMENTS[:20]).within(5_000)
-    assert "[Other experiments are told by their first line alone.]" in text
-    assert [line[:4] for line in text.splitlines() if line.startswith("c0")] == [f"c{n:03}" for n in range(1, 21)]
+def test_what_is_left_out_is_counted_by_kind_and_by_what_ended_it() -> None:
+    old = [
+        *(experiment(number, "tool", "rejected in the full run") for number in range(1, 4)),
+        *(experiment(number, "", "") for number in range(4, 6)),
+        Told("c006", "c006 [failed] no usable edit", "failed", "", "no usable edit"),
+        replace(experiment(7, "tool", ""), state="promoted"),
+    ]
+    text = Log(HEAD, (*old, *EXPERIMENTS[7:])).within(10**6)
+    assert re.search(
+        r"^\[Left out: \d+\. prompt: \d+ rejected in the spot-check; tool: 3 rejected in the full run, 1 promoted; "
+        r"kind not stated: 2 rejected; 1 held no usable edit\.\]$",
+        text,
+        re.MULTILINE,
+    )
+
+
+def test_a_longer_study_takes_no_more_room() -> None:
+    short, long = (len(Log(HEAD, EXPERIMENTS * times).within(10**6)) for times in (1, 50))
+    assert abs(short - long) < 0.02 * short
 
 
 def test_of_a_newest_experiment_that_does_not_fit_the_first_line_is_kept() -> None:
+    one = experiment(1)
     log = Log(
-        HEAD, ("c001 [rejected] Edit 1: it broke things\n  spot: no", f"c002 [failed] no usable edit\n{'x ' * 5_000}")
+        HEAD, (one, Told("c002", f"c002 [failed] no usable edit\n{'x ' * 5_000}", "failed", "", "no usable edit"))
     )
     text = log.within(2_000)
     assert len(text) <= 2_000
-    assert text.splitlines()[:4] == [
-        HEAD,
-        "",
-        "[Other experiments are told by their first line alone; left out: 1.]",
-        "c002 [failed] no usable edit",
-    ]
+    assert text.splitlines()[:5] == [HEAD, "", OTHERS, SHORT[0], "c002 [failed] no usable edit"]
     assert log.within(60) == "c002 [failed] no usable edit"
 
 
 def test_the_experiments_most_alike_are_told_whole_before_newer_ones() -> None:
     tried = [*EXPERIMENTS]
-    tried[4] = "c005 [rejected] Verify the output with a command: it broke things\n  hypothesis: nobody reads it again"
+    whole = "c005 [rejected] Verify the output with a command: it broke things\n  hypothesis: nobody reads it again"
+    tried[4] = replace(tried[4], whole=whole)
     text = Log(HEAD, tuple(tried)).within(5_000, "read the output again, and verify it")
-    assert tried[4] in text
-    assert tried[4] not in Log(HEAD, tuple(tried)).within(5_000)
-    assert EXPERIMENTS[-1] in text
+    assert whole in text
+    assert whole not in Log(HEAD, tuple(tried)).within(5_000)
+    assert EXPERIMENTS[-1].whole in text
+
+
+def test_any_experiment_can_be_read_whole_by_its_name() -> None:
+    log = Log(HEAD, EXPERIMENTS).after(Log("before", (EXPERIMENTS[6].under("study-1"),)))
+    for name in ("c007", " `C007` ", "7", "[c007]"):
+        assert log.one(name, 10**6) == EXPERIMENTS[6].whole
+    assert log.one("study-1/c007", 10**6) == f"study-1/{EXPERIMENTS[6].whole}"
+    assert len(log.one("c007", 200)) <= 200
+    assert log.one("c999", 10**6) == ""
 
 
 def test_what_was_foreseen_is_counted_by_kind() -> None:
@@ -100,11 +127,11 @@ def test_what_was_foreseen_is_counted_by_kind() -> None:
 
 @given(st.integers(300, 20_000), st.lists(st.integers(0, 3_000), max_size=40))
 def test_no_log_is_longer_than_its_room_and_the_newest_is_never_left_out(room: int, sizes: list[int]) -> None:
-    experiments = [f"c{number:03} tried\n{'x' * size}" for number, size in enumerate(sizes)]
+    experiments = [Told(f"c{n:03}", f"c{n:03} [x] tried\n{'x' * size}", "x", "tried") for n, size in enumerate(sizes)]
     text = Log(HEAD, tuple(experiments)).within(room)
     assert len(text) <= room
     if experiments:
-        assert f"c{len(sizes) - 1:03} tried" in text
+        assert f"c{len(sizes) - 1:03} [x] tried" in text
 
 
 def test_people_are_told_the_newest_in_full_and_that_all_can_be_told() -> None:

@@ -461,6 +461,6 @@ async def test_the_log_and_the_card_tell_it_and_the_meta_agent_is_not_told(tmp_p
     for word, said in parts:
         assert f"\n{word.capitalize()}: {said}\n" in text
         assert f"\n- {word}: {said}\n" in card
-    sealed = experiments.for_meta_agent(book).within(10**6)
+    sealed = experiments.for_meta_agent(book).everything
     assert "c001 [promoted]" in sealed
     assert not [word for word in ("Gain", "carried", "sampling", "tokens per trial") if word in sealed]

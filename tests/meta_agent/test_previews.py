@@ -137,7 +137,7 @@ class Study:
 
     def told(self) -> str:
         """What the meta-agent reads of the experiments."""
-        return experiments.for_meta_agent(experiments.read(self.reader, scan(self.reader, "s"), 0)).within(10**6)
+        return experiments.for_meta_agent(experiments.read(self.reader, scan(self.reader, "s"), 0)).everything
 
     def log(self) -> str:
         return experiments.render(experiments.read(self.reader, scan(self.reader, "s"), 0))

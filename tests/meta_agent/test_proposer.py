@@ -17,7 +17,7 @@ from lorimer.errors import BudgetExhausted
 from lorimer.harness.api import Completion, Message, ToolCall, Usage, assistant
 from lorimer.harness.text import text_calls
 from lorimer.harness.version import sha
-from lorimer.meta_agent.proposer.log import Log
+from lorimer.meta_agent.proposer.log import Log, Told
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal
 from lorimer.meta_agent.proposer.propose import propose
 from lorimer.meta_agent.proposer.tools import NAMES, TOOLS
@@ -270,7 +270,10 @@ async def test_every_request_fits_the_context_however_long_the_traces_are(wordy:
         [calls(("list_failures", {})), *looks, calls(("read_harness", {})), calls(("propose_edit", EDIT))]
     )
     settings = MetaSettings(context_tokens=context, max_tokens=1_024)
-    texts = {"log": Log("The baseline", ("- c1: rejected\n  why",) * 3_000), "program": "Be general. " * 2_000}
+    texts = {
+        "log": Log("The baseline", (Told("c001", "c001: rejected\n  why", "rejected", "An idea"),) * 3_000),
+        "program": "Be general. " * 2_000,
+    }
     assert isinstance(await propose(wordy.session(model, settings=settings, **texts)), Proposal)
     for request in model.requests:
         assert request.max_tokens is not None
@@ -381,7 +384,9 @@ async def test_the_newest_experiments_outlast_a_context_that_was_promised_and_is
     """The first message is written anew for less room: a cut would take the experiments, which stand in its middle."""
     looks = [calls(("read_trace", {"trial": "alpha/0", "first": 1, "last": last})) for last in range(1, 5)]
     model = ScriptedModel([*looks, calls(("propose_edit", EDIT))], window=5_500)
-    log = Log("The baseline", tuple(f"c{number:03} [rejected] idea number {number}" for number in range(1, 900)))
+    names = {f"c{number:03}": f"idea number {number}" for number in range(1, 900)}
+    tried = tuple(Told(name, f"{name} [rejected] {title}", "rejected", title) for name, title in names.items())
+    log = Log("The baseline", tried)
     settings = MetaSettings(context_tokens=100_000, max_tokens=1_024)
     program = "Be general. " * 2_000
     assert isinstance(await propose(lab.session(model, settings=settings, log=log, program=program)), Proposal)

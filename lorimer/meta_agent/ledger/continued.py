@@ -7,7 +7,7 @@ import shlex
 from lorimer.errors import UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.ledger import experiments
-from lorimer.meta_agent.proposer.log import Log
+from lorimer.meta_agent.proposer.log import Log, Told
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import scan
 from lorimer.traces.base import StudyReader
@@ -39,13 +39,13 @@ def remembered(reader: StudyReader, study: str, retries: int) -> Log | None:
 
     Nothing sealed is in it, as in the log of a study of its own: tasks keep their sides.
     """
-    heads, told, seen = list[str](), list[str](), {study}
+    heads, told, seen = list[str](), list[Told](), {study}
     name = _before(reader, study)
     while name and name not in seen:
         seen.add(name)
         book = experiments.read(reader, scan(reader, name), retries, recent=experiments.RECENT)
         heads.insert(0, f"Study {name} came before. Its winner was {book.champion}")
-        told = [f"{name}/{text}" for text in experiments.for_meta_agent(book).experiments] + told
+        told = [each.under(name) for each in experiments.for_meta_agent(book).experiments] + told
         name = _before(reader, name)
     return Log("\n".join(heads), tuple(told)) if heads else None
 

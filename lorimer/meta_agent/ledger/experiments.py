@@ -19,7 +19,8 @@ from lorimer.meta_agent.ledger import conditions, foreseen, gain_price
 from lorimer.meta_agent.ledger.fired import Fired, fired_in
 from lorimer.meta_agent.ledger.gain_price import GainPrice
 from lorimer.meta_agent.ledger.telling import came_of
-from lorimer.meta_agent.proposer.log import Log
+from lorimer.meta_agent.proposer.cases import one_line
+from lorimer.meta_agent.proposer.log import Log, Told
 from lorimer.meta_agent.proposer.touching import summary
 from lorimer.meta_agent.state.changes import Changes, changes
 from lorimer.meta_agent.state.names import STAGES, short
@@ -38,6 +39,17 @@ TASKS_NAMED = 12
 SHOWN = 50
 """Experiments told in full to people who do not ask for all: what each changed is read from its trials."""
 HYPOTHESIS_CHARS = 600
+LINE_CHARS = 60
+"""Of a title, where an experiment is told in one short line."""
+ENDED: Mapping[str, str] = {
+    Stage.SPOT: "rejected in the spot-check",
+    Stage.FULL: "rejected in the full run",
+    Stage.AUDIT: "rejected by fresh trials",
+    Stage.CANARY: "rejected by a canary",
+    Stage.HOLDOUT: "vetoed by the sealed holdout",
+    Stage.REVIEW: "refused by a person",
+}
+"""What ended a rejected experiment, by its last stage."""
 AGED = "champion"
 """The stage of a verdict by which the champion's trials were too old and were run anew."""
 
@@ -225,10 +237,12 @@ def for_meta_agent(ledger: Ledger) -> Log:
     id holds its time, no person's name, and not the proposal under way, which is its own.
     """
     made = [entry for entry in ledger.entries if entry.state != "proposing"]
-    texts = []
+    experiments = []
     for entry in made:
         verdicts = [_sealed(verdict) for verdict in entry.verdicts if verdict.stage not in (AGED, Stage.REVIEW)]
-        texts.append("\n".join(_told(entry, verdicts, summary(entry.touches) if entry.touches else "")))
+        whole = "\n".join(_told(entry, verdicts, summary(entry.touches) if entry.touches else ""))
+        title = one_line(entry.title, LINE_CHARS)
+        experiments.append(Told(short(entry.number), whole, entry.state, title, _ended(entry), entry.kind))
     outcomes = [
         foreseen.Outcome(
             entry.kind,
@@ -241,7 +255,17 @@ def for_meta_agent(ledger: Ledger) -> Log:
         for entry in made[-RECENT:]
         if any(verdict.stage == Stage.FULL for verdict in entry.verdicts)
     ]
-    return Log("\n".join([*_head(ledger), *foreseen.lines(outcomes)]), tuple(texts))
+    return Log("\n".join([*_head(ledger), *foreseen.lines(outcomes)]), tuple(experiments))
+
+
+def _ended(entry: Entry) -> str:
+    """What ended an experiment, in a few words; nothing that was measured on sealed tasks."""
+    if entry.state == "failed":
+        return "no usable edit"
+    last = [verdict.stage for verdict in entry.verdicts if verdict.stage != AGED][-1:]
+    if entry.state != "rejected" or not last:
+        return ""
+    return "rejected for its cost" if entry.promising and last == [Stage.FULL] else ENDED.get(last[0], "")
 
 
 def _head(ledger: Ledger) -> list[str]:

@@ -62,7 +62,10 @@ TOOLS: tuple[Tool, ...] = (
     Tool(
         "experiment_log",
         "Read which edits were tried before, and why they were kept or refused.",
-        object_schema(about=string("Words of your idea: what was most alike is told in full.")),
+        object_schema(
+            about=string("Words of your idea: what was most alike is told in full."),
+            experiment=string("The name of one, such as c007, to read all that is known of it."),
+        ),
     ),
     PREVIEW,
     Tool(
@@ -164,9 +167,20 @@ class Toolbox:
         if name == "read_harness":
             return self._session.champion
         if name == "experiment_log":
+            asked = arguments.get("experiment")
+            if asked is not None and asked != "":
+                return self._experiment(str(asked), room)
             about = arguments.get("about")
             return self._session.log.within(room, about if isinstance(about, str) else "")
         return self._looking.answer(name, arguments, room)
+
+    def _experiment(self, name: str, room: int) -> str:
+        found = self._session.log.one(name, room)
+        if not found:
+            known = [each.name for each in self._session.log.experiments]
+            there = f"there are {known[0]} to {known[-1]}" if known else "none was made yet"
+            raise Refused(f"there is no experiment {one_line(name, 60)}; {there}.")
+        return found
 
     # ---- proposing --------------------------------------------------------------------------------------------------
 
