@@ -13,6 +13,8 @@ from lorimer.kinds import PhaseName
 class SearchSettings(Table):
     """[search]: which edits are looked for."""
 
+    width: int = Field(default=1, ge=1, le=16)
+    """Proposals of a round: each about another kind of failures, unaware of the others, and compared with the same champion."""
     edit_lines: int | Literal["none"] = 80
     """Lines of agent.py that an edit of the seed harness may change, 1 or more. Each promotion that the champion rests on halves
     it, down to `edit_lines_least`. `"none"`: any number."""
@@ -44,5 +46,5 @@ class SearchSettings(Table):
         return said
 
 
-UNSEARCHED: dict[str, Any] = {"edit_lines": "none", "phases": ()}
+UNSEARCHED: dict[str, Any] = {"width": 1, "edit_lines": "none", "phases": ()}
 """What was done before there was [search]."""

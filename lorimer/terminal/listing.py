@@ -105,7 +105,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
     settings = parse(study.config, study.id).budget
     left = allowances(settings, spent)
     if study.kind == "optimize" and settings.candidates is not None:
-        left += (Allowance("budget.candidates", sum(found.candidates.values()), settings.candidates),)
+        left += (Allowance("budget.candidates", world.proposals, settings.candidates),)
     state, reason = state_of(study)
     return Status(
         study=study.id,
@@ -149,9 +149,11 @@ def _conditions(reader: StudyReader, world: World) -> tuple[str, ...]:
     newest = world.candidates[-1] if world.candidates else None
     if newest is None:
         return ()
-    rows = [row for row in world.decisions.values() if row.subject == newest.id]
+    first = world.round_of(newest.number)
+    numbers = {each.id: short(each.number) for each in world.candidates if first <= each.number}
+    rows = [row for row in world.decisions.values() if row.subject in numbers]
     found = differing(reader, world, rows)
-    return tuple(f"{short(newest.number)}, {row.stage}: {found[row.id]}" for row in rows if row.id in found)
+    return tuple(f"{numbers[row.subject]}, {row.stage}: {found[row.id]}" for row in rows if row.id in found)
 
 
 def _branch(reader: StudyReader, study: Study, world: World, root: Path) -> str:

@@ -71,6 +71,19 @@ class StudyWriter(TraceSink, Protocol):
         """
         ...
 
+    async def add_round(
+        self, candidates: Sequence[Candidate], leaves: Mapping[str, str] | None = None
+    ) -> list[Candidate]:
+        """Store the new candidates of a round in one transaction, and return them as they are stored.
+
+        Args:
+            leaves: candidates by id whose edits these are, each in state `proposed`, with why they end: they are `rebased` from
+                then on.
+
+        Raises InternalError when any id is taken, or one of `leaves` is in another state; then nothing is stored.
+        """
+        ...
+
     async def update_candidate(
         self, candidate_id: str, expect_state: str, *, preview: CandidatePreview | None = None, **changes: Any
     ) -> Candidate:

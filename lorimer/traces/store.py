@@ -163,6 +163,21 @@ class Store(Recorder):
         found: Candidate = await self._do(work)
         return found
 
+    async def add_round(
+        self, candidates: Sequence[Candidate], leaves: Mapping[str, str] | None = None
+    ) -> list[Candidate]:
+        def work(transaction: Transaction) -> list[Candidate]:
+            for each in candidates:
+                if not transaction.insert_new(_CANDIDATE, self._model(each)):
+                    raise InternalError(f"candidate {each.id} is in the trace store already")
+            for name, why in (leaves or {}).items():
+                values = self._cleaner.row({"state": "rebased", "failure": why})
+                _change(transaction.connection, name, "proposed", values)
+            return [Candidate(**_stored(transaction.connection, _CANDIDATE, each.id)) for each in candidates]
+
+        found: list[Candidate] = await self._do(work, full=True)
+        return found
+
     async def update_candidate(
         self, candidate_id: str, expect_state: str, *, preview: CandidatePreview | None = None, **changes: Any
     ) -> Candidate:

@@ -92,9 +92,9 @@ class Candidate(SQLModel, table=True):
     """Tasks that it should fix."""
     at_risk: list[str] = _json()
     state: str
-    """`proposing`, `proposed`, `rejected`, `promoted`, `undecided`, `failed`."""
+    """`proposing`, `proposed`, `rejected`, `promoted`, `undecided`, `failed`, `rebased` (its edit goes on as another one)."""
     failure: str = ""
-    """Why no usable edit came, when none did."""
+    """Why no usable edit came, when none did; of one that is rebased, as what it goes on."""
     origin: str = "meta"
     """`meta` or `human`."""
     commit: str = ""
@@ -109,6 +109,12 @@ class Candidate(SQLModel, table=True):
     """What the hypothesis rests on: `trial` (as the meta-agent names it), `step`, `quote`; each was found there."""
     touches: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     """How many recorded trials its edit touches (`traces.previews.Touches`); `None` where that was not worked out."""
+    round: int | None = None
+    """The number of the first candidate of its round; `None` where it is a round of its own."""
+    cluster: str = ""
+    """The kind of failures that its proposal was to be about; empty where it was to be about any."""
+    rebased: int | None = None
+    """The number of the candidate whose edit this is, made for an earlier champion; `None` of an edit that is new."""
 
 
 class PreviewRow(SQLModel, table=True):

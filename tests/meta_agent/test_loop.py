@@ -22,17 +22,10 @@ from lorimer.errors import BudgetExhausted, LorimerError, ProviderOutage, UserEr
 from lorimer.harness.version import Hunk, sha
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
+from lorimer.meta_agent.state.commands import Evaluate, Finish, Promote, Propose, next_command
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.result import StudyResult, result
-from lorimer.meta_agent.state.world import (
-    Evaluate,
-    Finish,
-    Promote,
-    Propose,
-    World,
-    next_command,
-    scan,
-)
+from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study.loop import evaluate, optimize
 from lorimer.meta_agent.workspace.events import Decided, Event, Promoted, StageStarted, StudyEnded
 from lorimer.meta_agent.workspace.parts import StudyParts, create

@@ -103,7 +103,7 @@ def _of_study(reader: StudyReader, row: Study, config: Config, workers: int) -> 
         test=len(reader.tasks(row.id, split="test")),
         budget=config.budget,
         spent=Spending(used.trials, used.usd, used.tokens, hours),
-        proposed=len(world.candidates),
+        proposed=world.proposals,
         costs=_costs(reader, found, row, used),
         concurrency=config.sandbox.concurrency,
         seed=config.study.seed,

@@ -105,6 +105,12 @@ class Entry:
     """What its edit is about, as the proposal stated it."""
     cause: str = ""
     mechanism: str = ""
+    round: tuple[int, int] | None = None
+    """The numbers of the first and the last candidate of its round; `None` where it is a round of its own."""
+    cluster: str = ""
+    """The kind of failures that it was to be about; empty where it was to be about any."""
+    rebased: int | None = None
+    """The number of the candidate whose edit it is, made for an earlier champion."""
     fired: Fired | None = None
     """In how many trials of its full run the edit fired; `None` where that was not looked up."""
     promising: bool = False
@@ -138,7 +144,9 @@ class Ledger:
     """How the same harnesses score late against early, where people are told."""
 
 
-def read(reader: StudyReader, world: World, retries: int, *, recent: int | None = None) -> Ledger:
+def read(
+    reader: StudyReader, world: World, retries: int, *, recent: int | None = None, before: int | None = None
+) -> Ledger:
     """The ledger as the store has it.
 
     Args:
@@ -146,8 +154,9 @@ def read(reader: StudyReader, world: World, retries: int, *, recent: int | None 
         retries: `[retries] errored` of the study.
         recent: only of the newest so many experiments that were made it is looked up which tasks they changed; for that, their
             trials are read.
+        before: only candidates before this number: those of a round know nothing of one another.
     """
-    rows = reader.candidates(world.study)
+    rows = [row for row in reader.candidates(world.study) if before is None or row.number < before]
     made = [row for row in rows if row.state != "proposing"]
     looked_up = made if recent is None else made[max(0, len(made) - recent) :]
     changed, fired = changes(reader, world, looked_up, retries), fired_in(reader, world, looked_up, retries)
@@ -306,6 +315,12 @@ def _told(entry: Entry, verdicts: Sequence[Verdict], touches: str) -> list[str]:
     lines += [f"  {'; '.join(stated)}"] if stated else []
     if entry.mechanism and entry.mechanism != entry.title:
         lines.append(f"  mechanism: {entry.mechanism}")
+    if entry.cluster:
+        lines.append(f"  asked about: failures of kind {entry.cluster}")
+    if entry.round is not None:
+        lines.append(f"  round: {short(entry.round[0])} to {short(entry.round[1])}, against the same champion")
+    if entry.rebased is not None:
+        lines.append(f"  rebased: the edit of {short(entry.rebased)}, made for the champion before")
     if entry.hypothesis:
         lines.append(f"  hypothesis: {_clip(entry.hypothesis)}")
     for what, tasks in (("should fix", entry.fixes), ("at risk", entry.at_risk)):
@@ -359,6 +374,9 @@ def _entry(
         kind=row.kind,
         cause=row.cause,
         mechanism=row.mechanism,
+        round=world.round_from(row.number),
+        cluster=row.cluster,
+        rebased=row.rebased,
         promising=any(
             each.stage == Stage.FULL and (each.kind == "promote" or held_back(each.kind, each.numbers))
             for each in decided

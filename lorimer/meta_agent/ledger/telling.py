@@ -22,7 +22,7 @@ def came_of(state: str, failure: str, decided: Sequence[DecisionRow]) -> str:
 
     Args:
         state: the candidate's.
-        failure: why there was no usable edit, where there was none.
+        failure: why there was no usable edit, where there was none; of one that is rebased, as what it goes on.
         decided: the gate's decisions about it, in the order of the stages.
     """
     last = decided[-1] if decided else None
@@ -35,6 +35,8 @@ def came_of(state: str, failure: str, decided: Sequence[DecisionRow]) -> str:
             return _rejected(last)
         case "undecided" if last is not None:
             return _undecided(last)
+        case "rebased" if last is not None:
+            return f"{_scored(last.numbers)}, so {_gained(last.numbers)}, but {failure}"
         case "promoted":
             return _promoted({row.stage: row.numbers for row in decided})
         case _:

@@ -95,5 +95,7 @@ class ProposalSession:
     seed: int
     checks: Checks
     """What an edit must pass."""
+    focus: str = ""
+    """The kind of failures that it is to be about, as `list_failures` names it; empty where it may be about any."""
     abilities: Abilities | None = None
     """What the meta model's server honours, as a probe has found it; `None` where nobody has asked."""

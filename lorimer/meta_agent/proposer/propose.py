@@ -189,6 +189,7 @@ class _Session:
         return self._prompts.render(
             "first",
             program=cut(session.program.strip(), max(400, room // 8)),
+            focus=session.focus,
             failures=self._tools.failures(5 if self._budget < 8_000 else 20, max(500, room // 8)),
             experiments=session.log.within(max(300, room // 12)),
             asked="\n".join(session.checks.asked.lines() if session.checks.asked else ()),

@@ -318,6 +318,7 @@ def _others(candidates: list[Candidate]) -> str:
     words = {
         "rejected": "rejected by the gate",
         "undecided": "undecided (too many errored trials)",
+        "rebased": "passed beside a promoted one, and put forward again on top of it",
         "failed": "without a usable edit",
         "proposing": "still under way",
         "proposed": "still under way",

@@ -8,7 +8,7 @@ that the study had, and marked as counterfactual.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -104,21 +104,28 @@ def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> Replay
     own = parse_stored(row.config, study)
     config = parse_stored(row.config, study, overrides)
     world = scan(reader, study)
-    found, passed, differs = list[Replayed](), list[bool](), False
+    found, passed, differs = list[Replayed](), dict[int, bool](), False
     runs = StoredRuns(reader, config.retries.errored, _asked(world))
     earlier, withstood = EarlierRates(runs.rewards), Withstood(runs.rewards)
     for candidate in world.candidates:
-        again = _Again(reader, world, config, own, candidate, runs, earlier, withstood).decide(passed, differs)
+        again = _Again(reader, world, config, own, candidate, runs, earlier, withstood).decide(
+            _before(passed, candidate.first), differs
+        )
         if again is None:
             continue
         found.append(again[0])
         if again[1] is not None:
-            passed.append(again[1])
+            passed[candidate.number] = again[1]
         after = again[0].after
         differs = differs or after == "open" or (after == "promoted") != (again[0].before == "promoted")
     if not found:
         raise UserError(f"no candidate of {study} has been decided yet; `lorimer resume {study}` goes on")
     return Replay(study, _words(config.gate), _words(own.gate), tuple(found), len(world.candidates) - len(found))
+
+
+def _before(passed: Mapping[int, bool], first: int) -> list[bool]:
+    """The tests before that of a candidate whose round has this first number; those of its own round found nothing (`stages`)."""
+    return [was and number < first for number, was in passed.items()]
 
 
 def _asked(world: World) -> list[str]:

@@ -34,6 +34,17 @@ class CandidateView:
     touches: Touches | None = None
     """How many recorded trials of its champion the edit touches, as it was when it was proposed; `None` where that was not worked
     out. Which ones, `StudyReader.preview` says."""
+    round: int | None = None
+    """The number of the first candidate of its round; `None` where it is a round of its own."""
+    cluster: str = ""
+    """The kind of failures that it is to be about; empty where it is to be about any."""
+    rebased: int | None = None
+    """The number of the candidate whose edit it is, made for an earlier champion; `None` of an edit that is new."""
+
+    @property
+    def first(self) -> int:
+        """The number of the first candidate of its round."""
+        return self.number if self.round is None else self.round
 
     @classmethod
     def of(cls, row: Candidate) -> CandidateView:
@@ -49,7 +60,28 @@ class CandidateView:
             failure=row.failure,
             kind=row.kind,
             touches=None if row.touches is None else Touches.of_json(row.touches),
+            round=row.round,
+            cluster=row.cluster,
+            rebased=row.rebased,
         )
+
+
+@dataclass(frozen=True)
+class Round:
+    """Candidates that were proposed unaware of one another, and that meet the same champion. A person's edit is one alone."""
+
+    candidates: tuple[CandidateView, ...]
+    """In order of number, those that have ended as well."""
+
+    @property
+    def under_way(self) -> tuple[CandidateView, ...]:
+        """Those that have not ended."""
+        return tuple(each for each in self.candidates if each.state in UNDER_WAY)
+
+    @property
+    def promoted(self) -> CandidateView | None:
+        """The one that became the champion. The others are not compared with that: they are rebased."""
+        return next((each for each in self.candidates if each.state == "promoted"), None)
 
 
 @dataclass(frozen=True)
@@ -80,6 +112,12 @@ class Known:
     def __init__(self) -> None:
         self.candidates: dict[str, CandidateView] = {}
         """By id, in order of number."""
+        self.firsts: dict[int, int] = {}
+        """The number of the first candidate of its round, by that of every other one."""
+        self.lasts: dict[int, int] = {}
+        """The number of the last candidate of a round, by that of its first one."""
+        self.rebased = 0
+        """How many candidates hold the edit of another one."""
         self.under_way: tuple[CandidateView, ...] = ()
         self.promoted: tuple[CandidateView, ...] = ()
         self.reverts: tuple[Reign, ...] = ()
@@ -97,6 +135,7 @@ class Known:
         """A copy to add to."""
         made = type(self)()
         made.candidates, made.decisions = dict(self.candidates), dict(self.decisions)
+        made.firsts, made.lasts, made.rebased = dict(self.firsts), dict(self.lasts), self.rebased
         made.under_way, made.promoted = self.under_way, self.promoted
         made.reverts, made.reigns = self.reverts, self.reigns
         made.full_runs = list(self.full_runs)
@@ -111,6 +150,10 @@ class Known:
         self.candidates[view.id] = view
         if before is None and last is not None and view.number < last.number:
             self.candidates = dict(sorted(self.candidates.items(), key=lambda item: item[1].number))
+        if view.first != view.number:
+            self.firsts[view.number] = view.first
+            self.lasts[view.first] = max(view.number, self.lasts.get(view.first, 0))
+        self.rebased += before is None and view.rebased is not None
         others = [each for each in self.under_way if each.id != view.id]
         self.under_way = _in_order([*others, view] if view.state in UNDER_WAY else others)
         if view.state == "promoted" or (before is not None and before.state == "promoted"):
@@ -148,12 +191,22 @@ class Known:
 
     def _count_reigns(self) -> None:
         """A revert comes after the promotions before it, also where no candidate was tried in between."""
-        crowned = [Reign(1, ""), *(Reign(each.number + 1, each.id) for each in self.promoted)]
+        crowned = [Reign(1, ""), *(Reign(self.last_of(each.number) + 1, each.id) for each in self.promoted)]
         self.reigns = tuple(sorted([*crowned, *self.reverts], key=lambda reign: reign.since))
 
+    def first_of(self, number: int) -> int:
+        """The number of the first candidate of a candidate's round; also of one that is still to come."""
+        return self.firsts.get(number, number)
+
+    def last_of(self, number: int) -> int:
+        """The number of the last one."""
+        first = self.first_of(number)
+        return self.lasts.get(first, first)
+
     def full_runs_before(self, number: int) -> list[tuple[int, DecisionRow]]:
-        """The decided full runs of candidates before one."""
-        return self.full_runs[: bisect_left(self.full_runs, number, key=lambda each: each[0])]
+        """The decided full runs of candidates before the round of one."""
+        first = self.first_of(number)
+        return self.full_runs[: bisect_left(self.full_runs, first, key=lambda each: each[0])]
 
 
 def _in_order(candidates: list[CandidateView]) -> tuple[CandidateView, ...]:

@@ -1,4 +1,4 @@
-"""The loop's state as a value, and what to do next as a pure function of it.
+"""The loop's state as a value; what to do next, as a pure function of it, is `commands`.
 
 Everything follows from rows: candidates and decisions, scanned when a process starts and folded in as they are stored. A stage
 is done when its decision is stored, so a process that dies anywhere leaves a world from which the next one goes on. Decisions
@@ -11,22 +11,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import TYPE_CHECKING
 
-from lorimer.kinds import SOLVED
 from lorimer.meta_agent.gate.cost import held_back
 from lorimer.meta_agent.gate.scores import Score
-from lorimer.meta_agent.state.folding import CandidateView, Known, Reign
+from lorimer.meta_agent.state.folding import CandidateView, Known, Reign, Round
 from lorimer.meta_agent.state.names import STAGES, About, candidate_id, evaluation_id
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import Candidate, DecisionRow
-
-if TYPE_CHECKING:  # what reads a study needs no settings
-    from lorimer.config import Config
-
-CHEATS = "it passed a task that cannot be solved, so it gets rewards without the work"
-"""What is said of a harness that passed a canary."""
 
 
 @dataclass(frozen=True)
@@ -121,11 +113,14 @@ class World:
 
     def stood_for(self, number: int) -> tuple[str, ...]:
         """The evaluations that stood for the champion when candidate `number` was compared with it in its full run. What the
-        champion ran side by side with the candidate in its audit came after that."""
-        champion = self.champion_before(number)
-        beside = About(champion, Stage.AUDIT, Purpose.ADDED, number)
-        confirmed = self._confirmed(number)
-        return tuple(self._name(each) for each in self._stood(champion, number) if not (confirmed and each == beside))
+        champion ran side by side with candidates of that round in their audits came after that."""
+        champion, first = self.champion_before(number), self.round_of(number)
+
+        def beside(each: About) -> bool:
+            met = each.met or 0
+            return each.purpose is Purpose.ADDED and first <= met and self._confirmed(met)
+
+        return tuple(self._name(each) for each in self._stood(champion, number) if not beside(each))
 
     def decided_by(self, number: int) -> tuple[str, ...]:
         """The evaluations by which candidate `number` was decided as far as they were run: its own, and what the champion ran
@@ -229,13 +224,37 @@ class World:
 
     @property
     def open(self) -> CandidateView | None:
-        """The candidate under way."""
+        """The first candidate under way."""
         return self._known.under_way[0] if self._known.under_way else None
+
+    @property
+    def round(self) -> Round | None:
+        """The round under way."""
+        if self.open is None:
+            return None
+        first = self.open.first
+        numbers = range(first, self._known.last_of(first) + 1)
+        found = (self.candidate(candidate_id(self.study, number)) for number in numbers)
+        return Round(tuple(each for each in found if each is not None))
+
+    def round_of(self, number: int) -> int:
+        """The number of the first candidate of the round of candidate `number`, which knows only what was before that."""
+        return self._known.first_of(number)
+
+    def round_from(self, number: int) -> tuple[int, int] | None:
+        """The numbers of the first and the last candidate of that round; `None` for a round of one."""
+        found = self._known.first_of(number), self._known.last_of(number)
+        return None if found[0] == found[1] else found
+
+    @property
+    def proposals(self) -> int:
+        """How many edits were put forward. One that is rebased is none of them: it is judged again."""
+        return len(self._known.candidates) - self._known.rebased
 
     @property
     def failed_in_a_row(self) -> int:
         """Proposals without a usable edit since the last one with one."""
-        latest = reversed(self._known.candidates.values())
+        latest = (each for each in reversed(self._known.candidates.values()) if each.rebased is None)
         return sum(1 for _ in takewhile(lambda each: each.state == "failed", latest))
 
     @property
@@ -249,7 +268,7 @@ class World:
         return [row for _, row in self._known.full_runs]
 
     def full_runs_before(self, candidate: int, since: int = 0) -> list[DecisionRow]:
-        """The full runs that were decided of candidates from number `since` on and before `candidate`, in order."""
+        """The full runs that were decided of candidates from number `since` on and before the round of `candidate`, in order."""
         return [row for number, row in self._known.full_runs_before(candidate) if since <= number]
 
     def withstood(self, number: int) -> dict[str, int | None]:
@@ -281,122 +300,6 @@ class World:
     ) -> DecisionRow | None:
         """The decision about a candidate, or about the seed harness ("")."""
         return self.decisions.get(About(subject, stage, purpose, met))
-
-
-# ---- commands -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """Run a stage's trials and store what follows from them. `candidate` is `None` for the seed harness."""
-
-    stage: Stage
-    candidate: CandidateView | None = None
-
-
-@dataclass(frozen=True)
-class Propose:
-    """Have the meta-agent make candidate `number`."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class Apply:
-    """Apply a candidate that was made for an earlier champion to the one of today."""
-
-    candidate: CandidateView
-
-
-@dataclass(frozen=True)
-class Promote:
-    """Commit an audited candidate and make it the champion."""
-
-    candidate: CandidateView
-
-
-@dataclass(frozen=True)
-class Await:
-    """Stop until a person has approved or refused a promotion."""
-
-    candidate: CandidateView
-
-
-@dataclass(frozen=True)
-class Measure:
-    """Run the champion once more, for a score by trials that decided nothing: on every train task (`audit`), or on the
-    sealed ones side by side with the seed harness (`holdout`)."""
-
-    stage: Stage
-
-
-@dataclass(frozen=True)
-class Finish:
-    """Nothing is left to do."""
-
-    reason: str
-
-
-Command = Evaluate | Propose | Apply | Promote | Await | Measure | Finish
-
-
-def next_command(world: World, config: Config) -> Command:
-    """What to do next. Pure."""
-    if world.canaries:
-        decision = world.decided("", Stage.CANARY)
-        if decision is None:
-            return Evaluate(Stage.CANARY)
-        if decision.kind == "reject":
-            return Finish(f"the seed harness cheats: {CHEATS}; put it right and start a new study")
-    if world.decided("", Stage.BASELINE) is None:
-        return Evaluate(Stage.BASELINE)
-    if world.holdout and world.decided("", Stage.HOLDOUT) is None:
-        return Evaluate(Stage.HOLDOUT)
-    candidate = world.open
-    if candidate is not None:
-        return _next_for(candidate, world, config)
-    reason = _why_finished(world, config)
-    if not reason:
-        return Propose(world.next_number)
-    if config.gate.policy == "pooled" and world.champion is not None:
-        for stage in (Stage.AUDIT, *([Stage.HOLDOUT] if world.holdout else [])):
-            if About(world.champion_id, stage, Purpose.FINAL, world.next_number) not in world.decisions:
-                return Measure(stage)
-    return Finish(reason)
-
-
-def _why_finished(world: World, config: Config) -> str:
-    """Why no further candidate is to be proposed; "" where one is."""
-    asked, cap = world.holdout_queries, config.gate.holdout_queries
-    if world.holdout and cap is not None and asked >= cap:
-        return f"gate.holdout_queries: the sealed holdout has answered {asked} of {cap} times; it is worn out"
-    patience, limit = config.meta.patience, config.budget.candidates
-    if limit is not None and len(world.candidates) >= limit:
-        more = f"`lorimer resume {world.study} --set budget.candidates={2 * limit}` goes on"
-        return f"budget.candidates: {len(world.candidates)} of {limit} tried; {more}"
-    standing = world.reported
-    if standing is not None and (standing.numbers.get("score") or 0.0) >= SOLVED:
-        return "the champion solves every train task in every trial; there is nothing left to win"
-    failed = world.failed_in_a_row
-    if failed >= patience:
-        return f"the last {failed} proposals held no usable edit (meta.patience is {patience})"
-    return ""
-
-
-def _next_for(candidate: CandidateView, world: World, config: Config) -> Command:
-    if candidate.state == "proposing":
-        return Propose(candidate.number)
-    if candidate.parent != world.champion_harness and not any(world.decided(candidate.id, stage) for stage in STAGES):
-        return Apply(candidate)
-    without = {stage for stage, tasks in ((Stage.CANARY, world.canaries), (Stage.HOLDOUT, world.holdout)) if not tasks}
-    for stage in STAGES:
-        if stage in without:
-            continue
-        if world.decided(candidate.id, stage) is None:
-            return Evaluate(stage, candidate)
-    if config.review.required and world.decided(candidate.id, Stage.REVIEW) is None:
-        return Await(candidate)
-    return Promote(candidate)
 
 
 # ---- scanning -------------------------------------------------------------------------------------------------------

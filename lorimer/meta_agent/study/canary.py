@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lorimer.meta_agent.gate.comparison import Decision
-from lorimer.meta_agent.state.world import CHEATS
+from lorimer.meta_agent.state.commands import CHEATS
 from lorimer.task_agent.outcome import TrialOutcome
 
 

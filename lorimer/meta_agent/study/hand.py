@@ -16,9 +16,10 @@ from pathlib import Path
 from lorimer.config import Config, parse
 from lorimer.errors import UserError
 from lorimer.meta_agent.gate.comparison import Kind
-from lorimer.meta_agent.state.folding import CandidateView, state_after
+from lorimer.meta_agent.state.commands import Await, next_command
+from lorimer.meta_agent.state.folding import CandidateView, Round, state_after
 from lorimer.meta_agent.state.names import About, evaluation_id, short
-from lorimer.meta_agent.state.world import Await, World, next_command, scan, score_of
+from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.meta_agent.workspace.parts import now
 from lorimer.meta_agent.workspace.repository import Promotion, Workspace
 from lorimer.meta_agent.workspace.session import open_store
@@ -26,6 +27,7 @@ from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import DecisionRow, Study
+from lorimer.wording import first_names
 
 SEED = "seed"
 """What a person types for the seed harness."""
@@ -119,7 +121,7 @@ async def revert(root: Path, study: Study, candidate: str, who: Person, *, drop:
 
     Args:
         candidate: a candidate that was promoted, as people name it (`c003`, or its id); `seed` is the seed harness.
-        drop: give up a candidate that is under way against today's champion.
+        drop: give up the candidates that are under way against today's champion.
 
     Raises UserError for one that was never promoted or is the champion, where a candidate is under way and not to be dropped,
     where git refuses the commit, and where a process runs the study.
@@ -135,8 +137,8 @@ async def revert(root: Path, study: Study, candidate: str, who: Person, *, drop:
             raise UserError(
                 f"{name} was made the champion again before {short(world.next_number)} once already; try one first"
             )
-        if world.open is not None:
-            await _give_up(store, world.open, name, drop=drop)
+        if world.round is not None:
+            await _give_up(store, world.round, name, drop=drop)
         before = short(world.champion.number) if world.champion else "the seed harness"
         said = f"{name} is the champion again, after {before}, {who}"
         harness = target.harness if target and target.harness else world.seed_harness
@@ -175,15 +177,18 @@ def _earlier(world: World, candidate: str) -> CandidateView | None:
     raise UserError(f"{candidate} was never a champion of {world.study}; these were: {had}")
 
 
-async def _give_up(store: StudyWriter, candidate: CandidateView, champion: str, *, drop: bool) -> None:
-    name = short(candidate.number)
+async def _give_up(store: StudyWriter, found: Round, champion: str, *, drop: bool) -> None:
+    under_way = found.under_way
     if not drop:
+        names = first_names([short(each.number) for each in under_way], len(under_way))
         raise UserError(
-            f"{name} is under way against the champion of today",
-            "`lorimer resume` takes it to its end first; --drop gives it up, with what was paid for it",
+            f"{names} {'is' if len(under_way) == 1 else 'are'} under way against the champion of today",
+            f"`lorimer resume` takes {'it' if len(under_way) == 1 else 'them'} to {'its' if len(under_way) == 1 else 'their'} "
+            f"end first; --drop gives {'it' if len(under_way) == 1 else 'them'} up, with what was paid",
         )
     why = f"given up, as {champion} was made the champion again while it was under way"
-    await store.update_candidate(candidate.id, candidate.state, state="failed", failure=why)
+    for each in under_way:
+        await store.update_candidate(each.id, each.state, state="failed", failure=why)
 
 
 def _score(row: DecisionRow | None) -> str:

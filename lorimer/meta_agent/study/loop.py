@@ -16,30 +16,20 @@ import importlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 from lorimer.errors import (
     BudgetExhausted,
-    CallFailed,
     EngineOutage,
     InternalError,
     LorimerError,
     ProviderOutage,
     ProviderRefusal,
-    UserError,
     VerifierOutage,
 )
-from lorimer.harness.version import sha
 from lorimer.kinds import NONE_REFUSED
 from lorimer.meta_agent.gate import permutation
-from lorimer.meta_agent.ledger import continued, experiments
-from lorimer.meta_agent.proposer.log import Log
-from lorimer.meta_agent.proposer.proposal import NoProposal, ProposalSession
-from lorimer.meta_agent.state.folding import CandidateView
-from lorimer.meta_agent.state.names import candidate_id, short
-from lorimer.meta_agent.state.result import StudyResult, result
-from lorimer.meta_agent.state.world import (
+from lorimer.meta_agent.state.commands import (
     Apply,
     Await,
     Evaluate,
@@ -47,32 +37,27 @@ from lorimer.meta_agent.state.world import (
     Measure,
     Promote,
     Propose,
-    World,
+    Rebase,
     next_command,
-    scan,
-    score_of,
 )
-from lorimer.meta_agent.study import briefing, edits, steering
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.state.result import StudyResult, result
+from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.meta_agent.study.beside import departed
+from lorimer.meta_agent.study.proposals import Proposals
 from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
 from lorimer.meta_agent.workspace.events import (
     BranchDiffers,
-    ProgramChanged,
     Promoted,
-    ProposalFailed,
-    Proposed,
-    Proposing,
     SettingChanged,
     StudyEnded,
 )
 from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.meta_agent.workspace.repository import Promotion
-from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.task_agent.refusals import Refusals, is_answered, plain_question
 from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Stage
-from lorimer.traces.tables import Candidate
 
 BEAT_SECONDS = 5.0
 """The pause between two entries of how long a study has run: what a kill loses of `[budget] hours`."""
@@ -184,20 +169,17 @@ class _Loop:
         self._stages = Stages(parts, study)
         self._tell = parts.progress.on_event
         self._departed = ""
-        self._remembered: Log | None = None
-        self._jails = edits.Jails(parts.trials.dry_start, parts.shadows, parts.scrub)
+        self._proposals = Proposals(parts, study)
 
     async def work(self) -> str:
         """Commands until `Finish`; its reason."""
         await asyncio.to_thread(_import_ahead)
-        # Once, not for every proposal: an earlier study may have hundreds of experiments.
-        retries = self._parts.config.retries.errored
-        self._remembered = await asyncio.to_thread(continued.remembered, self._parts.reader, self._study, retries)
+        await self._proposals.remember()
         world = await self._scan()
         while True:
             command = next_command(world, self._parts.config)
             if isinstance(command, Propose | Measure | Finish):  # a person may have put an edit forward in the meantime
-                world = self._with_edits(world, await self._scan())
+                world = self._proposals.told(world, await self._scan())
                 command = next_command(world, self._parts.config)
             if isinstance(command, Propose):
                 await self._look_at_branch(world)
@@ -206,14 +188,19 @@ class _Loop:
             match command:
                 case Finish(reason):
                     return reason
-                case Evaluate(stage, candidate):
-                    world = await self._stages.evaluate(world, stage, candidate)
+                case Evaluate(stage, candidate, others):
+                    for each in (candidate, *others):
+                        world = await self._stages.evaluate(world, stage, each)
                 case Measure(stage):
                     world = await self._stages.measure_last(world, stage)
+                case Propose(number, most) if world.round is None:
+                    world = await self._proposals.begin(world, number, most) or await self._scan()
                 case Propose(number):
-                    world = await self._propose(world, number)
+                    world = await self._proposals.make(world, number)
                 case Apply(candidate):
-                    world = await self._apply(world, candidate)
+                    world = await self._proposals.apply(world, candidate)
+                case Rebase(champion, candidates):
+                    world = await self._proposals.rebase(world, champion, candidates) or await self._scan()
                 case Await(candidate):
                     raise Pause(_waits(candidate))
                 case Promote(candidate):
@@ -245,149 +232,6 @@ class _Loop:
         return await asyncio.to_thread(scan, self._parts.reader, self._study)
 
     # ---- candidates
-
-    async def _propose(self, world: World, number: int) -> World:
-        store, reader, config = self._parts.store, self._parts.reader, self._parts.config
-        name = candidate_id(self._study, number)
-        self._tell(Proposing(name, number, config.budget.candidates))
-        if world.open is None:
-            parent = world.champion_harness
-            row = Candidate(
-                id=name,
-                study=self._study,
-                number=number,
-                parent=parent,
-                edit=[],
-                fixes=[],
-                at_risk=[],
-                state="proposing",
-            )
-            try:
-                world = world.with_candidate(await store.add_candidate(row))
-            except InternalError:
-                world = await self._scan()
-                if len(world.candidates) < number:
-                    raise
-                return world  # a person's edit has just taken the number
-
-        program = await self._read_program(name)
-        began = time.monotonic()
-
-        refusals = Refusals(config.meta_model, own_form=True)
-
-        async def complete(request: ModelRequest, context: CallContext) -> ModelReply:
-            question, alone = plain_question(request, own_form=True), replace(context, once=True)
-
-            async def answers() -> bool:
-                return await is_answered(self._parts.complete(question, alone, owner=name, began=began))
-
-            context = replace(context, answers=answers)
-            reply = await self._parts.complete(request, context, owner=name, began=began)
-            refusals.heard(request, reply.completion)
-            return reply
-
-        def session() -> ProposalSession:
-            book = experiments.read(reader, world, config.retries.errored, recent=experiments.RECENT)
-            checks = edits.checks(reader, world, book, config, name, self._jails)
-            asked = steering.told(reader, world, book, config.search, number)
-            return ProposalSession(
-                complete=complete,
-                number=number,
-                champion=reader.harness(world.champion_harness).text,
-                cases=briefing.cases_of(reader, self._study, world.stood),
-                log=experiments.for_meta_agent(book).after(self._remembered),
-                program=program,
-                abilities=self._parts.abilities,
-                settings=config.meta,
-                seed=world.seed,
-                checks=replace(checks, asked=asked),
-            )
-
-        try:
-            proposal = await self._parts.propose(await asyncio.to_thread(session))
-        except CallFailed as error:
-            return await self._failed(world, name, f"the meta model's provider fails at the conversation: {error}")
-        if isinstance(proposal, NoProposal):
-            if refusals.question is not None:
-                # Where the provider refuses whatever it is asked, the next proposal would fail in the same way.
-                context = CallContext("meta", world.seed, world.champion_harness, name, number)
-                reply = await self._parts.complete(refusals.question, context, owner=name, began=began)
-                refusals.judge(reply.completion)
-            return await self._failed(world, name, proposal.reason)
-        harness = sha(proposal.text)
-        twin = self._twin(world, harness)
-        if twin:
-            why = f"the edit gives the same harness as {twin}; running it again would only buy luck"
-            return await self._failed(world, name, why)
-        await store.add_harness(harness, proposal.text)
-        changes: dict[str, Any] = {
-            "state": "proposed",
-            "harness": harness,
-            "title": proposal.title,
-            "hypothesis": proposal.hypothesis,
-            "edit": [asdict(hunk) for hunk in proposal.hunks],
-            "kind": proposal.diagnosis.kind,
-            "cause": proposal.diagnosis.cause,
-            "mechanism": proposal.diagnosis.mechanism,
-            "citations": [asdict(citation) for citation in proposal.diagnosis.citations],
-            "fixes": list(proposal.fixes),
-            "at_risk": list(proposal.at_risk),
-        }
-        kept = proposal.preview.kept if proposal.preview else None
-        stored = await store.update_candidate(name, "proposing", preview=kept, **changes)
-        fixes, at_risk = tuple(proposal.fixes), tuple(proposal.at_risk)
-        world = world.with_candidate(stored)
-        view = world.candidate(name)
-        touches = str(view.touches) if view is not None and view.touches is not None else ""
-        self._tell(Proposed(name, proposal.title, proposal.hypothesis, fixes, at_risk, touches))
-        return world
-
-    async def _read_program(self, candidate: str) -> str:
-        """The user's direction as it is now; a change is told, and kept in the chain. One that cannot be read any more ends no
-        study that runs overnight: the last one that could be holds.
-        """
-        before = await asyncio.to_thread(self._parts.reader.program, self._study)
-        try:
-            text = await asyncio.to_thread(self._parts.program)
-        except UserError as error:
-            if before is None:
-                raise
-            self._tell(ProgramChanged(candidate, f"{error}; the direction of before holds"))
-            return before.text
-        if sha(text) != (before.sha if before else sha("")):
-            await self._parts.store.note_program(self._study, sha(text), text, candidate)
-            if before is not None:
-                said = "the direction is another one now (study.program), and holds from here on"
-                self._tell(ProgramChanged(candidate, said))
-        return text
-
-    def _with_edits(self, before: World, now: World) -> World:
-        """Tell of the edits that persons put forward since the world was scanned before; the new one."""
-        for each in now.candidates[len(before.candidates) :]:
-            touches = "" if each.touches is None else str(each.touches)
-            self._tell(Proposed(each.id, each.title, each.hypothesis, each.fixes, (), touches))
-        return now
-
-    async def _apply(self, world: World, candidate: CandidateView) -> World:
-        store, reader, config = self._parts.store, self._parts.reader, self._parts.config
-        stored = await edits.applied(store, reader, world, config, self._jails, candidate)
-        if stored.state == "failed":
-            self._tell(ProposalFailed(stored.id, stored.failure))
-        return world.with_candidate(stored)
-
-    def _twin(self, world: World, harness: str) -> str:
-        """An earlier harness with the same text about which something is known."""
-        if harness == world.seed_harness:
-            return "the seed harness"
-        for each in world.candidates:
-            if each.harness == harness and each.state in ("rejected", "promoted"):
-                return f"{short(each.number)}, which was {each.state}"
-        return ""
-
-    async def _failed(self, world: World, name: str, reason: str) -> World:
-        stored = await self._parts.store.update_candidate(name, "proposing", state="failed", failure=reason)
-        self._tell(ProposalFailed(name, reason))
-        return world.with_candidate(stored)
 
     async def _promote(self, world: World, candidate: CandidateView) -> World:
         """Commit first, then store: a crash between the two finds its own commit again by the trailers."""

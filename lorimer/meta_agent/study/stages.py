@@ -28,7 +28,7 @@ from lorimer.meta_agent.gate.scores import Result, score
 from lorimer.meta_agent.gate.verdicts import spot_verdict
 from lorimer.meta_agent.replay.pairs import planned_pairs, stored_pairs, trials_of
 from lorimer.meta_agent.state.folding import CandidateView
-from lorimer.meta_agent.state.names import About, short
+from lorimer.meta_agent.state.names import About, candidate_id, short
 from lorimer.meta_agent.state.trials import (
     EarlierRates,
     Withstood,
@@ -162,9 +162,7 @@ class Stages(StageTrials):
         about = About(candidate.id, Stage.FULL)
         plan = self._stored_plan(about) or plan
         planned = [task for task, _ in plan]
-        policy = at_level(
-            met.judged_by(self._policy), settings.error, [row.kind == "promote" for row in world.full_runs]
-        )
+        policy = at_level(met.judged_by(self._policy), settings.error, passed_before(world, candidate))
         simpler = self._simpler(world, candidate)
         ends = {2 * end for end in rounds(planned)}
 
@@ -298,22 +296,23 @@ class Stages(StageTrials):
     async def _fresh(self, world: World, candidate: CandidateView) -> World:
         """The world in which the champion's trials are young enough to be compared with: they are run anew where not.
 
-        Whether they are is judged once, before the full run, and stored before anything follows from it: a resumed study does
-        what was decided then, whatever its clock says now. Raises Pause.
+        Whether they are is judged once, before the first full run of a round, and stored before anything follows from it: a
+        resumed study does what was decided then, whatever its clock says now. Raises Pause.
         """
-        world = await self._aged(world, candidate)
-        aged = world.decided(world.champion_id, Stage.FULL, Purpose.AGE, candidate.number)
+        first = world.round_of(candidate.number)
+        world = await self._aged(world, first)
+        aged = world.decided(world.champion_id, Stage.FULL, Purpose.AGE, first)
         if aged is None or not aged.numbers["refresh"]:
             return world
-        again = About(world.champion_id, Stage.AUDIT, Purpose.REFRESHED, candidate.number)
+        again = About(world.champion_id, Stage.AUDIT, Purpose.REFRESHED, first)
         if again in world.decisions:
             return world
         # Repeats of their own: a trial's luck follows from its name.
-        since = candidate.number * self._champion_repeats
+        since = first * self._champion_repeats
         plan = [(task, since + repeat) for task, repeat in by_task_and_repeat(world.train, self._champion_repeats)]
         found = await self._few_errors(world, again, plan, "the champion")
         measured = score(results(found))
-        again_for = f"run anew for {short(candidate.number)}"
+        again_for = f"run anew for {short(first)}"
         said = f"{measured} over {measured.trials} trials of {measured.tasks} tasks, {again_for}"
         return await self._decide(world, again, Decision("pass", said, score_numbers(measured)))
 
@@ -323,30 +322,32 @@ class Stages(StageTrials):
         A champion that was lucky in its audit stands longest, and hides what is better: the longer it stands, the better it
         must be known. Raises Pause.
         """
-        settings, stood = self._parts.config.gate, world.stood
+        settings, stood, first = self._parts.config.gate, world.stood, world.round_of(candidate.number)
         more, tried = len(stood) - 1, self._champion_repeats + len(stood) - 1
-        met = len(world.full_runs_before(candidate.number, since=world.met_since))
+        met = len(world.full_runs_before(first, since=world.met_since))
         if (
             not settings.champion_grows
+            or About(world.champion_id, Stage.AUDIT, Purpose.ADDED, first) in world.decisions
             or met // settings.champion_every <= more
             or tried >= settings.most_champion_repeats
         ):
             return world
-        about = About(world.champion_id, Stage.AUDIT, Purpose.ADDED, candidate.number)
-        plan = [(task, candidate.number * self._champion_repeats) for task in world.train]
+        about = About(world.champion_id, Stage.AUDIT, Purpose.ADDED, first)
+        plan = [(task, first * self._champion_repeats) for task in world.train]
         found = await self._few_errors(world, about, plan, "the champion")
         known = await self._standing(stood, world.seed)
         measured = score(results([*known, *found]))
         said = f"{measured} over {measured.trials} trials of {measured.tasks} tasks, after one more of each"
         return await self._decide(world, about, Decision("pass", said, score_numbers(measured)))
 
-    async def _aged(self, world: World, candidate: CandidateView) -> World:
-        """The world in which it is decided whether the champion's trials are too old for this candidate, where age matters."""
+    async def _aged(self, world: World, first: int) -> World:
+        """The world in which it is decided whether the champion's trials are too old for the round of which this is the first
+        number, where age matters."""
         limit = self._parts.config.gate.champion_max_age
         # A simulated model does not drift, and its study is a function of its seed: no clock may enter it.
         if limit is None or self._parts.config.models.task.startswith("simulated/"):
             return world
-        about, standing = About(world.champion_id, Stage.FULL, Purpose.AGE, candidate.number), world.standing
+        about, standing = About(world.champion_id, Stage.FULL, Purpose.AGE, first), world.standing
         if about in world.decisions:
             return world
         trials = await asyncio.to_thread(self._parts.reader.outcomes, standing)
@@ -374,3 +375,12 @@ class Stages(StageTrials):
         own = self._name(about)
         mine = [outcome for outcome in found if outcome.planned.evaluation == own]
         return mine, [outcome for outcome in found if outcome.planned.evaluation != own]
+
+
+def passed_before(world: World, candidate: CandidateView) -> list[bool]:
+    """Whether the tests before a candidate's were passed, in order. What those of its own round came to it does not know, so they
+    count as tests that found nothing: its level is what it would be at any order of theirs, or lower."""
+    first = world.round_of(candidate.number)
+    before = [row.kind == "promote" for row in world.full_runs_before(first)]
+    beside = (world.decided(candidate_id(world.study, each), Stage.SPOT) for each in range(first, candidate.number))
+    return before + [False for spot in beside if spot is not None and spot.kind == "pass"]

@@ -47,7 +47,7 @@ def scores(cases: Cases, room: int) -> str:
 def overview(looked: LookedAt, cases: Cases, limit: int, room: int) -> str:
     """The kinds with their counts, costs and first trials, `limit` trials all in all at most, in about `room` characters."""
     head = summary(cases)
-    grouped = _grouped(looked)
+    grouped = by_kind(looked)
     if not grouped:
         return head
     solved = looked.facts(looked.solved)
@@ -68,7 +68,7 @@ def overview(looked: LookedAt, cases: Cases, limit: int, room: int) -> str:
 
 def of_kind(looked: LookedAt, kind: Kind, first: int, limit: int, room: int) -> str:
     """The trials of one kind from the `first`, which counts from 0."""
-    found = _grouped(looked).get(kind, [])
+    found = by_kind(looked).get(kind, [])
     if not found:
         return f"No failed trial is of the kind {kind.name}."
     parts = [_heading(kind, found, len(looked.failed))]
@@ -83,7 +83,7 @@ def of_kind(looked: LookedAt, kind: Kind, first: int, limit: int, room: int) -> 
     return "\n".join([*parts, *([remark] if remark else [])])
 
 
-def _grouped(looked: LookedAt) -> dict[Kind, list[Facts]]:
+def by_kind(looked: LookedAt) -> dict[Kind, list[Facts]]:
     """The failed trials that are counted, by kind; the largest kind first, of two as large the one that is surer."""
     found: dict[Kind, list[Facts]] = {}
     for facts in looked.facts(looked.failed):

@@ -1,0 +1,252 @@
+"""How a study's candidates come to be: a round begins, and the meta-agent proposes for each of its candidates.
+
+An edit that was made for an earlier champion is applied to that of today; what passed beside a promoted one is rebased.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from lorimer.errors import CallFailed, InternalError, UserError
+from lorimer.harness.version import sha
+from lorimer.meta_agent.ledger import continued, experiments
+from lorimer.meta_agent.proposer.diagnosis.clusters import clusters
+from lorimer.meta_agent.proposer.log import Log
+from lorimer.meta_agent.proposer.proposal import NoProposal, ProposalSession
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.names import candidate_id, short
+from lorimer.meta_agent.state.world import World
+from lorimer.meta_agent.study import briefing, edits, steering
+from lorimer.meta_agent.workspace.events import ProgramChanged, ProposalFailed, Proposed, Proposing
+from lorimer.meta_agent.workspace.parts import StudyParts
+from lorimer.models.base import CallContext, ModelReply, ModelRequest
+from lorimer.task_agent.refusals import Refusals, is_answered, plain_question
+from lorimer.traces.tables import Candidate
+
+
+class Proposals:
+    """Makes and stores the candidates of one study. What computes for long does so in a thread."""
+
+    def __init__(self, parts: StudyParts, study: str) -> None:
+        self._parts, self._study = parts, study
+        self._tell = parts.progress.on_event
+        self._remembered: Log | None = None
+        self._jails = edits.Jails(parts.trials.dry_start, parts.shadows, parts.scrub)
+
+    async def remember(self) -> None:
+        """Read, where the study continues another one, what that tried: once, as there may be hundreds of experiments."""
+        retries = self._parts.config.retries.errored
+        self._remembered = await asyncio.to_thread(continued.remembered, self._parts.reader, self._study, retries)
+
+    async def begin(self, world: World, number: int, most: int) -> World | None:
+        """Begin a round of at most so many candidates, the first of which has this number; `None` where a person's edit has just
+        taken a number of them.
+
+        What each is to be about is stored with it. There are no more than kinds of failures, and one where that cannot be told.
+        """
+        about: Sequence[str] = ()
+        if most > 1 and self._parts.config.meta.traces:
+            about = await asyncio.to_thread(self._clusters, world)
+        count = max(1, min(most, len(about)))
+        named = about[:count] if count > 1 else ("",)
+        rows = [
+            Candidate(
+                id=candidate_id(self._study, each),
+                study=self._study,
+                number=each,
+                parent=world.champion_harness,
+                edit=[],
+                fixes=[],
+                at_risk=[],
+                state="proposing",
+                round=number if count > 1 else None,
+                cluster=cluster,
+            )
+            for each, cluster in enumerate(named, number)
+        ]
+        return await self._numbered(world, rows, {})
+
+    def _clusters(self, world: World) -> tuple[str, ...]:
+        return clusters(briefing.cases_of(self._parts.reader, self._study, world.stood))
+
+    async def rebase(self, world: World, champion: CandidateView, candidates: Sequence[CandidateView]) -> World | None:
+        """Put edits that passed beside the new champion forward again, as a round of their own; `None` as of `begin`.
+
+        They are applied to the champion (`apply`) when their turn comes, like all that were made for an earlier one.
+        """
+        rows, leaves = [], dict[str, str]()
+        for number, each in enumerate(candidates, world.next_number):
+            row = self._parts.reader.candidate(each.id)
+            if row is None:
+                raise InternalError(f"{each.id} is not in the trace store")
+            changed = {
+                "id": candidate_id(self._study, number),
+                "number": number,
+                "rebased": each.number,
+                "touches": None,
+            }
+            first = world.next_number if len(candidates) > 1 else None
+            rows.append(row.model_copy(update={**changed, "round": first}))
+            leaves[each.id] = (
+                f"{short(champion.number)} of its round was promoted first; its edit goes on as {short(number)}"
+            )
+        found = await self._numbered(world, rows, leaves)
+        return None if found is None else found.with_all((self._now(name) for name in leaves), ())
+
+    def _now(self, candidate: str) -> CandidateView:
+        row = self._parts.reader.candidate(candidate)
+        if row is None:
+            raise InternalError(f"{candidate} is not in the trace store")
+        return CandidateView.of(row)
+
+    async def _numbered(self, world: World, rows: Sequence[Candidate], leaves: dict[str, str]) -> World | None:
+        """Store the candidates of a round; `None` where a number is taken: a person may put an edit forward at any time."""
+        try:
+            stored = await self._parts.store.add_round(rows, leaves)
+        except InternalError:
+            if self._parts.reader.candidate(rows[0].id) is None:
+                raise
+            return None
+        return world.with_all(map(CandidateView.of, stored), ())
+
+    async def make(self, world: World, number: int) -> World:
+        """Have the meta-agent propose the edit of a candidate that is stored already.
+
+        It knows what was tried before its round, and nothing of the others in it.
+        """
+        store, reader, config = self._parts.store, self._parts.reader, self._parts.config
+        name, first = candidate_id(self._study, number), world.round_of(number)
+        mine = world.candidate(name)
+        if mine is None:
+            raise InternalError(f"{name} is to be proposed before its round has begun")
+        self._tell(Proposing(name, number, config.budget.candidates))
+        program = await self._read_program(name)
+        began = time.monotonic()
+
+        refusals = Refusals(config.meta_model, own_form=True)
+
+        async def complete(request: ModelRequest, context: CallContext) -> ModelReply:
+            question, alone = plain_question(request, own_form=True), replace(context, once=True)
+
+            async def answers() -> bool:
+                return await is_answered(self._parts.complete(question, alone, owner=name, began=began))
+
+            context = replace(context, answers=answers)
+            reply = await self._parts.complete(request, context, owner=name, began=began)
+            refusals.heard(request, reply.completion)
+            return reply
+
+        def session() -> ProposalSession:
+            book = experiments.read(reader, world, config.retries.errored, recent=experiments.RECENT, before=first)
+            checks = edits.checks(reader, world, book, config, name, self._jails)
+            asked = steering.told(reader, world, book, config.search, first)
+            return ProposalSession(
+                complete=complete,
+                number=number,
+                champion=reader.harness(world.champion_harness).text,
+                cases=briefing.cases_of(reader, self._study, world.stood),
+                log=experiments.for_meta_agent(book).after(self._remembered),
+                program=program,
+                focus=mine.cluster,
+                abilities=self._parts.abilities,
+                settings=config.meta,
+                seed=world.seed,
+                checks=replace(checks, asked=asked),
+            )
+
+        try:
+            proposal = await self._parts.propose(await asyncio.to_thread(session))
+        except CallFailed as error:
+            return await self._failed(world, name, f"the meta model's provider fails at the conversation: {error}")
+        if isinstance(proposal, NoProposal):
+            if refusals.question is not None:
+                # Where the provider refuses whatever it is asked, the next proposal would fail in the same way.
+                context = CallContext("meta", world.seed, world.champion_harness, name, number)
+                reply = await self._parts.complete(refusals.question, context, owner=name, began=began)
+                refusals.judge(reply.completion)
+            return await self._failed(world, name, proposal.reason)
+        harness = sha(proposal.text)
+        twin = _twin(world, harness, number)
+        if twin:
+            why = f"the edit gives the same harness as {twin}; running it again would only buy luck"
+            return await self._failed(world, name, why)
+        await store.add_harness(harness, proposal.text)
+        changes: dict[str, Any] = {
+            "state": "proposed",
+            "harness": harness,
+            "title": proposal.title,
+            "hypothesis": proposal.hypothesis,
+            "edit": [asdict(hunk) for hunk in proposal.hunks],
+            "kind": proposal.diagnosis.kind,
+            "cause": proposal.diagnosis.cause,
+            "mechanism": proposal.diagnosis.mechanism,
+            "citations": [asdict(citation) for citation in proposal.diagnosis.citations],
+            "fixes": list(proposal.fixes),
+            "at_risk": list(proposal.at_risk),
+        }
+        kept = proposal.preview.kept if proposal.preview else None
+        stored = await store.update_candidate(name, "proposing", preview=kept, **changes)
+        fixes, at_risk = tuple(proposal.fixes), tuple(proposal.at_risk)
+        world = world.with_candidate(stored)
+        view = world.candidate(name)
+        touches = str(view.touches) if view is not None and view.touches is not None else ""
+        self._tell(Proposed(name, proposal.title, proposal.hypothesis, fixes, at_risk, touches))
+        return world
+
+    async def _read_program(self, candidate: str) -> str:
+        """The user's direction as it is now; a change is told, and kept in the chain. One that cannot be read any more ends no
+        study that runs overnight: the last one that could be holds.
+        """
+        before = await asyncio.to_thread(self._parts.reader.program, self._study)
+        try:
+            text = await asyncio.to_thread(self._parts.program)
+        except UserError as error:
+            if before is None:
+                raise
+            self._tell(ProgramChanged(candidate, f"{error}; the direction of before holds"))
+            return before.text
+        if sha(text) != (before.sha if before else sha("")):
+            await self._parts.store.note_program(self._study, sha(text), text, candidate)
+            if before is not None:
+                said = "the direction is another one now (study.program), and holds from here on"
+                self._tell(ProgramChanged(candidate, said))
+        return text
+
+    def told(self, before: World, now: World) -> World:
+        """Tell of the edits that persons put forward since the world was scanned before; the new one."""
+        for each in now.candidates[len(before.candidates) :]:
+            touches = "" if each.touches is None else str(each.touches)
+            self._tell(Proposed(each.id, each.title, each.hypothesis, each.fixes, (), touches))
+        return now
+
+    async def apply(self, world: World, candidate: CandidateView) -> World:
+        """Apply an edit that was made for an earlier champion to the one of today; it fails where that does not go."""
+        store, reader, config = self._parts.store, self._parts.reader, self._parts.config
+        stored = await edits.applied(store, reader, world, config, self._jails, candidate)
+        if stored.state == "failed":
+            self._tell(ProposalFailed(stored.id, stored.failure))
+        return world.with_candidate(stored)
+
+    async def _failed(self, world: World, name: str, reason: str) -> World:
+        stored = await self._parts.store.update_candidate(name, "proposing", state="failed", failure=reason)
+        self._tell(ProposalFailed(name, reason))
+        return world.with_candidate(stored)
+
+
+def _twin(world: World, harness: str, number: int) -> str:
+    """A harness with the same text about which something is known, or will be where it is of the same round."""
+    if harness == world.seed_harness:
+        return "the seed harness"
+    first = world.round_of(number)
+    for each in world.candidates:
+        if each.harness != harness:
+            continue
+        if each.state in ("rejected", "promoted"):
+            return f"{short(each.number)}, which was {each.state}"
+        if first <= each.number < number:
+            return f"{short(each.number)} of the same round"
+    return ""
