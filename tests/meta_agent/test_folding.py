@@ -32,10 +32,11 @@ Event = Candidate | DecisionRow
 """A row as it is stored. A candidate that was stored before has changed."""
 
 
-def candidate(number: int, state: str) -> Candidate:
+def candidate(number: int, state: str, round: int | None = None, rebased: int | None = None) -> Candidate:
     return Candidate(
         id=candidate_id("s", number), study="s", number=number, parent=SEED, harness=SEED, title=f"With {SECRET}",
         edit=[], fixes=["t1"], at_risk=[], state=state, failure="none came" if state == "failed" else "",
+        round=round, rebased=rebased,
     )  # fmt: skip
 
 
@@ -55,34 +56,53 @@ def stories(draw: st.DrawFn) -> list[Event]:
     story: list[Event] = [decision(About("", Stage.BASELINE), "pass", score=0.5)]
     if draw(st.booleans()):
         story.append(decision(About("", Stage.HOLDOUT), "pass", score=0.5))
-    champion = ""
-    for number in range(1, draw(st.integers(0, 7)) + 1):
-        name = candidate_id("s", number)
-        story.append(candidate(number, "proposing"))
-        if draw(st.booleans()) and draw(st.booleans()):
-            story.append(candidate(number, "failed"))
-            continue
-        story.append(candidate(number, "proposed"))
-        for stage in (Stage.SPOT, Stage.FULL, Stage.AUDIT, Stage.HOLDOUT):
-            if stage is Stage.FULL and draw(st.booleans()):
+    champion, number, left = "", 1, list[int]()
+    for _ in range(draw(st.integers(0, 4))):
+        size = len(left) or draw(st.sampled_from([1, 1, 2, 3]))
+        first = number if size > 1 else None
+        numbers = range(number, number + size)
+        edits = dict(zip(numbers, left or [None] * size, strict=True))
+        number, left, passed = number + size, [], []
+        for each, edit in edits.items():
+            story.append(candidate(each, "proposing" if edit is None else "proposed", first, edit))
+        for each, edit in edits.items():
+            ends = draw(st.booleans()) and draw(st.booleans())
+            story.append(candidate(each, "failed" if ends else "proposed", first, edit))
+            if not ends:
+                passed.append(each)
+        for stage in (Stage.SPOT, Stage.FULL):
+            met = numbers[0]
+            if stage is Stage.FULL and passed and draw(st.booleans()):
                 old = draw(st.booleans())
-                story.append(decision(About(champion, stage, Purpose.AGE, number), "pass", refresh=old))
-                if old:
-                    story.append(decision(About(champion, Stage.AUDIT, Purpose.REFRESHED, number), "pass", score=0.5))
-                else:
-                    story.append(decision(About(champion, Stage.AUDIT, Purpose.ADDED, number), "pass", score=0.5))
-            kind = draw(KINDS)
-            kind = "promote" if stage is Stage.FULL and kind == "pass" else kind
-            story.append(decision(About(name, stage), kind))
-            if state_after(About(name, stage), kind):
+                story.append(decision(About(champion, stage, Purpose.AGE, met), "pass", refresh=old))
+                purpose = Purpose.REFRESHED if old else Purpose.ADDED
+                story.append(decision(About(champion, Stage.AUDIT, purpose, met), "pass", score=0.5))
+            for each in list(passed):
+                kind = draw(KINDS)
+                kind = "promote" if stage is Stage.FULL and kind == "pass" else kind
+                about = About(candidate_id("s", each), stage)
+                story.append(decision(about, kind))
+                if state_after(about, kind):
+                    passed.remove(each)
+        for each in draw(st.permutations(passed)):
+            for stage in (Stage.AUDIT, Stage.HOLDOUT):
+                about = About(candidate_id("s", each), stage)
+                kind = draw(KINDS)
+                story.append(decision(about, kind))
+                if state_after(about, kind):
+                    passed.remove(each)
+                    break
+            else:
+                passed.remove(each)
+                story.append(candidate(each, "promoted", first, edits[each]))
+                left = sorted(passed)
+                champion = candidate_id("s", each)
                 break
-        else:
-            champion = name
-            story.append(candidate(number, "promoted"))
-        if draw(st.booleans()) and draw(st.booleans()):
+        story += [candidate(each, "rebased", first, edits[each]) for each in left]
+        if not left and draw(st.booleans()) and draw(st.booleans()):
             promoted = [row.id for row in story if isinstance(row, Candidate) and row.state == "promoted"]
             champion = draw(st.sampled_from([each for each in ("", *promoted, "") if each != champion] or [champion]))
-            story.append(decision(About(champion, Stage.REVIEW, Purpose.REVERTED, number + 1), "pass"))
+            story.append(decision(About(champion, Stage.REVIEW, Purpose.REVERTED, number), "pass"))
     return story[: draw(st.integers(1, len(story)))]
 
 
@@ -102,6 +122,9 @@ def answers(world: World) -> dict[str, Any]:
         "decisions": [row.model_dump() for row in world.decisions.values()],
         "champion": world.champion,
         "open": world.open,
+        "round": world.round and [each.number for each in world.round.candidates],
+        "rounds": [(world.round_of(number), world.round_from(number)) for number in numbers],
+        "proposals": world.proposals,
         "reverted": world.reign.reverted and world.reign.reverted.id,
         "before": [world.champion_before(number) for number in numbers],
         "standing": [world.standing_at(who, n) for who in subjects for n in numbers],
@@ -134,10 +157,19 @@ def asked_of_all(story: Iterable[Event]) -> dict[str, Any]:
         assert candidates[-1].title == view.title
     candidates = [
         CandidateView(
-            c.id, c.number, c.state, c.parent, c.harness, c.title, c.hypothesis, c.fixes, latest[c.id].failure
+            c.id, c.number, c.state, c.parent, c.harness, c.title, c.hypothesis, c.fixes, latest[c.id].failure,
+            round=latest[c.id].round, rebased=latest[c.id].rebased,
         )
         for c in candidates
-    ]
+    ]  # fmt: skip
+    begins = {c.number: c.round or c.number for c in candidates}
+
+    def first_of(number: int) -> int:
+        return begins.get(number, number)
+
+    def last_of(number: int) -> int:
+        return max([each for each, first in begins.items() if first == first_of(number)], default=number)
+
     numbers = range(len(candidates) + 2)
     subjects = ["", *(each.id for each in candidates)]
 
@@ -166,14 +198,16 @@ def asked_of_all(story: Iterable[Event]) -> dict[str, Any]:
 
     reigns = [(0, "")]  # a person goes back to a champion after the promotions before, never between two stages
     for number in range(1, 99):
-        reigns += [(number, each.id) for each in candidates if each.state == "promoted" and each.number + 1 == number]
+        reigns += [
+            (number, each.id) for each in candidates if each.state == "promoted" and last_of(each.number) + 1 == number
+        ]
         reigns += [
             (number, each.subject) for each in decisions if each.purpose is Purpose.REVERTED and each.met == number
         ]
     champion = next((each for each in candidates if each.id == reigns[-1][1]), None)
     under_way = [each for each in candidates if each.state in ("proposing", "proposed")]
     failed = 0
-    for each in reversed(candidates):
+    for each in reversed([each for each in candidates if each.rebased is None]):
         if each.state != "failed":
             break
         failed += 1
@@ -184,6 +218,9 @@ def asked_of_all(story: Iterable[Event]) -> dict[str, Any]:
         "decisions": [row.model_dump() for row in decisions.values()],
         "champion": champion,
         "open": under_way[0] if under_way else None,
+        "round": [n for n in begins if n and under_way and first_of(n) == under_way[0].first] if under_way else None,
+        "rounds": [(first_of(n), None if first_of(n) == last_of(n) else (first_of(n), last_of(n))) for n in numbers],
+        "proposals": sum(each.rebased is None for each in candidates),
         "reverted": next(
             (
                 row.id
@@ -201,7 +238,7 @@ def asked_of_all(story: Iterable[Event]) -> dict[str, Any]:
         "reported by": [names(stood(who, 99)) for who in subjects],
         "failed": failed,
         "tests": run(0, 99),
-        "since": [run(since, n) for n in numbers for since in numbers],
+        "since": [run(since, first_of(n)) for n in numbers for since in numbers],
         "queries": sum(row is not None for row in holdouts[1:]),
     }
 

@@ -27,6 +27,7 @@ class DiceTrials:
         rate: chance of a full reward, by harness text and planned trial; `None` errors the attempt.
         used: what an attempt has used, by the same.
         ran_of: which lines of the harness ran, by the same.
+        failed_by: why an attempt without reward failed.
         order: seed of the order of completion.
         fail_after: that many attempts may finish, then `failure` is raised.
     """
@@ -43,11 +44,12 @@ class DiceTrials:
         used: Callable[[str, PlannedTrial], Used] = lambda text, planned: Used(input_tokens=10),
         under: Callable[[PlannedTrial], Conditions] = lambda planned: Conditions(),
         ran_of: Callable[[str, PlannedTrial], LinesRan | None] = lambda text, planned: None,
+        failed_by: Callable[[PlannedTrial], Cause] = lambda planned: Cause.FINISHED,
     ) -> None:
         self._sink, self._rate = sink, rate
         self._order = random.Random(order)
         self._left, self._failure, self._broken = fail_after, failure, broken
-        self._used, self._under, self._ran_of = used, under, ran_of
+        self._used, self._under, self._ran_of, self._failed_by = used, under, ran_of, failed_by
         self._turn = asyncio.Lock()
         self.ran: list[str] = []
         """Ids of planned trials in the order in which they were scored."""
@@ -78,6 +80,8 @@ class DiceTrials:
             state, cause, detail = TrialState.SCORED, Cause.FINISHED, ""
             if reward is None:
                 state, cause, detail = TrialState.ERRORED, Cause.ENGINE_FAILURE, "the engine is down"
+            elif not reward:
+                cause = self._failed_by(planned)
             used, under = self._used(harness, planned), self._under(planned)
             ran = self._ran_of(harness, planned)
             end = TrialEnd(start.id, state, cause.value, detail, reward, used=used, conditions=under, ran=ran)
