@@ -112,6 +112,7 @@ class Bench:
 
     root: Path
     store: Path = Path("traces.db")
+    seed: str = SEED
 
     @contextmanager
     def parts(
@@ -141,7 +142,7 @@ class Bench:
 
     async def create(self, parts: StudyParts, kind: str = "optimize") -> None:
         await create(
-            parts.store, study="demo", kind=kind, suite=suite(), holdout=HOLDOUT, config=parts.config, harness=SEED
+            parts.store, study="demo", kind=kind, suite=suite(), holdout=HOLDOUT, config=parts.config, harness=self.seed
         )
 
     def reader(self) -> StoreReader:
@@ -566,7 +567,7 @@ async def test_a_user_who_edits_the_harness_meanwhile_keeps_it(bench: Bench) -> 
 async def test_a_plain_run_measures_the_harness_on_all_tasks_once(bench: Bench) -> None:
     with bench.parts(script(), config(gate={"champion_repeats": 3})) as (parts, trials, recorder):
         await create(
-            parts.store, study="demo", kind="run", suite=suite(), holdout=(), config=parts.config, harness=SEED
+            parts.store, study="demo", kind="run", suite=suite(), holdout=(), config=parts.config, harness=self.seed
         )
         done = await evaluate(parts, "demo")
         again = await evaluate(parts, "demo")
@@ -582,7 +583,7 @@ async def test_a_study_needs_a_task_and_a_name_of_its_own(bench: Bench) -> None:
     with bench.parts(script(), config()) as (parts, _, _):
         with pytest.raises(UserError, match="no task is left to work on"):
             await create(
-                parts.store, study="x", kind="run", suite=suite(), holdout=TASKS, config=parts.config, harness=SEED
+                parts.store, study="x", kind="run", suite=suite(), holdout=TASKS, config=parts.config, harness=self.seed
             )
         await bench.create(parts)
         with pytest.raises(UserError, match="there is a study demo already"):
