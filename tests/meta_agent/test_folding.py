@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterable
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def stories(draw: st.DrawFn) -> list[Event]:
         size = len(left) or draw(st.sampled_from([1, 1, 2, 3]))
         first = number if size > 1 else None
         numbers = range(number, number + size)
-        edits = dict(zip(numbers, left or [None] * size, strict=True))
+        edits = dict[int, int | None](zip(numbers, left or repeat(None, size), strict=True))
         number, left, passed = number + size, [], []
         for each, edit in edits.items():
             story.append(candidate(each, "proposing" if edit is None else "proposed", first, edit))

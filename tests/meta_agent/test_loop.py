@@ -567,7 +567,7 @@ async def test_a_user_who_edits_the_harness_meanwhile_keeps_it(bench: Bench) -> 
 async def test_a_plain_run_measures_the_harness_on_all_tasks_once(bench: Bench) -> None:
     with bench.parts(script(), config(gate={"champion_repeats": 3})) as (parts, trials, recorder):
         await create(
-            parts.store, study="demo", kind="run", suite=suite(), holdout=(), config=parts.config, harness=self.seed
+            parts.store, study="demo", kind="run", suite=suite(), holdout=(), config=parts.config, harness=SEED
         )
         done = await evaluate(parts, "demo")
         again = await evaluate(parts, "demo")
@@ -583,7 +583,7 @@ async def test_a_study_needs_a_task_and_a_name_of_its_own(bench: Bench) -> None:
     with bench.parts(script(), config()) as (parts, _, _):
         with pytest.raises(UserError, match="no task is left to work on"):
             await create(
-                parts.store, study="x", kind="run", suite=suite(), holdout=TASKS, config=parts.config, harness=self.seed
+                parts.store, study="x", kind="run", suite=suite(), holdout=TASKS, config=parts.config, harness=SEED
             )
         await bench.create(parts)
         with pytest.raises(UserError, match="there is a study demo already"):

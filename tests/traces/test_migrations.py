@@ -281,3 +281,17 @@ def test_trials_of_a_store_without_records_are_there_and_not_replayable(tmp_path
     (gap,) = StoreReader(tmp_path / "t.db").records(["s/baseline/baseline/t1/0/0"]).values()
     why = "it has no record: an older lorimer ran it, or no harness acted in it"
     assert gap == Gap("s/baseline/baseline/t1/0/0", "unrecorded", why)
+
+
+def test_the_candidates_of_an_older_store_are_each_a_round_of_one(tmp_path: Path) -> None:
+    with older(tmp_path / "t.db", "0015") as connection:
+        put_study(connection, {})
+        put_candidate(connection, 1, "promoted", harness=OTHER)
+        put_candidate(connection, 2, "proposed", harness=OTHER)
+    Store.open(tmp_path / "t.db").close()
+    world = scan(StoreReader(tmp_path / "t.db"), "s")
+    assert [(each.first, each.cluster, each.rebased) for each in world.candidates] == [(1, "", None), (2, "", None)]
+    assert world.round is not None
+    assert [each.number for each in world.round.candidates] == [2]
+    assert world.proposals == 2
+    assert world.champion_before(2) == "s/c001"

@@ -304,6 +304,26 @@ async def test_a_candidate_changes_only_from_the_state_that_is_expected(path: Pa
         assert (stored.state, stored.title, stored.edit) == ("proposed", "Better", hunks)
 
 
+async def test_a_round_is_stored_as_a_whole_or_not_at_all(path: Path) -> None:
+    with Store.open(path) as store:
+        await store.create_study(make.study(), [], "text")
+        first = [candidate(id=f"s/c{number}", number=number, round=1, state="proposed") for number in (1, 2)]
+        stored = await store.add_round(first)
+        assert stored == StoreReader(path).candidates("s")
+        again = [candidate(id=f"s/c{number}", number=number, rebased=2) for number in (3, 2)]
+        with pytest.raises(InternalError, match="candidate s/c2 is in the trace store already"):
+            await store.add_round(again, {"s/c1": "it goes on"})
+        with pytest.raises(InternalError, match="candidate s/c9 is not stored"):
+            await store.add_round(again[:1], {"s/c9": "it goes on"})
+        assert StoreReader(path).candidates("s") == stored
+        await store.add_round(again[:1], {"s/c2": "its edit goes on as c003"})
+        rows = StoreReader(path).candidates("s")
+        assert [(row.state, row.failure, row.rebased) for row in rows[1:]] == [
+            ("rebased", "its edit goes on as c003", None),
+            ("proposing", "", 2),
+        ]
+
+
 async def test_a_session_that_is_over_is_let_go_and_what_still_comes_is_counted_on(path: Path) -> None:
     with Store.open(path) as store:
         await store.create_study(make.study(), [], "text")

@@ -69,7 +69,11 @@ def reply(request: ModelRequest, context: CallContext, character: Character) -> 
         return end("I have no way to propose an edit.")
     first = [name for name in ("list_failures", "experiment_log") if name in offered and name not in names]
     if first and not names:
-        return call("I start with what failed, and with what was tried before.", *((name, {}) for name in first))
+        focus = _focus(request)
+        asked: dict[str, Mapping[str, Any]] = {"list_failures": {"kind": focus}} if focus else {}
+        return call(
+            "I start with what failed, and with what was tried before.", *((n, asked.get(n, {})) for n in first)
+        )
     trials = _trials(_texts(past, "list_failures"))
     if "read_trace" in offered and trials and "read_trace" not in names:
         chosen = _spread(trials, TRACES_READ, *dice)
@@ -124,6 +128,16 @@ def reply(request: ModelRequest, context: CallContext, character: Character) -> 
             },
         ),
     )
+
+
+def _focus(request: ModelRequest) -> str:
+    """The kind of failures that it is to work on, as the first message says; empty where it may choose."""
+    found = re.search(r"^Your part are the failed trials of kind \[([\w-]+)\]", _first_text(request), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _first_text(request: ModelRequest) -> str:
+    return next((message.text for message in request.messages if message.role == "user"), "")
 
 
 # ---- what the tools said --------------------------------------------------------------------------------------------
