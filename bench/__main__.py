@@ -13,6 +13,7 @@ QUICK = {
     "memory": "memory of a study with many trials at once",
 }
 LONG = {
+    "dashboard": "seconds to the first byte of each page of the dashboard, and its server's memory, on the store of `traces`",
     "demo": "how often the demo promotes, and whether that holds on sealed tasks: some minutes per seed",
     "gate": "how often each policy promotes what it should and should not: three minutes",
     "pairings": "how often the interval of `same - cross` holds the truth, over simulated grids: two minutes",

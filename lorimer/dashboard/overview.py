@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from lorimer.config import parse
 from lorimer.dashboard.history import History, history
@@ -14,7 +15,7 @@ from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.ledger import experiments, gain_price
 from lorimer.meta_agent.ledger.drifting import drift_of
 from lorimer.meta_agent.ledger.telling import came_of
-from lorimer.meta_agent.ledger.trust import trust
+from lorimer.meta_agent.ledger.trust import NAMED, trust
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.names import STAGES, short
 from lorimer.meta_agent.state.world import score_of
@@ -27,8 +28,6 @@ LATEST = 8
 """Decisions in words on a study's page."""
 AT_ONCE = 64
 """Running trials that are listed."""
-NAMED_AT_MOST = 20
-"""Of the suspect trials, so many are looked up before any is named."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ def lines(shelf: Shelf) -> list[Line]:
 
 def _line(shelf: Shelf, study: str) -> Line:
     opened = shelf.open(study)
+    spent = shelf.worked_out(study, "spent", opened.mark, lambda: shelf.reader.spent(study))
     row, world = opened.row, opened.world
     reported, baseline = world.reported, world.decided("", Stage.BASELINE)
     return Line(
@@ -70,7 +70,7 @@ def _line(shelf: Shelf, study: str) -> Line:
         score=reported.numbers.get("score") if reported else None,
         promoted=len(world.promoted),
         candidates=len(world.candidates),
-        spent=shelf.reader.spent(study),
+        spent=spent,
     )
 
 
@@ -138,12 +138,12 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
     """Read a study's page."""
     reader, world, row = shelf.reader, opened.world, opened.row
     baseline, reported, final = world.decided("", Stage.BASELINE), world.reported, world.sealed_score
-    spent = reader.spent(row.id)
+    mark = opened.mark
+    spent = shelf.worked_out(row.id, "spent", mark, lambda: reader.spent(row.id))
     settings = parse(row.config, row.id).budget
     bounds = allowances(settings, spent)
     if row.kind == "optimize" and settings.candidates is not None:
         bounds += (Allowance("budget.candidates", len(world.candidates), settings.candidates),)
-    price = gain_price.of_study(reader, world)
     champion = world.champion
     told = [tell(opened, view.number) for view in reversed(world.candidates[-LATEST - 1 :])]
     return Overview(
@@ -153,18 +153,23 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
         champion_name=short(champion.number) if champion else "the seed harness",
         champion_title=champion.title if champion else "",
         sealed=(score_of(final), score_of(final, "seed_")) if final and not opened.sealed else None,
-        history=history(world),
+        history=shelf.worked_out(row.id, "history", mark.settled, lambda: history(world)),
         spent=spent,
         left=tuple((left_of(each), min(1.0, each.used / each.limit) if each.limit else 1.0) for each in bounds),
         counts=dict(Counter(view.state for view in world.candidates)),
         running=stints(reader, opened),
         proposing=next((each for each in told if each.state == "proposing"), None),
         latest=tuple(each for each in told if each.state != "proposing")[:LATEST],
-        alerts=tuple(alerts(reader, opened)),
-        gain=tuple(experiments.gain_lines(gain_of(reader, world, row), price)),
+        alerts=shelf.worked_out(row.id, "alerts", (mark, opened.state), lambda: tuple(alerts(reader, opened))),
+        gain=shelf.worked_out(row.id, "gain", mark.settled, lambda: tuple(_gain(reader, opened))),
         train=len(world.train),
         holdout=len(world.holdout),
     )
+
+
+def _gain(reader: StudyReader, opened: Opened) -> list[tuple[str, str]]:
+    price = gain_price.of_study(reader, opened.world)
+    return experiments.gain_lines(gain_of(reader, opened.world, opened.row), price)
 
 
 def tell(opened: Opened, number: int) -> Told:
@@ -232,6 +237,8 @@ def _trust(reader: StudyReader, opened: Opened) -> list[tuple[str, str]]:
     """What speaks against the trials, of which sealed ones are not named."""
     found = trust(reader, opened.id)
     if opened.sealed and found.suspect:
-        open_ones = [name for name in found.suspect[:NAMED_AT_MOST] if not opened.hides(reader.trial(name))]
-        found = replace(found, suspect=tuple(open_ones) + found.suspect[NAMED_AT_MOST:])
+        named = (name for name in found.suspect if not opened.hides(reader.trial(name)))
+        first = tuple(islice(named, NAMED))
+        # As many as there are, of which those are named first that may be.
+        found = replace(found, suspect=first + ("sealed",) * (len(found.suspect) - len(first)))
     return found.lines()

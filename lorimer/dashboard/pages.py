@@ -70,7 +70,14 @@ class Pages:
         opened = self._opened(request)
         focus = number(request, "of", 0) or None
         first = number(request, "first", 0)
-        found = flipping.flipping(self._reader, opened, first, focus, number(request, "hunks", 0) > 0)
+        hunks = number(request, "hunks", 0) > 0
+        # Its trials are decided: they change no more while the decisions do not.
+        found = self._shelf.worked_out(
+            opened.id,
+            f"flips {first} {focus} {hunks}",
+            opened.mark.settled,
+            lambda: flipping.flipping(self._reader, opened, first, focus, hunks),
+        )
         return self._long("flips.html", opened=opened, view=found, tab="flips", step=flipping.EDITS)
 
     def beside(self, request: Request) -> Response:

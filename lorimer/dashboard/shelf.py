@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from lorimer.errors import UserError
 from lorimer.meta_agent.state.names import candidate_id
@@ -15,6 +16,8 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.marks import StudyMark
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Candidate, Study, Trial
+
+T = TypeVar("T")
 
 KEPT = 8
 """Studies whose world is kept: one of 700 candidates takes 10 MB."""
@@ -80,6 +83,7 @@ class Shelf:
         self.reader, self.root = reader, root
         self._lock = threading.Lock()
         self._kept: dict[str, Opened] = {}
+        self._worked_out: dict[tuple[str, str], tuple[object, Any]] = {}
 
     def open(self, study: str) -> Opened:
         """The study as it is now. Raises UserError for an unknown one."""
@@ -95,3 +99,21 @@ class Shelf:
             while len(self._kept) > KEPT:
                 self._kept.pop(next(iter(self._kept)))
         return found
+
+    def worked_out(self, study: str, what: str, mark: object, make: Callable[[], T]) -> T:
+        """What follows from a study's rows: made once, and kept while its mark is the same.
+
+        Args:
+            what: a name of its own.
+            mark: the whole mark, or the part of it on which `make` rests.
+        """
+        key = (study, what)
+        with self._lock:
+            kept = self._worked_out.pop(key, None)
+        found = kept if kept is not None and kept[0] == mark else (mark, make())
+        with self._lock:
+            self._worked_out[key] = found
+            while len(self._worked_out) > 4 * KEPT:
+                self._worked_out.pop(next(iter(self._worked_out)))
+        made: T = found[1]
+        return made

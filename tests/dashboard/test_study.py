@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from bench.made_store import STUDY
 from lorimer.dashboard.app import changes
 from lorimer.dashboard.history import bounds, drawn, history
+from lorimer.dashboard.shelf import Shelf
 from lorimer.dashboard.svg import Scale, element, ticks
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import scan
@@ -95,6 +97,30 @@ def test_a_trial_that_runs_is_shown_but_not_on_sealed_tasks(served: Served) -> N
     assert f">{full.task}</a>" in runs
     assert "sealed tasks" in runs
     assert sealed.task not in said
+
+
+def test_what_follows_from_rows_is_made_once_and_anew_when_they_change(served: Served) -> None:
+    shelf, made = Shelf(served.reader, served.root), list[str]()
+
+    def make() -> str:
+        made.append(f"{len(made)}")
+        return made[-1]
+
+    first = shelf.open(STUDY)
+    assert [shelf.worked_out(STUDY, "x", shelf.open(STUDY).mark, make) for _ in range(3)] == ["0", "0", "0"]
+    assert shelf.open(STUDY).world is first.world
+    served.change("UPDATE spent SET calls = calls + 1 WHERE study = ?", STUDY)
+    assert shelf.worked_out(STUDY, "x", shelf.open(STUDY).mark, make) == "1"
+    assert shelf.open(STUDY).world is first.world, "no candidate and no decision has changed"
+    served.change("UPDATE study SET state = 'finished' WHERE id = ?", STUDY)
+    assert shelf.open(STUDY).world is not first.world
+
+
+def test_a_study_whose_process_died_says_so_though_no_row_has_changed(served: Served) -> None:
+    served.change("UPDATE study SET state = 'running' WHERE id = ?", STUDY)
+    assert "its process ended without a word" not in served.page(f"/s/{STUDY}")
+    served.change("UPDATE study SET holder = ? WHERE id = ?", f"{socket.gethostname()}:999999999:1", STUDY)
+    assert "its process ended without a word" in served.page(f"/s/{STUDY}")
 
 
 def test_the_live_part_is_the_page_without_its_frame(served: Served) -> None:
