@@ -260,7 +260,7 @@ async def test_a_jail_that_cannot_be_had_ends_no_study(study: Study) -> None:
 @pytest.mark.bubblewrap
 async def test_without_replay_nothing_is_previewed(study: Study) -> None:
     await study.run([INERT], enabled=False)
-    assert study.heard == [Accepted(SEED.replace(INERT.search, INERT.replace))]
+    assert study.heard == [Accepted(SEED.replace(INERT.search, INERT.replace), kind="prompt")]
     assert study.previews() == [None]
     assert "touches" not in study.told()
     (session,) = study.sessions
