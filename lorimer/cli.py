@@ -15,7 +15,18 @@ from typing import Annotated
 import typer
 
 from lorimer import __version__
-from lorimer.commands import benchmarks, dashboard, gate, hand, preview, reading, running, traces, workspace
+from lorimer.commands import (
+    benchmarks,
+    dashboard,
+    gate,
+    hand,
+    pairings,
+    preview,
+    reading,
+    running,
+    traces,
+    workspace,
+)
 from lorimer.commands.shared import STOPPED, tell_from_here
 from lorimer.errors import LorimerError
 
@@ -31,7 +42,7 @@ app = typer.Typer(
 DEBUG = "--debug"
 COMPLETE = "_LORIMER_COMPLETE"
 """The variable in which a shell's completion script asks, as click names it."""
-for group in (workspace.app, running.app, reading.app, dashboard.app, preview.app, hand.app):
+for group in (workspace.app, running.app, pairings.app, reading.app, dashboard.app, preview.app, hand.app):
     app.add_typer(group)
 for name, group in (("benchmarks", benchmarks.app), ("traces", traces.app), ("gate", gate.app)):
     app.add_typer(group, name=name)

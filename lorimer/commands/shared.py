@@ -83,14 +83,17 @@ def collect_seldom() -> None:
     gc.set_threshold(50_000, 50, 50)
 
 
-def run_to_end(work: Coroutine[Any, Any, T], *, resumable: Path | None = None) -> T:
+def run_to_end(
+    work: Coroutine[Any, Any, T], *, resumable: Path | None = None, again: str = "`lorimer resume` goes on"
+) -> T:
     """Run `work`; SIGINT, SIGTERM and SIGHUP (the terminal is closed) cancel it, so that it stops cleanly.
 
     A shell starts background jobs with SIGINT ignored, and Python leaves it so: a night's run is stopped with `kill`. Under
     `nohup` SIGHUP is ignored from the start, and stays so.
 
     Args:
-        resumable: the workspace whose study goes on with `lorimer resume`, where `work` runs one.
+        resumable: the workspace whose study can go on, where `work` runs one.
+        again: how it does.
     """
     import asyncio
     import signal
@@ -128,8 +131,8 @@ def run_to_end(work: Coroutine[Any, Any, T], *, resumable: Path | None = None) -
     try:
         return asyncio.run(stoppable())
     except (asyncio.CancelledError, KeyboardInterrupt):
-        again = "" if resumable is None else "; what has finished is kept, and `lorimer resume` goes on"
-        typer.echo(from_here(f"lorimer: stopped{again}", resumable), err=True)
+        kept = "" if resumable is None else f"; what has finished is kept, and {again}"
+        typer.echo(from_here(f"lorimer: stopped{kept}", resumable), err=True)
         raise typer.Exit(STOPPED) from None
 
 

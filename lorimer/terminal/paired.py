@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from lorimer.errors import UserError
 from lorimer.meta_agent.forecast.price import Range
+from lorimer.meta_agent.pairings import page
 from lorimer.meta_agent.pairings.planning import WANTED, Detectable, GridForecast
-from lorimer.terminal.words import dollars
+from lorimer.meta_agent.pairings.values import GridResult
+from lorimer.terminal.words import dollars, table
 
 
 def forecast_text(found: GridForecast) -> str:
@@ -48,3 +53,23 @@ def _range(found: Range, shown: object) -> str:
 def _open(found: Range, shown: object) -> str:
     assert callable(shown)
     return f"{shown(found.low)} or more" if found.high is None else f"up to {shown(found.high)}"
+
+
+def result_text(found: GridResult) -> str:
+    """What a comparison came to."""
+    lines = [f"grid {found.name} on {found.benchmark}", table(page.HEAD, page.rows(found)), ""]
+    if found.transfers:
+        lines += [table(page.TRANSFER_HEAD, page.transfer_rows(found)), ""]
+    difference = "" if found.contrast.interval is None else f"same - cross  {found.contrast.interval}"
+    return "\n".join([*lines, *page.remarks(found), *([difference] if difference else []), found.contrast.sentence])
+
+
+markdown, html = page.markdown, page.html
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that the user named. Raises UserError."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from None

@@ -97,7 +97,7 @@ async def run(
         tell_problems(suite, watcher)
         suite = await valid(session, suite, watcher)
         study = next_name(session.reader, "run")
-        await _starts(session, study, harness, config)
+        await starts(session, study, harness, config)
         await create(
             session.store,
             study=study,
@@ -108,7 +108,7 @@ async def run(
             harness=harness,
             lorimer_toml=said,
         )
-        result = await loop.evaluate(_parts(session, study, suite.tasks, workspace, watcher, said), study)
+        result = await loop.evaluate(parts_of(session, study, suite.tasks, workspace, watcher, said), study)
         return _report(session.reader, result, time.monotonic() - began)
 
 
@@ -166,7 +166,7 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
         sides = _sides(session.reader, suite, config, harness, root)
         taking_part = {*sides.train, *sides.holdout, *sides.test}
         suite = dataclasses.replace(suite, tasks=tuple(task for task in suite.tasks if task.id in taking_part))
-        await _starts(session, study, harness, config)
+        await starts(session, study, harness, config)
         await create(
             session.store,
             study=study,
@@ -199,7 +199,7 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
         hopeless = too_small(Design.of(config), sides.train)
         if hopeless:
             watcher.say(f"warning: {hopeless}; `lorimer power` tells more")
-        return await loop.optimize(_parts(session, study, tasks, workspace, watcher, said), study)
+        return await loop.optimize(parts_of(session, study, tasks, workspace, watcher, said), study)
 
 
 def _sides(reader: StudyReader, suite: Suite, config: Config, harness: str, root: Path) -> Split:
@@ -237,11 +237,11 @@ async def resume(
         root, config, resumes=found.id, on_wait=watcher.on_wait, on_tokens=watcher.on_tokens
     ) as session:
         tell_place(root, watcher)
-        tasks = _same_tasks(session, found.id)
+        tasks = same_tasks(session, found.id)
         work = loop.evaluate if found.kind == "run" else loop.optimize
         if found.kind == "optimize":
             _tell_others(session, found.id, watcher)
-        return await work(_parts(session, found.id, tasks, workspace, watcher, now), found.id)
+        return await work(parts_of(session, found.id, tasks, workspace, watcher, now), found.id)
 
 
 def _tell_others(session: Session, study: str, watcher: Watcher) -> None:
@@ -261,7 +261,7 @@ def _nothing_to_resume(root: Path) -> UserError:
     return UserError(f"{root}: there is no study to resume; `lorimer optimize` starts one")
 
 
-def _same_tasks(session: Session, study: str) -> tuple[Task, ...]:
+def same_tasks(session: Session, study: str) -> tuple[Task, ...]:
     """The study's tasks from the benchmark as it is now. Raises UserError where that is not what it was."""
     rows = {row.id: row for row in session.reader.tasks(study)}
     own = tuple(name for name, row in rows.items() if row.split != "canary")
@@ -285,7 +285,7 @@ def _watch_files(session: Session, study: str, tasks: Sequence[Task]) -> Callabl
         if not paths:
             return ""
         try:
-            await asyncio.to_thread(_same_tasks, session, study)
+            await asyncio.to_thread(same_tasks, session, study)
         except UserError as error:
             return f"{error} ({paths[0]})"
         seen = now  # touched, and the same bytes
@@ -315,7 +315,7 @@ async def collect_garbage(config: Config, *, images: bool = False) -> Garbage:
 # ---- shared ---------------------------------------------------------------------------------------------------------
 
 
-def _parts(
+def parts_of(
     session: Session,
     study: str,
     tasks: Sequence[Task],
@@ -323,6 +323,7 @@ def _parts(
     watcher: Watcher,
     lorimer_toml: Mapping[str, object],
 ) -> StudyParts:
+    """What the loop works with in an open session. Raises UserError where the direction cannot be read."""
     assert session.meta_model is not None
     workspace.read_program()  # to refuse at once what no proposal could read
     budget = session.budget(
@@ -368,7 +369,7 @@ def _parts(
     )
 
 
-async def _starts(session: Session, study: str, harness: str, config: Config) -> None:
+async def starts(session: Session, study: str, harness: str, config: Config) -> None:
     """Raises HarnessError where the harness is not one, before anything is spent on it."""
     version.check(harness, max_bytes=config.meta.max_harness_bytes)
     trials = session.scheduler({}, session.budget(study), lambda outcome: None, lambda report: None)
