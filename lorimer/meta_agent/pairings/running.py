@@ -297,8 +297,7 @@ def _transfer_config(grid: _Grid, search: PlannedSearch, model: str, runs: int, 
     config, share = _config(grid, search), grid.share
     amount = share.transfers / runs if share.transfers else 0.0
     if share.unit == "trials":
-        # Trials of the world's fault are tried anew.
-        amount = holdout * config.gate.holdout_repeats * (1 + config.retries.errored)
+        amount = holdout * config.gate.holdout_repeats
     bound = {share.unit: amount if share.unit == "usd" else int(amount)}
     return config.model_copy(
         update={
