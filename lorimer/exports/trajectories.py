@@ -123,7 +123,7 @@ def chosen(reader: StudyReader, selection: Selection) -> Chosen:
     if name is not None:
         if harness is not None:
             raise UserError("--candidate and --harness exclude each other; leave one out")
-        harness = _harness_of(reader, study, name)
+        harness = harness_of(reader, study, name)
 
     def ids(state: TrialState | None = selection.state, stage: Stage | None = stage) -> list[str]:
         return reader.trial_ids(
@@ -179,7 +179,7 @@ def output_of(event: Event) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def _harness_of(reader: StudyReader, study: Study, name: str) -> str:
+def harness_of(reader: StudyReader, study: Study, name: str) -> str:
     """The SHA-256 of a candidate's harness. Raises UserError for a candidate that is not there or has none."""
     if name == "seed":
         return study.seed_harness

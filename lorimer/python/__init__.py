@@ -1,0 +1,1 @@
+"""What `import lorimer` offers to programs and notebooks: studies as values and data frames, their plots, and how to run one."""
