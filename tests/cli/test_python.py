@@ -17,7 +17,7 @@ from tests.cli.support import SMALL, configure
 from tests.exports.test_trajectories import fill
 from tests.meta_agent.test_export import fill as fill_decided
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 async def opened(tmp_path: Path, **changes: Any) -> Study:
@@ -56,7 +56,8 @@ async def test_trials_are_rows(tmp_path: Path) -> None:
         ("seed", "h", "holdout", "holdout", "scored", 1.0),
     ]
     assert [row.trial for row in study.trial_list(candidate="c001", failed=True)] == [rows[1].trial]
-    assert study.trial_list(candidate="best", stage="holdout") == [rows[3]]
+    assert study.trial_list(candidate="seed", stage="holdout") == [rows[3]]
+    assert study.trial_list(candidate="best") == rows[1:3]
     assert study.trial_list(task="nope") == []
     frame = study.trials(stage="baseline")
     assert list(frame["reward"].fillna(-1)) == [1.0, 0.5, -1]
