@@ -117,7 +117,7 @@ def test_imports_point_one_way(module: str) -> None:
     home, arrows = room(module), ARROWS | FRONT
     if module == "lorimer":
         outside = {name for name in IMPORTS[module] if name.partition(".")[0] not in sys.stdlib_module_names}
-        offered = {"exports.library", "python", "python.running", "python.study", "scaffold"}
+        offered = {"exports.library", "python.running", "python.study", "scaffold"}
         assert outside == {f"lorimer.{name}" for name in offered}, (
             "what it offers by name is imported when it is called"
         )

@@ -108,7 +108,11 @@ def test_a_study_that_is_not_there_is_told(tmp_path: Path) -> None:
 async def test_packages_that_are_missing_are_named(tmp_path: Path) -> None:
     study = await opened(tmp_path)
     for package, asked, said in (
-        ("pandas", "study.trials()", "data frames need the package pandas; pip install pandas, or ask for lists"),
+        (
+            "pandas",
+            "study.trials()",
+            "data frames need the package pandas; pip install 'lorimer[plots]', or ask for lists",
+        ),
         ("matplotlib", "study.plot_scores()", "plots need the package matplotlib; pip install 'lorimer[plots]'"),
     ):
         code = f"""
