@@ -62,10 +62,11 @@ async def test_trials_are_rows(tmp_path: Path) -> None:
     frame = study.trials(stage="baseline")
     assert list(frame["reward"].fillna(-1)) == [1.0, 0.5, -1]
     assert list(study.trials(task="nope").columns) == list(frame.columns), "an empty frame has its columns"
-    for wrong, said in (
+    refusals: tuple[tuple[dict[str, Any], str], ...] = (
         ({"candidate": "c009"}, "study s has no candidate c009; `lorimer log --study s` lists them"),
         ({"stage": "last"}, "there is no stage last; name one of baseline, spot, full, holdout, audit, canary, review"),
-    ):
+    )
+    for wrong, said in refusals:
         with pytest.raises(UserError) as error:
             study.trial_list(**wrong)
         assert str(error.value) == said
