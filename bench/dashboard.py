@@ -58,7 +58,10 @@ def main() -> None:
     assert server.stdout is not None
     over = []
     try:
-        address = server.stdout.readline().split(" at ")[1].split()[0]
+        said = server.stdout.readline()
+        if " at " not in said:  # it has said on stderr why it does not serve this store
+            raise SystemExit(server.wait() or 1)
+        address = said.split(" at ")[1].split()[0]
         print(f"{made.candidates} candidates, {made.trials:,} trials, {made.steps:,} steps; ", end="")
         print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
         print("| page | first byte, ms | whole, ms | kB |\n|---|---|---|---|")
