@@ -92,6 +92,8 @@ class Terminal:
         self._screen: Screen | None = None
         self._work = ""
         """What goes on where no stage runs."""
+        self._told, self._proposed = "", set[str]()
+        """The candidate whose lines come last, and those that may have more: of a round, each has its stages after all were told."""
         self._stage: StagePace | None = None
         self._study, self._tokens = StudyPace(time.monotonic), TokenPace(time.monotonic)
         self._used: BudgetUsed | None = None
@@ -134,6 +136,8 @@ class Terminal:
                 self._work = "reading traces"
             case Proposed():
                 self._ended()
+                self._told = event.candidate
+                self._proposed.add(event.candidate)
                 self.say(f"{event.candidate}: {event.title}")
                 self.say(f"  {event.hypothesis}")
                 if event.touches:
@@ -150,6 +154,7 @@ class Terminal:
                     said = "; ".join(filter(None, (event.decision.reason, event.conditions)))
                     self.say(f"  {event.stage:8} {said}")
             case Promoted():
+                self._proposed.discard(event.candidate)
                 self.say(f"  promoted {score_text(event.score)}  commit {event.commit[:10]} {event.note}".rstrip())
             case BranchDiffers():
                 self.say(f"warning: {event.said}")
@@ -192,6 +197,9 @@ class Terminal:
         if event.stage is Stage.BASELINE:
             label = "baseline"
         self._ended()
+        if event.subject in self._proposed and event.subject != self._told:
+            self._told = event.subject
+            self.say(event.subject)
         self._stage = StagePace(label, event.planned, event.finished, time.monotonic())
         self._said_at = time.monotonic()
         self._draw()

@@ -345,3 +345,18 @@ def test_json_has_no_nan_and_keeps_every_letter() -> None:
     assert json.loads(to_json({"score": Score(math.nan, 0, 1, 0, 0, 3), "text": "ü"}))["score"]["mean"] is None
     assert "ü" in to_json("ü")
     assert "\n" not in to_json({"a": [1, 2]}, indent=None)
+
+
+def test_of_a_round_every_candidate_is_named_before_its_stages() -> None:
+    def proposed(name: str) -> Proposed:
+        return Proposed(name, f"The edit of {name}", "It should help.", (), (), "")
+
+    def spot(number: int) -> StageStarted:
+        return StageStarted(f"s/c00{number}/spot", f"s/c00{number}", number, Stage.SPOT, 4, 0)
+
+    champion = StageStarted("s/c009/audit-00001", "s/c009", 9, Stage.AUDIT, 4, 0)
+    said = shown("plain", io.StringIO(), proposed("s/c001"), proposed("s/c002"), spot(1), spot(2), champion)
+    names = [line for line in said.splitlines() if line.startswith("s/c") and ":" not in line]
+    assert names == ["s/c001", "s/c002"]
+    alone = shown("plain", io.StringIO(), proposed("s/c001"), spot(1), champion)
+    assert "s/c001" not in alone.splitlines(), "its title has just been said"
