@@ -93,7 +93,7 @@ class Terminal:
         self._work = ""
         """What goes on where no stage runs."""
         self._told, self._proposed = "", set[str]()
-        """The candidate whose lines come last, and those that may have more: of a round, each has its stages after all were told."""
+        """The candidate whose lines come last, and those that may have more: the stages of a round come after its proposals."""
         self._stage: StagePace | None = None
         self._study, self._tokens = StudyPace(time.monotonic), TokenPace(time.monotonic)
         self._used: BudgetUsed | None = None
