@@ -39,8 +39,8 @@ def test_options_of_a_grid_are_refused_without_one(workspace: Path, capsys: pyte
     assert "pairings.toml: no such file, and no option names models; write one (docs/pairings.md)" in said
 
 
-GRID = ("--task", TWO, "--meta", TWO, "--searches", 1, "--trials", 800)
-"""Four searches of a candidate each."""
+GRID = ("--task", TWO, "--meta", TWO, "--searches", 1, "--transfer", "--trials", 816)
+"""Four searches of a candidate each: 200 trials a search, and 16 for winners under the other model."""
 
 
 @pytest.fixture
@@ -80,7 +80,9 @@ def test_a_grid_that_is_killed_and_gone_on_with_ends_as_one_that_was_not(small: 
     again = process("compare", "-C", other, *GRID, "--quiet")
     assert again.code == 0, again
     assert searches(other) == searches(small)
-    assert typed_json(other)["contrast"] == typed_json(small)["contrast"]
+    found = typed_json(small)
+    assert (typed_json(other)["contrast"], typed_json(other)["transfers"]) == (found["contrast"], found["transfers"])
+    assert len(found["transfers"]) == sum(each["promoted"] > 0 for each in found["searches"]) > 0
     assert scored_twice(other) == []
 
     for root in (small, other):
