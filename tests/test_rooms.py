@@ -162,7 +162,10 @@ def test_what_runs_in_a_sandbox_imports_the_standard_library_and_its_own_folder(
 
 
 def test_what_an_exported_harness_takes_along_imports_nothing_else() -> None:
-    inside = {f"lorimer.{name.removesuffix('/__init__').replace('/', '.')}" for name in carried.FILES}
+    inside = {
+        f"lorimer.{name.removesuffix('/__init__').replace('/', '.')}"
+        for name in (*carried.FILES, *carried.HOSTED, *carried.INSPECT, *carried.HARBOR)
+    }
     for module in inside:
         outside = {name for name in IMPORTS[module] if name.partition(".")[0] not in sys.stdlib_module_names}
         assert outside <= inside, module

@@ -75,7 +75,11 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Where to write it; made if missing.")] = Path("winner"),
     to: Annotated[
         str | None,
-        typer.Option("--to", help="standalone, library or patch.", show_default="agent.py, its diff and the evidence"),
+        typer.Option(
+            "--to",
+            help="standalone, inspect, harbor, library or patch.",
+            show_default="agent.py, its diff and the evidence",
+        ),
     ] = None,
     at: Annotated[
         str | None,
@@ -89,8 +93,9 @@ def export(
     """Write the winning harness with its evidence.
 
     Without --to, the files are agent.py, its diff from the seed, and a card with the evidence. standalone is a folder that runs
-    without lorimer, by `python run.py --task "..."`; library is for `lorimer.load`; patch is a series for `git am`, one commit
-    per promotion. Each holds the evidence as EVIDENCE.md and evidence.json (docs/export.md).
+    without lorimer, by `python run.py --task "..."`; inspect is an agent for inspect_ai and harbor one for Harbor, both without
+    lorimer; library is for `lorimer.load`; patch is a series for `git am`, one commit per promotion. Each of these has the
+    evidence as EVIDENCE.md and evidence.json (docs/export.md).
     """
     from lorimer.exports.winner import winner_of
     from lorimer.exports.write import write as write_target

@@ -39,9 +39,9 @@ def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def diff(a: str, b: str) -> str:
-    """A unified diff from `a` to `b`, empty where they are equal."""
-    lines = difflib.unified_diff(_lines(a), _lines(b), "a/agent.py", "b/agent.py")
+def diff(a: str, b: str, before: str = "a/agent.py", after: str = "b/agent.py") -> str:
+    """A unified diff from `a` to `b` under these names, empty where they are equal."""
+    lines = difflib.unified_diff(_lines(a), _lines(b), before, after)
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from lorimer.config_providers import variables
+from lorimer.models.bodies.words import CONTEXT_OVERFLOW
 from lorimer.models.forms import NO_IMAGES
 from lorimer.models.provider import ProviderConfig
 from lorimer.models.streams.asked import asks_for_stream, takes_no_stream
@@ -57,13 +58,6 @@ class Judgement:
     """Of a redirect: where it leads."""
 
 
-_OVERFLOW = re.compile(
-    r"context_length_exceeded|exceed_context_size|prompt is too long|maximum context length|context window"
-    r"|available context size|context size has been exceeded|context shift is disabled|input (?:is|are) too long"
-    r"|exceeds? the (?:model'?s )?(?:maximum )?context|too many (?:input )?tokens|input length and `?max_tokens`? exceed"
-    r"|request_too_large|longer than the maximum model length|input tokens exceed",
-    re.IGNORECASE,
-)
 _TOO_LARGE = re.compile(r"request too large|reduce your message size", re.IGNORECASE)
 """A request that is over what the account may use in a minute by itself (OpenAI, Groq) will be so in a minute as well."""
 _PAYMENT = re.compile(
@@ -155,7 +149,7 @@ def judgement_of(failure: StatusFailure, now: float) -> Judgement:
         return Judgement("context_overflow", words)
     if status in _RETRIED:
         return _retry(failure, words, now)
-    if status == 413 or ((status < 500 or status == 500) and _OVERFLOW.search(searched)):
+    if status == 413 or ((status < 500 or status == 500) and CONTEXT_OVERFLOW.search(searched)):
         return Judgement("context_overflow", words)
     if status >= 500 and not _TEMPLATE.search(words):
         return _retry(failure, words, now)

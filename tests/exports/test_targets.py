@@ -189,14 +189,16 @@ async def test_an_earlier_champion_can_be_exported(tmp_path: Path) -> None:
 
 async def test_every_target_has_the_evidence(tmp_path: Path) -> None:
     winner = await won(tmp_path)
-    assert names() == ["library", "patch", "standalone"]
+    assert names() == ["harbor", "inspect", "library", "patch", "standalone"]
     for target in names():
         made = files(winner, target)
         card = json.loads(made["evidence.json"])
         assert (card["winner"], card["audit"]["score"], card["candidates"]) == ("c003", 0.9, 3)
         assert card["lineage"][0]["hypothesis"] == "It guesses.\nIt should look."
         assert "## Task by task" in made["EVIDENCE.md"].decode()
-    with pytest.raises(UserError, match="--to moon: no such target; one of library, patch, standalone"):
+    with pytest.raises(
+        UserError, match="--to moon: no such target; one of harbor, inspect, library, patch, standalone"
+    ):
         files(winner, "moon")
     write(winner, "library", tmp_path / "w")
     with pytest.raises(UserError, match=r"agent\.py: exists already"):

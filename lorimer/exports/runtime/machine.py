@@ -33,7 +33,7 @@ exec "$s" "$f" </dev/null >"$f.out" 2>"$f.err"
 whatever process it leaves behind."""
 
 
-class _Bounded:
+class Bounded:
     """An Env's limits, which are alike wherever commands run."""
 
     def __init__(self, settings: Settings, deadline: float) -> None:
@@ -72,7 +72,7 @@ def shown(data: bytes, most: int) -> str:
     return f"{head.decode('utf-8', 'replace')}{said}{tail.decode('utf-8', 'replace')}"
 
 
-class LocalMachine(_Bounded):
+class LocalMachine(Bounded):
     """Commands run here, with all that the user may do."""
 
     def __init__(self, folder: Path, settings: Settings, deadline: float) -> None:
@@ -130,7 +130,7 @@ def _all(file: IO[bytes]) -> bytes:
     return file.read()
 
 
-class DockerMachine(_Bounded):
+class DockerMachine(Bounded):
     """Commands run in a container."""
 
     def __init__(self, container: str, workdir: str, settings: Settings, deadline: float) -> None:

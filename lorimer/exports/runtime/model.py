@@ -3,44 +3,29 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lorimer.errors import ConfigError, LorimerError, ProviderOutage
+from lorimer.errors import ConfigError, ProviderOutage
+from lorimer.exports.runtime.limited import LimitedModel, ended
 from lorimer.exports.runtime.settings import Endpoint, Settings
-from lorimer.harness import structured
-from lorimer.harness.api import (
-    Completion,
-    Effort,
-    LimitReached,
-    Message,
-    StopReason,
-    Tool,
-    ToolChoice,
-    assistant,
-)
+from lorimer.harness.api import Completion
 from lorimer.models.base import ModelRequest
 from lorimer.models.bodies import chat_api, messages_api, responses_api
 from lorimer.models.bodies.settings import Optional, Served, unsupported
-from lorimer.models.messages import encodable, without_system
-from lorimer.models.usage import counted
+from lorimer.models.bodies.words import CONTEXT_OVERFLOW
+from lorimer.models.messages import encodable
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds between attempts: the first, doubled each time, and the most of our own choosing."""
 _RETRIED = frozenset({408, 409, 425, 429})
 _SET_UP = frozenset({301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 501})
 """Statuses of a wrong key, address or model: no later call will fare better."""
-_OVERFLOW = re.compile(
-    r"context_length_exceeded|prompt is too long|maximum context length|context window|context size|too many tokens",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -80,13 +65,14 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-class HttpModel:
-    """The LLM of a harness. Counts what it uses and holds it to its limits; may be called from several threads."""
+class HttpModel(LimitedModel):
+    """The LLM of a harness, asked over HTTP."""
 
     def __init__(
         self, settings: Settings, endpoint: Endpoint, deadline: float, sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._settings, self._endpoint, self._deadline, self._sleep = settings, endpoint, deadline, sleep
+        super().__init__(settings, deadline)
+        self._endpoint, self._sleep = endpoint, sleep
         self._api = APIS[endpoint.api]
         self._served = Served(
             settings.name,
@@ -98,53 +84,9 @@ class HttpModel:
         )
         self._dropped: frozenset[str] = frozenset()
         self._opener = urllib.request.build_opener(_NoRedirects)
-        self._lock = threading.Lock()
-        self.calls = self.tokens = 0
-        self.failure: LorimerError | None = None
-        """What no later call can mend: a wrong key, or a provider that is out."""
 
-    def complete(
-        self,
-        messages: Sequence[Message],
-        *,
-        system: str | None = None,
-        tools: Sequence[Tool] = (),
-        max_tokens: int | None = None,
-        stop: Sequence[str] = (),
-        temperature: float | None = None,
-        effort: Effort | None = None,
-        schema: Mapping[str, Any] | None = None,
-        tool_choice: ToolChoice | None = None,
-    ) -> Completion:
-        """See LLM. Raises LimitReached; ConfigError and ProviderOutage, which end the task."""
-        system, rest = without_system(system, tuple(messages))
-        most = min(max_tokens, self._settings.max_tokens) if max_tokens else None
-        choice = None if tool_choice == "auto" or not tools else tool_choice
-        request = ModelRequest(rest, system, tuple(tools), most, tuple(stop), temperature, effort, schema, choice)
-        with self._lock:
-            self._check()
-            self.calls += 1
-        try:
-            completion = counted(request, self._ask(request), most or self._settings.max_tokens)
-        except LorimerError as error:
-            self.failure = error
-            raise
-        with self._lock:
-            self.tokens += completion.usage.input_tokens + completion.usage.output_tokens
-        if schema is None and tool_choice is None:
-            return completion
-        return structured.checked(completion, schema, tool_choice)
-
-    def _check(self) -> None:
-        settings = self._settings
-        if time.monotonic() >= self._deadline:
-            raise LimitReached(f"time limit: {settings.seconds:g} s used")
-        if self.calls >= settings.calls:
-            raise LimitReached(f"model calls: {self.calls} of {settings.calls} used")
-        if settings.tokens is not None and self.tokens >= settings.tokens:
-            raise LimitReached(f"tokens: {self.tokens} of {settings.tokens} used")
-
-    def _ask(self, request: ModelRequest) -> Completion:
+    def _answer(self, request: ModelRequest) -> Completion:
+        """Raises ConfigError and ProviderOutage, which end the task."""
         wait, until = FIRST_WAIT, 0.0
         while True:
             dropped = self._dropped
@@ -156,7 +98,7 @@ class HttpModel:
             except (KeyError, IndexError, TypeError, AttributeError) as error:
                 failure = _Failed(500, f"the answer is no completion: {error!r}", None)
             except (ValueError, RecursionError) as error:
-                return _ended("rejected", f"the request cannot be written as JSON: {error}")
+                return ended("rejected", f"the request cannot be written as JSON: {error}")
             if failure.status not in _RETRIED and failure.status < 500:
                 setting = unsupported(failure.words, body, dropped, self._api.optional)
                 if setting is not None:
@@ -173,14 +115,14 @@ class HttpModel:
             wait = min(2 * wait, LONGEST_WAIT)
 
     def _refused(self, failure: _Failed) -> Completion:
-        if failure.status == 413 or _OVERFLOW.search(failure.words):
-            return _ended("context_overflow", failure.words)
+        if failure.status == 413 or CONTEXT_OVERFLOW.search(failure.words):
+            return ended("context_overflow", failure.words)
         if failure.status in _SET_UP:
             raise ConfigError(
                 f"model {self._settings.model} at {self._endpoint.base_url}: HTTP {failure.status}: {failure.words}",
                 "check the key, the address and the model's name",
             )
-        return _ended("rejected", failure.words)
+        return ended("rejected", failure.words)
 
     def _post(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The answer, a JSON object. Raises _Failed."""
@@ -225,7 +167,3 @@ def _after(header: str | None) -> float | None:
         return max(0.0, float(header)) if header else None
     except ValueError:
         return None
-
-
-def _ended(reason: StopReason, words: str) -> Completion:
-    return Completion(assistant(""), reason, error=words)

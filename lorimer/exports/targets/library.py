@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from lorimer.exports.targets.standalone import described
 from lorimer.exports.winner import Winner
 
@@ -12,5 +10,5 @@ def files(winner: Winner) -> dict[str, bytes]:
     """`agent.py` and `winner.json`."""
     return {
         "agent.py": winner.text.encode(),
-        "winner.json": (json.dumps(described(winner), indent=2) + "\n").encode(),
+        "winner.json": described(winner),
     }

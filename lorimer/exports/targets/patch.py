@@ -29,8 +29,7 @@ def _mail(change: Change, number: int, of: int, before: str, path: str) -> str:
     title = " ".join(change.title.split()) or change.candidate
     # A line of its own that begins like these would end the message for git.
     body = re.sub(r"(?m)^(---|diff |Index: |From )", r" \1", change.hypothesis.strip())
-    changed = diff(before, change.text)
-    changed = changed.replace("--- a/agent.py", f"--- a/{path}", 1).replace("+++ b/agent.py", f"+++ b/{path}", 1)
+    changed = diff(before, change.text, f"a/{path}", f"b/{path}")
     lines = [
         f"From {_NOWHERE} Mon Sep 17 00:00:00 2001",
         f"From: {_AUTHOR}",

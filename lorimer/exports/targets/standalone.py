@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorimer.exports import carried
@@ -34,19 +34,24 @@ def files(winner: Winner) -> dict[str, bytes]:
         "agent.py": winner.text.encode(),
         "run.py": RUN.encode(),
         "Dockerfile": DOCKERFILE.encode(),
-        "winner.json": (json.dumps(described(winner), indent=2) + "\n").encode(),
+        "winner.json": described(winner),
         **carried.files(),
     }
+    return locked(made, [])
+
+
+def locked(made: Mapping[str, bytes], packages: Sequence[str], python: str = ">=3.11") -> dict[str, bytes]:
+    """These files with `lock.json`: the SHA-256 of each, and the packages that they need beside the standard library."""
     lock = {
-        "python": ">=3.11",
-        "packages": [],
+        "python": python,
+        "packages": list(packages),
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in sorted(made.items())},
     }
     return {**made, "lock.json": (json.dumps(lock, indent=2) + "\n").encode()}
 
 
-def described(winner: Winner) -> dict[str, Any]:
-    """What `exports.runtime.settings` reads, and which winner it is of."""
+def described(winner: Winner) -> bytes:
+    """`winner.json`: what `exports.runtime.settings` reads, and which winner it is of."""
     model = winner.evidence.task_model
     settings: dict[str, Any] = {"model": "" if winner.evidence.simulated else model}
     provider: Mapping[str, Any] = winner.config.get("providers", {}).get(model.partition("/")[0], {})
@@ -55,10 +60,11 @@ def described(winner: Winner) -> dict[str, Any]:
     limits: Mapping[str, Any] = winner.config.get("limits", {})
     settings |= {name: limits[name] for name in _LIMITS if limits.get(name) is not None}
     found = winner.evidence
-    return {
+    about = {
         "study": found.study,
         "winner": found.winner,
         "harness": found.harness,
         "lorimer": found.lorimer,
         "settings": settings,
     }
+    return (json.dumps(about, indent=2) + "\n").encode()

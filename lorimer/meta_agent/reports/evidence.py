@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +10,8 @@ import lorimer
 from lorimer.errors import UserError
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.ledger import experiments
-from lorimer.meta_agent.reports.flips import Flips, flips
+from lorimer.meta_agent.reports.between import compared as compared
+from lorimer.meta_agent.reports.flips import Flips
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
@@ -163,14 +163,6 @@ def lineage(world: World, winner: CandidateView | None) -> list[CandidateView]:
     return found[::-1]
 
 
-def compared(reader: StudyReader, world: World, before: str, after: str) -> Flips:
-    """Two harnesses on the train tasks, each a candidate by id or "" for the seed harness. A champion is told of by the trials
-    that its score comes from, any other candidate by its full run."""
-    return flips(
-        _rewards(reader, _evaluations(world, before)), _rewards(reader, _evaluations(world, after)), world.train
-    )
-
-
 def table(found: Flips) -> str:
     """Markdown: every task under both, and how many flips there would be by chance."""
     lines = ["## Task by task", "", f"Seed harness against winner on the train tasks: {found}.", ""]
@@ -180,21 +172,6 @@ def table(found: Flips) -> str:
         for each in found.tasks
     ]
     return "\n".join([*lines, "", "A task counts as solved where more than half of its trials are.", ""])
-
-
-def _evaluations(world: World, subject: str) -> Sequence[str]:
-    if subject and subject not in {each.id for each in world.promoted}:
-        full = world.decided(subject, Stage.FULL)
-        return [full.id] if full else []
-    return world.reported_by(subject)
-
-
-def _rewards(reader: StudyReader, evaluations: Sequence[str]) -> dict[str, list[float]]:
-    last = {(name, task, repeat): reward for name, task, repeat, reward in reader.scored(evaluations)}
-    found: dict[str, list[float]] = {}
-    for (_, task, _), reward in last.items():
-        found.setdefault(task, []).append(reward)
-    return found
 
 
 def _promotion(reader: StudyReader, world: World, view: CandidateView) -> Promotion:

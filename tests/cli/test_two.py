@@ -1,0 +1,52 @@
+"""`lorimer diff` and `lorimer harness`, on a real study with the simulated model."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lorimer.harness.version import sha
+from tests.cli.support import Said, refused, typed
+
+Used = tuple[Path, dict[str, Said]]
+
+
+def test_two_harnesses_are_told_apart_by_text_and_by_task(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    root, _ = used
+    said = typed(capsys, "diff", "seed", "c001", "-C", root)
+    assert said.out.startswith("--- a/seed\n+++ b/c001\n@@ ")
+    assert said.out.splitlines()[-1] == "no train task of study-1 has trials of both that a decision rests on"
+    found = typed(capsys, "diff", "seed", "c001", "-C", root, "--json").json()
+    assert found["before_sha"] != found["after_sha"]
+    assert (found["flips"], found["before"], found["after"]) == (None, "seed", "c001")
+    same = typed(capsys, "diff", "seed", "seed", "-C", root)
+    assert same.out == "they are the same harness\n"
+
+
+def test_a_harness_is_printed_as_it_was_run(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, _ = used
+    file = tmp_path / "c001.py"
+    file.write_text(typed(capsys, "harness", "c001", "-C", root).out)
+    as_stored = typed(capsys, "harness", "c001", "-C", root, "--json").json()
+    assert sha(file.read_text()) == as_stored["sha"]
+    assert typed(capsys, "diff", "c001", file, "-C", root).out == "they are the same harness\n"
+    patch = tmp_path / "a.diff"
+    patch.write_text(typed(capsys, "diff", "seed", "c001", "-C", root).out)
+    seed = tmp_path / "seed.py"
+    seed.write_text(typed(capsys, "harness", "seed", "-C", root).out)
+    subprocess.run(["patch", "-s", str(seed), str(patch)], check=True)
+    assert seed.read_text() == file.read_text(), "what follows the diff is no part of it"
+
+
+def test_what_cannot_be_compared_is_said(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, _ = used
+    said = refused(capsys, 2, "diff", "seed", "c009", "-C", root)
+    assert said.startswith(
+        "lorimer: c009: neither a harness of study-1 nor a file; name one of: seed, champion, c001; or"
+    )
+    other = tmp_path / "other.py"
+    other.write_text("def solve(task, env, llm):\n    return ''\n")
+    out = typed(capsys, "diff", "seed", other, "-C", root).out
+    assert out.splitlines()[-1] == f"{other} was not run in study-1; `lorimer ab` runs two files"
