@@ -49,4 +49,4 @@ def test_what_cannot_be_compared_is_said(used: Used, tmp_path: Path, capsys: pyt
     other = tmp_path / "other.py"
     other.write_text("def solve(task, env, llm):\n    return ''\n")
     out = typed(capsys, "diff", "seed", other, "-C", root).out
-    assert out.splitlines()[-1] == f"{other} was not run in study-1; `lorimer ab` runs two files"
+    assert out.splitlines()[-1] == f"{other} was not run in study-1, so it has no trials to compare"

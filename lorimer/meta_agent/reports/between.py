@@ -84,7 +84,7 @@ def between(reader: StudyReader, study: str, before: str, after: str, read: Call
     else:
         unknown = [each.name for each in (one, other) if each.subject is None]
         if unknown:
-            note = f"{unknown[0]} was not run in {study}; `lorimer ab` runs two files"
+            note = f"{unknown[0]} was not run in {study}, so it has no trials to compare"
         elif one.subject is not None and other.subject is not None:
             found = compared(reader, scan(reader, study), one.subject, other.subject)
             if not found.tasks:
