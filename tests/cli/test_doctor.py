@@ -450,11 +450,11 @@ async def test_what_a_server_honours_is_asked_once_kept_and_shown(tmp_path: Path
         assert said.code == 0, said
         found = (
             "ok       abilities    local/model: schema honoured, tool_choice ignored, tools ignored, system ignored, "
-            "stream ignored; said in the prompt instead: tool_choice"
+            "stream ignored, images ignored; said in the prompt instead: tool_choice"
         )
         assert f"{found}\n" in said.out
         assert "asking local/model for: tool_choice\n" in said.err
-        assert len(server.requests) == 2 * asked + 5
+        assert len(server.requests) == 2 * asked + 6
         said = await provider.lorimer(root, "doctor")
         assert f"{found} (asked on 20" in said.out
         moved = (root / "lorimer.toml").read_text().replace(f"{server.url}/v1", f"{server.url}/v2")

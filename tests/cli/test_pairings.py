@@ -118,7 +118,7 @@ def test_what_a_grid_began_with_is_kept(small: Path, capsys: pytest.CaptureFixtu
 
 def test_a_grid_that_cannot_begin_says_why(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, 2, "compare", "-C", small, *GRID[:-1], 40)
-    assert "budget.trials: 40 for 4 searches leave 10 trials each" in said
+    assert "budget.trials: 40 for 4 searches leave 6 trials each" in said
     said = refused(capsys, 2, "compare", "-C", small, "--task", "simulated/nobody", "--meta", TWO, "--trials", 800)
     assert "no such model: simulated/nobody" in said
     said = refused(capsys, 2, "compare", "-C", small, *GRID, "--set", "split.holdout=0")

@@ -21,6 +21,7 @@ def replayed(used: tuple[Path, dict[str, Said]]) -> Path:
     root = used[0]
     with closing(sqlite3.connect(root / STORE)) as store, store:
         two = "SELECT id FROM trial WHERE study = 'study-1' AND state = 'scored' ORDER BY id LIMIT 2"
+        store.execute("UPDATE trial SET recorded_trial = ''")
         store.execute(
             "UPDATE trial SET recorded_trial = 'study-1/x', touch = 3, saved_calls = 2, saved_tokens = 620, "
             f"saved_usd = 0.0125, saved_seconds = 3.0 WHERE id IN ({two})"

@@ -119,11 +119,12 @@ async def test_without_failures_or_without_traces_nothing_has_to_be_cited(lab: L
     assert "citations" not in offered[-1].parameters["properties"]
 
 
-async def test_a_kind_that_there_is_not_is_dropped_and_said(lab: Lab) -> None:
+async def test_a_kind_that_there_is_not_is_dropped_and_the_edit_is_of_the_kind_that_it_shows(lab: Lab) -> None:
     box = Toolbox(lab.session(ScriptedModel([says("")])))
     answer = await box.call("propose_edit", {**EDIT, "kind": "magic"}, 20_000)
     assert answer.proposal is not None
-    assert answer.proposal.diagnosis.kind == ""
+    assert answer.proposal.diagnosis.kind == "prompt"
+    assert "Its kind is prompt: it changes nothing but texts." in answer.text
     assert "Dropped is `kind` magic; kinds are tool, middleware, routing, sub-agent, prompt." in answer.text
 
 

@@ -93,6 +93,7 @@ def test_a_session_leads_to_no_store_no_row_and_no_sealed_word(lab: Lab) -> None
     assert {name for name in foreign if name.startswith("lorimer")} <= {
         "lorimer.meta_agent.proposer.accept",
         "lorimer.meta_agent.proposer.cases",
+        "lorimer.meta_agent.proposer.dead_ends",
         "lorimer.meta_agent.proposer.log",
     }
 
