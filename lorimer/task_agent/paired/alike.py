@@ -25,7 +25,8 @@ _TIMES = re.compile(
         (
             rf"\b\d{{4}}[-/.]\d{{2}}[-/.]\d{{2}}(?:[T _]{_CLOCK}{_ZONE})?",
             rf"\b(?:{_DAY}\s+)?{_MONTH}\s+\d{{1,2}}\b(?:,?\s+(?:{_CLOCK}{_ZONE}(?:\s+\d{{4}}\b)?|\d{{4}}\b))?",
-            rf"\b(?:{_DAY}\s+)?\d{{1,2}}\s+{_MONTH}(?:\s+\d{{4}}\b)?(?:\s+{_CLOCK}{_ZONE})?",
+            # Not the size of a file before its date, as in `60 Nov 27 17:43`.
+            rf"\b(?:{_DAY}\s+)?\d{{1,2}}\s+{_MONTH}(?!\s+\d{{1,2}}\b(?!:))(?:\s+\d{{4}}\b)?(?:\s+{_CLOCK}{_ZONE})?",
             rf"\b\d{{1,2}}:\d{{2}}:\d{{2}}(?:[.,]\d+)?\b{_ZONE}",
             r"\b\d+m\d+(?:[.,]\d+)?s\b",
             r"\b\d+(?:\.\d+)?(?:e-?\d+)?\s?(?:ns|us|µs|ms|s|secs?|seconds?|mins?|minutes?|hours?)\b",
