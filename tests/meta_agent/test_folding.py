@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorimer.errors import InternalError
-from lorimer.meta_agent.state.folding import CandidateView, state_after
+from lorimer.meta_agent.state.folding import CandidateView, Known, state_after
 from lorimer.meta_agent.state.names import About, candidate_id, evaluation_id
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.traces.reader import StoreReader
@@ -308,3 +308,12 @@ def test_700_candidates_are_folded_in_without_reading_them_again() -> None:
     assert one_by_one.candidates == everything.candidates
     assert one_by_one.full_runs == everything.full_runs
     assert took < 2.0 * slowness(), "0.1 s on a quiet machine"
+
+
+def test_a_champion_reigns_from_the_end_of_its_round_on_however_its_siblings_are_met() -> None:
+    rows = [candidate(1, "promoted", round=1), candidate(2, "rejected", round=1), candidate(3, "rejected")]
+    for order in (rows, rows[::-1]):
+        known = Known()
+        for row in order:
+            known.add_candidate(CandidateView.of(row))
+        assert [reign.since for reign in known.reigns] == [1, 3]

@@ -150,14 +150,19 @@ class Known:
         self.candidates[view.id] = view
         if before is None and last is not None and view.number < last.number:
             self.candidates = dict(sorted(self.candidates.items(), key=lambda item: item[1].number))
+        last_known = self.lasts.get(view.first, view.first)
         if view.first != view.number:
             self.firsts[view.number] = view.first
             self.lasts[view.first] = max(view.number, self.lasts.get(view.first, 0))
+        # A scan meets a promoted candidate before those that come after it in its round.
+        grown = self.lasts.get(view.first, view.first) != last_known
         self.rebased += before is None and view.rebased is not None
         others = [each for each in self.under_way if each.id != view.id]
         self.under_way = _in_order([*others, view] if view.state in UNDER_WAY else others)
         if view.state == "promoted" or (before is not None and before.state == "promoted"):
             self.promoted = tuple(each for each in self.candidates.values() if each.state == "promoted")
+            self._count_reigns()
+        elif grown and self.promoted:
             self._count_reigns()
 
     def add_decision(self, row: DecisionRow) -> None:
