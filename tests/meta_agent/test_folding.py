@@ -255,7 +255,10 @@ def test_a_world_that_something_was_folded_into_is_as_it_was(story: list[Event])
     said, last = answers(before), story[-1]
     after = before.with_candidate(last) if isinstance(last, Candidate) else before.with_decision(last)
     assert answers(before) == said
-    assert answers(after) == answers(folded(story)) != said
+    assert answers(after) == answers(folded(story))
+    # A rebased edit is stored once more as it is, when it is applied to its champion.
+    if last.model_dump() not in [row.model_dump() for row in story[:-1]]:
+        assert answers(after) != said
 
 
 @settings(max_examples=8, deadline=None)
