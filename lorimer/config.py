@@ -333,20 +333,28 @@ def read(path: Path) -> dict[str, Any]:
     Raises ConfigError when the file is missing, cannot be read or is not TOML.
     """
     try:
-        # Some editors put a byte-order mark before the first character.
-        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        found = read_toml(path)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file; `{_init(path.parent)}` makes one") from None
+    gate = found.get("gate")
+    for key in gate if isinstance(gate, dict) else ():
+        _refuse_retired(f"gate.{key}", f"{path}: gate.{key}")
+    return found
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file says. Raises FileNotFoundError; ConfigError where it cannot be read or is not TOML."""
+    try:
+        # Some editors put a byte-order mark before the first character.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from None
-    gate = found.get("gate")
-    for key in gate if isinstance(gate, dict) else ():
-        _refuse_retired(f"gate.{key}", f"{path}: gate.{key}")
-    return found
 
 
 def _refuse_retired(key: str, where: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import signal
 import subprocess
@@ -36,7 +35,7 @@ from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, Stage
 from lorimer.traces.store import Store
 from lorimer.traces.tables import DecisionRow
-from tests.support.dice_trials import DiceTrials, Killed
+from tests.support.dice_trials import DiceTrials, Killed, Sigkill
 
 SEED = "def solve(task, env, llm):\n    return 'plain'\n"
 TASKS = tuple(f"t{number:02}" for number in range(20))
@@ -264,13 +263,6 @@ async def test_a_killed_study_resumes_without_repeating_a_trial(tmp_path: Path, 
     assert len(ran) == len(set(ran))
     assert killed.log() == straight.log()
     assert killed.git("log", "--format=%s") == straight.git("log", "--format=%s")
-
-
-class Sigkill(Killed):
-    """The real thing: no handler runs, no lock is let go, no buffer is written."""
-
-    def __init__(self) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def child(root: str, after: int) -> None:

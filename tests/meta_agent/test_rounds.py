@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,7 @@ from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.schema import PlannedTrial, Stage
 from tests.meta_agent.test_loop import Bench, Proposer, config, make_bench
-from tests.support.dice_trials import DiceTrials, Killed
+from tests.support.dice_trials import DiceTrials, Killed, Sigkill
 
 PLACES = 6
 SEED = "".join(f"# place {number}\n" for number in range(1, PLACES + 1)) + "def solve(task, env, llm):\n    return ''\n"
@@ -271,13 +270,6 @@ async def test_a_study_killed_in_its_rounds_resumes_without_repeating_a_trial(tm
     assert len(ran) == len(set(ran))
     assert killed.log() == straight.log()
     assert killed.git("log", "--format=%s") == straight.git("log", "--format=%s")
-
-
-class Sigkill(Killed):
-    """The real thing: no handler runs, no lock is let go, no buffer is written."""
-
-    def __init__(self) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def child(root: str, after: int) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import random
+import signal
 from collections.abc import Callable, Sequence
 
 from lorimer.errors import BudgetExhausted, LorimerError
@@ -17,6 +19,13 @@ from lorimer.traces.wired import Gap, Record
 
 class Killed(BaseException):
     """Stands for `kill -9`: nothing after it runs, so a test abandons the store's claims with it."""
+
+
+class Sigkill(Killed):
+    """The real thing: no handler runs, no lock is let go, no buffer is written."""
+
+    def __init__(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class DiceTrials:

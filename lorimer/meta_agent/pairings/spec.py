@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from lorimer import config_words
-from lorimer.config import BudgetSettings, Config
+from lorimer.config import BudgetSettings, Config, read_toml
 from lorimer.config_rows import Table
 from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.gate import confirmation
@@ -221,7 +220,7 @@ def read(root: Path, given: Mapping[str, Any], file: Path | None = None) -> Spec
     path = file if file is not None else root / FILE
     said: dict[str, Any] = {}
     if path.is_file():
-        said = _read(path)
+        said = read_toml(path)
     elif file is not None:
         raise UserError(f"{file}: no such file")
     elif not given.get("task") and not given.get("meta"):
@@ -240,17 +239,6 @@ def read(root: Path, given: Mapping[str, Any], file: Path | None = None) -> Spec
                 f"{where}: budget: a grid has one for all its searches; give --trials, --tokens or --usd, or write [budget]"
             ) from None
         raise ConfigError(config_words.told(error, Spec, where, {})) from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from None
 
 
 def _slugs(models: Sequence[str]) -> dict[str, str]:
