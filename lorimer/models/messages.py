@@ -48,8 +48,10 @@ def shown_by_user(messages: Sequence[Message]) -> list[Message]:
         if waiting and message.role != "tool":
             result.append(user(_SHOWN, waiting))
             waiting = ()
-        result.append(replace(message, images=()) if message.role == "tool" else message)
-        waiting += message.images if message.role == "tool" else ()
+        if message.role == "tool" and message.images:
+            waiting += message.images
+            message = replace(message, images=())
+        result.append(message)
     return [*result, user(_SHOWN, waiting)] if waiting else result
 
 

@@ -143,7 +143,7 @@ class Study:
     @property
     def baseline(self) -> Score | None:
         """The seed harness's score on the train tasks; `None` until it is measured."""
-        return self._score("")
+        return _score(self._world(), "")
 
     @property
     def best(self) -> Best:
@@ -159,7 +159,7 @@ class Study:
             row.hypothesis if row else "",
             text.sha,
             text.text,
-            self._score(world.champion_id),
+            _score(world, world.champion_id),
         )
 
     # ---- rows
@@ -242,8 +242,9 @@ class Study:
         """
         from lorimer.python import plots
 
-        champions = [("seed", self.baseline)]
-        champions += [(short(each.number), self._score(each.id)) for each in self._world().promoted]
+        world = self._world()
+        champions = [("seed", _score(world, ""))]
+        champions += [(short(each.number), _score(world, each.id)) for each in world.promoted]
         return plots.scores(self.name, self.candidate_list(), champions)
 
     def plot_tasks(self, a: str = "seed", b: str = "best") -> Figure:
@@ -274,19 +275,20 @@ class Study:
     def _named(self, candidate: str) -> str:
         return self._best(self._world()) if candidate == "best" else candidate
 
-    def _score(self, champion: str) -> Score | None:
-        found = self._world().reported_of(champion)
-        return score_of(found) if found else None
-
     def _subject(self, world: World, candidate: str) -> str:
         """A candidate's id; "" for the seed harness. Raises UserError."""
-        name = self._named(candidate)
+        name = self._best(world) if candidate == "best" else candidate
         if name == "seed":
             return ""
         for each in world.candidates:
             if name in (each.id, short(each.number)):
                 return each.id
         raise UserError(f"study {self.name} has no candidate {name}; `lorimer log --study {self.name}` lists them")
+
+
+def _score(world: World, champion: str) -> Score | None:
+    found = world.reported_of(champion)
+    return score_of(found) if found else None
 
 
 def _trial(row: tables.Trial, candidate: str, split: str) -> TrialRow:

@@ -26,7 +26,7 @@ OPTIONAL: Mapping[str, Optional] = {
     "stop": Optional("stop", r"\bstop\b"),
     forms.SCHEMA: Optional("response_format", r"response_format|response format|json_schema|structured output"),
     forms.CHOICE: Optional("tool_choice", r"tool_choice"),
-    forms.IMAGES: Optional("messages", r"image", part="image_url", refused=forms.NO_IMAGES),
+    forms.IMAGES: Optional("messages", part="image_url", refused=forms.NO_IMAGES),
     # Without one, the other is sent.
     "max_completion_tokens": Optional("max_completion_tokens", r"max_completion_tokens"),
     "max_tokens": Optional("max_tokens", r"max_tokens"),

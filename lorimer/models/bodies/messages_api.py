@@ -36,7 +36,7 @@ OPTIONAL: Mapping[str, Optional] = {
     "effort": Optional("output_config.effort", r"\beffort\b|output_config(?!\.format)"),
     forms.SCHEMA: Optional("output_config.format", r"output_config|output_format|json_schema|structured output"),
     forms.CHOICE: Optional("tool_choice", r"tool_choice"),
-    forms.IMAGES: Optional("messages", r"image", part="image", refused=forms.NO_IMAGES),
+    forms.IMAGES: Optional("messages", part="image", refused=forms.NO_IMAGES),
     "thinking": Optional("thinking", r"thinking|adaptive"),
 }
 

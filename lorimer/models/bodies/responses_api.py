@@ -35,7 +35,7 @@ OPTIONAL: Mapping[str, Optional] = {
     "effort": Optional("reasoning", r"reasoning[._ ]effort|'reasoning'"),
     forms.SCHEMA: Optional("text", r"text\.format|response_format|json_schema|structured output"),
     forms.CHOICE: Optional("tool_choice", r"tool_choice"),
-    forms.IMAGES: Optional("input", r"image", part="input_image", refused=forms.NO_IMAGES),
+    forms.IMAGES: Optional("input", part="input_image", refused=forms.NO_IMAGES),
     # Models without reasoning refuse to be asked for it.
     "include": Optional("include", r"encrypted[_ ]content|\binclude\b"),
 }

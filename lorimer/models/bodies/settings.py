@@ -14,8 +14,8 @@ class Optional:
 
     field: str
     """The field of the request body; after a point the field within it."""
-    named: str
-    """Regular expression for how an error message names it."""
+    named: str = ""
+    """Regular expression for how an error message names it; empty where `refused` says all."""
     part: str = ""
     """The type of the parts of messages that it is about; `field` is then where the messages are."""
     refused: re.Pattern[str] | None = None
