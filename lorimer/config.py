@@ -21,6 +21,7 @@ from pydantic import (
 
 from lorimer import config_words
 from lorimer.config_gate import RETIRED, GateSettings
+from lorimer.config_notify import NotifySettings
 from lorimer.config_providers import ProviderSettings
 from lorimer.config_rows import HfSettings, Table
 from lorimer.config_search import UNSEARCHED, SearchSettings
@@ -262,6 +263,7 @@ class Config(Table):
     replay: ReplaySettings = ReplaySettings()
     review: ReviewSettings = ReviewSettings()
     retries: RetryTrials = RetryTrials()
+    notify: NotifySettings = NotifySettings()
 
     @model_validator(mode="after")
     def _models_name_a_provider(self) -> Config:

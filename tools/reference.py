@@ -51,6 +51,7 @@ A study keeps the settings that it began with. What `--set` and `--candidates` g
 that `auto` chose. `lorimer resume` can change `[budget]`, `[providers]`, `[sandbox] concurrency` and `[sandbox] warm`: it takes
 what `--set` names, and each of these keys that `lorimer.toml` gives another value than when the study began or was last resumed.
 Every change is said, stored and chained ([the audit trail](audit-trail.md)). Any other key that differs is refused by name.
+`[notify]` is kept with no study: what it says when a process starts holds.
 
 The store of an older lorimer does not hold what `lorimer.toml` said. Such a study keeps what it has, and `lorimer resume` says
 where the file differs.

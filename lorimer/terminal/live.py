@@ -25,6 +25,7 @@ from lorimer.meta_agent.workspace.events import (
     Event,
     ImageReady,
     ModelNoted,
+    NotifyFailed,
     ProgramChanged,
     Promoted,
     ProposalFailed,
@@ -164,7 +165,7 @@ class Terminal:
                 self.say(f"warning: {event.percent}% of {event.bound.key} is used; {left_of(event.bound)} left")
             case SettingChanged():
                 self.say(f"{event.key} changed from {shown(event.before)} to {shown(event.after)}")
-            case ModelNoted() | VerifierNoted():
+            case ModelNoted() | VerifierNoted() | NotifyFailed():
                 self.say(f"warning: {event.said}")
             case StudyEnded():
                 self._ended()  # the command's own result says how it ended

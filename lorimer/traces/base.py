@@ -138,6 +138,10 @@ class StudyWriter(TraceSink, Protocol):
         """Chain the user's direction, with its SHA-256, as it is from a candidate's proposal on."""
         ...
 
+    async def first_told(self, study_id: str, name: str) -> bool:
+        """Note that the user's command is told something of this name; whether nobody has noted that before."""
+        ...
+
     async def set_seconds(self, study_id: str, seconds: float) -> None:
         """Say for how long processes have run the study, all in all."""
         ...

@@ -32,6 +32,7 @@ from lorimer.traces.tables import (
     Spend,
     Study,
     TaskRow,
+    ToldRow,
     Trial,
 )
 from lorimer.traces.writer import Transaction, Writer, damaged, table_of
@@ -256,6 +257,13 @@ class Store(Recorder):
             lambda transaction: chain.append(transaction.connection, study_id, "program", study_id, body, now()),
             full=True,
         )
+
+    async def first_told(self, study_id: str, name: str) -> bool:
+        def work(transaction: Transaction) -> bool:
+            return transaction.insert_new(table_of(ToldRow), {"id": name, "study": study_id, "made": now()})
+
+        found: bool = await self._do(work)
+        return found
 
     async def set_seconds(self, study_id: str, seconds: float) -> None:
         mine = _STUDY.c.id == study_id

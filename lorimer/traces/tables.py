@@ -355,6 +355,17 @@ class ChainRow(SQLModel, table=True):
     hash: str
 
 
+class ToldRow(SQLModel, table=True):
+    """Something of a study that the user's command was told, so that no process tells it again."""
+
+    __tablename__ = "told"
+    id: str = Field(primary_key=True)
+    """A name of what was told, which begins with the study's id or a candidate's."""
+    study: str
+    made: str
+    """UTC, ISO 8601."""
+
+
 class WarningRow(SQLModel, table=True):
     """A budget warning that was given, so that no process gives it again."""
 

@@ -68,7 +68,7 @@ EVENTS: tuple[Event, ...] = (
     Promoted("s/c001", "Check the result", "0123456789abcdef", SCORE, ""),
     Proposing("s/c002", 2, None),
     ProposalFailed("s/c002", "no edit that applies"),
-    StudyEnded("s", "finished", "all tried"),
+    StudyEnded("s", "finished", "all tried", "done"),
 )
 
 PLAIN = """\

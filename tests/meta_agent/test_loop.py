@@ -363,14 +363,14 @@ async def test_an_outage_pauses_the_study(bench: Bench) -> None:
     done, recorder = await run(bench, script(*MARKS), config(), fail_after=5, failure=ProviderOutage)
     assert done.state == "paused"
     assert done.reason == "provider the dice were taken away; `lorimer resume demo` goes on when it answers"
-    assert recorder.events[-1] == StudyEnded("demo", "paused", done.reason)
+    assert recorder.events[-1] == StudyEnded("demo", "paused", done.reason, "provider")
 
 
 async def test_verifiers_that_cannot_download_pause_the_study(bench: Bench) -> None:
     done, recorder = await run(bench, script(*MARKS), config(), fail_after=5, failure=VerifierOutage)
     assert done.state == "paused"
     assert done.reason == "the dice were taken away; once that is put right, `lorimer resume demo` goes on"
-    assert recorder.events[-1] == StudyEnded("demo", "paused", done.reason)
+    assert recorder.events[-1] == StudyEnded("demo", "paused", done.reason, "verifier")
 
 
 async def test_an_outage_of_the_meta_model_pauses_and_the_proposal_is_made_again(bench: Bench) -> None:
@@ -401,7 +401,7 @@ async def test_cancelling_stops_cleanly_and_lets_go(bench: Bench) -> None:
         row = parts.reader.study("demo")
     assert (row.state, row.holder) == ("paused", "")
     assert row.state_reason == "stopped by the user; `lorimer resume demo` goes on"
-    assert recorder.events[-1] == StudyEnded("demo", "paused", row.state_reason)
+    assert recorder.events[-1] == StudyEnded("demo", "paused", row.state_reason, "stopped")
 
 
 async def test_errors_that_need_the_user_pause_the_study_with_their_words(bench: Bench) -> None:

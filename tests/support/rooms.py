@@ -17,6 +17,7 @@ EVERYWHERE = {
     "lorimer",
     "lorimer.config",
     "lorimer.config_gate",
+    "lorimer.config_notify",
     "lorimer.config_providers",
     "lorimer.config_rows",
     "lorimer.config_search",

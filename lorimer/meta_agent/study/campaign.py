@@ -26,7 +26,9 @@ from lorimer.meta_agent.study import loop
 from lorimer.meta_agent.study.beside import others_at_work
 from lorimer.meta_agent.study.checking import valid
 from lorimer.meta_agent.workspace import known
-from lorimer.meta_agent.workspace.events import BudgetUsed, BudgetWarning, ModelNoted, VerifierNoted
+from lorimer.meta_agent.workspace.events import BudgetUsed, BudgetWarning, ModelNoted, NotifyFailed, VerifierNoted
+from lorimer.meta_agent.workspace.notify import About as NoticeAbout
+from lorimer.meta_agent.workspace.notify import Notice
 from lorimer.meta_agent.workspace.parts import StudyParts, create
 from lorimer.meta_agent.workspace.repository import STORE, Workspace
 from lorimer.meta_agent.workspace.session import Session, next_name, open_session, scrub_for, upgrade_store
@@ -351,6 +353,17 @@ def parts_of(
         used()
         return reply
 
+    notifier = session.notifier
+
+    def failed(said: str) -> None:
+        watcher.on_event(NotifyFailed(said))
+
+    def ring(notice: Notice, about: NoticeAbout) -> None:
+        if notifier is not None:
+            notifier.ring(notice, about, failed)
+
+    if notifier is not None:
+        notifier.check(failed)
     used()
     return StudyParts(
         store=session.store,
@@ -366,6 +379,7 @@ def parts_of(
         abilities=known.stored(session.reader, session.meta_model),
         shadows=session.provider,
         scrub=session.scrub,
+        ring=ring if notifier is not None else None,
     )
 
 

@@ -44,6 +44,7 @@ from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import StudyResult, result
 from lorimer.meta_agent.state.world import World, scan, score_of
+from lorimer.meta_agent.study import ringing
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.study.proposals import Proposals
 from lorimer.meta_agent.study.stage_trials import Pause
@@ -88,34 +89,36 @@ async def _attended(parts: StudyParts, study: str, work: Callable[[], Awaitable[
     """`work` under the study's lock, its end stored whatever it is."""
     again = f"`lorimer resume {study}` goes on"
     async with _held(parts, study):
+        waits: CandidateView | None = None
         try:
-            state, reason = "finished", await work()
+            ended = StudyEnded(study, "finished", await work(), "done")
         except BudgetExhausted as error:
             larger = f"`lorimer resume {study} --set {error.key}={2 * error.limit:.12g}` goes on"
-            state, reason = "finished", f"{error}; {larger}"
+            ended = StudyEnded(study, "finished", f"{error}; {larger}", "budget")
         except ProviderOutage as error:
-            state, reason = "paused", f"provider {error}; {again} when it answers"
+            ended = StudyEnded(study, "paused", f"provider {error}; {again} when it answers", "provider")
         except ProviderRefusal as error:
-            state, reason = "paused", f"{error}; once that is mended, {again}"
+            ended = StudyEnded(study, "paused", f"{error}; once that is mended, {again}", "refusal")
         except VerifierOutage as error:
-            state, reason = "paused", f"{error}; once that is put right, {again}"
+            ended = StudyEnded(study, "paused", f"{error}; once that is put right, {again}", "verifier")
         except EngineOutage as error:
-            state, reason = "paused", f"{error}; {again} when the engine answers"
+            ended = StudyEnded(study, "paused", f"{error}; {again} when the engine answers", "engine")
         except Pause as pause:
-            state, reason = "paused", f"{pause}; {again}"
+            ended, waits = StudyEnded(study, "paused", f"{pause}; {again}", pause.cause), pause.waits
         except BaseException as error:
-            said = str(error) or type(error).__name__
-            why = "stopped by the user" if isinstance(error, asyncio.CancelledError) else said
+            stopped = isinstance(error, asyncio.CancelledError)
+            why = "stopped by the user" if stopped else str(error) or type(error).__name__
             with suppress(LorimerError):  # a store that cannot be written is the error already on its way
-                await _end(parts, study, "paused", f"{why}; {again}")
+                await _end(parts, StudyEnded(study, "paused", f"{why}; {again}", "stopped" if stopped else "error"))
             raise
-        await _end(parts, study, state, reason)
+        await _end(parts, ended, waits)
         return await asyncio.to_thread(result, parts.reader, study)
 
 
-async def _end(parts: StudyParts, study: str, state: str, reason: str) -> None:
-    await parts.store.set_study_state(study, state, reason)
-    parts.progress.on_event(StudyEnded(study, state, reason))
+async def _end(parts: StudyParts, ended: StudyEnded, waits: CandidateView | None = None) -> None:
+    await parts.store.set_study_state(ended.study, ended.state, ended.reason)
+    parts.progress.on_event(ended)
+    await ringing.ended(parts, ended, waits)
 
 
 @asynccontextmanager
@@ -202,7 +205,7 @@ class _Loop:
                 case Rebase(champion, candidates):
                     world = await self._proposals.rebase(world, champion, candidates) or await self._scan()
                 case Await(candidate):
-                    raise Pause(_waits(candidate))
+                    raise Pause(_waits(candidate), "review", candidate)
                 case Promote(candidate):
                     world = await self._promote(world, candidate)
 
@@ -216,7 +219,7 @@ class _Loop:
         """Raises Pause where a verifier or another file of the benchmark is not what it was."""
         problem = await self._parts.intact()
         if problem:
-            raise Pause(f"{problem}; restore it, as nothing measured before and after can be compared")
+            raise Pause(f"{problem}; restore it, as nothing measured before and after can be compared", "benchmark")
 
     async def _look_at_branch(self, world: World) -> None:
         """Tell, once each time that it changes, that the branch does not hold the champion."""
@@ -259,6 +262,7 @@ class _Loop:
             commit, note = done.commit, done.note
         stored = await self._parts.store.update_candidate(candidate.id, "proposed", state="promoted", commit=commit)
         self._tell(Promoted(candidate.id, candidate.title, commit, score, note))
+        await ringing.promoted(self._parts, self._study, candidate, commit, score)
         return world.with_candidate(stored)
 
 

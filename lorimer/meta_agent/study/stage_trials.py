@@ -16,7 +16,7 @@ from lorimer.meta_agent.gate.scores import score
 from lorimer.meta_agent.gate.verdicts import too_errored
 from lorimer.meta_agent.ledger.conditions import differing
 from lorimer.meta_agent.replay.pairs import as_body, records_of
-from lorimer.meta_agent.state.folding import state_after
+from lorimer.meta_agent.state.folding import CandidateView, state_after
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.trials import (
     attempts,
@@ -30,6 +30,7 @@ from lorimer.meta_agent.state.world import World, score_numbers
 from lorimer.meta_agent.study.heard import is_errored, is_for_nothing, refuses_all, taken_back, told
 from lorimer.meta_agent.workspace.events import (
     Decided,
+    Ending,
     StageFinished,
     StageStarted,
 )
@@ -41,7 +42,15 @@ from lorimer.traces.wired import Gap, Record
 
 
 class Pause(Exception):
-    """The study cannot go on by itself."""
+    """The study cannot go on by itself.
+
+    Args:
+        waits: the candidate that waits for a review, where that is why.
+    """
+
+    def __init__(self, said: str, cause: Ending = "trials", waits: CandidateView | None = None) -> None:
+        super().__init__(said)
+        self.cause, self.waits = cause, waits
 
 
 class StageTrials:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.scores import Score
@@ -11,6 +11,13 @@ from lorimer.task_agent.budget import Allowance
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.schema import NOT_SAVED, Saved, Stage
+
+Ending = Literal[
+    "done", "budget", "review", "stopped", "provider", "refusal", "verifier", "engine", "benchmark", "trials", "error"
+]
+"""Why the loop is done for now, in a word: nothing is left to do; a bound of the budget is reached; a person is to answer; Ctrl-C
+or a signal; an outage of the provider; a provider that refuses all; an outage of verifiers or of the engine; files of the
+benchmark that changed; trials that say nothing, as too many errored or were refused; another error."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,13 @@ class VerifierNoted:
 
 
 @dataclass(frozen=True)
+class NotifyFailed:
+    """The command of [notify] failed. Sent once a process: nothing else follows from it."""
+
+    said: str
+
+
+@dataclass(frozen=True)
 class StudyEnded:
     """The loop is done for now."""
 
@@ -188,6 +202,7 @@ class StudyEnded:
     state: str
     """`finished` or `paused`."""
     reason: str
+    cause: Ending
 
 
 Event = (
@@ -207,6 +222,7 @@ Event = (
     | SettingChanged
     | ModelNoted
     | VerifierNoted
+    | NotifyFailed
     | StudyEnded
 )
 

@@ -16,6 +16,7 @@ from lorimer.meta_agent.workspace.events import (
     Progress,
     Silent,
 )
+from lorimer.meta_agent.workspace.notify import About, Notice
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
@@ -102,6 +103,8 @@ class StudyParts:
     """Whose jails run shadows of edits against recorded trials ([replay]); `None` where there are no records."""
     scrub: Callable[[str], str] = field(default_factory=scrubber)
     """Masks secrets in what is shown of a difference."""
+    ring: Callable[[Notice, About], None] | None = None
+    """Tells the user's command of a promotion, a pause, a wanted review, an end; returns at once. `None` where there is none."""
 
 
 async def create(
@@ -157,7 +160,7 @@ async def create(
         meta_model=config.meta_model,
         benchmark=suite.name,
         suite_digest=suite.digest(),
-        config=config.model_dump(mode="json"),
+        config=config.model_dump(mode="json", exclude={"notify"}),
         seed_harness=sha(harness),
         lorimer_toml=None if lorimer_toml is None else dict(lorimer_toml),
     )

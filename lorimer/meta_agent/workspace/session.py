@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from lorimer.config_providers import variables
 from lorimer.errors import ConfigError, LorimerError, PrerequisiteError
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace import known
+from lorimer.meta_agent.workspace.notify import Notifier
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.models.abilities import Abilities
@@ -60,6 +61,8 @@ class Session:
     """The values of `[verifier] pass_env`, for the processes of verifiers."""
     scrub: Callable[[str], str] = field(default_factory=scrubber, repr=False)
     """What masks secrets in all that is stored."""
+    notifier: Notifier | None = None
+    """Runs the command of [notify]; `None` where none is named."""
 
     def load_suite(self, only: tuple[str, ...] = ()) -> Suite:
         """The configured benchmark's tasks, those of `only` if any are named.
@@ -133,7 +136,7 @@ def key_names(config: Config) -> list[str]:
 
 def scrub_for(config: Config, keys: Keys) -> Callable[[str], str]:
     """What masks, in all that is stored, the keys that the configured providers and verifiers read."""
-    return scrubber(keys.values([*key_names(config), *config.verifier.pass_env]))
+    return scrubber(keys.values([*key_names(config), *config.verifier.pass_env, *config.notify.pass_env]))
 
 
 def upgrade_store(root: Path) -> None:
@@ -215,8 +218,17 @@ async def open_session(
         store = stack.enter_context(Store.open(root / STORE, scrub))
         reader = stack.enter_context(StoreReader(store))
         known.tell(reader, task_model, meta_model)
-        passed = {name: found[0] for name in config.verifier.pass_env if (found := keys.find(name)) is not None}
-        yield Session(root, config, store, reader, provider, on_wait, task_model, meta_model, passed, scrub)
+        notifier = None
+        if config.notify.command:
+            notifier = Notifier(config.notify, root, _passed(keys, config.notify.pass_env), scrub)
+            stack.push_async_callback(notifier.close)
+        passed = _passed(keys, config.verifier.pass_env)
+        yield Session(root, config, store, reader, provider, on_wait, task_model, meta_model, passed, scrub, notifier)
+
+
+def _passed(keys: Keys, names: Sequence[str]) -> dict[str, str]:
+    """The values of those of these variables that there are."""
+    return {name: found[0] for name in names if (found := keys.find(name)) is not None}
 
 
 async def open_provider(config: Config, *, prefer_bubblewrap: bool = False) -> SandboxProvider:

@@ -18,8 +18,14 @@ from lorimer.traces.scrub import MASK, scrub_json
 from lorimer.traces.settings import Key, SettingChange, changes, leaves, shown
 from lorimer.traces.tables import Study
 
-MAY_CHANGE: tuple[Key, ...] = (("budget",), ("providers",), ("sandbox", "concurrency"), ("sandbox", "warm"))
-"""What a resume may change: how much is spent, where the models are found, and how fast trials run."""
+MAY_CHANGE: tuple[Key, ...] = (
+    ("budget",),
+    ("providers",),
+    ("sandbox", "concurrency"),
+    ("sandbox", "warm"),
+    ("notify",),
+)
+"""What a resume may change: how much is spent, where the models are found, how fast trials run, and who is told."""
 
 PROVIDER: Key = ("sandbox", "provider")
 NAME: Key = ("study", "name")
@@ -65,7 +71,10 @@ def resumed(study: Study, file: Path, now: Mapping[str, Any], asked: Mapping[str
         raise UserError(f"study {study.id} keeps what it began with: {'; '.join(refused)}; {again}")
     _no_secret_is_lost(study.id, wanted, now, given)
     remarks = () if then is not None else _remarks(study.id, before, wanted, file, now, scrub)
-    return Resumed(parse(wanted, study.id), remarks)
+    # Who is told is kept with no study: it is what the file and the command line say now.
+    told = {"notify": now.get("notify", {})}
+    notify = parse(told, str(file), {key: value for key, value in asked.items() if key.startswith("notify.")}).notify
+    return Resumed(parse(wanted, study.id).model_copy(update={"notify": notify}), remarks)
 
 
 def may_change(path: Key) -> bool:
