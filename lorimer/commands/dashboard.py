@@ -1,12 +1,14 @@
-"""The web page: `dashboard`."""
+"""The web page, live and as one file: `dashboard`, `report`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lorimer.commands.options import HERE, Workspace
+from lorimer.commands.options import HERE, Json, Workspace
+from lorimer.commands.shared import experiments_of
 
 app = typer.Typer()
 
@@ -32,3 +34,31 @@ def dashboard(
             f"lorimer: warning: whoever can reach {host} can read every trace here; no password is asked", err=True
         )
     serve(reader, workspace, host, port, lambda address: typer.echo(f"the dashboard is at {address} (Ctrl-C ends it)"))
+
+
+@app.command()
+def report(
+    study: Annotated[str | None, typer.Argument(help="The study.", show_default="the latest")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path("report.html"),
+    workspace: Workspace = HERE,
+    force: Annotated[bool, typer.Option(help="Overwrite the file if it is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a study as one HTML file to send.
+
+    It needs no server, no network and no script: what came of the study, its scores, which edit flips which task, the candidates
+    with their diffs and decisions, the tasks, the evidence, and how it was made. What is sealed while a study goes on is sealed
+    in it, too.
+    """
+    from lorimer.dashboard import report as room
+    from lorimer.terminal.opening import open_reader
+    from lorimer.terminal.words import to_json
+
+    reader = open_reader(workspace)
+    made = room.report(reader, workspace, experiments_of(reader, study).id)
+    room.write(made, out, force=force)
+    if json:
+        typer.echo(to_json({"file": out, "study": made.study, "bytes": made.size, "in_full": made.in_full}))
+        return
+    told = f"{made.in_full} of {made.candidates} candidates in full"
+    typer.echo(f"wrote {out}: {made.study}, {told}, {made.size / 1e6:.1f} MB")

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lorimer.dashboard.pages import Pages
+from lorimer.dashboard.paths import study_of
 from lorimer.dashboard.shelf import Shelf
 from lorimer.errors import LorimerError
 from lorimer.traces.base import StudyReader
@@ -69,7 +70,7 @@ def application(reader: StudyReader, root: Path, hosts: Sequence[str]) -> Starle
     pages = Pages(shelf, root)
 
     async def live(request: Request) -> Response:
-        study = request.path_params["study"]
+        study = study_of(request.path_params["study"])
         await run_in_threadpool(reader.study, study)
         # A browser that connects again says what it heard last.
         since = request.headers.get("last-event-id") or request.query_params.get("since", "")

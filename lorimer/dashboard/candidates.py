@@ -43,9 +43,9 @@ class Entry:
     """What all its trials were paid."""
 
 
-def entries(reader: StudyReader, opened: Opened, first: int) -> list[Entry]:
-    """The candidates from place `first` on, the newest first."""
-    shown = list(reversed(opened.candidates))[first : first + PAGE]
+def entries(reader: StudyReader, opened: Opened, first: int, most: int = PAGE) -> list[Entry]:
+    """The candidates from place `first` on, `most` of them, the newest first."""
+    shown = list(reversed(opened.candidates))[first : first + most]
     own = {row.id: [evaluation_id(opened.id, About(row.id, stage)) for stage in STAGES] for row in shown}
     took = reader.took([name for names in own.values() for name in names])
     return [_entry(opened, row, sum((took.get(name, Share()) for name in own[row.id]), start=Share())) for row in shown]

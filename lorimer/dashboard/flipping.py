@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -36,13 +37,28 @@ class Flipping:
     first: int
 
 
-def flipping(reader: StudyReader, opened: Opened, first: int, focus: int | None, hunks: bool) -> Flipping:
-    """Read the page. `focus` is a candidate's number; one that has no full run is passed over."""
+def flipping(
+    reader: StudyReader,
+    opened: Opened,
+    first: int,
+    focus: int | None,
+    hunks: bool,
+    *,
+    most: int = EDITS,
+    besides: Collection[int] = (),
+) -> Flipping:
+    """Read the page.
+
+    Args:
+        focus: a candidate's number; one that has no full run is passed over.
+        most: rows at most, beside the focus and those of `besides`.
+        besides: candidates that are shown wherever they stand.
+    """
     known = with_full_run(opened)
-    shown = known[first : first + EDITS]
+    shown = known[first : first + most]
     champion = opened.world.champion
     wanted = focus if focus is not None else champion.number if champion else None
-    more = [row for row in known if row.number == wanted and row not in shown]
+    more = [row for row in known if (row.number == wanted or row.number in besides) and row not in shown]
     found = rows(reader, opened, [*more, *shown])
     chosen = next((row for row in found if row.number == wanted), found[0] if found else None)
     flipped = {task for row in found for task, cell in row.cells.items() if cell.flip}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -107,11 +107,11 @@ def bounds(found: History) -> tuple[float, float]:
     return max(0.0, math.floor((low - room) * 20) / 20), min(1.0, math.ceil((high + room) * 20) / 20)
 
 
-def drawn(found: History, study_path: str, width: int, height: int, class_: str) -> Markup:
+def drawn(found: History, link: Callable[[int], str], width: int, height: int, class_: str) -> Markup:
     """The picture.
 
     Args:
-        study_path: the page of the study, below which its candidates have theirs.
+        link: the address of a candidate's page by its number; empty where there is none.
         class_: the style sheet shows one of several widths.
     """
     left, right, top, bottom = 44.0, width - 14.0, 12.0, height - 30.0
@@ -128,7 +128,7 @@ def drawn(found: History, study_path: str, width: int, height: int, class_: str)
             class_="axis middle",
         ),
         *_stairs(found.treads, x, y),
-        *(_point(point, x, y, study_path, 3.2 if found.candidates > 150 else 4.5) for point in found.points),
+        *(_point(point, x, y, link(point.number), 3.2 if found.candidates > 150 else 4.5) for point in found.points),
     ]
     return picture(parts, width, height, found.label, class_)
 
@@ -157,8 +157,8 @@ def _stairs(treads: Sequence[Tread], x: Scale, y: Scale) -> list[Markup]:
     return [*bands, *([element("path", d=d, class_="stair")] if d else [])]
 
 
-def _point(point: Point, x: Scale, y: Scale, study_path: str, size: float) -> Markup:
+def _point(point: Point, x: Scale, y: Scale, address: str, size: float) -> Markup:
     said = f"{point.name} {point.shape}, {point.said}" + (f": {point.title}" if point.title else "")
     drawn_mark = mark(point.shape, x(point.number), y(point.score), size)
     # A keyboard goes through the table below instead of hundreds of points.
-    return element("a", element("title", said) + drawn_mark, href=f"{study_path}/c/{point.number}", tabindex="-1")
+    return element("a", element("title", said) + drawn_mark, href=address or None, tabindex="-1")

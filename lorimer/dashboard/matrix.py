@@ -72,10 +72,10 @@ class Matrix:
     champion: str
 
 
-def matrix(reader: StudyReader, opened: Opened, first: int) -> Matrix:
-    """The tasks under the candidates from place `first` on, the newest first."""
+def matrix(reader: StudyReader, opened: Opened, first: int, most: int = COLUMNS) -> Matrix:
+    """The tasks under the candidates from place `first` on, `most` of them, the newest first."""
     world = opened.world
-    columns = list(reversed(world.candidates))[first : first + COLUMNS]
+    columns = list(reversed(world.candidates))[first : first + most]
     stages = [Stage.FULL, Stage.SPOT]
     names = {evaluation_id(opened.id, About(view.id, stage)): (view.id, stage) for view in columns for stage in stages}
     counted = _counted(reader, list(names))

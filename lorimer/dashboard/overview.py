@@ -133,6 +133,30 @@ class Overview:
     train: int
     holdout: int
 
+    @property
+    def headline(self) -> str:
+        """What came of the study, in a sentence or two."""
+        if self.champion is None or self.baseline is None:
+            return "Nothing has been measured to its end yet."
+        tried, promoted = sum(self.counts.values()), len(self.opened.world.promoted)
+        where = f"on {count(self.train, 'train task')}"
+        if self.opened.world.champion is None:
+            which = f"none of {count(tried, 'candidate')} is in its place" if tried else "nothing else has been tried"
+            return f"The seed harness scores {_interval(self.baseline)} {where}; {which}."
+        said = (
+            f"{self.champion_name}, the champion after {count(tried, 'candidate')} of which {promoted} "
+            f"{'was' if promoted == 1 else 'were'} promoted, scores {_interval(self.champion)} {where}; the seed harness "
+            f"scores {_interval(self.baseline)}."
+        )
+        if self.sealed is None:
+            return said
+        champion, seed = self.sealed
+        return f"{said} On {count(self.holdout, 'sealed task')} it is {champion.mean:.3f} against {seed.mean:.3f}."
+
+
+def _interval(found: Score) -> str:
+    return f"{found.mean:.3f} (95% interval {found.low:.2f} to {found.high:.2f})"
+
 
 def overview(shelf: Shelf, opened: Opened) -> Overview:
     """Read a study's page."""

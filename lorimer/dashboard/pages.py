@@ -5,19 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
-from jinja2.runtime import Context
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from lorimer import __version__
 from lorimer.dashboard import beside, candidates, flipping, matrix, overview, trajectory
-from lorimer.dashboard.history import drawn
-from lorimer.dashboard.paths import candidate_path, study_path, trace_path
+from lorimer.dashboard.paths import Served, study_of
 from lorimer.dashboard.shelf import Opened, Shelf
+from lorimer.dashboard.templating import environment
 from lorimer.errors import UserError
-from lorimer.terminal.words import cost, dollars, duration
 
 BUFFERED = 400
 """Pieces of a template in one piece of the answer."""
@@ -32,29 +28,7 @@ class Pages:
 
     def __init__(self, shelf: Shelf, root: Path) -> None:
         self._shelf, self._reader = shelf, shelf.reader
-        # Autoescape is on for every template, and what is marked safe is made in `svg` and `words` alone.
-        self._templates = Environment(
-            loader=PackageLoader("lorimer.dashboard"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.globals.update(
-            version=__version__,
-            place=root.resolve().name,
-            study_path=study_path,
-            candidate_path=candidate_path,
-            trace_path=trace_path,
-            history=drawn,
-            cell=flipping.cell_picture,
-            hunk=flipping.hunk_picture,
-            gain_bars=flipping.gain_picture,
-            cost=cost,
-            dollars=dollars,
-            duration=duration,
-            here=_here,
-        )
+        self._templates = environment(Served(), root.resolve().name)
 
     # ---- studies
 
@@ -121,7 +95,7 @@ class Pages:
         return self._page("trace.html", opened=opened, view=found, tab="")
 
     def _opened(self, request: Request) -> Opened:
-        return self._shelf.open(request.path_params["study"])
+        return self._shelf.open(study_of(request.path_params["study"]))
 
     # ---- what goes wrong
 
@@ -155,9 +129,3 @@ def number(request: Request, name: str, default: int) -> int:
     if not said.isascii() or not said.isdigit() or len(said) > 9:
         raise UserError(f"{name} is to be a whole number in this page's address")
     return int(said)
-
-
-@pass_context
-def _here(context: Context, tab: str) -> str:
-    """What marks the tab that is open."""
-    return "page" if context.get("tab") == tab else "false"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 
 from bench.made_store import STUDY
 from lorimer.dashboard.app import application
+from lorimer.dashboard.report import report, write
 from tests.dashboard.conftest import Served
 from tests.dashboard.test_hostile import PAYLOADS, poison
 
@@ -31,6 +33,16 @@ ALONE = (
     "--disable-sync",
 )
 """It talks to nobody but the page that is asked for."""
+
+
+SHOTS = os.environ.get("LORIMER_SCREENSHOTS", "")
+"""A folder in which every page that is opened here leaves its picture, for people to look at; none where it is not set."""
+
+
+def shoot(page: Page, name: str) -> None:
+    """Leave a page's picture, where pictures are wanted."""
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS, f"{name}.png"), full_page=True)
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +159,33 @@ def test_no_payload_runs_in_a_browser(served: Served, opened: Open) -> None:
         page = opened(path)
         assert page.evaluate("document.querySelectorAll('iframe, img, base, form, style, math').length") == 0, path
         assert "evil" not in page.evaluate("performance.getEntriesByType('resource').map(each => each.name).join()")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_a_report_is_whole_without_scripts_and_asks_for_nothing(
+    served: Served, chromium: Browser, tmp_path: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    poison(served, " ".join(PAYLOADS))
+    file = tmp_path / "report.html"
+    made = report(served.reader, served.root, STUDY)
+    write(made, file, force=False)
+    assert file.stat().st_size < 5_000_000
+    asked, complaints = list[str](), list[str]()
+    for scripts in (False, True):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, java_script_enabled=scripts
+        )
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda said: complaints.append(said.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(file.as_uri())
+        shoot(page, f"report-{width}-{scheme}")
+        assert page.locator("h1").count() == 1
+        assert page.locator("svg.chart:visible").count() >= 1
+        if scripts:
+            assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+            assert page.evaluate("getComputedStyle(document.querySelector('.panel')).borderRadius") == "10px"
+        context.close()
+    assert asked == [file.as_uri()] * 2
+    assert complaints == []

@@ -59,7 +59,7 @@ def test_the_history_has_a_tread_for_each_champion_and_a_point_for_each_full_run
     assert shapes[promoted.number] == "promoted"
     low, high = bounds(found)
     assert all(low <= point.score <= high for point in found.points)
-    said = drawn(found, "/s/x", 800, 300, "wide")
+    said = drawn(found, lambda number: f"/s/x/c/{number}", 800, 300, "wide")
     assert said.count("<title>") == len(found.points)
     assert 'role="img"' in said
 

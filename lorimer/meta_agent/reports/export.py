@@ -24,6 +24,7 @@ from lorimer.meta_agent.ledger.trust import trust
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import result_of
+from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
@@ -143,9 +144,9 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
         "A score is the mean over tasks of each task's mean reward. The interval is clustered by task. The champion's score "
         "is that of trials run after it had won, never of those that won it.",
     ]
-    told = experiments.luck(reader, world)
-    if told.tests:
-        lines += ["", f"Luck: {told}."]
+    luck = experiments.luck(reader, world)
+    if luck.tests:
+        lines += ["", f"Luck: {luck}."]
     drift = drift_of(reader, world)
     if drift:
         lines += ["", f"Drift: {drift}. Nothing is decided by it."]
@@ -154,7 +155,9 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
         lines += ["", f"Price of the gain: {price} that the whole study spent."]
     if found.refusal:
         lines += ["", f"A refused call is one that the provider did not take, such as: {_one_line(found.refusal)}."]
-    if sealed is not None:
+    if sealed is not None and not told(row):
+        lines += ["", "Sealed holdout: told when the study has finished, as people may steer by it before."]
+    elif sealed is not None:
         said = f"Sealed holdout: baseline {_score(sealed)}{_refused(reader, sealed)}"
         lines += ["", said + _holdout(reader, world) + "."]
     lines += ["", f"SHA-256 of `{HARNESS}`: `{world.champion_harness}`", ""]

@@ -1,0 +1,20 @@
+"""Markdown of ours, in which models' words may stand, as a part of a page."""
+
+from __future__ import annotations
+
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+
+def prose(markdown: str) -> Markup:
+    """Paragraphs, lists, tables, code and quotes, with headings a level below the page's own.
+
+    HTML in it is text, and nothing in it becomes a link or a picture: what a model wrote leads nowhere.
+    """
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser.disable(["link", "image", "autolink", "reference", "html_inline", "html_block", "entity"])
+    tokens = parser.parse(markdown)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(6, int(token.tag[1:]) + 1)}"
+    return Markup(parser.renderer.render(tokens, parser.options, {}))  # noqa: S704 - the renderer escapes all text
