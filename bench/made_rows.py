@@ -19,7 +19,7 @@ from lorimer.traces.writer import table_of
 
 TRIAL_SECONDS = 40.0
 USD, TOKENS_IN, TOKENS_OUT = 0.004, 1_500, 120
-"""Of one model call."""
+"""What one model call takes."""
 SPEND = "id, study, role, owner, reserved_usd, reserved_tokens, settled, usd, input_tokens, output_tokens"
 
 

@@ -54,11 +54,11 @@ class Turn:
     said: str
     """The message's SHA-256."""
     given: str
-    """Of the tool's result."""
+    """The digest of the tool's result."""
     spoken: str
     """The text that search finds of the model's part."""
     output: str
-    """Of the command's."""
+    """The digest of the command's output."""
     exec: str
     """The command's step as JSON."""
 

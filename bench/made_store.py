@@ -101,7 +101,7 @@ class _Champion:
     text: str
     chances: dict[str, float]
     stood: dict[str, list[Result]] = field(default_factory=dict)
-    """By evaluation, in order."""
+    """The results of each evaluation, in order."""
     met: int = 0
     began: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 

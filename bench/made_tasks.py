@@ -27,7 +27,7 @@ def write_tasks(folder: Path, tasks: int) -> None:
 
 
 def chances_of(tasks: Sequence[str], dice: random.Random) -> dict[str, float]:
-    """Of 100 tasks 45 are stable, 40 flaky, with rates evenly from 0.1 to 0.9, and 15 never solved."""
+    """Each task's chance to be solved: 45 of 100 tasks are stable, 40 flaky, with rates from 0.1 to 0.9, and 15 never solved."""
     found = {}
     for place, name in enumerate(dice.sample(tasks, len(tasks))):
         share = place / len(tasks)

@@ -24,7 +24,7 @@ class Reach:
 
     name: str
     share: float
-    """Of the trials of tasks that it makes neither better nor worse."""
+    """The share that it touches of the trials of tasks which it makes neither better nor worse."""
     depth: float
     """The share of a trial that lies before the touch."""
     failed_only: bool = False

@@ -19,7 +19,7 @@ from lorimer.traces.scrub import MASK, scrubber
 from tests.cli.support import typed
 
 KEY = "zq-Ab3dEf6hIj9lMn0pQr5tUv"
-"""Of no shape that anybody would know."""
+"""A key of no shape that anybody would know."""
 
 RING = '''
 import json, os, keyring.backend

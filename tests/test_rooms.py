@@ -195,7 +195,7 @@ def test_few_open_the_trace_store_and_the_others_hold_a_protocol() -> None:
 
 
 def test_the_proposer_holds_no_door_to_what_is_sealed() -> None:
-    """Of what stores and runs trials it takes the words for how one ended, the values that say what an edit touches and what
+    """It takes, from what stores and runs trials, the words for how one ended, the values that say what an edit touches and what
     happened in a step: nothing that could read or run one."""
     ours = {
         name

@@ -22,7 +22,7 @@ class Start:
     """How the container of a task's sandbox starts."""
 
     entrypoint: bool = True
-    """By the image's own ENTRYPOINT, where it has one."""
+    """Whether the image's own ENTRYPOINT starts it, where there is one."""
     env: tuple[tuple[str, str], ...] = ()
     """Variables of the whole container, beside the image's."""
 

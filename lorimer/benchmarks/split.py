@@ -169,7 +169,7 @@ def _draw(tasks: Sequence[Task], share: float, seed: int, purpose: str) -> set[s
 
 
 def shares(settings: SplitSettings, tasks: int) -> tuple[float, float]:
-    """Of a suite of so many tasks, the shares that are sealed and that are kept for the test.
+    """The shares of a suite of `tasks` tasks that are sealed and that are kept for the test.
 
     A test side of fewer than nine tasks tells next to nothing, so small suites keep all for the search. One that is kept unasked
     is a fifth of what is not sealed, at most 0.15, and a part of it comes out of the holdout: training on 36 tasks of 60 instead

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lorimer.errors import TaskError
 
 MOST_REASONS = 3
-"""So many different reasons stand in one line; every task's own is what `lorimer benchmarks ls` is for."""
+"""The different reasons that stand in one line; every task's own is what `lorimer benchmarks ls` is for."""
 
 
 def nothing_in(source: str, problems: Sequence[TaskError]) -> str:

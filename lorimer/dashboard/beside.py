@@ -29,7 +29,7 @@ class Lane:
     whose: str
     """`champion` or `candidate`."""
     fired: tuple[bool | None, ...]
-    """Of each hunk whether it fired; `None` where that cannot be told; empty of the champion's."""
+    """Whether each hunk fired; `None` where that cannot be told; empty for the champion's trial."""
 
     @property
     def outcome(self) -> str:

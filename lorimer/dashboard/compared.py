@@ -19,7 +19,7 @@ from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Candidate
 
 Rewards = Mapping[str, Sequence[float]]
-"""By task."""
+"""The rewards of each task."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ class Row:
     title: str
     state: str
     cells: Mapping[str, Cell]
-    """By task; of those that both have run."""
+    """A cell for each task that both have run."""
     flips: Flips
     fired: Fired | None = None
     hunks: tuple[str, ...] = field(default=())
-    """Of each hunk what it puts in place of what, in a line."""
+    """A line for each hunk: what it puts in place of what."""
 
     @property
     def flipped(self) -> int:
@@ -89,7 +89,7 @@ class Row:
 
     @property
     def flipped_and_fired(self) -> int | None:
-        """Of these, those in whose trials the edit fired; `None` where that is known of none."""
+        """Those of the flips in whose trials the edit fired; `None` where that is known of none."""
         cells = [cell for cell in self.cells.values() if cell.flip and cell.told]
         known = any(cell.told for cell in self.cells.values())
         return sum(cell.fired > 0 for cell in cells) if known else None

@@ -24,7 +24,7 @@ class Beside:
     before: str = ""
     after: str = ""
     skipped: int = 0
-    """Of a gap."""
+    """The number of lines that a gap skips."""
 
 
 def side_by_side(before: str, after: str) -> list[Beside]:

@@ -113,7 +113,7 @@ def matrix(reader: StudyReader, opened: Opened, first: int, most: int = COLUMNS)
 
 
 Counts = Mapping[tuple[str, str], tuple[int, int, int]]
-"""By evaluation and task: trials solved, scored, and errored."""
+"""For each evaluation and task its trials: solved, scored, and errored."""
 
 
 def _counted(reader: StudyReader, evaluations: Sequence[str]) -> Counts:
@@ -132,7 +132,7 @@ def _counted(reader: StudyReader, evaluations: Sequence[str]) -> Counts:
 
 
 def _spot(study: str, candidate: str, task: str, counted: Counts, replayed: set[tuple[str, str]]) -> Spot:
-    """By the full run where the task was run in it, else by the spot-check."""
+    """What the full run shows where the task was run in it, else the spot-check."""
     for stage in (Stage.FULL, Stage.SPOT):
         name = evaluation_id(study, About(candidate, stage))
         if (name, task) in counted:

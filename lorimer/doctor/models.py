@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lorimer.models.listed import ListedModel
 
 FEW_TOKENS = 16
-"""Of output: the least that OpenAI's Responses API takes."""
+"""Output tokens of the trial call: the least that OpenAI's Responses API takes."""
 NAMED = 3
 """Models of a list that are named."""
 

@@ -37,7 +37,7 @@ class Winner:
     config: Mapping[str, Any]
     """The study's settings as they were resolved."""
     harness_path: str
-    """Of the harness in its workspace."""
+    """The path of the harness in its workspace."""
 
 
 def winner_of(reader: StudyReader, study: str, at: str | None = None) -> Winner:

@@ -106,7 +106,7 @@ class Wire:
         self._lines = lines
 
     def _tell_lines(self) -> None:
-        """To be called with the lock held."""
+        """Tell the host which lines ran since the last time. The caller holds the lock."""
         fresh = self._lines.fresh() if self._lines is not None else []
         if fresh:
             self._write(json.dumps({"ran": fresh}).encode() + b"\n")

@@ -107,7 +107,7 @@ def _ids(mine: _Said, theirs: _Said, tasks: Sequence[tuple[str, str]]) -> Iterat
 def _quotations(
     mine: _Said, theirs: _Said, instructions: Sequence[str], elsewhere: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Of `instructions`, where none of the texts `elsewhere` says the same."""
+    """What repeats words of `instructions`, where none of the texts `elsewhere` says the same."""
     new = mine.shingles - theirs.shingles
     if new:
         new -= {shingle for text in elsewhere for shingle in _shingles(_words(text)) if shingle in new}
@@ -124,7 +124,7 @@ def _quotations(
 def _file_names(
     mine: _Said, theirs: _Said, instructions: Sequence[str], elsewhere: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Of `instructions`, where none of the texts `elsewhere` names the same."""
+    """What names files of `instructions`, where none of the texts `elsewhere` names the same."""
     counts = Counter(name for text in instructions for name in set(_FILE_NAME.findall(text)))
     for name in sorted(set(_FILE_NAME.findall(mine.prose))):
         # What several tasks share is a convention of the suite.

@@ -55,7 +55,7 @@ class Clock:
         self._standing = 0.0
         self._real, self._really_sleep = time.monotonic, time.sleep
         self._since: float | None = None
-        """By the real clock, when it began to go; `None` while it stands."""
+        """When it began to go, by the real clock; `None` while it stands."""
 
     @property
     def seconds(self) -> float:

@@ -40,7 +40,7 @@ MENDED = 8
 """Objects of a text that are mended, calls that are read as Python, and places at which one may end: each costs a look at
 every sign up to there."""
 CALL_CHARS = 50_000
-"""Of a call written as Python."""
+"""The longest call, written as Python, that is read."""
 TAIL = 200
 """Signs at the end of a text in which tags are looked for that follow a call cut short."""
 MISSING_BRACES = 3

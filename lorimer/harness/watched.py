@@ -25,7 +25,7 @@ class Watched:
     """One hunk."""
 
     lines: frozenset[int] = frozenset()
-    """Of the edited harness: the hunk has fired where one of them ran."""
+    """Lines of the edited harness: the hunk has fired where one of them ran."""
     unknown: str = ""
     """Why it cannot be told whether it fires, a clause without its full stop; empty where it can."""
 

@@ -45,7 +45,7 @@ class Abilities:
         return ", ".join(f"{name} {found}" for name, found in asdict(self).items())
 
     def as_json(self) -> dict[str, str]:
-        """By name, as the store keeps them."""
+        """The abilities by name, as the store keeps them."""
         return asdict(self)
 
     @classmethod

@@ -104,7 +104,7 @@ _ENDED: Mapping[str, StopReason] = {
 
 
 MODEL_CHARS = 200
-"""Of the name that an answer gives its model; a local server's is a path."""
+"""The most that is kept of the name that an answer gives its model; a local server's is a path."""
 
 _CALLS_OWN: frozenset[Fault | None] = frozenset({"access", "model", "api", "path"})
 """Faults of the set-up (403, 404, 405) that gateways answer to one prompt as well, where they route by what it holds."""

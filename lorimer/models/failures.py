@@ -51,11 +51,11 @@ class Judgement:
     retry_after: float | None = None
     """Seconds that the provider asks to wait."""
     fault: Fault | None = None
-    """Of `config`: what the user has to put right."""
+    """What the user has to put right, where it is a `config` failure."""
     everybodys: bool = False
-    """Of `retry`: no call's own, see Retryable."""
+    """Whether a `retry` failure is no call's own, see Retryable."""
     moved_to: str = ""
-    """Of a redirect: where it leads."""
+    """Where a redirect leads."""
 
 
 _TOO_LARGE = re.compile(r"request too large|reduce your message size", re.IGNORECASE)

@@ -16,9 +16,9 @@ class Lengths:
     most: int | None = None
     """The most tokens of output that the model gives, whatever the prompt."""
     window: int | None = None
-    """Of prompt and output together."""
+    """The tokens that prompt and output may have together."""
     prompt: int | None = None
-    """Of the refused request."""
+    """The tokens of the refused request's prompt."""
     at_least: bool = False
     """`prompt` is a lower bound."""
     by_time: bool = False

@@ -28,7 +28,7 @@ class RetryPolicy:
     timeout_seconds: float = _DEFAULTS.retry.timeout_seconds
     """One request, from its first byte sent to the last received."""
     between_tokens_seconds: float = _DEFAULTS.retry.between_tokens_seconds
-    """Of a stream: from one token to the next. The first may take as long as the request."""
+    """The longest wait, in a stream, from one token to the next. The first may take as long as the request."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lorimer.models.provider import RetryPolicy
 T = TypeVar("T")
 
 PATIENCE = 4
-"""So many failures in a row raise the question whose they are. With the default waits that is after five seconds or so: most
+"""Failures in a row that raise the question whose they are. With the default waits that is after five seconds or so: most
 hiccups are over by then, and a conversation that fails for ever does not hold up its trial for the whole window."""
 
 

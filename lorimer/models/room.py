@@ -27,9 +27,9 @@ PLAINLY = 4.0
 """Bytes a token of plain English. Counts above it are believed to be whole; a server that was seen to cut is judged by it."""
 
 _RATIOS = 16
-"""So many newest counts calibrate the estimate: what a harness sends changes in the course of a study."""
+"""The newest counts, which calibrate the estimate: what a harness sends changes in the course of a study."""
 _COUNTS = 512
-"""So many conversations are remembered by the digest of their messages."""
+"""Conversations that are remembered by the digest of their messages."""
 _ENOUGH = 200
 """Tokens, estimated: under it a count says more of the chat template than of the text; and less growth than this is no growth."""
 _GROWN = 1.25

@@ -68,11 +68,11 @@ class CandidateRow:
     harness: str
     """SHA-256; empty where there was no usable edit."""
     score: float | None
-    """Of its full run, which may have ended before its last task; `None` where it had none."""
+    """The score of its full run, which may have ended before its last task; `None` where it had none."""
     trials: int | None
     """Scored ones of its full run."""
     champion_score: float | None
-    """Of the champion that it was compared with."""
+    """The score of the champion that it was compared with."""
     p: float | None
     decided_at: str
     """The stage at which it was decided."""

@@ -12,7 +12,7 @@ import re
 from lorimer.traces.schema import LinesRan
 
 MAX_BYTES = 256 << 10
-"""Of one message. Of a file of 20,000 lines, every other of which ran, it is 200 kB; a harness has some hundred."""
+"""The longest message. A file of 20,000 lines, every other of which ran, takes 200 kB; a harness has some hundred."""
 _BREAK = re.compile(r"\r\n|\r|\n")
 
 

@@ -33,7 +33,7 @@ TASKS_IN_A_ROW = 3
 POLL_SECONDS = 15.0
 """The pause before it is asked again whether a verifier works: a control takes seconds, and an outage minutes."""
 HOLDS_SECONDS = 600.0
-"""So long it is believed of a verifier that it works without an agent. Of a task whose agents break it again and again a control
+"""How long it is believed that a verifier works without an agent. Where a task's agents break it again and again, a control
 is run six times an hour, and not for each trial."""
 
 VERIFIERS = "verifiers"

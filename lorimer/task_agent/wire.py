@@ -21,11 +21,11 @@ MAX_DEPTH = 100
 """The deepest nesting of values. JSON Schemas of tools stay under 20; what is deeper would overflow whoever writes it down
 again."""
 MAX_SCHEMA_CHARS = 50_000
-"""Of the schema of an answer, which is in the trace of every call that asks for one."""
+"""The longest schema of an answer, which is in the trace of every call that asks for one."""
 MAX_IMAGES = 100
 """Pictures in one call; Anthropic takes no more."""
 MAX_IMAGE_CHARS = 6_990_508
-"""Of a picture as base64: 5 MiB, the most that Anthropic takes."""
+"""The longest picture, as base64: 5 MiB, the most that Anthropic takes."""
 MAX_PATH = 4096
 """Characters; Linux takes no longer path."""
 

@@ -56,7 +56,7 @@ class Status:
     refusal: str
     """What the provider said to a call that it refused, and in which trial; "" where it refused none of theirs."""
     price: GainPrice | None
-    """Of the champion's gain over the seed harness, for all that the study spent; `None` where there is none."""
+    """The price of the champion's gain over the seed harness, for all that the study spent; `None` where there is none."""
     conditions: tuple[str, ...]
     """What differed between the arms of the newest candidate's comparisons, each after its stage."""
     gain: MadeOf | None
@@ -75,7 +75,7 @@ class Status:
     usd: float | None
     """`None` where the price of any call is unknown."""
     known_usd: float
-    """Of the calls whose price is known."""
+    """Dollars of the calls whose price is known."""
     unpriced_calls: int
     meta: Share
     """What the meta-agent took of it."""
@@ -245,14 +245,14 @@ class StudyLine:
     score: float | None
     """The champion's mean reward on the train split, or the run's; `None` while nothing has been measured."""
     refused: Refused
-    """Of the calls behind it."""
+    """Those of the calls behind the score that the provider refused."""
     promoted: int
     candidates: int
     trials: int
     usd: float | None
     """`None` where the price of any call is unknown."""
     known_usd: float
-    """Of the calls whose price is known."""
+    """Dollars of the calls whose price is known."""
     unpriced_calls: int
 
 

@@ -30,7 +30,7 @@ class StagePace:
 
     @property
     def score(self) -> Score:
-        """Of those trials, with what of their calls was refused."""
+        """The score of those trials, with what of their calls was refused."""
         return counted_score(self.outcomes)
 
     def left(self, now: float) -> float | None:
@@ -49,7 +49,7 @@ class TokenPace:
         """The tokens of each second, in the place of its number's remainder: nothing grows with what arrives."""
 
     def add(self, tokens: float) -> None:
-        """So many have just arrived."""
+        """Count tokens that have just arrived."""
         now = int(self._clock())
         place = now % len(self._seconds)
         second, before = self._seconds[place]

@@ -72,7 +72,7 @@ class ReasonRow:
     example: str
     """The id of one of them."""
     says: str
-    """Of it."""
+    """What is said of it."""
     advice: tuple[str, ...]
 
 

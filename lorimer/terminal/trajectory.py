@@ -19,7 +19,7 @@ SHOWN_CHARS = 2_000
 """The characters of one text in `traces show`, head and tail; `--full` shows everything."""
 
 LINES_CHARS = 400
-"""Of the lines that ran, in ranges; `--json` has all."""
+"""Characters for the ranges of lines that ran; `--json` has all."""
 
 
 def trajectory(reader: StudyReader, name: str, study: str | None = None) -> Trial | Candidate:

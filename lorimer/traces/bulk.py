@@ -55,7 +55,7 @@ class ScoredTrial(NamedTuple):
     """Input plus output."""
     calls: int
     refused: int
-    """Of the calls."""
+    """Those of the calls that the provider refused."""
 
 
 def scored_trials(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[ScoredTrial]:
@@ -147,7 +147,7 @@ def took(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str
 
 
 def refused(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, Refused]:
-    """Of those of these evaluations in which any was: how many calls of their scored trials were refused."""
+    """How many calls of their scored trials were refused, for each of these evaluations in which any was."""
     found = connection.execute(
         "SELECT evaluation, sum(refused_calls), sum(model_calls) FROM trial AS own "  # noqa: S608
         f"WHERE {_OF_THESE} AND state = 'scored' "
@@ -270,7 +270,7 @@ class TrialCounts(NamedTuple):
 
 
 def trial_counts(connection: sqlite3.Connection, study: str) -> list[TrialCounts]:
-    """Of each stage that has scored trials."""
+    """The counts of each stage that has scored trials."""
     found = connection.execute(
         "SELECT stage, count(*), sum(network), sum(reward <> 0) FROM trial "
         "WHERE study = ? AND state = 'scored' GROUP BY stage",

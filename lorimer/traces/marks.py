@@ -22,7 +22,7 @@ class StudyMark(NamedTuple):
     trials: int
     """The row of the study's newest trial."""
     calls: tuple[tuple[str, int, int], ...] = ()
-    """Of each role the settled model calls and their tokens."""
+    """For each role its settled model calls and their tokens."""
 
     @property
     def settled(self) -> tuple[object, ...]:
@@ -72,7 +72,7 @@ class TaskTotals(NamedTuple):
 
 
 def task_totals(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[TaskTotals]:
-    """By task, in order of its id."""
+    """The totals of each task, in order of its id."""
     found = connection.execute(
         "SELECT task, count(*), total(reward), sum(input_tokens + output_tokens), "
         "CASE WHEN count(cost_usd) = count(*) THEN total(cost_usd) END, total(seconds) FROM trial "

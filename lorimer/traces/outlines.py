@@ -18,7 +18,7 @@ from lorimer.traces.schema import StepOutline, StepPlace
 from lorimer.traces.search import blames_the_query, quoted
 
 SAID_CHARS = 4_000
-"""Of what a model said, so much is looked at: enough to see whether it holds a command or gives up."""
+"""Only the beginning of what a model said is looked at: enough to see whether it holds a command or gives up."""
 
 _OUTLINES = """
 SELECT step.owner, step."index", step.kind,

@@ -27,7 +27,7 @@ _BLOBS = "SELECT sha, data FROM blob WHERE sha IN (SELECT value FROM json_each(?
 
 
 _KINDS: dict[str, GapKind] = {MASKED: "masked", PIECES: "large", LARGE: "large"}
-"""By what an entry says of its gap."""
+"""The kind of a gap, keyed by what an entry says of it."""
 
 
 class _Missing(Exception):

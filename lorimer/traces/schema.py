@@ -39,7 +39,7 @@ class Used:
     usd: float | None = 0.0
     """Dollars; `None` where the price of any call is unknown."""
     refused: int = 0
-    """Of the calls, those that the provider refused (`kinds.REFUSED`)."""
+    """Those of the calls that the provider refused (`kinds.REFUSED`)."""
 
     @property
     def tokens(self) -> int:
@@ -290,9 +290,9 @@ class StepOutline:
     exit_code: int | None = None
     timed_out: bool = False
     output_chars: int = 0
-    """Of a command, standard output and error together, as far as they were kept."""
+    """The length of a command's standard output and error together, as far as they were kept."""
     path: str = ""
-    """Of a file that was read or written."""
+    """The path of the file that was read or written."""
     stop_reason: str = ""
     error: str = ""
     input_tokens: int = 0
@@ -302,9 +302,9 @@ class StepOutline:
     called: tuple[str, ...] = ()
     """The tools that the model called."""
     unreadable: int = 0
-    """Of these calls, those whose arguments could not be read."""
+    """Those of these calls whose arguments could not be read."""
     unknown: int = 0
-    """Of these calls, those of tools that it had not been offered."""
+    """Those of these calls that named tools which it had not been offered."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lorimer.traces import codec
 from lorimer.traces.tables import Step
 
 RANKED = 20_000
-"""Of so many matching steps at most the best are looked for, the newest ones: to rank 1.5 million takes 3 s, these 0.1 s."""
+"""The best matches are looked for among the newest ones only, at most this many: to rank 1.5 million takes 3 s, these 0.1 s."""
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ class Trial(SQLModel, table=True):
     verifier_output: str = ""
     model_calls: int = 0
     refused_calls: int = 0
-    """Of those, what the provider refused (`kinds.REFUSED`)."""
+    """Those of the calls that the provider refused (`kinds.REFUSED`)."""
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0

@@ -233,13 +233,13 @@ class AnsweredCall:
     """One call of a record, as far as it takes to answer it again."""
 
     key: str
-    """Of the request: two requests are the same where their keys are."""
+    """The key of the request: two requests are the same where their keys are."""
     method: str
     answer: Answer | None
     asked: float
     answered: float
     waited: float = field(default=0.0, kw_only=True)
-    """Of a model call, the seconds for which its provider's retries were waited for."""
+    """Seconds for which a model call waited for its provider's retries."""
     usd: float | None = field(default=0.0, kw_only=True)
     """What a model call cost; `None` where that is not known."""
 

@@ -109,7 +109,7 @@ REFUSED = {
     ),
     "os": ('os = "windows"', "lorimer's sandboxes are Linux"),
 }
-"""Of [environment]."""
+"""The keys of [environment]."""
 
 HARBOR = {
     "TaskConfig": "schema_version task metadata verifier agent environment solution source steps artifacts "

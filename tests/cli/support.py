@@ -20,8 +20,8 @@ LORIMER = (sys.executable, "-c", "from lorimer.cli import main; main()")
 """The command, with no need of a PATH."""
 
 SMALL = (
-    "benchmark.limit=4", "gate.policy=paired", "gate.repeats=1", "budget.candidates=1", "sandbox.provider=bubblewrap",
-    "study.seed=1",
+    "benchmark.limit=4", "gate.policy=paired", "gate.repeats=1", "gate.holdout_repeats=2", "budget.candidates=1",
+    "sandbox.provider=bubblewrap", "study.seed=1",
 )  # fmt: skip
 """Settings of a study that takes seconds."""
 

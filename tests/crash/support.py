@@ -22,6 +22,7 @@ SETTINGS = (
     "study.seed=3",
     "gate.alpha=0.49",
     "gate.repeats=1",
+    "gate.holdout_repeats=2",
     "sandbox.provider=bubblewrap",
     "sandbox.concurrency=3",
 )

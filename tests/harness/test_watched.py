@@ -1,4 +1,4 @@
-"""By which lines it is told whether a hunk fired."""
+"""Which lines tell whether a hunk fired."""
 
 from __future__ import annotations
 

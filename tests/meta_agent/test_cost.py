@@ -48,7 +48,7 @@ def each(cost: float | None) -> Costs:
 
 
 def tokens(mine: float, theirs: float) -> Paid:
-    """So many tokens per trial, at prices that are not known."""
+    """What trials of `mine` and of `theirs` tokens cost, at prices that are not known."""
     return Paid({"tokens": each(mine), "usd": each(None)}, {"tokens": each(theirs), "usd": each(None)})
 
 

@@ -78,7 +78,7 @@ def test_what_is_unknown_stays_unknown(tmp_path: Path) -> None:
 
 
 TOKENS = range(100, 1_100, 100)
-"""Of a trial of each of ten tasks."""
+"""The tokens of a trial of each of ten tasks."""
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ HUNKS = (
     Hunk("def solve", "def unused():\n    return 1\n\n\ndef solve"),
 )
 RAN = {"GOOD": "1,5-6,8"}
-"""Of the edited harness: the first hunk's condition, and nothing of the second."""
+"""The lines of the edited harness that ran: the first hunk's condition, and nothing of the second."""
 
 
 async def two_hunks(session: ProposalSession) -> Proposal:

@@ -133,7 +133,7 @@ def test_what_is_worth_finding_shrinks_with_the_suite() -> None:
 
 
 def test_trials_that_were_told_of_stand_for_those_of_their_task_that_were_not() -> None:
-    """Of a task's four solved trials two were looked at, and its one failed one: each solved one counts twice."""
+    """Two of a task's four solved trials were looked at, and its one failed one: each solved one counts twice."""
     standing = [Result("a", reward) for reward in (0.0, 1.0, 1.0, 1.0, 1.0)]
     told = standing[:3]
     plan = plan_of(told, touches(told, 0.1), standing=[*standing, Result("a", None)])  # an errored one is none

@@ -499,7 +499,7 @@ async def test_usage_is_counted_alike(api: Api, usage: dict[str, Any] | None, co
 
 NOTHING: tuple[Any, ...] = (None, {}, [], "none", 0)
 GUESS_IN, GUESS_OUT = 7, 18
-"""Of "hi" in its message, and of 51 characters; three characters to a token, one token more."""
+"""The estimates for "hi" in its message, and for 51 characters; three characters to a token, one token more."""
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_the_users_own_price_wins() -> None:
 
 
 async def test_a_reply_carries_its_cost_where_the_price_is_known() -> None:
-    """Of a call that the provider did not count too: by the estimate."""
+    """A call that the provider did not count has its cost too, by the estimate."""
     uncounted = {**good("chat"), "usage": None}
     async with (
         scripted_server(Reply(good("chat")), Reply(uncounted)) as server,

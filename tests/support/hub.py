@@ -17,7 +17,7 @@ class Hub:
     """What it holds, to be changed as a test goes on."""
 
     sets: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    """By OWNER/NAME: the files of its one branch, `main`."""
+    """The files of each repository's one branch, `main`, by OWNER/NAME."""
     gated: set[str] = field(default_factory=set)
     """Sets that are not given to everybody."""
     broken: set[str] = field(default_factory=set)

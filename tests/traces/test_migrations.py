@@ -131,7 +131,7 @@ KINDS = {"s/c001/spot": "reject", "s/c002/full": "promote", "s/c003/full": "reje
 
 
 def old_store(path: Path) -> None:
-    """Of schema 0003, with an evaluation and a decision of every kind; c003's and c004's process died before it closed them."""
+    """A store of schema 0003, with an evaluation and a decision of every kind; c003 and c004 are still open, as after a kill."""
     with older(path, "0003") as connection:
         put_study(connection, {})
         chain.append(connection, "s", "study", "s", {}, MADE)

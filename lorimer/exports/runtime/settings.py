@@ -18,7 +18,7 @@ _OFFICIAL = {
     "anthropic": ("anthropic", "https://api.anthropic.com", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
     "openai": ("responses", "https://api.openai.com/v1", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
 }
-"""Of the providers that have an address of their own: API, address, and the variables of key and address."""
+"""The providers that have an address of their own: API, address, and the variables of key and address."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Settings:
     retry_seconds: float = 300.0
     """From the first failure of a call: no attempt starts later than this."""
     timeout_seconds: float = 600.0
-    """Of one request."""
+    """The time that one request may take."""
     calls: int = 50
     tokens: int | None = None
     """Input plus output tokens."""
@@ -48,7 +48,7 @@ class Settings:
     """For the whole task."""
     exec_seconds: float = 300.0
     output_bytes: int = 262_144
-    """Of a command's stdout and of its stderr; head and tail are kept."""
+    """The most that is kept of a command's stdout, and of its stderr; head and tail are kept."""
     read_bytes: int = 8_388_608
 
     @property

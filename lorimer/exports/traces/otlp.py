@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PLACE = "http://localhost:4318"
 PATH = "/v1/traces"
 MOST_CHARS = 4_000_000
-"""Of the texts of the spans of one request: collectors take a few megabytes as they come."""
+"""The most characters of text in the spans of one request: collectors take a few megabytes as they come."""
 MOST_SPANS = 512
 SECONDS = 10.0
 """For which a request that fails is tried again."""

@@ -51,7 +51,7 @@ class Range:
         return Range(_sum(self.low, other.low), _sum(self.high, other.high))
 
     def times(self, least: float, most: float | None) -> Range:
-        """So much for each of at least and at most so many; of none it is nothing, even where one's cost is unknown."""
+        """The cost of at least `least` and at most `most` of them; none cost nothing, even where one's cost is unknown."""
         return Range(_product(self.low, least), _product(self.high, most))
 
 

@@ -22,7 +22,7 @@ class Drift:
     """Late trials of the same harnesses against early ones."""
 
     change: Estimate
-    """By how much late trials score higher, in mean reward over tasks."""
+    """How much higher late trials score, in mean reward over tasks."""
     tasks: int
     """Those with scored trials of the same harness at two times."""
     trials: tuple[int, int]

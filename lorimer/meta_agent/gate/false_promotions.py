@@ -58,11 +58,11 @@ class FalsePromotions:
     estimated: float
     """How many of them are false, as simulated."""
     most: int
-    """So many or fewer of them are false, in 19 studies of 20 like this one."""
+    """In 19 studies of 20 like this one, no more of them than this are false."""
 
     @property
     def false_share(self) -> float | None:
-        """Of the promotions, the share that is false as estimated; `None` where there are none."""
+        """The share of the promotions that is false, as estimated; `None` where there are none."""
         return min(1.0, self.estimated / self.promoted) if self.promoted else None
 
     def __str__(self) -> str:

@@ -41,7 +41,7 @@ class HarnessTrials:
     errored: int = 0
     """Trials without a reward, which are left out."""
     refused: Refused = NONE_REFUSED
-    """Of the scored trials' model calls."""
+    """Those of the scored trials' model calls that the provider refused."""
 
     @property
     def trials(self) -> int:
@@ -62,7 +62,7 @@ class Compute:
     ratio: float
     """The champion's tokens per trial as a multiple of the seed's."""
     tries: float
-    """Of how many trials the best is told: the ratio, but at least 1 and at most as many as the seed has of a task."""
+    """The number of trials whose best is told: the ratio, but at least 1 and at most as many as the seed has of a task."""
     short: int
     """Tasks of which the seed has fewer scored trials than that; there the best of all of them counts."""
     seed_tokens: float

@@ -184,7 +184,7 @@ class _Group:
     gain: float
     """The weighted reward that the edit gains in all touched trials of the group, as its pairs let expect."""
     variance: float
-    """Of that."""
+    """The variance of that estimate."""
 
     @staticmethod
     def of(plan: PairPlan, rewards: Sequence[float | None], *, solved: bool) -> _Group:

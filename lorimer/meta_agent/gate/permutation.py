@@ -86,7 +86,7 @@ class PValue:
     """Standard error of the Monte-Carlo estimate."""
     draws: int = 0
     slack: Callable[[float], float] = field(default=lambda level: 0.0, compare=False, repr=False)
-    """By how much the candidate's weighted total may fall short of the observed one before p exceeds a level, at most. A reward
+    """How far the candidate's weighted total may fall short of the observed one before p exceeds a level, at most. A reward
     of the candidate that is lower by d, or one of the champion that is higher by d, takes at most its weight times d of it: what
     trials exchange arms for moves the same way, by as much at most."""
 
@@ -285,9 +285,9 @@ class Lot:
     """One task's draws: whichever rewards its trials have, these of them fall to the candidate."""
 
     taken: NDArray[int16]
-    """Of each draw the number of its split among those of `_subsets`, or (`listed` no more) the positions of the taken."""
+    """For each draw the number of its split among those of `_subsets`, or (`listed` no more) the positions of the taken."""
     size: int
-    """Of the pool."""
+    """The size of the pool."""
     count: int
     """How many of it are taken."""
     listed: bool

@@ -104,7 +104,7 @@ def _missing(mean: float, times: float) -> float:
 
 
 def _shortfall(own: Mapping[str, Scored], rejected: Mapping[str, Scored]) -> tuple[float, float]:
-    """By which share of their rewards the rejected fall short of the champion's on the same tasks, and the relative standard
+    """The share of their rewards by which the rejected fall short of the champion's on the same tasks, and the relative standard
     error of the champion's; 0 and 0 where they do not."""
     mine = theirs = variance = 0.0
     for task in own.keys() & rejected.keys():

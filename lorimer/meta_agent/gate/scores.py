@@ -33,7 +33,7 @@ class Score:
     """Scored ones."""
     errored: int
     refused: Refused = NONE_REFUSED
-    """Of their model calls; no part of the score, and known where somebody counted."""
+    """Those of their model calls that were refused; no part of the score, and known where somebody counted."""
 
     def __str__(self) -> str:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
@@ -155,6 +155,6 @@ def mean_of(values: Sequence[float]) -> float:
 
 
 def sample_variance(values: Sequence[float]) -> float:
-    """Of two values or more, with n - 1 degrees of freedom. Sums are exactly rounded, as in `mean_of`."""
+    """The variance of two values or more, with n - 1 degrees of freedom. Sums are exactly rounded, as in `mean_of`."""
     centre = mean_of(values)
     return math.fsum((each - centre) ** 2 for each in values) / (len(values) - 1)

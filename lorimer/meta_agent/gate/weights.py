@@ -38,7 +38,7 @@ class Earlier:
     def __init__(self) -> None:
         self._seen: dict[str, Counter[float]] = {}
         self._rates: dict[str, float] = {}
-        """Of the tasks that nothing was added to since they were asked for."""
+        """The rates of those tasks to which nothing was added since they were asked for."""
 
     def add(self, trials: Iterable[Result]) -> None:
         """Count these trials as well. Errored ones say nothing."""

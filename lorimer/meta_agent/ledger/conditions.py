@@ -46,7 +46,7 @@ class Arm:
     concurrency: tuple[int, ...]
     answered: tuple[str, ...]
     images: Mapping[str, frozenset[tuple[str, ...]]]
-    """By task: what its images held, each time that they held something else."""
+    """For each task what its images held, each time that they held something else."""
 
 
 def differing(reader: StudyReader, world: World, decisions: Iterable[DecisionRow]) -> dict[str, str]:
@@ -134,9 +134,9 @@ class StudyConditions:
 
     concurrency: Mapping[int, int]
     answered: Mapping[str, int]
-    """By model; a trial that several models answered counts for each."""
+    """The trials that each model answered; one that several models answered counts for each."""
     images: Mapping[str, tuple[str, ...]]
-    """By digest: the tasks that ran on it."""
+    """The tasks that ran on the image of each digest."""
     changed: tuple[str, ...]
     """Tasks whose trials did not all run on the same images."""
 

@@ -40,7 +40,7 @@ SHOWN = 50
 """Experiments told in full to people who do not ask for all: what each changed is read from its trials."""
 HYPOTHESIS_CHARS = 600
 LINE_CHARS = 60
-"""Of a title, where an experiment is told in one short line."""
+"""The longest title, where an experiment is told in one short line."""
 ENDED: Mapping[str, str] = {
     Stage.SPOT: "rejected in the spot-check",
     Stage.FULL: "rejected in the full run",
@@ -62,7 +62,7 @@ class Verdict:
     kind: str
     reason: str
     refused: Refused = NONE_REFUSED
-    """Of the calls of its trials; nothing on sealed tasks. People are told; the meta-agent reads traces."""
+    """Those of its trials' calls that were refused; nothing on sealed tasks. People are told; the meta-agent reads traces."""
     conditions: str = ""
     """Where its trials and those that they were compared with ran under different conditions: what differed. People are told."""
 
@@ -116,7 +116,7 @@ class Entry:
     promising: bool = False
     """Whether it was better than the champion in its full run, whatever became of it."""
     price: GainPrice | None = None
-    """Of a promotion, for the trials by which it was decided; where people are told (`priced`)."""
+    """The price of a promotion, for the trials by which it was decided; where people are told (`priced`)."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,9 @@ class Ledger:
     """How many false promotions to expect so far."""
     baseline_refused: Refused = NONE_REFUSED
     champion_refused: Refused = NONE_REFUSED
-    """Of the calls behind these scores; people are told."""
+    """Those of the calls behind these scores that were refused; people are told."""
     price: GainPrice | None = None
-    """Of the champion's gain, for all that the study spent; where people are told (`priced`)."""
+    """The price of the champion's gain, for all that the study spent; where people are told (`priced`)."""
     gain: MadeOf | None = None
     """What the champion's gain is made of, where people are told: the meta-agent is not."""
     spent: Spent | None = None

@@ -137,7 +137,7 @@ class _Spread:
     """How searches of one cell differ."""
 
     variance: float
-    """Of a search's mean gain; that of its trials is in it."""
+    """The variance of a search's mean gain; that of its trials is in it."""
     luck: float
     """The variance of one task's gain in one search that neither the search nor the task explains."""
     residuals: Gains

@@ -25,7 +25,7 @@ def reported(reader: StudyReader, spec: Spec, config: Config) -> GridResult:
 
 
 def sizes(reader: StudyReader, spec: Spec) -> Sizes | None:
-    """Of the split that the grid's searches have; `None` where none has begun."""
+    """The sizes of the split that the grid's searches have; `None` where none has begun."""
     there = {study.id for study in reader.studies()}
     first = next((each.study for each in spec.plan if each.study in there), None)
     if first is None:

@@ -31,7 +31,7 @@ class Tendency:
     chance: float
     """That a candidate is promoted."""
     lift: float
-    """By how much a cure raises a task's rate."""
+    """How much a cure raises a task's rate."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def search_rows(found: GridResult) -> list[tuple[str, ...]]:
 # ---- HTML -----------------------------------------------------------------------------------------------------------
 
 WIDTH, LEFT, LINE = 760, 300, 34
-"""Of the drawing, in pixels: all of it, its labels, and a row."""
+"""Sizes of the drawing, in pixels: the width of all of it and of its labels, and the height of a row."""
 
 
 @dataclass(frozen=True)

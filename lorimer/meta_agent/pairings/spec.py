@@ -25,9 +25,10 @@ FILE = "pairings.toml"
 NAME_CHARS, MODEL_CHARS = 16, 18
 """A study's name has 64 characters at most: the grid's, both models' and a number."""
 LAST_SHARE = 0.2
-"""Of a search's tokens or dollars: kept for its last measure on the sealed tasks. The trials of that can be counted."""
+"""The share of a search's tokens or dollars that is kept for its last measure on the sealed tasks. A budget of trials needs
+none: those of that measure can be counted."""
 TRANSFER_SHARE = 0.1
-"""Of all tokens or dollars: kept for the winners under the other task models."""
+"""The share of all tokens or dollars that is kept for the winners under the other task models."""
 
 Unit = Literal["trials", "tokens", "usd"]
 UNITS: tuple[Unit, ...] = ("trials", "tokens", "usd")
@@ -63,7 +64,7 @@ class Spec(Table):
     """A whole pairings.toml."""
 
     name: str = Field(default="pairs", pattern=rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{NAME_CHARS - 1}}}$")
-    """Of the grid; its searches' names begin with it."""
+    """The name of the grid; its searches' names begin with it."""
     task: tuple[str, ...] = Field(min_length=1)
     """Task models, `PROVIDER/NAME`."""
     meta: tuple[str, ...] = Field(min_length=1)
@@ -143,7 +144,7 @@ class Share:
     last: float
     """For the last measure of its champion and of the seed harness on the sealed tasks."""
     transfers: float
-    """Of the whole budget, not of one search: for winners under other task models."""
+    """What the winners under other task models may take, out of the whole budget and not of one search."""
 
 
 def share_of(spec: Spec, config: Config, sizes: Sizes) -> Share:

@@ -26,7 +26,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class Tally:
-    """So many of so many."""
+    """How many of how many."""
 
     count: int = 0
     of: int = 0
@@ -106,13 +106,13 @@ class Cell:
     """Points of gain for a dollar; `None` where calls were free or of unknown price."""
     tokens: float
     trials: float
-    """Of a search, on average."""
+    """The trials of a search, on average."""
     first: float | None
     """The mean number of the first promoted candidate, over searches that promoted one."""
     never: int
     """Searches that promoted nothing."""
     promotions: Tally
-    """Of candidates."""
+    """How many of its candidates were promoted."""
     predictions: Tally
     fired: Tally
 

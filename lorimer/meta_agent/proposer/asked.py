@@ -22,7 +22,7 @@ class Asked:
     """What a session is asked for."""
 
     kinds: tuple[str, ...] = ()
-    """Of `EDIT_KINDS`; empty where any will do."""
+    """Those of `EDIT_KINDS` that are asked for; empty where any will do."""
     judged: int = 0
     """Edits that were tested since the last promotion, none of which was promoted."""
     phase_edits: int = 4

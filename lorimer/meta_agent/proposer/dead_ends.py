@@ -111,7 +111,7 @@ class Changed:
     """Numbers that are put in, in order of size as text."""
     negations: tuple[str, ...]
     stems: frozenset[str]
-    """Of the words that are put in, fillers aside."""
+    """The stems of the words that are put in, fillers aside."""
     words: int
     """How many are put in or taken out."""
 

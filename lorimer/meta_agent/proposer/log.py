@@ -20,7 +20,7 @@ costs does not grow with the study (docs/traces.md has what was measured); a rej
 (`proposer.dead_ends`), whether it was read here or not."""
 
 LINES_SHARE = 0.5
-"""Of the room, for experiments that are told in a line. They keep titles in sight, so that an idea is not had twice: some 25."""
+"""The share of the room for experiments told in a line. They keep some 25 titles in sight, so that no idea is had twice."""
 
 MOST_WHOLE = 3
 """Experiments told whole where not all fit: one has some 700 to 1,400 characters."""

@@ -12,7 +12,7 @@ from lorimer.task_agent.shadow.previewed import Preview, Previewed
 DIFFS = 4
 """Differences that are shown. Edits differ in one or two ways; a model that wants more edits less at once."""
 DIFF_CHARS = 2_000
-"""Of one difference: the record's side and the edit's, each with the lines around."""
+"""The room for one difference: the record's side and the edit's, each with the lines around."""
 NAMED = 12
 """Trials named after a kind of difference."""
 

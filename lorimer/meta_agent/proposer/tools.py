@@ -26,7 +26,7 @@ from lorimer.meta_agent.proposer.touching import summary
 
 TITLE_CHARS = 100
 LINE_CHARS = 200
-"""Of a cause and of a mechanism."""
+"""The longest cause, and the longest mechanism."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Answer:
     is_error: bool = False
     proposal: Proposal | None = None
     why: str = ""
-    """Of an error, what people are told: without what the model is to do about it."""
+    """What people are told of an error: without what the model is to do about it."""
 
 
 _HUNKS = {

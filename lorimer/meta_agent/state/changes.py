@@ -37,7 +37,7 @@ def changes(reader: StudyReader, world: World, candidates: Iterable[Candidate], 
 def arms(
     reader: StudyReader, world: World, candidates: Iterable[Candidate]
 ) -> tuple[dict[int, str], dict[int, tuple[str, ...]], dict[str, int | None]]:
-    """Of those of these candidates whose full run is decided, by number: its evaluation, those of the champion that it met, and
+    """For those of these candidates whose full run is decided, by number: its evaluation, those of the champion that it met, and
     for each of all these how many settled trials of its plan the gate read (`trials.read_trials`).
     """
     stored = reader.evaluation_ids(world.study)

@@ -43,7 +43,7 @@ class Propose:
 
     number: int
     most: int = 1
-    """So many candidates may be proposed in the round that begins."""
+    """The candidates that may be proposed in the round that begins."""
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class Known:
 
     def __init__(self) -> None:
         self.candidates: dict[str, CandidateView] = {}
-        """By id, in order of number."""
+        """The candidates by id, in order of number."""
         self.firsts: dict[int, int] = {}
         """The number of the first candidate of its round, by that of every other one."""
         self.lasts: dict[int, int] = {}
@@ -128,7 +128,7 @@ class Known:
         self.full_runs: list[tuple[int, DecisionRow]] = []
         """The decided full runs, each with its candidate's number, in order of that."""
         self.met: dict[tuple[str, Stage, Purpose], list[About]] = {}
-        """By subject, stage and purpose: what was decided of champions as they met candidates, in order of those."""
+        """What was decided of champions as they met candidates, in order of those, by subject, stage and purpose."""
         self.holdout_queries = 0
 
     def copy(self) -> Self:

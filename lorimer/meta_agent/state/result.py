@@ -65,7 +65,7 @@ def result_of(reader: StudyReader, world: World, row: Study) -> StudyResult:
 
 
 def total(refused: Mapping[str, Refused], evaluations: Iterable[str]) -> Refused:
-    """Of all these evaluations together."""
+    """The refused calls of all these evaluations together."""
     return sum((refused.get(name, NONE_REFUSED) for name in evaluations), start=NONE_REFUSED)
 
 

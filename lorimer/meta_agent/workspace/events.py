@@ -140,7 +140,7 @@ class BudgetUsed:
     usd: float | None
     """`None` where the cost of any call is unknown."""
     known_usd: float
-    """Of the other calls, and of those what was set aside, where that is known."""
+    """Dollars of the other calls, and what was set aside for those of unknown price, where that is known."""
     unknown: int
     """Calls of unknown cost."""
     tokens: int

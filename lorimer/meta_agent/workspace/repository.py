@@ -62,7 +62,7 @@ class Promotion:
     chain: str = ""
     """The last hash of the store's chain (`traces.chain`), which this commit testifies to."""
     reverted_before: int | None = None
-    """Of an earlier champion that a person made the champion again: the number of the candidate that is to meet it next."""
+    """Where a person made an earlier champion the champion again: the number of the candidate that is to meet it next."""
 
     def message(self) -> str:
         subject = " ".join(self.title.split()) or f"Promote {self.candidate}"

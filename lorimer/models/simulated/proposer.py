@@ -32,7 +32,7 @@ KINDS: Sequence[tuple[Kind, float]] = (("honest", 0.72), ("useless", 0.12), ("ha
 MISQUOTES = 0.12
 """How often it quotes the harness wrongly at first, so that the edit does not apply."""
 QUOTED_CHARS = 100
-"""Of a step's first line, which it cites."""
+"""The most that it cites of a step's first line."""
 UNSEEN = 0.02
 """Weight of a symptom that it saw in no trace, beside 1 for one that it saw in all (it grows with the square)."""
 

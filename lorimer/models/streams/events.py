@@ -32,7 +32,7 @@ class EventReader:
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
-        """Of a line whose end has not come."""
+        """The pieces of a line whose end has not come."""
         self._name, self._data = "", list[str]()
 
     def feed(self, piece: bytes) -> Iterator[Event]:

@@ -62,7 +62,7 @@ class NotPreviewable:
 
     why: str
     drew: tuple[str, ...] = ()
-    """By what it draws from chance, where that is why."""
+    """What it draws from chance, where that is why."""
 
     def __str__(self) -> str:
         return f"not previewable: {self.why}"

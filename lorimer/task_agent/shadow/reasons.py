@@ -89,7 +89,7 @@ def reasons(outcome: Outcome | Gap) -> tuple[Reason, ...]:
 
 
 def differ(recorded: str, now: str) -> tuple[Reason, ...]:
-    """By what two different texts differ. They may be whole, or the lines alone that are not in both."""
+    """What two different texts differ by. They may be whole, or the lines alone that are not in both."""
     if recorded == now:  # the same lines in other places
         return ("order",)
     for found, hide in _HIDDEN:

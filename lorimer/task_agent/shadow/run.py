@@ -20,9 +20,9 @@ from lorimer.task_agent.trial import DRY_START_SECONDS, jail_request
 from lorimer.traces.wired import Finish, Record, RecordedCall, RecordedPart
 
 SILENT_SECONDS = 10.0
-"""So long a shadow may compute without a call. Between two calls a harness takes milliseconds; its sleeps take none here."""
+"""How long a shadow may compute without a call. Between two calls a harness takes milliseconds; its sleeps take none here."""
 READY_SECONDS = 5.0
-"""So long a jail may take to be rid of a shadow; it takes milliseconds."""
+"""How long a jail may take to be rid of a shadow; it takes milliseconds."""
 
 
 class _Gone(Exception):

@@ -21,7 +21,7 @@ MOST = 10
 LEAST_CHARS = 8
 """A quote's characters without white space: fewer are found anywhere."""
 KEPT_CHARS = 300
-"""Of a quote that is right, so much is kept."""
+"""The most that is kept of a quote that is right."""
 LOOKED_AT_LINES = 2_000
 """Lines of a step among which the nearest to a wrong quote is looked for."""
 

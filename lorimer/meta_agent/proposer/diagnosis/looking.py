@@ -69,7 +69,7 @@ TRACE_TOOLS: tuple[Tool, ...] = (
 """The tools that read traces."""
 
 WIDE = frozenset({"compare_trials", "tool_stats"})
-"""Of these, those whose answers are of little use where there is little room."""
+"""Those of these tools whose answers are of little use where there is little room."""
 
 
 class Looking:

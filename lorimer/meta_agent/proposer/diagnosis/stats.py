@@ -28,7 +28,7 @@ class Row:
     failed: int = 0
     timeouts: int = 0
     chars: float = 0.0
-    """Of output."""
+    """Characters of output."""
     trials: dict[bool, set[str]] = field(default_factory=lambda: {False: set(), True: set()})
     """Names of failed trials and of solved ones in which it occurs."""
 
