@@ -207,7 +207,7 @@ class MetaSettings(Table):
     """How much of the model's context the meta-agent may fill; older tool results are dropped first."""
     max_tokens: int = Field(default=8_192, ge=256)
     patience: int = Field(default=3, ge=1)
-    """Proposals in a row without a usable edit before the study stops."""
+    """Rounds in a row without a usable edit before the study stops. A round is one proposal, or `[search] width` of them."""
     tokens: int | None = Field(default=None, ge=1)
     """Input plus output tokens of one proposal; it ends without an edit once they are used."""
     usd: float | None = Field(default=None, gt=0)

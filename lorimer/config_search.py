@@ -26,7 +26,7 @@ class SearchSettings(Table):
     `prompt` is words that the model reads. Each phase adds its kinds to those before it, and after a promotion the first one
     begins again. Empty: any kind at any time."""
     phase_edits: int = Field(default=4, ge=1)
-    """Edits of a phase that are tested without a promotion before the next phase begins; two proposals in a row without a usable
+    """Edits of a phase that are tested without a promotion before the next phase begins; two rounds in a row without a usable
     edit begin it too. After as many, of whatever kind, the meta-agent is told which parts of the harness nobody has changed."""
 
     @field_validator("edit_lines", mode="before")

@@ -84,13 +84,16 @@ def hunks_between(a: str, b: str) -> tuple[Hunk, ...]:
             before = parts.pop()
             first, last = min(first, before[0]), max(last, before[1])
         parts.append((first, last))
-    ends: dict[
-        int, int
-    ] = {}  # where a part of `a` begins or ends, there that of `b` does: in lines that both have, or beside a change
+    # Where in `b` that begins which begins at a line of `a`, and where that ends which ends there. They differ where lines are
+    # put in: these are of a part that begins there, as one at the top of a file does, and of one that ends there.
+    begins, ends = dict[int, int](), dict[int, int]()
     for kind, first, last, begin, end in places:
-        ends |= {first + at: begin + at for at in range(last - first)} if kind == "equal" else {first: begin}
-        ends[last] = end
-    hunks = tuple(Hunk("".join(lines[first:last]), "".join(others[ends[first] : ends[last]])) for first, last in parts)
+        inside = {first + at: begin + at for at in range(last - first)} if kind == "equal" else {first: begin}
+        begins = inside | begins
+        ends |= inside | {last: end}
+    hunks = tuple(
+        Hunk("".join(lines[first:last]), "".join(others[begins[first] : ends[last]])) for first, last in parts
+    )
     with suppress(HarnessError):
         if hunks and apply_edit(a, hunks) == b:
             return hunks

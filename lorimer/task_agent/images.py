@@ -38,12 +38,18 @@ class ImagePreparer:
     def __init__(self, provider: SandboxProvider, on_image: Callable[[ImageReport], None]) -> None:
         self._provider, self._on_image = provider, on_image
         self._seen: set[ImageSpec] = set()
+        self._turn = asyncio.Lock()
 
     async def prepare(self, tasks: Iterable[Task]) -> None:
         """Build, pull or find the images of `tasks` that were not asked for before, and report each.
 
-        Raises PrerequisiteError where the provider serves no such images at all.
+        What another plan waits for is ready as well when this returns. Raises PrerequisiteError where the provider serves no
+        such images at all.
         """
+        async with self._turn:
+            await self._prepare(tasks)
+
+    async def _prepare(self, tasks: Iterable[Task]) -> None:
         users: dict[ImageSpec, list[str]] = {}
         for task in tasks:
             for image in task.images():

@@ -61,6 +61,8 @@ class Attempts(Protocol):
 class Scheduler:
     """Runs planned trials, `concurrency` at a time, and tells `on_trial` of each that has its outcome, in any order.
 
+    Several plans may run at once. They share these places: a free one goes to whichever trial has waited longest for it.
+
     Args:
         retries: further attempts for a trial that the world broke.
     """
@@ -74,6 +76,7 @@ class Scheduler:
         on_trial: Callable[[TrialOutcome], None] = lambda outcome: None,
     ) -> None:
         self._attempts, self._concurrency, self._retries, self._on_trial = attempts, concurrency, retries, on_trial
+        self._places = asyncio.Semaphore(concurrency)
 
     async def run(
         self,
@@ -144,12 +147,19 @@ class Scheduler:
 
     async def dry_start(self, harness_text: str, owner: Owner) -> str:
         """Load a harness in a jail; "" or why it does not start."""
-        return await self._attempts.dry_start(harness_text, owner)
+        async with self._places:
+            return await self._attempts.dry_start(harness_text, owner)
 
     async def _settle(
         self, planned: PlannedTrial, harness_text: str, tried: list[TrialEnd], record: Record | Gap | None
     ) -> TrialOutcome:
-        """Attempts until the planned trial has its outcome."""
+        """Attempts until the planned trial has its outcome, in one of the places."""
+        async with self._places:
+            return await self._attempted(planned, harness_text, tried, record)
+
+    async def _attempted(
+        self, planned: PlannedTrial, harness_text: str, tried: list[TrialEnd], record: Record | Gap | None
+    ) -> TrialOutcome:
         outages = 0
         while True:
             end = await self._attempts.attempt(planned, harness_text, tried, record)

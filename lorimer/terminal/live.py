@@ -41,7 +41,7 @@ from lorimer.meta_agent.workspace.events import (
 from lorimer.task_agent.images import ImageReport
 from lorimer.terminal.hangup import lasting
 from lorimer.terminal.here import from_here
-from lorimer.terminal.pace import StagePace, StudyPace, TokenPace
+from lorimer.terminal.pace import StagePace, Stages, StudyPace, TokenPace
 from lorimer.terminal.screen import Screen, fitted
 from lorimer.terminal.words import cost, duration, left_of, left_text, plain, score_text
 from lorimer.traces.schema import Stage
@@ -91,11 +91,11 @@ class Terminal:
         self._workspace = workspace
         self._mode, self._stream, self._plain_seconds = mode, lasting(stream or sys.stdout), plain_seconds
         self._screen: Screen | None = None
-        self._work = ""
-        """What goes on where no stage runs."""
+        self._asked = set[str]()
+        """The candidates for which the meta-agent is at work."""
         self._told, self._proposed = "", set[str]()
         """The candidate whose lines come last, and those that may have more: the stages of a round come after its proposals."""
-        self._stage: StagePace | None = None
+        self._stages = Stages()
         self._study, self._tokens = StudyPace(time.monotonic), TokenPace(time.monotonic)
         self._used: BudgetUsed | None = None
         self._said_at = 0.0
@@ -128,15 +128,17 @@ class Terminal:
             case ImageReady():
                 self._image(event.report)
             case StageFinished():
-                self._ended()
+                self._ended(event.evaluation)
+                self._name(event.subject)
                 said = "sealed" if event.score is None else score_text(event.score)
                 self.say(f"  {event.stage:8} {said}  {self._cost()}")
             case Proposing():
-                self._study.candidate(event.number, event.of)
-                self._ended()
-                self._work = "reading traces"
+                self._study.candidate(event.number, event.of, event.round)
+                self._asked.add(event.candidate)
+                self._draw()
             case Proposed():
-                self._ended()
+                self._asked.discard(event.candidate)
+                self._draw()
                 self._told = event.candidate
                 self._proposed.add(event.candidate)
                 self.say(f"{event.candidate}: {event.title}")
@@ -144,14 +146,15 @@ class Terminal:
                 if event.touches:
                     self.say(f"  {event.touches}")
             case ProposalFailed():
-                self._ended()
+                self._asked.discard(event.candidate)
+                self._draw()
                 self.say(f"{event.candidate}: no usable edit: {event.reason}")
             case ProgramChanged():
                 self.say(f"{event.candidate}: {event.said}")
             case Decided():
-                self._ended()
                 # A measuring stage that went well decides nothing: its score has just been said.
                 if event.decision.kind != "pass" or event.decision.numbers.get("score") is None:
+                    self._name(event.candidate)
                     said = "; ".join(filter(None, (event.decision.reason, event.conditions)))
                     self.say(f"  {event.stage:8} {said}")
             case Promoted():
@@ -167,8 +170,10 @@ class Terminal:
                 self.say(f"{event.key} changed from {shown(event.before)} to {shown(event.after)}")
             case ModelNoted() | VerifierNoted() | NotifyFailed():
                 self.say(f"warning: {event.said}")
-            case StudyEnded():
-                self._ended()  # the command's own result says how it ended
+            case StudyEnded():  # the command's own result says how it ended
+                self._asked.clear()
+                self._stages.running.clear()
+                self._draw()
 
     def on_wait(self, seconds: float, why: str) -> None:
         """A provider, an engine or a verifier is asked again after this."""
@@ -197,17 +202,14 @@ class Terminal:
         label = f"baseline {event.stage}" if event.number is None else f"{short(event.number)} {event.stage}"
         if event.stage is Stage.BASELINE:
             label = "baseline"
-        self._ended()
-        if event.subject in self._proposed and event.subject != self._told:
-            self._told = event.subject
-            self.say(event.subject)
-        self._stage = StagePace(label, event.planned, event.finished, time.monotonic())
+        now = time.monotonic()
+        self._stages.running[event.evaluation] = StagePace(label, event.stage, event.planned, event.finished, now)
         self._said_at = time.monotonic()
         self._draw()
 
     def _advance(self, event: TrialFinished) -> None:
         outcome = event.outcome
-        stage = self._stage
+        stage = self._stages.of(outcome)
         if stage is None:
             return
         stage.finished += 1
@@ -243,9 +245,15 @@ class Terminal:
                 self.say(f"  {count(report.of, 'image')} in {duration(report.seconds)}{largest}")
             self._images_said_at, self._largest_image = 0.0, 0
 
-    def _ended(self) -> None:
-        """What went on is over."""
-        self._work, self._stage = "", None
+    def _name(self, candidate: str) -> None:
+        """Name the candidate whose lines follow, where the last ones were another's: of a round several are at work."""
+        if candidate in self._proposed and candidate != self._told:
+            self._told = candidate
+            self.say(candidate)
+
+    def _ended(self, evaluation: str) -> None:
+        """A stage's trials are over."""
+        self._stages.running.pop(evaluation, None)
         self._draw()
 
     def _draw(self) -> None:
@@ -263,20 +271,23 @@ class Terminal:
             f"{_time(now - study.began)} so far",
         ]
         total += [left_text(used.left)] if used is not None and used.left else []
-        stage = self._stage
-        if stage is None or self._images:
-            return [fitted([self._images or self._work or "at work", self._arriving()], width), fitted(total, width)]
-        shown = stage.score
+        stages = list(self._stages.running.values())
+        if not stages or self._images:
+            work = self._images or ("reading traces" if self._asked else "at work")
+            return [fitted([work, self._arriving()], width), fitted(total, width)]
+        shown = stages[0].score
         known = "" if math.isnan(shown.mean) else f"{shown.mean:.3f} [{shown.low:.2f}, {shown.high:.2f}]"
         known += f" ({shown.refused})" if known and shown.refused else ""
-        done = f"{stage.finished}/{stage.planned}"
-        line = fitted([stage.label, done, known, f"stage {_time(stage.left(now))} left"], width)
+        finished, planned = self._stages.finished, self._stages.planned
+        # Scores of several harnesses have no sum.
+        said = [self._stages.label, f"{finished}/{planned}", known if len(stages) == 1 else ""]
+        line = fitted([*said, f"stage {_time(self._stages.left(now))} left"], width)
         arriving = self._arriving()
         if arriving and len(line) + 2 + len(arriving) + 2 + LEAST_BAR <= width:
             line += f"  {arriving}"
         room = min(BAR_CHARS, width - len(line) - 2)
         if room >= LEAST_BAR:
-            full = room * min(stage.finished, stage.planned) // max(stage.planned, 1)
+            full = room * min(finished, planned) // max(planned, 1)
             line += "  " + "#" * full + "-" * (room - full)
         return [line, fitted(total, width)]
 
@@ -288,7 +299,7 @@ class Terminal:
     def _study_left(self) -> float | None:
         """Seconds; a study cannot end before its stage does."""
         study = self._study.left(self._used.left if self._used is not None else ())
-        stage = self._stage.left(time.monotonic()) if self._stage is not None else None
+        stage = self._stages.left(time.monotonic())
         return study if study is None else max(study, stage or 0.0)
 
     def _cost(self) -> str:

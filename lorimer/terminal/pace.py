@@ -9,6 +9,7 @@ from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.state.trials import counted_score
 from lorimer.task_agent.budget import Allowance
 from lorimer.task_agent.outcome import TrialOutcome
+from lorimer.traces.schema import Stage
 
 TOKEN_SECONDS = 5
 """Seconds over which arriving tokens are counted: a server's pauses do not make the number jump, and its end is soon seen."""
@@ -19,6 +20,8 @@ class StagePace:
     """One stage's trials."""
 
     label: str
+    """What it is called where it runs alone."""
+    stage: Stage
     planned: int
     finished: int
     began: float
@@ -68,28 +71,33 @@ class StudyPace:
     clock: Callable[[], float]
     began: float = field(init=False)
     number: int = 0
-    """The number of the candidate under way; 0 before the first."""
+    """The number of the candidate under way, the last one of its round; 0 before the first."""
     of: int | None = None
     """How many candidates the budget allows, where it bounds them."""
+    round: int = 0
+    """The number of the first candidate of the round under way."""
     tried: int = 0
-    """Candidates that ended in this process."""
+    """Candidates of the rounds that ended in this process."""
     first: float = 0.0
     last: float = 0.0
-    """When the first candidate of this process began, and the one under way."""
+    """When the first round of this process began, and the one under way."""
     used: dict[str, float] = field(default_factory=dict)
     """What of each bound was used when this process began."""
 
     def __post_init__(self) -> None:
         self.began = self.clock()
 
-    def candidate(self, number: int, of: int | None) -> None:
-        """A candidate begins; the one before it, if any, has ended."""
-        now = self.clock()
-        if self.number == 0:
-            self.first = now
-        elif number != self.number:
-            self.tried += 1
-        self.number, self.of, self.last = number, of, now
+    def candidate(self, number: int, of: int | None, round: int | None = None) -> None:
+        """A candidate begins, at once with the others of its round; what was before that has ended."""
+        first = number if round is None else round
+        if first != self.round:
+            now = self.clock()
+            if self.number:
+                self.tried += first - self.round
+            else:
+                self.first = now
+            self.round, self.last = first, now
+        self.number, self.of = number, of
 
     def left(self, bounds: Sequence[Allowance]) -> float | None:
         """Seconds until the first of the bounds is reached at this pace; `None` while nothing tells."""
@@ -97,7 +105,8 @@ class StudyPace:
         found = []
         if self.of is not None and self.tried:
             each = (self.last - self.first) / self.tried
-            found.append(each * (self.of - self.number) + max(0.0, each - (now - self.last)))
+            under_way = each * (self.number - self.round + 1) - (now - self.last)
+            found.append(each * (self.of - self.number) + max(0.0, under_way))
         for bound in bounds:
             used = bound.used - self.used.setdefault(bound.key, bound.used)
             if bound.key == "budget.hours":
@@ -105,3 +114,36 @@ class StudyPace:
             elif used > 0 and now > self.began:
                 found.append(bound.left / used * (now - self.began))
         return min(found, default=None)
+
+
+@dataclass
+class Stages:
+    """The stages under way: of a round several at once."""
+
+    running: dict[str, StagePace] = field(default_factory=dict)
+    """By evaluation, in the order in which they began."""
+
+    def of(self, outcome: TrialOutcome) -> StagePace | None:
+        """The stage that a trial belongs to. One that was run side by side with a candidate's is of an evaluation of its own, and
+        counts for the latest."""
+        latest = next(reversed(self.running.values()), None)
+        return self.running.get(outcome.planned.evaluation, latest)
+
+    @property
+    def label(self) -> str:
+        """`c003 full`, or `2 x full` where two candidates are at it."""
+        stages = list(self.running.values())
+        return stages[0].label if len(stages) == 1 else f"{len(stages)} x {stages[0].stage}"
+
+    @property
+    def planned(self) -> int:
+        return sum(each.planned for each in self.running.values())
+
+    @property
+    def finished(self) -> int:
+        return sum(each.finished for each in self.running.values())
+
+    def left(self, now: float) -> float | None:
+        """Seconds until the end of all at their pace; `None` before their first trial."""
+        times = [left for each in self.running.values() if (left := each.left(now)) is not None]
+        return max(times, default=None)

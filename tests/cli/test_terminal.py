@@ -347,16 +347,39 @@ def test_json_has_no_nan_and_keeps_every_letter() -> None:
     assert "\n" not in to_json({"a": [1, 2]}, indent=None)
 
 
-def test_of_a_round_every_candidate_is_named_before_its_stages() -> None:
+def test_of_a_round_every_candidate_is_named_before_what_came_of_its_stages() -> None:
     def proposed(name: str) -> Proposed:
         return Proposed(name, f"The edit of {name}", "It should help.", (), (), "")
 
     def spot(number: int) -> StageStarted:
         return StageStarted(f"s/c00{number}/spot", f"s/c00{number}", number, Stage.SPOT, 4, 0)
 
+    def spotted(number: int) -> StageFinished:
+        return StageFinished(f"s/c00{number}/spot", f"s/c00{number}", Stage.SPOT, SCORE)
+
     champion = StageStarted("s/c009/audit-00001", "s/c009", 9, Stage.AUDIT, 4, 0)
-    said = shown("plain", io.StringIO(), proposed("s/c001"), proposed("s/c002"), spot(1), spot(2), champion)
-    names = [line for line in said.splitlines() if line.startswith("s/c") and ":" not in line]
-    assert names == ["s/c001", "s/c002"]
-    alone = shown("plain", io.StringIO(), proposed("s/c001"), spot(1), champion)
+    both = (proposed("s/c001"), proposed("s/c002"), spot(1), spot(2))
+    decided = Decided("s/c001", Stage.SPOT, Decision("reject", "rejected: it broke two guards"))
+    said = shown("plain", io.StringIO(), *both, spotted(2), spotted(1), decided, champion)
+    score = "  spot     score 0.500 [0.20, 0.80] over 4 tasks, 1 errored  $0.00"
+    assert said.splitlines()[4:-1] == [score, "s/c001", score, "  spot     rejected: it broke two guards"], (
+        "the last that was named is c002, and c001 ends after it"
+    )
+    alone = shown("plain", io.StringIO(), proposed("s/c001"), spot(1), spotted(1), champion)
     assert "s/c001" not in alone.splitlines(), "its title has just been said"
+
+
+def test_the_stages_of_a_round_share_a_line(columns: Columns) -> None:
+    tty = Tty()
+    columns(tty, 80)
+    with Terminal("live", tty) as terminal:
+        for number in (1, 2):
+            terminal.on_event(Proposing(f"s/c00{number}", number, 4, 1))
+        assert tty.rows[0] == "reading traces"
+        for number, planned in ((1, 10), (2, 30)):
+            terminal.on_event(StageStarted(f"s/c00{number}/full", f"s/c00{number}", number, Stage.FULL, planned, 1))
+        terminal.on_event(trial(1))
+        assert tty.rows[0].startswith("2 x full  3/40  stage ")
+        terminal.on_event(StageFinished("s/c002/full", "s/c002", Stage.FULL, SCORE))
+        terminal.on_event(trial(2))
+        assert re.search(r"^c001 full  2/10  1\.000 \[", "\n".join(tty.rows), re.MULTILINE)

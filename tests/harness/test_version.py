@@ -353,3 +353,5 @@ def test_the_hunks_between_two_texts_are_as_small_as_their_place_is_plain() -> N
     second = "x = 1\ny = 1\nz = 1\ny = 2\nw = 1\n"
     assert hunks_between(before, second) == (Hunk("z = 1\ny = 1\nw = 1\n", "z = 1\ny = 2\nw = 1\n"),)
     assert apply_edit("# newer\n" + before, hunks_between(before, second)) == "# newer\n" + second
+    top = before.splitlines(keepends=True)[0]
+    assert hunks_between(before, "# first\n" + before) == (Hunk(top, "# first\n" + top),)

@@ -134,7 +134,7 @@ def answers(world: World) -> dict[str, Any]:
         "met": world.met_since,
         "reported": [row and row.id for row in map(world.reported_of, subjects)],
         "reported by": [world.reported_by(who) for who in subjects],
-        "failed": world.failed_in_a_row,
+        "failed": world.fruitless,
         "tests": [row.id for row in world.full_runs],
         "since": [[row.id for row in world.full_runs_before(n, since)] for n in numbers for since in numbers],
         "queries": world.holdout_queries,

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from lorimer.config import Config
+from lorimer.errors import BudgetExhausted, ProviderOutage
 from lorimer.harness.version import Hunk, apply_edit
 from lorimer.meta_agent.gate.ranking import p_of
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
@@ -21,10 +22,11 @@ from lorimer.meta_agent.state.names import About, candidate_id, short
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study import edits
 from lorimer.meta_agent.study.loop import optimize
+from lorimer.meta_agent.workspace.events import Proposed
 from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.schema import PlannedTrial, Stage
-from tests.meta_agent.test_loop import Bench, Proposer, config, make_bench
+from tests.meta_agent.test_loop import Bench, Proposer, Recorder, config, make_bench
 from tests.support.dice_trials import DiceTrials, Killed, Sigkill
 
 PLACES = 6
@@ -167,7 +169,7 @@ async def test_an_edit_that_does_not_apply_to_the_new_champion_ends_there(bench:
     assert said.startswith(
         f"it was made for an earlier champion, and for {short(world.champion.number)} the edit was not applied"
     )
-    assert world.failed_in_a_row == 0, "it was a usable edit when it was proposed"
+    assert world.fruitless == 0, "it was a usable edit when it was proposed"
 
 
 async def test_where_the_surest_fails_its_confirmation_the_next_one_goes_on(bench: Bench) -> None:
@@ -231,11 +233,88 @@ async def test_a_persons_edit_waits_for_the_end_of_the_round(bench: Bench) -> No
     assert subjects.index(hand.id) > max(place for place, name in enumerate(subjects) if name == "demo/c002")
 
 
+async def test_the_proposals_of_a_round_are_made_at_once_and_kept_in_order(bench: Bench) -> None:
+    plain, asked, made = Edits(TWO_GOOD), list[int](), list[int]()
+    turns = [asyncio.Event() for _ in range(4)]
+
+    async def last_first(session: ProposalSession) -> Proposal | NoProposal:
+        if session.number > 4:
+            return await plain(session)
+        asked.append(session.number)
+        if len(asked) == 4:
+            turns[3].set()
+        await turns[session.number - 1].wait()  # none would come back were they asked one after another
+        made.append(session.number)
+        turns[session.number - 2].set()
+        return await plain(session)
+
+    with opened(bench, last_first, wide(), width=4) as (parts, _):
+        recorder = parts.progress
+        await bench.create(parts)
+        await optimize(parts, "demo")
+    assert isinstance(recorder, Recorder)
+    assert made == [4, 3, 2, 1]
+    kept = [event.candidate for event in recorder.events if isinstance(event, Proposed)]
+    assert kept[:4] == [candidate_id("demo", number) for number in range(1, 5)]
+
+
+@pytest.mark.parametrize("stage", [Stage.SPOT, Stage.FULL])
+async def test_the_runs_of_a_round_share_the_places_of_a_study(bench: Bench, stage: Stage) -> None:
+    with opened(bench, Edits({1: "GOOD 1", 2: "GOOD 2", 3: "GOOD 4"}), wide(3), width=3) as (parts, trials):
+        await bench.create(parts)
+        await optimize(parts, "demo")
+    ran = [each.split("/")[1] for each in trials.ran if f"/{stage}/" in each]
+    first = [name for name in ran if name in ("c001", "c002", "c003")]
+    last = {name: len(first) - 1 - first[::-1].index(name) for name in first}
+    assert len(last) == 3
+    assert all(first.index(name) < min(last.values()) for name in last), "each began before any of them had ended"
+    assert trials.most_at_once == 3
+    # What was decided is stored by number, whoever ended first.
+    decided = [each.subject for each in scan(bench.reader(), "demo").decisions if each.stage is stage]
+    assert decided[:3] == [candidate_id("demo", number) for number in (1, 2, 3)]
+
+
+async def test_a_spent_budget_ends_a_round_once_all_its_trials_have_ended(bench: Bench) -> None:
+    marks = {1: "GOOD 1", 2: "GOOD 2"}
+    propose, settings = Edits(marks), wide(2, budget={"candidates": 2})
+    dice: dict[str, Any] = {"width": 4, "fail_after": 60, "failure": BudgetExhausted}
+    with opened(bench, propose, settings, **dice) as (parts, _):
+        await bench.create(parts)
+        done = await optimize(parts, "demo")
+    assert (done.state, done.reason.partition(":")[0]) == ("finished", "budget.trials")
+    assert not bench.reader().trials(study="demo", state="cancelled", limit=None)
+    with opened(bench, propose, settings) as (parts, _):
+        await optimize(parts, "demo")
+    straight = seeded(bench.root.parent / "straight")
+    await run(straight, Edits(marks), settings)
+    assert bench.log() == straight.log()
+
+
+async def test_what_breaks_in_one_run_of_a_round_ends_the_others(bench: Bench) -> None:
+    dice: dict[str, Any] = {"width": 4, "fail_after": 60, "failure": ProviderOutage}
+    with opened(bench, Edits({1: "GOOD 1", 2: "GOOD 2"}), wide(2), **dice) as (parts, _):
+        await bench.create(parts)
+        done = await optimize(parts, "demo")
+    assert (done.state, done.reason.partition(":")[0]) == (
+        "paused",
+        "provider the dice were taken away; `lorimer resume demo` goes on when it answers",
+    )
+
+
+async def test_a_round_without_a_usable_edit_counts_once_for_patience(bench: Bench) -> None:
+    barren = dict.fromkeys((1, 2, 3, 4, 6, 7, 8), "none") | {5: "NULL 1"}
+    world = await run(
+        bench, Edits(barren | dict.fromkeys(range(9, 30), "none")), wide(budget={"candidates": 40})
+    )
+    assert [each.first for each in world.candidates][-1] == 17, "the round of candidate 5 had a usable edit"
+    assert bench.reader().study("demo").state_reason == "the last 3 rounds held no usable edit (meta.patience is 3)"
+
+
 MARKS = {1: "NULL 1", 2: "GOOD 2", 3: "none", 4: "GOOD 4", 5: "GOOD 5", 6: "LUCKY 6", 7: "BAD 3", 8: "GOOD 1"}
 LONG = {"candidates": 7}
 
 
-@pytest.mark.parametrize(("at_once", "order"), [(3, 1), (7, 2)])
+@pytest.mark.parametrize(("at_once", "order"), [(4, 1), (8, 2)])
 async def test_concurrency_changes_no_decision_of_a_round(tmp_path: Path, at_once: int, order: int) -> None:
     one, many = seeded(tmp_path / "one"), seeded(tmp_path / "many")
     straight = await run(one, Edits(MARKS), wide(budget=LONG))

@@ -60,6 +60,8 @@ class DiceTrials:
         self._left, self._failure, self._broken = fail_after, failure, broken
         self._used, self._under, self._ran_of, self._failed_by = used, under, ran_of, failed_by
         self._turn = asyncio.Lock()
+        self._at_once, self.most_at_once = 0, 0
+        """Attempts that were under way at the same time, at most."""
         self.ran: list[str] = []
         """Ids of planned trials in the order in which they were scored."""
         self.given: dict[str, str] = {}
@@ -77,6 +79,14 @@ class DiceTrials:
     ) -> TrialEnd:
         if record is not None:
             self.given[planned.id] = record.trial
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            return await self._attempt(planned, harness, tried)
+        finally:
+            self._at_once -= 1
+
+    async def _attempt(self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd]) -> TrialEnd:
         for _ in range(self._order.randrange(8)):
             await asyncio.sleep(0)  # others may overtake
         async with self._turn:

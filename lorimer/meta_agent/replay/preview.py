@@ -46,6 +46,7 @@ class Previews:
         settings: the limits of the jails.
         jails: how many shadows run at once; at most one a core.
         scrub: masks secrets in what is said of differences.
+        turn: held while shadows run, by all who share the machine's jails; not by `preview` itself.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class Previews:
         *,
         jails: int | None = None,
         scrub: Callable[[str], str] = lambda text: text,
+        turn: asyncio.Lock | None = None,
     ) -> None:
         self._reader, self._champion, self._sha = reader, champion, sha
         self._cases, self._trials = cases, list(cases.values())
         self._provider, self._settings, self._owner, self._scrub = provider, settings, owner, scrub
         self._jails = min(jails or os.cpu_count() or 1, os.cpu_count() or 1)
+        self._turn = turn or asyncio.Lock()
         self._own: dict[str, NotPreviewable | None] = {}
         self._known: dict[str, Preview] = {}
 
@@ -81,7 +84,7 @@ class Previews:
         """As `preview`; where there is no jail to be had, or it takes too long, it says so and is of no trial."""
         if text not in self._known:
             try:
-                async with asyncio.timeout(GIVEN_UP_SECONDS):
+                async with self._turn, asyncio.timeout(GIVEN_UP_SECONDS):
                     self._known[text] = await self.preview(text)
             except (SandboxError, PrerequisiteError) as error:
                 return Preview(self._sha, (), why=f"there was no jail for it ({error})")
@@ -100,7 +103,7 @@ class Previews:
             return outcome != same
 
         try:
-            async with asyncio.timeout(GIVEN_UP_SECONDS):
+            async with self._turn, asyncio.timeout(GIVEN_UP_SECONDS):
                 found = await self._run(text, differs)
         except (SandboxError, PrerequisiteError, TimeoutError):
             return False
@@ -164,6 +167,7 @@ def of_champion(
     settings: Config,
     owner: Owner,
     scrub: Callable[[str], str],
+    turn: asyncio.Lock,
 ) -> Previews:
     """Holds edits against the trials that stand for a study's champion, of which `MOST_TRIALS` are chosen at most.
 
@@ -175,7 +179,7 @@ def of_champion(
     taken = {trial.id for trial in chosen(list(cases.values()), MOST_TRIALS)}
     held = {case: trial for case, trial in cases.items() if trial.id in taken}
     text, jails = reader.harness(sha).text, settings.sandbox.concurrency
-    return Previews(reader, text, sha, held, provider, settings, owner, jails=jails, scrub=scrub)
+    return Previews(reader, text, sha, held, provider, settings, owner, jails=jails, scrub=scrub, turn=turn)
 
 
 def chosen(trials: Sequence[Trial], most: int) -> list[Trial]:

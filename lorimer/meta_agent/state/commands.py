@@ -1,8 +1,8 @@
 """What to do next with a study: a pure function of its world, and the commands that it gives.
 
-A round is proposed, then all of it is spot-checked, then all that passed have their full run, against the same champion. Of
-those that passed this too, the one with the lowest p is confirmed first; where it fails, the next. Once one is promoted, the
-edits of the others are made for a champion that is none any more: they are rebased, and judged again.
+All of a round are proposed, then spot-checked, then those that passed have their full run, each time at once and against the same
+champion. Of those that passed this too, the one with the lowest p is confirmed first; where it fails, the next. Once one is
+promoted, the edits of the others are made for a champion that is none any more: they are rebased, and judged again.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class Propose:
     number: int
     most: int = 1
     """The candidates that may be proposed in the round that begins."""
+    others: tuple[int, ...] = ()
+    """The others of its round that are to be proposed as well, in order."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,10 @@ def _why_finished(world: World, config: Config) -> str:
     standing = world.reported
     if standing is not None and (standing.numbers.get("score") or 0.0) >= SOLVED:
         return "the champion solves every train task in every trial; there is nothing left to win"
-    failed = world.failed_in_a_row
+    failed = world.fruitless
     if failed >= patience:
-        return f"the last {failed} proposals held no usable edit (meta.patience is {patience})"
+        what = "proposals" if config.search.width == 1 else "rounds"
+        return f"the last {failed} {what} held no usable edit (meta.patience is {patience})"
     return ""
 
 
@@ -155,9 +158,9 @@ def _worn_out(world: World, config: Config) -> str:
 def _next_in(found: Round, world: World, config: Config) -> Command:
     """What to do next in the round under way."""
     under_way = found.under_way
-    for each in under_way:
-        if each.state == "proposing":
-            return Propose(each.number)
+    unmade = [each.number for each in under_way if each.state == "proposing"]
+    if unmade:
+        return Propose(unmade[0], others=tuple(unmade[1:]))
     if found.promoted is not None:
         return Rebase(found.promoted, under_way)
     for each in under_way:

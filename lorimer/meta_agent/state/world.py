@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 from lorimer.meta_agent.gate.cost import held_back
 from lorimer.meta_agent.gate.scores import Score
@@ -252,10 +252,14 @@ class World:
         return len(self._known.candidates) - self._known.rebased
 
     @property
-    def failed_in_a_row(self) -> int:
-        """Proposals without a usable edit since the last one with one."""
+    def fruitless(self) -> int:
+        """Rounds since the last one with a usable edit: one of several proposals is none where any of them was usable. What was
+        rebased was not proposed."""
         latest = (each for each in reversed(self._known.candidates.values()) if each.rebased is None)
-        return sum(1 for _ in takewhile(lambda each: each.state == "failed", latest))
+        rounds = (
+            all(each.state == "failed" for each in found) for _, found in groupby(latest, lambda each: each.first)
+        )
+        return sum(1 for _ in takewhile(bool, rounds))
 
     @property
     def holdout_queries(self) -> int:

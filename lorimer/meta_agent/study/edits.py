@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from lorimer.config import Config, parse_stored
@@ -46,6 +46,8 @@ class Jails:
     """Whose jails run shadows; `None` where nothing is previewed."""
     scrub: Callable[[str], str]
     """Masks secrets in what is shown of a difference."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Edits of proposals that are made at once are previewed one after another: each takes as many jails as there may be."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,11 @@ def checks(
     mine = Owner(world.study, owner)
     previews = None
     if config.replay.enabled and jails.shadows is not None:
-        previews = previewing.of_champion(reader, world, jails.shadows, config, mine, jails.scrub)
+        previews = previewing.of_champion(reader, world, jails.shadows, config, mine, jails.scrub, jails.turn)
 
     async def dry_start(text: str) -> str:
-        return await jails.dry_start(text, mine)
+        async with jails.turn:
+            return await jails.dry_start(text, mine)
 
     return Checks(
         max_bytes=config.meta.max_harness_bytes,

@@ -30,6 +30,7 @@ from lorimer.errors import (
 from lorimer.kinds import NONE_REFUSED
 from lorimer.meta_agent.gate import permutation
 from lorimer.meta_agent.state.commands import (
+    COMPARED,
     Apply,
     Await,
     Evaluate,
@@ -191,15 +192,16 @@ class _Loop:
             match command:
                 case Finish(reason):
                     return reason
-                case Evaluate(stage, candidate, others):
-                    for each in (candidate, *others):
-                        world = await self._stages.evaluate(world, stage, each)
+                case Evaluate(stage, candidate, others) if candidate is not None and stage in COMPARED:
+                    world = await self._stages.compare(world, stage, [candidate, *others])
+                case Evaluate(stage, candidate):
+                    world = await self._stages.evaluate(world, stage, candidate)
                 case Measure(stage):
                     world = await self._stages.measure_last(world, stage)
                 case Propose(number, most) if world.round is None:
                     world = await self._proposals.begin(world, number, most) or await self._scan()
-                case Propose(number):
-                    world = await self._proposals.make(world, number)
+                case Propose(number, others=others):
+                    world = await self._proposals.make(world, [number, *others])
                 case Apply(candidate):
                     world = await self._proposals.apply(world, candidate)
                 case Rebase(champion, candidates):

@@ -8,24 +8,43 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from lorimer.errors import CallFailed, InternalError, UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.ledger import continued, experiments
+from lorimer.meta_agent.proposer.asked import Asked
 from lorimer.meta_agent.proposer.diagnosis.clusters import clusters
 from lorimer.meta_agent.proposer.log import Log
-from lorimer.meta_agent.proposer.proposal import NoProposal, ProposalSession
+from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World
 from lorimer.meta_agent.study import briefing, edits, steering
+from lorimer.meta_agent.study.abreast import abreast
 from lorimer.meta_agent.workspace.events import ProgramChanged, ProposalFailed, Proposed, Proposing
 from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.refusals import Refusals, is_answered, plain_question
 from lorimer.traces.tables import Candidate
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What all proposals of a round are told of what was tried before it."""
+
+    book: experiments.Ledger
+    log: Log
+    asked: Asked
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What came of one session of the meta-agent."""
+
+    number: int
+    proposal: Proposal | NoProposal
 
 
 class Proposals:
@@ -113,20 +132,38 @@ class Proposals:
             return None
         return world.with_all(map(CandidateView.of, stored), ())
 
-    async def make(self, world: World, number: int) -> World:
-        """Have the meta-agent propose the edit of a candidate that is stored already.
+    async def make(self, world: World, numbers: Sequence[int]) -> World:
+        """Have the meta-agent propose the edits of these candidates of a round, which are stored already, at once.
 
-        It knows what was tried before its round, and nothing of the others in it.
+        Each knows what was tried before the round, and nothing of the others in it. They are stored in order of number.
         """
-        store, reader, config = self._parts.store, self._parts.reader, self._parts.config
-        name, first = candidate_id(self._study, number), world.round_of(number)
+        known = await asyncio.to_thread(self._before_round, world, numbers[0])
+        programs = [await self._read_program(candidate_id(self._study, number)) for number in numbers]
+
+        async def keep(made: _Made) -> None:
+            nonlocal world
+            world = await self._keep(world, made)
+
+        asked = zip(numbers, programs, strict=True)
+        await abreast([self._ask(world, known, number, program) for number, program in asked], keep)
+        return world
+
+    def _before_round(self, world: World, number: int) -> _Known:
+        """What every proposal of a round is told, from its candidate of this number."""
+        reader, config, first = self._parts.reader, self._parts.config, world.round_of(number)
+        book = experiments.read(reader, world, config.retries.errored, recent=experiments.RECENT, before=first)
+        log = experiments.for_meta_agent(book).after(self._remembered)
+        return _Known(book, log, steering.told(reader, world, book, config.search, first))
+
+    async def _ask(self, world: World, known: _Known, number: int, program: str) -> _Made:
+        """One session of the meta-agent. Nothing follows from it before it is kept."""
+        reader, config = self._parts.reader, self._parts.config
+        name = candidate_id(self._study, number)
         mine = world.candidate(name)
         if mine is None:
             raise InternalError(f"{name} is to be proposed before its round has begun")
-        self._tell(Proposing(name, number, config.budget.candidates))
-        program = await self._read_program(name)
+        self._tell(Proposing(name, number, config.budget.candidates, mine.round))
         began = time.monotonic()
-
         refusals = Refusals(config.meta_model, own_form=True)
 
         async def complete(request: ModelRequest, context: CallContext) -> ModelReply:
@@ -141,40 +178,43 @@ class Proposals:
             return reply
 
         def session() -> ProposalSession:
-            book = experiments.read(reader, world, config.retries.errored, recent=experiments.RECENT, before=first)
-            checks = edits.checks(reader, world, book, config, name, self._jails)
-            asked = steering.told(reader, world, book, config.search, first)
+            checks = edits.checks(reader, world, known.book, config, name, self._jails)
             return ProposalSession(
                 complete=complete,
                 number=number,
                 champion=reader.harness(world.champion_harness).text,
                 cases=briefing.cases_of(reader, self._study, world.stood),
-                log=experiments.for_meta_agent(book).after(self._remembered),
+                log=known.log,
                 program=program,
                 focus=mine.cluster,
                 abilities=self._parts.abilities,
                 settings=config.meta,
                 seed=world.seed,
-                checks=replace(checks, asked=asked),
+                checks=replace(checks, asked=known.asked),
             )
 
         try:
             proposal = await self._parts.propose(await asyncio.to_thread(session))
         except CallFailed as error:
-            return await self._failed(world, name, f"the meta model's provider fails at the conversation: {error}")
+            return _Made(number, NoProposal(f"the meta model's provider fails at the conversation: {error}"))
+        if isinstance(proposal, NoProposal) and refusals.question is not None:
+            # Where the provider refuses whatever it is asked, the next proposal would fail in the same way.
+            context = CallContext("meta", world.seed, world.champion_harness, name, number)
+            reply = await self._parts.complete(refusals.question, context, owner=name, began=began)
+            refusals.judge(reply.completion)
+        return _Made(number, proposal)
+
+    async def _keep(self, world: World, made: _Made) -> World:
+        """Store what came of a session."""
+        name, proposal = candidate_id(self._study, made.number), made.proposal
         if isinstance(proposal, NoProposal):
-            if refusals.question is not None:
-                # Where the provider refuses whatever it is asked, the next proposal would fail in the same way.
-                context = CallContext("meta", world.seed, world.champion_harness, name, number)
-                reply = await self._parts.complete(refusals.question, context, owner=name, began=began)
-                refusals.judge(reply.completion)
             return await self._failed(world, name, proposal.reason)
         harness = sha(proposal.text)
-        twin = _twin(world, harness, number)
+        twin = _twin(world, harness, made.number)
         if twin:
             why = f"the edit gives the same harness as {twin}; running it again would only buy luck"
             return await self._failed(world, name, why)
-        await store.add_harness(harness, proposal.text)
+        await self._parts.store.add_harness(harness, proposal.text)
         changes: dict[str, Any] = {
             "state": "proposed",
             "harness": harness,
@@ -189,7 +229,7 @@ class Proposals:
             "at_risk": list(proposal.at_risk),
         }
         kept = proposal.preview.kept if proposal.preview else None
-        stored = await store.update_candidate(name, "proposing", preview=kept, **changes)
+        stored = await self._parts.store.update_candidate(name, "proposing", preview=kept, **changes)
         fixes, at_risk = tuple(proposal.fixes), tuple(proposal.at_risk)
         world = world.with_candidate(stored)
         view = world.candidate(name)

@@ -134,17 +134,8 @@ class StageTrials:
                 no trial of a later one begins before.
         """
         reader, subject = self._parts.reader, world.candidate(about.subject)
-        harness = (subject.harness if subject else None) or world.seed_harness
-        row = await self._planned(about, harness, plan, pairs)
-        rows, others = [row], dict[str, str]()
-        if beside is not None and beside.met is not None:
-            # Repeats of its own: a trial's luck follows from its name, and every candidate meets the champion afresh.
-            times = max(repeat for _, repeat in plan_of(row)) + 1
-            again = [(task, beside.met * times + repeat) for task, repeat in plan_of(row)]
-            other = world.candidate(beside.subject)
-            theirs = (other.harness if other else None) or world.seed_harness
-            rows.append(await self._planned(beside, theirs, again))
-            others = {theirs: reader.harness(theirs).text}
+        row, *besides = rows = await self._rows(world, about, plan, beside, pairs)
+        others = {each.harness: reader.harness(each.harness).text for each in besides}
         trials = [
             trial for pair in zip(*(planned_trials(each, world.seed) for each in rows), strict=True) for trial in pair
         ]
@@ -154,7 +145,7 @@ class StageTrials:
         done = sum(is_settled(past.get(trial.id, ()), self._retries) for trial in trials)
         number = subject.number if subject else None
         self._tell(StageStarted(row.id, about.subject, number, about.stage, len(trials), done))
-        text = reader.harness(harness).text
+        text = reader.harness(row.harness).text
         run = partial(self._parts.trials.run, others=others)
         looks = pairs.looks if pairs else [*range(at_once, len(trials), at_once), len(trials)] if at_once else []
         if not looks:
@@ -192,6 +183,29 @@ class StageTrials:
             for each in rows
             for planned, tried in (await asyncio.to_thread(attempts, self._parts.reader, each.id)).items()
         }
+
+    async def _rows(
+        self,
+        world: World,
+        about: About,
+        plan: Sequence[tuple[str, int]],
+        beside: About | None = None,
+        pairs: PairPlan | None = None,
+    ) -> list[Evaluation]:
+        """The evaluation, and the one side by side with it if there is one, as `_run` takes them; stored."""
+
+        def harness(subject: str) -> str:
+            found = world.candidate(subject)
+            return (found.harness if found else None) or world.seed_harness
+
+        rows = [await self._planned(about, harness(about.subject), plan, pairs)]
+        if beside is not None and beside.met is not None:
+            # Repeats of its own: a trial's luck follows from its name, and every candidate meets the champion afresh.
+            held = plan_of(rows[0])
+            times = max(repeat for _, repeat in held) + 1
+            again = [(task, beside.met * times + repeat) for task, repeat in held]
+            rows.append(await self._planned(beside, harness(beside.subject), again))
+        return rows
 
     async def _planned(
         self, about: About, harness: str, plan: Sequence[tuple[str, int]], pairs: PairPlan | None = None
@@ -244,3 +258,13 @@ class StageTrials:
             found = await asyncio.to_thread(differing, self._parts.reader, world, [stored])
             self._tell(Decided(about.subject, about.stage, decision, found.get(stored.id, "")))
         return world
+
+    def _beside(self, world: World, about: About, number: int) -> About:
+        """The champion's trials side by side with those of candidate `number`."""
+        return About(world.champion_id, about.stage, Purpose.BESIDE, number)
+
+    def _arms(self, about: About, found: Sequence[TrialOutcome]) -> tuple[list[TrialOutcome], list[TrialOutcome]]:
+        """The trials of an evaluation, and those that were run side by side with them."""
+        own = self._name(about)
+        mine = [outcome for outcome in found if outcome.planned.evaluation == own]
+        return mine, [outcome for outcome in found if outcome.planned.evaluation != own]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import groupby
 
 from lorimer.config_search import SearchSettings
 from lorimer.harness.changed import components
@@ -21,7 +22,7 @@ from lorimer.traces.base import StudyReader
 
 JUDGED = ("rejected", "undecided")
 GAVE_UP = 2
-"""Sessions in a row without a usable edit after which the next phase begins too: whoever has no idea of one kind may have one of
+"""Rounds in a row without a usable edit after which the next phase begins too: whoever has no idea of one kind may have one of
 another, and `[meta] patience` (3) ends a study in which nothing usable comes."""
 NEWEST = 100
 """Experiments of which it is looked up which parts of the harness they changed: 2 ms each, once in a process."""
@@ -73,10 +74,11 @@ def _open(world: World) -> str:
 def _place(since: Iterable[CandidateView], search: SearchSettings) -> int:
     """The phase that has been reached, by its place."""
     place = judged = failed = 0
-    for each in since:
-        failed = failed + 1 if each.state == "failed" else 0
+    for _, found in groupby(since, lambda each: each.first):
+        made = list(found)
+        failed = failed + 1 if all(each.state == "failed" for each in made) else 0
         opened: Sequence[str] = [kind for phase in search.phases[: place + 1] for kind in PHASES[phase]]
-        judged += each.state in JUDGED and (not each.kind or each.kind in opened)
+        judged += sum(each.state in JUDGED and (not each.kind or each.kind in opened) for each in made)
         if place + 1 < len(search.phases) and (judged >= search.phase_edits or failed >= GAVE_UP):
             place, judged, failed = place + 1, 0, 0
     return place

@@ -68,6 +68,8 @@ class Proposing:
     number: int
     of: int | None
     """The budget of candidates, if there is one."""
+    round: int | None = None
+    """The number of the first candidate of its round, all of which are proposed at once; `None` where it is one alone."""
 
 
 @dataclass(frozen=True)
