@@ -58,10 +58,15 @@ class Edits:
     """Proposes these edits by number, each at a place of the harness: `GOOD 2` writes there; null ones after them."""
 
     by_number: Mapping[int, str]
-    asked: list[ProposalSession] = field(default_factory=list)
+    sessions: dict[int, ProposalSession] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> list[ProposalSession]:
+        """In order of number: those of a round are asked at once."""
+        return [self.sessions[number] for number in sorted(self.sessions)]
 
     async def __call__(self, session: ProposalSession) -> Proposal | NoProposal:
-        self.asked.append(session)
+        self.sessions[session.number] = session
         mark, _, place = self.by_number.get(session.number, "").partition(" ")
         if mark == "none":
             return NoProposal("the model answered with a poem")
@@ -303,9 +308,7 @@ async def test_what_breaks_in_one_run_of_a_round_ends_the_others(bench: Bench) -
 
 async def test_a_round_without_a_usable_edit_counts_once_for_patience(bench: Bench) -> None:
     barren = dict.fromkeys((1, 2, 3, 4, 6, 7, 8), "none") | {5: "NULL 1"}
-    world = await run(
-        bench, Edits(barren | dict.fromkeys(range(9, 30), "none")), wide(budget={"candidates": 40})
-    )
+    world = await run(bench, Edits(barren | dict.fromkeys(range(9, 30), "none")), wide(budget={"candidates": 40}))
     assert [each.first for each in world.candidates][-1] == 17, "the round of candidate 5 had a usable edit"
     assert bench.reader().study("demo").state_reason == "the last 3 rounds held no usable edit (meta.patience is 3)"
 
