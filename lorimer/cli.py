@@ -26,6 +26,7 @@ from lorimer.commands import (
     running,
     traces,
     two,
+    watch,
     workspace,
 )
 from lorimer.commands.shared import STOPPED, tell_from_here
@@ -43,7 +44,17 @@ app = typer.Typer(
 DEBUG = "--debug"
 COMPLETE = "_LORIMER_COMPLETE"
 """The variable in which a shell's completion script asks, as click names it."""
-for group in (workspace.app, running.app, pairings.app, reading.app, dashboard.app, preview.app, hand.app, two.app):
+for group in (
+    workspace.app,
+    running.app,
+    pairings.app,
+    reading.app,
+    dashboard.app,
+    watch.app,
+    preview.app,
+    hand.app,
+    two.app,
+):
     app.add_typer(group)
 for name, group in (("benchmarks", benchmarks.app), ("traces", traces.app), ("gate", gate.app)):
     app.add_typer(group, name=name)

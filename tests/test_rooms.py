@@ -73,12 +73,14 @@ FRONT: dict[str, set[str]] = {
     "terminal": BELOW | META,
     # It shows what `terminal` shows, in the same words.
     "dashboard": BELOW | META | {"terminal"},
+    # The same values as the page's, as rows of a terminal.
+    "watch": BELOW | META | {"terminal", "dashboard"},
     "doctor": BELOW | META | {"scaffold"},
     "failures": BELOW,
     "scaffold": BELOW | META,
     "python": BELOW | META | {"exports", "terminal"},
     "demo": BELOW | META | {"scaffold", "terminal"},
-    "commands": BELOW | META | {"exports", "scaffold", "terminal", "dashboard", "demo", "doctor"},
+    "commands": BELOW | META | {"exports", "scaffold", "terminal", "dashboard", "watch", "demo", "doctor"},
     "cli": {"commands", "failures"},
 }
 """The command line and what it is split into. No room of `ARROWS` may import them."""

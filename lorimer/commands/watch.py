@@ -1,0 +1,29 @@
+"""A study in a terminal: `watch`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from lorimer.commands.options import HERE, Workspace
+
+app = typer.Typer()
+
+
+@app.command()
+def watch(
+    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default="the latest")] = None,
+    workspace: Workspace = HERE,
+) -> None:
+    """Follow a study in this terminal, whoever runs it.
+
+    The champion's score history, what runs now, the latest decisions, what was spent and what is left, from the store alone. q or
+    Ctrl-C ends it, and the study goes on. Where the output is no terminal, it is printed once.
+    """
+    from lorimer.terminal.opening import open_reader, pick_study
+    from lorimer.watch.watching import watch as follow
+
+    reader = open_reader(workspace)
+    follow(reader, workspace, pick_study(reader, study).id, sys.stdout, sys.stdin)
