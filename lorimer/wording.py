@@ -15,6 +15,11 @@ def first_names(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")
 
 
+def a(word: str) -> str:
+    """`a run`, `an optimize`."""
+    return f"{'an' if word[:1] in 'aeiou' else 'a'} {word}"
+
+
 def quoted(words: str) -> str:
     """A provider's words, for a message of one line."""
     line = " ".join(words.split()) or "it gave no reason"

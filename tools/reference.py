@@ -34,6 +34,7 @@ a listing as one value; of a command that runs for a while, each event as a line
 | 1 | anything else: a benchmark check that found bad tasks, a study that was paused by an outage, a bug |
 | 2 | bad input: a wrong option, setting, name or file |
 | 3 | something is missing on this machine; the message has the fix |
+| 4 | `lorimer ab` alone: the gate does not find the second file better |
 | 130 | stopped by Ctrl-C, SIGTERM or a closed terminal (SIGHUP); what has finished is kept |
 
 An error is one line on stderr. `--debug`, anywhere in the command, shows the traceback instead.

@@ -77,7 +77,7 @@ def export(
         str | None,
         typer.Option(
             "--to",
-            help="standalone, inspect, harbor, library or patch.",
+            help="standalone, inspect, harbor, library, patch or pr.",
             show_default="agent.py, its diff and the evidence",
         ),
     ] = None,
@@ -92,10 +92,11 @@ def export(
 ) -> None:
     """Write the winning harness with its evidence.
 
-    Without --to, the files are agent.py, its diff from the seed, and a card with the evidence. standalone is a folder that runs
-    without lorimer, by `python run.py --task "..."`; inspect is an agent for inspect_ai and harbor one for Harbor, both without
-    lorimer; library is for `lorimer.load`; patch is a series for `git am`, one commit per promotion. Each of these has the
-    evidence as EVIDENCE.md and evidence.json (docs/export.md).
+    Without --to, the files are agent.py, its diff from the seed, and the evidence. standalone is a folder that runs without
+    lorimer, by `python run.py --task "..."`; inspect is an agent for inspect_ai and harbor one for Harbor, both without lorimer;
+    library is for `lorimer.load`; patch is a series for `git am`, one commit per promotion; pr makes these commits a branch of
+    the workspace's repository, pushes nothing, and writes what to say of it. Each has the evidence as EVIDENCE.md and
+    evidence.json (docs/export.md).
     """
     from lorimer.exports.winner import winner_of
     from lorimer.exports.write import write as write_target
@@ -106,12 +107,15 @@ def export(
     reader = open_reader(workspace)
     row = experiments_of(reader, study)
     if to is not None or at is not None:
-        made = write_target(winner_of(reader, row.id, at), to or "library", folder, force=force)
-        said = [f"wrote {len(made.files)} files to {made.folder}: {made.winner} of {row.id}, with EVIDENCE.md"]
+        made = write_target(winner_of(reader, row.id, at), to or "library", folder, root=workspace, force=force)
+        said = [
+            f"wrote {len(made.files)} files to {made.folder}: {made.winner} of {row.id}, with EVIDENCE.md",
+            *made.said,
+        ]
         typer.echo(to_json(made) if json else "\n".join(said))
         return
     written = write(reader, row.id, folder, force=force)
-    for path in () if json else (written.harness, written.patch, written.card):
+    for path in () if json else (written.harness, written.patch, written.card, written.evidence):
         typer.echo(f"wrote {path}")
     if json:
         typer.echo(to_json(written))

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorimer.meta_agent.reports.evidence import Evidence, evidence, table
-from lorimer.meta_agent.reports.export import evidence_card, with_winner
+from lorimer.meta_agent.reports.export import card_of, with_winner
+from lorimer.meta_agent.reports.gain import gain_of
+from lorimer.meta_agent.state.world import scan
 from lorimer.traces.base import StudyReader
 
 
@@ -42,13 +44,14 @@ class Winner:
 
 def winner_of(reader: StudyReader, study: str, at: str | None = None) -> Winner:
     """The champion of a study, or an earlier one (`c003`, `seed`). Raises UserError for a study without any."""
-    row = with_winner(reader, study)
-    found = evidence(reader, study, at)
+    row, world = with_winner(reader, study), scan(reader, study)
+    gain = gain_of(reader, world, row)
+    found = evidence(reader, world, gain, at)
     changes = tuple(
         Change(each.candidate, each.title, each.hypothesis, each.decided, reader.harness(each.harness).text)
         for each in found.lineage
     )
-    card = f"{evidence_card(reader, study)}\n{table(found.tasks)}"
+    card = f"{card_of(reader, row, world, gain)}\n{table(found.tasks)}"
     if at is not None:
         card = f"> These files hold {found.winner}; the page is about the whole study.\n\n{card}"
     return Winner(
@@ -58,5 +61,5 @@ def winner_of(reader: StudyReader, study: str, at: str | None = None) -> Winner:
         evidence=found,
         card=card,
         config=row.config,
-        harness_path="harness/agent.py",
+        harness_path=str(row.config.get("study", {}).get("harness", "harness/agent.py")),
     )

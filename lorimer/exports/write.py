@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from lorimer.errors import UserError
 from lorimer.exports import targets
 from lorimer.exports.winner import Winner
-from lorimer.meta_agent.reports.export import put
-
-CARD, EVIDENCE = "EVIDENCE.md", "evidence.json"
+from lorimer.meta_agent.reports.export import CARD, EVIDENCE, free, put
 
 
 @dataclass(frozen=True)
@@ -25,6 +24,8 @@ class Written:
     winner: str
     sha: str
     """SHA-256 of the harness's text."""
+    said: tuple[str, ...] = ()
+    """What the target did beside its files, and what is left to the user; a line each."""
 
 
 def names() -> list[str]:
@@ -36,13 +37,23 @@ def files(winner: Winner, target: str) -> dict[str, bytes]:
     """A target's files with the evidence, by path. Raises UserError for an unknown target."""
     if target not in names():
         raise UserError(f"--to {target}: no such target", f"one of {', '.join(names())}")
-    make: Callable[[Winner], Mapping[str, bytes]] = import_module(f"{targets.__name__}.{target}").files
+    make: Callable[[Winner], Mapping[str, bytes]] = _module(target).files
     evidence = {CARD: winner.card.encode(), EVIDENCE: winner.evidence.to_json().encode()}
     return {**make(winner), **evidence}
 
 
-def write(winner: Winner, target: str, folder: Path, *, force: bool = False) -> Written:
-    """Write a target's files and no others. Raises UserError where one is there and `force` is not set."""
+def write(winner: Winner, target: str, folder: Path, *, root: Path | None = None, force: bool = False) -> Written:
+    """Write a target's files and no others, and do what else it does, in the workspace at `root`.
+
+    Raises UserError where a file is there and `force` is not set, and as the target does; nothing is written or done then.
+    """
     made = files(winner, target)
+    free(folder, made, force=force)
+    place: Callable[[Winner, Path, Path, bool], tuple[str, ...]] | None = getattr(_module(target), "place", None)
+    said = place(winner, root or Path(), folder, force) if place else ()
     put(folder, made, force=force)
-    return Written(folder, tuple(made), winner.evidence.winner, winner.evidence.harness)
+    return Written(folder, tuple(made), winner.evidence.winner, winner.evidence.harness, said)
+
+
+def _module(target: str) -> ModuleType:
+    return import_module(f"{targets.__name__}.{target}")

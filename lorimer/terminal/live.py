@@ -159,7 +159,8 @@ class Terminal:
                     self.say(f"  {event.stage:8} {said}")
             case Promoted():
                 self._proposed.discard(event.candidate)
-                self.say(f"  promoted {score_text(event.score)}  commit {event.commit[:10]} {event.note}".rstrip())
+                where = f"commit {event.commit[:10]}" if event.commit else "kept in the store alone, not committed"
+                self.say(f"  promoted {score_text(event.score)}  {where} {event.note}".rstrip())
             case BranchDiffers():
                 self.say(f"warning: {event.said}")
             case BudgetUsed():

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from lorimer.errors import UserError
+from lorimer.exports.winner import winner_of
 from lorimer.harness.version import sha
 from lorimer.meta_agent.reports.export import evidence_card, export
+from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Reservation, Settlement, Used
 from lorimer.traces.store import Store
@@ -108,6 +112,17 @@ async def fill(path: Path, *, promoted: bool = True, priced: bool = True, **chan
     return StoreReader(path)
 
 
+class Counted:
+    """A reader that counts what it is asked for."""
+
+    def __init__(self, reader: StoreReader) -> None:
+        self._reader, self.asked = reader, Counter[str]()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked[name] += 1
+        return getattr(self._reader, name)
+
+
 def patched(folder: Path, patch: Path) -> str:
     """The seed with the patch applied by git."""
     folder.mkdir()
@@ -123,6 +138,20 @@ async def test_the_winner_its_patch_and_its_evidence_are_written(tmp_path: Path)
     assert (done.sha, done.promotions) == (sha(BETTER), 1)
     assert patched(tmp_path / "seed", done.patch) == BETTER
     assert done.card.read_text() == evidence_card(reader, "demo")
+    told = json.loads(done.evidence.read_text())
+    assert (told["format"], told["winner"], told["audit"]["score"]) == ("lorimer-evidence/1", "c003", 0.9)
+    assert sorted(path.name for path in done.folder.iterdir()) == [
+        *("EVIDENCE.md", "agent.py", "evidence.json", "harness.diff")
+    ]
+
+
+async def test_a_study_is_scanned_once_by_an_export(tmp_path: Path) -> None:
+    reader = await fill(tmp_path / "traces.db")
+    counted = Counted(reader)
+    export(cast(StudyReader, counted), "demo", tmp_path / "out")
+    assert counted.asked["decisions"] == 1
+    winner_of(cast(StudyReader, counted), "demo")
+    assert counted.asked["decisions"] == 2
 
 
 async def test_the_card_says_which_settings_a_resume_changed(tmp_path: Path) -> None:

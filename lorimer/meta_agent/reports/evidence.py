@@ -12,10 +12,9 @@ from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.reports.between import compared as compared
 from lorimer.meta_agent.reports.flips import Flips
-from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
-from lorimer.meta_agent.state.world import World, scan
+from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import DecisionRow
@@ -113,9 +112,15 @@ def chosen(world: World, at: str | None) -> CandidateView | None:
     raise UserError(f"{at} was never a champion of {world.study}", f"name one of: {names}")
 
 
-def evidence(reader: StudyReader, study: str, at: str | None = None) -> Evidence:
-    """The evidence for the champion, or for an earlier one. Raises UserError."""
-    row, world = reader.study(study), scan(reader, study)
+def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | None = None) -> Evidence:
+    """The evidence for the champion of a study, of whose world this is, or for an earlier one.
+
+    Args:
+        gain: what the champion's gain is made of (`reports.gain.gain_of`).
+
+    Raises UserError.
+    """
+    study, row = world.study, reader.study(world.study)
     winner = chosen(world, at)
     subject = winner.id if winner else ""
     spent, sealed = reader.spent(study), world.sealed_score
@@ -139,7 +144,7 @@ def evidence(reader: StudyReader, study: str, at: str | None = None) -> Evidence
         holdout_baseline=_measured(world.decided("", Stage.HOLDOUT)),
         holdout_final=dict(sealed.numbers) if sealed and subject == world.champion_id else {},
         tasks=compared(reader, world, "", subject),
-        gain=gain_of(reader, world, row) if subject == world.champion_id else None,
+        gain=gain if subject == world.champion_id else None,
         lineage=tuple(_promotion(reader, world, each) for each in lineage(world, winner)),
         candidates=len(world.candidates),
         holdout_queries=world.holdout_queries,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lorimer.meta_agent.ledger.conditions import StudyConditions, differing, stu
 from lorimer.meta_agent.ledger.drifting import drift_of
 from lorimer.meta_agent.ledger.fired import fired_in
 from lorimer.meta_agent.ledger.trust import trust
+from lorimer.meta_agent.reports.evidence import evidence
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import result_of
@@ -30,12 +31,12 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.settings import shown
 from lorimer.traces.tables import Candidate, DecisionRow, Study
-from lorimer.wording import first_names
+from lorimer.wording import a, first_names
 
 TASKS_NAMED = 8
 """Tasks named that share an image."""
 
-HARNESS, PATCH, CARD = "agent.py", "harness.diff", "EVIDENCE.md"
+HARNESS, PATCH, CARD, EVIDENCE = "agent.py", "harness.diff", "EVIDENCE.md", "evidence.json"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class Exported:
     harness: Path
     patch: Path
     card: Path
+    evidence: Path
+    """The same for programs."""
     sha: str
     """SHA-256 of the harness's text."""
     promotions: int
@@ -54,20 +57,21 @@ class Exported:
 
 
 def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = False) -> Exported:
-    """Write the champion of a study, its diff from the seed and its evidence card to `out_dir`.
+    """Write the champion of a study, its diff from the seed and its evidence, as a card and as JSON, to `out_dir`.
 
-    Only these three files are touched. Raises UserError when one exists and `force` is not set, when the study is unknown
+    Only these four files are touched. Raises UserError when one exists and `force` is not set, when the study is unknown
     or was no optimisation, or when the folder cannot be written.
     """
     row = with_winner(reader, study)
-    promoted = [candidate for candidate in reader.candidates(study) if candidate.state == "promoted"]
     world = scan(reader, study)
     champion = world.champion_harness
     text, seed = reader.harness(champion).text, reader.harness(row.seed_harness).text
     gain = gain_of(reader, world, row)
-    written = {HARNESS: text, PATCH: diff(seed, text), CARD: _card(reader, row, world, gain)}
+    told = evidence(reader, world, gain).to_json()
+    written = {HARNESS: text, PATCH: diff(seed, text), CARD: card_of(reader, row, world, gain), EVIDENCE: told}
     put(out_dir, {name: content.encode() for name, content in written.items()}, force=force)
-    return Exported(out_dir, out_dir / HARNESS, out_dir / PATCH, out_dir / CARD, champion, len(promoted), gain)
+    harness, patch, card, told_in = (out_dir / name for name in written)
+    return Exported(out_dir, harness, patch, card, told_in, champion, len(world.promoted), gain)
 
 
 def with_winner(reader: StudyReader, study: str) -> Study:
@@ -75,17 +79,22 @@ def with_winner(reader: StudyReader, study: str) -> Study:
     row = reader.study(study)
     if row.kind != "optimize":
         raise UserError(
-            f"study {study} is a {row.kind}, so it has no winner to export; name one made by `lorimer optimize`"
+            f"study {study} is {a(row.kind)}, so it has no winner to export; name one made by `lorimer optimize`"
         )
     return row
 
 
-def put(folder: Path, files: Mapping[str, bytes], *, force: bool) -> None:
-    """Write files by their path in a folder, and touch no others. Raises UserError where one is there and `force` is not set,
-    or where they cannot be written."""
+def free(folder: Path, files: Iterable[str], *, force: bool) -> None:
+    """Raises UserError where one of the files is in the folder and `force` is not set."""
     taken = [name for name in files if (folder / name).exists()]
     if taken and not force:
         raise UserError(f"{folder / taken[0]}: exists already; name another folder, or overwrite it with --force")
+
+
+def put(folder: Path, files: Mapping[str, bytes], *, force: bool) -> None:
+    """Write files by their path in a folder, and touch no others. Raises UserError as `free` does, or where they cannot be
+    written."""
+    free(folder, files, force=force)
     try:
         for name, data in files.items():
             path = folder / name
@@ -98,10 +107,11 @@ def put(folder: Path, files: Mapping[str, bytes], *, force: bool) -> None:
 def evidence_card(reader: StudyReader, study: str) -> str:
     """The Markdown page that says what the winner's score rests on."""
     row, world = reader.study(study), scan(reader, study)
-    return _card(reader, row, world, gain_of(reader, world, row))
+    return card_of(reader, row, world, gain_of(reader, world, row))
 
 
-def _card(reader: StudyReader, row: Study, world: World, gain: MadeOf | None) -> str:
+def card_of(reader: StudyReader, row: Study, world: World, gain: MadeOf | None) -> str:
+    """The same page, from what is known of the study already."""
     candidates = reader.candidates(row.id)
     promoted = [candidate for candidate in candidates if candidate.state == "promoted"]
     parts = [

@@ -363,10 +363,19 @@ class Workspace:
         return found.stdout.decode().split("\n")[0].strip()
 
     def _commit_aside(self, promotion: Promotion, text: str, branch: str) -> str:
-        """A commit made in a scratch index: neither the user's index nor their files are touched."""
+        """A commit on the study's own branch: neither the user's index nor their files are touched."""
         ref = f"refs/heads/{branch}"
         known = self._git("rev-parse", "--verify", "--quiet", ref, check=False)
         parent = (known if known.returncode == 0 else self._git("rev-parse", "HEAD")).stdout.decode().strip()
+        made = self._commit(promotion.message(), (self._tree(parent, text), "-p", parent), command="commit-tree")
+        if made.returncode != 0:
+            raise UserError(f"{self.root}: git could not commit the promotion: {_last_line(made)}")
+        commit = made.stdout.decode().strip()
+        self._git("update-ref", ref, commit)
+        return commit
+
+    def _tree(self, parent: str, text: str) -> str:
+        """The tree of a commit with `text` as its harness, made in a scratch index."""
         prefix = self._git("rev-parse", "--show-prefix").stdout.decode().strip()
         blob = self._git("hash-object", "-w", "--stdin", input_=text.encode()).stdout.decode().strip()
         with tempfile.TemporaryDirectory() as scratch:
@@ -374,13 +383,7 @@ class Workspace:
             self._git("read-tree", parent, env=index)
             entry = f"100644,{blob},{prefix}{self._harness}"
             self._git("update-index", "--add", "--cacheinfo", entry, env=index)
-            tree = self._git("write-tree", env=index).stdout.decode().strip()
-        made = self._commit(promotion.message(), (tree, "-p", parent), command="commit-tree")
-        if made.returncode != 0:
-            raise UserError(f"{self.root}: git could not commit the promotion: {_last_line(made)}")
-        commit = made.stdout.decode().strip()
-        self._git("update-ref", ref, commit)
-        return commit
+            return self._git("write-tree", env=index).stdout.decode().strip()
 
     def _commit(
         self, message: str, arguments: tuple[str, ...], command: str = "commit"

@@ -1,0 +1,112 @@
+"""A branch of the workspace's repository with a commit per promotion, and what to say of it in a pull request.
+
+Nothing is pushed: the commands for that are said.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from lorimer.errors import UserError
+from lorimer.exports.winner import Change, Winner
+from lorimer.meta_agent.reports.evidence import Measured
+from lorimer.meta_agent.workspace.repository import branch_of
+from lorimer.meta_agent.workspace.series import Series, Step
+
+DESCRIPTION = "PULL_REQUEST.md"
+LONGEST = 60_000
+"""Characters of the description: code hosts take 65,536."""
+
+
+def files(winner: Winner) -> dict[str, bytes]:
+    """The description. Raises UserError where the winner is the seed harness."""
+    if not winner.changes:
+        raise UserError(
+            f"the winner of {winner.evidence.study} is the seed harness: nothing was promoted, so there is nothing to propose"
+        )
+    return {DESCRIPTION: _description(winner).encode()}
+
+
+def place(winner: Winner, root: Path, folder: Path, force: bool) -> tuple[str, ...]:
+    """Make the branch; what was made, and the commands that are left to the user. Raises UserError, PrerequisiteError."""
+    series = Series(root, winner.harness_path)
+    steps = [Step(_message(winner, change), change.text, change.made) for change in winner.changes]
+    name = f"{branch_of(winner.evidence.study)}-{winner.evidence.winner}"
+    made = series.branch(name, winner.evidence.seed_harness, steps, force=force)
+    opened = ["gh", "pr", "create", "--head", name, "--title", title(winner), "--body-file", str(folder / DESCRIPTION)]
+    commits = f"{len(made.commits)} commit{'s' if len(made.commits) > 1 else ''} on top of {made.base[:12]}"
+    return (
+        f"{'made the branch' if made.new else 'the branch is there already:'} {name}, {commits}; nothing was pushed",
+        f"push it: {series.push(made)}"
+        + ("" if made.remote else " (this repository has no remote yet: `git remote add origin URL`)"),
+        f"then open it: {shlex.join(opened)}",
+    )
+
+
+def title(winner: Winner) -> str:
+    """Of the pull request."""
+    before, after = winner.evidence.baseline.score, winner.evidence.audit.score
+    scores = "" if before is None or after is None else f": {before:.3f} to {after:.3f} on {winner.evidence.benchmark}"
+    return f"{'Simulated: ' if winner.evidence.simulated else ''}A better agent harness{scores}"
+
+
+def _message(winner: Winner, change: Change) -> str:
+    reasons = {each.candidate: each.reasons.get("full", "") for each in winner.evidence.lineage}
+    subject = " ".join(change.title.split()) or f"Promote {change.candidate}"
+    # No trailer of a promotion (`workspace.repository`): by those, the loop finds its own commits.
+    origin = f"Exported-From: {winner.evidence.study}/{change.candidate}"
+    parts = (subject, change.hypothesis.strip(), reasons.get(change.candidate, "").strip(), origin)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _description(winner: Winner) -> str:
+    found = winner.evidence
+    flips = found.tasks
+    head = [
+        f"# {title(winner)}",
+        "",
+        *(
+            ["> **Simulated.** No language model was asked: the scores say nothing about any.", ""]
+            if found.simulated
+            else []
+        ),
+        f"`{winner.harness_path}` as lorimer's study `{found.study}` left it, `{found.winner}`: each commit was promoted by a "
+        f"gate, after a full run of the benchmark and fresh trials that it did not win by.",
+        "",
+        "| | score, 95% interval | trials |",
+        "|---|---|---|",
+        f"| before, the seed harness | {_score(found.baseline)} |",
+        f"| after, on trials that decided nothing | {_score(found.audit)} |",
+        "",
+        f"- tasks: {flips}",
+        *([f"- fixed: {', '.join(flips.fixed)}"] if flips.fixed else []),
+        *([f"- broken: {', '.join(flips.broke)}"] if flips.broke else []),
+        *([f"- {word}: {said}" for word, said in found.gain.lines()] if found.gain else []),
+        f"- tried: {found.candidates} candidates, {found.holdout_queries} queries of the sealed tasks; {found.false_promotions}",
+        f"- models: task `{found.task_model}`, meta `{found.meta_model}`",
+        f"- benchmark: {found.benchmark}, digest `{found.benchmark_digest[:12]}`",
+        f"- harness: SHA-256 `{found.harness}`",
+        "",
+        "## Commits",
+        "",
+    ]
+    tail = ["", f"The whole evidence is in `EVIDENCE.md` beside this page. To check it: {found.replay}."]
+    room = LONGEST - sum(len(line) + 1 for line in (*head, *tail)) - 100
+    lines = list[str]()
+    for number, change in enumerate(winner.changes):
+        said = f"{number + 1}. **{' '.join(change.title.split()) or change.candidate}** (`{change.candidate}`)"
+        said += f"\n   {' '.join(change.hypothesis.split())}" if change.hypothesis.strip() else ""
+        room -= len(said) + 1
+        if room < 0:
+            lines.append(f"\nAnd {len(winner.changes) - number} more, told in `EVIDENCE.md`.")
+            break
+        lines.append(said)
+    return "\n".join([*head, *lines, *tail]) + "\n"
+
+
+def _score(found: Measured) -> str:
+    if found.score is None:
+        return "not measured | "
+    between = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.score:.3f}{between} | {found.trials}"
