@@ -94,7 +94,7 @@ def call(arguments: Sequence[str]) -> None:
 def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
     """Run a command and return its exit code. Whatever goes wrong is one line on stderr; `debug` lets it through instead.
 
-    0 done, 2 bad input, 3 a missing prerequisite, 130 Ctrl-C, 1 the rest.
+    0 done, 2 bad input, 3 a missing prerequisite, 4 where `ab` finds nothing better, 130 Ctrl-C, 1 the rest.
     """
     try:
         command()

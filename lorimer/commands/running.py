@@ -24,10 +24,12 @@ from lorimer.commands.shared import (
     config_of,
     config_or_default,
     exit_for,
+    kind_of,
     open_terminal,
     run_to_end,
     say_json,
     say_result,
+    say_two,
 )
 from lorimer.kinds import SandboxName
 from lorimer.terminal.here import from_here
@@ -128,7 +130,8 @@ def resume(
     with open_terminal(workspace, json, quiet) as terminal:
         work = campaign.resume(workspace, terminal, study, overrides(set_ or []))
         result = run_to_end(work, resumable=workspace)
-    say_result(workspace, result, json)
+    say = say_two if kind_of(workspace, result.study) == "ab" else say_result
+    say(workspace, result, json)
 
 
 @app.command()

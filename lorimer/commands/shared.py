@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the signal's number."""
+NOT_BETTER = 4
+"""Exit code of `lorimer ab` where the gate does not find the second file better."""
 
 
 def config_of(workspace: Path, set_: list[str] | None) -> Config:
@@ -154,6 +156,28 @@ def say_result(workspace: Path, result: StudyResult, json: bool) -> None:
     else:
         typer.echo(from_here(listing.status_text(found, reason=result.state == "finished"), workspace))
     exit_for(workspace, result)
+
+
+def kind_of(workspace: Path, study: str) -> str:
+    from lorimer.terminal.opening import open_reader
+
+    return open_reader(workspace).study(study).kind
+
+
+def say_two(workspace: Path, result: StudyResult, json: bool) -> None:
+    """Print what a comparison of two files came to, and leave with its exit code."""
+    from lorimer.meta_agent.reports.ab import ab
+    from lorimer.terminal.ab import text
+    from lorimer.terminal.opening import open_reader
+
+    found = ab(open_reader(workspace), result.study)
+    if json:
+        say_json(found)
+    else:
+        typer.echo(from_here(text(found), workspace))
+    exit_for(workspace, result)
+    if found.verdict != "better":
+        raise typer.Exit(NOT_BETTER)
 
 
 def experiments_of(reader: StudyReader, study: str | None) -> Study:

@@ -1,13 +1,23 @@
-"""Two harnesses: how they differ, and one of them as a file."""
+"""Two harnesses: how they differ, which is the better one, and one of them as a file."""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lorimer.commands.options import HERE, Json, StudyName, Workspace
-from lorimer.commands.shared import experiments_of, harness_of
+from lorimer.commands.options import HERE, Json, Quiet, Set, StudyName, Workspace
+from lorimer.commands.shared import (
+    config_of,
+    experiments_of,
+    harness_of,
+    open_terminal,
+    run_to_end,
+    say_two,
+)
+from lorimer.terminal.here import from_here
 
 app = typer.Typer()
 
@@ -54,3 +64,42 @@ def harness(
     reader = open_reader(workspace)
     found = named(reader, experiments_of(reader, study).id, name, harness_of)
     typer.echo(to_json(found) if json else found.text, nl=json)
+
+
+@app.command("ab")
+def ab_(
+    a: Annotated[Path, typer.Argument(help="A harness, a file: the one that holds unless the other is better.")],
+    b: Annotated[Path, typer.Argument(help="The other one.")],
+    repeats: Annotated[
+        int | None, typer.Option(min=1, max=50, help="Trials of each on each task.", show_default="gate.repeats")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Run it without asking, whatever it costs.")] = False,
+    workspace: Workspace = HERE,
+    set_: Set = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Ask the gate whether harness B is better than harness A, without a search.
+
+    Both run side by side on every task of the benchmark; what that may cost is said first. The exit code is 0 where B is better,
+    4 where the gate does not say so. Nothing is promoted. It is kept as a study of kind ab: its trials are read like all others,
+    and `lorimer resume` goes on with one that was stopped.
+    """
+    from lorimer.errors import UserError
+    from lorimer.meta_agent.forecast.price import comparison
+    from lorimer.meta_agent.study import ab
+    from lorimer.terminal import outlook
+
+    files = ab.TwoFiles(str(a), harness_of(a), str(b), harness_of(b))
+    config = ab.settings_of(config_of(workspace, set_), files, repeats)
+    ab.checked(files, config)
+    plan = comparison(workspace, config)
+    if not quiet:
+        typer.echo(from_here(outlook.comparison_text(plan), workspace), err=True)
+    if not yes:
+        if json or not sys.stdin.isatty():
+            raise UserError("nobody is there to ask whether this may be paid for; say --yes")
+        typer.confirm("run it?", abort=True, err=True)
+    with open_terminal(workspace, json, quiet) as terminal:
+        result = run_to_end(ab.compare(workspace, config, files, terminal), resumable=workspace)
+    say_two(workspace, result, json)

@@ -9,6 +9,7 @@ from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.tables import Study
+from lorimer.wording import a
 
 
 def open_reader(root: Path) -> StudyReader:
@@ -33,5 +34,5 @@ def pick_experiments(reader: StudyReader, name: str | None) -> tuple[Study, str]
     found = latest if name or latest.kind == "optimize" else reader.latest_study("optimize")
     if found is None:
         return latest, ""
-    remark = f"{latest.id} began later, but it is a {latest.kind}, which tries no candidates; this is {found.id}"
+    remark = f"{latest.id} began later, but it is {a(latest.kind)}, which tries no candidates; this is {found.id}"
     return found, "" if found.id == latest.id else remark

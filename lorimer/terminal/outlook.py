@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lorimer.meta_agent.forecast.playing import Promotions
 from lorimer.meta_agent.forecast.power import GAINS, WANTED, Forecast, Spending
-from lorimer.meta_agent.forecast.price import Estimate, Range
+from lorimer.meta_agent.forecast.price import Comparison, Cost, Estimate, Range
 from lorimer.meta_agent.replay.unchanged import Replays
 from lorimer.terminal import replayed
 from lorimer.terminal.replayed import ReplaySummary
@@ -147,9 +147,7 @@ def estimate_text(found: Estimate) -> str:
         (
             line.stage,
             _range(line.trials, _whole),
-            _range(line.cost.tokens, _whole),
-            _range(line.cost.usd, dollars),
-            _range(line.cost.hours, lambda hours: duration(hours * 3600)),
+            *_costs(line.cost),
             line.note,
         )
         for line in (*found.lines, found.total)
@@ -163,6 +161,26 @@ def estimate_text(found: Estimate) -> str:
             *found.ends,
         ]
     )
+
+
+def comparison_text(found: Comparison) -> str:
+    """A comparison of two files with what it may cost, for people."""
+    tokens, usd, time = _costs(found.cost)
+    return "\n".join(
+        [
+            f"{found.benchmark}: {found.tasks} tasks, {found.repeats} trials of each file on each, side by side: "
+            f"{_range(found.trials, _whole)} trials",
+            f"{tokens} tokens, {usd}, {time} of time",
+            found.source,
+            *found.ends,
+        ]
+    )
+
+
+def _costs(cost: Cost) -> tuple[str, str, str]:
+    """Tokens, dollars and time."""
+    hours = _range(cost.hours, lambda hours: duration(hours * 3600))
+    return _range(cost.tokens, _whole), _range(cost.usd, dollars), hours
 
 
 def _whole(value: float) -> str:

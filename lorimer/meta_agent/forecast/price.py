@@ -19,6 +19,7 @@ from lorimer.config import Config
 from lorimer.config_gate import GateSettings
 from lorimer.harness.api import Usage
 from lorimer.meta_agent.gate import confirmation
+from lorimer.meta_agent.study import ab
 from lorimer.meta_agent.study.checking import checked
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.session import providers
@@ -159,6 +160,39 @@ def estimate(root: Path, config: Config) -> Estimate:
         sources=(trial_from, proposal_from),
         ends=tuple(_ends(config, total)),
     )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The plan of a comparison of two files, and what it may cost."""
+
+    benchmark: str
+    tasks: int
+    repeats: int
+    """Trials of each file on each task."""
+    trials: Range
+    """Of both files: fewer where the rest could not change the answer."""
+    cost: Cost
+    source: str
+    """Where the cost of one trial comes from."""
+    ends: tuple[str, ...]
+    """What of the budget ends, or may end, it before its plan does."""
+
+
+def comparison(root: Path, config: Config) -> Comparison:
+    """Price the comparison that `lorimer ab` would start now; `config` is as `study.ab.settings_of` makes it.
+
+    Raises ConfigError, UserError, as that would.
+    """
+    suite = load_suite(root, config)
+    ab.refuse_too_small(config, [task.id for task in suite.tasks])
+    reader = StoreReader(root / STORE) if (root / STORE).is_file() else None
+    trial, source = _trial_cost(reader, config, suite.tasks)
+    tasks, repeats = len(suite.tasks), config.gate.repeats
+    least, most = 2 * tasks, 2 * tasks * repeats
+    cost = trial.times(least, most)
+    ends = tuple(_ends(config, Line("full", Range(least, most), cost)))
+    return Comparison(suite.name, tasks, repeats, Range(least, most), cost, source, ends)
 
 
 def _again(candidates: int | None, gate: GateSettings, train: int, trial: Cost) -> Line:

@@ -11,6 +11,7 @@ from lorimer.meta_agent.proposer.log import Log, Told
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import scan
 from lorimer.traces.base import StudyReader
+from lorimer.wording import a
 
 
 def sides(reader: StudyReader, study: str, harness: str) -> dict[str, str]:
@@ -23,7 +24,7 @@ def sides(reader: StudyReader, study: str, harness: str) -> dict[str, str]:
     """
     row = reader.study(study)
     if row.kind != "optimize":
-        raise UserError(f"study {study} is a {row.kind}; name one made by `lorimer optimize` to go on from")
+        raise UserError(f"study {study} is {a(row.kind)}; name one made by `lorimer optimize` to go on from")
     world = scan(reader, study)
     if sha(harness) != world.champion_harness:
         name = short(world.champion.number) if world.champion else "the seed harness"

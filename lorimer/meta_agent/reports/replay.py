@@ -35,6 +35,7 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import DecisionRow
+from lorimer.wording import a
 
 State = Literal["promoted", "rejected", "undecided", "open"]
 
@@ -97,7 +98,7 @@ def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> Replay
     """
     row = reader.study(study)
     if row.kind != "optimize":
-        raise UserError(f"{study} is a {row.kind}, which decides nothing; `lorimer optimize` makes studies to replay")
+        raise UserError(f"{study} is {a(row.kind)}, which decides nothing; `lorimer optimize` makes studies to replay")
     astray = [key for key in overrides if not key.startswith("gate.")]
     if astray:
         raise UserError(f"--set {astray[0]}: a replay runs nothing, so only [gate] can be changed")

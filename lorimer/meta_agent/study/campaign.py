@@ -43,6 +43,14 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Study
+from lorimer.wording import a
+
+WORK: Mapping[str, Callable[[StudyParts, str], Awaitable[StudyResult]]] = {
+    "run": loop.evaluate,
+    "optimize": loop.optimize,
+    "ab": loop.compare,
+}
+"""What runs a study of each kind to its end, and goes on with it."""
 
 
 @dataclass(frozen=True)
@@ -227,8 +235,8 @@ async def resume(
     upgrade_store(root)
     with StoreReader(root / STORE) as reader:
         found = reader.study(study) if study else _latest(reader, root)
-    if found.kind not in ("run", "optimize"):
-        raise UserError(f"{found.id} is a {found.kind}, which is not resumed; start it again")
+    if found.kind not in WORK:
+        raise UserError(f"{found.id} is {a(found.kind)}, which is not resumed; start it again")
     scrub = scrub_for(parse(found.config, found.id), Keys.open(root))
     settings = resumed(found, file, now, overrides or {}, scrub)
     config = settings.config
@@ -240,10 +248,10 @@ async def resume(
     ) as session:
         tell_place(root, watcher)
         tasks = same_tasks(session, found.id)
-        work = loop.evaluate if found.kind == "run" else loop.optimize
         if found.kind == "optimize":
             _tell_others(session, found.id, watcher)
-        return await work(parts_of(session, found.id, tasks, workspace, watcher, now), found.id)
+        parts = parts_of(session, found.id, tasks, workspace, watcher, now)
+        return await WORK[found.kind](parts, found.id)
 
 
 def _tell_others(session: Session, study: str, watcher: Watcher) -> None:
@@ -383,13 +391,17 @@ def parts_of(
     )
 
 
-async def starts(session: Session, study: str, harness: str, config: Config) -> None:
-    """Raises HarnessError where the harness is not one, before anything is spent on it."""
+async def starts(session: Session, study: str, harness: str, config: Config, name: str = "") -> None:
+    """Raises HarnessError where the harness is not one, before anything is spent on it.
+
+    Args:
+        name: its file; the workspace's own where none is given.
+    """
     version.check(harness, max_bytes=config.meta.max_harness_bytes)
     trials = session.scheduler({}, session.budget(study), lambda outcome: None, lambda report: None)
     problem = await trials.dry_start(harness, Owner(study, "dry-start"))
     if problem:
-        raise HarnessError(f"{config.study.harness} does not start: {problem.strip().splitlines()[-1]}")
+        raise HarnessError(f"{name or config.study.harness} does not start: {problem.strip().splitlines()[-1]}")
 
 
 def _said(root: Path) -> dict[str, object]:

@@ -26,7 +26,7 @@ from lorimer.meta_agent.workspace.session import open_session
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.tables import Candidate, Study
-from lorimer.wording import first_names
+from lorimer.wording import a, first_names
 
 TITLE_CHARS = 80
 """Characters of a title, as it stands in a listing's line."""
@@ -93,7 +93,9 @@ async def propose(
 ) -> PutForward:
     """`put_forward` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
     if study.kind != "optimize":
-        raise UserError(f"{study.id} is a {study.kind}, which tries no candidates; name one made by `lorimer optimize`")
+        raise UserError(
+            f"{study.id} is {a(study.kind)}, which tries no candidates; name one made by `lorimer optimize`"
+        )
     config = parse_stored(study.config, study.id)
     async with open_session(root, config, models=False, resumes=study.id) as session:
         trials = session.scheduler({}, session.budget(study.id), lambda outcome: None, lambda report: None)

@@ -27,7 +27,7 @@ from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import DecisionRow, Study
-from lorimer.wording import first_names
+from lorimer.wording import a, first_names
 
 SEED = "seed"
 """What a person types for the seed harness."""
@@ -224,7 +224,7 @@ async def _decide(
 async def _at_rest(root: Path, study: Study) -> AsyncIterator[tuple[StudyWriter, World, StudyReader]]:
     """The study's store, its world, and a reader, while nobody else runs the study. Raises UserError where somebody does."""
     if study.kind != "optimize":
-        raise UserError(f"{study.id} is a {study.kind}, which promotes nothing")
+        raise UserError(f"{study.id} is {a(study.kind)}, which promotes nothing")
     with open_store(root, parse(study.config, study.id)) as (store, reader):
         holder = this_process()
         await store.claim(study.id, holder)

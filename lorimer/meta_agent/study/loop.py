@@ -25,6 +25,7 @@ from lorimer.errors import (
     LorimerError,
     ProviderOutage,
     ProviderRefusal,
+    UserError,
     VerifierOutage,
 )
 from lorimer.kinds import NONE_REFUSED
@@ -84,6 +85,15 @@ async def evaluate(parts: StudyParts, study: str) -> StudyResult:
     """
     loop = _Loop(parts, study)
     return await _attended(parts, study, loop.measure)
+
+
+async def compare(parts: StudyParts, study: str) -> StudyResult:
+    """Run a study of kind `ab`: its one candidate's full run, side by side with its seed harness, and nothing more.
+
+    Interrupted and resumed like `optimize`, and raising the same.
+    """
+    loop = _Loop(parts, study)
+    return await _attended(parts, study, loop.compare)
 
 
 async def _attended(parts: StudyParts, study: str, work: Callable[[], Awaitable[str]]) -> StudyResult:
@@ -216,6 +226,17 @@ class _Loop:
         await self._intact()
         await self._stages.measure(await self._scan())
         return "all trials were run"
+
+    async def compare(self) -> str:
+        """The one candidate against the seed harness; why it ended."""
+        await self._intact()
+        await asyncio.to_thread(_import_ahead)
+        world = await self._scan()
+        if not world.candidates:
+            raise UserError(f"{self._study} ended before its second file was stored; start `lorimer ab` again")
+        if world.open is not None and world.decided(world.open.id, Stage.FULL) is None:
+            await self._stages.evaluate(world, Stage.FULL, world.open)
+        return "the gate has answered"
 
     async def _intact(self) -> None:
         """Raises Pause where a verifier or another file of the benchmark is not what it was."""

@@ -123,7 +123,7 @@ async def create(
     """Store a new study: its tasks with their split, its settings and its seed harness.
 
     Args:
-        kind: `optimize`, `run` or `check`.
+        kind: `optimize`, `run`, `ab` or `check`.
         suite: the tasks that take part.
         holdout: ids of the sealed ones.
         test: ids of those that the study never runs.
