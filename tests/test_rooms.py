@@ -60,8 +60,8 @@ ARROWS: dict[str, set[str]] = {
     "meta_agent.forecast": BELOW | INSIDE | {"meta_agent.study"},
     "meta_agent.reports": BELOW | INSIDE | {"meta_agent.study"},
     "meta_agent.pairings": BELOW | INSIDE | {"config_words", "meta_agent.study", "meta_agent.forecast"},
-    # The winner's files; what is copied out of here imports what `exports.carried` lists.
-    "exports": {"harness", "models", "traces", "meta_agent.state", "meta_agent.reports"},
+    # The winner's files or branch; what is copied out of here imports what `exports.carried` lists.
+    "exports": {"harness", "models", "traces", "meta_agent.state", "meta_agent.workspace", "meta_agent.reports"},
 }
 """Room -> the other rooms that it may import."""
 
