@@ -48,7 +48,12 @@ class Design:
 
     @property
     def policy(self) -> Policy:
-        return Policy(name=self.gate.policy, alpha=self.gate.alpha, futility=self.gate.futility)
+        return Policy(
+            name=self.gate.policy,
+            alpha=self.gate.alpha,
+            futility=self.gate.futility,
+            revision=self.gate.revision,
+        )
 
     @property
     def against(self) -> int:
@@ -203,7 +208,7 @@ def spot_check(
     fixes = dice.sample(failing, min(gate.spot_fixes, len(failing)))
     planned = spot_plan(fixes, luck, standing, gate.spot_fixes, gate.spot_guards)
     looked = run(chances, [task for task, _ in planned])
-    return spot_verdict(spot_trials(looked, standing)).kind == "reject", len(looked)
+    return spot_verdict(spot_trials(looked, standing), design.policy.ends).kind == "reject", len(looked)
 
 
 def study(design: Design, play: Campaign, seed: int) -> Ended:

@@ -52,6 +52,7 @@ DESIGNS = (
 LIFTS = (0.0, 0.05, 0.10, -0.05)
 CAMPAIGNS = (
     DEFAULT,
+    Design("pooled, revision 1", GateSettings(revision=1)),
     PAIRED,
     Design("paired, champion tried 6 times at once", _paired(champion_repeats=6, champion_every=0)),
     Design("paired, 2 repeats", _paired(repeats=2, champion_repeats=4)),

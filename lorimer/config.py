@@ -304,7 +304,7 @@ def parse(data: dict[str, Any], where: str = FILE_NAME, overrides: Mapping[str, 
         raise ConfigError(config_words.told(error, Config, where, overrides or {}, _wrong(data))) from None
 
 
-UNBOUNDED = {"cost": "tokens", "max_cost_increase": "none", "cost_increase_per_point": 0.0}
+OLDER_GATE = {"cost": "tokens", "max_cost_increase": "none", "cost_increase_per_point": 0.0, "revision": 1}
 """What the gate did before these keys were there."""
 
 UNREPLAYED = {"enabled": False}
@@ -315,7 +315,7 @@ def parse_stored(data: dict[str, Any], where: str, overrides: Mapping[str, Any] 
     """The settings of a study as its store has them. A key of [gate], [replay] or [search] that lorimer had not when the study
     began does what was done then. Raises ConfigError, as `parse` does.
     """
-    older = {"gate": UNBOUNDED | data.get("gate", {}), "replay": UNREPLAYED | data.get("replay", {})}
+    older = {"gate": OLDER_GATE | data.get("gate", {}), "replay": UNREPLAYED | data.get("replay", {})}
     older["search"] = UNSEARCHED | data.get("search", {})
     return parse(data | older, where, overrides)
 

@@ -20,6 +20,9 @@ class GateSettings(Table):
     policy: PolicyName = "pooled"
     """`pooled` counts the trials of rejected candidates for the champion and confirms what is better; `paired` finds less, by a
     test that is proven; see docs/gate.md."""
+    revision: Literal[1, 2] = 2
+    """Which of lorimer's numbers say where spot-checks, full runs and confirmations end: 2 finds more for a few more trials. A
+    study keeps the one that it began with, which is 1 where its store names none."""
     alpha: float = Field(default=0.1, gt=0, lt=0.5)
     error: Literal["per-candidate", "study"] = "per-candidate"
     """`study` lowers alpha from candidate to candidate, so that at most that share of a study's promotions is false. At gains of
@@ -41,9 +44,10 @@ class GateSettings(Table):
     """A full run ends when an edit worth finding would be promoted from here with a smaller chance; 0: when none could.
     Unset: 0.37 under `pooled`, else 0.2."""
     spot_fixes: int = Field(default=2, ge=0)
-    """Single tasks, of those that the edit should fix, tried before a full run."""
+    """Single tasks, of those that the edit should fix, tried before a full run. What comes of them is told and rejects nothing
+    (with `revision` 1 they can spare an edit or help to reject it)."""
     spot_guards: int = Field(default=2, ge=0)
-    """Single tasks that the champion solves."""
+    """Single tasks that the champion solves. Two that the edit breaks reject it, so fewer than two reject nothing."""
     max_errored: float = Field(default=0.2, ge=0, lt=1)
     """Share of planned trials that may have errored before the answer is `undecided`."""
     holdout_repeats: int = Field(default=8, ge=1, le=100)

@@ -178,7 +178,7 @@ async def test_the_card_says_what_the_score_rests_on(tmp_path: Path) -> None:
         "(same model)",
         f"| benchmark digest | `{'d' * 64}` |",
         "| tasks | 3: 2 train, 1 holdout |",
-        "| gate | paired, 2 trials per task against 4, alpha 0.1 per candidate, no bound on cost |",
+        "| gate | paired, 2 trials per task against 4, alpha 0.1 per candidate, ends of revision 1, no bound on cost |",
         "### `c003` Look first",
         "> It guesses. It should look.",
         "- full: promoted: 4/4 against 1/4, p = 0.07",

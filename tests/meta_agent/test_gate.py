@@ -20,6 +20,7 @@ from lorimer.meta_agent.gate.decide import decide, stops_early
 from lorimer.meta_agent.gate.permutation import Pair, permutation_test
 from lorimer.meta_agent.gate.policies import Policy, bar_words
 from lorimer.meta_agent.gate.policies import evidence as betting
+from lorimer.meta_agent.gate.revisions import REVISIONS
 from lorimer.meta_agent.gate.scores import Result, interval, score, task_means
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from tests.support.quickness import slowness
@@ -444,12 +445,10 @@ def guard(reward: float | None) -> SpotTrial:
     ("trials", "kind"),
     [
         ([fix(0), fix(0), fix(0), guard(1), guard(1)], "pass"),
-        ([fix(0), fix(0), fix(0), guard(0), guard(1)], "reject"),
-        ([fix(0), fix(1), fix(0), guard(0), guard(1)], "pass"),
-        ([fix(0.4, 0.5), fix(0.5, 0.5), guard(0)], "reject"),
-        ([fix(0.6, 0.5), fix(0.5, 0.5), guard(0)], "pass"),
-        ([fix(0), fix(None), guard(0)], "pass"),
-        ([fix(0), fix(0), guard(None)], "pass"),
+        ([fix(0), fix(0), fix(0), guard(0), guard(1)], "pass"),
+        ([fix(0), fix(0), guard(0), guard(None)], "pass"),
+        ([fix(0), fix(0), guard(0), guard(0.5)], "pass"),
+        ([guard(0), guard(0.4)], "reject"),
         ([fix(1), guard(0), guard(1), guard(1)], "pass"),
         ([fix(1), guard(0), guard(0), guard(1)], "reject"),
         ([], "pass"),
@@ -459,8 +458,27 @@ def test_the_spot_check_kills_what_breaks_things_and_never_on_one_trial(trials: 
     assert spot_verdict(trials).kind == kind
 
 
+@pytest.mark.parametrize(
+    ("trials", "kind"),
+    [
+        ([fix(0), fix(0), guard(1), guard(1)], "pass"),
+        ([fix(0), fix(0), fix(0), guard(0), guard(1)], "reject"),
+        ([fix(0), fix(1), fix(0), guard(0), guard(1)], "pass"),
+        ([fix(0.4, 0.5), fix(0.5, 0.5), guard(0)], "reject"),
+        ([fix(0.6, 0.5), fix(0.5, 0.5), guard(0)], "pass"),
+        ([fix(0), fix(None), guard(0)], "pass"),
+        ([fix(0), fix(0), guard(None)], "pass"),
+        ([fix(1), guard(0), guard(0)], "reject"),
+    ],
+)
+def test_a_study_of_the_first_revision_has_a_spot_check_in_which_one_guard_may_kill(
+    trials: list[SpotTrial], kind: str
+) -> None:
+    assert spot_verdict(trials, REVISIONS[1]).kind == kind
+
+
 def test_the_spot_check_says_why() -> None:
-    assert spot_verdict([fix(0), fix(0), guard(0), guard(1)]).reason == (
+    assert spot_verdict([fix(0), fix(0), guard(0), guard(1)], REVISIONS[1]).reason == (
         "rejected on the spot-check: it broke 1 of 2 tasks that the champion solves, "
         "and none of 2 trials on tasks it should fix did better than the champion"
     )

@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorimer.config import Config
-from lorimer.meta_agent.gate.comparison import Evidence
+from lorimer.config import Config, parse_stored
+from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.confirmation import ROUNDS, confirmed
 from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.pooled import Arm, champion_arm, p_value
+from lorimer.meta_agent.gate.revisions import REVISIONS
 from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
+from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
 from lorimer.meta_agent.reports.replay import replay
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
@@ -128,6 +131,19 @@ def test_what_is_far_ahead_ends_before_its_plan_does() -> None:
     assert "the rest was not needed" in decision.reason
 
 
+def test_a_study_of_the_first_revision_ends_its_runs_no_later_for_what_is_ahead() -> None:
+    dice, ended = random.Random(5), list[tuple[int, int]]()
+    for _ in range(20):
+        run = trials([min(1.0, rate + 0.25) for rate in RATES], 5, dice)
+        met = Evidence(run, trials(RATES, 4, dice), [r.task for r in run])
+        first, now = (decide(met, Policy(name="pooled", revision=revision)) for revision in (1, 2))
+        if first.kind == now.kind == "promote":
+            ended.append((int(first.numbers["run"] or 0), int(now.numbers["run"] or 0)))
+    assert len(ended) >= 10
+    assert all(first <= now for first, now in ended)
+    assert any(first < now for first, now in ended)
+
+
 @given(st.integers(0, 10_000), st.sampled_from([-0.2, 0.0, 0.2, 0.4]))
 @settings(max_examples=40, deadline=None)
 def test_timing_changes_no_pooled_decision(seed: int, lift: float) -> None:
@@ -173,6 +189,17 @@ def test_at_the_end_of_a_confirmation_an_equal_mean_is_none() -> None:
     last = confirmed(beside(*alike, ROUNDS), POOLED)
     assert last is not None
     assert last.kind == "reject"
+
+
+@pytest.mark.parametrize(("revision", "behind", "ahead"), [(1, "reject", None), (2, None, "pass")])
+def test_a_confirmation_goes_on_while_neither_is_six_tenths_of_a_standard_error_ahead(
+    revision: int, behind: str | None, ahead: str | None
+) -> None:
+    """Half a standard error behind the first revision gave up, and 0.65 ahead it went on."""
+    more, less = [1.0, 0.0] * 5, [0.0, 0.0] + [0.0, 1.0] * 4
+    policy = Policy(name="pooled", revision=revision)
+    worse, better = confirmed(beside(less, more, 1), policy), confirmed(beside(more, less, 2), policy)
+    assert [found and found.kind for found in (worse, better)] == [behind, ahead]
 
 
 def test_a_confirmation_of_which_too_much_errored_is_undecided() -> None:
@@ -266,6 +293,53 @@ async def test_a_pooled_study_is_replayed_with_the_same_words(bench: Bench) -> N
     third = next(each for each in other.candidates if each.number == 3)
     assert third.after == "open"
     assert "this gate would have gone on" in third.reason
+
+
+async def test_a_study_is_resumed_and_replayed_by_the_revision_that_it_began_with(bench: Bench) -> None:
+    """Its store has no revision, as that of a lorimer which knew one alone."""
+    stored = pooled().model_dump(mode="json")
+    del stored["gate"]["revision"]
+    old = parse_stored(stored, "demo")
+    assert old.gate.revision == 1
+    await run(bench, script(*MARKS), old)
+    reader = bench.reader()
+    assert {row.policy["revision"] for row in reader.decisions("demo") if row.stage == "full"} == {1}
+    same = replay(reader, "demo", {})
+    assert [each.after for each in same.candidates] == [each.before for each in same.candidates]
+    assert (same.changed, same.open) == (0, 0)
+
+
+async def test_a_replay_by_another_revision_says_what_its_trials_tell(bench: Bench) -> None:
+    await run(bench, script(*MARKS), pooled(gate={"revision": 1}))
+    found = {each.number: each for each in replay(bench.reader(), "demo", {"gate.revision": 2}).candidates}
+    # It broke two guards, and the good edit is far ahead: that is the same by either.
+    assert (found[2].after, found[3].after) == ("rejected", "promoted")
+    back = replay(bench.reader(), "demo", {"gate.revision": 2, "gate.max_cost_increase": "none"})
+    assert {each.number: each.after for each in back.candidates}[3] == "promoted"
+
+
+def test_a_spot_check_under_another_revision_is_told_from_what_it_found() -> None:
+    one = spot_verdict([SpotTrial("f", "fix", 0.0, 0.5)] * 2 + [SpotTrial("g", "guard", 0.0, 1.0)], REVISIONS[1])
+    assert one.kind == "reject"
+    assert spot_again(one.kind, one.numbers, REVISIONS[1]) == "reject"
+    assert spot_again(one.kind, one.numbers, REVISIONS[2]) == "pass"
+    assert spot_again("reject", {"pairs": 20}, REVISIONS[2]) is None
+    assert spot_again("pass", {}, REVISIONS[2]) == "pass"
+
+
+def test_a_confirmation_under_another_revision_ends_in_its_own_round_or_cannot_be_told() -> None:
+    more, less = [1.0, 0.0] * 5, [0.0, 0.0] + [0.0, 1.0] * 4
+
+    def again(mine: list[float], theirs: list[float], rounds: int, revision: int) -> Decision | None:
+        met = beside(mine, theirs, rounds)
+        return confirmed_again(met.candidate, met.champion, 10, met.planned, Policy("pooled", revision=revision))
+
+    assert again(less, more, 1, 2) is None
+    sooner, first = again(more, less, 4, 2), again(less, more, 4, 1)
+    assert sooner is not None
+    assert (sooner.kind, sooner.numbers["run"]) == ("pass", 20)
+    assert first is not None
+    assert (first.kind, first.numbers["run"]) == ("reject", 10)
 
 
 async def test_the_log_says_of_what_was_not_confirmed_what_happened(bench: Bench) -> None:

@@ -96,7 +96,7 @@ def _candidate(
         suite, fixes = champion, dice.sample(train, min(design.spot_fixes, len(train)))
     spot = spot_plan(fixes, luck, standing, design.spot_fixes, design.spot_guards)
     looked = panels.run(suite, [task for task, _ in spot], dice)
-    if spot_verdict(spot_trials(looked, standing)).kind == "reject":
+    if spot_verdict(spot_trials(looked, standing), design.policy.ends).kind == "reject":
         return False, len(looked)
     met = opponent(standing, pools=design.pools, withstood=lambda: others, earlier=lambda: rates(others))
     in_rounds = design.beside or design.policy.name in ANYTIME

@@ -18,8 +18,6 @@ from lorimer.meta_agent.gate.verdicts import too_errored
 
 ROUNDS = 4
 """The most trials per task and arm. A fifth round finds no more of 100 candidates and takes a twentieth more trials."""
-BEHIND, AHEAD = -0.3, 0.8
-"""Standard errors of the difference below which a round is the last one, and above which it is."""
 FINAL_REPEATS = 2
 """Trials per task of the last champion at a study's end: its score is theirs, as those of its confirmation have decided."""
 FEWEST = 2
@@ -51,9 +49,9 @@ def confirmed(evidence: Evidence, policy: Policy) -> Decision | None:
             for pair in pairs
         )
     ) / len(pairs)
-    z = difference / error
+    z, ends = difference / error, policy.ends
     tasks = len(set(evidence.planned))
-    if not last and z >= BEHIND and (z <= AHEAD or len(evidence.candidate) < FEWEST * tasks):
+    if not last and z >= ends.behind and (z <= ends.ahead or len(evidence.candidate) < FEWEST * tasks):
         return None
     numbers: dict[str, Value] = dict(arms.numbers()) | {"difference": difference, "error": error}
     said = f"{versus(pairs)} side by side, a difference of {difference:+.3f} (± {error:.3f})"

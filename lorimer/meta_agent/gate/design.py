@@ -115,5 +115,6 @@ def policy_of(config: Config) -> Policy:
         holdout_margin=settings.holdout_margin,
         max_cost_increase=None if settings.max_cost_increase == "none" else settings.max_cost_increase,
         cost_increase_per_point=settings.cost_increase_per_point,
+        revision=settings.revision,
         seed=config.study.seed,
     )

@@ -13,13 +13,15 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
+from statistics import NormalDist
 from typing import Any
 
 from lorimer.kinds import PolicyName
 from lorimer.meta_agent.gate.permutation import TIE, Pair, permutation_test
 from lorimer.meta_agent.gate.pooled import p_value, surplus
+from lorimer.meta_agent.gate.revisions import NEWEST, REVISIONS, Ends
 from lorimer.meta_agent.gate.scores import mean_of
 
 Value = str | int | float | bool | None
@@ -46,6 +48,8 @@ class Policy:
     """A trial may cost more than the champion's by this share; `None` for no bound."""
     cost_increase_per_point: float = 0.0
     """And by this share more for each point (0.01) of mean reward gained."""
+    revision: int = NEWEST
+    """Which of the gate's numbers for ends count (`gate.revisions`)."""
     doubt: float = 0.0
     """That of the champion's arm in one comparison (`pooled`)."""
     seed: int = 0
@@ -53,9 +57,20 @@ class Policy:
     draws: int = 10_000
     """Monte-Carlo draws; fewer where tasks are many, and said with the result."""
 
+    @property
+    def ends(self) -> Ends:
+        """Where spot-checks, full runs and confirmations end."""
+        return REVISIONS[self.revision]
+
+    @cached_property
+    def early_alpha(self) -> float:
+        """The level at which a pooled run may end before its plan does, for what is better."""
+        return 1 - NormalDist().cdf(self.ends.early)
+
     def as_json(self) -> dict[str, Value]:
         return {
             "name": self.name,
+            "revision": self.revision,
             "alpha": self.alpha,
             "futility": self.futility,
             "max_errored": self.max_errored,

@@ -22,10 +22,6 @@ from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.scores import Result, Scored, by_task, scored
 from lorimer.meta_agent.gate.weights import FINENESS, RARE
 
-EARLY = 1 - NormalDist().cdf(2.0)
-"""The level at which a run may end before its plan does, for what is better: two standard deviations. At 1.8 a study's first
-candidate, whose champion is little known, passes 11 times in 100 where it changes nothing; at 2, 9 times."""
-
 
 def weight(rate: float) -> float:
     """What a reward counts on a task with this rate: the square root of how much of the luck in a total it takes away."""

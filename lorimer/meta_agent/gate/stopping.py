@@ -14,7 +14,6 @@ from lorimer.meta_agent.gate.comparison import Arms, errored
 from lorimer.meta_agent.gate.futility import Unlikely, first_unlikely, looks
 from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.policies import ANYTIME, RULES, Policy
-from lorimer.meta_agent.gate.pooled import EARLY
 from lorimer.meta_agent.gate.reach import is_futile
 
 
@@ -65,7 +64,7 @@ def early_looks(planned: Sequence[str]) -> list[int]:
 
 def is_ahead(pairs: Sequence[Pair], arms: Callable[[], Arms], policy: Policy) -> bool:
     """Whether a run that may go on has met the bar for good, with the candidate's excess of errors counted as failed."""
-    surer = replace(policy, alpha=min(policy.alpha, EARLY)) if policy.name == "pooled" else policy
+    surer = replace(policy, alpha=min(policy.alpha, policy.early_alpha)) if policy.name == "pooled" else policy
     return bool(pairs) and RULES[policy.name](pairs, surer).met and met_with_errors_failed(arms(), surer)
 
 

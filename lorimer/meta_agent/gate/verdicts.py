@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from lorimer.meta_agent.gate.comparison import Decision, errored
 from lorimer.meta_agent.gate.permutation import TIE
 from lorimer.meta_agent.gate.policies import Policy, Value
+from lorimer.meta_agent.gate.revisions import NEWEST, REVISIONS, Ends
 from lorimer.meta_agent.gate.scores import Result
+
+ENOUGH = 2
+"""Broken guards that kill, whatever else a spot-check found."""
 
 
 @dataclass(frozen=True)
@@ -23,14 +27,14 @@ class SpotTrial:
     """The champion's mean reward on this task in its standing trials."""
 
 
-def spot_verdict(trials: Sequence[SpotTrial]) -> Decision:
+def spot_verdict(trials: Sequence[SpotTrial], ends: Ends = REVISIONS[NEWEST]) -> Decision:
     """Whether single-task checks kill a candidate: `reject` or `pass`. They can never promote.
 
-    Killed when it breaks what worked: two or more guards at less than half the champion's reward, or one such guard while
-    two or more trials on the tasks it was made for came out no better than the champion's. One bad trial never kills
-    (guards that pass 95% of the time kill 1% of edits alone), nor does a wrong prediction of which tasks it fixes: killing
+    Killed when it breaks what worked: two or more guards at less than half the champion's reward. One bad trial never kills
+    (two guards that pass 95% of the time kill 1 edit in 400), nor does a wrong prediction of which tasks it fixes: killing
     on failed fixes alone stopped 40% of edits worth 5 points and 28% of those worth 10, on the panel of 58 tasks, and
-    spared only what futility spares too. Errored trials say nothing.
+    spared only what futility spares too. Revision 1 also killed on one broken guard where two or more fix trials came out
+    no better than the champion's (`Ends.one_guard_kills`). Errored trials say nothing.
     """
     fixes = [trial for trial in trials if trial.role == "fix" and trial.reward is not None]
     guards = [trial for trial in trials if trial.role == "guard" and trial.reward is not None]
@@ -44,17 +48,22 @@ def spot_verdict(trials: Sequence[SpotTrial]) -> Decision:
         "errored": len(trials) - len(fixes) - len(guards),
     }
     solved = f"it broke {len(broken)} of {len(guards)} tasks that the champion solves"
-    if len(broken) >= 2:
+    if too_broken(numbers, ends):
+        if len(broken) < ENOUGH:
+            solved += f", and none of {len(fixes)} trials on tasks it should fix did better than the champion"
         return Decision("reject", f"rejected on the spot-check: {solved}", numbers)
-    if broken and len(fixes) >= 2 and not improved:
-        said = f"{solved}, and none of {len(fixes)} trials on tasks it should fix did better than the champion"
-        return Decision("reject", f"rejected on the spot-check: {said}", numbers)
     return Decision(
         "pass",
         f"passed the spot-check: {len(improved)} of {len(fixes)} fix trials better, "
         f"{len(broken)} of {len(guards)} guards broken",
         numbers,
     )
+
+
+def too_broken(numbers: Mapping[str, Value], ends: Ends) -> bool:
+    """Whether what a spot-check on single tasks found, as its decision's numbers say it, kills a candidate."""
+    broken, fixes, fixed = (int(numbers[key] or 0) for key in ("broken", "fix_trials", "fixed"))
+    return broken >= ENOUGH or (ends.one_guard_kills and broken > 0 and fixes >= 2 and not fixed)
 
 
 def too_errored(results: Sequence[Result], policy: Policy) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorimer.config import parse
+from lorimer.config import OLDER_GATE, parse
 from lorimer.errors import UserError
 from lorimer.harness.version import diff
 from lorimer.meta_agent.gate.cost import bound_words
@@ -286,7 +286,8 @@ def _gate(gate: dict[str, Any]) -> str:
     said = f"{gate.get('policy')}, {gate.get('repeats')} trials per task against {_champion_repeats(gate)}"
     if gate.get("policy") != "strict":
         said += f", alpha {gate.get('alpha')} per " + ("study" if gate.get("error") == "study" else "candidate")
-    return f"{said}, {bound_words(gate.get('max_cost_increase'), gate.get('cost_increase_per_point', 0.0))}"
+    bound = bound_words(gate.get("max_cost_increase"), gate.get("cost_increase_per_point", 0.0))
+    return f"{said}, ends of revision {gate.get('revision', OLDER_GATE['revision'])}, {bound}"
 
 
 def _champion_repeats(gate: dict[str, Any]) -> int | None:

@@ -19,6 +19,7 @@ from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import full_run
 from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision
+from lorimer.meta_agent.gate.confirmation import ROUNDS
 from lorimer.meta_agent.gate.cost import Paid, Unit, bound_words, bounded, held_back, within_cost
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.full_run import FullRun
@@ -26,10 +27,11 @@ from lorimer.meta_agent.gate.opponent import Opponent, opponent
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.gate.transfer import WHOSE, not_carried
+from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import About, evaluation_id, short
 from lorimer.meta_agent.state.stored import StoredRuns
-from lorimer.meta_agent.state.trials import EarlierRates, Withstood, paid, settled_trials, standing_trials
+from lorimer.meta_agent.state.trials import EarlierRates, Withstood, paid, results, settled_trials, standing_trials
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
@@ -188,9 +190,17 @@ class _Again:
         last = full or spot
         if last is None or (full is None and spot is not None and spot.kind == "pass"):
             return None
-        if full is None:
-            said = "the spot-check is the same under every policy"
+        checked = self._checked(spot)
+        if checked == "reject":
+            said = (
+                "the spot-check is the same under every policy"
+                if full is None
+                else "its spot-check would have rejected it"
+            )
             return self._told("rejected", said, last.reason, 0, 0, policy, differs), None
+        if full is None or checked is None:
+            said = f"its spot-check was judged by gate.revision {self._own.revision}, and could have come out otherwise"
+            return self._told("open", said, last.reason, 0, None, policy, differs), None
         stored = self._stored()
         run = stored.run
         decision = None if stored.missing else self._judged(stored, policy)
@@ -203,6 +213,14 @@ class _Again:
         state, said = self._after(decision)
         promoted = decision.kind == "promote"
         return self._told(state, said, full.reason, len(run.candidate), read, policy, differs), promoted
+
+    def _checked(self, spot: DecisionRow | None) -> str | None:
+        """What the spot-check comes to: `reject`, `pass`, or `None` where its trials do not tell."""
+        if spot is None:
+            return "pass"
+        if self._settings.revision == self._own.revision:
+            return spot.kind
+        return spot_again(spot.kind, spot.numbers, self._policy.ends)
 
     def _stored(self) -> _Stored:
         world, candidate, repeats = self._world, self._candidate, self._settings.repeats
@@ -297,6 +315,8 @@ class _Again:
         holdout, audit = (world.decided(candidate.id, stage) for stage in (Stage.HOLDOUT, Stage.AUDIT))
         if audit is not None and self._settings.policy == audit.policy.get("name") == "pooled":
             kind, said = self._bounded(audit)
+            if not kind:
+                return "open", f"{decision.reason}; its confirmation ended where this gate's would have gone on"
             if kind != "pass":
                 return ("rejected" if kind == "reject" else "undecided"), said
         if candidate.state == "promoted" and self._settings.holdout_margin == self._own.holdout_margin:
@@ -319,11 +339,14 @@ class _Again:
         return "promoted", decision.reason
 
     def _bounded(self, audit: DecisionRow) -> tuple[str, str]:
-        """The kind and the reason of an audit's decision under this gate's bound on cost; its own where the bound is the same."""
+        """The kind and the reason of an audit's decision under this gate's ends and bound on cost; its own where these are the
+        same. There is no kind where the trials that were never run could still make it."""
         settings, own = (
-            (each.max_cost_increase, each.cost_increase_per_point, each.cost) for each in (self._settings, self._own)
+            (each.max_cost_increase, each.cost_increase_per_point, each.cost, each.revision)
+            for each in (self._settings, self._own)
         )
-        if settings == own or not (audit.kind == "pass" or held_back(audit.kind, audit.numbers)):
+        other = self._settings.revision != self._own.revision
+        if settings == own or not (other or audit.kind == "pass" or held_back(audit.kind, audit.numbers)):
             return audit.kind, audit.reason
         champion = self._world.champion_before(self._candidate.number)
         beside = About(champion, Stage.AUDIT, Purpose.ADDED, self._candidate.number)
@@ -332,6 +355,13 @@ class _Again:
             for name in (audit.id, evaluation_id(self._world.study, beside))
         )
         met = Decision("pass", "confirmed: in fresh trials side by side with the champion's", audit.numbers)
+        if other:
+            train = self._world.train
+            again = confirmed_again(results(mine), results(theirs), len(train), train * ROUNDS, self._policy)
+            if again is None or again.kind != "pass":
+                return ("", "") if again is None else (again.kind, again.reason)
+            read = int(again.numbers["run"] or 0)
+            met, mine, theirs = again, mine[:read], theirs[:read]
         cost = paid(mine, theirs, bounded(self._settings, met))
         found = within_cost(met, cost, self._settings.cost, self._policy)
         return found.kind, found.reason
@@ -393,7 +423,7 @@ def _words(settings: GateSettings) -> str:
         said += f", alpha {settings.alpha:g} per {'study' if settings.error == 'study' else 'candidate'}"
         said += f", futility {settings.futility:g}"
     bound = bound_words(settings.max_cost_increase, settings.cost_increase_per_point)
-    return f"{said}, {_trials(settings.repeats)} per task, {bound}"
+    return f"{said}, {_trials(settings.repeats)} per task, ends of revision {settings.revision}, {bound}"
 
 
 def _trials(count: int) -> str:
