@@ -62,6 +62,8 @@ class Status:
     gain: MadeOf | None
     """What the champion's gain over the seed harness is made of; `None` of a study that tries no candidates."""
     candidates: Mapping[str, int]
+    touches: str
+    """Which recorded trials the newest candidate's edit touches, after its name; "" where that was not worked out."""
     luck: FalsePromotions
     """How many false promotions to expect so far."""
     drift: Drift | None
@@ -126,6 +128,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         conditions=_conditions(reader, world),
         gain=gain_of(reader, world, study),
         candidates=found.candidates,
+        touches=_touches(world),
         luck=experiments.luck(reader, world),
         drift=drift_of(reader, world),
         sealed=(score_of(final), score_of(final, "seed_")) if final else None,
@@ -143,6 +146,11 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         trust=trust(reader, study.id),
         branch=_branch(reader, study, world, root),
     )
+
+
+def _touches(world: World) -> str:
+    newest = world.candidates[-1] if world.candidates else None
+    return f"{short(newest.number)} {newest.touches}" if newest is not None and newest.touches is not None else ""
 
 
 def _conditions(reader: StudyReader, world: World) -> tuple[str, ...]:
@@ -196,6 +204,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *([f"  refused     such as {found.refusal}"] if found.refusal else []),
             *(f"  {word:11} {said}" for word, said in experiments.gain_lines(found.gain, found.price)),
             f"  candidates  {counts}",
+            *([f"  touched     {found.touches}"] if found.touches else []),
             *(f"  conditions  {clause}" for clause in found.conditions),
             *([f"  luck        {found.luck}"] if found.luck.tests else []),
             *([f"  drift       {found.drift}"] if found.drift else []),

@@ -27,6 +27,7 @@ from lorimer.task_agent.limits import Budget, Metered
 from lorimer.task_agent.local import LocalAttempts
 from lorimer.task_agent.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
+from lorimer.terminal import listing
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.scrub import MASK, scrubber
@@ -218,6 +219,9 @@ async def test_what_an_edit_touches_is_kept_with_it_and_told(study: Study) -> No
         assert "  touches 2 of 2 failed and 2 of 2 solved trials; the text of NUDGE was changed" in text
     views = scan(study.reader, "s").candidates
     assert [view.touches for view in views] == [later.touches, both.touches, two.touches]
+    status = listing.status(study.reader, study.reader.study("s"), study.root)
+    assert status.touches == f"c003 {two.touches}"
+    assert f"  touched     {status.touches}" in listing.status_text(status).splitlines()
 
 
 @pytest.mark.bubblewrap
