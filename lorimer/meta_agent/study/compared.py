@@ -97,7 +97,7 @@ class Comparisons(StageTrials):
 
         async def run() -> Judged:
             found = await self._run(world, about, plan) if plan else []
-            return Judged(about, spot_verdict(spot_trials(results(found), champion)))
+            return Judged(about, spot_verdict(spot_trials(results(found), champion), self._policy.ends))
 
         return world, run
 
