@@ -309,6 +309,19 @@ async def test_a_study_is_resumed_and_replayed_by_the_revision_that_it_began_wit
     assert (same.changed, same.open) == (0, 0)
 
 
+@pytest.mark.parametrize(("revision", "kind"), [(1, "reject"), (2, "pass")])
+async def test_one_broken_guard_kills_in_studies_of_the_first_revision_alone(
+    bench: Bench, revision: int, kind: str
+) -> None:
+    def breaks_the_guard(text: str, planned: PlannedTrial) -> float:
+        return 0.0 if planned.stage is Stage.SPOT else rate(text, planned)
+
+    settings = pooled(gate={"revision": revision, "spot_guards": 1}, budget={"candidates": 1})
+    await run(bench, script("NULL"), settings, rate_of=breaks_the_guard)
+    spot = next(row for row in bench.reader().decisions("demo") if row.id == "demo/c001/spot")
+    assert (spot.kind, spot.numbers["broken"], spot.numbers["fixed"]) == (kind, 1, 0)
+
+
 async def test_a_replay_by_another_revision_says_what_its_trials_tell(bench: Bench) -> None:
     await run(bench, script(*MARKS), pooled(gate={"revision": 1}))
     found = {each.number: each for each in replay(bench.reader(), "demo", {"gate.revision": 2}).candidates}
