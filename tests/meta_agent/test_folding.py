@@ -208,8 +208,9 @@ def asked_of_all(story: Iterable[Event]) -> dict[str, Any]:
     champion = next((each for each in candidates if each.id == reigns[-1][1]), None)
     under_way = [each for each in candidates if each.state in ("proposing", "proposed")]
     failed = 0
-    for each in reversed([each for each in candidates if each.rebased is None]):
-        if each.state != "failed":
+    proposed = [each for each in candidates if each.rebased is None]
+    for begun in sorted({first_of(each.number) for each in proposed}, reverse=True):
+        if any(each.state != "failed" for each in proposed if first_of(each.number) == begun):
             break
         failed += 1
     again = first(champion.id if champion else "", 99).met
