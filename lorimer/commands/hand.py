@@ -59,7 +59,10 @@ def review(
 
 @app.command()
 def propose(
-    edit: Annotated[Path, typer.Option("--edit", help="The edited harness, a file.")],
+    edit: Annotated[Path | None, typer.Option("--edit", help="The edited harness, a file.")] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="In place of an edit of yours: take out what the champion may not need.")
+    ] = False,
     why: Why = "",
     fixes: Annotated[list[str] | None, typer.Option("--fixes", help="A train task that it should fix.")] = None,
     at_risk: Annotated[list[str] | None, typer.Option("--at-risk", help="A train task that it may break.")] = None,
@@ -67,18 +70,25 @@ def propose(
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
-    """Put an edit of your own before the gate.
+    """Put an edit of your own before the gate, or the champion without a part of an earlier promotion.
 
     It is held against the same as the meta-agent's edits, refused in the same words, and else tried like one of them. A process
     that runs the study comes to it when its own candidate is done; without one, `lorimer resume` does.
+    With `--prune` one hunk is taken out: one that fired in no trial, else one of the oldest promotion. Repeat it for the next.
     """
-    from lorimer.meta_agent.study import edits
+    from lorimer.errors import UserError
+    from lorimer.meta_agent.study import edits, pruning
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json
 
-    text = harness_of(edit)
+    if prune == (edit is not None):
+        raise UserError("propose: give either --edit FILE or --prune")
+    text = harness_of(edit) if edit is not None else ""
     row = experiments_of(open_reader(workspace), study)
-    found = run_to_end(edits.propose(workspace, row, text, why, fixes or (), at_risk or ()))
+    if prune:
+        found = run_to_end(pruning.prune(workspace, row))
+    else:
+        found = run_to_end(edits.propose(workspace, row, text, why, fixes or (), at_risk or ()))
     if json:
         typer.echo(to_json(found))
         return

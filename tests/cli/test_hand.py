@@ -33,6 +33,12 @@ def test_an_edit_of_ones_own_is_tried_by_the_next_resume(workspace: Path, capsys
     assert missing == f"lorimer: cannot read the harness {workspace / 'none.py'}: No such file or directory"
 
 
+def test_an_edit_is_a_file_or_a_pruning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for options in ([], ["--prune", "--edit", tmp_path / "edited.py"]):
+        said = refused(capsys, 2, "propose", *options, "-C", tmp_path)
+        assert said == "lorimer: propose: give either --edit FILE or --prune"
+
+
 @pytest.mark.usefixtures("bubblewrap")
 def test_a_study_goes_on_from_an_earlier_one(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert process("optimize", "-C", workspace).code == 0

@@ -1,0 +1,118 @@
+"""What the champion may not need: hunks of the promotions that it rests on, taken out again one at a time. No model is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lorimer.config import Config, parse_stored
+from lorimer.errors import HarnessError, UserError
+from lorimer.harness.size import size_of
+from lorimer.harness.version import Hunk, apply_edit, check, sha
+from lorimer.meta_agent.ledger.fired import fired_in
+from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.state.world import World, scan
+from lorimer.meta_agent.study.edits import Jails, PutForward, put_forward
+from lorimer.meta_agent.workspace.session import open_session
+from lorimer.traces.base import StudyReader, StudyWriter
+from lorimer.traces.tables import Study
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """The champion without a hunk of an earlier promotion."""
+
+    number: int
+    """The number of the candidate that was promoted with it."""
+    hunk: int
+    """Which of its hunks, from 1."""
+    text: str
+    never_fired: bool
+    """Whether it ran in none of the trials of its full run that told which lines ran."""
+    simpler: bool
+    """Whether the gate takes the harness without it for a simpler one."""
+
+    @property
+    def why(self) -> str:
+        which = f"hunk {self.hunk} of {short(self.number)}"
+        return f"Take out {which}, which fired in no trial" if self.never_fired else f"Take out {which}: is it needed?"
+
+
+def prunings(reader: StudyReader, world: World, config: Config) -> list[Pruning]:
+    """What can be taken out of the champion and was not tried yet: first what never fired, then what leaves a simpler harness,
+    then what is oldest, as what came later may have made it needless.
+
+    A hunk that later ones have changed, that made the harness no longer, or without which there is no valid harness stays.
+    """
+    line, by_harness = list[str](), {each.harness: each for each in world.promoted}
+    harness = world.champion_harness
+    while harness in by_harness:
+        found = by_harness.pop(harness)
+        line.insert(0, found.id)
+        harness = found.parent
+    rows = [row for row in map(reader.candidate, line) if row is not None]
+    fired = fired_in(reader, world, rows, config.retries.errored)
+    champion = reader.harness(world.champion_harness).text
+    tried = {each.harness for each in world.candidates} | {world.seed_harness}
+    made = []
+    for row in rows:
+        never = fired[row.number].never if row.number in fired else ()
+        for place, hunk in enumerate((Hunk(**each) for each in row.edit), 1):
+            with suppress(HarnessError):
+                text = apply_edit(champion, [Hunk(hunk.replace, hunk.search)])
+                check(text, max_bytes=config.meta.max_harness_bytes)
+                if len(text) < len(champion) and sha(text) not in tried:
+                    simpler = size_of(text).simpler_than(size_of(champion))
+                    made.append(Pruning(row.number, place, text, place in never, simpler))
+    return sorted(made, key=lambda each: (not each.never_fired, not each.simpler))
+
+
+async def prune(root: Path, study: Study) -> PutForward:
+    """`prune_next` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
+    if study.kind != "optimize":
+        raise UserError(f"{study.id} is a {study.kind}, which tries no candidates; name one made by `lorimer optimize`")
+    config = parse_stored(study.config, study.id)
+    async with open_session(root, config, models=False, resumes=study.id) as session:
+        trials = session.scheduler({}, session.budget(study.id), lambda outcome: None, lambda report: None)
+        jails = Jails(trials.dry_start, session.provider, session.scrub)
+        return await prune_next(session.store, session.reader, study.id, config, jails)
+
+
+async def prune_next(store: StudyWriter, reader: StudyReader, study: str, config: Config, jails: Jails) -> PutForward:
+    """Put the champion without the first of `prunings` that is not refused before the gate.
+
+    It is not previewed: what touches no recorded trial is what can go.
+
+    Raises UserError where nothing can be taken out, or where all that can is refused, in the words of the first refusal.
+    """
+    world = await asyncio.to_thread(scan, reader, study)
+    found = await asyncio.to_thread(prunings, reader, world, config)
+    refusals: list[UserError] = []
+    for each in found:
+        try:
+            return await put_forward(
+                store, reader, study, config, replace(jails, shadows=None), each.text, _said(each, config)
+            )
+        except UserError as refused:
+            refusals.append(refused)
+    raise refusals[0] if refusals else UserError(_nothing(study, world.promoted))
+
+
+def _said(pruning: Pruning, config: Config) -> str:
+    margin = config.gate.simplify_margin
+    if margin is None:
+        how = "[gate] simplify_margin is not set, so it must be better without"
+    elif pruning.simpler:
+        how = f"the harness is simpler without, so it need only be no worse by {margin:g}"
+    else:
+        how = "without it the harness is not simpler in both code and words, so it must be better"
+    return f"{pruning.why}\n{how}."
+
+
+def _nothing(study: str, promoted: Sequence[object]) -> str:
+    if not promoted:
+        return f"propose --prune: nothing was promoted in {study} yet, so there is nothing to take out"
+    return f"propose --prune: no hunk of a promotion of {study} can be taken out alone that was not tried yet"
