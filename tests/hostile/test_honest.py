@@ -44,9 +44,14 @@ python3 -c 'import wheelhouse' && pytest
 """
 
 DPKG = """
-mkdir /tmp/deb && tar -xf /kit/deb.tar -C /tmp/deb && dpkg-deb -b /tmp/deb /tmp/deb.deb && rm -r /tmp/deb && dpkg -i /tmp/deb.deb
+site=$(python3 -c 'import site; print(site.getsitepackages()[-1])')
+mkdir /tmp/deb && tar -xf /kit/deb.tar -C /tmp/deb && mkdir -p "/tmp/deb$site" && mv /tmp/deb/SITE/* "/tmp/deb$site"
+rmdir /tmp/deb/SITE && sed -i "s#SITE#${site#/}#" /tmp/deb/DEBIAN/md5sums
+dpkg-deb -b /tmp/deb /tmp/deb.deb && rm -r /tmp/deb && dpkg -i /tmp/deb.deb
 jq && unzip && python3 -c 'import debhouse'
 """
+"""A package of Debian's kind, with a module where the image's own Python looks for one: Debian's and that of the official Python
+images look in different places."""
 
 
 def wheel(folder: Path) -> None:
@@ -72,7 +77,7 @@ def deb(folder: Path, kit: Path) -> None:
     tree = folder / "tree"
     files = {
         "usr/bin/jq": "#!/bin/sh\nexit 0\n",
-        "usr/lib/python3/dist-packages/debhouse.py": ANSWER,
+        "SITE/debhouse.py": ANSWER,
         "etc/profile.d/jq.sh": "# nothing\n",
     }
     for name, text in files.items():
