@@ -63,6 +63,7 @@ def typed_json(root: Path) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.hostile  # two grids of whole studies: a minute and a half on a quiet machine
 @pytest.mark.timeout(900)
 def test_a_grid_that_is_killed_and_gone_on_with_ends_as_one_that_was_not(small: Path) -> None:
     other = twin(small, "killed")
