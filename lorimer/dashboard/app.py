@@ -80,6 +80,7 @@ def application(reader: StudyReader, root: Path, hosts: Sequence[str]) -> Starle
     return Starlette(
         routes=[
             Route("/", pages.studies),
+            Route("/pairings", pages.pairings),
             Route("/s/{study}", pages.study),
             Route("/s/{study}/live", live),
             Route("/s/{study}/flips", pages.flips),
@@ -88,6 +89,7 @@ def application(reader: StudyReader, root: Path, hosts: Sequence[str]) -> Starle
             Route("/s/{study}/c/{number:int}", pages.candidate),
             Route("/s/{study}/tasks", pages.tasks),
             Route("/s/{study}/task", pages.task),
+            Route("/s/{study}/lineage", pages.lineage),
             Route("/s/{study}/trace", pages.trace),
             Mount("/static", files),
         ],

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from lorimer.dashboard import beside, candidates, flipping, matrix, overview, trajectory
+from lorimer.dashboard import beside, candidates, flipping, grid, lineage, matrix, overview, trajectory
 from lorimer.dashboard.paths import Served, study_of
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.dashboard.templating import environment
@@ -33,7 +33,10 @@ class Pages:
     # ---- studies
 
     def studies(self, request: Request) -> Response:
-        return self._page("studies.html", lines=overview.lines(self._shelf))
+        return self._page("studies.html", lines=overview.lines(self._shelf), pairings=grid.here(self._shelf))
+
+    def pairings(self, request: Request) -> Response:
+        return self._page("grid.html", view=grid.read(self._shelf))
 
     def study(self, request: Request) -> Response:
         opened = self._opened(request)
@@ -87,6 +90,13 @@ class Pages:
         opened, name = self._opened(request), request.query_params.get("task", "")
         found = matrix.task(self._reader, opened, name)
         return self._page("task.html", opened=opened, view=found, tab="tasks")
+
+    def lineage(self, request: Request) -> Response:
+        opened = self._opened(request)
+        found = self._shelf.worked_out(
+            opened.id, "lineage", opened.mark.settled, lambda: lineage.read(self._reader, opened)
+        )
+        return self._page("lineage.html", opened=opened, view=found, tab="lineage")
 
     def trace(self, request: Request) -> Response:
         opened = self._opened(request)

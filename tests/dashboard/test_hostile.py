@@ -86,7 +86,17 @@ def poison(served: Served, payload: str) -> list[str]:
     trial = served.reader.trials(STUDY, stage="full", limit=1)[0]
     beside = f"beside?of={newest}&task={quote(trial.task)}"
     traces = f"trace?of={quote(trial.id, safe='')}"
-    pages = ("", "flips?hunks=1", beside, "candidates", f"c/{newest}", "tasks", f"task?task={trial.task}", traces)
+    pages = (
+        "",
+        "flips?hunks=1",
+        beside,
+        "candidates",
+        f"c/{newest}",
+        "tasks",
+        f"task?task={trial.task}",
+        traces,
+        "lineage",
+    )
     return ["/", *(f"/s/{STUDY}/{page}".rstrip("/") for page in pages)]
 
 

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from lorimer.meta_agent.pairings.values import Cell, GridResult, Interval
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 HEAD = (
     "task model",
@@ -148,20 +152,32 @@ def _scale(low: float, high: float) -> Callable[[float], float]:
     return lambda value: round(LEFT + 20 + (value - low) / span * (WIDTH - LEFT - 60), 1)
 
 
-def html(found: GridResult) -> str:
-    """One page that needs no other file and runs no script."""
-    from jinja2 import Environment, StrictUndefined
-
-    template = (files("lorimer.meta_agent.pairings") / "page.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    tables = [
+def tables(found: GridResult) -> list[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+    """Title, head and rows of each table."""
+    return [
         ("Pairings", HEAD, rows(found)),
         *([("Winners under other task models", TRANSFER_HEAD, transfer_rows(found))] if found.transfers else []),
         ("Searches", SEARCH_HEAD, search_rows(found)),
     ]
-    return environment.from_string(template).render(
-        found=found, plot=plot(found), tables=tables, remarks=remarks(found)
-    )
+
+
+def drawing(found: GridResult) -> Markup:
+    """The intervals as inline SVG, which a style sheet colours by class; all text in it is escaped."""
+    return _filled("plot.html.j2", plot=plot(found))
+
+
+def html(found: GridResult) -> str:
+    """One page that needs no other file and runs no script."""
+    return _filled("page.html.j2", found=found, drawing=drawing(found), tables=tables(found), remarks=remarks(found))
+
+
+def _filled(name: str, **values: object) -> Markup:
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    template = (files("lorimer.meta_agent.pairings") / name).read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return Markup(environment.from_string(template).render(**values))  # noqa: S704 - a template's text
 
 
 # ---- inside ---------------------------------------------------------------------------------------------------------

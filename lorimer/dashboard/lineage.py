@@ -1,0 +1,126 @@
+"""Who was champion after whom, and why: promotions and settings from the chain, reviews and reverts from their decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lorimer.dashboard.shelf import Opened
+from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.reports.evidence import lineage
+from lorimer.meta_agent.state.names import About
+from lorimer.meta_agent.state.world import score_of
+from lorimer.traces.base import StudyReader
+from lorimer.traces.schema import Purpose, Stage
+from lorimer.traces.settings import shown
+from lorimer.traces.tables import Candidate, ChainRow, DecisionRow
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that made a champion, kept one, or changed by what rules the next is found."""
+
+    made: str
+    """UTC, to the minute."""
+    kind: str
+    """`promoted`, `reverted`, `approved`, `refused` or `settings`."""
+    number: int | None
+    """The candidate's; `None` of the seed harness and of settings."""
+    title: str = ""
+    hypothesis: str = ""
+    said: str = ""
+    """What was decided, or who did it and why, in words."""
+    score: Score | None = None
+    """Of a champion, in the trials that stand for it."""
+    commit: str = ""
+    entry: int | None = None
+    """The number of its entry in the chain, where that is an entry of its own."""
+    seal: str = ""
+    stands: bool = False
+    """Whether today's champion rests on it."""
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The page."""
+
+    seed: Score | None
+    begun: str
+    events: tuple[Event, ...]
+    """In the order in which they came."""
+    line: tuple[tuple[int, float | None], ...]
+    """Number and score of each champion from the seed harness to today's."""
+
+
+def read(reader: StudyReader, opened: Opened) -> Lineage:
+    """Read the page."""
+    world, line = opened.world, lineage(opened.world, opened.world.champion)
+    own, known = {view.id for view in line}, {row.id: row for row in opened.candidates}
+    baseline = world.decided("", Stage.BASELINE)
+    events = [
+        *(
+            _promotion(opened, known[row.subject], row, row.subject in own)
+            for row in reader.chain(opened.id, "promotion")
+            if row.subject in known  # one that has come since the study was opened is told next time
+        ),
+        *_people(opened),
+        *(_settings(row) for row in reader.chain(opened.id, "settings")),
+    ]
+    return Lineage(
+        score_of(baseline) if baseline else None,
+        _minute(opened.row.created),
+        tuple(event for _, event in sorted(events, key=lambda each: each[0])),
+        tuple((view.number, found.mean if (found := _score(opened, view.id)) else None) for view in line),
+    )
+
+
+def _promotion(opened: Opened, candidate: Candidate, row: ChainRow, stands: bool) -> tuple[datetime, Event]:
+    decided = opened.world.decided(candidate.id, Stage.FULL)
+    return _at(row.made), Event(
+        made=_minute(row.made),
+        kind="promoted",
+        number=candidate.number,
+        title=candidate.title,
+        hypothesis=candidate.hypothesis,
+        said=decided.reason if decided else "",
+        score=_score(opened, candidate.id),
+        commit=candidate.commit,
+        entry=row.number,
+        seal=row.hash[:12],
+        stands=stands,
+    )
+
+
+def _people(opened: Opened) -> Iterator[tuple[datetime, Event]]:
+    """Reviews and reverts."""
+    for about, row in opened.world.decisions.items():
+        if about.stage is Stage.REVIEW:
+            yield _at(row.made), _person(opened, about, row)
+
+
+def _person(opened: Opened, about: About, row: DecisionRow) -> Event:
+    view = opened.world.candidate(about.subject)
+    kind = "reverted" if about.purpose is Purpose.REVERTED else "approved" if row.kind == "pass" else "refused"
+    return Event(_minute(row.made), kind, view.number if view else None, view.title if view else "", said=row.reason)
+
+
+def _settings(row: ChainRow) -> tuple[datetime, Event]:
+    said = "; ".join(f"{each['key']} from {shown(each['from'])} to {shown(each['to'])}" for each in row.body["changes"])
+    return _at(row.made), Event(
+        _minute(row.made), "settings", None, said=said, entry=row.number, seal=row.hash[:12], stands=True
+    )
+
+
+def _score(opened: Opened, candidate: str) -> Score | None:
+    found = opened.world.reported_of(candidate)
+    return score_of(found) if found is not None and found.numbers.get("score") is not None else None
+
+
+def _at(made: str) -> datetime:
+    found = datetime.fromisoformat(made)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _minute(made: str) -> str:
+    return made[:16].replace("T", " ")
