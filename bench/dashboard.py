@@ -2,8 +2,9 @@
 
     python -m bench.dashboard [FOLDER] [CANDIDATES]     # the store of `bench.traces`, made if it is not there
 
-The server is a process of its own. Of each page the best of three is told, after one that fills what the server keeps. On a
-machine that does other work the seconds say how busy it is; the load is told beside them.
+The server is a process of its own. Of each page the best of three is told, after one that fills what the server keeps, and how
+much of a processor the server took for it on average. On a machine that does other work the seconds say how busy it is; the load
+is told beside them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def paths(root: Path) -> list[str]:
     trial = reader.trials(STUDY, stage="full", state="scored", limit=1)[0]
     of = f"beside?of={int(trial.evaluation.split('/')[1][1:])}&task={quote(trial.task)}"
     trace = f"trace?of={quote(trial.id, safe='')}"
-    pages = ("flips", of, "candidates", f"c/{newest}", "tasks", f"task?task={quote(trial.task)}", trace)
+    pages = ("flips", of, "candidates", f"c/{newest}", "tasks", f"task?task={quote(trial.task)}", trace, "lineage")
     return ["/", f"/s/{STUDY}", f"/s/{STUDY}?part=live", *(f"/s/{STUDY}/{page}" for page in pages)]
 
 
@@ -48,6 +49,12 @@ def asked(client: httpx.Client, path: str) -> tuple[float, float, int]:
         first = time.perf_counter() - began
         size += sum(map(len, parts))
     return first, time.perf_counter() - began, size
+
+
+def processor(pid: int) -> float:
+    """Milliseconds of a processor that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:
@@ -64,16 +71,17 @@ def main() -> None:
         address = said.split(" at ")[1].split()[0]
         print(f"{made.candidates} candidates, {made.trials:,} trials, {made.steps:,} steps; ", end="")
         print(f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-        print("| page | first byte, ms | whole, ms | kB |\n|---|---|---|---|")
+        print("| page | first byte, ms | whole, ms | processor, ms | kB |\n|---|---|---|---|---|")
         with httpx.Client(base_url=address, timeout=60.0) as client:
             for path in paths(made.root):
                 asked(client, path)
+                began = processor(server.pid)
                 first, whole, size = min(asked(client, path) for _ in range(3))
+                took = (processor(server.pid) - began) / 3
                 slow = first > FIRST_BYTE or (path == f"/s/{STUDY}" and whole > STUDY_SECONDS)
                 over += [path] if slow else []
-                print(
-                    f"| {path} | {1000 * first:.0f}{' (over)' if slow else ''} | {1000 * whole:.0f} | {size / 1000:.0f} |"
-                )
+                over_it = " (over)" if slow else ""
+                print(f"| {path} | {1000 * first:.0f}{over_it} | {1000 * whole:.0f} | {took:.0f} | {size / 1000:.0f} |")
         status = Path(f"/proc/{server.pid}/status").read_text()
         peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
         print(f"\npeak memory of the server {peak:.0f} MB")
