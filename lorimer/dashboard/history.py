@@ -130,7 +130,7 @@ def drawn(found: History, link: Callable[[int], str], width: int, height: int, c
         *_stairs(found.treads, x, y),
         *(_point(point, x, y, link(point.number), 3.2 if found.candidates > 150 else 4.5) for point in found.points),
     ]
-    return picture(parts, width, height, found.label, class_)
+    return picture(parts, width, height, found.label, class_, links=True)
 
 
 def _across(place: float, left: float, right: float, said: str) -> Markup:

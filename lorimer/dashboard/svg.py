@@ -37,11 +37,17 @@ def group(parts: Sequence[Markup], **attributes: object) -> Markup:
     return element("g", Markup("").join(parts), **attributes)
 
 
-def picture(parts: Sequence[Markup], width: float, height: float, label: str, class_: str = "") -> Markup:
-    """A whole picture that scales with its column; a screen reader reads `label` and passes over the parts."""
-    view = f"0 0 {width:g} {height:g}"
+def picture(
+    parts: Sequence[Markup], width: float, height: float, label: str, class_: str = "", *, links: bool = False
+) -> Markup:
+    """A whole picture that scales with its column; a screen reader reads `label` and passes over the parts.
+
+    Args:
+        links: whether parts are links, which a screen reader then finds in it.
+    """
+    view, role = f"0 0 {width:g} {height:g}", "group" if links else "img"
     return element(
-        "svg", Markup("").join(parts), viewBox=view, role="img", aria_label=label, class_=f"chart {class_}".strip()
+        "svg", Markup("").join(parts), viewBox=view, role=role, aria_label=label, class_=f"chart {class_}".strip()
     )
 
 
