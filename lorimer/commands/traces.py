@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lorimer.commands.options import HERE, Json, StudyName, Workspace
+from lorimer.commands.options import HERE, Json, Sealed, StudyName, Workspace
 from lorimer.kinds import Stage, TrialOrder, TrialState
 
 app = typer.Typer(help="Every trajectory: list, read, search, query.", no_args_is_help=True)
@@ -23,11 +23,16 @@ def traces_ls(
     sort: Annotated[TrialOrder, typer.Option(help="The newest first, or what took most.")] = "newest",
     every: Annotated[bool, typer.Option("--all", help="Trials of every study, checks included.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    sealed: Sealed = False,
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
-    """List the trials of a study."""
+    """List the trials of a study.
+
+    Those of sealed tasks are left out until it has finished.
+    """
     from lorimer.errors import UserError
+    from lorimer.meta_agent.state.sealed import sealed as sealed_in
     from lorimer.terminal.opening import open_reader, pick_study
     from lorimer.terminal.trials import trials_text
     from lorimer.terminal.words import to_json
@@ -44,6 +49,7 @@ def traces_ls(
         failed=failed,
         order=sort,
         limit=limit,
+        sealed=() if sealed else sealed_in(reader.studies()),
     )
     typer.echo(to_json([trial.model_dump() for trial in found]) if json else trials_text(found))
 
@@ -57,6 +63,7 @@ def traces_show(
     first: Annotated[int, typer.Option(min=0, help="First step.")] = 0,
     last: Annotated[int | None, typer.Option(min=0, help="Last step.", show_default="the end")] = None,
     full: Annotated[bool, typer.Option(help="Long texts whole.")] = False,
+    sealed: Sealed = False,
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
@@ -69,7 +76,7 @@ def traces_show(
     from lorimer.terminal.words import to_json
 
     reader = open_reader(workspace)
-    found = trajectory.trajectory(reader, trial, study)
+    found = trajectory.trajectory(reader, trial, study, sealed=sealed)
     if json:
         typer.echo(to_json(trajectory.trajectory_value(reader, found, first, last)))
     else:
@@ -81,20 +88,23 @@ def traces_search(
     words: Annotated[str, typer.Argument(help="Words, or FTS5 syntax: 'a OR b', '\"a phrase\"', 'pre*'.")],
     study: StudyName = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, best first.")] = 20,
+    sealed: Sealed = False,
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
     """Search the text of all steps.
 
     The best matches come first. Where more than 20,000 steps match, the newest 20,000 are ranked and the others left out.
+    Trials of sealed tasks are left out until their study has finished.
     """
+    from lorimer.meta_agent.state.sealed import sealed as sealed_in
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import table, to_json
 
     reader = open_reader(workspace)
     if study:
         reader.study(study)
-    hits = reader.search(words, study, limit)
+    hits = reader.search(words, study, limit, sealed=() if sealed else sealed_in(reader.studies()))
     columns = ("owner", "step", "kind", "text")
     rows = [(hit.step.owner, hit.step.index, hit.step.kind, hit.snippet) for hit in hits]
     if json:
@@ -110,7 +120,10 @@ def traces_sql(
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
-    """Query the trace store with SQL, read-only."""
+    """Query the trace store with SQL, read-only.
+
+    It hides nothing: rows of sealed tasks are read as well while a study goes on, by `trial.stage = 'holdout'`.
+    """
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import table, to_json
 

@@ -14,7 +14,7 @@ from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.reports.evidence import compared
 from lorimer.meta_agent.reports.flips import Flips
 from lorimer.meta_agent.state.names import STAGES, short
-from lorimer.meta_agent.state.sealed import told
+from lorimer.meta_agent.state.sealed import hidden
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.terminal.here import find_workspace
 from lorimer.terminal.listing import state_of
@@ -193,7 +193,7 @@ class Study:
         return [
             _trial(each, names.get(each.harness, ""), splits.get(each.task, ""))
             for each in reversed(found)
-            if each.state in (TrialState.SCORED, TrialState.ERRORED) and (told(row) or each.stage != Stage.HOLDOUT)
+            if each.state in (TrialState.SCORED, TrialState.ERRORED) and not hidden(row, each)
         ]
 
     def candidate_list(self) -> list[CandidateRow]:

@@ -9,6 +9,7 @@ from lorimer.errors import UserError
 from lorimer.harness.api import Message
 from lorimer.meta_agent.ledger.fired import fired_in_trial
 from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.state.sealed import hidden
 from lorimer.terminal.opening import pick_experiments
 from lorimer.terminal.words import dollars
 from lorimer.traces.base import StudyReader
@@ -22,14 +23,15 @@ LINES_CHARS = 400
 """Characters for the ranges of lines that ran; `--json` has all."""
 
 
-def trajectory(reader: StudyReader, name: str, study: str | None = None) -> Trial | Candidate:
+def trajectory(reader: StudyReader, name: str, study: str | None = None, *, sealed: bool = False) -> Trial | Candidate:
     """Whose steps are meant: a candidate's, for the meta-agent's session that proposed it, or a trial's.
 
     Args:
         name: a candidate's id, or its last part as `log` prints it; a trial's id or a unique beginning of it.
         study: whose candidate a short name means; the latest study's where `None`.
+        sealed: whether a trial of a sealed task may be read while its study goes on.
 
-    Raises UserError.
+    Raises UserError, also for such a trial.
     """
     if re.fullmatch(r"c\d+", name):
         owner, _ = pick_experiments(reader, study)
@@ -37,7 +39,13 @@ def trajectory(reader: StudyReader, name: str, study: str | None = None) -> Tria
         if found is None:
             raise UserError(f"study {owner.id} has no candidate {name}; `lorimer log --study {owner.id}` lists them")
         return found
-    return reader.candidate(name) or reader.trial(name)
+    whose = reader.candidate(name) or reader.trial(name)
+    if isinstance(whose, Trial) and not sealed and hidden(reader.study(whose.study), whose):
+        raise UserError(
+            f"{whose.id} is of a sealed task, which people may steer by; it is told once {whose.study} has finished",
+            "--sealed shows it now",
+        )
+    return whose
 
 
 def trajectory_value(reader: StudyReader, found: Trial | Candidate, first: int, last: int | None) -> dict[str, Any]:

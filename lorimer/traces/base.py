@@ -268,10 +268,12 @@ class StudyReader(Protocol):
         failed: bool = False,
         order: TrialOrder = "newest",
         limit: int | None = 100,
+        sealed: Sequence[str] = (),
     ) -> list[Trial]:
         """Trials that match all that is given.
 
         Args:
+            sealed: studies whose trials on the holdout are left out.
             harness: the beginning of its SHA-256, or all of it.
             failed: only scored trials whose reward is under 1.
             order: the newest first, or those first that took most; of an unknown cost last.
@@ -409,6 +411,7 @@ class StudyReader(Protocol):
         *,
         owners: Sequence[str] | None = None,
         ranked: bool = True,
+        sealed: Sequence[str] = (),
     ) -> list[Hit]:
         """Steps that match, best first; of over 20,000 only the newest so many are looked at. FTS5 syntax (`a OR b`,
         `"a phrase"`, `pre*`) is used where it is valid, and plain words where it is not: any text may be given.
@@ -416,6 +419,7 @@ class StudyReader(Protocol):
         Args:
             study: only its trials and proposal sessions.
             owners: only steps of these trials or candidates.
+            sealed: studies whose trials on the holdout are left out.
             ranked: `False` orders by owner and step instead. A rank weighs words by how rare they are in the whole store,
                 so it depends on other trials; what a model reads must not.
         """

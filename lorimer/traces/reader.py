@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import NullPool, create_engine, desc, func, text
+from sqlalchemy import NullPool, create_engine, desc, func, or_, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel, col, select
 
 from lorimer.errors import LorimerError, UserError
-from lorimer.kinds import SOLVED, Refused, TrialOrder
+from lorimer.kinds import SOLVED, Refused, Stage, TrialOrder
 from lorimer.traces import bulk, calls, chain, marks, migrations, place, records, statements
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.outlines import StepSearch, outlines
@@ -282,6 +282,7 @@ class StoreReader:
         failed: bool = False,
         order: TrialOrder = "newest",
         limit: int | None = 100,
+        sealed: Sequence[str] = (),
     ) -> list[Trial]:
         most: dict[TrialOrder, Any] = {
             "cost": Trial.cost_usd,
@@ -293,6 +294,8 @@ class StoreReader:
         wanted = wanted.order_by(newest) if order == "newest" else wanted.order_by(desc(most[order]), newest)
         equal = {"study": study, "task": task, "state": state, "stage": stage, "evaluation": evaluation}
         wanted = wanted.where(*_matching(equal, harness, failed=failed))
+        if sealed:
+            wanted = wanted.where(or_(col(Trial.stage) != Stage.HOLDOUT, col(Trial.study).not_in(sealed)))
         return self._all(wanted if limit is None else wanted.limit(limit))
 
     def trial_ids(
@@ -345,9 +348,10 @@ class StoreReader:
         *,
         owners: Sequence[str] | None = None,
         ranked: bool = True,
+        sealed: Sequence[str] = (),
     ) -> list[Hit]:
         with self._session() as session:
-            return search(session, words, study, limit, owners, ranked)
+            return search(session, words, study, limit, owners, ranked, sealed)
 
     def outlines(self, trials: Sequence[str]) -> dict[str, list[StepOutline]]:
         with self._plain() as connection:

@@ -29,14 +29,20 @@ class Hit:
 
 
 def search(
-    session: Session, words: str, study: str | None, limit: int, owners: Sequence[str] | None, ranked: bool
+    session: Session,
+    words: str,
+    study: str | None,
+    limit: int,
+    owners: Sequence[str] | None,
+    ranked: bool,
+    sealed: Sequence[str],
 ) -> list[Hit]:
     """As `traces.base.StudyReader.search`."""
     for query in (words, quoted(words)):
         if not query.strip():
             return []
         try:
-            return _search(session, query, study, limit, owners, ranked)
+            return _search(session, query, study, limit, owners, ranked, sealed)
         except _NotFts:
             continue
     return []
@@ -55,13 +61,24 @@ _OF_STUDY = (
     "OR EXISTS (SELECT 1 FROM candidate WHERE candidate.id = step.owner AND candidate.study = :study))"
 )
 
+_UNSEALED = (
+    "NOT EXISTS (SELECT 1 FROM trial WHERE trial.id = step.owner AND trial.stage = 'holdout' "
+    "AND trial.study IN (SELECT value FROM json_each(:sealed)))"
+)
+
 
 class _NotFts(Exception):
     """The text is not a valid FTS5 query."""
 
 
 def _search(
-    session: Session, query: str, study: str | None, limit: int, owners: Sequence[str] | None, ranked: bool
+    session: Session,
+    query: str,
+    study: str | None,
+    limit: int,
+    owners: Sequence[str] | None,
+    ranked: bool,
+    sealed: Sequence[str],
 ) -> list[Hit]:
     where = ["step_fts MATCH :query"]
     values: dict[str, Any] = {"query": query, "limit": limit, "ranked": max(RANKED, limit) - 1}
@@ -71,6 +88,9 @@ def _search(
     if owners is not None:
         values["owners"] = codec.dumps(list(owners))
         where += _within("SELECT value FROM json_each(:owners)")
+    if sealed:
+        values["sealed"] = codec.dumps(list(sealed))
+        where.append(_UNSEALED)
     matching = f"FROM step_fts JOIN step ON step.id = step_fts.rowid WHERE {' AND '.join(where)}"
     if ranked:
         oldest = f"SELECT step_fts.rowid {matching} ORDER BY step_fts.rowid DESC LIMIT 1 OFFSET :ranked"

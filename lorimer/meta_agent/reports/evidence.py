@@ -14,6 +14,7 @@ from lorimer.meta_agent.reports.between import compared as compared
 from lorimer.meta_agent.reports.flips import Flips
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
@@ -75,6 +76,7 @@ class Evidence:
     audit: Measured
     """The winner's score, on trials that it did not win by."""
     holdout_baseline: Measured
+    """Not told, like `holdout_final`, while the study goes on."""
     holdout_final: dict[str, Any]
     """Seed harness and last champion side by side on the sealed tasks, at the study's end; empty where that was not run."""
     tasks: Flips
@@ -141,8 +143,8 @@ def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | N
         seed=row.seed,
         baseline=_measured(world.decided("", Stage.BASELINE)),
         audit=_measured(world.reported_of(subject)),
-        holdout_baseline=_measured(world.decided("", Stage.HOLDOUT)),
-        holdout_final=dict(sealed.numbers) if sealed and subject == world.champion_id else {},
+        holdout_baseline=_measured(world.decided("", Stage.HOLDOUT) if told(row) else None),
+        holdout_final=dict(sealed.numbers) if sealed and told(row) and subject == world.champion_id else {},
         tasks=compared(reader, world, "", subject),
         gain=gain if subject == world.champion_id else None,
         lineage=tuple(_promotion(reader, world, each) for each in lineage(world, winner)),

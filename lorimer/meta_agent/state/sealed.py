@@ -1,8 +1,11 @@
-"""When people may read what was measured on the sealed tasks. Pure."""
+"""When people may read what was measured on the sealed tasks: one rule for every reader (docs/traces.md). Pure."""
 
 from __future__ import annotations
 
-from lorimer.traces.tables import Study
+from collections.abc import Iterable
+
+from lorimer.kinds import Stage
+from lorimer.traces.tables import Study, Trial
 
 
 def told(study: Study) -> bool:
@@ -10,3 +13,13 @@ def told(study: Study) -> bool:
     steer by them before (docs/decisions.md); of any other always.
     """
     return study.kind != "optimize" or study.state == "finished"
+
+
+def hidden(study: Study, trial: Trial) -> bool:
+    """Whether a trial of the study is left out of what people read, unless they ask for it."""
+    return trial.stage == Stage.HOLDOUT and not told(study)
+
+
+def sealed(studies: Iterable[Study]) -> list[str]:
+    """The studies whose trials of sealed tasks are."""
+    return [study.id for study in studies if not told(study)]
