@@ -23,7 +23,8 @@ def dashboard(
 ) -> None:
     """Serve a web page of all studies here, live while they run.
 
-    It reads the store alone and changes nothing, beside a study that runs or without one. Ctrl-C ends it.
+    It reads the store alone, beside a study that runs or without one. With the token that it shows here, a page can approve or
+    refuse a promotion that waits, and go back to an earlier champion. Ctrl-C ends it.
     """
     from lorimer.dashboard.serve import LOOPBACK, serve
     from lorimer.terminal.opening import open_reader
@@ -33,7 +34,12 @@ def dashboard(
         typer.echo(
             f"lorimer: warning: whoever can reach {host} can read every trace here; no password is asked", err=True
         )
-    serve(reader, workspace, host, port, lambda address: typer.echo(f"the dashboard is at {address} (Ctrl-C ends it)"))
+
+    def said(address: str, token: str) -> None:
+        typer.echo(f"the dashboard is at {address} (Ctrl-C ends it)")
+        typer.echo(f"who gives it this token may approve, refuse and revert there: {token}")
+
+    serve(reader, workspace, host, port, said)
 
 
 @app.command()

@@ -38,7 +38,7 @@ POLICY = (
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -60,14 +60,15 @@ class Guarded:
         await self._app(scope, receive, guarded if scope["type"] == "http" else send)
 
 
-def application(reader: StudyReader, root: Path, hosts: Sequence[str]) -> Starlette:
+def application(reader: StudyReader, root: Path, hosts: Sequence[str], token: str = "") -> Starlette:
     """The dashboard of a workspace's store.
 
     Args:
         hosts: the names by which it may be asked for; under any other, which a hostile page may have pointed here, it refuses.
+        token: with which a person may act; where it is empty nobody can.
     """
     shelf = Shelf(reader, root)
-    pages = Pages(shelf, root)
+    pages = Pages(shelf, root, token)
 
     async def live(request: Request) -> Response:
         study = study_of(request.path_params["study"])
@@ -91,6 +92,8 @@ def application(reader: StudyReader, root: Path, hosts: Sequence[str]) -> Starle
             Route("/s/{study}/task", pages.task),
             Route("/s/{study}/lineage", pages.lineage),
             Route("/s/{study}/trace", pages.trace),
+            Route("/s/{study}/act", pages.acting),
+            Route("/s/{study}/act", pages.act, methods=["POST"]),
             Mount("/static", files),
         ],
         middleware=[Middleware(Guarded), Middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))],

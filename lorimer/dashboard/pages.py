@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from lorimer.dashboard import beside, candidates, flipping, grid, lineage, matrix, overview, trajectory
+from lorimer.dashboard import acting, beside, candidates, flipping, grid, lineage, matrix, overview, trajectory
 from lorimer.dashboard.paths import Served, study_of
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.dashboard.templating import environment
-from lorimer.errors import UserError
+from lorimer.errors import LorimerError, UserError
 
 BUFFERED = 400
 """Pieces of a template in one piece of the answer."""
@@ -24,10 +25,12 @@ class Pages:
 
     Args:
         root: the workspace's folder, which is named in the head of each page.
+        token: with which a person may act.
     """
 
-    def __init__(self, shelf: Shelf, root: Path) -> None:
+    def __init__(self, shelf: Shelf, root: Path, token: str = "") -> None:
         self._shelf, self._reader = shelf, shelf.reader
+        self._root, self._token = root, token
         self._templates = environment(Served(), root.resolve().name)
 
     # ---- studies
@@ -103,6 +106,34 @@ class Pages:
         owner = request.query_params.get("of", "")
         found = trajectory.trajectory(self._reader, opened, owner, number(request, "at", 0))
         return self._page("trace.html", opened=opened, view=found, tab="")
+
+    # ---- acting
+
+    def acting(self, request: Request) -> Response:
+        return self._act(self._opened(request), "")
+
+    async def act(self, request: Request) -> Response:
+        """Do what a form asks for, if it comes from a page of this server and holds the token."""
+        opened = await run_in_threadpool(self._opened, request)
+        try:
+            form = await acting.form_of(request)
+        except UserError as error:
+            return await run_in_threadpool(self._act, opened, "", refused=str(error), status=400)
+        given = form.get("token", "")
+        refused = acting.refusal(request, self._token, given)
+        if refused:
+            return await run_in_threadpool(self._act, opened, "", refused=refused, status=403)
+        try:
+            said = await acting.act(self._root, opened, form)
+        except LorimerError as error:
+            return await run_in_threadpool(self._act, opened, given, refused=str(error), status=409)
+        opened = await run_in_threadpool(self._opened, request)
+        return await run_in_threadpool(self._act, opened, given, said=said)
+
+    def _act(self, opened: Opened, token: str, said: str = "", refused: str = "", status: int = 200) -> Response:
+        offered = bool(self._token)
+        found = acting.acting(self._reader, self._root, opened, token, offered=offered, said=said, refused=refused)
+        return self._page("act.html", status=status, opened=opened, view=found, tab="act")
 
     def _opened(self, request: Request) -> Opened:
         return self._shelf.open(study_of(request.path_params["study"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +18,13 @@ STOP_SECONDS = 1
 """How long open pages are waited for at the end: each holds a connection on which it hears of changes."""
 
 
-def serve(reader: StudyReader, root: Path, host: str, port: int, said: Callable[[str], None]) -> None:
+def serve(reader: StudyReader, root: Path, host: str, port: int, said: Callable[[str, str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM.
 
     Args:
         host: the address to listen at.
         port: 0 for any that is free.
-        said: told the page's address as soon as it answers.
+        said: told the page's address and the token with which a person may act, as soon as it answers.
 
     Raises UserError where the address cannot be had.
     """
@@ -41,9 +42,10 @@ def serve(reader: StudyReader, root: Path, host: str, port: int, said: Callable[
         port = listening.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         hosts = [*LOOPBACK, "[::1]", host, shown] if host not in ("0.0.0.0", "::") else ["*"]  # noqa: S104 - compared alone
-        app = application(reader, root, hosts)
+        token = secrets.token_urlsafe(24)
+        app = application(reader, root, hosts, token)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=STOP_SECONDS, server_header=False
         )
-        said(f"http://{shown}:{port}/")
+        said(f"http://{shown}:{port}/", token)
         uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,164 @@
+"""Acting from a page: what its command does, with the token alone, and from a page of this server alone."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from lorimer.dashboard.app import application
+from lorimer.meta_agent.reports import audit
+from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.traces.reader import StoreReader
+from tests.dashboard.test_browser import CHROMIUM, chromium
+from tests.meta_agent.test_hand import GOOD_THEN_NULL, bench, held, on_disk, studied, world
+from tests.meta_agent.test_loop import Bench
+
+__all__ = ["bench", "chromium"]
+
+TOKEN = "the-token-of-this-start"
+PATH = "/s/demo/act"
+OURS = {"origin": "http://testserver", "content-type": "application/x-www-form-urlencoded"}
+APPROVE = {"do": "approve", "candidate": "c001", "why": "reads well", "by": "Ada", "token": TOKEN}
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A study whose candidate waits for a review, and its dashboard."""
+
+    bench: Bench
+    client: TestClient
+
+    def post(self, fields: dict[str, str], status: int, **headers: str) -> str:
+        answer = self.client.post(PATH, content=urlencode(fields), headers=OURS | headers)
+        text: str = answer.text
+        assert answer.status_code == status, text
+        return text
+
+    @property
+    def decided(self) -> list[str]:
+        return [row.reason for row in self.bench.reader().decisions("demo") if row.stage == "review"]
+
+
+def gone_on(bench: Bench) -> str:
+    """Begin the study, or go on with it; its state. In a thread of its own, as a browser's loop runs in a test's."""
+    with ThreadPoolExecutor(1) as threads:
+        return threads.submit(studied, bench, GOOD_THEN_NULL, held()).result().state
+
+
+@pytest.fixture
+def waiting(bench: Bench) -> Iterator[Waiting]:
+    assert gone_on(bench) == "paused"
+    reader = StoreReader(bench.root / STORE)
+    with TestClient(application(reader, bench.root, ["testserver"], TOKEN)) as client:
+        yield Waiting(bench, client)
+
+
+def test_without_the_token_the_page_has_the_commands_to_type(waiting: Waiting) -> None:
+    said = waiting.client.get(PATH).text
+    assert "lorimer review c001 --study demo --approve" in said
+    assert "+# GOOD 1" in said
+    assert 'value="approve"' not in said
+    assert TOKEN not in said
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers", "why"),
+    [
+        ({"token": ""}, {}, "the token is missing, so nothing was changed"),
+        ({"token": "another"}, {}, "that is not the token, so nothing was changed"),
+        ({"token": "é"}, {}, "that is not the token, so nothing was changed"),
+        ({}, {"origin": "http://evil.example"}, "was not sent by a page of this dashboard"),
+        ({}, {"origin": "null"}, "was not sent by a page of this dashboard"),
+        ({}, {"origin": ""}, "was not sent by a page of this dashboard"),
+        ({}, {"sec-fetch-site": "cross-site"}, "was not sent by a page of this dashboard"),
+        ({"token": ""}, {"cookie": f"token={TOKEN}"}, "the token is missing"),
+    ],
+)
+def test_nothing_is_changed_without_the_token_or_from_elsewhere(
+    waiting: Waiting, fields: dict[str, str], headers: dict[str, str], why: str
+) -> None:
+    assert why in waiting.post(APPROVE | fields, 403, **headers)
+    assert waiting.decided == []
+
+
+def test_nothing_is_changed_under_another_name_or_by_another_kind_of_form(waiting: Waiting) -> None:
+    waiting.post(APPROVE, 400, host="evil.example", origin="http://evil.example")
+    assert "only a form of this dashboard" in waiting.post(APPROVE, 400, **{"content-type": "text/plain"})
+    assert "over 64,000 bytes" in waiting.post(APPROVE | {"why": "x" * 70_000}, 400)
+    assert waiting.decided == []
+
+
+def test_a_dashboard_without_a_token_changes_nothing(waiting: Waiting) -> None:
+    reader = waiting.bench.reader()
+    with TestClient(application(reader, waiting.bench.root, ["testserver"])) as client:
+        answer = client.post(PATH, content=urlencode(APPROVE | {"token": ""}), headers=OURS)
+    assert answer.status_code == 403
+    assert "this dashboard has no token" in answer.text
+    assert waiting.decided == []
+
+
+def test_a_refusal_of_the_command_is_a_line_in_the_page(waiting: Waiting) -> None:
+    said = waiting.post(APPROVE | {"do": "refuse", "why": ""}, 409)
+    assert "a refusal needs a reason, for the log and for the meta-agent" in said
+    assert "c009 does not wait for a review; c001 does" in waiting.post(APPROVE | {"candidate": "c009"}, 409)
+    assert "asks for nothing that this page does" in waiting.post(APPROVE | {"do": "delete"}, 409)
+    assert waiting.decided == []
+
+
+def test_a_refusal_and_a_revert_are_decisions_with_who_and_why(waiting: Waiting) -> None:
+    assert "c001 is approved by Ada: reads well" in waiting.post(APPROVE, 200)
+    gone_on(waiting.bench)
+    assert "# GOOD 1" in on_disk(waiting.bench)
+    said = waiting.post(APPROVE | {"do": "revert", "candidate": "seed", "why": "it broke"}, 200)
+    assert "the seed harness is the champion of demo again, after c001" in said
+    assert world(waiting.bench).champion_id == ""
+    assert waiting.decided == [
+        "approved by Ada: reads well",
+        "the seed harness is the champion again, after c001, by Ada: it broke",
+    ]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium at /usr/bin/chromium; `tools/chromium` installs it")
+def test_a_review_in_a_browser_is_in_the_chain(waiting: Waiting, chromium: object) -> None:
+    from playwright.sync_api import Browser, expect
+
+    assert isinstance(chromium, Browser)
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    app = application(waiting.bench.reader(), waiting.bench.root, ["127.0.0.1"], TOKEN)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    page = chromium.new_page(viewport={"width": 390, "height": 900})
+    try:
+        page.goto(f"http://127.0.0.1:{listening.getsockname()[1]}/s/demo")
+        page.get_by_role("link", name="Act").click()
+        page.get_by_label("Token").fill(TOKEN)
+        page.get_by_role("button", name="Act in this page").click()
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+        page.get_by_label("Who decides").first.fill("Ada")
+        page.get_by_label("Why").first.fill("reads <b>well</b>")
+        page.get_by_role("button", name="Approve c001").click()
+        expect(page.locator("[data-said]")).to_contain_text("c001 is approved by Ada: reads <b>well</b>")
+    finally:
+        page.close()
+        server.should_exit = True
+        thread.join()
+        listening.close()
+    assert waiting.decided == ["approved by Ada: reads <b>well</b>"]
+    gone_on(waiting.bench)
+    assert "# GOOD 1" in on_disk(waiting.bench)
+    verified = audit.verify(waiting.bench.root, waiting.bench.reader())
+    assert not [check for check in verified.checks if check.what != "benchmark" and check.problems], verified
+    review = next(
+        row for row in waiting.bench.reader().chain("demo", "decision") if row.body["row"]["stage"] == "review"
+    )
+    assert (review.body["row"]["numbers"]["by"], bool(review.made)) == ("Ada", True)
