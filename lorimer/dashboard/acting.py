@@ -25,7 +25,7 @@ from lorimer.meta_agent.study import hand
 from lorimer.traces.base import StudyReader
 
 MOST_BYTES = 64_000
-"""Of a form. The longest reason that is kept has 2,000 characters, 12 bytes each as a form writes them."""
+"""The longest form that is read. The longest reason that is kept has 2,000 characters, 12 bytes each as a form writes them."""
 
 FORM = "application/x-www-form-urlencoded"
 
