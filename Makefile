@@ -3,6 +3,8 @@
 bin := .venv/bin
 # Compiled modules are kept where a machine's settings say otherwise too: tests start lorimer hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
+# Each worker begins with files of its own, and takes of the other's at the end: what the tests of a file share is made once.
+pytest := $(bin)/pytest -n 2 --dist worksteal
 
 .PHONY: demo test test-hostile lint bench lock
 
@@ -12,12 +14,12 @@ demo: .venv/installed
 test: .venv/installed lint
 	@tools/docker-engine && tools/base-images || echo "make test: the Docker tests will be skipped"
 	@tools/chromium || echo "make test: the browser tests of the dashboard will be skipped"
-	$(bin)/pytest -n 2
+	$(pytest)
 
 # The long suites on hostile harnesses, cheating agents and crashes.
 test-hostile: .venv/installed
 	@tools/docker-engine && tools/base-images || echo "make test-hostile: the Docker tests will be skipped"
-	$(bin)/pytest -n 2 -m hostile
+	$(pytest) -m hostile
 
 lint: .venv/installed
 	$(bin)/ruff format --check .
