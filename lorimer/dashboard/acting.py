@@ -60,7 +60,7 @@ def acting(
     waits = hand.waiting(reader, opened.row) if held is not None else None
     champion = world.champion_id
     earlier = [(short(each.number), each.title) for each in reversed(world.promoted) if each.id != champion]
-    earlier += [(hand.SEED, "the seed harness")] if champion else []
+    earlier += [(hand.SEED, "the harness with which the study began")] if champion else []
     workspace = hand.workspace_of(root, parse(opened.row.config, opened.id))
     return Acting(
         held,

@@ -118,7 +118,8 @@ class Overview:
     champion_name: str
     champion_title: str
     sealed: tuple[Score, Score] | None
-    """The champion's and the seed's score on the sealed tasks; `None` while the study goes on."""
+    """The champion's and the seed's score on the sealed tasks; `None` while the study goes on, and where it
+    ended without running them there once more."""
     history: History
     spent: Spent
     left: tuple[tuple[str, float], ...]

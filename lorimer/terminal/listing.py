@@ -69,7 +69,8 @@ class Status:
     drift: Drift | None
     """How the same harnesses score late in the study against early; `None` where no champion was run at two times."""
     sealed: tuple[Score, Score] | None
-    """What the champion and the seed harness scored on the holdout when the study ended; `None` before."""
+    """What the champion and the seed harness scored on the holdout when the study ended; `None` before, and where neither was run
+    there once more."""
     holdout_queries: int
     """How often the holdout has answered."""
     trials: int
@@ -231,10 +232,15 @@ def _whose(bound: Allowance) -> str:
     return f" ({role} model)" if role else ""
 
 
+NOT_MEASURED = "the champion was not run there once more at the end, as a study under `pooled` that promoted does"
+
+
 def _holdout(found: Status) -> str:
     asked = "1 query" if found.holdout_queries == 1 else f"{found.holdout_queries} queries"
-    if found.sealed is None:
+    if found.sealed is None and found.state != "finished":
         return f"  holdout     {asked}; what candidates score there is shown when the study ends"
+    if found.sealed is None:
+        return f"  holdout     {asked}; {NOT_MEASURED}"
     champion, seed = found.sealed
     return f"  holdout     {champion}, the seed harness {seed}, side by side in trials that decided nothing; {asked}"
 

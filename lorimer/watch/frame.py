@@ -60,7 +60,7 @@ def _head(view: Overview) -> list[Row]:
     against = f"seed      {_score(view.baseline)}"
     if view.sealed is not None:
         against += f"   sealed tasks {_score(view.sealed[0])}, the seed {view.sealed[1].mean:.3f}"
-    elif view.holdout:
+    elif view.holdout and opened.sealed:
         against += "   sealed tasks: shown at the end"
     return [*rows, [Piece(against)]]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,4 +95,6 @@ async def test_the_log_and_the_status_say_it(tmp_path: Path) -> None:
     assert (status.sealed, status.holdout_queries) == (None, 1)
     text = listing.status_text(status)
     assert f"  luck        {said}" in text
-    assert "  holdout     1 query; what candidates score there is shown when the study ends" in text
+    assert "  holdout     1 query; the champion was not run there once more at the end" in text
+    goes_on = listing.status_text(replace(status, state="paused"))
+    assert "  holdout     1 query; what candidates score there is shown when the study ends" in goes_on
