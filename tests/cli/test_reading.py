@@ -218,7 +218,7 @@ def test_sql_says_when_it_shows_only_a_part(used: Used, capsys: pytest.CaptureFi
 
 def test_export_writes_the_winner_once(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "winner"
-    assert typed(capsys, "export", out, "-C", used[0]).out.count("wrote ") == 3
+    assert typed(capsys, "export", out, "-C", used[0]).out.count("wrote ") == 4
     assert (out / "agent.py").read_text() == (used[0] / "harness" / "agent.py").read_text()
     assert "**Simulated.**" in (out / "EVIDENCE.md").read_text()
     assert "overwrite it with --force" in refused(capsys, 2, "export", out, "-C", used[0])

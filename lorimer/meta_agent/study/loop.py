@@ -235,7 +235,7 @@ class _Loop:
         if not world.candidates:
             raise UserError(f"{self._study} ended before its second file was stored; start `lorimer ab` again")
         if world.open is not None and world.decided(world.open.id, Stage.FULL) is None:
-            await self._stages.evaluate(world, Stage.FULL, world.open)
+            await self._stages.compare(world, Stage.FULL, [world.open])
         return "the gate has answered"
 
     async def _intact(self) -> None:
