@@ -79,9 +79,9 @@ def ab_(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Ask the gate whether harness B is better than harness A, without a search.
+    """Ask the gate whether harness B is better than harness A.
 
-    Both run side by side on every task of the benchmark; what that may cost is said first. The exit code is 0 where B is better,
+    No search is made: both run side by side on every task of the benchmark; what that may cost is said first. The exit code is 0 where B is better,
     4 where the gate does not say so. Nothing is promoted. It is kept as a study of kind ab: its trials are read like all others,
     and `lorimer resume` goes on with one that was stopped.
     """
