@@ -100,7 +100,7 @@ def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
         command()
     except typer.Exit as done:
         return done.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):  # the latter at a question
         typer.echo("lorimer: stopped", err=True)
         return STOPPED
     except BrokenPipeError:  # such as `| head`: nobody reads on, which is no error

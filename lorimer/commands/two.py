@@ -81,9 +81,9 @@ def ab_(
 ) -> None:
     """Ask the gate whether harness B is better than harness A.
 
-    No search is made: both run side by side on every task of the benchmark; what that may cost is said first. The exit code is 0 where B is better,
-    4 where the gate does not say so. Nothing is promoted. It is kept as a study of kind ab: its trials are read like all others,
-    and `lorimer resume` goes on with one that was stopped.
+    No search is made: both run side by side on every task of the benchmark; what that may cost is said first. The exit code is 0
+    where B is better, 4 where the gate does not say so. Nothing is promoted. It is kept as a study of kind ab: its trials are
+    read like all others, and `lorimer resume` goes on with one that was stopped.
     """
     from lorimer.errors import UserError
     from lorimer.meta_agent.forecast.price import comparison
@@ -99,7 +99,9 @@ def ab_(
     if not yes:
         if json or not sys.stdin.isatty():
             raise UserError("nobody is there to ask whether this may be paid for; say --yes")
-        typer.confirm("run it?", abort=True, err=True)
+        if not typer.confirm("run it?", err=True):
+            typer.echo("lorimer: nothing was run", err=True)
+            raise typer.Exit(1)
     with open_terminal(workspace, json, quiet) as terminal:
         result = run_to_end(ab.compare(workspace, config, files, terminal), resumable=workspace)
     say_two(workspace, result, json)

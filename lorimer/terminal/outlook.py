@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lorimer.meta_agent.forecast.playing import Promotions
 from lorimer.meta_agent.forecast.power import GAINS, WANTED, Forecast, Spending
 from lorimer.meta_agent.forecast.price import Comparison, Cost, Estimate, Range
+from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.replay.unchanged import Replays
 from lorimer.terminal import replayed
 from lorimer.terminal.replayed import ReplaySummary
@@ -168,8 +169,8 @@ def comparison_text(found: Comparison) -> str:
     tokens, usd, time = _costs(found.cost)
     return "\n".join(
         [
-            f"{found.benchmark}: {found.tasks} tasks, {found.repeats} trials of each file on each, side by side: "
-            f"{_range(found.trials, _whole)} trials",
+            f"{found.benchmark}: {count(found.tasks, 'task')}, {count(found.repeats, 'trial')} of each file on each, side by "
+            f"side: {_range(found.trials, _whole)} trials",
             f"{tokens} tokens, {usd}, {time} of time",
             found.source,
             *found.ends,

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import subprocess
+import termios
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +22,7 @@ from lorimer.meta_agent.reports.flips import flips
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.terminal.ab import verdict
 from lorimer.traces.reader import StoreReader
-from tests.cli.support import configure, process, refused, start, typed
+from tests.cli.support import LORIMER, configure, process, refused, start, typed
 from tests.crash.support import finished, killed, progress, twin
 
 SEEDS = Path(__file__).parents[2] / "lorimer/harness/seeds"
@@ -87,6 +93,28 @@ def test_a_file_that_does_not_start_is_refused_before_a_study_begins(
     said = refused(capsys, 2, "ab", two / "a.py", two / "c.py", "-C", two, "--yes", "--quiet")
     assert said == f"lorimer: {two / 'c.py'} does not start: ZeroDivisionError: division by zero"
     assert StoreReader(two / STORE).studies() == []
+
+
+@pytest.mark.parametrize(("answer", "code", "said"), [(b"n\n", 1, "nothing was run"), (b"\x03", 130, "stopped")])
+def test_who_says_no_to_the_price_has_paid_nothing(two: Path, answer: bytes, code: int, said: str) -> None:
+    ours, theirs = pty.openpty()
+    asked = ("ab", two / "a.py", two / "b.py", "-C", two)
+    running = subprocess.Popen(
+        [*LORIMER, *map(str, asked)], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )  # fmt: skip
+    os.close(theirs)
+    seen = b""
+    while b"run it? [y/N]: " not in seen:
+        seen += os.read(ours, 4096)
+    os.write(ours, answer)
+    with suppress(OSError):  # Linux's word for the end of a terminal
+        while more := os.read(ours, 4096):
+            seen += more
+    os.close(ours)
+    assert running.wait() == code
+    assert seen.decode().rstrip().endswith(f"lorimer: {said}")
+    assert not (two / STORE).exists()
 
 
 def test_the_price_is_said_before_anything_is_run(two: Path, capsys: pytest.CaptureFixture[str]) -> None:
