@@ -70,7 +70,7 @@ def propose(
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
-    """Put an edit of your own before the gate, or the champion without a part of an earlier promotion.
+    """Put an edit of your own before the gate, or take one out.
 
     It is held against the same as the meta-agent's edits, refused in the same words, and else tried like one of them. A process
     that runs the study comes to it when its own candidate is done; without one, `lorimer resume` does.
