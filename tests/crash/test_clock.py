@@ -26,6 +26,7 @@ WALL = {
     "harness/shadow.py": "no clock is read: a shadow's harness is given the recorded time",
     "traces/migrations/versions/r0003_settings.py": "for people to read: when an older store was upgraded",
     "traces/migrations/versions/r0004_purpose.py": "for people to read: when an older store was upgraded",
+    "dashboard/report.py": "for people to read: when a report was written",
     "commands/workspace.py": "which models' announced ends have come, which doctor warns of",
     "meta_agent/workspace/parts.py": "for people to read, and [gate] champion_max_age, which survives a clock set back",
 }

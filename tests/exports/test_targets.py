@@ -189,7 +189,7 @@ async def test_an_earlier_champion_can_be_exported(tmp_path: Path) -> None:
 
 async def test_every_target_has_the_evidence(tmp_path: Path) -> None:
     winner = await won(tmp_path)
-    assert names() == ["harbor", "inspect", "library", "patch", "standalone"]
+    assert names() == ["harbor", "inspect", "library", "patch", "pr", "standalone"]
     for target in names():
         made = files(winner, target)
         card = json.loads(made["evidence.json"])
@@ -197,7 +197,7 @@ async def test_every_target_has_the_evidence(tmp_path: Path) -> None:
         assert card["lineage"][0]["hypothesis"] == "It guesses.\nIt should look."
         assert "## Task by task" in made["EVIDENCE.md"].decode()
     with pytest.raises(
-        UserError, match="--to moon: no such target; one of harbor, inspect, library, patch, standalone"
+        UserError, match="--to moon: no such target; one of harbor, inspect, library, patch, pr, standalone"
     ):
         files(winner, "moon")
     write(winner, "library", tmp_path / "w")
