@@ -80,6 +80,8 @@ def left_behind(temp: Path) -> list[str]:
         time.sleep(0.1)
 
 
+# Three whole studies, two of them begun again and again, take three minutes where two cores are shared.
+@pytest.mark.timeout(900)
 def test_stopped_or_killed_at_any_concurrency_a_study_ends_the_same(study: Path, tmp_path: Path) -> None:
     twins = {name: tmp_path / name for name in ("stopped", "killed")}
     for root in twins.values():
