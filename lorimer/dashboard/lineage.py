@@ -32,7 +32,7 @@ class Event:
     said: str = ""
     """What was decided, or who did it and why, in words."""
     score: Score | None = None
-    """Of a champion, in the trials that stand for it."""
+    """The score of a champion, in the trials that stand for it."""
     commit: str = ""
     entry: int | None = None
     """The number of its entry in the chain, where that is an entry of its own."""

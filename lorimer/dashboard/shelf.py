@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from lorimer.errors import UserError
 from lorimer.meta_agent.state.names import candidate_id
+from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.terminal.listing import state_of
 from lorimer.traces.base import StudyReader
@@ -43,7 +44,7 @@ class Opened:
     @property
     def sealed(self) -> bool:
         """Whether nothing that was measured on sealed tasks may be shown yet."""
-        return self.row.state != "finished"
+        return not told(self.row)
 
     @property
     def state(self) -> str:

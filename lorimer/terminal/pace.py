@@ -121,7 +121,7 @@ class Stages:
     """The stages under way: of a round several at once."""
 
     running: dict[str, StagePace] = field(default_factory=dict)
-    """By evaluation, in the order in which they began."""
+    """The stages under way by evaluation, in the order in which they began."""
 
     def of(self, outcome: TrialOutcome) -> StagePace | None:
         """The stage that a trial belongs to. One that was run side by side with a candidate's is of an evaluation of its own, and

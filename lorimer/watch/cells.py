@@ -10,7 +10,7 @@ from typing import Literal
 Style = Literal["", "bold", "dim", "good", "bad", "warn"]
 
 SGR = {"bold": "1", "dim": "2", "good": "32", "bad": "31", "warn": "33"}
-"""Of the sixteen colours that every terminal has, those that can be read on black and on white."""
+"""Those of the sixteen colours which every terminal has that can be read on black and on white."""
 
 
 @dataclass(frozen=True)

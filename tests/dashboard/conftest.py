@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from starlette.testclient import TestClient
@@ -38,6 +39,23 @@ class Served:
         text: str = answer.text
         assert answer.status_code == status, text
         return text
+
+
+def paths(served: Served) -> list[str]:
+    """A page of every kind that tells of the study."""
+    newest = served.reader.candidates(STUDY)[-1].number
+    trial = served.reader.trials(STUDY, stage="full", limit=1)[0]
+    pages = (
+        "flips?hunks=1",
+        f"beside?of={newest}&task={quote(trial.task)}",
+        "candidates",
+        f"c/{newest}",
+        "tasks",
+        f"task?task={quote(trial.task)}",
+        f"trace?of={quote(trial.id, safe='')}",
+        "lineage",
+    )
+    return ["/", f"/s/{STUDY}", *(f"/s/{STUDY}/{page}" for page in pages)]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
 
 import pytest
 import uvicorn
@@ -17,7 +16,7 @@ from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
 from bench.made_store import STUDY
 from lorimer.dashboard.app import application
 from lorimer.dashboard.report import report, write
-from tests.dashboard.conftest import Served
+from tests.dashboard.conftest import Served, paths
 from tests.dashboard.test_hostile import PAYLOADS, poison
 
 CHROMIUM = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
@@ -100,24 +99,6 @@ def opened(chromium: Browser, address: str) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert complaints == []
-
-
-def paths(served: Served) -> list[str]:
-    newest = served.reader.candidates(STUDY)[-1].number
-    trial = served.reader.trials(STUDY, stage="full", limit=1)[0]
-    beside = f"beside?of={newest}&task={trial.task}"
-    traces = f"trace?of={quote(trial.id, safe='')}"
-    pages = (
-        "flips?hunks=1",
-        beside,
-        "candidates",
-        f"c/{newest}",
-        "tasks",
-        f"task?task={trial.task}",
-        traces,
-        "lineage",
-    )
-    return ["/", f"/s/{STUDY}", *(f"/s/{STUDY}/{page}" for page in pages)]
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
-from urllib.parse import quote
 
 import pytest
 
-from bench.made_store import STUDY
 from lorimer.traces import codec
-from tests.dashboard.conftest import Served
+from tests.dashboard.conftest import Served, paths
 
 PAYLOADS = (
     "<script>alert(1)</script>",
@@ -82,22 +80,7 @@ def poison(served: Served, payload: str) -> list[str]:
     served.change(
         "UPDATE message SET body = json_set(body, '$.text', ?) WHERE json_extract(body, '$.text') <> ''", payload
     )
-    newest = served.reader.candidates(STUDY)[-1].number
-    trial = served.reader.trials(STUDY, stage="full", limit=1)[0]
-    beside = f"beside?of={newest}&task={quote(trial.task)}"
-    traces = f"trace?of={quote(trial.id, safe='')}"
-    pages = (
-        "",
-        "flips?hunks=1",
-        beside,
-        "candidates",
-        f"c/{newest}",
-        "tasks",
-        f"task?task={trial.task}",
-        traces,
-        "lineage",
-    )
-    return ["/", *(f"/s/{STUDY}/{page}".rstrip("/") for page in pages)]
+    return paths(served)
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)

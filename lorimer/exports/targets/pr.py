@@ -45,7 +45,7 @@ def place(winner: Winner, root: Path, folder: Path, force: bool) -> tuple[str, .
 
 
 def title(winner: Winner) -> str:
-    """Of the pull request."""
+    """The title of the pull request."""
     before, after = winner.evidence.baseline.score, winner.evidence.audit.score
     scores = "" if before is None or after is None else f": {before:.3f} to {after:.3f} on {winner.evidence.benchmark}"
     return f"{'Simulated: ' if winner.evidence.simulated else ''}A better agent harness{scores}"

@@ -171,7 +171,7 @@ class Comparison:
     repeats: int
     """Trials of each file on each task."""
     trials: Range
-    """Of both files: fewer where the rest could not change the answer."""
+    """Trials of both files: fewer where the rest could not change the answer."""
     cost: Cost
     source: str
     """Where the cost of one trial comes from."""

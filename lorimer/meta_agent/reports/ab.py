@@ -21,8 +21,8 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
 
 Verdict = Literal["better", "too dear", "cannot tell", "worse", "undecided"]
-"""Of the second file: the gate would promote it; it would but for its cost; it is neither shown to be better nor surely worse; it
-is worse, by the interval; too many trials errored."""
+"""What holds of the second file: the gate would promote it; it would but for its cost; it is neither shown to be better nor
+surely worse; it is worse, by the interval; too many trials errored."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Arm:
     """`None` where a price is unknown."""
     tokens: int
     seconds: float
-    """Of all its trials, one after another."""
+    """The time of all its trials, one after another."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class AbReport:
     verdict: Verdict | None
     """`None` where it was stopped before the gate answered."""
     difference: Estimate | None
-    """Of mean rewards, b - a, over tasks; `None` where no task has trials of both."""
+    """The difference of mean rewards, b - a, over tasks; `None` where no task has trials of both."""
     p: float | None
     """The gate's: that such a difference, or a larger one, comes of chance."""
     alpha: float

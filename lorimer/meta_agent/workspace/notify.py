@@ -29,10 +29,10 @@ from lorimer.traces.scrub import scrub_json
 from lorimer.wording import quoted
 
 VERSION = 1
-"""Of the line. A field that comes in addition changes nothing; one that goes, or means something else, raises it."""
+"""The version of the line. A field that comes in addition changes nothing; one that goes, or means something else, raises it."""
 
 STDERR_BYTES = 2_000
-"""Of what a failed command said, its end is read; of that the last line is told."""
+"""The end of what a failed command said is read, this long; the last line of it is told."""
 SHOWN_CHARS = 200
 """Characters of that line."""
 
