@@ -105,14 +105,18 @@ def test_who_says_no_to_the_price_has_paid_nothing(two: Path, answer: bytes, cod
     )  # fmt: skip
     os.close(theirs)
     seen = b""
-    while b"run it? [y/N]: " not in seen:
-        seen += os.read(ours, 4096)
-    os.write(ours, answer)
-    with suppress(OSError):  # Linux's word for the end of a terminal
-        while more := os.read(ours, 4096):
-            seen += more
-    os.close(ours)
-    assert running.wait() == code
+    try:
+        while b"run it? [y/N]: " not in seen:
+            seen += os.read(ours, 4096)
+        os.write(ours, answer)
+        with suppress(OSError):  # Linux's word for the end of a terminal
+            while more := os.read(ours, 4096):
+                seen += more
+        assert running.wait() == code
+    finally:
+        os.close(ours)
+        running.kill()
+        running.wait()
     assert seen.decode().rstrip().endswith(f"lorimer: {said}")
     assert not (two / STORE).exists()
 
