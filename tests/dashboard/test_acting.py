@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import pytest
-import uvicorn
+from playwright.sync_api import Browser, expect
 from starlette.testclient import TestClient
 
 from lorimer.dashboard.app import application
 from lorimer.meta_agent.reports import audit
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
-from tests.dashboard.test_browser import CHROMIUM, chromium
+from tests.dashboard.browser import chromium, in_chromium, serving
 from tests.meta_agent.test_hand import GOOD_THEN_NULL, bench, held, on_disk, studied, world
 from tests.meta_agent.test_loop import Bench
 
@@ -126,20 +125,11 @@ def test_a_refusal_and_a_revert_are_decisions_with_who_and_why(waiting: Waiting)
     ]
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium at /usr/bin/chromium; `tools/chromium` installs it")
-def test_a_review_in_a_browser_is_in_the_chain(waiting: Waiting, chromium: object) -> None:
-    from playwright.sync_api import Browser, expect
-
-    assert isinstance(chromium, Browser)
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
+@in_chromium
+def test_a_review_in_a_browser_is_in_the_chain(waiting: Waiting, chromium: Browser) -> None:
     app = application(waiting.bench.reader(), waiting.bench.root, ["127.0.0.1"], TOKEN)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    page = chromium.new_page(viewport={"width": 390, "height": 900})
-    try:
-        page.goto(f"http://127.0.0.1:{listening.getsockname()[1]}/s/demo")
+    with serving(app) as address, closing(chromium.new_page(viewport={"width": 390, "height": 900})) as page:
+        page.goto(f"{address}/s/demo")
         page.get_by_role("link", name="Act").click()
         page.get_by_label("Token").fill(TOKEN)
         page.get_by_role("button", name="Act in this page").click()
@@ -148,11 +138,6 @@ def test_a_review_in_a_browser_is_in_the_chain(waiting: Waiting, chromium: objec
         page.get_by_label("Why").first.fill("reads <b>well</b>")
         page.get_by_role("button", name="Approve c001").click()
         expect(page.locator("[data-said]")).to_contain_text("c001 is approved by Ada: reads <b>well</b>")
-    finally:
-        page.close()
-        server.should_exit = True
-        thread.join()
-        listening.close()
     assert waiting.decided == ["approved by Ada: reads <b>well</b>"]
     gone_on(waiting.bench)
     assert "# GOOD 1" in on_disk(waiting.bench)

@@ -2,71 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from bench.made_store import STUDY
 from lorimer.dashboard.app import application
 from lorimer.dashboard.report import report, write
+from tests.dashboard.browser import chromium, in_chromium, serving, shoot
 from tests.dashboard.conftest import Served, paths
 from tests.dashboard.test_hostile import PAYLOADS, poison
 
-CHROMIUM = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no Chromium at /usr/bin/chromium; `tools/chromium` installs it"
-)
-
-ALONE = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-"""It talks to nobody but the page that is asked for."""
-
-
-SHOTS = os.environ.get("LORIMER_SCREENSHOTS", "")
-"""A folder in which every page that is opened here leaves its picture, for people to look at; none where it is not set."""
-
-
-def shoot(page: Page, name: str) -> None:
-    """Leave a page's picture, where pictures are wanted."""
-    if SHOTS:
-        page.screenshot(path=Path(SHOTS, f"{name}.png"), full_page=True)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(ALONE))
-        yield browser
-        browser.close()
+__all__ = ["chromium"]
+pytestmark = in_chromium
 
 
 @pytest.fixture
 def address(served: Served) -> Iterator[str]:
-    """The dashboard behind a real server on loopback."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        application(served.reader, served.root, ["127.0.0.1"]), log_level="error", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    listening.close()
+    with serving(application(served.reader, served.root, ["127.0.0.1"])) as found:
+        yield found
 
 
 Open = Callable[..., Page]

@@ -49,3 +49,22 @@ for (const box of document.querySelectorAll("[data-live]")) follow(box);
 
 // A comparison opens where the two trials part.
 document.querySelector("[data-open-at]")?.scrollIntoView({ block: "center" });
+
+// What scrolls within itself is reached by Tab as well, and nothing else is in a keyboard's way for it. In what is folded there
+// is nothing to measure until it is opened.
+function reach() {
+  for (const each of document.querySelectorAll("pre")) {
+    if (each.scrollHeight > each.clientHeight + 1) each.tabIndex = 0;
+  }
+}
+
+reach();
+document.addEventListener("toggle", reach, true);
+
+// Escape closes what was opened around the place where the keyboard is.
+document.addEventListener("keydown", (pressed) => {
+  const open = pressed.key === "Escape" && document.activeElement?.closest("details[open]");
+  if (!open) return;
+  open.open = false;
+  open.querySelector("summary")?.focus();
+});
