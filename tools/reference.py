@@ -217,7 +217,7 @@ MORE = {
     "jail.image": "Docker only; needs Python 3.10 or newer.",
     "jail.memory_mb": "Memory of a jail.",
     "jail.pids": "Processes and threads in a jail.",
-    "jail.cpus": "Docker only.",
+    "jail.cpus": "Processors of a jail. With bubblewrap only where it can make a control group.",
     "gate.policy": "`strict` asks for a higher mean alone, which luck passes nearly half the time.",
     "gate.alpha": "How often an edit without effect may be promoted, per candidate.",
     "budget.candidates": "Candidates to try.",

@@ -132,7 +132,7 @@ async def _bubblewrap() -> Finding:
         return failed("bubblewrap", error, fix, "warning")
     try:
         await provider.probe()
-        limits = "; ".join(f"{name}: {how}" for name, how in provider.limits_in_force().items())
+        limits = "; ".join(f"{name}: {how}" for name, how in (await provider.limits_in_force()).items())
     except LorimerError as error:
         return failed("bubblewrap", error, fix, "warning")
     finally:

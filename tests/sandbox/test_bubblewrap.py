@@ -202,10 +202,11 @@ async def test_memory_outside_processes_is_limited_too(provider: BubblewrapProvi
 
 
 async def test_limits_are_told_as_they_are(provider: BubblewrapProvider) -> None:
-    told = provider.limits_in_force()
+    told = await provider.limits_in_force()
     assert set(told) == {"memory", "processes", "cpu", "storage", "network", "user"}
     assert "watchdog" in told["memory"]
     assert "not limited" in told["cpu"]
+    assert told["cpu"].startswith("a cgroup for each jail") == await provider.bounds_jails()
 
 
 # What is refused

@@ -9,10 +9,13 @@ from typing import Any
 
 from lorimer.errors import SandboxError
 from lorimer.sandbox.base import JailExit, LineTooLong
+from lorimer.sandbox.bubblewrap.cgroup import JailGroup
 from lorimer.sandbox.bubblewrap.process import BwrapProcess, Closing, Launch
 
 LINE_LIMIT = 16 << 20
 STDERR_LIMIT = 64 << 10
+
+_KILLED = 137
 
 
 class HeadTail:
@@ -41,10 +44,14 @@ class HeadTail:
 
 
 class BubblewrapJail:
-    """A Jail by bubblewrap."""
+    """A Jail by bubblewrap.
 
-    def __init__(self, name: str, launch: Launch, register: set[Any]) -> None:
-        self._name, self._register = name, register
+    Args:
+        group: its control group, which goes with it; `None` where there is none.
+    """
+
+    def __init__(self, name: str, launch: Launch, register: set[Any], group: JailGroup | None = None) -> None:
+        self._name, self._register, self._group = name, register, group
         self._process = BwrapProcess(launch)
         self._closing = Closing()
         self._errors = HeadTail(STDERR_LIMIT)
@@ -65,6 +72,8 @@ class BubblewrapJail:
         except SandboxError:
             mine.close()
             errors.close()
+            if self._group is not None:
+                self._group.removed()
             raise
         try:
             self._reader, self._writer = await asyncio.open_connection(sock=mine, limit=LINE_LIMIT)
@@ -113,11 +122,13 @@ class BubblewrapJail:
 
     def _read_result(self) -> JailExit:
         stderr, dropped = self._errors.finish()
+        by_kernel = self._group is not None and self._group.out_of_memory()
         try:
             code, _, killed = self._process.control.recv(64).partition(b" ")
-            return JailExit(int(code), killed.strip() == b"1", stderr, dropped)
-        except (OSError, ValueError):  # closed by us, or bwrap itself failed before there was a program
-            return JailExit(None, False, stderr, dropped)
+            return JailExit(int(code), by_kernel or killed.strip() == b"1", stderr, dropped)
+        except (OSError, ValueError):
+            # Closed by us, bwrap itself failed before there was a program, or the kernel took process 1 for memory.
+            return JailExit(_KILLED if by_kernel else None, by_kernel, stderr, dropped)
 
     async def close(self) -> None:
         """See Jail."""
@@ -136,4 +147,6 @@ class BubblewrapJail:
             await self._error_writer.wait_closed()
         if self._result is None:
             self._result = self._read_result()
+        if self._group is not None:
+            await self._group.remove()
         self._register.discard(self)

@@ -9,8 +9,9 @@ Who it is on the host. Run by root, sandboxes run as uid 65534 in a user namespa
 as that user in a user namespace. Inside it is uid 1000 in both cases, without capabilities, with `no_new_privs`, with a
 seccomp filter (x86_64 and aarch64) and with an empty network namespace.
 
-What it does not stop is in `limits_in_force`: without cgroups there is no CPU limit, and memory is held by RLIMIT_DATA
-per process and by a watchdog that looks ten times a second once a quarter is used.
+What it does not stop is in `limits_in_force`. A jail has a control group where this process may make one (`cgroup`). A sandbox
+has none: there is no CPU limit, and memory is held by RLIMIT_DATA per process and by a watchdog that looks ten times a second
+once a quarter is used.
 
 Every bwrap has a parent-death signal, which Linux ties to the *thread* that started it: the event loop's. A second line
 is the control socket, whose end also ends the sandbox.
@@ -42,6 +43,7 @@ from lorimer.sandbox.base import (
     inodes,
 )
 from lorimer.sandbox.bubblewrap import setup
+from lorimer.sandbox.bubblewrap.cgroup import JailGroups
 from lorimer.sandbox.bubblewrap.jail import BubblewrapJail
 from lorimer.sandbox.bubblewrap.process import Launch
 from lorimer.sandbox.bubblewrap.sandbox import BubblewrapSandbox
@@ -95,6 +97,7 @@ class BubblewrapProvider:
         self._preparing = asyncio.Lock()
         self._copying: asyncio.Task[str] | None = None
         self._open: set[BubblewrapSandbox | BubblewrapJail] = set()
+        self._groups: asyncio.Task[JailGroups | None] | None = None
 
     async def probe(self) -> None:
         """Run one jail, to know that this machine allows it.
@@ -212,18 +215,39 @@ class BubblewrapProvider:
         memory = request.memory_mb << 20
         numbers = [memory, memory, request.pids, self._host_id, inodes(request)]
         launch = self._launch(args, "jail", [*map(str, numbers), self._python.executable, *request.argv[1:]])
-        jail = BubblewrapJail(f"bwrap-{secrets.token_hex(4)}", launch, self._open)
+        group, groups = None, await self._jail_groups()
+        if groups is not None:
+            try:
+                group = groups.make(memory, request.cpus)
+            except OSError as error:
+                raise SandboxError(f"cannot make a control group for a jail: {error}") from error
+            launch = Launch(group.command(launch.command), launch.rest)
+        jail = BubblewrapJail(f"bwrap-{secrets.token_hex(4)}", launch, self._open, group)
         await jail.start()
         return jail
 
+    async def bounds_jails(self) -> bool:
+        """Whether a control group holds each jail's memory as a whole, and its CPU, as Docker's does."""
+        return await self._jail_groups() is not None
+
+    async def _jail_groups(self) -> JailGroups | None:
+        if self._groups is None:
+            self._groups = asyncio.create_task(asyncio.to_thread(JailGroups.find))
+        return await asyncio.shield(self._groups)
+
     async def reap(self) -> int:
-        """See SandboxProvider. Processes die with their lorimer; what can stay is a folder in the temp directory."""
-        return await asyncio.to_thread(reap_folders, Path(tempfile.gettempdir()))
+        """See SandboxProvider. Processes die with their lorimer; what can stay is a folder in the temp directory, and a jail's
+        control group."""
+        groups = await self._jail_groups()
+        removed = 0 if groups is None else groups.reap()
+        return removed + await asyncio.to_thread(reap_folders, Path(tempfile.gettempdir()))
 
     async def close(self) -> None:
         """See SandboxProvider."""
         await asyncio.gather(*(thing.close() for thing in list(self._open)))
         await self._copied()
+        if self._groups is not None:
+            await self._groups
         if self._scratch is not None:
             scratch, self._scratch = self._scratch, None
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
@@ -234,12 +258,15 @@ class BubblewrapProvider:
         if self._copying is not None:
             await asyncio.gather(self._copying, return_exceptions=True)
 
-    def limits_in_force(self) -> Mapping[str, str]:
+    async def limits_in_force(self) -> Mapping[str, str]:
         """Limit -> what holds it here, in words for `lorimer doctor`."""
+        memory, cpu = "RLIMIT_DATA for each process and a watchdog for their sum (no cgroup)", "not limited (no cgroup)"
+        if await self.bounds_jails():
+            memory, cpu = (f"a cgroup for each jail; in sandboxes {without}" for without in (memory, cpu))
         return {
-            "memory": "RLIMIT_DATA for each process and a watchdog for their sum (no cgroup)",
+            "memory": memory,
             "processes": "RLIMIT_NPROC in a user namespace for each sandbox",
-            "cpu": "not limited (no cgroup)",
+            "cpu": cpu,
             "storage": "a tmpfs of fixed size",
             "network": "none: an empty network namespace",
             "user": "uid 65534 on the host" if self._root else f"uid {os.geteuid()} on the host, without its files",
