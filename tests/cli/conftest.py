@@ -29,21 +29,30 @@ def docker(works: dict[str, bool]) -> None:
         pytest.skip("no Docker Engine answers")
 
 
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    """A fresh one, with small settings."""
-    root = tmp_path / "work"
+@pytest.fixture(scope="session")
+def fresh_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace that `workspace` copies. No test asks for this one."""
+    root = tmp_path_factory.mktemp("fresh") / "work"
     assert process("init", root).code == 0
     configure(root, *SMALL)
     return root
 
 
+@pytest.fixture
+def workspace(fresh_once: Path, tmp_path: Path) -> Path:
+    """A fresh one, with small settings."""
+    root = tmp_path / "work"
+    shutil.copytree(fresh_once, root, symlinks=True)
+    return root
+
+
 @pytest.fixture(scope="session")
-def used_once(bubblewrap: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Said]]:
+def used_once(
+    bubblewrap: None, fresh_once: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Said]]:
     """The workspace that `used` copies. No test asks for this one: what a test added to it, the next would find."""
     root = tmp_path_factory.mktemp("used") / "work"
-    assert process("init", root).code == 0
-    configure(root, *SMALL)
+    shutil.copytree(fresh_once, root, symlinks=True)
     said = {
         "run": process("run", "-C", root),
         "check": process("benchmarks", "check", "-C", root, "--set", "benchmark.limit=2", "--json"),

@@ -17,10 +17,10 @@ import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
-from tests.cli.support import LORIMER, configure, process
+from tests.cli.support import LORIMER, process
 from tests.cli.test_stopping import finished, left_behind, stop_after
 
-pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow]
+pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow, pytest.mark.usefixtures("bubblewrap")]
 
 AS_LEADER = (
     "import fcntl, signal, termios; {first}fcntl.ioctl(0, termios.TIOCSCTTY, 0); from lorimer.cli import main; main()"
@@ -38,12 +38,6 @@ def not_ignored() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
-
-
-@pytest.fixture
-def study(bubblewrap: None, workspace: Path) -> Path:
-    configure(workspace, "benchmark.limit=6", "budget.candidates=1")
-    return workspace
 
 
 class Window:
@@ -95,44 +89,44 @@ def states(root: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("how", "mode"), [("closed", ()), ("closed", ("--quiet",)), ("Ctrl-C", ())])
-def test_in_a_real_terminal_a_study_stops_cleanly(study: Path, temp: Path, how: str, mode: tuple[str, ...]) -> None:
-    with window(study, temp, "optimize", *mode) as opened:
-        opened.until(2, study)
+def test_in_a_real_terminal_a_study_stops_cleanly(workspace: Path, temp: Path, how: str, mode: tuple[str, ...]) -> None:
+    with window(workspace, temp, "optimize", *mode) as opened:
+        opened.until(2, workspace)
         if how == "closed":
             opened.close()
         else:
             os.write(opened.master, b"\x03")
         assert opened.program.wait(60) == 130
     assert left_behind(temp) == []
-    stopped = StoreReader(study / STORE).study("study-1")
+    stopped = StoreReader(workspace / STORE).study("study-1")
     assert (stopped.state, stopped.state_reason) == ("paused", STOPPED)
     # What was under way is dropped, not counted against the sandboxes: those get no signal of the terminal's.
-    assert states(study) <= {"scored", "cancelled"}
-    kept = finished(study)
+    assert states(workspace) <= {"scored", "cancelled"}
+    kept = finished(workspace)
     assert len(kept) >= 2
-    assert process("resume", "--quiet", "-C", study).code == 0
-    assert kept.items() <= finished(study).items()
+    assert process("resume", "--quiet", "-C", workspace).code == 0
+    assert kept.items() <= finished(workspace).items()
 
 
-def test_sighup_alone_says_what_a_stop_says_though_it_comes_twice(study: Path, temp: Path) -> None:
-    code, err = stop_after(2, study, signal.SIGHUP, "optimize", "--quiet", temp=temp, times=2)
+def test_sighup_alone_says_what_a_stop_says_though_it_comes_twice(workspace: Path, temp: Path) -> None:
+    code, err = stop_after(2, workspace, signal.SIGHUP, "optimize", "--quiet", temp=temp, times=2)
     assert code == 130
-    assert err == f"lorimer: stopped; what has finished is kept, and `lorimer resume -C {study}` goes on\n"
+    assert err == f"lorimer: stopped; what has finished is kept, and `lorimer resume -C {workspace}` goes on\n"
     assert left_behind(temp) == []
-    assert StoreReader(study / STORE).study("study-1").state_reason == STOPPED
+    assert StoreReader(workspace / STORE).study("study-1").state_reason == STOPPED
 
 
-def test_whoever_ignores_sighup_works_on_without_a_terminal(study: Path, temp: Path) -> None:
-    with window(study, temp, "run", first=IGNORING) as opened:
-        opened.until(1, study)
+def test_whoever_ignores_sighup_works_on_without_a_terminal(workspace: Path, temp: Path) -> None:
+    with window(workspace, temp, "run", first=IGNORING) as opened:
+        opened.until(1, workspace)
         opened.close()
         assert opened.program.wait(150) == 0
-    assert StoreReader(study / STORE).study("run-1").state == "finished"
+    assert StoreReader(workspace / STORE).study("run-1").state == "finished"
 
 
-def test_under_nohup_a_run_is_not_hung_up(study: Path, temp: Path) -> None:
+def test_under_nohup_a_run_is_not_hung_up(workspace: Path, temp: Path) -> None:
     running = subprocess.Popen(
-        ["nohup", *LORIMER, "run", "--quiet", "-C", study],
+        ["nohup", *LORIMER, "run", "--quiet", "-C", workspace],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -140,7 +134,7 @@ def test_under_nohup_a_run_is_not_hung_up(study: Path, temp: Path) -> None:
         start_new_session=True,
     )
     try:
-        while not finished(study):
+        while not finished(workspace):
             assert running.poll() is None
             time.sleep(0.05)
         running.send_signal(signal.SIGHUP)
@@ -150,4 +144,4 @@ def test_under_nohup_a_run_is_not_hung_up(study: Path, temp: Path) -> None:
             running.kill()
             running.communicate()
     assert running.returncode == 0
-    assert StoreReader(study / STORE).study("run-1").state == "finished"
+    assert StoreReader(workspace / STORE).study("run-1").state == "finished"

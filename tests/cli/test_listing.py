@@ -47,21 +47,19 @@ def test_every_study_is_listed_with_its_score_and_cost(used: Used, capsys: pytes
     assert found["check-1"]["score"] is None
 
 
-def test_the_latest_is_the_same_study_for_every_command(
-    bubblewrap: None, workspace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert process("optimize", "-C", workspace, "-q").code == 0
+def test_the_latest_is_the_same_study_for_every_command(used: Used, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = used[0]
     assert process("run", "-C", workspace, "-q").code == 0
     assert process("benchmarks", "check", "-C", workspace, "--set", "benchmark.limit=1", "-q").code == 0
-    assert typed(capsys, "status", "-C", workspace, "--json").json()["study"] == "run-1"
+    assert typed(capsys, "status", "-C", workspace, "--json").json()["study"] == "run-2"
     ids = [row["id"] for row in typed(capsys, "traces", "ls", "-C", workspace, "--json").json()]
-    assert {name.split("/")[0] for name in ids} == {"run-1"}
+    assert {name.split("/")[0] for name in ids} == {"run-2"}
     everything = [row["study"] for row in typed(capsys, "traces", "ls", "--all", "-C", workspace, "--json").json()]
-    assert set(everything) == {"run-1", "study-1", "check-1"}
+    assert set(everything) == {"run-1", "run-2", "study-1", "check-1", "check-2"}
     wrong = refused(capsys, 2, "traces", "ls", "--all", "--study", "run-1", "-C", workspace)
     assert wrong == "lorimer: traces ls: --all and --study exclude each other; leave one out"
     # A run tries no candidates: what lists them names the study that it takes instead.
-    remark = "lorimer: run-1 began later, but it is a run, which tries no candidates; this is study-1\n"
+    remark = "lorimer: run-2 began later, but it is a run, which tries no candidates; this is study-1\n"
     for command in (("log",), ("gate", "replay"), ("export", str(workspace / "winner"))):
         said = typed(capsys, *command, "-C", workspace)
         assert (said.code, said.err) == (0, remark)

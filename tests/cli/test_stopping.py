@@ -17,7 +17,8 @@ from tests.cli.support import configure, process, start
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow]
 
-STUDY = ("benchmark.limit=6", "budget.candidates=2", "study.seed=3", "gate.alpha=0.4")
+STUDY = ("gate.policy=pooled", "study.seed=3", "gate.alpha=0.49")
+"""Its one candidate passes its spot-check, and so has a full run."""
 
 
 @pytest.fixture
@@ -80,19 +81,17 @@ def left_behind(temp: Path) -> list[str]:
         time.sleep(0.1)
 
 
-# Three whole studies, two of them begun again and again, take three minutes where two cores are shared.
+# Two whole studies, one of them begun five times, take two minutes where two cores are shared.
 @pytest.mark.timeout(900)
-def test_stopped_or_killed_at_any_concurrency_a_study_ends_the_same(study: Path, tmp_path: Path) -> None:
-    twins = {name: tmp_path / name for name in ("stopped", "killed")}
-    for root in twins.values():
-        subprocess.run(["cp", "-a", study, root], check=True)
+def test_stopped_and_killed_at_any_concurrency_a_study_ends_the_same(study: Path, tmp_path: Path) -> None:
+    root, temp = tmp_path / "disturbed", tmp_path / "temp"
+    subprocess.run(["cp", "-a", study, root], check=True)
+    temp.mkdir()
 
     assert process("optimize", "--quiet", "-C", study, "--set", "sandbox.concurrency=4").code == 0
     undisturbed = decisions(study)
     assert len(undisturbed[0]) > 3
 
-    root, temp = twins["stopped"], tmp_path / "temp"
-    temp.mkdir()
     two = ("--set", "sandbox.concurrency=2")
     code, err = stop_after(2, root, signal.SIGINT, "optimize", "--quiet", *two, temp=temp)
     assert code == 130
@@ -103,15 +102,13 @@ def test_stopped_or_killed_at_any_concurrency_a_study_ends_the_same(study: Path,
     kept = finished(root)
     code, err = stop_after(2, root, signal.SIGTERM, "resume", "--quiet", temp=temp)
     assert code == 130
-    assert process("resume", "--quiet", "-C", root).code == 0
-    assert kept.items() <= finished(root).items()
-    assert decisions(root) == undisturbed
+    kept |= finished(root)
 
-    root = twins["killed"]
-    code, _ = stop_after(3, root, signal.SIGKILL, "optimize", "--quiet", "--set", "sandbox.concurrency=3", temp=temp)
+    three, one = ("--set", "sandbox.concurrency=3"), ("--set", "sandbox.concurrency=1")
+    code, _ = stop_after(3, root, signal.SIGKILL, "resume", "--quiet", *three, temp=temp)
     assert code == -signal.SIGKILL
-    kept = finished(root)
-    code, _ = stop_after(5, root, signal.SIGKILL, "resume", "--quiet", "--set", "sandbox.concurrency=1", temp=temp)
+    kept |= finished(root)
+    code, _ = stop_after(5, root, signal.SIGKILL, "resume", "--quiet", *one, temp=temp)
     kept |= finished(root)
     assert process("resume", "--quiet", "-C", root, environment={"TMPDIR": str(temp)}).code == 0
     assert left_behind(temp) == []

@@ -29,6 +29,7 @@ def studied(pristine: Path, name: str, setting: str) -> Path:
     return root
 
 
+@pytest.mark.hostile
 def test_with_replay_concurrency_changes_no_decision(pristine: Path) -> None:
     one, four = (studied(pristine, f"at-once-{n}", f"sandbox.concurrency={n}") for n in (1, 4))
     assert outcome(one) == outcome(four)

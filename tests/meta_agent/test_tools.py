@@ -202,9 +202,10 @@ async def test_nothing_but_the_champions_train_trials_can_be_reached_by_any_argu
     names += ["s/c1", "s/baseline/holdout", "../omega/0", "%", "*", "", "other/baseline/baseline"]
     words = [*SECRETS.values(), "needle", "needle OR omega", "text:needle", "*", "omega", "a* OR b* OR c* OR n*"]
     reached = []
+    box = toolbox(lab)
     for name, value in itertools.product(sorted(NAMES), [*names, *words]):
         for key in ("trial", "task", "query", "limit", "first", "search"):
-            answer = await ask(lab, name, {"trial": "alpha/0", "task": "alpha", "query": "needle", key: value})
+            answer = await box.call(name, {"trial": "alpha/0", "task": "alpha", "query": "needle", key: value}, ROOM)
             # A refusal may repeat what was asked for.
             reached.append(
                 answer.text.replace(str(value), "") if answer.is_error else answer.text.replace(repr(value), "")
