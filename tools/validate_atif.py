@@ -4,7 +4,8 @@
     lorimer traces export --to atif -o out
     /tmp/harbor/bin/python tools/validate_atif.py out
 
-Harbor needs Python 3.12, so this is no part of `make test`; tests/exports/test_trajectories.py holds the same rules.
+Harbor needs Python 3.12, so `make test-hostile` alone asks it (tests/exports/test_elsewhere.py), where there is one;
+tests/exports/test_trajectories.py holds the same rules.
 """
 
 import sys

@@ -45,7 +45,7 @@ def study(**changes: Any) -> Study:
     return Study(**values | changes)
 
 
-def tasks() -> list[TaskRow]:
+def tasks(instruction: str = "") -> list[TaskRow]:
     return [
         TaskRow(
             study="demo",
@@ -53,7 +53,7 @@ def tasks() -> list[TaskRow]:
             position=place,
             split="holdout" if name == "c" else "train",
             digest=name,
-            instruction="",
+            instruction=instruction,
         )
         for place, name in enumerate("abc")
     ]
@@ -88,18 +88,26 @@ def candidate(number: int, state: str, harness: str | None = None, **more: Any) 
     )
 
 
-async def fill(path: Path, *, promoted: bool = True, priced: bool = True, **changes: Any) -> StoreReader:
+async def fill(
+    path: Path,
+    *,
+    promoted: bool = True,
+    priced: bool = True,
+    better: str = BETTER,
+    instruction: str = "",
+    **changes: Any,
+) -> StoreReader:
     with Store.open(path) as store:
-        await store.create_study(study(**changes), tasks(), SEED)
+        await store.create_study(study(**changes), tasks(instruction), SEED)
         numbers = {"low": 0.2, "high": 0.6, "trials": 4, "errored": 0}
         await store.add_decision(decision("baseline", "baseline", "pass", "", score=0.4, **numbers))
         await store.add_decision(decision("baseline", "holdout", "pass", "", score=0.5, **numbers))
         await store.add_candidate(candidate(1, "rejected", title="Nothing"))
         await store.add_candidate(candidate(2, "failed", failure="a poem"))
         if promoted:
-            await store.add_harness(sha(BETTER), BETTER)
+            await store.add_harness(sha(better), better)
             more = {"title": "Look first", "hypothesis": "It guesses.\nIt should look.", "commit": "f" * 40}
-            await store.add_candidate(candidate(3, "promoted", sha(BETTER), **more))
+            await store.add_candidate(candidate(3, "promoted", sha(better), **more))
             means = {"candidate_mean": 1.0, "champion_mean": 0.25}
             await store.add_decision(
                 decision("c003", "full", "promote", "promoted: 4/4 against 1/4, p = 0.07", **means)

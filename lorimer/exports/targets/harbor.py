@@ -6,6 +6,8 @@ from lorimer.exports import carried
 from lorimer.exports.targets.standalone import described, locked
 from lorimer.exports.winner import Winner
 
+NEEDS = ("harbor>=0.26",)
+
 AGENT = '''"""The harness beside this file as an agent of Harbor."""
 
 import sys
@@ -35,4 +37,4 @@ def files(winner: Winner) -> dict[str, bytes]:
         "winner.json": described(winner),
         **carried.files(carried.HOSTED, carried.HARBOR),
     }
-    return locked(made, ["harbor>=0.26"], python=">=3.12")
+    return locked(made, NEEDS, python=">=3.12")

@@ -6,6 +6,8 @@ from lorimer.exports import carried
 from lorimer.exports.targets.standalone import described, locked
 from lorimer.exports.winner import Winner
 
+NEEDS = ("inspect_ai>=0.3.285",)
+
 AGENT = '''"""The harness beside this file as an agent of Inspect."""
 
 import sys
@@ -41,4 +43,4 @@ def files(winner: Winner) -> dict[str, bytes]:
         "winner.json": described(winner),
         **carried.files(carried.HOSTED, carried.INSPECT),
     }
-    return locked(made, ["inspect_ai>=0.3.285"])
+    return locked(made, NEEDS)
