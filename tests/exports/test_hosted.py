@@ -33,6 +33,7 @@ from lorimer.harness.api import (
 from lorimer.harness.api import Usage as Used
 from lorimer.models.base import ModelRequest
 from tests.exports.test_targets import CALL, REACT, answer, won
+from tests.exports.test_trajectories import assert_valid
 from tests.support.scripted_server import scripted_server
 
 
@@ -183,6 +184,7 @@ async def test_a_winner_solves_a_task_in_a_harbor_environment(tmp_path: Path) ->
     assert (context.n_input_tokens, context.n_output_tokens) == (14, 6)
     assert winner.version() == "demo-c003-817a297051c1"
     found = json.loads((logs / "trajectory.json").read_text())
+    assert_valid(found, logs)
     steps = [(step["source"], step["message"]) for step in found["steps"]]
     assert steps[0] == ("user", "Make made.txt")
     assert [source for source, _ in steps] == ["user", "system", "agent", "agent"]
@@ -207,6 +209,7 @@ def test_a_trajectory_tells_each_message_once() -> None:
     ask(assistant("Done."))
     made.ended("Done, really.")
     found = made.value({"name": "n", "version": "v", "model_name": "m"}, None)
+    assert_valid(found, Path())
     assert [(step["source"], step["message"]) for step in found["steps"]] == [
         ("user", "Do it."),
         ("system", "Be good."),

@@ -18,13 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.errors import UserError
-from lorimer.exports.traces.atif import file_name
+from lorimer.exports.runtime.atif import Trajectory as Running
+from lorimer.exports.traces.atif import file_name, trajectory
 from lorimer.exports.traces.otlp import MOST_SPANS, made, requests
 from lorimer.exports.trajectories import Selection, chosen, read, valid
 from lorimer.exports.wrote import export, names
-from lorimer.harness.api import Reasoning, ToolCall, assistant, image, tool_result, user
+from lorimer.harness.api import Message, Reasoning, ToolCall, assistant, image, tool_result, user
 from lorimer.harness.version import sha
 from lorimer.kinds import Stage
+from lorimer.models.base import ModelRequest
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import StepData, StepKind
 from lorimer.traces.store import Store
@@ -288,6 +290,34 @@ def test_a_trajectory_is_as_harbor_takes_it(reader: StoreReader, tmp_path: Path)
 def picture() -> dict[str, Any]:
     name = hashlib.sha256(base64.b64decode(PICTURE.data)).hexdigest()
     return {"type": "image", "source": {"media_type": "image/png", "path": f"pictures/{name}.png"}}
+
+
+def test_an_exported_harness_writes_the_trajectory_that_its_trial_is_exported_as(reader: StoreReader) -> None:
+    """But for times, costs and what the harness did beside its calls, which are known of a recorded trial alone."""
+    (trace,) = read(reader, reader.study("s"), [FIRST])
+    while_it_runs, sent = Running(ASKED), dict[int, tuple[Message, ...]]()
+    for event in trace.events:
+        if (call := event.call) is not None:
+            before = () if event.base is None else sent[event.base][: event.kept]
+            sent[event.step.index] = messages = (*before, *call.messages)
+            while_it_runs.on_call(ModelRequest(messages, call.system, call.tools), call.completion)
+    recorded, pictures = trajectory(trace)
+    assert plain(valid(while_it_runs.steps.found)) == plain(recorded["steps"])
+    assert while_it_runs.steps.pictures == pictures
+    agent = {"name": "n", "version": "v", "model_name": "m"}
+    assert while_it_runs.value(agent, "s").keys() <= recorded.keys()
+
+
+def plain(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Steps without what is known of a recorded trial alone."""
+    found = []
+    for step in steps:
+        kept = {name: value for name, value in step.items() if name != "timestamp"}
+        extra = {name: value for name, value in step.get("extra", {}).items() if name not in ("step", "events")}
+        metrics = {name: value for name, value in step.get("metrics", {}).items() if name != "cost_usd"}
+        results = [each for each in step.get("observation", {"results": []})["results"] if "source_call_id" in each]
+        found.append(kept | {"extra": extra, "metrics": metrics, "observation": results})
+    return found
 
 
 @given(st.text(st.characters(codec="utf-8")), st.text(st.characters(codec="utf-8")))

@@ -111,6 +111,9 @@ class HarborWinner:
             value = trajectory.value(about, self.session_id)
             text = json.dumps(value, indent=2, ensure_ascii=False)
             (self.logs_dir / TRAJECTORY).write_text(text, encoding="utf-8", errors="replace")
+            for name, data in trajectory.steps.pictures.items():
+                (self.logs_dir / name).parent.mkdir(exist_ok=True)
+                (self.logs_dir / name).write_bytes(data)
             used = value["final_metrics"]
             context.n_input_tokens = used["total_prompt_tokens"]
             context.n_output_tokens = used["total_completion_tokens"]
