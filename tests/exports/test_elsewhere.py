@@ -91,7 +91,7 @@ async def test_what_an_agent_of_another_program_runs_on_is_whole_without_lorimer
     await ran(bare, "-c", loads, folder, environment={}, folder=tmp_path)
 
 
-@pytest.mark.hostile  # Inspect's packages take a minute and a half to install
+@pytest.mark.hostile  # Inspect's packages take a minute to install
 @pytest.mark.bubblewrap
 @pytest.mark.timeout(1200)
 @BOTH
@@ -124,7 +124,7 @@ async def test_a_winner_in_inspect_ends_as_its_recorded_trial(
     assert asked == [each["messages"] for each in found.asked]
 
 
-@pytest.mark.hostile  # Harbor's packages take minutes to install
+@pytest.mark.hostile  # Harbor's packages take up to three minutes to install
 @pytest.mark.bubblewrap
 @pytest.mark.docker
 @pytest.mark.skipif(shutil.which("docker") is None, reason="no `docker` command")
