@@ -23,7 +23,7 @@ usd_per_million_input = 10.0
 usd_per_million_output = 10.0
 max_tokens = 64
 [providers.local.retry]
-window_seconds = 1.0
+window_seconds = {window}
 initial_seconds = 0.05
 maximum_seconds = 0.2
 timeout_seconds = {timeout}
@@ -46,14 +46,16 @@ async def lorimer(root: Path, *arguments: str) -> Said:
     return Said(running.returncode or 0, out.decode(), err.decode())
 
 
-def at(server: ScriptedServer, root: Path, timeout: float = 30.0, *settings: str, priced: bool = True) -> None:
+def at(
+    server: ScriptedServer, root: Path, timeout: float = 30.0, *settings: str, priced: bool = True, window: float = 1.0
+) -> None:
     """Point a workspace at the server, its key in `.env`."""
     configure(
         root, "models.task=local/model", "benchmark.limit=4", "gate.champion_repeats=1", "study.canaries=0", *settings
     )
     path = root / "lorimer.toml"
     tables = TABLES if priced else re.sub(r"usd_per_million.*\n", "", TABLES)
-    path.write_text(path.read_text() + tables.format(url=server.url, timeout=timeout))
+    path.write_text(path.read_text() + tables.format(url=server.url, timeout=timeout, window=window))
     (root / ".env").write_text(f"LOCAL_KEY={KEY}\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import pytest
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.provider import ANSWER, KEY, at, lorimer, rows
-from tests.support.scripted_server import Reply, scripted_server
+from tests.crash.support import scored_twice
+from tests.support.scripted_server import Reply, Request, ScriptedServer, scripted_server
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow]
 
 DOWN = Reply({"error": {"message": "boom"}}, status=500)
+GONE = Reply(ending="close")
 LIMITED = Reply({"error": {"message": "slow down"}}, status=429)
 
 
@@ -117,3 +120,89 @@ async def test_a_budget_is_warned_of_once_and_what_is_left_is_shown(bubblewrap: 
     trials = StoreReader(workspace / STORE).spent("study-1").trials
     assert f"  left        {300 - trials} of 300 trials, 0 of 1 candidates" in status.out
     assert "  warned      budget.trials: 95% of 3 used" in status.out
+
+
+# ---- a grid
+
+GRID = """
+task = ["local/model"]
+meta = ["local/model", "local/other"]
+searches = 1
+
+[budget]
+trials = 408
+"""
+"""Two pairings with a search each, of one candidate."""
+STUDIES = ("pairs-model.model-1", "pairs-model.other-1")
+MIDDLE = 20
+"""Calls after which both searches have begun and neither is over: each takes 16 or more."""
+
+
+def grid_at(server: ScriptedServer, root: Path, window: float) -> None:
+    """Point a workspace with a grid at the server. Calls are tried again for so many seconds."""
+    at(server, root, 30.0, "gate.alpha=0.49", "gate.holdout_repeats=2", window=window)
+    (root / "pairings.toml").write_text(GRID)
+
+
+async def whole(root: Path) -> None:
+    """Every search has come to its end as if nothing had been wrong: no trial that failed, none that was scored twice."""
+    found = (await lorimer(root, "compare", "--report", "--json")).lines()[-1]["result"]
+    assert [(each["state"], each["candidates"], each["promoted"]) for each in found["searches"]] == 2 * [
+        ("finished", 1, 0)
+    ]
+    assert scored_twice(root) == []
+    planned = {name.rpartition("/")[0] for name in rows(root)}
+    scored = {name.rpartition("/")[0] for name, (state, _) in rows(root).items() if state == "scored"}
+    assert planned == scored
+    made = {row.id: row.numbers for study in STUDIES for row in StoreReader(root / STORE).decisions(study)}
+    scores = [made[f"{study}/baseline/{stage}"] for study in STUDIES for stage in ("baseline", "holdout")]
+    assert [(each["trials"], each["errored"]) for each in scores] == 2 * [(2, 0), (4, 0)]
+
+
+@pytest.mark.hostile  # the test after it has an outage in a grid, too
+async def test_a_grid_rides_through_an_outage_in_its_middle(bubblewrap: None, workspace: Path) -> None:
+    bad = (DOWN, Reply(DOWN.body, status=503), Reply(LIMITED.body, status=429, headers={"Retry-After": "0"}), GONE)
+    outage = iter(2 * bad)
+    async with scripted_server() as server:
+        grid_at(server, workspace, 60.0)
+        server.from_now_on(lambda request: next(outage, ANSWER) if len(server.requests) > MIDDLE else ANSWER)
+        said = await lorimer(workspace, "compare", "--quiet")
+    assert said.code == 0, said
+    assert next(outage, None) is None, "it came before the grid ended"
+    await whole(workspace)
+    assert {state for state, _ in rows(workspace).values()} == {"scored"}
+    assert all(name.endswith("/0") for name in rows(workspace)), "no trial was begun twice"
+    assert (await lorimer(workspace, "verify")).code == 0
+
+
+async def test_a_grid_whose_provider_stays_away_is_paused_and_goes_on(bubblewrap: None, workspace: Path) -> None:
+    async with scripted_server() as server:
+        grid_at(server, workspace, 1.0)
+
+        def reply(request: Request) -> Reply:
+            if len(server.requests) == MIDDLE:
+                server.go_down()
+            return ANSWER
+
+        server.from_now_on(reply)
+        said = await lorimer(workspace, "compare", "--quiet")
+        assert said.code == 1, said
+        named = re.fullmatch(
+            r"lorimer: (\S+) is paused, and the grid with it: provider local/model: failed \d+ times, retry window of 1 s used "
+            r"up: Connection error: .*; the same `lorimer (compare) -C (\S+)` goes on\n",
+            said.err,
+        )
+        assert named, said
+        assert (named[1] in STUDIES, named[3]) == (True, str(workspace))
+        status = await lorimer(workspace, "status", "--study", named[1])
+        assert f"{named[1]} (optimize): paused: provider local/model: " in status.out
+        before = rows(workspace)
+        assert ("errored", "provider_outage") in before.values()
+        assert {cause for state, cause in before.values() if state != "scored"} <= {"provider_outage", "cancelled"}
+
+        await server.listen()
+        again = await lorimer(workspace, named[2], "--quiet")
+        assert again.code == 0, again
+        assert "Cannot tell: " in again.out
+    assert before.items() <= rows(workspace).items()
+    await whole(workspace)

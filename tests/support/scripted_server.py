@@ -72,6 +72,8 @@ class ScriptedServer:
         self.asked = asyncio.Event()
         """Set by the first request."""
         self.url = ""
+        self._port = 0
+        self._listening: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -86,6 +88,18 @@ class ScriptedServer:
     @property
     def bodies(self) -> list[Any]:
         return [request.body for request in self.requests]
+
+    async def listen(self) -> None:
+        """Accept connections, on the port of the first time."""
+        self._listening = await asyncio.start_server(self.accept, "127.0.0.1", self._port, limit=1 << 26)
+        self._port = self._listening.sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def go_down(self) -> None:
+        """End every connection and refuse new ones, until it listens again."""
+        if self._listening is not None:
+            self._listening.close()
+        self.hang_up()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection until it ends, or the server does."""
@@ -173,21 +187,20 @@ class ScriptedServer:
 
     async def end(self) -> None:
         """Leave no connection behind: a task that outlives its test is an error of the test that comes next."""
-        self.hang_up()
+        self.go_down()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        if self._listening is not None:
+            await self._listening.wait_closed()
 
 
 @asynccontextmanager
 async def scripted_server(*script: Reply, otherwise: Otherwise | None = None) -> AsyncIterator[ScriptedServer]:
     """Serve `script` on a free port of 127.0.0.1; `.url` is its root, without a path."""
-    plan = ScriptedServer(script, otherwise)
-    server = await asyncio.start_server(plan.accept, "127.0.0.1", 0, limit=1 << 26)
-    plan.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = ScriptedServer(script, otherwise)
+    await server.listen()
     try:
-        yield plan
+        yield server
     finally:
-        server.close()
-        await plan.end()
-        await server.wait_closed()
+        await server.end()
