@@ -129,6 +129,7 @@ class Timed:
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
         others: Mapping[str, str] | None = None,
         records: Mapping[str, Record | Gap] | None = None,
+        in_rounds: bool = False,
     ) -> list[TrialOutcome]:
         def looked(prefix: Sequence[TrialOutcome]) -> bool:
             assert stop is not None
@@ -139,7 +140,13 @@ class Timed:
 
         self._watch.begin(f"trials of {plan[0].stage}" if plan else "no trials")
         return await self._inner.run(
-            plan, harness_text, past=past, stop=looked if stop else None, others=others, records=records
+            plan,
+            harness_text,
+            past=past,
+            stop=looked if stop else None,
+            others=others,
+            records=records,
+            in_rounds=in_rounds,
         )
 
     async def dry_start(self, harness_text: str, owner: Owner) -> str:

@@ -165,7 +165,7 @@ async def _pass(
         for agent in ("oracle", "nop")
         if agent == "nop" or task.solution_runs
     ]
-    outcomes = await make_scheduler(isolated).run(plan, "")
+    outcomes = await make_scheduler(isolated).run(plan, "", in_rounds=True)
     by_name: dict[tuple[str, str], list[TrialOutcome]] = defaultdict(list)
     for outcome in outcomes:
         by_name[outcome.planned.harness, outcome.planned.task].append(outcome)

@@ -13,6 +13,7 @@ from lorimer.errors import BudgetExhausted, EngineOutage, ProviderOutage, Provid
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome, outcome_of
+from lorimer.task_agent.waiting import Durations, Waiting
 from lorimer.traces.schema import PlannedTrial, TrialEnd
 from lorimer.traces.wired import Gap, Record
 
@@ -77,6 +78,7 @@ class Scheduler:
     ) -> None:
         self._attempts, self._concurrency, self._retries, self._on_trial = attempts, concurrency, retries, on_trial
         self._places = asyncio.Semaphore(concurrency)
+        self._durations = Durations()
 
     async def run(
         self,
@@ -87,6 +89,7 @@ class Scheduler:
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
         others: Mapping[str, str] | None = None,
         records: Mapping[str, Record | Gap] | None = None,
+        in_rounds: bool = False,
     ) -> list[TrialOutcome]:
         """Run what of the plan is not settled by its `past` attempts.
 
@@ -94,8 +97,11 @@ class Scheduler:
         record at first, which are in `records` by the planned trial's id.
 
         `stop` is asked each time that the longest finished prefix of the plan has grown; when it says yes, trials under
-        way are cancelled and no more start. Returns the outcomes in plan order: all of them, or the prefix that `stop`
-        accepted. A harness text of `oracle` or `nop` plans runs those agents.
+        way are cancelled and no more start. Where a plan is run `in_rounds`, it has every task once, then every task again,
+        and those trials of a round begin first that are expected to take longest.
+
+        Returns the outcomes in plan order: all of them, or the prefix that `stop` accepted. A harness text of `oracle` or `nop`
+        plans runs those agents.
 
         Raises BudgetExhausted once the trials under way have ended, each within what was set aside for it, and
         ProviderOutage, ProviderRefusal, VerifierOutage or EngineOutage after they were cancelled; what has finished is stored.
@@ -106,9 +112,9 @@ class Scheduler:
             outcome = outcome_of(planned, attempts[planned.id], self._retries)
             if outcome is not None:
                 outcomes[planned.id] = outcome
-        waiting = [planned for planned in plan if planned.id not in outcomes]
-        await self._attempts.prepare(waiting)
-        waiting.reverse()
+        await self._attempts.prepare([planned for planned in plan if planned.id not in outcomes])
+        self._learn(plan, attempts)
+        waiting = Waiting(plan, outcomes, self._durations, in_rounds=in_rounds)
         prefix: list[TrialOutcome] = []
         exhausted: BudgetExhausted | None = None
         running: set[asyncio.Task[TrialOutcome]] = set()
@@ -122,7 +128,7 @@ class Scheduler:
                     if stop is not None and await asyncio.to_thread(stop, prefix):
                         return prefix
                 while waiting and exhausted is None and len(running) < self._concurrency:
-                    planned = waiting.pop()
+                    planned = waiting.take()
                     text = (others or {}).get(planned.harness, harness_text)
                     record = (records or {}).get(planned.id)
                     running.add(asyncio.create_task(self._settle(planned, text, attempts[planned.id], record)))
@@ -150,6 +156,13 @@ class Scheduler:
         async with self._places:
             return await self._attempts.dry_start(harness_text, owner)
 
+    def _learn(self, plan: Sequence[PlannedTrial], past: Mapping[str, Sequence[TrialEnd]]) -> None:
+        """What an earlier process's attempts say of tasks that this one has not run yet."""
+        unknown = [planned for planned in plan if not self._durations.known(planned.task)]
+        for planned in unknown:
+            for end in past[planned.id]:
+                self._durations.learn(planned.task, end)
+
     async def _settle(
         self, planned: PlannedTrial, harness_text: str, tried: list[TrialEnd], record: Record | Gap | None
     ) -> TrialOutcome:
@@ -164,6 +177,7 @@ class Scheduler:
         while True:
             end = await self._attempts.attempt(planned, harness_text, tried, record)
             tried.append(end)
+            self._durations.learn(planned.task, end)
             if end.cause == Cause.PROVIDER_OUTAGE:
                 raise ProviderOutage(end.detail)
             if end.cause == Cause.PROVIDER_REFUSAL:

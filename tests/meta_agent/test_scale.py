@@ -76,9 +76,12 @@ class Noted:
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
         others: Mapping[str, str] | None = None,
         records: Mapping[str, Record | Gap] | None = None,
+        in_rounds: bool = False,
     ) -> list[TrialOutcome]:
         before = len(self.reader.asked)
-        found = await self.inner.run(plan, harness_text, past=past, stop=stop, others=others, records=records)
+        found = await self.inner.run(
+            plan, harness_text, past=past, stop=stop, others=others, records=records, in_rounds=in_rounds
+        )
         self.asked += self.reader.asked[before:]
         return found
 

@@ -121,7 +121,7 @@ class Comparisons(StageTrials):
             return pair_verdict(pairs, [outcome.reward for outcome in found])
 
         found = await self._run(
-            world, about, trials_of(pairs), stop=lambda found: verdict(found) is not None, pairs=pairs
+            world, about, trials_of(pairs), stop=lambda found: verdict(found) is not None, pairs=pairs, ordered=True
         )
         decision = verdict(found)
         if decision is None:
@@ -182,7 +182,7 @@ class Comparisons(StageTrials):
         async def run() -> Judged:
             found: list[TrialOutcome] = []
             if side or not looks.settled:
-                found = await self._run(world, about, plan, stop=enough, beside=beside)
+                found = await self._run(world, about, plan, stop=enough, beside=beside, ordered=not side)
             whole, (mine, theirs) = run_of(found), split(found)
             decision = await asyncio.to_thread(full_run.full_verdict, whole, policy, settings)
             kinds = full_run.units(settings, decision)

@@ -41,10 +41,12 @@ class Trials(Protocol):
         stop: Callable[[Sequence[TrialOutcome]], bool] | None = None,
         others: Mapping[str, str] | None = None,
         records: Mapping[str, Record | Gap] | None = None,
+        in_rounds: bool = False,
     ) -> list[TrialOutcome]:
         """The outcomes in plan order: all, or the prefix that `stop` accepted. What is settled by `past` is not run.
 
         Trials of a harness in `others`, by SHA-256, run that text. Those in `records`, by id, go on from a record.
+        They begin in plan order, or `in_rounds`: every task once, then again, the longest of a round first.
 
         Raises BudgetExhausted, ProviderOutage, ProviderRefusal, VerifierOutage, EngineOutage.
         """
