@@ -26,7 +26,7 @@ from lorimer.config_providers import ProviderSettings
 from lorimer.config_rows import HfSettings, Table
 from lorimer.config_search import UNSEARCHED, SearchSettings
 from lorimer.errors import ConfigError
-from lorimer.kinds import SandboxName
+from lorimer.kinds import JAIL_IMAGE, SandboxName
 from lorimer.scale import Scale
 
 FILE_NAME = "lorimer.toml"
@@ -143,7 +143,8 @@ class VerifierSettings(Table):
 class JailSettings(Table):
     """[jail]"""
 
-    image: str = "python:3.12-slim"
+    provider: SandboxName = "auto"
+    image: str = JAIL_IMAGE
     memory_mb: int = Field(default=512, ge=64)
     pids: int = Field(default=128, ge=8)
     cpus: float = Field(default=1.0, gt=0)
@@ -312,11 +313,13 @@ UNREPLAYED = {"enabled": False}
 
 
 def parse_stored(data: dict[str, Any], where: str, overrides: Mapping[str, Any] | None = None) -> Config:
-    """The settings of a study as its store has them. A key of [gate], [replay] or [search] that lorimer had not when the study
-    began does what was done then. Raises ConfigError, as `parse` does.
+    """The settings of a study as its store has them. A key of [gate], [replay], [search] or [jail] that lorimer had not when
+    the study began does what was done then. Raises ConfigError, as `parse` does.
     """
     older = {"gate": OLDER_GATE | data.get("gate", {}), "replay": UNREPLAYED | data.get("replay", {})}
     older["search"] = UNSEARCHED | data.get("search", {})
+    # Before there was a choice, jails were made by what made the sandboxes.
+    older["jail"] = {"provider": data.get("sandbox", {}).get("provider", "auto")} | data.get("jail", {})
     return parse(data | older, where, overrides)
 
 

@@ -16,7 +16,10 @@ PhaseName = Literal["capability", "prompt"]
 """Phases of a search, each of which asks for kinds of edits (`meta_agent.proposer.asked`)."""
 
 SandboxName = Literal["auto", "docker", "bubblewrap"]
-"""What runs the sandboxes; `auto` takes Docker if an engine answers, else bubblewrap."""
+"""What runs the sandboxes, or the jails; `auto` takes Docker for sandboxes if an engine answers, else bubblewrap."""
+
+JAIL_IMAGE = "python:3.12-slim"
+"""What Docker's jails run in, where no other image is asked for."""
 
 SeedName = Literal["react", "blocks", "oneshot", "plain"]
 """The harnesses that a workspace can begin with, one file each in `harness.seeds`."""

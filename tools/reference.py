@@ -214,7 +214,9 @@ MORE = {
     "limits.usd": "Dollars. Needs a known price.",
     "sandbox.provider": "`auto` takes docker if an engine answers, else bubblewrap.",
     "sandbox.runtime": "Docker's runtime for containers, such as `runsc`; unset is the engine's own.",
-    "jail.image": "Docker only; needs Python 3.10 or newer.",
+    "jail.provider": "What makes the jails. `auto` takes bubblewrap beside Docker's sandboxes where that bounds a jail as "
+    "well as Docker does (docs/sandboxes.md), else what makes the sandboxes.",
+    "jail.image": "Docker's jails only; needs Python 3.10 or newer. One of your own keeps the jails of `auto` on Docker.",
     "jail.memory_mb": "Memory of a jail.",
     "jail.pids": "Processes and threads in a jail.",
     "jail.cpus": "Processors of a jail. With bubblewrap only where it can make a control group.",

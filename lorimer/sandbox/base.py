@@ -245,17 +245,14 @@ class Sandbox(Protocol):
     @property
     def id(self) -> str:
         """The engine's name for it, for logs."""
-        ...
 
     @property
     def workdir(self) -> str:
         """The folder in which commands run that name none: the request's, else the image's. Absolute."""
-        ...
 
     @property
     def entrypoint(self) -> tuple[str, ...]:
         """The words of its image's own ENTRYPOINT, which starts it whenever it is started; empty where none does."""
-        ...
 
     async def exec(
         self,
@@ -273,56 +270,45 @@ class Sandbox(Protocol):
         every process of the sandbox instead, and says so at the end of `stderr`. Memory use on the host stays
         bounded by `output_limit` bytes a stream however much the command prints. Calls may run concurrently.
         """
-        ...
 
     async def read(self, path: str, *, max_bytes: int) -> bytes:
         """The file's bytes. Follows symlinks inside the sandbox only. Raises SandboxFileError."""
-        ...
 
     async def write(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
         """Write one file, making its parent folders. Raises SandboxFileError."""
-        ...
 
     async def put_tree(self, source: Path, target: str) -> None:
         """Copy the host folder's content into `target` (made if missing), owned by root, modes kept.
 
         Symlinks in `source` that leave it are refused with SandboxFileError.
         """
-        ...
 
     async def restart(self) -> None:
         """Kill every process and start again with the same file system: a new PID 1, empty tmpfs mounts."""
-        ...
 
     async def changed_files(self) -> list[str]:
         """Absolute paths that differ from the image, sorted."""
-        ...
 
     async def hosts(self) -> tuple[str, ...] | None:
         """Hosts that it asked lorimer's proxy for, as `name:port`, and ` (refused)` after those it was not let through to.
 
         Empty without a network; `None` where the network is open, so that nobody saw.
         """
-        ...
 
     def service(self, name: str) -> Sandbox:
         """Another container of its group, for commands and files. Raises SandboxError where there is none of that name."""
-        ...
 
     async def freeze(self) -> None:
         """Let no process in it run until `resume`; meanwhile only `pack`, `branch` and `close` may be called.
 
         Raises PrerequisiteError where the provider cannot do this, `pack`, `unpack` and `branch`.
         """
-        ...
 
     async def resume(self) -> None:
         """Let its processes run on."""
-        ...
 
     async def branch(self) -> Sandbox:
         """A new sandbox with a copy of this one's files, volumes too, and none of its processes; this one stays."""
-        ...
 
     async def pack(self, path: str, archive: IO[bytes], *, max_bytes: int, exclude: Sequence[str] = ()) -> Packed:
         """Write a tar of the file or the folder at `path` into `archive`, for `unpack`.
@@ -331,19 +317,15 @@ class Sandbox(Protocol):
         inside are kept, all owned by root, without setuid bits. Names that match one of `exclude` (as of GNU tar's) are left
         out. Raises SandboxFileError: missing, over `max_bytes`, neither file nor folder.
         """
-        ...
 
     async def unpack(self, archive: IO[bytes]) -> None:
         """Put in, at the same path, what `pack` of any sandbox wrote. Raises SandboxFileError."""
-        ...
 
     async def running(self) -> bool:
         """Whether it still runs, as far as its engine knows. Raises EngineOutage."""
-        ...
 
     async def close(self) -> None:
         """Kill and remove, at once (SIGKILL), shielded from cancellation."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -368,27 +350,21 @@ class Jail(Protocol):
     @property
     def id(self) -> str:
         """The engine's name for it, for logs."""
-        ...
 
     async def send(self, line: bytes) -> None:
         """Write one line (the newline is added). A jail that is gone swallows it silently: `receive` will say so."""
-        ...
 
     async def receive(self) -> bytes | None:
         """The next line without its newline; `None` at the end of the stream. Raises LineTooLong past 16 MiB."""
-        ...
 
     async def wait(self) -> JailExit:
         """Wait until the process has ended. Raises SandboxError where the connection to it ended and it did not."""
-        ...
 
     async def running(self) -> bool:
         """Whether its process still runs, as far as its engine knows. Raises EngineOutage."""
-        ...
 
     async def close(self) -> None:
         """Kill and remove it with everything in it. Idempotent, shielded from cancellation."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -408,42 +384,36 @@ class SandboxProvider(Protocol):
     @property
     def name(self) -> str:
         """`docker`, `bubblewrap` or `fake`."""
-        ...
+
+    @property
+    def jails(self) -> str:
+        """The name of what makes its jails: its own, or another's that serves beside it."""
 
     def refusal(self, needs: Needs) -> Refusal | None:
         """Why this provider can never make such a sandbox; `None` where it can. Asked before anything is run."""
-        ...
 
     async def prepare(self, spec: ImageSpec) -> str:
         """Build, pull or find the image once and return its id; concurrent calls for one digest share the work.
         Raises ImageError; PrerequisiteError when the spec is of a kind that this provider cannot serve."""
-        ...
 
     async def image_bytes(self, image: str) -> int | None:
         """Size of an image that `prepare` returned; `None` where images are no things of their own. Raises SandboxError."""
-        ...
 
     async def image_digest(self, image: str) -> str:
         """What tells a prepared image from others: sandboxes of one digest begin with the same files. Raises SandboxError."""
-        ...
 
     async def remove_images(self) -> RemovedImages:
         """Remove the images that lorimer built, on this machine by any process of it; they are built again when needed.
         Pulled images stay: others may use them. Raises SandboxError."""
-        ...
 
     async def acquire(self, request: SandboxRequest) -> Sandbox:
         """A new, running sandbox. Raises SandboxError."""
-        ...
 
     async def jail(self, request: JailRequest) -> Jail:
         """A new, running jail. Raises SandboxError, or PrerequisiteError when the jail image is missing."""
-        ...
 
     async def reap(self) -> int:
         """Remove what dead lorimer processes left behind; returns how many things were removed."""
-        ...
 
     async def close(self) -> None:
         """Close connections and remove what this process still holds."""
-        ...

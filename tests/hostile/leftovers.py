@@ -7,11 +7,14 @@ import os
 from pathlib import Path
 
 from lorimer.sandbox.base import SandboxProvider
+from lorimer.sandbox.bubblewrap.cgroup import PREFIX
 
 
 async def left_behind(provider: SandboxProvider) -> list[str]:
-    """Containers and networks by label; for bubblewrap, its processes. Empty where nothing is left."""
-    return await asyncio.to_thread(_containers if provider.name == "docker" else _processes)
+    """Containers and networks by label; for bubblewrap, its processes and control groups. Empty where nothing is left."""
+    looks = {"docker": _containers, "bubblewrap": _processes}
+    found = [await asyncio.to_thread(looks[name]) for name in {provider.name, provider.jails}]
+    return [each for one in found for each in one]
 
 
 def _containers() -> list[str]:
@@ -37,4 +40,5 @@ def _processes() -> list[str]:
             continue
         if name == "bwrap" and int(fields.split()[1]) == os.getpid() and fields.split()[0] != "Z":
             found.append(f"bwrap {stat.parent.name}")
-    return found
+    groups = Path("/sys/fs/cgroup").glob(f"**/{PREFIX}{os.getpid()}-*")
+    return found + [str(group) for group in groups]

@@ -18,8 +18,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "hostile-suite.md"
 _HEAD = """# The hostile suite
 
 What hostile harnesses, task agents and cheats try against lorimer, what comes of it, and what stops it. The tables are those that the
-tests run (`tests/hostile/`); this page is made of them by `python -m tests.hostile.page`. `make test` runs the quick part on Docker and
-on bubblewrap, `make test-hostile` each case by itself on both. What this does not cover is in [the threat model](threat-model.md).
+tests run (`tests/hostile/`); this page is made of them by `python -m tests.hostile.page`. `make test` runs the quick part on Docker, on
+bubblewrap, and on Docker with its jails in bubblewrap, `make test-hostile` each case by itself on all three. What this does not cover
+is in [the threat model](threat-model.md).
 """
 
 _ATTEMPTS = """
@@ -27,7 +28,7 @@ _ATTEMPTS = """
 
 Made by a harness in its jail and by an agent in its task sandbox, while another trial's sandbox runs beside them. The same
 attempts find what there is when they run without a jail, which is a test too. On both providers nothing is obtained, the host is as
-before, and the neighbour goes on.
+before, and the neighbour goes on. With Docker's sandboxes and jails in bubblewrap each is stopped by its own.
 
 | attempt | what is tried | from | stopped on Docker by | on bubblewrap by |
 |---|---|---|---|---|

@@ -19,7 +19,7 @@ from lorimer.task_agent.spec import Harness
 from tests.hostile import attempts
 from tests.hostile.leftovers import left_behind
 from tests.hostile.table import QUICK
-from tests.support.trials import REAL, make_task, open_provider, play, script
+from tests.support.trials import MIXED, REAL, make_task, open_provider, play, script
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SECRET = "sk-probe-7f3a9c"
@@ -90,7 +90,7 @@ def own_address() -> str:
         return str(probe.getsockname()[0])
 
 
-@pytest.fixture(params=REAL)
+@pytest.fixture(params=(*REAL, MIXED))
 async def provider(request: pytest.FixtureRequest) -> AsyncIterator[SandboxProvider]:
     made = open_provider(request.param)
     yield made

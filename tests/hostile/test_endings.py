@@ -10,7 +10,7 @@ from lorimer.sandbox.base import SandboxLimits, SandboxProvider
 from lorimer.traces.schema import TrialState
 from tests.hostile.endings import ENDINGS, Ending
 from tests.hostile.leftovers import left_behind
-from tests.support.trials import REAL, make_task, open_provider, play, solve
+from tests.support.trials import MIXED, REAL, make_task, open_provider, play, solve
 
 AFTER = solve("return env.exec('echo fine').stdout")
 
@@ -59,10 +59,10 @@ async def test_quick_endings_are_as_documented_and_the_next_trial_is_unharmed(tm
     assert await left_behind(provider) == []
 
 
-@pytest.mark.docker
-async def test_some_endings_in_docker(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [pytest.param("docker", marks=pytest.mark.docker), MIXED])
+async def test_some_endings_in_docker(name: str, tmp_path: Path) -> None:
     """One of each kind; the hostile suite has them all."""
-    provider = open_provider("docker")
+    provider = open_provider(name)
     for ending in ENDINGS:
         if ending.name in ("deep_json", "zombies", "path_tricks"):
             await meets(provider, ending, tmp_path)
@@ -72,7 +72,7 @@ async def test_some_endings_in_docker(tmp_path: Path) -> None:
 
 
 @pytest.mark.hostile
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", [*REAL, MIXED])
 @pytest.mark.parametrize("ending", ENDINGS, ids=lambda ending: ending.name)
 async def test_an_ending_is_as_documented_and_the_next_trial_is_unharmed(
     name: str, ending: Ending, tmp_path: Path

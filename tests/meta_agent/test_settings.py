@@ -40,7 +40,7 @@ class Case:
         config = scrub_json(load(self.file, overrides(list(given))).model_dump(mode="json"), SCRUB)
         # As the store gives it back.
         config = json.loads(json.dumps(config))
-        config["sandbox"]["provider"] = "bubblewrap"
+        config["sandbox"]["provider"] = config["jail"]["provider"] = "bubblewrap"
         self.study: Study = make.study(
             "study-1", config=config, lorimer_toml=None if older else scrub_json(read(self.file), SCRUB)
         )
@@ -151,6 +151,7 @@ def test_how_fast_trials_run_may_change(case: Case) -> None:
         ("models.task=local/other", 'models.task is "local/m", and --set asks for "local/other" (leave that out)'),
         ("gate.alpha=.49", "gate.alpha is 0.1, and --set asks for 0.49 (leave that out)"),
         ("sandbox.provider=docker", 'sandbox.provider is "bubblewrap", and --set asks for "docker" (leave that out)'),
+        ("jail.provider=docker", 'jail.provider is "bubblewrap", and --set asks for "docker" (leave that out)'),
         ("sandbox.network=none", 'sandbox.network is "task", and --set asks for "none" (leave that out)'),
         (
             "jail.image=python:3.11",
@@ -168,6 +169,14 @@ def test_another_value_for_what_a_study_keeps_is_refused(case: Case, given: str,
 def test_what_a_study_has_already_may_be_asked_for(case: Case) -> None:
     assert case.changed("gate.alpha=0.1", "sandbox.provider=auto", "models.task=local/m", "budget.usd=20") == {}
     assert case.changed("sandbox.provider=bubblewrap") == {}
+    assert case.changed("jail.provider=auto") == {}
+
+
+def test_a_study_from_before_there_was_a_choice_keeps_its_jails_in_its_sandboxes_provider(case: Case) -> None:
+    del case.study.config["jail"]["provider"]
+    case.study.config["sandbox"]["provider"] = "docker"
+    assert case.resume().config.jail.provider == "docker"
+    assert 'jail.provider is "docker", and --set asks for "bubblewrap"' in case.refusal("jail.provider=bubblewrap")
 
 
 def test_a_kept_key_that_changed_in_the_file_is_refused_with_the_way_back(case: Case) -> None:

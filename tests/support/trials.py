@@ -17,6 +17,7 @@ from lorimer.errors import PrerequisiteError
 from lorimer.harness.api import Completion, StopReason, Usage, assistant
 from lorimer.models.base import CallContext, ModelClient, ModelReply, ModelRequest
 from lorimer.sandbox.base import PythonImage, SandboxLimits, SandboxProvider
+from lorimer.sandbox.beside import JailsBeside
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Budget, Metered
 from lorimer.task_agent.local import LocalAttempts
@@ -42,6 +43,9 @@ REAL = (
     pytest.param("docker", marks=pytest.mark.docker),
 )
 """The providers that isolate, for `parametrize`."""
+
+MIXED = pytest.param("mixed", marks=(pytest.mark.bubblewrap, pytest.mark.docker))
+"""Docker's sandboxes with jails by bubblewrap beside them: what `[jail] provider = "auto"` takes where both work."""
 
 USD_PER_TOKEN = 0.001
 
@@ -138,16 +142,16 @@ class Remembering:
 
 def open_provider(name: str) -> SandboxProvider:
     """A real provider, or a skipped test where this machine has none."""
-    if name == "docker":
-        from lorimer.sandbox.docker.provider import DockerProvider
-
-        return DockerProvider()
     from lorimer.sandbox.bubblewrap.provider import BubblewrapProvider
+    from lorimer.sandbox.docker.provider import DockerProvider
 
+    if name == "docker":
+        return DockerProvider()
     try:
-        return BubblewrapProvider()
+        bubblewrap = BubblewrapProvider()
     except PrerequisiteError as error:
         pytest.skip(str(error))
+    return JailsBeside(DockerProvider(), bubblewrap) if name == "mixed" else bubblewrap
 
 
 SCORE_ONE = "echo 1 > /logs/verifier/reward.txt"

@@ -23,7 +23,7 @@ from lorimer.models.provider import BUILT_IN, ProviderConfig, provider_config
 from lorimer.models.registry import open_model
 from lorimer.sandbox.base import Egress, SandboxProvider
 from lorimer.sandbox.pool import Pool
-from lorimer.sandbox.select import choose
+from lorimer.sandbox.select import NoJails, choose
 from lorimer.task_agent.budget import Allowance, Budget
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Metered
@@ -183,7 +183,7 @@ async def open_session(
 ) -> AsyncIterator[Session]:
     """Open the store, the sandbox provider and (with `models`) the models of a workspace; close them at the end.
 
-    The session's configuration names the sandbox that was chosen.
+    The session's configuration names the sandbox and the jail that were chosen.
 
     Args:
         resumes: the study that goes on, which has its sandbox already.
@@ -204,13 +204,18 @@ async def open_session(
         try:
             inner = await open_provider(config, prefer_bubblewrap=prefer_bubblewrap)
         except PrerequisiteError as error:
-            if not resumes or config.sandbox.provider == "auto":
+            began = config.sandbox.provider
+            if not resumes or began == "auto":
                 raise
-            kept = f"study {resumes} began on {config.sandbox.provider} and goes on there alone"
-            raise PrerequisiteError(f"{kept}: {error.problem}", START[config.sandbox.provider]) from None
+            if isinstance(error, NoJails):
+                began, kept = config.jail.provider, f"study {resumes} began with its jails on {config.jail.provider}"
+            else:
+                kept = f"study {resumes} began on {began}"
+            raise PrerequisiteError(f"{kept} and goes on there alone: {error.problem}", START[began]) from None
         # A study goes on where it began: `auto` is asked once.
-        chosen = config.sandbox.model_copy(update={"provider": inner.name})
-        config = config.model_copy(update={"sandbox": chosen})
+        sandbox = config.sandbox.model_copy(update={"provider": inner.name})
+        jail = config.jail.model_copy(update={"provider": inner.jails})
+        config = config.model_copy(update={"sandbox": sandbox, "jail": jail})
         provider = Pool(inner, jails=config.sandbox.warm, sandboxes=config.sandbox.warm)
         stack.push_async_callback(provider.close)
         await provider.reap()
@@ -235,6 +240,7 @@ async def open_provider(config: Config, *, prefer_bubblewrap: bool = False) -> S
     """The sandboxes that the settings ask for, seen to work; the caller closes it. Raises PrerequisiteError."""
     return await choose(
         config.sandbox.provider,
+        jails=config.jail.provider,
         prefer_bubblewrap=prefer_bubblewrap,
         python_image=config.sandbox.python_image,
         jail_image=config.jail.image,

@@ -27,7 +27,7 @@ MAY_CHANGE: tuple[Key, ...] = (
 )
 """What a resume may change: how much is spent, where the models are found, how fast trials run, and who is told."""
 
-PROVIDER: Key = ("sandbox", "provider")
+PROVIDERS: tuple[Key, ...] = (("sandbox", "provider"), ("jail", "provider"))
 NAME: Key = ("study", "name")
 _MISSING = object()
 
@@ -87,9 +87,9 @@ def _plain(config: Config) -> dict[str, Any]:
 
 
 def _keep_names(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """`auto` asks for no other sandbox than the one that was chosen, and a study's name is no setting of it."""
+    """`auto` asks for no other sandbox or jail than was chosen, and a study's name is no setting of it."""
     held, now = leaves(before), leaves(wanted)
-    keep = [NAME, *([PROVIDER] if now[PROVIDER] == "auto" else [])]
+    keep = [NAME, *(path for path in PROVIDERS if now[path] == "auto")]
     return _with(wanted, {path: held[path] for path in keep})
 
 

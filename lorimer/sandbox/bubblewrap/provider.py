@@ -76,7 +76,7 @@ class BubblewrapProvider:
         PrerequisiteError: there is no bwrap.
     """
 
-    name = "bubblewrap"
+    name = jails = "bubblewrap"
 
     def __init__(
         self, bwrap: str | None = None, *, network: str | None = None, python: setup.HostPython | None = None

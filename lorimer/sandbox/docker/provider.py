@@ -99,6 +99,10 @@ class DockerProvider:
     def name(self) -> str:
         return "docker"
 
+    @property
+    def jails(self) -> str:
+        return self.name
+
     def refusal(self, needs: Needs) -> Refusal | None:
         """See SandboxProvider. An engine can serve all that a task may ask for."""
         return None
