@@ -239,6 +239,16 @@ class Packed:
     """Names of some of them."""
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What `Sandbox.changed_files` found."""
+
+    paths: tuple[str, ...]
+    """Absolute, sorted: all that differs from the image, what was removed too."""
+    links: frozenset[str] | None = None
+    """Those that are symlinks; `None` where only a command in the sandbox can tell."""
+
+
 class Sandbox(Protocol):
     """One task's world. Not shared, not reused. `close` is idempotent; anything else after it raises SandboxError."""
 
@@ -286,8 +296,8 @@ class Sandbox(Protocol):
     async def restart(self) -> None:
         """Kill every process and start again with the same file system: a new PID 1, empty tmpfs mounts."""
 
-    async def changed_files(self) -> list[str]:
-        """Absolute paths that differ from the image, sorted."""
+    async def changed_files(self) -> Changes:
+        """What differs from the image. Nothing is run in the sandbox for it."""
 
     async def hosts(self) -> tuple[str, ...] | None:
         """Hosts that it asked lorimer's proxy for, as `name:port`, and ` (refused)` after those it was not let through to.

@@ -26,6 +26,7 @@ from typing import IO
 from lorimer.errors import SandboxError
 from lorimer.sandbox.artifact_tar import rewritten
 from lorimer.sandbox.base import (
+    Changes,
     ExecOutput,
     ImageSpec,
     JailExit,
@@ -156,10 +157,10 @@ class FakeSandbox:
         self._check()
         self.restarts += 1
 
-    async def changed_files(self) -> list[str]:
+    async def changed_files(self) -> Changes:
         """See Sandbox. Folders are not listed, as the dictionary has none."""
         self._check()
-        return sorted(self.files)
+        return Changes(tuple(sorted(self.files)), frozenset())
 
     def service(self, name: str) -> Sandbox:
         """See Sandbox. There is none."""

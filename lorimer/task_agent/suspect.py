@@ -16,7 +16,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lorimer.benchmarks.base import Task
@@ -153,9 +153,13 @@ async def suspicions(agents: Sandbox, place: Sandbox, task: Task) -> tuple[str, 
 
     Raises SandboxError.
     """
-    changed = await agents.changed_files()
+    changes = await agents.changed_files()
+    changed = changes.paths
     places = [target for _, target in task.verifier.files()]
     found = candidates(changed, agents.workdir, [place for place in places if place != "/"], agents.entrypoint)
+    if changes.links is not None:
+        # Most agents change files of their work folder alone, and make no link: then no command is needed to know it.
+        found = replace(found, links=tuple(path for path in found.links if path in changes.links))
     flags = [f"{SUSPECT}{path} was written: it loads a library into every program" for path in found.preload]
     odd = await _unknown_core(place, found, changed)
     if found.preload or odd:

@@ -12,8 +12,9 @@ import pip
 import pytest
 
 from lorimer.benchmarks.base import Isolation
-from lorimer.sandbox.base import BuiltImage, PythonImage, SandboxLimits
-from lorimer.task_agent.suspect import candidates
+from lorimer.sandbox.base import BuiltImage, Owner, PythonImage, SandboxLimits, SandboxRequest
+from lorimer.sandbox.fake import FakeProvider
+from lorimer.task_agent.suspect import candidates, suspicions
 from tests.support.trials import make_task, open_provider, play, solve
 
 CHECK = """
@@ -156,3 +157,16 @@ def test_a_changed_entrypoint_is_told_as_it_runs_again_beside_the_verifier_unles
     assert candidates(changed, "/app", ["/tests"], ("/bin/bash", "/entry.sh", "/app/entry.sh")).starters == (
         "/entry.sh",
     )
+
+
+async def test_a_work_folder_without_links_is_judged_without_a_command(tmp_path: Path) -> None:
+    provider = FakeProvider()
+    sandbox = await provider.acquire(
+        SandboxRequest(await provider.prepare(PythonImage()), Owner("s", "t"), workdir="/app")
+    )
+    await sandbox.write("/app/answer", b"42")
+    await sandbox.write("/tests/run.sh", b"")
+    assert await suspicions(sandbox, sandbox, make_task(tmp_path)) == ()
+    assert sandbox.commands_run == []
+    await sandbox.write("/usr/bin/cat", b"")  # what matters elsewhere is still looked at
+    assert await suspicions(sandbox, sandbox, make_task(tmp_path))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lorimer.errors import PrerequisiteError, SandboxError
-from lorimer.sandbox.base import ExecOutput, Packed, Sandbox, SandboxFileError
+from lorimer.sandbox.base import Changes, ExecOutput, Packed, Sandbox, SandboxFileError
 from lorimer.sandbox.bubblewrap.channel import CONTENT_SPARE, Channel
 from lorimer.sandbox.bubblewrap.process import BwrapProcess, Closing, Launch
 
@@ -171,11 +171,11 @@ class BubblewrapSandbox:
         await self._channel.close("the sandbox was restarted")
         await self._begin_life()
 
-    async def changed_files(self) -> list[str]:
+    async def changed_files(self) -> Changes:
         """See Sandbox."""
         listed = await self._ask(b"list", timeout=60.0, room=64 << 20)
         now = set(map(os.fsdecode, listed))
-        return sorted(now ^ self._initial)
+        return Changes(tuple(sorted(now ^ self._initial)))
 
     def service(self, name: str) -> Sandbox:
         """See Sandbox. There is none."""

@@ -244,7 +244,7 @@ class DockerProvider:
             found = {}
             for container, sandbox in list(self._sandboxes.items()):
                 with contextlib.suppress(SandboxError):
-                    found[container] = len(await sandbox.changed_files())
+                    found[container] = len((await sandbox.changed_files()).paths)
             return found
         mine = {"label": f"{PID}={process_identity()}"}
         try:

@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 
 from lorimer.errors import SandboxError
 from lorimer.sandbox.artifact_tar import rewritten
-from lorimer.sandbox.base import ExecOutput, Packed, Sandbox, SandboxFileError
+from lorimer.sandbox.base import Changes, ExecOutput, Packed, Sandbox, SandboxFileError
 from lorimer.sandbox.docker.engine import Attached, Engine, EngineError, NoAnswer, is_running
 from lorimer.sandbox.docker.entrypoint import Entrypoint
 from lorimer.sandbox.docker.exec import INLINE_COMMAND, Collector, Invocation
@@ -206,7 +206,7 @@ class DockerSandbox:
         if self._entrypoint is not None:
             await self._entrypoint.hand_over(self._run_as_root, again=again)
 
-    async def changed_files(self) -> list[str]:
+    async def changed_files(self) -> Changes:
         self._check_open()
         found = await self._engine.call("inspect a container", lambda client: client.inspect_container(self._container))
         layer = (found.get("GraphDriver", {}).get("Data") or {}).get("UpperDir")
@@ -214,7 +214,7 @@ class DockerSandbox:
         if here is not None:
             return here
         changes = await self._engine.call("list changed files", lambda client: client.diff(self._container))
-        return sorted(str(change["Path"]) for change in changes or ())
+        return Changes(tuple(sorted(str(change["Path"]) for change in changes or ())))
 
     def service(self, name: str) -> Sandbox:
         self._check_open()
