@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import re
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from lorimer.cli import call, guarded
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import LORIMER, Said, configure
@@ -30,8 +33,16 @@ timeout_seconds = {timeout}
 """
 
 
+READERS = ("status", "studies", "log", "traces")
+"""Commands that only read: in this process they spare a second each."""
+
+
 async def lorimer(root: Path, *arguments: str) -> Said:
     """The command beside a server that lives in this loop."""
+    if arguments[0] in READERS:
+        with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()) as complained:
+            code = guarded(lambda: call([*arguments, "-C", str(root)]))
+        return Said(code, said.getvalue(), complained.getvalue())
     running = await asyncio.create_subprocess_exec(
         *LORIMER,
         *arguments,
