@@ -43,8 +43,11 @@ class StudyWriter(TraceSink, Protocol):
         """Returns when all that was handed over before is committed, so that a reader sees it."""
         ...
 
-    async def create_study(self, study: Study, tasks: Sequence[TaskRow], harness_text: str) -> None:
-        """Store a study with its tasks and its seed harness. Raises UserError when the id is taken."""
+    async def create_study(
+        self, study: Study, tasks: Sequence[TaskRow], harness_text: str, rival: tuple[Candidate, str] | None = None
+    ) -> None:
+        """Store a study with its tasks and its seed harness, and a candidate with its harness where it has one from the start.
+        Raises UserError when the id is taken."""
         ...
 
     async def claim(self, study_id: str, holder: str) -> None:

@@ -114,13 +114,19 @@ class Store(Recorder):
     async def flush(self) -> None:
         await self._do(lambda transaction: None)
 
-    async def create_study(self, study: Study, tasks: Sequence[TaskRow], harness_text: str) -> None:
+    async def create_study(
+        self, study: Study, tasks: Sequence[TaskRow], harness_text: str, rival: tuple[Candidate, str] | None = None
+    ) -> None:
         def work(transaction: Transaction) -> None:
             transaction.insert_new(table_of(HarnessRow), {"sha": study.seed_harness, "text": harness_text})
             if not transaction.insert_new(_STUDY, self._model(study)):
                 raise UserError(f"there is a study {study.id} already; resume it, or choose another [study] name")
             for task in tasks:
                 transaction.insert_new(table_of(TaskRow), self._model(task))
+            if rival is not None:
+                candidate, text = rival
+                transaction.insert_new(table_of(HarnessRow), {"sha": candidate.harness, "text": text})
+                transaction.insert_new(_CANDIDATE, self._model(candidate))
             body = chain.study_body(Study(**self._model(study)), tasks)
             chain.append(transaction.connection, study.id, "study", study.id, body, now())
 

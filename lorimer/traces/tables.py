@@ -92,7 +92,8 @@ class Candidate(SQLModel, table=True):
     """Tasks that it should fix."""
     at_risk: list[str] = _json()
     state: str
-    """`proposing`, `proposed`, `rejected`, `promoted`, `undecided`, `failed`, `rebased` (its edit goes on as another one)."""
+    """`proposing`, `proposed`, `rejected`, `promoted`, `undecided`, `failed`, `rebased` (its edit goes on as another one),
+    `better` (it won a comparison of two files, which promotes nothing)."""
     failure: str = ""
     """Why no usable edit came, when none did; of one that is rebased, as what it goes on."""
     origin: str = "meta"

@@ -23,7 +23,7 @@ MARGIN = 5
 MARKS = {"promoted": "*", "rejected": "o", "undecided": "?", "audit": "+"}
 LEGEND = "= champion   * promoted   o rejected   ? undecided   + audit"
 STATES: dict[str, Style] = {
-    "running": "good", "finished": "good", "promoted": "good", "paused": "warn", "interrupted": "warn",
+    "running": "good", "finished": "good", "promoted": "good", "better": "good", "paused": "warn", "interrupted": "warn",
     "undecided": "warn", "rejected": "bad", "failed": "bad",
 }  # fmt: skip
 

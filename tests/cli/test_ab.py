@@ -43,12 +43,19 @@ def decided(root: Path) -> list[Any]:
     return [(row.id, row.kind, row.reason, row.numbers) for row in reader.decisions("ab-1")]
 
 
+def candidate(root: Path) -> str:
+    """The state of the second file's."""
+    (row,) = StoreReader(root / STORE).candidates("ab-1")
+    return row.state
+
+
 @pytest.mark.timeout(900)
 def test_a_comparison_that_is_killed_and_resumed_ends_as_one_that_was_not(two: Path, bubblewrap: None) -> None:
     other = twin(two, "killed")
     said = process("ab", two / "a.py", two / "b.py", "-C", two, "--yes", "--json")
     found = said.lines()[-1]["result"]
     assert (found["verdict"] == "better", said.code) in ((True, 0), (False, 4)), said
+    assert candidate(two) == ("better" if said.code == 0 else "rejected")
     assert (found["study"], found["state"], found["b"]["file"]) == ("ab-1", "finished", str(two / "b.py"))
     assert found["a"]["trials"] == found["b"]["trials"] > 0
     assert found["a"]["usd"] < found["b"]["usd"]
@@ -64,7 +71,7 @@ def test_a_comparison_that_is_killed_and_resumed_ends_as_one_that_was_not(two: P
     again = process("resume", "-C", other)
     assert again.code == said.code, again
     assert f"{other / 'b.py'} is" in again.out or "cannot tell" in again.out
-    assert decided(other) == decided(two)
+    assert (decided(other), candidate(other)) == (decided(two), candidate(two))
     assert before.items() <= finished(other).items(), "no finished trial is run again"
     assert process("verify", "-C", other).code == 0
 
@@ -84,6 +91,15 @@ def test_two_files_that_cannot_be_compared_are_refused_in_a_line(two: Path, caps
     said = refused(capsys, 2, "ab", a, b, "-C", two, "--quiet")
     assert said == "lorimer: nobody is there to ask whether this may be paid for; say --yes"
     assert not (two / STORE).exists(), "nothing was begun"
+
+
+def test_a_store_whose_process_was_killed_before_its_tables_were_made_is_no_hindrance(
+    two: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (two / STORE).parent.mkdir()
+    (two / STORE).touch()
+    said = refused(capsys, 2, "ab", two / "a.py", two / "b.py", "-C", two, "--quiet")
+    assert said == "lorimer: nobody is there to ask whether this may be paid for; say --yes"
 
 
 def test_a_file_that_does_not_start_is_refused_before_a_study_begins(

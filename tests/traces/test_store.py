@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event
 
 from lorimer.errors import ConfigError, InternalError, UserError
 from lorimer.harness.api import Message, Reasoning, ToolCall, assistant, tool_result, user
@@ -245,6 +246,20 @@ async def test_a_study_is_created_once(path: Path) -> None:
             await store.create_study(make.study(), [make.task("t")], "text")
         assert [row.id for row in StoreReader(path).tasks("s")] == ["t"]
         assert StoreReader(path).harness("a" * 64).text == "text"
+
+
+async def test_a_study_and_a_candidate_that_it_begins_with_are_stored_together(path: Path) -> None:
+    commits = list[object]()
+    heard = commits.append
+    with Store.open(path) as store:
+        event.listen(Engine, "commit", heard)
+        try:
+            await store.create_study(make.study(), [make.task("t")], "text", (candidate(harness="b" * 64), "other"))
+        finally:
+            event.remove(Engine, "commit", heard)
+        assert len(commits) == 1
+        assert StoreReader(path).harness("b" * 64).text == "other"
+        assert [row.id for row in StoreReader(path).candidates("s")] == ["s/c1"]
 
 
 async def test_a_study_is_run_by_one_process(path: Path) -> None:

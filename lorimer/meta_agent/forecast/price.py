@@ -22,7 +22,7 @@ from lorimer.meta_agent.gate import confirmation
 from lorimer.meta_agent.study import ab
 from lorimer.meta_agent.study.checking import checked
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.meta_agent.workspace.session import providers
+from lorimer.meta_agent.workspace.session import providers, upgrade_store
 from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.models import pricing
 from lorimer.models.provider import BUILT_IN, ProviderConfig
@@ -182,10 +182,12 @@ class Comparison:
 def comparison(root: Path, config: Config) -> Comparison:
     """Price the comparison that `lorimer ab` would start now; `config` is as `study.ab.settings_of` makes it.
 
-    Raises ConfigError, UserError, as that would.
+    A store that is there is brought up to date, as that does: an older lorimer may have written it, or a process that was killed
+    before its tables were made. Raises ConfigError, UserError, as that would.
     """
     suite = load_suite(root, config)
     ab.refuse_too_small(config, [task.id for task in suite.tasks])
+    upgrade_store(root)
     reader = StoreReader(root / STORE) if (root / STORE).is_file() else None
     trial, source = _trial_cost(reader, config, suite.tasks)
     tasks, repeats = len(suite.tasks), config.gate.repeats

@@ -37,6 +37,8 @@ def came_of(state: str, failure: str, decided: Sequence[DecisionRow]) -> str:
             return _undecided(last)
         case "rebased" if last is not None:
             return f"{_scored(last.numbers)}, so {_gained(last.numbers)}, but {failure}"
+        case "better" if last is not None:
+            return f"{_scored(last.numbers)}, so {_gained(last.numbers)}; a comparison promotes nothing"
         case "promoted":
             return _promoted({row.stage: row.numbers for row in decided})
         case _:

@@ -333,6 +333,7 @@ def _others(candidates: list[Candidate]) -> str:
         "rejected": "rejected by the gate",
         "undecided": "undecided (too many errored trials)",
         "rebased": "passed beside a promoted one, and put forward again on top of it",
+        "better": "better than the file that it was compared with",
         "failed": "without a usable edit",
         "proposing": "still under way",
         "proposed": "still under way",

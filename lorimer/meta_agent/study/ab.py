@@ -99,6 +99,19 @@ async def compare(root: Path, config: Config, files: TwoFiles, watcher: Watcher)
         study = next_name(session.reader, KIND)
         for name, text in ((files.a, files.a_text), (files.b, files.b_text)):
             await campaign.starts(session, study, text, config, name)
+        rival = Candidate(
+            id=candidate_id(study, 1),
+            study=study,
+            number=1,
+            parent=sha(files.a_text),
+            harness=sha(files.b_text),
+            title=files.b,
+            edit=[dataclasses.asdict(hunk) for hunk in hunks_between(files.a_text, files.b_text)],
+            fixes=[],
+            at_risk=[],
+            state="proposed",
+            origin="human",
+        )
         await create(
             session.store,
             study=study,
@@ -108,22 +121,7 @@ async def compare(root: Path, config: Config, files: TwoFiles, watcher: Watcher)
             config=session.config,
             harness=files.a_text,
             lorimer_toml=said,
-        )
-        await session.store.add_harness(sha(files.b_text), files.b_text)
-        await session.store.add_candidate(
-            Candidate(
-                id=candidate_id(study, 1),
-                study=study,
-                number=1,
-                parent=sha(files.a_text),
-                harness=sha(files.b_text),
-                title=files.b,
-                edit=[dataclasses.asdict(hunk) for hunk in hunks_between(files.a_text, files.b_text)],
-                fixes=[],
-                at_risk=[],
-                state="proposed",
-                origin="human",
-            )
+            rival=(rival, files.b_text),
         )
         parts = campaign.parts_of(session, study, suite.tasks, workspace, watcher, said)
         return await loop.compare(dataclasses.replace(parts, workspace=None), study)

@@ -25,7 +25,6 @@ from lorimer.errors import (
     LorimerError,
     ProviderOutage,
     ProviderRefusal,
-    UserError,
     VerifierOutage,
 )
 from lorimer.kinds import NONE_REFUSED
@@ -232,10 +231,10 @@ class _Loop:
         await self._intact()
         await asyncio.to_thread(_import_ahead)
         world = await self._scan()
-        if not world.candidates:
-            raise UserError(f"{self._study} ended before its second file was stored; start `lorimer ab` again")
         if world.open is not None and world.decided(world.open.id, Stage.FULL) is None:
-            await self._stages.compare(world, Stage.FULL, [world.open])
+            world = await self._stages.compare(world, Stage.FULL, [world.open])
+        if world.open is not None:  # the gate would promote it, and no stage comes after this one
+            await self._parts.store.update_candidate(world.open.id, "proposed", state="better")
         return "the gate has answered"
 
     async def _intact(self) -> None:

@@ -25,7 +25,7 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.schema import PlannedTrial, TrialEnd
 from lorimer.traces.scrub import scrubber
-from lorimer.traces.tables import Study, TaskRow
+from lorimer.traces.tables import Candidate, Study, TaskRow
 from lorimer.traces.wired import Gap, Record
 
 
@@ -121,8 +121,9 @@ async def create(
     test: Collection[str] = (),
     canaries: Sequence[Task] = (),
     lorimer_toml: Mapping[str, Any] | None = None,
+    rival: tuple[Candidate, str] | None = None,
 ) -> None:
-    """Store a new study: its tasks with their split, its settings and its seed harness.
+    """Store a new study, all of it in one transaction: its tasks with their split, its settings and its seed harness.
 
     Args:
         kind: `optimize`, `run`, `ab` or `check`.
@@ -131,6 +132,7 @@ async def create(
         test: ids of those that the study never runs.
         canaries: tasks that nobody can solve, which count for no score.
         lorimer_toml: what the file said, of a study that can be resumed.
+        rival: the one candidate of a comparison of two files, with its harness.
 
     Raises UserError when the study exists, or no task is left to train on.
     """
@@ -166,7 +168,7 @@ async def create(
         seed_harness=sha(harness),
         lorimer_toml=None if lorimer_toml is None else dict(lorimer_toml),
     )
-    await store.create_study(row, rows, harness)
+    await store.create_study(row, rows, harness, rival)
 
 
 def now() -> str:
