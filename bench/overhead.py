@@ -2,7 +2,8 @@
 
 Once with jails in Docker too, and once in bubblewrap where this machine has that. The clock runs from before the provider is
 opened until everything is closed: pool warm-up and teardown are inside. Beside both stands the floor of the same machine in the
-same run (raw Engine API: create, start, two execs, remove).
+same run (raw Engine API: create, start, two execs, remove), and that of the same work: a trial's container is restarted before
+its verifier, and two more execs clear the verifier's place and run it.
 
     python -m bench.overhead [TRIALS] [CONCURRENCY]
 """
@@ -98,12 +99,14 @@ def main() -> None:
     asyncio.run(measure(4, concurrency))  # the first trials pay for imports and the engine's caches
     seconds = {way: asyncio.run(measure(trials, concurrency, provide)) for way, provide in ways.items()}
     base = floor(image=IMAGE, concurrency=concurrency)
+    same = floor(image=IMAGE, concurrency=concurrency, execs=4, restarts=1)
     print(f"{trials} trials in Docker ({IMAGE}), concurrency {concurrency}, warm-up and teardown inside the clock")
     for way, took in seconds.items():
-        ratio = f"{took / base.concurrent:.1f} of the floor, {took / base.sequential:.1f} of the sequential one"
+        ratio = f"{took / base.concurrent:.1f} of the floor, {took / same.concurrent:.1f} of that of the same work"
         print(f"  {way:21} {took:6.2f} s a trial   {ratio}   (target {TARGET_SECONDS})")
-    print(f"  floor, concurrency {concurrency:<2} {base.concurrent:6.2f} s a trial")
-    print(f"  floor, sequential     {base.sequential:6.2f} s a trial")
+    for floors, which in ((base, "floor"), (same, "same work")):
+        for seconds_each, how in ((floors.concurrent, f"{concurrency} at once"), (floors.sequential, "sequential")):
+            print(f"  {which + ', ' + how:21} {seconds_each:6.2f} s a trial")
     raise SystemExit(min(seconds.values()) > TARGET_SECONDS)
 
 
