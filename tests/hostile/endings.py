@@ -148,7 +148,10 @@ ENDINGS: tuple[Ending, ...] = (
         "slow_loris",
         "wire",
         "a request that comes a byte a second",
-        _wire('for byte in b\'{"id": 99, "method": "note", "par\': say(bytes([byte])); time.sleep(1)'),
+        # One line, which has run before its first byte goes out: else the host would tell of it in the middle of the request.
+        _wire(
+            'say(b""); note("begins"); [(say(bytes([byte])), time.sleep(1)) for byte in b\'{"id": 99, "method": "note", "par\']'
+        ),
         ("limit_seconds",),
         "the trial's seconds",
         "time limit",
