@@ -1,4 +1,4 @@
-"""What a person decides: propose, review, revert."""
+"""What a person decides: propose, review, revert, pause, tune."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
-from lorimer.commands.options import HERE, Json, StudyName, Workspace
+from lorimer.commands.options import HERE, Json, Set, StudyName, Workspace
 from lorimer.commands.shared import config_of, experiments_of, harness_of, run_to_end
 from lorimer.terminal.here import from_here
 
 app = typer.Typer()
 
 Why = Annotated[str, typer.Option("--why", help="The reason, for the log and for the meta-agent.")]
+Study_ = Annotated[str | None, typer.Argument(help="Name of the study.", show_default="the latest")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides.", show_default="git's user.name and user.email")]
 
 
@@ -38,6 +39,7 @@ def review(
     `lorimer resume` then goes on.
     """
     from lorimer.meta_agent.reports import review as page
+    from lorimer.meta_agent.state.world import scan
     from lorimer.meta_agent.study import hand
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json
@@ -46,7 +48,7 @@ def review(
     reader = open_reader(workspace)
     row = experiments_of(reader, study)
     if approve is None:
-        found = page.held(reader, row)
+        found = page.held(reader, row, scan(reader, row.id))
         if json:
             typer.echo(to_json(found))
         else:
@@ -128,6 +130,57 @@ def revert(
     typer.echo(_goes_on(said, row.id, workspace))
     if found.note:
         typer.echo(from_here(found.note, workspace))
+
+
+@app.command()
+def pause(
+    study: Study_ = None,
+    why: Why = "",
+    by: By = None,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """Ask whoever runs a study to pause it.
+
+    It stops as by Ctrl-C in its own terminal: trials under way are given up, finished ones are kept, and `lorimer resume` goes
+    on. Who asked, when and why is kept in the chain.
+    """
+    from lorimer.meta_agent.study import asking, hand
+    from lorimer.terminal.opening import open_reader, pick_study
+    from lorimer.terminal.words import to_json
+
+    row = pick_study(open_reader(workspace), study)
+    who = hand.person(hand.workspace_of(workspace, config_of(workspace, None)), by, why)
+    said = run_to_end(asking.pause(workspace, row, who))
+    typer.echo(to_json({"study": row.id, "said": said}) if json else from_here(said, workspace))
+
+
+@app.command()
+def tune(
+    study: Study_ = None,
+    at_once: Annotated[
+        int | None, typer.Option("--at-once", "-j", min=1, help="Trials at once: sandbox.concurrency.")
+    ] = None,
+    set_: Set = None,
+    unset: Annotated[list[str] | None, typer.Option("--unset", help="A bound to take away: budget.usd.")] = None,
+    workspace: Workspace = HERE,
+    json: Json = False,
+) -> None:
+    """Change the budget of a study, or how many trials it runs at once, also while it runs.
+
+    A process that runs it hears that within a few seconds, and it holds for what comes after. It is stored and chained as the
+    changes of a resume are. `--set` takes [budget] and sandbox.concurrency.
+    """
+    from lorimer.config import overrides
+    from lorimer.meta_agent.study import asking
+    from lorimer.terminal.opening import open_reader, pick_study
+    from lorimer.terminal.words import to_json
+
+    row = pick_study(open_reader(workspace), study)
+    asked = {**overrides(set_ or []), **dict.fromkeys(unset or ())}
+    asked |= {"sandbox.concurrency": at_once} if at_once is not None else {}
+    found = run_to_end(asking.tune(workspace, row, asked))
+    typer.echo(to_json({"study": row.id, "changed": found}) if json else "\n".join(map(str, found)))
 
 
 def _goes_on(said: str, study: str, workspace: Path) -> str:

@@ -116,17 +116,30 @@ def resume(
     study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default="the latest")] = None,
     workspace: Workspace = HERE,
     set_: Set = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="In a process of its own, whose output is kept beside the store.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Go on with a study that was stopped or ran out.
 
     It keeps the settings that it began with, and no finished trial is run again. Only [budget], [providers] and how many
-    trials run at once can be changed, here or in lorimer.toml.
+    trials run at once can be changed, here or in lorimer.toml. With --detach it goes on in a process of its own, which
+    `lorimer watch` shows and `lorimer pause` stops.
     """
     from lorimer.config import overrides
     from lorimer.meta_agent.study import campaign
 
+    if detach:
+        from lorimer.meta_agent.study import apart
+        from lorimer.terminal.opening import open_reader, pick_study
+        from lorimer.terminal.words import to_json
+
+        overrides(set_ or [])  # to refuse here what the other process would
+        found = apart.resume(workspace, pick_study(open_reader(workspace), study), set_ or ())
+        typer.echo(to_json(found) if json else from_here(f"{found}; `lorimer watch {found.study}` shows it", workspace))
+        return
     with open_terminal(workspace, json, quiet) as terminal:
         work = campaign.resume(workspace, terminal, study, overrides(set_ or []))
         result = run_to_end(work, resumable=workspace)

@@ -116,7 +116,7 @@ class Pages:
         """Do what a form asks for, if it comes from a page of this server and holds the token."""
         opened = await run_in_threadpool(self._opened, request)
         try:
-            form = await acting.form_of(request)
+            form = await acting.form_of(request, opened)
         except UserError as error:
             return await run_in_threadpool(self._act, opened, "", refused=str(error), status=400)
         given = form.get("token", "")

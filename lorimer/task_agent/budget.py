@@ -163,6 +163,11 @@ class Budget:
         """Every bound that is set, calls under way left out."""
         return allowances(self._settings, self.certain)
 
+    def bind(self, settings: BudgetSettings) -> None:
+        """Keep other bounds from now on. What was set aside for calls under way stays set aside."""
+        self._settings = settings
+        self._warn()
+
     def begin_trial(self) -> None:
         """Count one trial. Raises BudgetExhausted."""
         self._check(trials=1)

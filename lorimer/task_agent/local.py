@@ -57,6 +57,11 @@ class LocalAttempts:
             settings.retries.engine_seconds,
         )
 
+    def at_once(self, trials: int) -> None:
+        """So many run at once from now on, and each is stored with that."""
+        sandbox = self._settings.sandbox.model_copy(update={"concurrency": trials})
+        self._settings = self._settings.model_copy(update={"sandbox": sandbox})
+
     async def prepare(self, plan: Sequence[PlannedTrial]) -> None:
         await self._images.prepare(self._tasks[planned.task] for planned in plan)
 

@@ -13,6 +13,7 @@ from lorimer.errors import BudgetExhausted, EngineOutage, ProviderOutage, Provid
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome, outcome_of
+from lorimer.task_agent.places import Places
 from lorimer.task_agent.waiting import Durations, Waiting
 from lorimer.traces.schema import PlannedTrial, TrialEnd
 from lorimer.traces.wired import Gap, Record
@@ -66,6 +67,7 @@ class Scheduler:
 
     Args:
         retries: further attempts for a trial that the world broke.
+        on_resize: told how many run at once, where that changes.
     """
 
     def __init__(
@@ -75,10 +77,17 @@ class Scheduler:
         concurrency: int,
         retries: int,
         on_trial: Callable[[TrialOutcome], None] = lambda outcome: None,
+        on_resize: Callable[[int], None] = lambda concurrency: None,
     ) -> None:
-        self._attempts, self._concurrency, self._retries, self._on_trial = attempts, concurrency, retries, on_trial
-        self._places = asyncio.Semaphore(concurrency)
+        self._attempts, self._retries, self._on_trial, self._on_resize = attempts, retries, on_trial, on_resize
+        self._places = Places(concurrency)
         self._durations = Durations()
+
+    def resize(self, concurrency: int) -> None:
+        """Run so many trials at once from now on. Those under way end as they would have."""
+        if concurrency != self._places.most:
+            self._on_resize(concurrency)
+            self._places.resize(concurrency)
 
     async def run(
         self,
@@ -119,6 +128,7 @@ class Scheduler:
         exhausted: BudgetExhausted | None = None
         running: set[asyncio.Task[TrialOutcome]] = set()
         done: set[asyncio.Task[TrialOutcome]] = set()
+        resized = asyncio.create_task(self._places.resized())
         try:
             while True:
                 while len(prefix) < len(plan) and plan[len(prefix)].id in outcomes:
@@ -127,7 +137,7 @@ class Scheduler:
                     # in a thread, as what it computes may take longer than running trials can wait.
                     if stop is not None and await asyncio.to_thread(stop, prefix):
                         return prefix
-                while waiting and exhausted is None and len(running) < self._concurrency:
+                while waiting and exhausted is None and len(running) < self._places.most:
                     planned = waiting.take()
                     text = (others or {}).get(planned.harness, harness_text)
                     record = (records or {}).get(planned.id)
@@ -136,7 +146,11 @@ class Scheduler:
                     if exhausted is not None:
                         raise exhausted
                     return prefix
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([*running, resized], return_when=asyncio.FIRST_COMPLETED)
+                if resized.done():
+                    resized = asyncio.create_task(self._places.resized())
+                done = {task for task in running if task.done()}
+                running -= done
                 for task in done:
                     try:
                         outcome = task.result()
@@ -146,10 +160,10 @@ class Scheduler:
                     outcomes[outcome.planned.id] = outcome
                     self._on_trial(outcome)
         finally:
-            for task in running:
-                task.cancel()
+            for each in (*running, resized):
+                each.cancel()
             # Those done as well: two may have failed at once, and only the first was heard.
-            await asyncio.gather(*running, *done, return_exceptions=True)
+            await asyncio.gather(*running, *done, resized, return_exceptions=True)
 
     async def dry_start(self, harness_text: str, owner: Owner) -> str:
         """Load a harness in a jail; "" or why it does not start."""

@@ -137,6 +137,10 @@ class StudyWriter(TraceSink, Protocol):
         """
         ...
 
+    async def ask_pause(self, study_id: str, by: str, why: str) -> None:
+        """Chain that a person asks whoever runs the study to pause it. Raises UserError where no living process does."""
+        ...
+
     async def note_program(self, study_id: str, sha: str, text: str, candidate: str) -> None:
         """Chain the user's direction, with its SHA-256, as it is from a candidate's proposal on."""
         ...

@@ -22,6 +22,11 @@ def alive(holder: str) -> bool:
     return exists(int(pid)) and (start == "0" or started(int(pid)) in (start, ""))
 
 
+def pid_of(holder: str) -> int:
+    """The number of a holder's process, on its own host."""
+    return int(holder.rsplit(":", 2)[1])
+
+
 def described(holder: str, since: str = "") -> str:
     """A holder for people: `process 17 on this machine since 2026-01-01 08:00:00 UTC`."""
     host, pid, _ = holder.rsplit(":", 2)

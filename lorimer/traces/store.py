@@ -257,6 +257,16 @@ class Store(Recorder):
         found: list[SettingChange] = await self._do(work, full=True)
         return found
 
+    async def ask_pause(self, study_id: str, by: str, why: str) -> None:
+        def work(transaction: Transaction) -> None:
+            holder = transaction.connection.execute(select(_STUDY.c.holder).where(_STUDY.c.id == study_id)).scalar_one()
+            if not holder or not alive(holder):
+                raise UserError(f"no process runs {study_id}, so there is nothing to pause")
+            body = {"by": self._cleaner.text(by), "why": self._cleaner.text(why)}
+            chain.append(transaction.connection, study_id, "pause", study_id, body, now())
+
+        await self._do(work, full=True)
+
     async def note_program(self, study_id: str, sha: str, text: str, candidate: str) -> None:
         body = {"sha256": sha, "text": self._cleaner.text(text), "before": candidate}
         await self._do(

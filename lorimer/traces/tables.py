@@ -345,7 +345,7 @@ class ChainRow(SQLModel, table=True):
     """1, 2, 3, … over the whole store."""
     study: str = Field(index=True)
     kind: str
-    """`study`, `settings`, `plan`, `decision` or `promotion`."""
+    """`study`, `settings`, `plan`, `decision`, `promotion`, `program`, `pause` or `upgrade`."""
     subject: str
     """The id of what it is about."""
     body: dict[str, Any] = _json()

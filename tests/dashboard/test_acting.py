@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,13 +15,17 @@ from starlette.testclient import TestClient
 
 from lorimer.dashboard.app import application
 from lorimer.meta_agent.reports import audit
+from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.traces.holder import this_process
 from lorimer.traces.reader import StoreReader
-from tests.dashboard.browser import chromium, in_chromium, serving
-from tests.meta_agent.test_hand import GOOD_THEN_NULL, bench, held, on_disk, studied, world
+from tests.cli.conftest import bubblewrap, works
+from tests.dashboard.browser import chromium, in_chromium, serving, shoot
+from tests.dashboard.test_hostile import PAYLOADS, Elements
+from tests.meta_agent.test_hand import GOOD_THEN_NULL, bench, held, on_disk, settings, studied, world
 from tests.meta_agent.test_loop import Bench
 
-__all__ = ["bench", "chromium"]
+__all__ = ["bench", "bubblewrap", "chromium", "works"]
 
 TOKEN = "the-token-of-this-start"
 PATH = "/s/demo/act"
@@ -44,6 +49,13 @@ class Waiting:
     @property
     def decided(self) -> list[str]:
         return [row.reason for row in self.bench.reader().decisions("demo") if row.stage == "review"]
+
+
+def elements(page: str) -> set[str]:
+    """The kinds of elements of a page."""
+    found = Elements()
+    found.feed(page)
+    return found.tags
 
 
 def gone_on(bench: Bench) -> str:
@@ -91,7 +103,7 @@ def test_nothing_is_changed_without_the_token_or_from_elsewhere(
 def test_nothing_is_changed_under_another_name_or_by_another_kind_of_form(waiting: Waiting) -> None:
     waiting.post(APPROVE, 400, host="evil.example", origin="http://evil.example")
     assert "only a form of this dashboard" in waiting.post(APPROVE, 400, **{"content-type": "text/plain"})
-    assert "over 64,000 bytes" in waiting.post(APPROVE | {"why": "x" * 70_000}, 400)
+    assert "over 424,000 bytes" in waiting.post(APPROVE | {"why": "x" * 430_000}, 400)
     assert waiting.decided == []
 
 
@@ -123,6 +135,109 @@ def test_a_refusal_and_a_revert_are_decisions_with_who_and_why(waiting: Waiting)
         "approved by Ada: reads well",
         "the seed harness is the champion again, after c001, by Ada: it broke",
     ]
+
+
+def test_what_was_changed_in_the_form_is_changed_and_nothing_else(waiting: Waiting) -> None:
+    fields = {
+        "do": "tune",
+        "token": TOKEN,
+        "budget.candidates": "7",
+        "was.budget.candidates": "3",
+        "sandbox.concurrency": "4",
+    }
+    fields |= {
+        "was.sandbox.concurrency": "4",
+        "budget.usd": "",
+        "was.budget.usd": "",
+        "budget.hours": "1.5",
+        "was.budget.hours": "",
+    }
+    said = waiting.post(fields, 200)
+    assert "budget.candidates changed from 3 to 7; budget.hours changed from unset to 1.5" in said
+    assert 'name="budget.candidates" value="7"' in said
+    stored = waiting.bench.reader().study("demo").config
+    assert (stored["budget"]["candidates"], stored["budget"]["hours"], stored["budget"]["usd"]) == (7, 1.5, None)
+    back = waiting.post(fields | {"budget.hours": "", "was.budget.hours": "1.5", "was.budget.candidates": "7"}, 200)
+    assert "budget.hours changed from 1.5 to unset" in back
+    nothing = waiting.post({"do": "tune", "token": TOKEN}, 409)
+    assert "nothing changes: study demo has these settings already" in nothing
+
+
+@pytest.mark.parametrize(
+    "value", ["-1", "many", "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "1]\n[gate]\nalpha=1"]
+)
+def test_a_bound_that_is_none_is_refused_as_text(waiting: Waiting, value: str) -> None:
+    said = waiting.post({"do": "tune", "token": TOKEN, "budget.candidates": value, "was.budget.candidates": "3"}, 409)
+    assert "--set budget.candidates" in said
+    assert not {"script", "img"} & (elements(said) - {"script"}), said
+    assert said.count("<script") == 1
+    assert waiting.bench.reader().chain("demo", "settings") == []
+
+
+def test_a_pause_is_asked_for_where_a_process_runs_the_study(waiting: Waiting) -> None:
+    pause = {"do": "pause", "token": TOKEN, "why": "dinner", "by": "Ada"}
+    assert "no process runs demo, so there is nothing to pause" in waiting.post(pause, 409)
+    with closing(sqlite3.connect(waiting.bench.root / STORE)) as store, store:
+        store.execute("UPDATE study SET state = 'running', holder = ?", [this_process()])
+    assert "Pause demo" in waiting.post({"do": "open", "token": TOKEN}, 200)
+    assert "demo is asked to pause, by Ada: dinner" in waiting.post(pause, 200)
+    assert [row.body for row in waiting.bench.reader().chain("demo", "pause")] == [{"by": "Ada", "why": "dinner"}]
+    assert "is being run by process" in waiting.post({"do": "resume", "token": TOKEN}, 409)
+
+
+def test_a_study_that_cannot_go_on_says_why_in_the_page(waiting: Waiting) -> None:
+    said = waiting.post({"do": "resume", "token": TOKEN}, 409)
+    assert "demo does not go on: no task matches &#39;t00&#39;" in said, "its tasks are dice, which no benchmark has"
+    assert (waiting.bench.root / STORE).with_name("resumed-demo.log").exists()
+
+
+def test_nothing_that_others_wrote_becomes_part_of_the_page_on_which_people_act(waiting: Waiting) -> None:
+    for payload in PAYLOADS:
+        with closing(sqlite3.connect(waiting.bench.root / STORE)) as store, store:
+            for (name,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                store.execute(f'DROP TRIGGER "{name}"')
+            store.execute("UPDATE candidate SET title = ?, hypothesis = ?", [payload, payload])
+            store.execute("UPDATE harness SET text = ?", [f"</textarea>{payload}"])
+            store.execute("UPDATE study SET state_reason = ?", [payload])
+        said = waiting.post({"do": "open", "token": TOKEN}, 200)
+        assert not elements(said) & {"img", "iframe", "style", "base", "math", "object", "svg"}, payload
+        assert said.count("<script") == 1, payload
+        assert said.count("<textarea") == said.count("</textarea>"), payload
+
+
+@pytest.mark.bubblewrap
+@in_chromium
+def test_bounds_are_changed_and_an_edit_is_put_forward_in_a_browser(
+    bench: Bench, bubblewrap: None, chromium: Browser
+) -> None:
+    jailed = settings(1, sandbox={"provider": "bubblewrap"})
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(studied, bench, GOOD_THEN_NULL, jailed).result()
+    reader = bench.reader()
+    app = application(reader, bench.root, ["127.0.0.1"], TOKEN)
+    with serving(app) as address, closing(chromium.new_page(viewport={"width": 390, "height": 900})) as page:
+        page.goto(f"{address}/s/demo/act")
+        page.get_by_label("Token").fill(TOKEN)
+        page.keyboard.press("Enter")
+        page.get_by_label("Trials at once").fill("3")
+        page.keyboard.press("Enter")
+        expect(page.locator("[data-said]")).to_have_text("sandbox.concurrency changed from 4 to 3")
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+        shoot(page, "act-390")
+        edited = page.get_by_label("The champion's harness")
+        harness = edited.input_value()
+        assert harness == reader.harness(scan(reader, "demo").champion_harness).text, "to the last line's end"
+        edited.fill(f"{harness}<b>")
+        page.get_by_role("button", name="Put it before the gate").click()
+        expect(page.locator("[data-refused]")).to_contain_text("syntax")
+        page.get_by_label("The champion's harness").fill(harness.replace("'plain'", "'better'"))
+        page.get_by_label("Why it should help").fill("Plain is <b>not</b> enough.")
+        page.get_by_role("button", name="Put it before the gate").click()
+        expect(page.locator("[data-said]")).to_contain_text(
+            "c002 (Plain is <b>not</b> enough.) is put before the gate of demo"
+        )
+    row = reader.candidates("demo")[-1]
+    assert (row.origin, row.state, reader.harness(row.harness or "").text.count("\r")) == ("human", "proposed", 0)
 
 
 @in_chromium

@@ -83,6 +83,19 @@ def test_the_overshoot_is_at_most_one_call_in_flight_per_worker(
     assert meter.spent == meter.certain
 
 
+async def test_other_bounds_hold_from_the_moment_that_they_are_given() -> None:
+    told = list[str]()
+    meter = budget(Remembering(), told, tokens=100)
+    name = await meter.reserve("task", "t", None, 60)
+    meter.settle(name, Used(1, 40, 20, usd=None))
+    meter.bind(BudgetSettings(tokens=70))
+    assert told == ["budget.tokens 50", "budget.tokens 80"]
+    with pytest.raises(BudgetExhausted, match=r"budget.tokens: 60 of 70 used"):
+        await meter.reserve("task", "t", None, 30)
+    meter.bind(BudgetSettings())
+    assert await meter.reserve("task", "t", None, 1_000_000)
+
+
 async def test_calls_that_cost_what_was_set_aside_never_pass_the_bound() -> None:
     meter = budget(Remembering(), tokens=100)
     names = [await meter.reserve("task", "t", None, 30) for _ in range(3)]

@@ -101,6 +101,29 @@ def is_nop(trial: str) -> bool:
     return "/nop/" in trial
 
 
+# ---- how many at once -----------------------------------------------------------------------------------------------
+
+
+async def test_more_run_at_once_from_the_moment_that_they_may(tmp_path: Path) -> None:
+    together = asyncio.Event()
+    asked = list[str]()
+
+    async def answer(request: ModelRequest, context: CallContext) -> ModelReply:
+        asked.append(context.task)
+        if len(asked) == 1:
+            rig.scheduler.resize(3)
+        if len(asked) == 3:
+            together.set()
+        await together.wait()  # which the first never would if it had to end before the others begin
+        return reply()
+
+    tasks = [make_task(tmp_path, name=name) for name in ("a", "b", "c", "d")]
+    rig = Rig(Scripted(lambda trial, sandbox: 1), tasks, answer=answer, concurrency=1)
+    outcomes = await rig.scheduler.run(plan(tasks), WRITES)
+    assert [(outcome.planned.task, outcome.reward) for outcome in outcomes] == [(name, 1.0) for name in "abcd"]
+    assert asked[:3] == ["a", "b", "c"]
+
+
 # ---- who is to blame ------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from lorimer.config import parse
 from lorimer.harness.version import diff
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.ledger.experiments import Entry
-from lorimer.meta_agent.state.world import scan
+from lorimer.meta_agent.state.world import World
 from lorimer.meta_agent.study import hand
 from lorimer.traces.base import StudyReader
 from lorimer.traces.tables import Study
@@ -24,12 +24,13 @@ class Held:
     """From the champion to the candidate."""
 
 
-def held(reader: StudyReader, study: Study) -> Held | None:
+def held(reader: StudyReader, study: Study, world: World) -> Held | None:
     """The promotion of a study that waits for a person; `None` where there is none."""
-    candidate = hand.waiting(reader, study)
+    config = parse(study.config, study.id)
+    candidate = hand.waiting(world, config)
     if candidate is None or candidate.harness is None:
         return None
-    book = experiments.read(reader, scan(reader, study.id), parse(study.config, study.id).retries.errored, recent=1)
+    book = experiments.read(reader, world, config.retries.errored, recent=1)
     entry = next(each for each in book.entries if each.candidate == candidate.id)
     return Held(study.id, entry, diff(reader.harness(entry.parent).text, reader.harness(candidate.harness).text))
 

@@ -373,10 +373,17 @@ def parts_of(
     if notifier is not None:
         notifier.check(failed)
     used()
+    trials = session.scheduler({task.id: task for task in tasks}, budget, on_paid_trial, on_image)
+
+    def tuned(config: Config) -> None:
+        budget.bind(config.budget)
+        trials.resize(config.sandbox.concurrency)
+        used()
+
     return StudyParts(
         store=session.store,
         reader=session.reader,
-        trials=session.scheduler({task.id: task for task in tasks}, budget, on_paid_trial, on_image),
+        trials=trials,
         complete=complete,
         config=session.config,
         lorimer_toml=lorimer_toml,
@@ -387,6 +394,7 @@ def parts_of(
         abilities=known.stored(session.reader, session.meta_model),
         shadows=session.provider,
         scrub=session.scrub,
+        tuned=tuned,
         ring=ring if notifier is not None else None,
     )
 

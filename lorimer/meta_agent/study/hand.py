@@ -77,12 +77,8 @@ def reason(why: str) -> str:
     return " ".join(why.split())
 
 
-def waiting(reader: StudyReader, study: Study) -> CandidateView | None:
+def waiting(world: World, config: Config) -> CandidateView | None:
     """The candidate of a study that passed every stage and waits for a person; `None` where there is none."""
-    return _waits(scan(reader, study.id), parse(study.config, study.id))
-
-
-def _waits(world: World, config: Config) -> CandidateView | None:
     command = next_command(world, config)
     return command.candidate if isinstance(command, Await) else None
 
@@ -99,7 +95,7 @@ async def review(root: Path, study: Study, candidate: str | None, who: Person, *
     if not approve and not who.why:
         raise UserError("a refusal needs a reason, for the log and for the meta-agent: say it with --why")
     async with _at_rest(root, study) as (store, world, _):
-        found = _waits(world, parse(study.config, study.id))
+        found = waiting(world, parse(study.config, study.id))
         if found is None:
             raise UserError(f"no promotion of {study.id} waits for a review", _how_it_would(study))
         if candidate is not None and candidate not in (short(found.number), found.id):

@@ -14,9 +14,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
 from lorimer.errors import (
     BudgetExhausted,
@@ -47,6 +48,7 @@ from lorimer.meta_agent.state.result import StudyResult, result
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.meta_agent.study import ringing
 from lorimer.meta_agent.study.beside import departed
+from lorimer.meta_agent.study.hearing import Heard
 from lorimer.meta_agent.study.proposals import Proposals
 from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
@@ -74,7 +76,7 @@ async def optimize(parts: StudyParts, study: str) -> StudyResult:
     Raises UserError when another process runs the study; other LorimerErrors after marking it `paused`.
     """
     loop = _Loop(parts, study)
-    return await _attended(parts, study, loop.work)
+    return await _attended(parts, study, loop.heard, loop.work)
 
 
 async def evaluate(parts: StudyParts, study: str) -> StudyResult:
@@ -83,7 +85,7 @@ async def evaluate(parts: StudyParts, study: str) -> StudyResult:
     Interrupted and resumed like `optimize`, and raising the same.
     """
     loop = _Loop(parts, study)
-    return await _attended(parts, study, loop.measure)
+    return await _attended(parts, study, loop.heard, loop.measure)
 
 
 async def compare(parts: StudyParts, study: str) -> StudyResult:
@@ -92,16 +94,19 @@ async def compare(parts: StudyParts, study: str) -> StudyResult:
     Interrupted and resumed like `optimize`, and raising the same.
     """
     loop = _Loop(parts, study)
-    return await _attended(parts, study, loop.compare)
+    return await _attended(parts, study, loop.heard, loop.compare)
 
 
-async def _attended(parts: StudyParts, study: str, work: Callable[[], Awaitable[str]]) -> StudyResult:
-    """`work` under the study's lock, its end stored whatever it is."""
+async def _attended(
+    parts: StudyParts, study: str, heard: Heard, work: Callable[[], Coroutine[Any, Any, str]]
+) -> StudyResult:
+    """`work` under the study's lock, until it is done or a person asks for a pause; its end stored whatever it is."""
     again = f"`lorimer resume {study}` goes on"
+    heard.begin()
     async with _held(parts, study):
         waits: CandidateView | None = None
         try:
-            ended = StudyEnded(study, "finished", await work(), "done")
+            ended = StudyEnded(study, "finished", await heard.until_asked(work()), "done")
         except BudgetExhausted as error:
             larger = f"`lorimer resume {study} --set {error.key}={2 * error.limit:.12g}` goes on"
             ended = StudyEnded(study, "finished", f"{error}; {larger}", "budget")
@@ -182,7 +187,8 @@ class _Loop:
         self._stages = Stages(parts, study)
         self._tell = parts.progress.on_event
         self._departed = ""
-        self._proposals = Proposals(parts, study)
+        self.heard = Heard(parts, study)
+        self._proposals = Proposals(parts, study, self.heard)
 
     async def work(self) -> str:
         """Commands until `Finish`; its reason."""
@@ -190,10 +196,10 @@ class _Loop:
         await self._proposals.remember()
         world = await self._scan()
         while True:
-            command = next_command(world, self._parts.config)
+            command = next_command(world, self.heard.config)
             if isinstance(command, Propose | Measure | Finish):  # a person may have put an edit forward in the meantime
                 world = self._proposals.told(world, await self._scan())
-                command = next_command(world, self._parts.config)
+                command = next_command(world, self.heard.config)
             if isinstance(command, Propose):
                 await self._look_at_branch(world)
             if isinstance(command, Evaluate):

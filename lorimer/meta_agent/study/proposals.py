@@ -23,6 +23,7 @@ from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World
 from lorimer.meta_agent.study import briefing, edits, steering
 from lorimer.meta_agent.study.abreast import abreast
+from lorimer.meta_agent.study.hearing import Heard
 from lorimer.meta_agent.workspace.events import ProgramChanged, ProposalFailed, Proposed, Proposing
 from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
@@ -50,8 +51,8 @@ class _Made:
 class Proposals:
     """Makes and stores the candidates of one study. What computes for long does so in a thread."""
 
-    def __init__(self, parts: StudyParts, study: str) -> None:
-        self._parts, self._study = parts, study
+    def __init__(self, parts: StudyParts, study: str, heard: Heard) -> None:
+        self._parts, self._study, self._heard = parts, study, heard
         self._tell = parts.progress.on_event
         self._remembered: Log | None = None
         self._jails = edits.Jails(parts.trials.dry_start, parts.shadows, parts.scrub)
@@ -162,7 +163,7 @@ class Proposals:
         mine = world.candidate(name)
         if mine is None:
             raise InternalError(f"{name} is to be proposed before its round has begun")
-        self._tell(Proposing(name, number, config.budget.candidates, mine.round))
+        self._tell(Proposing(name, number, self._heard.config.budget.candidates, mine.round))
         began = time.monotonic()
         refusals = Refusals(config.meta_model, own_form=True)
 

@@ -162,7 +162,7 @@ class BudgetWarning:
 
 @dataclass(frozen=True)
 class SettingChanged:
-    """A resume changed a setting of the study."""
+    """A resume, or `lorimer tune` while the study runs, changed a setting of the study."""
 
     key: str
     """The setting's name as in `--set`: `budget.usd`."""

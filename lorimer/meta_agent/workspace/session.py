@@ -6,21 +6,24 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.config import Config
 from lorimer.config_providers import variables
 from lorimer.errors import ConfigError, LorimerError, PrerequisiteError
+from lorimer.harness.api import Usage
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace import known
 from lorimer.meta_agent.workspace.notify import Notifier
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.suite import load_suite
+from lorimer.models import pricing
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import ModelClient
 from lorimer.models.client import ProviderClient
 from lorimer.models.provider import BUILT_IN, ProviderConfig, provider_config
-from lorimer.models.registry import open_model
+from lorimer.models.registry import open_model, provider_of, simulated
 from lorimer.sandbox.base import Egress, SandboxProvider
 from lorimer.sandbox.pool import Pool
 from lorimer.sandbox.select import NoJails, choose
@@ -101,11 +104,13 @@ class Session:
         """Runs trials on this session's sandboxes and task model."""
         model = None if self.task_model is None else self.metered(self.task_model, budget)
         machine = Machine(self.provider, self.store, model, self.on_wait, self.passed)
+        attempts = LocalAttempts(machine, self.config, tasks, budget, on_image=on_image)
         return Scheduler(
-            LocalAttempts(machine, self.config, tasks, budget, on_image=on_image),
+            attempts,
             concurrency=self.config.sandbox.concurrency,
             retries=self.config.retries.errored,
             on_trial=on_trial,
+            on_resize=attempts.at_once,
         )
 
     def metered(self, model: ModelClient, budget: Budget) -> Metered:
@@ -251,7 +256,33 @@ async def open_provider(config: Config, *, prefer_bubblewrap: bool = False) -> S
     )
 
 
-def check_prices(config: Config, *models: ModelClient) -> None:
+class Priced(Protocol):
+    """What has a price: a model's client, or its name in the list of prices."""
+
+    @property
+    def id(self) -> str: ...
+
+    def price(self, input_tokens: int, output_tokens: int) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model that is not opened: its price is looked up, and no key is read."""
+
+    id: str
+    provider: ProviderConfig
+
+    def price(self, input_tokens: int, output_tokens: int) -> float | None:
+        return pricing.price(self.provider, self.id.partition("/")[2], Usage(input_tokens, output_tokens))
+
+
+def listed(config: Config) -> list[Listed]:
+    """The models of these settings, without the simulated ones, which have a price. Raises ConfigError."""
+    names = dict.fromkeys((config.models.task, config.meta_model))
+    return [Listed(name, provider_of(name, providers(config))) for name in names if not simulated(name)]
+
+
+def check_prices(config: Config, *models: Priced) -> None:
     """A budget in dollars cannot be kept where a price is unknown: say so before anything is spent. Raises ConfigError."""
     bounds = {
         "budget.usd": config.budget.usd,

@@ -27,6 +27,9 @@ MAY_CHANGE: tuple[Key, ...] = (
 )
 """What a resume may change: how much is spent, where the models are found, how fast trials run, and who is told."""
 
+WHILE_RUNNING: tuple[Key, ...] = (("budget",), ("sandbox", "concurrency"))
+"""What may change while a process runs the study, which has its models and jails open."""
+
 PROVIDERS: tuple[Key, ...] = (("sandbox", "provider"), ("jail", "provider"))
 NAME: Key = ("study", "name")
 _MISSING = object()
@@ -79,7 +82,12 @@ def resumed(study: Study, file: Path, now: Mapping[str, Any], asked: Mapping[str
 
 def may_change(path: Key) -> bool:
     """Whether a resume may change the setting."""
-    return any(path[: len(table)] == table for table in MAY_CHANGE)
+    return under(path, MAY_CHANGE)
+
+
+def under(path: Key, tables: Iterable[Key]) -> bool:
+    """Whether a setting is one of these, or in one of these tables."""
+    return any(path[: len(table)] == table for table in tables)
 
 
 def _plain(config: Config) -> dict[str, Any]:

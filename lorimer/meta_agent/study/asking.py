@@ -1,0 +1,54 @@
+"""What a person asks of a study, whichever process runs it: other bounds, another width, a pause. `hearing` is the other end.
+
+What was asked is stored and chained before anybody hears it. A process that runs the study hears it within a few seconds; where
+none does, other bounds hold once it is resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from lorimer.config import parse, parse_stored
+from lorimer.errors import UserError
+from lorimer.meta_agent.study.hand import Person
+from lorimer.meta_agent.workspace.session import check_prices, listed, open_store
+from lorimer.meta_agent.workspace.settings import WHILE_RUNNING, under
+from lorimer.traces.settings import SettingChange, changes
+from lorimer.traces.tables import Study
+
+
+async def pause(root: Path, study: Study, who: Person) -> str:
+    """Ask the process that runs a study to pause it; what was asked, in a sentence. It stops as by Ctrl-C: trials under way are
+    given up, finished ones kept.
+
+    Raises UserError where no living process runs it.
+    """
+    with open_store(root, parse_stored(study.config, study.id)) as (store, _):
+        await store.ask_pause(study.id, who.name, who.why)
+    return f"{study.id} is asked to pause, {who}; whoever runs it hears that within a few seconds"
+
+
+async def tune(root: Path, study: Study, asked: Mapping[str, object]) -> tuple[SettingChange, ...]:
+    """Change the bounds and the width of a study, also while it runs; what has changed.
+
+    Args:
+        asked: dotted keys with their values; `None` takes a bound away.
+
+    Raises ConfigError for a wrong value, and for a bound in dollars where a price is unknown; UserError for a key that does not
+    change while a study runs, and where nothing would change.
+    """
+    before = parse_stored(study.config, study.id)
+    wanted = parse(before.model_dump(mode="json"), study.id, asked)
+    found = changes(before.model_dump(mode="json"), wanted.model_dump(mode="json"))
+    kept = [change.key for change in found if not under(change.path, WHILE_RUNNING)]
+    if kept:
+        raise UserError(
+            f"{', '.join(kept)}: only [budget] and sandbox.concurrency change while a study runs",
+            "`lorimer resume --set` changes [providers] of one that is at rest, and the rest is kept as it began",
+        )
+    if not found:
+        raise UserError(f"nothing changes: study {study.id} has these settings already")
+    check_prices(wanted, *listed(wanted))
+    with open_store(root, before) as (store, _):
+        return tuple(await store.set_settings(study.id, wanted.model_dump(mode="json")))
