@@ -32,9 +32,10 @@ class Places:
         self._resized.set()
         self._resized.clear()
 
-    async def resized(self) -> None:
-        """Returns when there are more or fewer places than now."""
-        await self._resized.wait()
+    async def resized(self, most: int) -> None:
+        """Returns when there are more or fewer places than `most`."""
+        while self._most == most:
+            await self._resized.wait()
 
     async def __aenter__(self) -> None:
         if self._taken < self._most and not self._waiting:

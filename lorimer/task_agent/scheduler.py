@@ -128,7 +128,7 @@ class Scheduler:
         exhausted: BudgetExhausted | None = None
         running: set[asyncio.Task[TrialOutcome]] = set()
         done: set[asyncio.Task[TrialOutcome]] = set()
-        resized = asyncio.create_task(self._places.resized())
+        resized = asyncio.create_task(self._places.resized(self._places.most))
         try:
             while True:
                 while len(prefix) < len(plan) and plan[len(prefix)].id in outcomes:
@@ -148,7 +148,7 @@ class Scheduler:
                     return prefix
                 await asyncio.wait([*running, resized], return_when=asyncio.FIRST_COMPLETED)
                 if resized.done():
-                    resized = asyncio.create_task(self._places.resized())
+                    resized = asyncio.create_task(self._places.resized(self._places.most))
                 done = {task for task in running if task.done()}
                 running -= done
                 for task in done:

@@ -81,11 +81,12 @@ async def test_who_gives_up_waiting_keeps_nobody_out() -> None:
 
 async def test_a_change_wakes_who_waits_for_it_then() -> None:
     places = Places(2)
-    told = [asyncio.create_task(places.resized()) for _ in range(2)]
+    told = [asyncio.create_task(places.resized(2)) for _ in range(2)]
     await settled()
     places.resize(3)
     await asyncio.gather(*told)
-    later = asyncio.create_task(places.resized())
+    await places.resized(2)  # as that has been already
+    later = asyncio.create_task(places.resized(3))
     await settled()
     assert not later.done()
     later.cancel()
