@@ -137,7 +137,8 @@ def resume(
         from lorimer.terminal.words import to_json
 
         overrides(set_ or [])  # to refuse here what the other process would
-        found = apart.resume(workspace, pick_study(open_reader(workspace), study), set_ or ())
+        reader = open_reader(workspace)
+        found = apart.resume(reader, workspace, pick_study(reader, study), set_ or ())
         typer.echo(to_json(found) if json else from_here(f"{found}; `lorimer watch {found.study}` shows it", workspace))
         return
     with open_terminal(workspace, json, quiet) as terminal:

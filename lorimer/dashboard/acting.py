@@ -149,7 +149,7 @@ def refusal(request: Request, token: str, given: str) -> str:
     return ""
 
 
-async def act(root: Path, opened: Opened, form: Mapping[str, str]) -> str:
+async def act(reader: StudyReader, root: Path, opened: Opened, form: Mapping[str, str]) -> str:
     """Do what a form asks for; what was done, in a sentence. Raises LorimerError, with nothing done."""
     what, why, candidate = form.get("do", ""), form.get("why", ""), form.get("candidate", "")
     if what == "open":
@@ -166,7 +166,7 @@ async def act(root: Path, opened: Opened, form: Mapping[str, str]) -> str:
         return await asking.pause(root, opened.row, who)
     if what == "resume":
         # It is waited for until the process holds the study.
-        return str(await asyncio.to_thread(apart.resume, root, opened.row))
+        return str(await asyncio.to_thread(apart.resume, reader, root, opened.row))
     if what == "tune":
         changed = await asking.tune(root, opened.row, asked_for(form))
         return "; ".join(map(str, changed))

@@ -124,7 +124,7 @@ class Pages:
         if refused:
             return await run_in_threadpool(self._act, opened, "", refused=refused, status=403)
         try:
-            said = await acting.act(self._root, opened, form)
+            said = await acting.act(self._reader, self._root, opened, form)
         except LorimerError as error:
             return await run_in_threadpool(self._act, opened, given, refused=str(error), status=409)
         opened = await run_in_threadpool(self._opened, request)

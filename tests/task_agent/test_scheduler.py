@@ -121,7 +121,7 @@ async def test_more_run_at_once_from_the_moment_that_they_may(tmp_path: Path) ->
     rig = Rig(Scripted(lambda trial, sandbox: 1), tasks, answer=answer, concurrency=1)
     outcomes = await rig.scheduler.run(plan(tasks), WRITES)
     assert [(outcome.planned.task, outcome.reward) for outcome in outcomes] == [(name, 1.0) for name in "abcd"]
-    assert asked[:3] == ["a", "b", "c"]
+    assert (asked[0], set(asked[:3])) == ("a", set("abc"))
 
 
 # ---- who is to blame ------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.traces.base import StudyReader
 from lorimer.traces.holder import alive, described, pid_of
-from lorimer.traces.reader import StoreReader
 from lorimer.traces.tables import Study
 
 START_SECONDS = 60.0
@@ -38,7 +38,7 @@ class Apart:
         return f"{self.study} {how} in process {self.process} on this machine; {self.output} has what it says"
 
 
-def resume(root: Path, study: Study, settings: Sequence[str] = ()) -> Apart:
+def resume(reader: StudyReader, root: Path, study: Study, settings: Sequence[str] = ()) -> Apart:
     """Start `lorimer resume` in a process of its own, on this machine and in this environment, and wait until it holds the study.
 
     Args:
@@ -58,12 +58,11 @@ def resume(root: Path, study: Study, settings: Sequence[str] = ()) -> Apart:
     # Whoever started it may run for days: a process that nobody has waited for would look alive after its end.
     threading.Thread(target=process.wait, name="lorimer-resumed", daemon=True).start()
     until = time.monotonic() + START_SECONDS
-    with StoreReader(root / STORE) as reader:
-        while process.poll() is None and time.monotonic() < until:
-            holder = reader.study(study.id).holder
-            if holder and pid_of(holder) == process.pid:
-                break
-            time.sleep(LOOK_SECONDS)
+    while process.poll() is None and time.monotonic() < until:
+        holder = reader.study(study.id).holder
+        if holder and pid_of(holder) == process.pid:
+            break
+        time.sleep(LOOK_SECONDS)
     if process.poll():
         raise LorimerError(f"{study.id} does not go on: {_last_line(output, before)}")
     return Apart(study.id, process.pid, output, ended=process.poll() == 0)
