@@ -17,7 +17,7 @@ test: .venv/installed lint
 	@tools/axe || echo "make test: the test of the dashboard with axe-core will be skipped"
 	$(pytest)
 
-# The long suites on hostile harnesses, cheating agents and crashes.
+# The long suites on hostile harnesses, cheating agents and crashes, and winners within other programs, which the package index has.
 test-hostile: .venv/installed
 	@tools/docker-engine && tools/base-images || echo "make test-hostile: the Docker tests will be skipped"
 	$(pytest) -m hostile

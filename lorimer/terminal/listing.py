@@ -19,12 +19,14 @@ from lorimer.meta_agent.ledger.conditions import differing
 from lorimer.meta_agent.ledger.drifting import drift_of
 from lorimer.meta_agent.ledger.gain_price import GainPrice
 from lorimer.meta_agent.ledger.trust import Trust, trust
+from lorimer.meta_agent.reports.ab import ab
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import result_of, total
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.workspace.repository import Workspace
+from lorimer.terminal.ab import verdict
 from lorimer.terminal.words import cost, for_the_test, left_of, score_text, table
 from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
@@ -50,6 +52,8 @@ class Status:
     train: int
     holdout: int
     test: int
+    answer: str
+    """What a comparison of two files came to; "" of a study of another kind."""
     baseline: Score | None
     champion: Score | None
     champion_candidate: str
@@ -121,6 +125,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         train=sum(task.split == "train" for task in tasks),
         holdout=sum(task.split == "holdout" for task in tasks),
         test=sum(task.split == "test" for task in tasks),
+        answer=verdict(ab(reader, study.id)) if study.kind == "ab" and world.candidates else "",
         baseline=found.baseline,
         champion=found.final,
         champion_candidate=found.champion_candidate,
@@ -199,9 +204,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             f"  benchmark   {found.benchmark}: {found.train} train tasks, {found.holdout} sealed"
             + for_the_test(found.test),
             f"  model       {models}",
-            f"  baseline    {score_text(found.baseline) if found.baseline else 'not measured yet'}",
-            f"  champion    {score_text(found.champion) if found.champion else 'none yet'}"
-            + (f"  ({found.champion_candidate})" if found.champion_candidate else "  (the seed harness)"),
+            *([f"  answer      {found.answer}"] if found.answer else _standing(found)),
             *([f"  refused     such as {found.refusal}"] if found.refusal else []),
             *(f"  {word:11} {said}" for word, said in experiments.gain_lines(found.gain, found.price)),
             f"  candidates  {counts}",
@@ -220,6 +223,14 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *(f"  {word:11} {said}" for word, said in found.trust.lines()),
         ]
     )
+
+
+def _standing(found: Status) -> list[str]:
+    whose = f"  ({found.champion_candidate})" if found.champion_candidate else "  (the seed harness)"
+    return [
+        f"  baseline    {score_text(found.baseline) if found.baseline else 'not measured yet'}",
+        f"  champion    {score_text(found.champion) if found.champion else 'none yet'}{whose}",
+    ]
 
 
 def _share(meta: Share) -> str:

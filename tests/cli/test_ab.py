@@ -17,7 +17,7 @@ from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate.estimates import Estimate
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.ledger.trust import Trust
-from lorimer.meta_agent.reports.ab import AbReport, Arm, Verdict
+from lorimer.meta_agent.reports.ab import AbReport, Arm, Verdict, ab
 from lorimer.meta_agent.reports.flips import flips
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.terminal.ab import verdict
@@ -62,6 +62,8 @@ def test_a_comparison_that_is_killed_and_resumed_ends_as_one_that_was_not(two: P
     assert found["difference"]["low"] <= found["difference"]["value"] <= found["difference"]["high"]
     assert 0 < found["p"] <= 1
     assert len(found["flips"]["tasks"]) == 4
+    answer = verdict(ab(StoreReader(two / STORE), "ab-1"))
+    assert f"  answer      {answer}\n" in process("status", "-C", two).out
     assert process("verify", "-C", two).code == 0
     assert "ab-1/c001/full-beside/" in process("traces", "ls", "-C", two).out
 

@@ -17,9 +17,9 @@ NEWEST = 30
 """The highest minor version of Python 3 that is looked for."""
 
 
-def python_of(minor: int) -> Path:
+def python_of(minor: int, otherwise: str) -> Path:
     """A Python 3 of this minor version or a newer one that can make virtual environments: this one, one on the PATH, one of
-    pyenv's. Skips the test where there is none."""
+    pyenv's. Skips the test where there is none, and says what is tested without it."""
     named = (shutil.which(f"python3.{each}") for each in range(minor, NEWEST))
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions")
     found = [sys.executable, *(each for each in named if each), *map(str, sorted(pyenv.glob("3.*/bin/python3")))]
@@ -27,7 +27,7 @@ def python_of(minor: int) -> Path:
     for each in found:
         if subprocess.run([each, "-c", asked], capture_output=True, check=False).returncode == 0:
             return Path(each)
-    pytest.skip(f"no Python 3.{minor} or newer on this machine")
+    pytest.skip(f"no Python 3.{minor} or newer on this machine; {otherwise}")
 
 
 def host(place: Path, base: Path, packages: Sequence[str]) -> Path:

@@ -19,6 +19,7 @@ from lorimer.meta_agent.study.edits import Jails, PutForward, put_forward
 from lorimer.meta_agent.workspace.session import open_session
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.tables import Study
+from lorimer.wording import a
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def prunings(reader: StudyReader, world: World, config: Config) -> list[Pruning]
 async def prune(root: Path, study: Study) -> PutForward:
     """`prune_next` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
     if study.kind != "optimize":
-        raise UserError(f"{study.id} is a {study.kind}, which tries no candidates; name one made by `lorimer optimize`")
+        raise UserError(
+            f"{study.id} is {a(study.kind)}, which tries no candidates; name one made by `lorimer optimize`"
+        )
     config = parse_stored(study.config, study.id)
     async with open_session(root, config, models=False, resumes=study.id) as session:
         trials = session.scheduler({}, session.budget(study.id), lambda outcome: None, lambda report: None)
