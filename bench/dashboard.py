@@ -35,7 +35,8 @@ def paths(root: Path) -> list[str]:
     trial = reader.trials(STUDY, stage="full", state="scored", limit=1)[0]
     of = f"beside?of={int(trial.evaluation.split('/')[1][1:])}&task={quote(trial.task)}"
     trace = f"trace?of={quote(trial.id, safe='')}"
-    pages = ("flips", of, "candidates", f"c/{newest}", "tasks", f"task?task={quote(trial.task)}", trace, "lineage")
+    task, further = f"task?task={quote(trial.task)}", ("lineage", "search?q=pytest", "power", "act")
+    pages = ("flips", of, "candidates", f"c/{newest}", "tasks", task, trace, *further)
     return ["/", f"/s/{STUDY}", f"/s/{STUDY}?part=live", *(f"/s/{STUDY}/{page}" for page in pages)]
 
 

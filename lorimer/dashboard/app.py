@@ -92,6 +92,8 @@ def application(reader: StudyReader, root: Path, hosts: Sequence[str], token: st
             Route("/s/{study}/task", pages.task),
             Route("/s/{study}/lineage", pages.lineage),
             Route("/s/{study}/trace", pages.trace),
+            Route("/s/{study}/search", pages.search),
+            Route("/s/{study}/power", pages.power),
             Route("/s/{study}/act", pages.acting),
             Route("/s/{study}/act", pages.act, methods=["POST"]),
             Mount("/static", files),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lorimer.dashboard.svg import Scale, element, group, mark, picture, ticks
+from lorimer.dashboard.svg import Scale, across, element, group, mark, picture, ticks
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import World, score_of
@@ -118,7 +118,7 @@ def drawn(found: History, link: Callable[[int], str], width: int, height: int, c
     low, high = bounds(found)
     x, y = Scale(0, max(1, found.candidates) + 0.3, left, right), Scale(low, high, bottom, top)
     parts = [
-        group([_across(y(value), left, right, f"{value:.2f}") for value in ticks(low, high)], class_="axis"),
+        group([across(y(value), left, right, f"{value:.2f}") for value in ticks(low, high)], class_="axis"),
         group(
             [
                 element("text", f"c{value:.0f}" if value else "seed", x=x(value), y=bottom + 20, class_="tick")
@@ -131,11 +131,6 @@ def drawn(found: History, link: Callable[[int], str], width: int, height: int, c
         *(_point(point, x, y, link(point.number), 3.2 if found.candidates > 150 else 4.5) for point in found.points),
     ]
     return picture(parts, width, height, found.label, class_, links=True)
-
-
-def _across(place: float, left: float, right: float, said: str) -> Markup:
-    line = element("line", x1=left, x2=right, y1=place, y2=place, class_="grid")
-    return group([line, element("text", said, x=left - 8, y=place + 4, class_="tick end")])
 
 
 def _stairs(treads: Sequence[Tread], x: Scale, y: Scale) -> list[Markup]:

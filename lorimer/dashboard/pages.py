@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,19 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from lorimer.dashboard import acting, beside, candidates, flipping, grid, lineage, matrix, overview, trajectory
+from lorimer.dashboard import (
+    acting,
+    beside,
+    candidates,
+    flipping,
+    grid,
+    lineage,
+    matrix,
+    overview,
+    power,
+    searching,
+    trajectory,
+)
 from lorimer.dashboard.paths import Served, study_of
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.dashboard.templating import environment
@@ -31,6 +44,7 @@ class Pages:
     def __init__(self, shelf: Shelf, root: Path, token: str = "") -> None:
         self._shelf, self._reader = shelf, shelf.reader
         self._root, self._token = root, token
+        self._playing = threading.Lock()
         self._templates = environment(Served(), root.resolve().name)
 
     # ---- studies
@@ -106,6 +120,25 @@ class Pages:
         owner = request.query_params.get("of", "")
         found = trajectory.trajectory(self._reader, opened, owner, number(request, "at", 0))
         return self._page("trace.html", opened=opened, view=found, tab="")
+
+    def search(self, request: Request) -> Response:
+        opened = self._opened(request)
+        found = searching.search(self._reader, opened, request.query_params.get("q", ""))
+        return self._page("search.html", opened=opened, view=found, tab="search")
+
+    def power(self, request: Request) -> Response:
+        """At once without the forecast, where it is to be worked out first: that takes seconds. Its part is then asked for."""
+        opened, part = self._opened(request), request.query_params.get("part")
+        if part is None and not self._shelf.known(opened.id, "power", opened.mark.settled):
+            return self._page("power.html", opened=opened, view=None, said="", tab="power")
+        try:
+            with self._playing:  # one forecast takes all processors
+                found = self._shelf.worked_out(
+                    opened.id, "power", opened.mark.settled, lambda: power.read(self._reader, opened)
+                )
+        except UserError as error:
+            return self._page("power.html", part=part, opened=opened, view=None, said=str(error), tab="power")
+        return self._page("power.html", part=part, opened=opened, view=found, said="", tab="power")
 
     # ---- acting
 

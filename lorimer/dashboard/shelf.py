@@ -101,6 +101,12 @@ class Shelf:
                 self._kept.pop(next(iter(self._kept)))
         return found
 
+    def known(self, study: str, what: str, mark: object) -> bool:
+        """Whether `worked_out` has it already."""
+        with self._lock:
+            kept = self._worked_out.get((study, what))
+        return kept is not None and kept[0] == mark
+
     def worked_out(self, study: str, what: str, mark: object, make: Callable[[], T]) -> T:
         """What follows from a study's rows: made once, and kept while its mark is the same.
 

@@ -102,3 +102,9 @@ def mark(shape: str, x: float, y: float, size: float = 4.5) -> Markup:
         case _:
             return element("circle", cx=float(x), cy=float(y), r=float(s), class_=name)
     return element("path", d=d, class_=name)
+
+
+def across(place: float, left: float, right: float, said: str) -> Markup:
+    """A line of an axis, with its value before it."""
+    line = element("line", x1=left, x2=right, y1=place, y2=place, class_="grid")
+    return group([line, element("text", said, x=left - 8, y=place + 4, class_="tick end")])

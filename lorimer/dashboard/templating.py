@@ -9,7 +9,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from lorimer import __version__
-from lorimer.dashboard import flipping
+from lorimer.dashboard import flipping, power
 from lorimer.dashboard.history import History, drawn
 from lorimer.dashboard.paths import InFile, Links, to
 from lorimer.terminal.words import cost, dollars, duration
@@ -44,6 +44,7 @@ def environment(links: Links, place: str) -> Environment:
         history=history,
         cell=flipping.cell_picture,
         hunk=flipping.hunk_picture,
+        power_curve=power.drawn,
         gain_bars=flipping.gain_picture,
         cost=cost,
         dollars=dollars,

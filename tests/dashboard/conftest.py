@@ -82,6 +82,11 @@ def finished(served: Served) -> Served:
     return served
 
 
+def quickly_forecast(served: Served) -> None:
+    """Give the study the plain rule, which is played in a tenth of the time."""
+    served.change("UPDATE study SET config = json_set(config, '$.gate.policy', 'strict') WHERE id = ?", STUDY)
+
+
 @pytest.fixture
 def unused_port_taken() -> Iterator[int]:
     """A port at which somebody listens."""

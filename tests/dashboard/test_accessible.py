@@ -15,7 +15,7 @@ from bench.made_store import STUDY
 from lorimer.dashboard.app import application
 from lorimer.dashboard.report import report, write
 from tests.dashboard.browser import chromium, in_chromium, serving, shoot
-from tests.dashboard.conftest import Served, paths
+from tests.dashboard.conftest import Served, paths, quickly_forecast
 
 __all__ = ["chromium"]
 pytestmark = in_chromium
@@ -24,6 +24,9 @@ TOKEN = "the-token-of-this-start"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 AXE = next(iter((CACHE / "lorimer").glob("axe-core-*.min.js")), None)
 with_axe = pytest.mark.skipif(AXE is None, reason="no axe-core in the user's cache; `tools/axe` takes it from npm")
+
+FURTHER = (f"/s/{STUDY}/act", f"/s/{STUDY}/search?q=pytest", f"/s/{STUDY}/power?part=page")
+"""Pages that hold forms, or take long."""
 
 FOUND = """async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
   .filter((each) => ["serious", "critical"].includes(each.impact))
@@ -79,8 +82,9 @@ def serious(page: Page, name: str, screens: Sequence[Screen] = TWO) -> list[str]
 
 @with_axe
 def test_axe_finds_nothing_serious_on_any_page(served: Served, page: Page) -> None:
+    quickly_forecast(served)
     found = []
-    for path in [*paths(served), f"/s/{STUDY}/act", "/nothing-here"]:
+    for path in [*paths(served), *FURTHER, "/nothing-here"]:
         page.goto(path)
         name = path.partition("?")[0].strip("/").replace("/", "-") or "studies"
         found += serious(page, name, FOUR if path == f"/s/{STUDY}" else TWO)

@@ -62,7 +62,7 @@ def opened(chromium: Browser, address: str) -> Iterator[Open]:
 def test_every_page_fits_its_screen_and_complains_of_nothing(
     served: Served, opened: Open, width: int, scheme: str
 ) -> None:
-    for path in paths(served):
+    for path in [*paths(served), f"/s/{STUDY}/search?q=pytest"]:
         page = opened(path, width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, path
         assert page.locator("h1").count() == 1, path

@@ -47,6 +47,18 @@ function follow(box) {
 
 for (const box of document.querySelectorAll("[data-live]")) follow(box);
 
+// What takes long is asked for when the rest of the page is there.
+async function later(box) {
+  try {
+    const answer = await fetch(box.dataset.later, { headers: { Accept: "text/html" } });
+    if (answer.ok) box.innerHTML = await answer.text(); // the server escaped every word in it
+  } catch {
+    box.textContent = "The dashboard does not answer.";
+  }
+}
+
+for (const box of document.querySelectorAll("[data-later]")) later(box);
+
 // A comparison opens where the two trials part.
 document.querySelector("[data-open-at]")?.scrollIntoView({ block: "center" });
 

@@ -49,7 +49,6 @@ def plan(
 
     Raises UserError, ConfigError.
     """
-    workers = min(4, os.cpu_count() or 1)
     if assume is not None:
         if study is not None:
             raise UserError("--assume and --study: name a study or assume rates, not both")
@@ -64,13 +63,13 @@ def plan(
             budget=config.budget,
             concurrency=config.sandbox.concurrency,
             seed=config.study.seed,
-            workers=workers,
+            workers=workers(),
         )
     reader = StoreReader(root / STORE) if (root / STORE).is_file() or study is not None else None
     row = None if reader is None else reader.study(study) if study is not None else _latest(reader)
     if reader is not None and row is not None and study is not None and row.kind == "optimize":
-        return _of_study(reader, row, parse(row.config, row.id, overrides), workers)
-    return _of_new(root, config, reader, row, workers)
+        return of_study(reader, row, parse(row.config, row.id, overrides))
+    return _of_new(root, config, reader, row)
 
 
 async def replays(root: Path, config: Config, study: str) -> Replays | str:
@@ -85,8 +84,8 @@ async def replays(root: Path, config: Config, study: str) -> Replays | str:
         return str(error)
 
 
-def _of_study(reader: StudyReader, row: Study, config: Config, workers: int) -> Forecast:
-    """What is left of a study, from its own trials."""
+def of_study(reader: StudyReader, row: Study, config: Config) -> Forecast:
+    """What is left of a study, from its own trials. Raises UserError where none of its champion has scored."""
     world = scan(reader, row.id)
     found = standing_trials(reader, world.stood, world.seed, config.retries.errored)
     if not any(outcome.reward is not None for outcome in found):
@@ -107,11 +106,16 @@ def _of_study(reader: StudyReader, row: Study, config: Config, workers: int) -> 
         costs=_costs(reader, found, row, used),
         concurrency=config.sandbox.concurrency,
         seed=config.study.seed,
-        workers=workers,
+        workers=workers(),
     )
 
 
-def _of_new(root: Path, config: Config, reader: StudyReader | None, row: Study | None, workers: int) -> Forecast:
+def workers() -> int:
+    """Processes that a forecast may take."""
+    return min(4, os.cpu_count() or 1)
+
+
+def _of_new(root: Path, config: Config, reader: StudyReader | None, row: Study | None) -> Forecast:
     """A study that is to begin, from trials that there are of its train tasks."""
     suite = load_suite(root, config)
     sides = split(suite.tasks, config.split, config.study.seed, base=root)
@@ -155,7 +159,7 @@ def _of_new(root: Path, config: Config, reader: StudyReader | None, row: Study |
         costs=costs,
         concurrency=config.sandbox.concurrency,
         seed=config.study.seed,
-        workers=workers,
+        workers=workers(),
         remarks=remarks,
         more=more,
     )
