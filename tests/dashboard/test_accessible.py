@@ -61,6 +61,7 @@ def page(served: Served, chromium: Browser) -> Iterator[Page]:
     with serving(app) as address:
         context = chromium.new_context(base_url=address, viewport={"width": 1440, "height": 900})
         with closing(context):
+            context.set_default_timeout(0)  # a forecast takes long on a busy machine
             yield context.new_page()
 
 
