@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lorimer.dashboard.shelf import Opened
@@ -9,6 +10,7 @@ from lorimer.kinds import SOLVED
 from lorimer.meta_agent.state.names import short
 from lorimer.traces.base import StudyReader
 from lorimer.traces.search import Hit
+from lorimer.traces.tables import Candidate
 
 MOST = 50
 """Steps that are shown, the best first."""
@@ -47,22 +49,25 @@ def search(reader: StudyReader, opened: Opened, words: str) -> Search:
     """Look for words in all that the study's trials and proposal sessions hold; sealed trials are left out while it goes on."""
     words = words[:LONGEST]
     hits = reader.search(words, opened.id, MOST, sealed=[opened.id] if opened.sealed else []) if words.strip() else []
-    found = [match for hit in hits if (match := _match(reader, opened, hit)) is not None]
+    proposed = {row.id: row for row in opened.candidates}
+    # A harness that several candidates have is the first one's.
+    whose = {row.harness: short(row.number) for row in reversed(opened.candidates) if row.harness}
+    found = [match for hit in hits if (match := _match(reader, opened, proposed, whose, hit)) is not None]
     return Search(words, tuple(found), len(hits) == MOST)
 
 
-def _match(reader: StudyReader, opened: Opened, hit: Hit) -> Match | None:
+def _match(
+    reader: StudyReader, opened: Opened, proposed: Mapping[str, Candidate], whose: Mapping[str, str], hit: Hit
+) -> Match | None:
     """A hit in words; `None` of a trial that is sealed."""
     step, snippet = hit.step, " ".join(hit.snippet.split())
-    proposed = next((row for row in opened.candidates if row.id == step.owner), None)
-    if proposed is not None:
-        whose = f"the session that proposed {short(proposed.number)}"
-        return Match(step.owner, step.index, step.kind, whose, "", proposed.state, snippet)
+    row = proposed.get(step.owner)
+    if row is not None:
+        session = f"the session that proposed {short(row.number)}"
+        return Match(step.owner, step.index, step.kind, session, "", row.state, snippet)
     trial = reader.trial(step.owner)
     if opened.hides(trial):
         return None
-    evaluation = reader.evaluation(trial.evaluation)
-    candidate = reader.candidate(evaluation.subject) if evaluation and evaluation.subject else None
-    who = short(candidate.number) if candidate else "the seed harness"
+    who = whose.get(trial.harness, "the seed harness")
     outcome = trial.state if trial.reward is None else "solved" if trial.reward >= SOLVED else "failed"
     return Match(step.owner, step.index, step.kind, f"{who}, {trial.stage}", trial.task, outcome, snippet)
