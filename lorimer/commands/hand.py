@@ -166,10 +166,10 @@ def tune(
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
-    """Change the budget of a study, or how many trials it runs at once, also while it runs.
+    """Change the budget of a study, or its trials at once.
 
-    A process that runs it hears that within a few seconds, and it holds for what comes after. It is stored and chained as the
-    changes of a resume are. `--set` takes [budget] and sandbox.concurrency.
+    That is done while it runs, too: a process that runs it hears that within a few seconds, and it holds for what comes after.
+    It is stored and chained as the changes of a resume are. `--set` takes [budget] and sandbox.concurrency.
     """
     from lorimer.config import overrides
     from lorimer.meta_agent.study import asking
