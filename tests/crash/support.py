@@ -19,7 +19,7 @@ from tests.cli.support import configure, process
 SETTINGS = (
     "benchmark.limit=4",
     "budget.candidates=1",
-    "study.seed=3",
+    "study.seed=5",
     "gate.alpha=0.49",
     "gate.repeats=1",
     "gate.holdout_repeats=2",
@@ -45,7 +45,9 @@ def run_straight(folder: Path, *settings: str) -> Straight:
     root = twin(pristine, "straight")
     said = process("optimize", "--quiet", "-C", root)
     assert said.code == 0, said
-    assert [row.kind for row in StoreReader(root / STORE).decisions("study-1")].count("promote") == 1
+    decided = [(row.stage, row.kind) for row in StoreReader(root / STORE).decisions("study-1")]
+    assert ("full", "promote") in decided
+    assert decided[-1] == ("holdout", "pass"), decided  # and so it was: an audit or the sealed tasks may refuse it
     return Straight(pristine, root)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,15 @@ def on_docker(straight: Straight, name: str, *settings: str) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def undisturbed(docker: None, straight: Straight) -> list[Any]:
+    """What the study comes to on Docker: its commands print a little else there than in bubblewrap, which tokens tell."""
+    root = on_docker(straight, "engine-untouched")
+    said = process("optimize", "--quiet", "-C", root)
+    assert said.code == 0, said
+    return outcome(root)
+
+
 def in_the_middle(running: subprocess.Popen[str], root: Path, trials: int) -> None:
     """Returns once so many trials are finished and another one is under way."""
     while True:
@@ -50,13 +60,17 @@ def in_the_middle(running: subprocess.Popen[str], root: Path, trials: int) -> No
 
 
 @pytest.mark.timeout(1800)
-def test_a_restart_of_the_engine_is_waited_for(straight: Straight, engine: EngineProxy) -> None:
-    root = on_docker(straight, "engine-restarted")
+@pytest.mark.parametrize("jails", ["docker", "bubblewrap"])
+def test_a_restart_of_the_engine_is_waited_for(
+    straight: Straight, undisturbed: list[Any], engine: EngineProxy, jails: str
+) -> None:
+    name = f"engine-restarted-{jails}"
+    root = on_docker(straight, name, f"jail.provider={jails}")
     running = start("optimize", "--quiet", "-C", root, environment={"DOCKER_HOST": engine.url})
     try:
         for trials in (3, 9):
             in_the_middle(running, root, trials)
-            engine.stop(kill=f"{LABEL}=engine-restarted")  # as an engine without live restore does
+            engine.stop(kill=f"{LABEL}={name}")  # as an engine without live restore does
             time.sleep(3)
             engine.start()
         _, err = running.communicate()
@@ -67,13 +81,15 @@ def test_a_restart_of_the_engine_is_waited_for(straight: Straight, engine: Engin
     lost = [row for row in StoreReader(root / STORE).trials(limit=None) if row.state == "errored"]
     assert lost
     assert {row.cause for row in lost} <= {"engine_outage", "sandbox_lost", "engine_failure"}
-    assert outcome(root) == outcome(straight.root)
+    assert outcome(root) == undisturbed
     assert scored_twice(root) == []
-    assert engine.containers(f"{LABEL}=engine-restarted") == []
+    assert engine.containers(f"{LABEL}={name}") == []
 
 
 @pytest.mark.timeout(1800)
-def test_an_engine_that_stays_away_pauses_the_study(straight: Straight, engine: EngineProxy) -> None:
+def test_an_engine_that_stays_away_pauses_the_study(
+    straight: Straight, undisturbed: list[Any], engine: EngineProxy
+) -> None:
     root = on_docker(straight, "engine-gone", "retries.engine_seconds=1")
     running = start("optimize", "--quiet", "-C", root, environment={"DOCKER_HOST": engine.url})
     try:
@@ -99,6 +115,6 @@ def test_an_engine_that_stays_away_pauses_the_study(straight: Straight, engine: 
     engine.start()
     said = process("resume", "--quiet", "-C", root, environment={"DOCKER_HOST": engine.url})
     assert said.code == 0, said
-    assert outcome(root) == outcome(straight.root)
+    assert outcome(root) == undisturbed
     assert done.items() <= finished(root).items()
     assert engine.containers(f"{LABEL}=engine-gone") == []
