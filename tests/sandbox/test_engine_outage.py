@@ -117,3 +117,16 @@ async def test_what_could_not_be_removed_in_an_outage_is_removed_by_the_next_rea
     engine.start()
     await provider.reap()
     assert engine.containers(f"lorimer.study={STUDY}") == []
+
+
+async def test_a_container_whose_making_was_not_answered_is_removed_all_the_same(
+    engine: EngineProxy, provider: DockerProvider
+) -> None:
+    await (await provider.jail(JAIL)).close()  # what is asked once has been answered
+    engine.hushed = True
+    with pytest.raises(EngineOutage):
+        await provider.jail(JAIL)
+    engine.hushed = False
+    assert engine.containers(f"lorimer.study={STUDY}")
+    await provider.close()
+    assert engine.containers(f"lorimer.study={STUDY}") == []

@@ -2,6 +2,7 @@
 
 Stopped, it cuts every connection and refuses new ones, as an engine that is being restarted does. With `kill`, the containers
 that carry a label are killed at the real engine meanwhile, which is what an engine without live restore does to all of them.
+Hushed, it takes requests and cuts the connection where the engine begins to answer.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class EngineProxy:
         self._open: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
         self._lock = threading.Lock()
+        self.hushed = False
+        """Whether answers are lost from now on."""
         self.start()
 
     @property
@@ -103,9 +106,9 @@ class EngineProxy:
             thread.start()
 
     def _connection(self, near: socket.socket, far: socket.socket) -> None:
-        back = threading.Thread(target=_pump, args=(far, near), daemon=True)
+        back = threading.Thread(target=self._pump, args=(far, near), daemon=True)
         back.start()
-        _pump(near, far)
+        self._pump(near, far)
         back.join()
         with self._lock:
             self._open -= {near, far}
@@ -113,10 +116,10 @@ class EngineProxy:
             near.close()
             far.close()
 
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(1 << 16):
-            sink.sendall(data)
-    with suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        answers = sink.getsockname() == str(self._path)
+        with suppress(OSError):
+            while (data := source.recv(1 << 16)) and not (answers and self.hushed):
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import uuid
 from collections.abc import Awaitable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ from lorimer.sandbox.base import (
 from lorimer.sandbox.docker.buildkit import BuildKit
 from lorimer.sandbox.docker.container import HANDOVER_SECONDS, ImageFacts, Way, task_config
 from lorimer.sandbox.docker.disk import DiskWatch, free_of
-from lorimer.sandbox.docker.engine import Engine, EngineError
+from lorimer.sandbox.docker.engine import Engine, EngineError, NoAnswer
 from lorimer.sandbox.docker.entrypoint import Entrypoint
 from lorimer.sandbox.docker.group import Groups, Made, add_group, group_way
 from lorimer.sandbox.docker.images import Images, python_image_missing
@@ -314,11 +315,16 @@ class DockerProvider:
     async def _create(self, config: dict[str, Any]) -> str:
         """Create a container and remember it, even when the caller is cancelled meanwhile."""
 
+        name = f"lorimer-{uuid.uuid4().hex}"
+
         async def create() -> str:
             try:
                 made = await self._engine.call(
-                    "create a container", lambda client: client.create_container_from_config(config)
+                    "create a container", lambda client: client.create_container_from_config(config, name=name)
                 )
+            except NoAnswer:
+                self._stuck.add(name)  # it may have been made all the same, and then its name alone is known
+                raise
             except EngineError as error:
                 if self._runtime and "runtime" in error.explanation.lower():
                     raise PrerequisiteError(
