@@ -22,6 +22,7 @@ from lorimer.meta_agent.reports.export import evidence_card, put
 from lorimer.traces.base import StudyReader
 from lorimer.traces.settings import leaves, shown
 from lorimer.traces.tables import Candidate
+from lorimer.wording import a
 
 LARGEST = 4_500_000
 """Bytes up to which candidates are told in full: what is sent by mail should stay under 5 MB."""
@@ -59,7 +60,7 @@ def report(reader: StudyReader, root: Path, study: str) -> Report:
     opened = shelf.open(study)
     if opened.row.kind != "optimize":
         raise UserError(
-            f"study {study} is a {opened.row.kind}, which tries no candidates", "name one made by `lorimer optimize`"
+            f"study {study} is {a(opened.row.kind)}, which tries no candidates", "name one made by `lorimer optimize`"
         )
     order = _in_order(opened)
     links = InFile([row.number for row in order])

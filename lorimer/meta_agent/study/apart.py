@@ -44,7 +44,8 @@ def resume(reader: StudyReader, root: Path, study: Study, settings: Sequence[str
     Args:
         settings: `KEY=VALUE`, as `--set` takes them.
 
-    Raises UserError where a process runs the study already, and LorimerError with its last line where it ends in an error.
+    Raises UserError where a process runs the study already and where the new one refuses what it is asked, and LorimerError
+    where that ends in another error; with its last line.
     """
     if study.holder and alive(study.holder):
         raise UserError(f"{study.id} is being run by {described(study.holder, study.held_since)} already")
@@ -64,7 +65,8 @@ def resume(reader: StudyReader, root: Path, study: Study, settings: Sequence[str
             break
         time.sleep(LOOK_SECONDS)
     if process.poll():
-        raise LorimerError(f"{study.id} does not go on: {_last_line(output, before)}")
+        kind = UserError if process.returncode == UserError.exit_code else LorimerError
+        raise kind(f"{study.id} does not go on: {_last_line(output, before)}")
     return Apart(study.id, process.pid, output, ended=process.poll() == 0)
 
 
