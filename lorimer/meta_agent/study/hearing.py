@@ -33,9 +33,10 @@ class Heard:
         self.config = parts.config
         """The study's settings with what people have changed since."""
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Hear what is asked from now on. What was asked of an earlier process is no matter of this one."""
-        self._seen = self._parts.reader.mark(self._study).chain
+        mark = await asyncio.to_thread(self._parts.reader.mark, self._study)
+        self._seen = mark.chain
 
     async def until_asked(self, work: Coroutine[Any, Any, str]) -> str:
         """What `work` comes to. Where somebody asks for a pause it is cancelled, as by Ctrl-C, and Pause is raised."""

@@ -102,7 +102,7 @@ async def _attended(
 ) -> StudyResult:
     """`work` under the study's lock, until it is done or a person asks for a pause; its end stored whatever it is."""
     again = f"`lorimer resume {study}` goes on"
-    heard.begin()
+    await heard.begin()
     async with _held(parts, study):
         waits: CandidateView | None = None
         try:
