@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lorimer.commands.options import HERE, Json, Workspace
+from lorimer.commands.options import HERE, Json, Study, Workspace
 from lorimer.commands.shared import experiments_of
 from lorimer.kinds import PolicyName
 
@@ -15,7 +15,7 @@ app = typer.Typer(help="The gate: decide again what was decided.", no_args_is_he
 
 @app.command("replay")
 def gate_replay(
-    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default="the latest")] = None,
+    study: Study = None,
     policy: Annotated[PolicyName | None, typer.Option(help="Another policy.", show_default="the study's")] = None,
     alpha: Annotated[float | None, typer.Option(help="Another level.", show_default="the study's")] = None,
     repeats: Annotated[

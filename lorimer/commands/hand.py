@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from lorimer.commands.options import HERE, Json, Set, StudyName, Workspace
+from lorimer.commands.options import HERE, Json, Set, Study, StudyName, Workspace
 from lorimer.commands.shared import config_of, experiments_of, harness_of, run_to_end
 from lorimer.terminal.here import from_here
 
 app = typer.Typer()
 
 Why = Annotated[str, typer.Option("--why", help="The reason, for the log and for the meta-agent.")]
-Study_ = Annotated[str | None, typer.Argument(help="Name of the study.", show_default="the latest")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides.", show_default="git's user.name and user.email")]
 
 
@@ -134,7 +133,7 @@ def revert(
 
 @app.command()
 def pause(
-    study: Study_ = None,
+    study: Study = None,
     why: Why = "",
     by: By = None,
     workspace: Workspace = HERE,
@@ -157,7 +156,7 @@ def pause(
 
 @app.command()
 def tune(
-    study: Study_ = None,
+    study: Study = None,
     at_once: Annotated[
         int | None, typer.Option("--at-once", "-j", min=1, help="Trials at once: sandbox.concurrency.")
     ] = None,

@@ -33,6 +33,7 @@ Workspace = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON; progress as JSON lines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="A setting for this command, such as gate.alpha=0.05.")]
+Study = Annotated[str | None, typer.Argument(help="Name of the study.", show_default="the latest")]
 StudyName = Annotated[str | None, typer.Option("--study", help="Name of the study.", show_default="the latest")]
 Sealed = Annotated[
     bool, typer.Option("--sealed", help="Trials of sealed tasks as well, though their study goes on (docs/traces.md).")

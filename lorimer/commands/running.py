@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lorimer.commands.options import HERE, Json, Quiet, Set, Workspace
+from lorimer.commands.options import HERE, Json, Quiet, Set, Study, Workspace
 from lorimer.commands.pairings import (
     MetaModels,
     Searches,
@@ -113,7 +113,7 @@ def optimize(
 
 @app.command()
 def resume(
-    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default="the latest")] = None,
+    study: Study = None,
     workspace: Workspace = HERE,
     set_: Set = None,
     detach: Annotated[

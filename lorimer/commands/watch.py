@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
 import typer
 
-from lorimer.commands.options import HERE, Workspace
+from lorimer.commands.options import HERE, Study, Workspace
 
 app = typer.Typer()
 
 
 @app.command()
 def watch(
-    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default="the latest")] = None,
+    study: Study = None,
     workspace: Workspace = HERE,
 ) -> None:
     """Follow a study in this terminal, whoever runs it.
