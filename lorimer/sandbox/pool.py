@@ -13,17 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from lorimer.errors import SandboxError
-from lorimer.sandbox.base import (
-    ImageSpec,
-    Jail,
-    JailRequest,
-    Needs,
-    Refusal,
-    RemovedImages,
-    Sandbox,
-    SandboxProvider,
-    SandboxRequest,
-)
+from lorimer.sandbox.base import Jail, JailRequest, Sandbox, SandboxProvider, SandboxRequest
+from lorimer.sandbox.forwarding import Forwarding
 
 WARM = "warm"
 """The trial named by the owner of what was made ahead: which one it will serve is not known yet."""
@@ -104,7 +95,7 @@ class _Shelf(Generic[C]):
             await asyncio.gather(*self._discarding)
 
 
-class Pool:
+class Pool(Forwarding):
     """A `SandboxProvider` that keeps the next sandboxes and jails of another one warm.
 
     Jails are all alike in a study: after the first request, `jails` more like it are kept ready. Task sandboxes are made
@@ -118,21 +109,13 @@ class Pool:
     """
 
     def __init__(self, provider: SandboxProvider, *, jails: int = 2, sandboxes: int = 2) -> None:
-        self._provider = provider
+        super().__init__(provider)
         self._jail_room, self._sandbox_room = jails, sandboxes
         self._jails: _Shelf[Jail] = _Shelf()
         self._sandboxes: _Shelf[Sandbox] = _Shelf()
         self._expected: deque[SandboxRequest] = deque()
         self._last_jail: Hashable = None
         self._closed = False
-
-    @property
-    def name(self) -> str:
-        return self._provider.name
-
-    @property
-    def jails(self) -> str:
-        return self._provider.jails
 
     def expect(self, requests: Iterable[SandboxRequest]) -> None:
         """Say which sandboxes will be asked for next, in order. Replaces what was said before; warm ones that are no
@@ -153,21 +136,6 @@ class Pool:
         for key in self._sandboxes.held():
             self._forget(key)
         self._fill_sandboxes()
-
-    def refusal(self, needs: Needs) -> Refusal | None:
-        return self._provider.refusal(needs)
-
-    async def prepare(self, spec: ImageSpec) -> str:
-        return await self._provider.prepare(spec)
-
-    async def image_bytes(self, image: str) -> int | None:
-        return await self._provider.image_bytes(image)
-
-    async def image_digest(self, image: str) -> str:
-        return await self._provider.image_digest(image)
-
-    async def remove_images(self) -> RemovedImages:
-        return await self._provider.remove_images()
 
     async def acquire(self, request: SandboxRequest) -> Sandbox:
         key = _sandbox_key(request)
@@ -192,14 +160,11 @@ class Pool:
             # After the cold one, which somebody waits for.
             self._fill_jails(request, key)
 
-    async def reap(self) -> int:
-        return await self._provider.reap()
-
     async def close(self) -> None:
         self._closed = True
         self._expected.clear()
         await asyncio.gather(self._jails.close(), self._sandboxes.close())
-        await self._provider.close()
+        await super().close()
 
     def _fill_jails(self, request: JailRequest, key: Hashable) -> None:
         again, self._last_jail = key == self._last_jail, key
