@@ -85,7 +85,7 @@ class ProviderSettings(Table):
     key_env: str | None = None
     """Name of the environment variable with the key; unset for a server that needs none."""
     max_tokens: int = Field(default=4096, ge=1)
-    """Output tokens a call, where the harness asks for no fewer."""
+    """Output tokens per call, where the harness asks for no fewer."""
     context_window: int | None = Field(default=None, ge=1)
     usd_per_million_input: float | None = Field(default=None, ge=0)
     usd_per_million_output: float | None = Field(default=None, ge=0)

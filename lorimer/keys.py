@@ -16,7 +16,7 @@ from lorimer.errors import ConfigError
 
 DOTENV = ".env"
 KEYRING_SERVICE = "lorimer"
-"""Under which the keyring holds keys: `keyring set lorimer OPENAI_API_KEY`."""
+"""The service under which the keyring holds keys: `keyring set lorimer OPENAI_API_KEY`."""
 
 Source = Literal["environment", ".env", "keyring"]
 

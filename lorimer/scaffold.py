@@ -27,7 +27,7 @@ LOCAL = "local/"
 LOCAL_LINES = ("[providers.local] ", 'api = "chat"', "base_url = ")
 
 GIT_IDENTITY = ("-c", "user.name=lorimer", "-c", "user.email=lorimer@localhost")
-"""For the first commit where the user has configured no identity of their own."""
+"""The identity of the first commit, where the user has configured none of their own."""
 
 
 def init(

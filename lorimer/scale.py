@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Said = Sequence[float] | Literal["unbounded"]
-"""As it is written: `[low, high]`, or `"unbounded"`."""
+"""A scale as it is written down: `[low, high]`, or `"unbounded"`."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Scale:
         return cls(float(low), float(high))
 
     def share(self, reward: float) -> float:
-        """From 0 to 1, for any finite reward; what lies outside the scale counts as its nearest end."""
+        """A number from 0 to 1 for any finite reward; what lies outside the scale counts as its nearest end."""
         if self.high is None:
             over = max(0.0, reward - self.low)
             return over / (1.0 + over)

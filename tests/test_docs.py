@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import tomllib
@@ -222,3 +223,23 @@ def test_every_file_that_the_map_names_is_there() -> None:
     assert len(named) > 40
     roots = (ROOT / "lorimer", ROOT)
     assert [name for name in sorted(named) if not any((root / name).exists() for root in roots)] == []
+
+
+def docstrings(module: ast.AST) -> Iterator[tuple[int, str]]:
+    """The line and text of every string that stands alone: of modules, classes and functions, and below fields and constants."""
+    for node in ast.walk(module):
+        match node:
+            case ast.Expr(value=ast.Constant(value=str() as said)):
+                yield node.lineno, said
+
+
+def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:
+    """A reader who comes from a search hit sees the docstring alone, so it names what it speaks of."""
+    torn = re.compile(r"\s*(As|At|By|For|From|In|Of|On|Per|To|Under|With)\b")
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {said[:60]}"
+        for path in sorted((ROOT / "lorimer").rglob("*.py"))
+        for line, said in docstrings(ast.parse(path.read_text(encoding="utf-8")))
+        if torn.match(said)
+    ]
+    assert found == []

@@ -130,11 +130,11 @@ class Grade:
     """What a grader says of an answer."""
 
     reward: float
-    """From 0 to 1."""
+    """The reward, from 0 to 1."""
     note: str = ""
     """One line on the answer alone, such as that it holds no number; the meta-agent may read it."""
     output: str = ""
-    """For people: the answer beside the reference."""
+    """What people are shown: the answer beside the reference."""
 
 
 class Grader(Protocol):
@@ -218,7 +218,7 @@ class Task:
     folders: tuple[str, ...] = ()
     """Empty folders for anyone to write, which are there before the agent starts."""
     artifacts: tuple[Artifact, ...] = ()
-    """For a verifier with a sandbox of its own."""
+    """What is carried to a verifier that has a sandbox of its own."""
     hooks: tuple[Hook, ...] = ()
     """Run between agent and verifier, in this order."""
     separate: VerifierSandbox | None = None
@@ -258,7 +258,7 @@ class Task:
 
     @property
     def isolations(self) -> tuple[Isolation, ...]:
-        """Under which it may run: first as it says, then as a check may find that it needs."""
+        """The isolations that it may run under: first the one that it names, then those that a check may find it to need."""
         whole = self.parts and all(part.task.separate for part in self.parts)
         weaker = self.isolation != "same" and not (self.separate or whole or self.isolation_set or self.takes_keys)
         return (self.isolation, "same") if weaker else (self.isolation,)

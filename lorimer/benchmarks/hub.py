@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from huggingface_hub import DatasetInfo
 
 HUB_SECONDS = 10.0
-"""For the hub's first answer. The library's own six tries take 23 s to find that there is no network."""
+"""How long the hub's first answer is waited for. The library's own six tries take 23 s to find that there is no network."""
 
 
 def ask(source: str, name: str, path: Path, revision: str | None) -> DatasetInfo | None:

@@ -1,4 +1,4 @@
-"""From the `[benchmark] source` of lorimer.toml to an adapter.
+"""Finds the adapter that a `[benchmark] source` of lorimer.toml names.
 
 A format is imported where it is named, so that a command which looks at tasks waits for theirs alone.
 """

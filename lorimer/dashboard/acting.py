@@ -55,7 +55,7 @@ class Bound:
     key: str
     name: str
     value: str
-    """As a person types it; empty where there is no bound."""
+    """What a person would type; empty where there is no bound."""
 
 
 @dataclass(frozen=True)

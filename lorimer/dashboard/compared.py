@@ -31,7 +31,7 @@ class Side:
     mean: float
     low: float
     high: float
-    """With `low`, the mean's 95% interval (Wilson)."""
+    """The upper end of the mean's 95% interval (Wilson), whose lower end is `low`."""
 
     def __str__(self) -> str:
         """`2/4 [0.15, 0.85]`; where rewards are graded, `0.62 in 4 [0.25, 0.89]`."""

@@ -109,7 +109,7 @@ def cell_picture(cell: Cell, *, faint: bool = False) -> Markup:
 
 
 def hunk_picture(fired: tuple[int, int]) -> Markup:
-    """In how many of a task's trials one hunk fired."""
+    """A picture of how many of a task's trials one hunk fired in."""
     some, told = fired
     said = f"fired in {some} of {told} trials" if told else "not known"
     if not told:

@@ -38,7 +38,7 @@ class Point:
     """Where it is drawn: the champion's score, and by how much it did better on the tasks that both have run. A run that was
     ended early ran some tasks alone, and its own mean is that of these."""
     shape: str
-    """As `svg.mark` has it."""
+    """One of the shapes of `svg.mark`."""
     said: str
     """What was measured: `0.571 against 0.536`."""
 

@@ -48,7 +48,7 @@ class Lineage:
     seed: Score | None
     begun: str
     events: tuple[Event, ...]
-    """In the order in which they came."""
+    """What happened, in the order in which it happened."""
     line: tuple[tuple[int, float | None], ...]
     """Number and score of each champion from the seed harness to today's."""
 

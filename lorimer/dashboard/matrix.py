@@ -34,7 +34,7 @@ class Spot:
 
     @property
     def said(self) -> str:
-        """In words."""
+        """The same in words."""
         if not self.trials:
             return f"errored in {self.errored} trials" if self.errored else "not run"
         errored = f", {self.errored} errored" if self.errored else ""
@@ -54,7 +54,7 @@ class TaskLine:
     flaky: float | None
     """How far the champion's trials differ: 1 where half of them are solved, 0 where all or none are."""
     tokens: float | None
-    """Per trial, as the next two."""
+    """Tokens per trial; the next two are per trial as well."""
     usd: float | None
     seconds: float | None
     spots: tuple[Spot, ...]
@@ -113,7 +113,7 @@ def matrix(reader: StudyReader, opened: Opened, first: int, most: int = COLUMNS)
 
 
 Counts = Mapping[tuple[str, str], tuple[int, int, int]]
-"""For each evaluation and task its trials: solved, scored, and errored."""
+"""How many trials of an evaluation and a task were solved, scored and errored."""
 
 
 def _counted(reader: StudyReader, evaluations: Sequence[str]) -> Counts:

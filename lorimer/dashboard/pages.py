@@ -127,7 +127,7 @@ class Pages:
         return self._page("search.html", opened=opened, view=found, tab="search")
 
     def power(self, request: Request) -> Response:
-        """At once without the forecast, where it is to be worked out first: that takes seconds. Its part is then asked for."""
+        """The page comes at once; a forecast that has to be worked out takes seconds, and the page asks for that part later."""
         opened, part = self._opened(request), request.query_params.get("part")
         if part is None and not self._shelf.known(opened.id, "power", opened.mark.settled):
             return self._page("power.html", opened=opened, view=None, said="", tab="power")

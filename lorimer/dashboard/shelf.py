@@ -34,7 +34,7 @@ class Opened:
     row: Study
     world: World
     candidates: Sequence[Candidate]
-    """In order of number."""
+    """All candidates, in order of number."""
     mark: StudyMark
 
     @property

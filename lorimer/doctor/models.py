@@ -34,7 +34,7 @@ class Asking:
     """How models are asked."""
 
     seconds: float
-    """At most, for each answer. A hosted model takes one or two; a local server may load the model first."""
+    """How long each answer may take. A hosted model takes one or two; a local server may load the model first."""
     say: Callable[[str], None]
     """Told what is waited for, and for how long at most."""
     today: date

@@ -43,7 +43,7 @@ class Chosen:
     """The trials that a selection means."""
 
     ids: tuple[str, ...]
-    """In the order in which they began."""
+    """The ids of its trials, in the order in which they began."""
     sealed: int
     """How many were left out: they are of sealed tasks, and the study has not finished."""
 

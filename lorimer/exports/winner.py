@@ -32,7 +32,7 @@ class Winner:
     text: str
     seed_text: str
     changes: tuple[Change, ...]
-    """From the seed harness to the winner; empty where that is the seed harness."""
+    """The promotions that lead from the seed harness to the winner; empty where that is the seed harness."""
     evidence: Evidence
     card: str
     """The evidence in Markdown."""

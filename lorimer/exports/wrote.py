@@ -23,7 +23,7 @@ class Wrote:
 
     trials: int
     said: str
-    """For people: `282 files`."""
+    """What people are told, such as `282 files`."""
 
 
 class Target(Protocol):

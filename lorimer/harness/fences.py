@@ -46,7 +46,7 @@ class Block:
     """Fenced code."""
 
     language: str
-    """In lower case; empty where the fence names none."""
+    """The language in lower case; empty where the fence names none."""
     code: str
 
 

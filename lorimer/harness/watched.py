@@ -49,7 +49,7 @@ def _breaks(text: str) -> list[str]:
 
 
 def _places(parent: str, hunks: Sequence[Hunk], text: str) -> list[tuple[set[int], set[int]]] | None:
-    """For each hunk the lines of the edited text that it changed or added, and those behind which it took lines away."""
+    """The lines of the edited text that each hunk changed or added, and those behind which it took lines away."""
     found: list[tuple[set[int], set[int]]] = []
     before = parent
     for hunk in hunks:
@@ -82,7 +82,7 @@ def _is_aside(line: str) -> bool:
 
 
 def _differences(old: list[str], new: list[str]) -> Iterator[tuple[str, int, int, int, int]]:
-    """As `SequenceMatcher` gives them; what both texts begin and end with is set aside first, as a hunk is a small part."""
+    """The differences as `SequenceMatcher` finds them once what both texts begin and end with is set aside: a hunk is small."""
     start = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     most = min(len(old), len(new)) - start
     tail = next((n for n in range(most) if old[-1 - n] != new[-1 - n]), most)

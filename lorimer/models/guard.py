@@ -13,7 +13,7 @@ SWITCH = "LORIMER_FORBID_REAL_REQUESTS"
 
 
 def forbid_real_requests() -> None:
-    """From now on, here and in child processes, a model client sends to loopback addresses only."""
+    """Let model clients send to loopback addresses only, from now on, here and in child processes."""
     os.environ[SWITCH] = "1"
 
 

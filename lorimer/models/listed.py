@@ -20,7 +20,7 @@ _ENDS = (
     "deprecation_date",
     "deprecation",
 )
-"""Under which a list says when a model ends: OpenAI's, Anthropic's, OpenRouter's and Mistral's are among them."""
+"""The keys under which lists say when a model ends; OpenAI's, Anthropic's, OpenRouter's and Mistral's are among them."""
 _STATES = ("lifecycle", "status", "state")
 _GONE = frozenset({"retired", "shutdown", "shut_down", "decommissioned", "removed"})
 _GOING = frozenset({"deprecated", "deprecating", "retiring", "sunset", "legacy"})

@@ -11,7 +11,7 @@ from typing import Any
 from lorimer.harness.api import Image, Message, Reasoning, StopReason, ToolCall, user
 
 MALFORMED = "malformed_arguments"
-"""Under this key a model's unreadable arguments go back to it: every API and most chat templates want an object there."""
+"""The key under which a model's unreadable arguments go back to it: every API and most chat templates want an object there."""
 
 _SHOWN = "What the tool showed:"
 

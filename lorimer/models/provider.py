@@ -20,7 +20,7 @@ class RetryPolicy:
     """How long and how often a call is tried again. All in seconds."""
 
     window_seconds: float = _DEFAULTS.retry.window_seconds
-    """From the first failure: no attempt starts later than this."""
+    """How long after the first failure a new attempt may still start."""
     initial_seconds: float = _DEFAULTS.retry.initial_seconds
     """The first wait; it doubles from there, each with jitter."""
     maximum_seconds: float = _DEFAULTS.retry.maximum_seconds

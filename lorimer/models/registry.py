@@ -1,4 +1,4 @@
-"""From a model string (`PROVIDER/NAME`) to a client."""
+"""Makes the client that a model string (`PROVIDER/NAME`) names."""
 
 from __future__ import annotations
 

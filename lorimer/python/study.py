@@ -93,7 +93,7 @@ class Best:
     text: str
     """Its agent.py."""
     score: Score | None
-    """On the train tasks, from trials that it did not win by; `None` where it was not measured."""
+    """The score on the train tasks, from trials that it did not win by; `None` where it was not measured."""
 
 
 class Study:

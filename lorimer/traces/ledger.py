@@ -44,7 +44,7 @@ class Noted:
 
     index: int
     data: Mapping[str, Any]
-    """As it is stored."""
+    """The entry's content in the form in which it is stored."""
     exact: bool
     """Nothing in it was masked."""
 

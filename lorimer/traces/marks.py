@@ -22,7 +22,7 @@ class StudyMark(NamedTuple):
     trials: int
     """The row of the study's newest trial."""
     calls: tuple[tuple[str, int, int], ...] = ()
-    """For each role its settled model calls and their tokens."""
+    """Each role with its settled model calls and their tokens."""
 
     @property
     def settled(self) -> tuple[object, ...]:

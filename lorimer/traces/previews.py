@@ -37,7 +37,7 @@ class TrialPreview:
     trial: str
     task: str
     repeat: int
-    """As in the plan of its evaluation."""
+    """The repeat's number in the plan of its evaluation."""
     solved: bool
     touch: Touch | None = None
     why: str = ""
@@ -104,7 +104,7 @@ class Touches:
         return f"{said} (of {self.untold} more it cannot be told)" if self.untold else said
 
     def as_json(self) -> dict[str, Any]:
-        """As the store keeps it."""
+        """The form in which the store keeps it."""
         untold = {"untold": self.untold, "untold_failed": self.untold_failed, "why": self.why}
         return {"failed": list(self.failed), "solved": list(self.solved), **untold, "idle": list(self.idle)}
 
@@ -138,7 +138,7 @@ class CandidatePreview:
         return replace(self, trials=trials, why=clean(self.why), idle=tuple(map(clean, self.idle)))
 
     def as_json(self) -> dict[str, Any]:
-        """As the store keeps it: reasons and kinds of difference once, as a study's trials share a few of them."""
+        """The form in which the store keeps it: reasons and kinds of difference once, as a study's trials share a few of them."""
         whys = list(dict.fromkeys(each.why for each in self.trials if each.why))
         ways = list(dict.fromkeys((t.method, t.kinds) for each in self.trials if (t := each.touch)))
         rows = []

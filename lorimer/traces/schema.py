@@ -25,7 +25,7 @@ class Direction:
     sha: str
     """SHA-256 of the text as it was read."""
     text: str
-    """As it is stored: without secrets."""
+    """The text in the form in which it is stored, without secrets."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Saved:
     unknown: int = 0
     """Those of the calls whose cost is unknown."""
     seconds: float = 0.0
-    """For which the recorded calls had been waited for, added up over all trials."""
+    """How long the recorded calls had been waited for, added up over all trials."""
 
     @classmethod
     def of(cls, replayed: Replayed | None) -> Saved:
@@ -147,7 +147,7 @@ class Spent:
     trials: int = 0
     """Every attempt. Of earlier processes those that finished, so that a restart changes nothing."""
     hours: float = 0.0
-    """For which processes ran it."""
+    """How long processes ran it."""
     saved: Saved = NOT_SAVED
     """What would have been spent besides, had no record answered."""
 
@@ -226,7 +226,7 @@ class Replayed:
     saved: Used = NOTHING
     """What the recorded answers had cost. `TrialEnd.used` holds it too: limits and comparisons count as if all had been live."""
     seconds: float = 0.0
-    """For which the recorded model calls had been waited for."""
+    """How long the recorded model calls had been waited for."""
     whole: str = ""
     """Why the trial ran whole and live after all, in words for people; empty where it did not."""
 
@@ -247,7 +247,7 @@ class TrialEnd:
     answer: str = ""
     """What `solve` returned."""
     verifier_output: str = ""
-    """For people; never shown to the meta-agent (it may quote the tests)."""
+    """What the verifier printed. People read it; the meta-agent is never shown it, as it may quote the tests."""
     used: Used = NOTHING
     seconds: float = 0.0
     """Wall time, start to verdict."""
@@ -335,7 +335,7 @@ class ModelCallData:
     cost_usd: float | None
     model: str
     call: int | None = None
-    """As of a step."""
+    """The number of the call that it belongs to, as a step has it."""
     recorded: bool = False
     """Whether it was answered from a record: no model was asked, and the seconds are those of the recorded call."""
 

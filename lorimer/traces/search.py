@@ -37,7 +37,7 @@ def search(
     ranked: bool,
     sealed: Sequence[str],
 ) -> list[Hit]:
-    """As `traces.base.StudyReader.search`."""
+    """Do what `traces.base.StudyReader.search` promises."""
     for query in (words, quoted(words)):
         if not query.strip():
             return []

@@ -44,7 +44,7 @@ class Study(SQLModel, table=True):
     held_since: str = ""
     """When that process took it; UTC, ISO 8601."""
     seconds: float = 0.0
-    """For how long processes have run it, all in all, by their monotonic clocks; a killed one's last seconds are missing."""
+    """How long processes have run it, all in all, by their monotonic clocks; a killed one's last seconds are missing."""
     lorimer_toml: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     """What the file said when the study began or was last resumed; `None` of a study that an older lorimer began."""
 

@@ -266,7 +266,7 @@ class RecordedPart:
     exec_seconds: float
     began: float
     calls: tuple[RecordedCall, ...]
-    """In order of issue; the last one is `finish`."""
+    """The calls in order of issue; the last one is `finish`."""
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def _cells(letter: str) -> int:
 
 
 def cut(text: str, width: int) -> str:
-    """As much of a text as so many cells hold; where it is cut it ends in two points."""
+    """The part of a text that so many cells hold; where it is cut it ends in two points."""
     if columns(text) <= width:
         return text
     kept, room = "", width - 2

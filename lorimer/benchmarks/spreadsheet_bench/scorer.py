@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 CONVERSION_SECONDS = 120
-"""For one workbook; the authors' own limit."""
+"""How long the conversion of one workbook may take; it is the authors' own limit."""
 
 EPOCH = datetime.datetime(1899, 12, 30)
 """Day 0 of a spreadsheet."""

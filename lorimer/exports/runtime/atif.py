@@ -23,7 +23,7 @@ class Turn:
     """A call of the model that was answered."""
 
     number: int
-    """By which later calls name it."""
+    """The number by which later calls name it."""
     base: int | None
     """The call that this one goes on from."""
     kept: int

@@ -26,7 +26,7 @@ from lorimer.harness.api import (
 from lorimer.models.base import ModelRequest
 
 _KEPT = "inspect"
-"""Under this key a reasoning block keeps Inspect's own form of the whole message, which providers want back as it was."""
+"""The key under which a reasoning block keeps Inspect's own form of the whole message, which providers want back as it was."""
 _STOPPED: Mapping[str, StopReason] = {
     "stop": "end",
     "max_tokens": "max_tokens",

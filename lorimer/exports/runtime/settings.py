@@ -38,14 +38,14 @@ class Settings:
     send_reasoning: bool = False
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     retry_seconds: float = 300.0
-    """From the first failure of a call: no attempt starts later than this."""
+    """How long after the first failure of a call a new attempt may still start."""
     timeout_seconds: float = 600.0
     """The time that one request may take."""
     calls: int = 50
     tokens: int | None = None
     """Input plus output tokens."""
     seconds: float = 3600.0
-    """For the whole task."""
+    """How long the whole task may take."""
     exec_seconds: float = 300.0
     output_bytes: int = 262_144
     """The most that is kept of a command's stdout, and of its stderr; head and tail are kept."""

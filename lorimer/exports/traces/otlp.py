@@ -28,7 +28,7 @@ MOST_CHARS = 4_000_000
 """The most characters of text in the spans of one request: collectors take a few megabytes as they come."""
 MOST_SPANS = 512
 SECONDS = 10.0
-"""For which a request that fails is tried again."""
+"""How long a request that fails is tried again."""
 
 
 def write(found: Iterator[TrialTrace], place: str, *, force: bool) -> Wrote:

@@ -43,7 +43,7 @@ LOOKED_AT = 2_000
 
 @dataclass(frozen=True)
 class Range:
-    """From the least to the most; `None` where it is unknown."""
+    """The least and the most that something may be; `None` where it is unknown."""
 
     low: float | None
     high: float | None

@@ -32,7 +32,7 @@ class Known:
     """Degrees of freedom of the error: at least 1."""
 
     def estimate(self) -> Estimate:
-        """With its 95% interval, by Student's t, within -1 and 1."""
+        """The mean with its 95% interval, by Student's t, within -1 and 1."""
         if math.isinf(self.error):
             return Estimate(self.value, -1.0, 1.0)
         half = student(self.freedom) * self.error

@@ -58,7 +58,7 @@ class FalsePromotions:
     estimated: float
     """How many of them are false, as simulated."""
     most: int
-    """In 19 studies of 20 like this one, no more of them than this are false."""
+    """How many of them are false at most, in 19 of 20 studies like this one."""
 
     @property
     def false_share(self) -> float | None:

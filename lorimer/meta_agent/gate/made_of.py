@@ -37,7 +37,7 @@ class HarnessTrials:
     """One harness's trials on one side of the split."""
 
     tasks: Mapping[str, TaskTrials]
-    """In the suite's order; those with scored trials alone."""
+    """The tasks with scored trials, in the suite's order."""
     errored: int = 0
     """Trials without a reward, which are left out."""
     refused: Refused = NONE_REFUSED
@@ -66,7 +66,7 @@ class Compute:
     short: int
     """Tasks of which the seed has fewer scored trials than that; there the best of all of them counts."""
     seed_tokens: float
-    """Per trial: the mean over tasks of each task's mean."""
+    """Tokens per trial: the mean over tasks of each task's mean."""
     champion_tokens: float
 
 
@@ -87,7 +87,7 @@ class MadeOf:
     """What a champion's gain over its seed is made of; where a part cannot be told, why not."""
 
     gain: Estimate | None = None
-    """On the train tasks that have scored trials of both harnesses."""
+    """The gain on the train tasks that have scored trials of both harnesses."""
     untold: str = ""
     """Why there is no gain to tell."""
     seed: float = math.nan

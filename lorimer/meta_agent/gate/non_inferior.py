@@ -67,7 +67,7 @@ class Hope:
         scored = {task: [r for r in rewards if r is not None] for task, rewards in champion.items()}
         counts = {task: count for task, count in Counter(planned).items() if scored.get(task)}
         self.is_lost = not counts
-        """At a look, such a harness would have passed with a chance of less than `futility`. Once true it stays true."""
+        """Whether, at a look, such a harness would have passed with a chance of less than `futility`. Once true it stays true."""
         self._spread = {task: _spread(scored[task]) for task in counts}
         self._mean = {task: math.fsum(scored[task]) / len(scored[task]) for task in counts}
         noise = math.fsum(counts[task] * self._spread[task] * (1 + counts[task] / len(scored[task])) for task in counts)

@@ -214,7 +214,7 @@ def _in_turn(failed: Sequence[Touch], solved: Sequence[Touch]) -> Iterator[Touch
 
 
 def _stands_for(told: Sequence[Result], standing: Sequence[Result]) -> dict[tuple[str, bool], float]:
-    """For how many standing trials one that was told of stands, by its task and whether it was solved."""
+    """How many standing trials one that was told of stands for, by its task and whether it was solved."""
     groups = [
         Counter((each.task, each.reward >= SOLVED) for each in trials if each.reward is not None)
         for trials in (told, standing)

@@ -182,7 +182,7 @@ def _exact(pairs: Sequence[Pair], denominator: int) -> PValue | None:
     sums, at = _sums(parts, points, first), observed // step - first
 
     def slack(level: float) -> float:
-        """In rewards: the lattice's steps down to the lowest sum whose tail is within the level."""
+        """The slack in rewards: the lattice's steps down to the lowest sum whose tail is within the level."""
         lowest = int((sums[::-1].cumsum() <= level).sum())
         return max(0, at - (points - lowest)) * step / denominator
 
@@ -285,7 +285,7 @@ class Lot:
     """One task's draws: whichever rewards its trials have, these of them fall to the candidate."""
 
     taken: NDArray[int16]
-    """For each draw the number of its split among those of `_subsets`, or (`listed` no more) the positions of the taken."""
+    """Each draw's split by its number among those of `_subsets`; beyond `listed`, by the positions of the taken."""
     size: int
     """The size of the pool."""
     count: int

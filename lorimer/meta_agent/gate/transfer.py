@@ -49,7 +49,7 @@ class Carried:
     """The standard error of the difference of the gains, over tasks."""
 
     def numbers(self, prefix: str) -> dict[str, Value]:
-        """As a decision's numbers."""
+        """The form in which a decision's numbers hold it."""
         named = {"train": self.train, "sealed": self.sealed, "lost": self.lost, "error": self.error}
         return {f"{prefix}_{key}": value for key, value in named.items()}
 

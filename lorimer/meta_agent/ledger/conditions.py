@@ -46,7 +46,7 @@ class Arm:
     concurrency: tuple[int, ...]
     answered: tuple[str, ...]
     images: Mapping[str, frozenset[tuple[str, ...]]]
-    """For each task what its images held, each time that they held something else."""
+    """What each task's images held, each time that they held something else."""
 
 
 def differing(reader: StudyReader, world: World, decisions: Iterable[DecisionRow]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from lorimer.wording import a
 
 
 def sides(reader: StudyReader, study: str, harness: str) -> dict[str, str]:
-    """On which side the earlier study had each of its tasks.
+    """The side on which the earlier study had each of its tasks.
 
     Args:
         harness: the text of the seed harness of the study that is to begin.

@@ -22,7 +22,7 @@ def drift_of(reader: StudyReader, world: World) -> Drift | None:
 
 
 def run_again(world: World) -> list[list[str]]:
-    """For each harness that has been champion, the evaluations on the train tasks in order of time: how it scored at one time and
+    """The evaluations on the train tasks of each harness that has been champion, in order of time: how it scored at one time and
     at another. The audit that made it champion is left out, as that one was lucky.
     """
     found: dict[str, list[About]] = {}

@@ -112,7 +112,7 @@ class Entry:
     rebased: int | None = None
     """The number of the candidate whose edit it is, made for an earlier champion."""
     fired: Fired | None = None
-    """In how many trials of its full run the edit fired; `None` where that was not looked up."""
+    """How many trials of its full run the edit fired in; `None` where that was not looked up."""
     promising: bool = False
     """Whether it was better than the champion in its full run, whatever became of it."""
     price: GainPrice | None = None
@@ -139,7 +139,7 @@ class Ledger:
     gain: MadeOf | None = None
     """What the champion's gain is made of, where people are told: the meta-agent is not."""
     spent: Spent | None = None
-    """With what records saved; where people are told (`priced`)."""
+    """What the study spent and what records saved; given where people are told (`priced`)."""
     drift: Drift | None = None
     """How the same harnesses score late against early, where people are told."""
 

@@ -1,4 +1,4 @@
-"""In how many of a candidate's trials its edit fired, and what they cost beside the champion's. It is told and decides nothing:
+"""How many of a candidate's trials its edit fired in, and what they cost beside the champion's. It is told and decides nothing:
 which lines ran is said by the harness's own process.
 """
 
@@ -30,7 +30,7 @@ class HunkFired:
     unknown: str = ""
     """Why it is known of none; empty where it is of some."""
     tasks: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False)
-    """For each task in how many trials it fired, and of how many that is known."""
+    """How many trials of each task it fired in, and of how many that is known."""
 
     def __str__(self) -> str:
         """`in 3 of 12 trials`."""
@@ -46,7 +46,7 @@ class Fired:
     hunks: tuple[HunkFired, ...]
     """Empty where no trial told of lines, as those of an older lorimer."""
     tasks: Mapping[str, tuple[int, int]]
-    """For each task in how many trials some hunk fired, and of how many that is known."""
+    """How many trials of each task some hunk fired in, and of how many that is known."""
     tokens: float | None = None
     """Input plus output of one trial, on average over tasks that both have run; `None` without trials."""
     champion_tokens: float | None = None

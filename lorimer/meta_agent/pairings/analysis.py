@@ -1,4 +1,4 @@
-"""From searches to cells and to the contrast `same - cross`, each with a 90% interval. Pure and seeded.
+"""Makes cells of searches, and of cells the contrast `same - cross`, each with a 90% interval. Pure and seeded.
 
 Two things are luck: which searches were made, and which tasks are sealed. A cell's searches differ by the first, and all cells
 share the second. So searches are drawn anew within cells, tasks are drawn anew for all cells at once, and the interval is made

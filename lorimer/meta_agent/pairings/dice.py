@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 WEAKNESSES = 5
-"""As many as the simulated models have."""
+"""How many weaknesses a simulated model has."""
 CEILING = 0.95
 
 
@@ -39,7 +39,7 @@ class Played:
     """How a grid is played."""
 
     searches: int
-    """In each cell."""
+    """Searches in each cell."""
     tasks: int
     """Sealed ones."""
     repeats: int

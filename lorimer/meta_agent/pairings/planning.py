@@ -40,13 +40,13 @@ STEP = 0.01
 
 @dataclass(frozen=True)
 class Detectable:
-    """For one gain of the cross pairings."""
+    """The smallest difference that a grid would tell, at one gain of the cross pairings."""
 
     gain: float
     difference: float | None
     """The smallest difference that is told with chance `WANTED`, in mean reward; `None` where none is that there is room for."""
     chance: float
-    """With which that one is told; of `None` the largest that was tried."""
+    """The chance that it is told; where there is none, that of the largest difference that was tried."""
     half: float
     """Half the width of the 90% interval, on average, where there is no difference."""
 
@@ -57,7 +57,7 @@ class GridForecast:
 
     cells: int
     searches: int
-    """In each cell."""
+    """Searches in each cell."""
     train: int
     holdout: int
     share: Share

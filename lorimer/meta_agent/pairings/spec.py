@@ -140,9 +140,9 @@ class Share:
     each: float
     """All of it."""
     search: float
-    """For the search itself."""
+    """What the search itself may spend."""
     last: float
-    """For the last measure of its champion and of the seed harness on the sealed tasks."""
+    """What the last measure of its champion and of the seed harness on the sealed tasks may spend."""
     transfers: float
     """What the winners under other task models may take, out of the whole budget and not of one search."""
 

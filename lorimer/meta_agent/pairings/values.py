@@ -33,7 +33,7 @@ class Tally:
 
     @property
     def share(self) -> float | None:
-        """From 0 to 1; `None` of none."""
+        """The share, from 0 to 1; `None` where there is nothing to share."""
         return self.count / self.of if self.of else None
 
     def __add__(self, other: Tally) -> Tally:
@@ -49,14 +49,14 @@ class Search:
 
     pairing: Pairing
     number: int
-    """From 1 within the cell."""
+    """Its number within the cell, from 1."""
     study: str
     """The name of its study."""
     state: str
     """`planned`, `running`, `paused`, `finished`."""
     reason: str = ""
     gains: Mapping[str, float] | None = None
-    """For each sealed task the champion's mean reward less the seed harness's, in trials that decided nothing; 0 on all of them
+    """The champion's mean reward on each sealed task less the seed harness's, in trials that decided nothing; 0 on all of them
     where nothing was promoted. `None` until that is measured."""
     candidates: int = 0
     """Proposals, those without a usable edit included."""
@@ -86,7 +86,7 @@ class Interval:
     """Degrees of freedom of the error."""
 
     def __str__(self) -> str:
-        """In points, hundredths of mean reward."""
+        """The interval in points, which are hundredths of mean reward."""
         return f"{100 * self.value:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
 
@@ -99,7 +99,7 @@ class Cell:
     measured: int
     """Searches whose gain on the sealed tasks is known."""
     gain: Interval | None
-    """On the sealed tasks; `None` where no search is measured."""
+    """The gain on the sealed tasks; `None` where no search is measured."""
     usd: float | None
     """Dollars of a search, on average; `None` where a price is unknown."""
     points_per_usd: float | None
@@ -158,7 +158,7 @@ class GridResult:
     simulated: bool
     """No language model was asked: the numbers say nothing about any."""
     unit: str
-    """In what the budgets are equal: `trials`, `tokens` or `usd`."""
+    """What the budgets are equal in: `trials`, `tokens` or `usd`."""
     each: float
     """The budget of one search in that unit."""
     tasks: tuple[str, ...]

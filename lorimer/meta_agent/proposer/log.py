@@ -39,10 +39,10 @@ class Told:
     name: str
     """`c007`; of a study that came before, `study-1/c007`."""
     whole: str
-    """In lines, of which the first says what was tried, what happened and what it means."""
+    """The whole story; its first line says what was tried, what happened and what it means."""
     state: str = ""
     title: str = ""
-    """In one line; empty where it came to no edit."""
+    """The title, one line; empty where it came to no edit."""
     ended: str = ""
     """What ended it, in a few words."""
     kind: str = ""
@@ -50,12 +50,12 @@ class Told:
 
     @property
     def line(self) -> str:
-        """In one short line."""
+        """The experiment in one short line."""
         said = [part for part in (self.title, self.ended) if part]
         return f"{self.name} [{self.state}] {': '.join(said)}".rstrip()
 
     def under(self, study: str) -> Told:
-        """As one of an earlier study."""
+        """The same, told as an experiment of an earlier study."""
         return replace(self, name=f"{study}/{self.name}", whole=f"{study}/{self.whole}")
 
 
@@ -66,7 +66,7 @@ class Log:
     head: str
     """Where the study stands."""
     experiments: tuple[Told, ...] = ()
-    """In order."""
+    """All experiments, in order of number."""
 
     def after(self, before: Log | None) -> Log:
         """This log with another one before it, which is shortened first."""

@@ -53,7 +53,7 @@ PREVIEW = Tool(
     "See which recorded trials an edit would touch, and how, before it is proposed.",
     object_schema(("hunks",), hunks=_HUNKS),
 )
-"""For sessions in which edits are previewed."""
+"""A tool of sessions in which edits are previewed."""
 
 TOOLS: tuple[Tool, ...] = (
     LIST_FAILURES,

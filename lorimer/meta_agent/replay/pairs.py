@@ -80,7 +80,7 @@ def records_of(reader: StudyReader, plan: PairPlan, trials: Sequence[PlannedTria
 
 
 def as_body(plan: PairPlan) -> dict[str, Any]:
-    """As the chain keeps it."""
+    """The form in which the chain keeps it."""
     return dataclasses.asdict(plan)
 
 

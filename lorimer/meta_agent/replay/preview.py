@@ -81,7 +81,7 @@ class Previews:
         return Preview(self._sha, tuple(_previewed(*each) for each in made))
 
     async def attempt(self, text: str) -> Preview:
-        """As `preview`; where there is no jail to be had, or it takes too long, it says so and is of no trial."""
+        """Preview `text`; where there is no jail to be had, or it takes too long, the preview says so and is of no trial."""
         if text not in self._known:
             try:
                 async with self._turn, asyncio.timeout(GIVEN_UP_SECONDS):
@@ -183,8 +183,8 @@ def of_champion(
 
 
 def chosen(trials: Sequence[Trial], most: int) -> list[Trial]:
-    """At most so many of these trials, in their order: as many failed as solved ones as far as there are such, and of each the
-    first trial of every task before any second one.
+    """Choose at most so many of these trials, in their order: as many failed as solved ones where there are enough, and of each
+    the first trial of every task before any second one.
     """
     sides = [[trial for trial in trials if _solved(trial) is wanted] for wanted in (False, True)]
     room = [min(len(side), max(most // 2, most - len(other))) for side, other in zip(sides, sides[::-1], strict=True)]

@@ -29,7 +29,7 @@ class TrialReplay:
     task: str
     repeat: int
     calls: int
-    """On record; 0 where it has a gap."""
+    """Calls on record; 0 where the record has a gap."""
     outcome: Outcome | Gap
 
     @property

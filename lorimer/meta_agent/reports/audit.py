@@ -72,7 +72,7 @@ def verify(root: Path, reader: StudyReader, study: str | None = None) -> Verific
 
 
 def text(found: Verification) -> str:
-    """For people: a line a check, and one for each problem below it."""
+    """What people read: one line per check, and below it one per problem."""
     lines = []
     for check in found.checks:
         lines.append(f"{'CHANGED' if check.problems else 'ok     '}  {check.what:11} {check.said}")

@@ -45,7 +45,7 @@ class Between:
     diff: str
     """Unified; empty where they are equal."""
     flips: Flips | None
-    """On the train tasks that both have trials on; `None` where there are none."""
+    """The flips on the train tasks that both have trials on; `None` where there are none."""
     note: str
     """Why there are no flips; empty where there are."""
 

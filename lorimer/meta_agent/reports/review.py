@@ -21,7 +21,7 @@ class Held:
     study: str
     experiment: Entry
     diff: str
-    """From the champion to the candidate."""
+    """The diff that turns the champion into the candidate."""
 
 
 def held(reader: StudyReader, study: Study, world: World) -> Held | None:
@@ -36,5 +36,5 @@ def held(reader: StudyReader, study: Study, world: World) -> Held | None:
 
 
 def text(found: Held) -> str:
-    """For people."""
+    """What a person reads before they decide."""
     return "\n".join([*experiments.told(found.experiment), "", found.diff.rstrip("\n")])

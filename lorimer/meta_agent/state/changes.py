@@ -1,4 +1,4 @@
-"""On which train tasks candidates did better and worse than the champion that they met."""
+"""The train tasks on which candidates did better and worse than the champion that they met."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def changes(reader: StudyReader, world: World, candidates: Iterable[Candidate], 
 def arms(
     reader: StudyReader, world: World, candidates: Iterable[Candidate]
 ) -> tuple[dict[int, str], dict[int, tuple[str, ...]], dict[str, int | None]]:
-    """For those of these candidates whose full run is decided, by number: its evaluation, those of the champion that it met, and
-    for each of all these how many settled trials of its plan the gate read (`trials.read_trials`).
+    """The arms of those of these candidates whose full run is decided, by number: its evaluation, those of the champion that it
+    met, and how many settled trials of each evaluation's plan the gate read (`trials.read_trials`).
     """
     stored = reader.evaluation_ids(world.study)
     mine: dict[int, str] = {}

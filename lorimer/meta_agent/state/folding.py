@@ -71,7 +71,7 @@ class Round:
     """Candidates that were proposed unaware of one another, and that meet the same champion. A person's edit is one alone."""
 
     candidates: tuple[CandidateView, ...]
-    """In order of number, those that have ended as well."""
+    """All candidates in order of number, those that have ended as well."""
 
     @property
     def under_way(self) -> tuple[CandidateView, ...]:
@@ -86,7 +86,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Reign:
-    """From which candidate on a harness was the champion."""
+    """A harness that was the champion, and the candidate from which on it was."""
 
     since: int
     """The number of the first candidate that met it, or would have."""
@@ -122,9 +122,9 @@ class Known:
         self.promoted: tuple[CandidateView, ...] = ()
         self.reverts: tuple[Reign, ...] = ()
         self.reigns: tuple[Reign, ...] = (Reign(1, ""),)
-        """In order; the last one lasts."""
+        """The champions' reigns, in order; the last one lasts."""
         self.decisions: dict[About, DecisionRow] = {}
-        """In the order in which they were made."""
+        """All decisions, in the order in which they were made."""
         self.full_runs: list[tuple[int, DecisionRow]] = []
         """The decided full runs, each with its candidate's number, in order of that."""
         self.met: dict[tuple[str, Stage, Purpose], list[About]] = {}

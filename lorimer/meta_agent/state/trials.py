@@ -127,7 +127,7 @@ class EarlierRates:
         self._seen, self._baseline, self._full = Earlier(), "", list[DecisionRow]()
 
     def before(self, world: World, candidate: CandidateView) -> Rates:
-        """For the test of `candidate`."""
+        """The earlier trials that the test of `candidate` counts."""
         baseline = world.standing_at("", 0) if world.champion_before(candidate.number) else ""
         full = world.full_runs_before(candidate.number)
         if self._baseline not in ("", baseline) or full[: len(self._full)] != self._full:
@@ -152,7 +152,7 @@ class Withstood:
         self._known: dict[str, list[Result]] = {}
 
     def before(self, world: World, candidate: CandidateView) -> list[Result]:
-        """For the test of `candidate`, in no order."""
+        """The earlier trials that the test of `candidate` counts, in no order."""
         wanted = world.withstood(candidate.number)
         self._known = {name: found for name, found in self._known.items() if name in wanted}
         new = {name: read for name, read in wanted.items() if name not in self._known}

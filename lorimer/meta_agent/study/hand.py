@@ -41,7 +41,7 @@ class Person:
 
     name: str
     why: str = ""
-    """In one line (`reason`)."""
+    """The reason in one line (`reason`)."""
 
     def __str__(self) -> str:
         return f"by {self.name}{f': {self.why}' if self.why else ''}"

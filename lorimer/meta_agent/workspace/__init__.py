@@ -1,1 +1,1 @@
-"""From a user's workspace and its settings to a study that is open."""
+"""Opens a study from a user's workspace and its settings."""

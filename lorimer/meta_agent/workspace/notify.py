@@ -45,7 +45,7 @@ class Notice:
 
     event: NoticeKind
     said: str
-    """In words. They may hold what a model wrote."""
+    """What happened, in words that may hold what a model wrote."""
     cause: str = ""
     """Why it pauses or ends, in a word (`events.Ending`)."""
     candidate: str = ""
@@ -176,7 +176,7 @@ class _Run:
         self._thread.join()
 
     def kill(self) -> None:
-        """With its children."""
+        """Kill the command and its children."""
         process = self._process
         if process is not None and process.poll() is None:
             with suppress(ProcessLookupError, PermissionError):

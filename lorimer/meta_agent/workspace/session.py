@@ -1,4 +1,4 @@
-"""From a workspace and its lorimer.toml to everything that a study needs, opened and closed together."""
+"""Everything that a study of a workspace needs, opened and closed together."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class Seen:
     text: str
     """All that the user and the system said; the task is known by it."""
     advice: frozenset[Advice]
-    """From the system prompt, the tools' descriptions and what the harness adds to the task."""
+    """Advice found in the system prompt, the tools' descriptions and what the harness adds to the task."""
     told_chars: int
     """Length of the system prompt and tool descriptions."""
     steps: tuple[Own, ...]

@@ -49,9 +49,9 @@ from lorimer.sandbox.bubblewrap.process import Launch
 from lorimer.sandbox.bubblewrap.sandbox import BubblewrapSandbox
 
 DEFAULT_MEMORY_MB = 2048
-"""For a task that names none: Terminal-Bench's most common figure."""
+"""The memory of a task that names none: Terminal-Bench's most common figure."""
 DEFAULT_STORAGE_MB = 1024
-"""For a task that names none. It is memory, as the sandbox's file system is a tmpfs."""
+"""The storage of a task that names none. It is memory, as the sandbox's file system is a tmpfs."""
 DEFAULT_WORKDIR = "/app"
 USE_DOCKER = 'start a Docker Engine and set [sandbox] provider = "docker"'
 HOST_ID = 65534

@@ -16,7 +16,7 @@ class Need:
     """One thing that needs BuildKit."""
 
     line: int
-    """From 1: where its instruction begins."""
+    """The line where its instruction begins, from 1."""
     what: str
     """`RUN --mount`."""
     engine: int = 0

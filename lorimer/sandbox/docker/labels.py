@@ -17,7 +17,7 @@ from lorimer.sandbox.base import Owner
 
 STUDY, TRIAL, PID, HOST = "lorimer.study", "lorimer.trial", "lorimer.pid", "lorimer.host"
 IMAGE = "lorimer.image"
-"""On images that lorimer built: `task` or `python`."""
+"""The label of images that lorimer built; its value is `task` or `python`."""
 
 
 def owner_labels(owner: Owner) -> dict[str, str]:

@@ -27,7 +27,7 @@ class CarriedPart:
     began: float
     """When; seconds since 1970."""
     calls: tuple[AnsweredCall, ...]
-    """In order of issue; the last one is `finish`."""
+    """The calls in order of issue; the last one is `finish`."""
 
 
 @dataclass(frozen=True)

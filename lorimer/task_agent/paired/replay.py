@@ -34,7 +34,7 @@ class Moment:
     seconds: float
     """Since the harness began, as it sees it."""
     live: bool
-    """From now on it goes by itself."""
+    """Whether it goes by itself from now on."""
 
 
 class Replay:

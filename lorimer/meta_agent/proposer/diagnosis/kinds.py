@@ -1,4 +1,4 @@
-"""In which ways a trial can go wrong, as far as its steps show: one table, and the function that reads it. Pure.
+"""The ways in which a trial can go wrong, as far as its steps show: one table, and the function that reads it. Pure.
 
 A failed trial is put under the first kind that holds of it. The table goes from what leaves no doubt (a limit, an exception) to
 what is only likely, and ends with the kind of those of which nothing else holds. Apart from that each kind is a trait: it may

@@ -42,8 +42,8 @@ class LookedAt:
 
 
 def spread(cases: Sequence[Case], steps: int) -> tuple[Case, ...]:
-    """As many cases as have about `steps` steps together, in the order given: the first of every task, then the second, …; at
-    least one."""
+    """Choose as many cases as have about `steps` steps together, at least one, in the order given: the first of every task, then
+    the second, and so on."""
     by_task: dict[str, list[Case]] = {}
     for case in cases:
         by_task.setdefault(case.task, []).append(case)
