@@ -41,7 +41,7 @@ class Design:
     name: str
     gate: GateSettings = field(default_factory=GateSettings)
     champion: int = 0
-    """Trials a task of the champion when it is tested; 0: as many as a new champion has."""
+    """Trials per task of the champion when it is tested; 0: as many as a new champion has."""
     earlier: int = EARLIER
     replays: bool = False
     """Whether edits are previewed: those that touch nothing are refused, and the spot-check is run in pairs where it can be."""

@@ -76,7 +76,7 @@ class Size:
     candidates: int = 700
     tasks: int = 125
     turns: float = 6.55
-    """Model calls a trial, on average; there are two steps and a bit for each."""
+    """Model calls per trial, on average; there are two steps and a bit for each."""
 
 
 @dataclass(frozen=True)

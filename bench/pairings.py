@@ -55,7 +55,7 @@ KINDS = (
     square("promotions are rare", *[Tendency(0.06, 0.4)] * 4),
 )
 SHAPES = ((2, 8), (2, 20), (3, 12), (3, 40), (5, 20), (8, 20))
-"""Searches a cell and sealed tasks."""
+"""Searches per cell, and sealed tasks."""
 
 
 def truth(kind: Kind, candidates: int) -> float:

@@ -159,7 +159,7 @@ class SplitSettings(Table):
     """Share that no study runs at all: `lorimer run --test` measures on it what came out; unset: 0.15 of a suite of 60 tasks or
     more in which no file names a side, else 0."""
     train_file: str | None = None
-    """A file of task ids, one a line; what no file names is the holdout, or takes no part where there is a holdout_file."""
+    """A file of task ids, one per line; what no file names is the holdout, or takes no part where there is a holdout_file."""
     holdout_file: str | None = None
     """The sealed tasks, likewise; without a train_file the rest is the train side."""
     test_file: str | None = None

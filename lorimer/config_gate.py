@@ -35,7 +35,7 @@ class GateSettings(Table):
     champion_every: int = Field(default=3, ge=0)
     """Full runs after which a champion that withstood them is tried once more on every task; 0: never."""
     champion_most: int | None = Field(default=None, ge=1, le=100)
-    """Trials a task up to which it is. Unset: half as many again as `champion_repeats`."""
+    """Trials per task up to which it is. Unset: half as many again as `champion_repeats`."""
     champion: Literal["cached", "interleaved"] = "cached"
     """`cached` compares with the champion's standing trials; `interleaved` runs it anew beside every candidate."""
     champion_max_age: float | None = Field(default=None, gt=0)
@@ -107,5 +107,5 @@ class GateSettings(Table):
 
     @property
     def most_champion_repeats(self) -> int:
-        """Trials a task of a champion that has stood for long."""
+        """Trials per task of a champion that has stood for long."""
         return self.champion_most or self.first_champion_repeats * 3 // 2

@@ -1,1 +1,1 @@
-"""The commands, one file a group: each parses, calls one function, prints."""
+"""The commands, one file per group: each parses, calls one function, prints."""

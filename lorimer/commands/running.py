@@ -40,7 +40,7 @@ app = typer.Typer()
 @app.command()
 def run(
     tasks: Annotated[list[str] | None, typer.Argument(help="Tasks or patterns.", show_default="all")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Trials a task.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Trials per task.")] = 1,
     test: Annotated[bool, typer.Option("--test", help="The tasks that the latest study kept for the end.")] = False,
     workspace: Workspace = HERE,
     set_: Set = None,

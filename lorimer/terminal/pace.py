@@ -59,7 +59,7 @@ class TokenPace:
         self._seconds[place] = (now, tokens + (before if second == now else 0.0))
 
     def each_second(self) -> float:
-        """Tokens a second; 0 where none arrived lately."""
+        """Tokens per second; 0 where none arrived lately."""
         now = int(self._clock())
         return sum(tokens for second, tokens in self._seconds if 0 <= now - second <= TOKEN_SECONDS) / TOKEN_SECONDS
 

@@ -64,7 +64,7 @@ def _row(each: Previewed) -> PreviewRow:
 
 
 def text(preview: Preview, *, diffs: bool) -> str:
-    """A line a trial, then all of it in a line or two."""
+    """One line per trial, then all of it in a line or two."""
     if not preview.trials:
         return "there is no recorded trial of the champion on a train task yet"
     lines = [table(("task", "repeat", "reward", "what the edit does"), [_cells(each) for each in preview.trials])]

@@ -50,7 +50,7 @@ class Design:
 
     @property
     def against(self) -> int:
-        """Trials a task of the champion in one comparison."""
+        """Trials per task of the champion in one comparison."""
         return self.repeats if self.beside else self.champion_repeats
 
     @property
