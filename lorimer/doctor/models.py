@@ -52,7 +52,7 @@ async def models(root: Path, config: Config, asking: Asking | None) -> list[Find
         for name in key_names(config):
             sources[name] = keys.source(name) or ""
     except LorimerError as error:
-        return [failed("keys", error, f"write it anew, one NAME=VALUE a line, to {root / DOTENV}")]
+        return [failed("keys", error, f"write it anew, one NAME=VALUE per line, to {root / DOTENV}")]
     look = _Look(root, config, {**BUILT_IN, **providers(config)}, keys, asking)
     found = [*await look.at("task", config.models.task)]
     if config.meta_model == config.models.task:

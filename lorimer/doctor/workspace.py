@@ -113,7 +113,7 @@ def dotenv(root: Path) -> Finding:
     """Whether git or other users of this machine could read the keys in `.env`."""
     path = root / DOTENV
     if not path.is_file():
-        return Finding(".env", "ok", "none here; keys may be put there, one NAME=VALUE a line")
+        return Finding(".env", "ok", "none here; keys may be put there, one NAME=VALUE per line")
     if shutil.which("git"):
         ignore = f"echo {DOTENV} >> {shlex.quote(str(root / '.gitignore'))}"
         if git_tracks(root, DOTENV):

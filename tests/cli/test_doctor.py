@@ -219,7 +219,7 @@ async def test_a_key_that_no_header_can_hold_is_named(tmp_path: Path) -> None:
     found, _ = await look(tmp_path, config.parse({}))
     assert found["keys"].level == "missing"
     assert "OPENAI_API_KEY (.env): it holds a blank" in found["keys"].said
-    assert found["keys"].fix == f"write it anew, one NAME=VALUE a line, to {tmp_path / '.env'}"
+    assert found["keys"].fix == f"write it anew, one NAME=VALUE per line, to {tmp_path / '.env'}"
 
 
 async def test_offline_asks_nobody(tmp_path: Path) -> None:
