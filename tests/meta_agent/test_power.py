@@ -18,7 +18,8 @@ from lorimer.errors import UserError
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import needed
 from lorimer.meta_agent.forecast.playing import simulate
-from lorimer.meta_agent.forecast.power import Costs, Forecast, Spending, forecast
+from lorimer.meta_agent.forecast.power import Forecast, forecast
+from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design, best_result, too_small
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import Result

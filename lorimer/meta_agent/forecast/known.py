@@ -13,7 +13,8 @@ from lorimer.errors import PrerequisiteError, SandboxError, UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import needed
-from lorimer.meta_agent.forecast.power import Costs, Forecast, Spending, forecast
+from lorimer.meta_agent.forecast.power import Forecast, forecast
+from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.replay.unchanged import Replays, measured

@@ -18,6 +18,7 @@ from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import Lacking, lacking
 from lorimer.meta_agent.forecast.panel import Panel
 from lorimer.meta_agent.forecast.playing import Mapper, Promotions, simulate
+from lorimer.meta_agent.forecast.spending import NOTHING, Affordable, Costs, Spending, afford
 from lorimer.meta_agent.gate.design import Design, best_result, too_small
 from lorimer.meta_agent.gate.scores import Result, Score, score
 
@@ -37,40 +38,6 @@ STEP = 0.01
 """The smallest gain is searched for in whole points: shares of 250 candidates tell no finer ones apart."""
 STEPS = 4
 """Further gains that the search for the smallest one tries, about."""
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What one trial, and one proposal of the meta-agent, cost. `None` where it is unknown, which is never 0."""
-
-    usd: float | None = None
-    tokens: float | None = None
-    seconds: float | None = None
-    """Wall time of one trial; `concurrency` run at once."""
-    proposal_usd: float | None = None
-    proposal_tokens: float | None = None
-
-
-@dataclass(frozen=True)
-class Spending:
-    """Trials and what they cost, proposals included where their cost is known."""
-
-    trials: float
-    usd: float | None
-    tokens: float | None
-    hours: float | None
-
-
-@dataclass(frozen=True)
-class Affordable:
-    """How many candidates a budget pays for."""
-
-    candidates: int | None
-    """`None` where nothing bounds them."""
-    bound: str
-    """The key that does."""
-    unknown: tuple[str, ...]
-    """Keys of the budget that bound something of unknown price."""
 
 
 @dataclass(frozen=True)
@@ -168,24 +135,18 @@ def forecast(
         proposed: candidates it has tried already.
         costs: of a trial and a proposal, as far as they are known.
         concurrency: trials at once.
-        rounds: simulated candidates a gain; chosen by the suite's size where not given.
+        rounds: simulated candidates per gain; chosen by the suite's size where not given.
         workers: processes for a large suite. They change no number.
         remarks: what the user should know of the source.
         more: the command that gets trials enough, where there are too few.
     """
     budget, costs = budget or BudgetSettings(), costs or Costs()
-    planned = len(panel.tasks) * design.repeats
-    rounds = rounds or min(MOST_ROUNDS, max(FEWEST_ROUNDS, TRIALS_PER_GAIN // max(1, planned)))
     lack = lacking(panel.seen, more) if trials else None
     few = lack is not None and lack.kind == "few"
     # What is true of a few tasks is not of the suite: neither that they leave nothing to win, nor what a trial costs.
     standing = trials if not few or all(panel.seen.values()) else ()
     costs = Costs() if few else costs
     best = best_result(design, panel.tasks, standing)
-
-    def paid(count: float, proposals: float = 1.0) -> Spending:
-        return _spending(count, proposals, costs, concurrency)
-
     baseline = len(panel.tasks) * design.champion_repeats + holdout * design.holdout_repeats
     known = Forecast(
         source=source,
@@ -203,7 +164,7 @@ def forecast(
         score=score(trials) if trials else None,
         reachable=best.kind == "promote",
         best=best.reason,
-        start=paid(0.0 if spent is not None else baseline, 0.0),
+        start=costs.of(0.0 if spent is not None else baseline, 0.0, concurrency),
         candidates=budget.candidates,
         warnings=(*remarks, *filter(None, [too_small(design, panel.tasks, standing)])),
         lacking=lack,
@@ -212,48 +173,27 @@ def forecast(
         return known
     suite = panel.draw(random.Random(f"{seed}/suite"))  # noqa: S311
     room = panels.room(suite)
-    plain = replace(design, policy=replace(design.policy, name="strict"))
-
-    def play(over: Mapper | None) -> _Played:
-        null = simulate(design, panel, 0.0, rounds * NULL_ROUNDS, seed, over)
-        strict = null if design.policy.name == "strict" else simulate(plain, panel, 0.0, rounds, seed, over)
-        if best.kind != "promote":
-            return _Played(null, strict)
-        detectable, curve = _search(design, panel, room, rounds, seed, over)
-        # Under `pooled` the champion's own trials weigh the tasks too: a first candidate is found as often (docs/gate.md).
-        alone = [point.gain for point in curve if point.gain in GAINS] if design.policy.name == "paired" else []
-        alone = [] if proposed else alone
-        first = [simulate(design, panel, gain, rounds, seed, over, earlier=0) for gain in alone]
-        return _Played(null, strict, detectable, curve, tuple(first))
-
-    if workers > 1 and rounds * planned * (NULL_ROUNDS + len(GAINS) + STEPS) > ALONE:
-        # Spawned, not forked: the caller may have threads.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            played = play(lambda work, parts: list(pool.map(work, parts)))
-    else:
-        played = play(None)
-    null, detectable, curve = played.null, played.detectable, played.curve
+    played = _play(design, panel, room, seed, rounds, workers, reachable=known.reachable, proposed=proposed)
 
     audit = 0 if design.policy.name == "pooled" else len(panel.tasks) * design.champion_repeats
     after = 2 * holdout * design.holdout_repeats + audit  # what was confirmed has been audited
-    each = paid(null.trials + null.promoted * after)
-    good = next((point for point in curve if detectable is not None and point.gain >= detectable - 1e-9), None)
-    wanted = budget.candidates
+    each = costs.of(played.null.trials + played.null.promoted * after, 1.0, concurrency)
+    good, wanted = played.good, budget.candidates
     return replace(
         known,
         mean=panel.mean,
         noise=panels.noise(suite),
-        null=null,
+        null=played.null,
         strict=played.strict,
-        detectable=detectable,
+        detectable=played.detectable,
         room=room,
-        curve=curve,
+        curve=played.curve,
         first=played.first,
         null_candidate=each,
-        good_candidate=None if good is None else paid(good.trials + after),
-        study_total=None if wanted is None else _sum(known.start, _times(each, max(0, wanted - proposed))),
-        affordable=_afford(budget, spent or Spending(0.0, 0.0, 0.0, 0.0), known.start, each, proposed),
-        warnings=(*known.warnings, *_warnings(design, panel, known, null, detectable, room)),
+        good_candidate=None if good is None else costs.of(good.trials + after, 1.0, concurrency),
+        study_total=None if wanted is None else known.start + each.times(max(0, wanted - proposed)),
+        affordable=afford(budget, spent or NOTHING, known.start, each, proposed),
+        warnings=(*known.warnings, *_warnings(design, panel, known, played, room)),
     )
 
 
@@ -266,6 +206,47 @@ class _Played:
     detectable: float | None = None
     curve: tuple[Promotions, ...] = ()
     first: tuple[Promotions, ...] = ()
+
+    @property
+    def good(self) -> Promotions | None:
+        """The smallest of the gains tried that is no smaller than the detectable one; `None` where there is none."""
+        least = math.inf if self.detectable is None else self.detectable - 1e-9
+        return next((point for point in self.curve if point.gain >= least), None)
+
+
+def _play(
+    design: Design,
+    panel: Panel,
+    room: float,
+    seed: int,
+    rounds: int | None,
+    workers: int,
+    *,
+    reachable: bool,
+    proposed: int,
+) -> _Played:
+    """Send simulated candidates through the gate, in several processes where that is worth their start."""
+    planned = len(panel.tasks) * design.repeats
+    rounds = rounds or min(MOST_ROUNDS, max(FEWEST_ROUNDS, TRIALS_PER_GAIN // max(1, planned)))
+    plain = replace(design, policy=replace(design.policy, name="strict"))
+
+    def play(over: Mapper | None) -> _Played:
+        null = simulate(design, panel, 0.0, rounds * NULL_ROUNDS, seed, over)
+        strict = null if design.policy.name == "strict" else simulate(plain, panel, 0.0, rounds, seed, over)
+        if not reachable:
+            return _Played(null, strict)
+        detectable, curve = _search(design, panel, room, rounds, seed, over)
+        # Under `pooled` the champion's own trials weigh the tasks too: a first candidate is found as often (docs/gate.md).
+        differs = design.policy.name == "paired" and not proposed
+        alone = [point.gain for point in curve if point.gain in GAINS] if differs else []
+        first = [simulate(design, panel, gain, rounds, seed, over, earlier=0) for gain in alone]
+        return _Played(null, strict, detectable, curve, tuple(first))
+
+    if workers > 1 and rounds * planned * (NULL_ROUNDS + len(GAINS) + STEPS) > ALONE:
+        # Spawned, not forked: the caller may have threads.
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            return play(lambda work, parts: list(pool.map(work, parts)))
+    return play(None)
 
 
 def _search(
@@ -295,12 +276,10 @@ def _search(
     return smallest, tuple(tried[gain] for gain in sorted(tried))
 
 
-def _warnings(
-    design: Design, panel: Panel, known: Forecast, null: Promotions, detectable: float | None, room: float
-) -> tuple[str, ...]:
+def _warnings(design: Design, panel: Panel, known: Forecast, played: _Played, room: float) -> tuple[str, ...]:
     """What the dice add to what was known without them."""
     said = []
-    if known.reachable and detectable is None:
+    if known.reachable and played.detectable is None:
         said.append(
             f"no gain that this suite has room for (up to {100 * room:.1f} points) is found {WANTED:.0%} of the time; "
             "add tasks or raise gate.repeats"
@@ -312,67 +291,6 @@ def _warnings(
             "(`lorimer run --repeats 3`) make this forecast a measured one"
         )
     if design.policy.name == "strict":
-        said.append(
-            f"policy strict has no bound on false promotions: an unchanged harness is promoted {null.promoted:.0%} of the time"
-        )
+        lucky = f"an unchanged harness is promoted {played.null.promoted:.0%} of the time"
+        said.append(f"policy strict has no bound on false promotions: {lucky}")
     return tuple(said)
-
-
-# ---- money ----------------------------------------------------------------------------------------------------------
-
-
-def _spending(trials: float, proposals: float, costs: Costs, concurrency: int) -> Spending:
-    def both(trial: float | None, proposal: float | None) -> float | None:
-        if (trials and trial is None) or (proposals and proposal is None):
-            return None
-        return trials * (trial or 0.0) + proposals * (proposal or 0.0)
-
-    hours = None if costs.seconds is None else trials * costs.seconds / concurrency / 3600
-    return Spending(
-        trials,
-        both(costs.usd, costs.proposal_usd),
-        both(costs.tokens, costs.proposal_tokens),
-        hours if trials else 0.0,
-    )
-
-
-def _sum(one: Spending, other: Spending) -> Spending:
-    def add(a: float | None, b: float | None) -> float | None:
-        return None if a is None or b is None else a + b
-
-    return Spending(
-        one.trials + other.trials,
-        add(one.usd, other.usd),
-        add(one.tokens, other.tokens),
-        add(one.hours, other.hours),
-    )
-
-
-def _times(one: Spending, times: float) -> Spending:
-    def scaled(value: float | None) -> float | None:
-        return None if value is None else value * times
-
-    return Spending(one.trials * times, scaled(one.usd), scaled(one.tokens), scaled(one.hours))
-
-
-def _afford(budget: BudgetSettings, spent: Spending, start: Spending, each: Spending, proposed: int) -> Affordable:
-    """Candidates without effect that the rest of the budget pays for; those of a gain cost more."""
-    most, bound = None, ""
-    if budget.candidates is not None:
-        most, bound = max(0, budget.candidates - proposed), "budget.candidates"
-    unknown = []
-    for key, limit, used, fixed, price in (
-        ("usd", budget.usd, spent.usd, start.usd, each.usd),
-        ("tokens", budget.tokens, spent.tokens, start.tokens, each.tokens),
-        ("hours", budget.hours, spent.hours, start.hours, each.hours),
-        ("trials", budget.trials, spent.trials, start.trials, each.trials),
-    ):
-        if limit is None:
-            continue
-        if used is None or fixed is None or price is None:
-            unknown.append(f"budget.{key}")
-            continue
-        left = max(0.0, limit - used - fixed)
-        if price > 0 and (most is None or left // price < most):
-            most, bound = int(left // price), f"budget.{key}"
-    return Affordable(most, bound, tuple(unknown))

@@ -36,7 +36,7 @@ from lorimer.meta_agent.workspace.settings import resumed
 from lorimer.meta_agent.workspace.watching import Watcher, tell_place, tell_problems, tellers
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner, RemovedImages
-from lorimer.sandbox.select import choose, described
+from lorimer.sandbox.select import Wanted, choose, described
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.task_agent.verifiers import VERIFIERS
 from lorimer.traces.base import StudyReader
@@ -315,7 +315,9 @@ class Garbage:
 
 async def collect_garbage(config: Config, *, images: bool = False) -> Garbage:
     """Remove what dead lorimer processes left behind; with `images`, the task images that lorimer built as well."""
-    provider = await choose(config.sandbox.provider, jails=config.jail.provider, jail_image=config.jail.image)
+    provider = await choose(
+        config.sandbox.provider, jails=config.jail.provider, wanted=Wanted(jail_image=config.jail.image)
+    )
     try:
         return Garbage(await provider.reap(), await provider.remove_images() if images else None)
     finally:

@@ -26,7 +26,7 @@ from lorimer.models.provider import BUILT_IN, ProviderConfig, provider_config
 from lorimer.models.registry import open_model, provider_of, simulated
 from lorimer.sandbox.base import Egress, SandboxProvider
 from lorimer.sandbox.pool import Pool
-from lorimer.sandbox.select import NoJails, choose
+from lorimer.sandbox.select import NoJails, Wanted, choose
 from lorimer.task_agent.budget import Allowance, Budget
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Metered
@@ -247,12 +247,14 @@ async def open_provider(config: Config, *, prefer_bubblewrap: bool = False) -> S
         config.sandbox.provider,
         jails=config.jail.provider,
         prefer_bubblewrap=prefer_bubblewrap,
-        python_image=config.sandbox.python_image,
-        jail_image=config.jail.image,
-        network="none" if config.sandbox.network == "none" else None,
-        egress=egress(config),
-        runtime=config.sandbox.runtime,
-        handover=config.sandbox.entrypoint_seconds,
+        wanted=Wanted(
+            network="none" if config.sandbox.network == "none" else None,
+            python_image=config.sandbox.python_image,
+            jail_image=config.jail.image,
+            egress=egress(config),
+            runtime=config.sandbox.runtime,
+            handover=config.sandbox.entrypoint_seconds,
+        ),
     )
 
 
