@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lorimer.commands.options import HERE, Json, Set, Study, StudyName, Workspace
-from lorimer.commands.shared import config_of, experiments_of, harness_of, run_to_end
+from lorimer.commands.shared import config_of, experiments_of, goes_on, harness_of, run_to_end
 from lorimer.terminal.here import from_here
 
 app = typer.Typer()
@@ -55,7 +55,7 @@ def review(
         return
     who = hand.person(hand.workspace_of(workspace, config), by, why)
     said = run_to_end(hand.review(workspace, row, candidate, who, approve=approve))
-    typer.echo(to_json({"study": row.id, "said": said}) if json else _goes_on(said, row.id, workspace))
+    typer.echo(to_json({"study": row.id, "said": said}) if json else goes_on(said, row, workspace))
 
 
 @app.command()
@@ -95,7 +95,7 @@ def propose(
         return
     touches = f", and {found.touches}" if found.touches else ""
     typer.echo(
-        _goes_on(f"{found.candidate} ({found.title}) is put before the gate of {row.id}{touches}", row.id, workspace)
+        goes_on(f"{found.candidate} ({found.title}) is put before the gate of {row.id}{touches}", row, workspace)
     )
 
 
@@ -126,7 +126,7 @@ def revert(
         typer.echo(to_json(found))
         return
     said = f"{found.champion} is the champion of {row.id} again, after {found.before} (commit {found.commit[:12]})"
-    typer.echo(_goes_on(said, row.id, workspace))
+    typer.echo(goes_on(said, row, workspace))
     if found.note:
         typer.echo(from_here(found.note, workspace))
 
@@ -180,7 +180,3 @@ def tune(
     asked |= {"sandbox.concurrency": at_once} if at_once is not None else {}
     found = run_to_end(asking.tune(workspace, row, asked))
     typer.echo(to_json({"study": row.id, "changed": found}) if json else "\n".join(map(str, found)))
-
-
-def _goes_on(said: str, study: str, workspace: Path) -> str:
-    return from_here(f"{said}; `lorimer resume {study}` goes on", workspace)

@@ -190,6 +190,15 @@ def experiments_of(reader: StudyReader, study: str | None) -> Study:
     return found
 
 
+def goes_on(said: str, study: Study, workspace: Path) -> str:
+    """What a person did, and what comes to it: the process that runs the study, else the command that goes on with it."""
+    from lorimer.traces.holder import alive, described
+
+    if study.holder and alive(study.holder):
+        return f"{said}; {described(study.holder)} runs the study and comes to it"
+    return from_here(f"{said}; `lorimer resume {study.id}` goes on", workspace)
+
+
 def exit_for(workspace: Path, result: StudyResult) -> None:
     """Leave with 1, and with the reason on stderr, where a study is not finished."""
     if result.state != "finished":

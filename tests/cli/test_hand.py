@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from lorimer.commands.shared import goes_on
 from lorimer.harness.version import sha
 from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.traces.holder import this_process
 from lorimer.traces.reader import StoreReader
+from lorimer.traces.tables import Study
 from tests.cli.support import SMALL, Said, configure, process, refused
 
 
@@ -31,6 +35,15 @@ def test_an_edit_of_ones_own_is_tried_by_the_next_resume(workspace: Path, capsys
     assert "this very edit was tried as experiment 2" in again
     missing = refused(capsys, 2, "propose", "--edit", workspace / "none.py", "-C", workspace)
     assert missing == f"lorimer: cannot read the harness {workspace / 'none.py'}: No such file or directory"
+
+
+def test_what_a_person_did_is_said_to_be_come_to_by_whoever_runs_the_study(tmp_path: Path) -> None:
+    long_ago = this_process().rsplit(":", 1)[0] + ":another start"
+    held, free, ended = (Study(id="study-1", holder=holder) for holder in (this_process(), "", long_ago))
+    by_process = f"done; process {os.getpid()} on this machine runs the study and comes to it"
+    assert goes_on("done", held, tmp_path) == by_process
+    assert goes_on("done", free, tmp_path) == f"done; `lorimer resume study-1 -C {tmp_path}` goes on"
+    assert goes_on("done", ended, tmp_path) == goes_on("done", free, tmp_path)
 
 
 def test_an_edit_is_a_file_or_a_pruning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
