@@ -24,6 +24,7 @@ from lorimer.meta_agent.proposer.accept import Checks
 from lorimer.meta_agent.proposer.conversation import chars_of, chars_of_tools
 from lorimer.meta_agent.proposer.proposal import Proposal, ProposalSession
 from lorimer.meta_agent.proposer.propose import propose
+from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.briefing import cases_of
 from lorimer.meta_agent.workspace.repository import STORE
@@ -35,7 +36,7 @@ async def session(path: Path, study: str) -> list[dict[str, Any]]:
     """Each answer's calls, and the tokens of the request that they answer."""
     reader = StoreReader(path)
     world, config = scan(reader, study), parse(reader.study(study).config, study)
-    cases = cases_of(reader, study, world.stood)
+    cases = cases_of(reader, study, named_trials(reader, study, world.stood))
     champion = reader.harness(world.champion_harness).text
     failed = cases.failures
     parts = [each.task for each in failed if any(other.solved for other in cases.of_task(each.task))]
@@ -75,7 +76,7 @@ async def session(path: Path, study: str) -> list[dict[str, Any]]:
         ProposalSession(
             complete=complete,
             number=len(world.candidates) + 1,
-            champion=champion,
+            harness=champion,
             cases=cases,
             log=experiments.for_meta_agent(book),
             program="Improve the method.",

@@ -22,6 +22,7 @@ from bench.made_steps import COMMON
 from bench.made_store import STUDY
 from lorimer.meta_agent.proposer.cases import Cases
 from lorimer.meta_agent.proposer.diagnosis.looking import Looking
+from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.briefing import cases_of
 from lorimer.meta_agent.workspace.repository import STORE
@@ -65,8 +66,8 @@ def main() -> None:
     path = Path(sys.argv[1]) / STORE
     study = sys.argv[2] if len(sys.argv) > 2 else STUDY
     reader = StoreReader(path)
-    stood = scan(reader, study).stood
-    cases = cases_of(reader, study, stood)
+    trials = named_trials(reader, study, scan(reader, study).stood)
+    cases = cases_of(reader, study, trials)
     with closing(sqlite3.connect(path)) as store:
         owner = store.execute("SELECT owner FROM step ORDER BY id DESC LIMIT 1").fetchone()[0]
 
@@ -83,7 +84,7 @@ def main() -> None:
             tool: str = tool, given: dict[str, Any] = arguments, said: list[str] = said
         ) -> Callable[[], object]:
             # Cases anew: what a session has read it keeps.
-            looking = Looking(cases_of(reader, study, stood), traces=True)
+            looking = Looking(cases_of(reader, study, trials), traces=True)
             return lambda: said.append(looking.answer(tool, given, ROOM))
 
         seconds, own = best(session)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from lorimer.config_rows import Table
-from lorimer.kinds import PhaseName
+from lorimer.kinds import PhaseName, StrategyName
 
 
 class SearchSettings(Table):
@@ -29,6 +29,14 @@ class SearchSettings(Table):
     """Edits of a phase that are tested without a promotion before the next phase begins; two rounds in a row without a usable
     edit begin it too. After as many, of whatever kind, the meta-agent is told which parts of the harness nobody has changed."""
 
+    strategies: tuple[StrategyName, ...] = ("champion", "second-best")
+    """Harnesses whose edits are proposed, in this order: the champion; the candidate that came closest to it in a full run; the
+    champion before it; the seed harness. Whatever an edit is made of, it must beat the champion. A promotion begins again with
+    the first, and after the last one the first follows. One that there is not yet, or is named already, is passed over."""
+    strategy_edits: int = Field(default=8, ge=1)
+    """Edits of a harness that are tested without a promotion before those of the next of `strategies` are proposed. As many as
+    two phases of `phase_edits` take, so that the champion's code and its words were tried first."""
+
     @field_validator("edit_lines", mode="before")
     @classmethod
     def _a_number_or_none(cls, said: Any) -> Any:
@@ -38,13 +46,20 @@ class SearchSettings(Table):
             raise ValueError('should be a whole number >= 1, or "none" for no bound')
         return said
 
-    @field_validator("phases")
+    @field_validator("phases", "strategies")
     @classmethod
-    def _each_once(cls, said: tuple[PhaseName, ...]) -> tuple[PhaseName, ...]:
+    def _each_once(cls, said: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if len(set(said)) < len(said):
-            raise ValueError("names a phase twice")
+            raise ValueError(f"names a {'phase' if info.field_name == 'phases' else 'strategy'} twice")
+        return said
+
+    @field_validator("strategies")
+    @classmethod
+    def _any(cls, said: tuple[StrategyName, ...]) -> tuple[StrategyName, ...]:
+        if not said:
+            raise ValueError('should name a strategy; ["champion"] is to edit the champion alone')
         return said
 
 
-UNSEARCHED: dict[str, Any] = {"width": 1, "edit_lines": "none", "phases": ()}
+UNSEARCHED: dict[str, Any] = {"width": 1, "edit_lines": "none", "phases": (), "strategies": ("champion",)}
 """What was done before there was [search]."""

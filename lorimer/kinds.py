@@ -15,6 +15,9 @@ CostUnit = Literal["auto", "usd", "tokens", "seconds"]
 PhaseName = Literal["capability", "prompt"]
 """Phases of a search, each of which asks for kinds of edits (`meta_agent.proposer.asked`)."""
 
+StrategyName = Literal["champion", "second-best", "earlier-champion", "seed"]
+"""Which harness the edits of a search are made of (`meta_agent.study.strategies`)."""
+
 SandboxName = Literal["auto", "docker", "bubblewrap"]
 """What runs the sandboxes, or the jails; `auto` takes Docker for sandboxes if an engine answers, else bubblewrap."""
 

@@ -94,8 +94,8 @@ def export(
 
     Without --to, the files are agent.py, its diff from the seed, and the evidence. standalone is a folder that runs without
     lorimer, by `python run.py --task "..."`; inspect is an agent for inspect_ai and harbor one for Harbor, both without lorimer;
-    library is for `lorimer.load`; patch is a series for `git am`, one commit per promotion; pr makes these commits a branch of
-    the workspace's repository, pushes nothing, and writes what to say of it. Each has the evidence as EVIDENCE.md and
+    library is for `lorimer.load`; patch is a series for `git am`, one commit per edit that it rests on; pr makes these commits a
+    branch of the workspace's repository, pushes nothing, and writes what to say of it. Each has the evidence as EVIDENCE.md and
     evidence.json (docs/export.md).
     """
     from lorimer.exports.winner import winner_of

@@ -10,6 +10,7 @@ from lorimer.dashboard.diffs import Beside, side_by_side, size
 from lorimer.dashboard.overview import Told, tell
 from lorimer.dashboard.shelf import Opened
 from lorimer.kinds import SOLVED
+from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import STAGES, About, evaluation_id
 from lorimer.traces.base import StudyReader
 from lorimer.traces.previews import Touches
@@ -106,6 +107,8 @@ class Shown:
     row: Candidate
     told: Told
     verdicts: tuple[DecisionRow, ...]
+    edit_of: str
+    """Which harness its edit is one of, where that is not the champion that it met."""
     touches: Touches | None
     diff: tuple[Beside, ...]
     removed: int
@@ -132,6 +135,7 @@ def shown(reader: StudyReader, opened: Opened, number: int) -> Shown:
         row=row,
         told=tell(opened, number),
         verdicts=tuple(each for each in decided if each is not None),
+        edit_of=edit_of(opened.world, row.number, row.parent),
         touches=None if row.touches is None else Touches.of_json(row.touches),
         diff=tuple(diff),
         removed=removed,

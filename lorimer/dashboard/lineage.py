@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from lorimer.dashboard.shelf import Opened
 from lorimer.meta_agent.gate.scores import Score
-from lorimer.meta_agent.reports.evidence import lineage
+from lorimer.meta_agent.state.descent import line as line_of
 from lorimer.meta_agent.state.names import About
 from lorimer.meta_agent.state.world import score_of
 from lorimer.traces.base import StudyReader
@@ -50,12 +50,12 @@ class Lineage:
     events: tuple[Event, ...]
     """What happened, in the order in which it happened."""
     line: tuple[tuple[int, float | None], ...]
-    """Number and score of each champion from the seed harness to today's."""
+    """Number and score of each harness from the seed to the champion of today, each an edit of the one before."""
 
 
 def read(reader: StudyReader, opened: Opened) -> Lineage:
     """Read the page."""
-    world, line = opened.world, lineage(opened.world, opened.world.champion)
+    world, line = opened.world, line_of(opened.world, opened.world.champion_harness)
     own, known = {view.id for view in line}, {row.id: row for row in opened.candidates}
     baseline = world.decided("", Stage.BASELINE)
     events = [

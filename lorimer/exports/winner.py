@@ -12,10 +12,13 @@ from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.world import scan
 from lorimer.traces.base import StudyReader
 
+NOT_ALONE = "It was not promoted by itself; the edit after it was made of it, and its result was."
+"""What is said of an edit that was not promoted, and that the winner rests on."""
+
 
 @dataclass(frozen=True)
 class Change:
-    """One promotion: the harness that it made, and why."""
+    """One edit on the way to the winner: the harness that it made, and why."""
 
     candidate: str
     title: str
@@ -23,6 +26,8 @@ class Change:
     made: str
     """UTC, ISO 8601; empty where it is not known."""
     text: str
+    promoted: bool = True
+    """Whether it was promoted by itself."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class Winner:
     text: str
     seed_text: str
     changes: tuple[Change, ...]
-    """The promotions that lead from the seed harness to the winner; empty where that is the seed harness."""
+    """The edits that lead from the seed harness to the winner; empty where that is the seed harness."""
     evidence: Evidence
     card: str
     """The evidence in Markdown."""
@@ -48,7 +53,14 @@ def winner_of(reader: StudyReader, study: str, at: str | None = None) -> Winner:
     gain = gain_of(reader, world, row)
     found = evidence(reader, world, gain, at)
     changes = tuple(
-        Change(each.candidate, each.title, each.hypothesis, each.decided, reader.harness(each.harness).text)
+        Change(
+            each.candidate,
+            each.title,
+            each.hypothesis if each.promoted else f"{each.hypothesis}\n\n{NOT_ALONE}".strip(),
+            each.decided,
+            reader.harness(each.harness).text,
+            each.promoted,
+        )
         for each in found.lineage
     )
     card = f"{card_of(reader, row, world, gain)}\n{table(found.tasks)}"

@@ -21,10 +21,12 @@ from lorimer.meta_agent.ledger.gain_price import GainPrice
 from lorimer.meta_agent.ledger.trust import Trust, trust
 from lorimer.meta_agent.reports.ab import ab
 from lorimer.meta_agent.reports.gain import gain_of
+from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import result_of, total
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.meta_agent.study.beside import departed
+from lorimer.meta_agent.study.strategies import base
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.terminal.ab import verdict
 from lorimer.terminal.words import cost, for_the_test, left_of, score_text, table
@@ -66,6 +68,8 @@ class Status:
     gain: MadeOf | None
     """What the champion's gain over the seed harness is made of; `None` of a study that tries no candidates."""
     candidates: Mapping[str, int]
+    edits_of: str
+    """Which harness is edited now or next, where that is not the champion."""
     touches: str
     """Which recorded trials the newest candidate's edit touches, after its name; "" where that was not worked out."""
     luck: FalsePromotions
@@ -134,6 +138,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         conditions=_conditions(reader, world),
         gain=gain_of(reader, world, study),
         candidates=found.candidates,
+        edits_of=_edits_of(study, world),
         touches=_touches(world),
         luck=experiments.luck(reader, world),
         drift=drift_of(reader, world),
@@ -152,6 +157,17 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         trust=trust(reader, study.id),
         branch=_branch(reader, study, world, root),
     )
+
+
+def _edits_of(study: Study, world: World) -> str:
+    from lorimer.config import parse_stored
+
+    if study.kind != "optimize" or study.state == "finished":
+        return ""
+    made = world.open
+    if made is not None and not made.follows:
+        return edit_of(world, made.number, made.parent)
+    return edit_of(world, world.next_number, base(world, parse_stored(study.config, study.id).search))
 
 
 def _touches(world: World) -> str:
@@ -208,6 +224,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *([f"  refused     such as {found.refusal}"] if found.refusal else []),
             *(f"  {word:11} {said}" for word, said in experiments.gain_lines(found.gain, found.price)),
             f"  candidates  {counts}",
+            *([f"  edits of    {found.edits_of}"] if found.edits_of else []),
             *([f"  touched     {found.touches}"] if found.touches else []),
             *(f"  conditions  {clause}" for clause in found.conditions),
             *([f"  luck        {found.luck}"] if found.luck.tests else []),

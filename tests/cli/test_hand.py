@@ -37,9 +37,16 @@ def test_an_edit_of_ones_own_is_tried_by_the_next_resume(workspace: Path, capsys
     assert missing == f"lorimer: cannot read the harness {workspace / 'none.py'}: No such file or directory"
 
 
+def study_held_by(holder: str) -> Study:
+    return Study(
+        id="study-1", kind="optimize", created="", state="running", seed=0, task_model="", meta_model="", benchmark="",
+        suite_digest="", seed_harness="", holder=holder,
+    )  # fmt: skip
+
+
 def test_what_a_person_did_is_said_to_be_come_to_by_whoever_runs_the_study(tmp_path: Path) -> None:
     long_ago = this_process().rsplit(":", 1)[0] + ":another start"
-    held, free, ended = (Study(id="study-1", holder=holder) for holder in (this_process(), "", long_ago))
+    held, free, ended = map(study_held_by, (this_process(), "", long_ago))
     by_process = f"done; process {os.getpid()} on this machine runs the study and comes to it"
     assert goes_on("done", held, tmp_path) == by_process
     assert goes_on("done", free, tmp_path) == f"done; `lorimer resume study-1 -C {tmp_path}` goes on"

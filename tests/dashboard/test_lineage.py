@@ -49,7 +49,7 @@ def test_the_lineage_tells_champions_with_their_entries_in_the_chain(served: Ser
     said = served.page(f"/s/{STUDY}/lineage")
     assert f"entry {entry.number} of the audit chain, sealed <code>{entry.hash[:12]}</code>" in said
     assert f"commit <code>{event.commit[:12]}</code>" in said
-    assert "Today's champion rests on 1 promotion" in said
+    assert "Today's champion rests on 1 edit, each of the harness before it: " in said
 
 
 def test_reviews_reverts_and_changed_settings_stand_in_the_lineage_in_order(served: Served) -> None:

@@ -68,7 +68,7 @@ async def test_hunks_come_to_the_same_as_the_file_that_they_make() -> None:
             Fault.TRIED,
             "this very edit was tried as experiment 2 (Fewer turns) and is rejected: it broke 3 of 3 tasks",
         ),
-        (OLDER, Fault.GOES_BACK, "this edit goes back to an earlier harness, which the current one has beaten"),
+        (OLDER, Fault.GOES_BACK, "this edit goes back to an earlier harness, which was edited already"),
         (
             HARNESS + "# alpha-one",
             Fault.KNOWS_TASKS,

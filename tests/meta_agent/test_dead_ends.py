@@ -120,7 +120,7 @@ async def test_the_same_hunks_are_refused_on_any_champion() -> None:
     refusal = await accept(HARNESS, prompt(CHECKED), replace(CHECKS, earlier=[before(prompt(CHECKED))]))
     assert refusal == Refusal(
         Fault.DEAD_END,
-        "the edit is that of experiment 7 (An idea), which was rejected on another champion of this study: it was no better",
+        "the edit is that of experiment 7 (An idea), which was rejected on another harness of this study: it was no better",
     )
 
 
@@ -167,7 +167,7 @@ async def test_a_person_is_told_in_the_same_words(tmp_path: Path) -> None:
     assert (candidate(bench, 2).state, candidate(bench, 3).state) == ("rejected", "promoted")
     champion = bench.reader().harness(candidate(bench, 3).harness or "").text
     with pytest.raises(
-        UserError, match=r"^the edit is that of experiment 2 .* rejected on another champion of this study: "
+        UserError, match=r"^the edit is that of experiment 2 .* rejected on another harness of this study: "
     ):
         await put(bench, champion.replace("'plain'", "'BAD'"))
 

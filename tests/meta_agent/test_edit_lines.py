@@ -15,6 +15,7 @@ from lorimer.errors import ConfigError, UserError
 from lorimer.harness.version import Hunk
 from lorimer.meta_agent.proposer.accept import Accepted, Fault, Lines, Refusal, accept
 from lorimer.meta_agent.proposer.propose import propose
+from lorimer.meta_agent.state.descent import promotions_behind
 from lorimer.meta_agent.state.world import scan
 from tests.meta_agent.test_accept import CHECKS
 from tests.meta_agent.test_edits import candidate, put, settings, studied
@@ -123,11 +124,11 @@ async def test_a_champion_rests_on_the_promotions_of_its_own_line(bench: Bench) 
     world = scan(bench.reader(), "demo")
     first = world.champion
     assert first is not None
-    assert world.promotions_behind == 1
+    assert promotions_behind(world, world.champion_harness) == 1
     second = replace(first, id="demo/c002", number=2, parent=first.harness or "", harness="another")
-    assert world.with_all([second], ()).promotions_behind == 2
+    assert promotions_behind(world.with_all([second], ()), "another") == 2
     aside = replace(second, parent=first.parent)
-    assert world.with_all([aside], ()).promotions_behind == 1, "it was made from the seed harness"
+    assert promotions_behind(world.with_all([aside], ()), "another") == 1, "it was made from the seed harness"
 
 
 def test_a_wrong_number_is_named() -> None:

@@ -30,7 +30,7 @@ async def two_hunks(session: ProposalSession) -> Proposal:
         hunks=HUNKS,
         fixes=("t07", "t08", "t09", "t00"),
         at_risk=("t01",),
-        text=apply_edit(session.champion, HUNKS),
+        text=apply_edit(session.harness, HUNKS),
     )
 
 

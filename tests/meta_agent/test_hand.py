@@ -13,6 +13,7 @@ from lorimer.config import Config
 from lorimer.harness.version import sha
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.reports import audit, export
+from lorimer.meta_agent.state.descent import promotions_behind
 from lorimer.meta_agent.state.result import StudyResult
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study.loop import optimize
@@ -149,7 +150,7 @@ def test_an_earlier_champion_is_the_champion_again(bench: Bench, capsys: pytest.
     assert bench.git("log", "--format=%s").splitlines() == ["Revert to the seed harness", "Edit GOOD", "start"]
     again = world(bench)
     assert (again.champion, again.champion_harness, again.met_since) == (None, sha(SEED), 3)
-    assert again.promotions_behind == 0
+    assert promotions_behind(again, again.champion_harness) == 0
     assert [again.champion_before(number) for number in (1, 2, 3, 4)] == ["", "demo/c001", "", ""]
     for text in (bench.log(), bench.told()):
         assert "Champion now: the seed harness: " in text

@@ -62,7 +62,7 @@ def rate(text: str, planned: PlannedTrial) -> float:
 
 
 def proposal(session: ProposalSession, mark: str) -> Proposal:
-    text = session.champion + f"# {mark} {session.number}\n"
+    text = session.harness + f"# {mark} {session.number}\n"
     fixes = ("t07", "t08", "t09", "t00")
     return Proposal(
         title=f"Edit {mark}",
@@ -520,7 +520,7 @@ async def test_the_proposer_is_given_what_it_may_see(bench: Bench) -> None:
     assert [each.number for each in last.checks.earlier] == [1, 2, 3, 4]
     assert all(each.reason in told for each in last.checks.earlier)
     assert last.number == 5
-    assert "GOOD" in last.champion
+    assert "GOOD" in last.harness
     audit = bench.reader().outcomes("demo/c004/audit")
     assert len(last.cases.cases) == len(audit) == 28
     assert sum(case.reward for case in last.cases.cases) == sum(trial.reward or 0.0 for trial in audit)

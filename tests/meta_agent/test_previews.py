@@ -99,7 +99,7 @@ class Study:
         async def propose(session: ProposalSession) -> Proposal | NoProposal:
             self.sessions.append(session)
             hunks = tuple(left[session.number - 1])
-            found = await accept(session.champion, hunks, session.checks)
+            found = await accept(session.harness, hunks, session.checks)
             self.heard.append(found)
             if isinstance(found, Refusal):
                 return NoProposal(found.why)

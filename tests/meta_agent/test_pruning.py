@@ -29,7 +29,7 @@ def bench(tmp_path: Path) -> Bench:
 
 async def both(session: ProposalSession) -> Proposal | NoProposal:
     """An edit of two hunks, one of which helps."""
-    return Proposal("Two things", "", WITH_BOTH, (), (), apply_edit(session.champion, WITH_BOTH))
+    return Proposal("Two things", "", WITH_BOTH, (), (), apply_edit(session.harness, WITH_BOTH))
 
 
 def settings(margin: float | None = 0.3) -> Config:

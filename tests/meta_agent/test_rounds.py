@@ -72,7 +72,7 @@ class Edits:
             return NoProposal("the model answered with a poem")
         search = f"# place {place}\n" if place else "def solve("
         hunk = Hunk(search, f"# {mark or 'NULL'} of {session.number}\n" + ("" if place else search))
-        text = apply_edit(session.champion, [hunk])
+        text = apply_edit(session.harness, [hunk])
         return Proposal(f"{mark or 'NULL'} at {place}", "It should help.", (hunk,), ("t07", "t08"), (), text)
 
 
@@ -191,7 +191,7 @@ async def test_where_the_surest_fails_its_confirmation_the_next_one_goes_on(benc
 async def test_the_same_edit_twice_in_a_round_is_paid_for_once(bench: Bench) -> None:
     async def propose(session: ProposalSession) -> Proposal:
         hunk = Hunk("# place 1\n", "# GOOD\n")
-        return Proposal("The same", "", (hunk,), (), (), apply_edit(session.champion, [hunk]))
+        return Proposal("The same", "", (hunk,), (), (), apply_edit(session.harness, [hunk]))
 
     world = await run(bench, propose, wide(2, budget={"candidates": 2}))
     assert states(world) == {"c001": "promoted", "c002": "failed"}

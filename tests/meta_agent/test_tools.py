@@ -13,6 +13,7 @@ import pytest
 from lorimer.config import MetaSettings
 from lorimer.meta_agent.proposer.log import Log, Told
 from lorimer.meta_agent.proposer.tools import NAMES, Answer, Toolbox
+from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.study.briefing import cases_of
 from lorimer.traces.tables import Evaluation
 from tests.support import meta_model as make
@@ -217,9 +218,9 @@ async def test_nothing_but_the_champions_train_trials_can_be_reached_by_any_argu
 
 async def test_evaluations_of_the_holdout_or_of_another_study_are_ignored_even_when_handed_over(lab: Lab) -> None:
     evaluations = ("s/baseline/holdout", "other/baseline/baseline", "s/nowhere")
-    assert (await ask(lab, "list_failures", cases=cases_of(lab.reader, "s", evaluations))).text == (
-        "No trial of this harness has been scored yet."
-    )
+    assert (
+        await ask(lab, "list_failures", cases=cases_of(lab.reader, "s", named_trials(lab.reader, "s", evaluations)))
+    ).text == ("No trial of this harness has been scored yet.")
 
 
 async def test_what_a_model_reads_holds_no_time_and_no_id_of_the_store(lab: Lab) -> None:

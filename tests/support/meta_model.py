@@ -16,6 +16,7 @@ from lorimer.meta_agent.proposer.conversation import chars_of, chars_of_tools
 from lorimer.meta_agent.proposer.dead_ends import Earlier
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.proposal import ProposalSession
+from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.study.briefing import cases_of, knowledge
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.traces.reader import StoreReader
@@ -158,8 +159,8 @@ class Lab:
         values: dict[str, Any] = {
             "complete": model.complete,
             "number": 3,
-            "champion": HARNESS,
-            "cases": cases_of(self.reader, "s", ("s/baseline/baseline",)),
+            "harness": HARNESS,
+            "cases": cases_of(self.reader, "s", named_trials(self.reader, "s", ("s/baseline/baseline",))),
             "log": Log("Baseline (the seed harness): 0.500"),
             "program": "Improve the method.",
             "settings": MetaSettings(),

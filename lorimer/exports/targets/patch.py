@@ -1,4 +1,4 @@
-"""A series for `git am`, from the seed harness to the winner: one commit per promotion."""
+"""A series for `git am`, from the seed harness to the winner: one commit per edit that it rests on."""
 
 from __future__ import annotations
 

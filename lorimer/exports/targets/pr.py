@@ -1,4 +1,4 @@
-"""A branch of the workspace's repository with a commit per promotion, and what to say of it in a pull request.
+"""A branch of the workspace's repository with a commit per edit that the winner rests on, and what a pull request says of it.
 
 Nothing is pushed: the commands for that are said.
 """
@@ -71,7 +71,7 @@ def _description(winner: Winner) -> str:
             if found.simulated
             else []
         ),
-        f"`{winner.harness_path}` as lorimer's study `{found.study}` left it, `{found.winner}`: each commit was promoted by a "
+        f"`{winner.harness_path}` as lorimer's study `{found.study}` left it, `{found.winner}`: {_each(winner)} promoted by a "
         f"gate, after a full run of the benchmark and fresh trials that it did not win by.",
         "",
         "| | score, 95% interval | trials |",
@@ -103,6 +103,14 @@ def _description(winner: Winner) -> str:
             break
         lines.append(said)
     return "\n".join([*head, *lines, *tail]) + "\n"
+
+
+def _each(winner: Winner) -> str:
+    return (
+        "each commit was"
+        if all(each.promoted for each in winner.changes)
+        else "the commits that do not say otherwise were"
+    )
 
 
 def _score(found: Measured) -> str:

@@ -23,6 +23,7 @@ from lorimer.meta_agent.proposer.cases import one_line
 from lorimer.meta_agent.proposer.log import Log, Told
 from lorimer.meta_agent.proposer.touching import summary
 from lorimer.meta_agent.state.changes import Changes, changes
+from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import STAGES, short
 from lorimer.meta_agent.state.result import total
 from lorimer.meta_agent.state.world import World, score_of
@@ -111,6 +112,8 @@ class Entry:
     """The kind of failures that it was to be about; empty where it was to be about any."""
     rebased: int | None = None
     """The number of the candidate whose edit it is, made for an earlier champion."""
+    edit_of: str = ""
+    """Which harness its edit is one of, where that is not the champion that it met."""
     fired: Fired | None = None
     """How many trials of its full run the edit fired in; `None` where that was not looked up."""
     promising: bool = False
@@ -321,6 +324,8 @@ def _told(entry: Entry, verdicts: Sequence[Verdict], touches: str) -> list[str]:
         lines.append(f"  round: {short(entry.round[0])} to {short(entry.round[1])}, against the same champion")
     if entry.rebased is not None:
         lines.append(f"  rebased: the edit of {short(entry.rebased)}, made for the champion before")
+    if entry.edit_of:
+        lines.append(f"  edit of: {entry.edit_of}")
     if entry.hypothesis:
         lines.append(f"  hypothesis: {_clip(entry.hypothesis)}")
     for what, tasks in (("should fix", entry.fixes), ("at risk", entry.at_risk)):
@@ -377,6 +382,7 @@ def _entry(
         round=world.round_from(row.number),
         cluster=row.cluster,
         rebased=row.rebased,
+        edit_of=edit_of(world, row.number, row.parent),
         promising=any(
             each.stage == Stage.FULL and (each.kind == "promote" or held_back(each.kind, each.numbers))
             for each in decided

@@ -65,14 +65,14 @@ def tried(text: str, earlier: Sequence[Earlier]) -> tuple[str, bool]:
         if each.harness == name:
             return f"this very edit was tried as {named(each)} and is {each.state}: {one_line(each.reason, 400)}", False
         if each.parent == name:
-            return "this edit goes back to an earlier harness, which the current one has beaten", True
+            return "this edit goes back to an earlier harness, which was edited already", True
     return "", False
 
 
 def dead_end(champion: str, hunks: Sequence[Hunk], kind: str, earlier: Iterable[Earlier]) -> str:
     """Why an edit is one that was rejected before, a sentence without its full stop; empty where it is none.
 
-    It is one where it holds all hunks of it, line breaks and spaces in a line aside, on whatever champion; or where it is the
+    It is one where it holds all hunks of it, line breaks and spaces in a line aside, on whatever harness; or where it is the
     same idea in nearly the same words.
     """
     rejected = [each for each in earlier if each.state == "rejected" and each.hunks]
@@ -81,7 +81,7 @@ def dead_end(champion: str, hunks: Sequence[Hunk], kind: str, earlier: Iterable[
         before = {_plain(hunk) for hunk in each.hunks}
         if before <= given and (each.parent == here or not each.promising):
             holds = "is that of" if before == given else "holds all of"
-            where = "on this very harness" if each.parent == here else "on another champion of this study"
+            where = "on this very harness" if each.parent == here else "on another harness of this study"
             return f"the edit {holds} {named(each)}, which was rejected {where}: {one_line(each.reason, 400)}"
     mine = _changed(tuple(hunks))
     for each in rejected:

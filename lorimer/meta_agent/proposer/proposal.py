@@ -26,7 +26,7 @@ EDIT_KINDS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Citation:
-    """Words of a step of one of the champion's trials, which were found there."""
+    """Words of a step of one of the cases, which were found there."""
 
     trial: str
     """The case's name."""
@@ -83,10 +83,10 @@ class ProposalSession:
     """The meta model; metered and traced by the caller. May raise BudgetExhausted, ProviderOutage."""
     number: int
     """The candidate's."""
-    champion: str
-    """The text of the harness to be improved."""
+    harness: str
+    """The text of the harness to be edited."""
     cases: Cases
-    """How the champion did on the train split."""
+    """How it did on the train split."""
     log: Log
     """What was tried before, predicted, decided and why; written for a model."""
     program: str
@@ -97,5 +97,7 @@ class ProposalSession:
     """What an edit must pass."""
     focus: str = ""
     """The kind of failures that it is to be about, as `list_failures` names it; empty where it may be about any."""
+    base: str = ""
+    """Why it is to edit another harness than the champion, and which; empty where it is the champion."""
     abilities: Abilities | None = None
     """What the meta model's server honours, as a probe has found it; `None` where nobody has asked."""

@@ -99,7 +99,7 @@ class _Session:
         # A quarter of the context at most is kept for the answer, so that a small context leaves room to look around.
         self._max_tokens = min(settings.max_tokens, settings.context_tokens // 4)
         self._budget = settings.context_tokens - self._max_tokens
-        self._harness = version.sha(session.champion)
+        self._harness = version.sha(session.harness)
         self._read = False
         self._refusal = ""
         """Why the last edit was refused."""
@@ -184,12 +184,13 @@ class _Session:
     def _first(self, room: int) -> str:
         """The first message where everything but tools and system prompt has `room` characters."""
         session = self._session
-        harness = session.champion
+        harness = session.harness
         shown = harness if len(harness) <= room // 5 else ""
         return self._prompts.render(
             "first",
             program=cut(session.program.strip(), max(400, room // 8)),
             focus=session.focus,
+            base=session.base,
             failures=self._tools.failures(5 if self._budget < 8_000 else 20, max(500, room // 8)),
             experiments=session.log.within(max(300, room // 12)),
             asked="\n".join(session.checks.asked.lines() if session.checks.asked else ()),

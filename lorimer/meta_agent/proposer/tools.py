@@ -165,7 +165,7 @@ class Toolbox:
 
     def _look(self, name: str, arguments: Mapping[str, Any], room: int) -> str:
         if name == "read_harness":
-            return self._session.champion
+            return self._session.harness
         if name == "experiment_log":
             asked = arguments.get("experiment")
             if asked is not None and asked != "":
@@ -215,7 +215,7 @@ class Toolbox:
         return Diagnosis(kind, cause, mechanism, cited)
 
     async def _accepted(self, hunks: Sequence[Hunk], kind: str = "") -> Accepted:
-        found = await accept(self._session.champion, hunks, self._session.checks, kind)
+        found = await accept(self._session.harness, hunks, self._session.checks, kind)
         if isinstance(found, Refusal):
             raise Refused(found.why, ADVICE[found.fault])
         return found

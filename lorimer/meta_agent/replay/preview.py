@@ -1,4 +1,4 @@
-"""Which recorded trials of the champion an edited harness touches, before anything is paid for it.
+"""Which recorded trials of the harness before it an edited harness touches, before anything is paid for it.
 
 Only trials of train tasks are looked at: what is sealed stays sealed. Nothing here decides anything.
 """
@@ -14,7 +14,7 @@ from lorimer.config import Config
 from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.kinds import SOLVED, TrialState
 from lorimer.meta_agent.proposer.touching import with_idle
-from lorimer.meta_agent.state.trials import named_trials
+from lorimer.meta_agent.state.descent import known_trials
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched
@@ -36,9 +36,9 @@ GIVEN_UP_SECONDS = 300.0
 
 
 class Previews:
-    """Holds edited harnesses against recorded trials of one champion.
+    """Holds edited harnesses against recorded trials of the harness that they are edits of.
 
-    What the champion's own harness does to its records is found once, whatever the number of edits.
+    What that harness itself does to its records is found once, whatever the number of edits.
 
     Args:
         champion: the text of the harness that ran the trials.
@@ -160,22 +160,22 @@ class Previews:
         return replace(outcome, why=self._scrub(outcome.why)) if isinstance(outcome, NotPreviewable) else outcome
 
 
-def of_champion(
+def of_harness(
     reader: StudyReader,
     world: World,
+    sha: str,
     provider: SandboxProvider,
     settings: Config,
     owner: Owner,
     scrub: Callable[[str], str],
     turn: asyncio.Lock,
 ) -> Previews:
-    """Holds edits against the trials that stand for a study's champion, of which `MOST_TRIALS` are chosen at most.
+    """Holds edits of a harness against the trials by which it is known, of which `MOST_TRIALS` are chosen at most.
 
     They are those that the meta-agent reads about, so they are the same however often the study was killed, and at any
     concurrency.
     """
-    sha = world.champion_harness
-    cases = dict(named_trials(reader, world.study, world.stood))
+    cases = {case: trial for case, trial in known_trials(reader, world, sha) if trial.harness == sha}
     taken = {trial.id for trial in chosen(list(cases.values()), MOST_TRIALS)}
     held = {case: trial for case, trial in cases.items() if trial.id in taken}
     text, jails = reader.harness(sha).text, settings.sandbox.concurrency

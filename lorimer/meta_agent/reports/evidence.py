@@ -12,6 +12,7 @@ from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.reports.between import compared as compared
 from lorimer.meta_agent.reports.flips import Flips
+from lorimer.meta_agent.state.descent import line
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.sealed import told
@@ -36,7 +37,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Promotion:
-    """One step from the seed harness to the winner."""
+    """One step from the seed harness to the winner, each an edit of the one before."""
 
     candidate: str
     title: str
@@ -48,6 +49,8 @@ class Promotion:
     """What the gate said, by stage."""
     decided: str
     """When; UTC, ISO 8601."""
+    promoted: bool
+    """Whether it was the champion once; else what follows is an edit of it, and was compared with the champion all the same."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | N
         holdout_final=dict(sealed.numbers) if sealed and told(row) and subject == world.champion_id else {},
         tasks=compared(reader, world, "", subject),
         gain=gain if subject == world.champion_id else None,
-        lineage=tuple(_promotion(reader, world, each) for each in lineage(world, winner)),
+        lineage=tuple(_promotion(reader, world, each) for each in _line(world, winner)),
         candidates=len(world.candidates),
         holdout_queries=world.holdout_queries,
         false_promotions=str(experiments.luck(reader, world)),
@@ -161,13 +164,8 @@ def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | N
     )
 
 
-def lineage(world: World, winner: CandidateView | None) -> list[CandidateView]:
-    """The promotions from the seed harness to the winner, the first one first."""
-    found: list[CandidateView] = []
-    while winner is not None:
-        found.append(winner)
-        winner = world.candidate(world.champion_before(winner.number))
-    return found[::-1]
+def _line(world: World, winner: CandidateView | None) -> list[CandidateView]:
+    return line(world, winner.harness) if winner is not None and winner.harness else []
 
 
 def table(found: Flips) -> str:
@@ -187,7 +185,16 @@ def _promotion(reader: StudyReader, world: World, view: CandidateView) -> Promot
     decided = [each for stage in Stage if (each := world.decided(view.id, stage)) is not None]
     reasons = {each.stage: each.reason for each in decided}
     made = max((each.made for each in decided), default="")
-    return Promotion(short(row.number), row.title, row.hypothesis, row.harness or "", row.commit, reasons, made)
+    return Promotion(
+        short(row.number),
+        row.title,
+        row.hypothesis,
+        row.harness or "",
+        row.commit,
+        reasons,
+        made,
+        row.state == "promoted",
+    )
 
 
 def _measured(decision: DecisionRow | None) -> Measured:

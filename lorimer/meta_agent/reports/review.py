@@ -32,7 +32,8 @@ def held(reader: StudyReader, study: Study, world: World) -> Held | None:
         return None
     book = experiments.read(reader, world, config.retries.errored, recent=1)
     entry = next(each for each in book.entries if each.candidate == candidate.id)
-    return Held(study.id, entry, diff(reader.harness(entry.parent).text, reader.harness(candidate.harness).text))
+    champion = reader.harness(world.champion_harness).text
+    return Held(study.id, entry, diff(champion, reader.harness(candidate.harness).text))
 
 
 def text(found: Held) -> str:

@@ -164,7 +164,8 @@ def _next_in(found: Round, world: World, config: Config) -> Command:
     if found.promoted is not None:
         return Rebase(found.promoted, under_way)
     for each in under_way:
-        if each.parent != world.champion_harness and not any(world.decided(each.id, stage) for stage in STAGES):
+        late = each.follows and each.parent != world.champion_harness
+        if late and not any(world.decided(each.id, stage) for stage in STAGES):
             return Apply(each)
     for stage in COMPARED:
         ahead = [each for each in under_way if world.decided(each.id, stage) is None]

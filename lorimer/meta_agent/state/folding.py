@@ -40,11 +40,19 @@ class CandidateView:
     """The kind of failures that it is to be about; empty where it is to be about any."""
     rebased: int | None = None
     """The number of the candidate whose edit it is, made for an earlier champion; `None` of an edit that is new."""
+    origin: str = "meta"
+    """Who made the edit: `meta` or `human`."""
 
     @property
     def first(self) -> int:
         """The number of the first candidate of its round."""
         return self.number if self.round is None else self.round
+
+    @property
+    def follows(self) -> bool:
+        """Whether its edit is one of the champion, whichever that is when its turn comes: a person's, or a rebased one. What
+        the meta-agent proposes is an edit of the harness that its round began with."""
+        return self.origin == "human" or self.rebased is not None
 
     @classmethod
     def of(cls, row: Candidate) -> CandidateView:
@@ -63,6 +71,7 @@ class CandidateView:
             round=row.round,
             cluster=row.cluster,
             rebased=row.rebased,
+            origin=row.origin,
         )
 
 

@@ -17,6 +17,9 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd
 from lorimer.traces.tables import DecisionRow, Evaluation, Trial
 
+NOTHING_CUT: Mapping[str, int | None] = {}
+"""Every evaluation was read whole."""
+
 
 def planned_trials(evaluation: Evaluation, seed: int) -> list[PlannedTrial]:
     """An evaluation's plan. Ids are names; stages have luck of their own with the same seed."""
@@ -176,11 +179,14 @@ def standing_trials(reader: StudyReader, evaluations: Iterable[str], seed: int, 
     return [trial for evaluation in evaluations for trial in settled_trials(reader, evaluation, seed, retries)]
 
 
-def named_trials(reader: StudyReader, study: str, evaluations: Sequence[str]) -> list[tuple[str, Trial]]:
+def named_trials(
+    reader: StudyReader, study: str, evaluations: Sequence[str], read: Mapping[str, int | None] = NOTHING_CUT
+) -> list[tuple[str, Trial]]:
     """The scored trials of train tasks, by task and number, each with the name that it has as a case ("task/number").
 
     Args:
         evaluations: whose trials they are. Those of another study and those on the holdout are ignored.
+        read: how many trials of an evaluation's plan the gate read, where not all: what finished beyond depends on timing.
     """
     place = {task.id: position for position, task in enumerate(reader.tasks(study, "train"))}
     found: list[tuple[int, int, Trial]] = []
@@ -190,7 +196,7 @@ def named_trials(reader: StudyReader, study: str, evaluations: Sequence[str]) ->
         if evaluation is None or evaluation.study != study or evaluation.stage == Stage.HOLDOUT.value:
             continue
         finished = {(trial.task, trial.repeat): trial for trial in reader.outcomes(name)}
-        for task, repeat in evaluation.plan:
+        for task, repeat in evaluation.plan[: read.get(name)]:
             number = counted[task] = counted.get(task, -1) + 1
             trial = finished.get((task, repeat))
             if task in place and trial is not None and trial.state == TrialState.SCORED.value:

@@ -86,15 +86,6 @@ class World:
         return champion.harness if champion is not None and champion.harness else self.seed_harness
 
     @property
-    def promotions_behind(self) -> int:
-        """How many promotions the champion rests on: those of its own line, back to the seed harness."""
-        parents = {each.harness: each.parent for each in self.promoted}
-        harness, count = self.champion_harness, 0
-        while harness in parents:  # each is met once, also where an edit came back to a harness that there was
-            harness, count = parents.pop(harness), count + 1
-        return count
-
-    @property
     def standing(self) -> str:
         """The evaluation whose trials stand for the champion on the train split."""
         return self.standing_at(self.champion_id)

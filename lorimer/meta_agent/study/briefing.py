@@ -13,7 +13,10 @@ from lorimer.harness.lint import lint
 from lorimer.kinds import StepKind
 from lorimer.meta_agent.proposer.cases import OWN_WORDS, Case, CaseCall, CasePlace, Cases, CaseStep, Recorded
 from lorimer.meta_agent.proposer.dead_ends import Earlier
-from lorimer.meta_agent.state.trials import named_trials
+from lorimer.meta_agent.state.descent import edit_of
+from lorimer.meta_agent.state.names import short
+from lorimer.meta_agent.state.world import World
+from lorimer.meta_agent.study.steering import in_vain
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import StepOutline, StepPlace
@@ -23,16 +26,31 @@ if TYPE_CHECKING:
     from lorimer.meta_agent.ledger.experiments import Ledger
 
 
-def cases_of(reader: StudyReader, study: str, evaluations: Sequence[str]) -> Cases:
-    """The cases of a champion: its scored trials of train tasks, numbered through the plans in order.
+def cases_of(reader: StudyReader, study: str, trials: Sequence[tuple[str, Trial]]) -> Cases:
+    """The cases of a session: scored trials of train tasks with their names (`trials.named_trials`)."""
+    owners = {name: trial.id for name, trial in trials}
+    tasks = [task.id for task in reader.tasks(study, "train")]
+    return Cases(tasks, [_case(name, trial) for name, trial in trials], _recorded(reader, owners))
+
+
+def why_another(world: World, number: int, base: str, trials: Sequence[tuple[str, Trial]]) -> str:
+    """What the session of candidate `number` is told where its edit is not one of the champion; "" where it is.
 
     Args:
-        evaluations: whose trials stand for the champion. Those of another study and those on the holdout are ignored.
+        trials: its cases.
     """
-    mine = named_trials(reader, study, evaluations)
-    owners = {name: trial.id for name, trial in mine}
-    tasks = [task.id for task in reader.tasks(study, "train")]
-    return Cases(tasks, [_case(name, trial) for name, trial in mine], _recorded(reader, owners))
+    edited = edit_of(world, number, base)
+    if not edited:
+        return ""
+    champion = f"the champion ({short(world.champion.number) if world.champion else 'the seed harness'})"
+    theirs = list(dict.fromkeys(trial.task for _, trial in trials if trial.harness != base))
+    count = in_vain(world, world.round_of(number))
+    said = (
+        f"agent.py is not {champion} this time. It is {edited}: of the last {count} edits that were tested none was "
+        "promoted, so the search goes on from another harness. Your edit is one of this agent.py, and what comes of it must "
+        f"beat {champion}. The trials are those of this agent.py"
+    )
+    return f"{said}, but of the champion on tasks where it has none: {', '.join(theirs)}." if theirs else f"{said}."
 
 
 def earlier(ledger: Ledger) -> tuple[Earlier, ...]:

@@ -18,6 +18,7 @@ from lorimer.harness.version import Hunk, hunks_between, sha
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.accept import Checks, Lines, Refusal, accept
 from lorimer.meta_agent.replay import preview as previewing
+from lorimer.meta_agent.state.descent import promotions_behind
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World, scan
@@ -62,17 +63,18 @@ class PutForward:
 
 
 def checks(
-    reader: StudyReader, world: World, book: experiments.Ledger, config: Config, owner: str, jails: Jails
+    reader: StudyReader, world: World, base: str, book: experiments.Ledger, config: Config, owner: str, jails: Jails
 ) -> Checks:
-    """What an edit of the champion is held against.
+    """What an edit of a harness is held against.
 
     Args:
+        base: SHA-256 of the harness that is edited.
         owner: the candidate for which jails are started.
     """
     mine = Owner(world.study, owner)
     previews = None
     if config.replay.enabled and jails.shadows is not None:
-        previews = previewing.of_champion(reader, world, jails.shadows, config, mine, jails.scrub, jails.turn)
+        previews = previewing.of_harness(reader, world, base, jails.shadows, config, mine, jails.scrub, jails.turn)
 
     async def dry_start(text: str) -> str:
         async with jails.turn:
@@ -84,7 +86,7 @@ def checks(
         knowledge=briefing.knowledge(reader, world.study),
         dry_start=dry_start,
         previews=previews,
-        lines=Lines.allowed(config.search, world.promotions_behind),
+        lines=Lines.allowed(config.search, promotions_behind(world, base)),
     )
 
 
@@ -136,7 +138,8 @@ async def put_forward(
         )
     champion = reader.harness(world.champion_harness).text
     book = await asyncio.to_thread(experiments.read, reader, world, config.retries.errored, recent=experiments.RECENT)
-    found = await accept(champion, text, checks(reader, world, book, config, "by-hand", jails))
+    against = checks(reader, world, world.champion_harness, book, config, "by-hand", jails)
+    found = await accept(champion, text, against)
     if isinstance(found, Refusal):
         raise UserError(found.why)
     await store.add_harness(sha(found.text), found.text)
@@ -173,7 +176,7 @@ async def applied(
     if row is None:
         raise InternalError(f"{candidate.id} is not in the trace store")
     book = await asyncio.to_thread(experiments.read, reader, world, config.retries.errored, recent=experiments.RECENT)
-    against = checks(reader, world, book, config, candidate.id, jails)
+    against = checks(reader, world, world.champion_harness, book, config, candidate.id, jails)
     # It changed no more lines than it might when it was made.
     others = [each for each in against.earlier if each.number != candidate.number]
     against = replace(against, earlier=others, lines=None)

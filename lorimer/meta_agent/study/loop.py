@@ -42,6 +42,7 @@ from lorimer.meta_agent.state.commands import (
     Rebase,
     next_command,
 )
+from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import StudyResult, result
@@ -274,13 +275,16 @@ class _Loop:
         review = world.decided(candidate.id, Stage.REVIEW)
         score, commit, note = replace(score_of(audit), refused=refused.get(audit.id, NONE_REFUSED)), "", ""
         if workspace is not None:
+            said = [full.reason, *([f"The promotion was {review.reason}."] if review else [])]
+            edited = edit_of(world, candidate.number, candidate.parent)
+            said += [f"It is an edit of {edited}."] if edited else []
             promotion = Promotion(
                 study=self._study,
                 candidate=candidate.id,
                 harness=candidate.harness,
                 title=candidate.title,
                 hypothesis=candidate.hypothesis,
-                decision=f"{full.reason}\n\nThe promotion was {review.reason}." if review else full.reason,
+                decision="\n\n".join(said),
                 score=f"{score.mean:.3f}",
                 interval=f"[{score.low:.3f}, {score.high:.3f}]",
                 chain=reader.head(),

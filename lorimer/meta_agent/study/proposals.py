@@ -18,10 +18,11 @@ from lorimer.meta_agent.proposer.asked import Asked
 from lorimer.meta_agent.proposer.diagnosis.clusters import clusters
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
+from lorimer.meta_agent.state.descent import known_trials
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World
-from lorimer.meta_agent.study import briefing, edits, steering
+from lorimer.meta_agent.study import briefing, edits, steering, strategies
 from lorimer.meta_agent.study.abreast import abreast
 from lorimer.meta_agent.study.hearing import Heard
 from lorimer.meta_agent.workspace.events import ProgramChanged, ProposalFailed, Proposed, Proposing
@@ -66,11 +67,13 @@ class Proposals:
         """Begin a round of at most so many candidates, the first of which has this number; `None` where a person's edit has just
         taken a number of them.
 
-        What each is to be about is stored with it. There are no more than kinds of failures, and one where that cannot be told.
+        What each is to be an edit of, and about, is stored with it. There are no more than kinds of failures, and one where that
+        cannot be told.
         """
+        base = strategies.base(world, self._parts.config.search)
         about: Sequence[str] = ()
         if most > 1 and self._parts.config.meta.traces:
-            about = await asyncio.to_thread(self._clusters, world)
+            about = await asyncio.to_thread(self._clusters, world, base)
         count = max(1, min(most, len(about)))
         named = about[:count] if count > 1 else ("",)
         rows = [
@@ -78,7 +81,7 @@ class Proposals:
                 id=candidate_id(self._study, each),
                 study=self._study,
                 number=each,
-                parent=world.champion_harness,
+                parent=base,
                 edit=[],
                 fixes=[],
                 at_risk=[],
@@ -90,8 +93,9 @@ class Proposals:
         ]
         return await self._numbered(world, rows, {})
 
-    def _clusters(self, world: World) -> tuple[str, ...]:
-        return clusters(briefing.cases_of(self._parts.reader, self._study, world.stood))
+    def _clusters(self, world: World, base: str) -> tuple[str, ...]:
+        reader = self._parts.reader
+        return clusters(briefing.cases_of(reader, self._study, known_trials(reader, world, base)))
 
     async def rebase(self, world: World, champion: CandidateView, candidates: Sequence[CandidateView]) -> World | None:
         """Put edits that passed beside the new champion forward again, as a round of their own; `None` as of `begin`.
@@ -154,15 +158,21 @@ class Proposals:
         reader, config, first = self._parts.reader, self._parts.config, world.round_of(number)
         book = experiments.read(reader, world, config.retries.errored, recent=experiments.RECENT, before=first)
         log = experiments.for_meta_agent(book).after(self._remembered)
-        return _Known(book, log, steering.told(reader, world, book, config.search, first))
+        base = self._mine(world, number).parent
+        return _Known(book, log, steering.told(reader, world, book, config.search, first, base))
+
+    def _mine(self, world: World, number: int) -> CandidateView:
+        """A candidate that is to be proposed."""
+        found = world.candidate(candidate_id(self._study, number))
+        if found is None:
+            raise InternalError(f"{candidate_id(self._study, number)} is to be proposed before its round has begun")
+        return found
 
     async def _ask(self, world: World, known: _Known, number: int, program: str) -> _Made:
         """One session of the meta-agent. Nothing follows from it before it is kept."""
         reader, config = self._parts.reader, self._parts.config
-        name = candidate_id(self._study, number)
-        mine = world.candidate(name)
-        if mine is None:
-            raise InternalError(f"{name} is to be proposed before its round has begun")
+        mine = self._mine(world, number)
+        name, base = mine.id, mine.parent
         self._tell(Proposing(name, number, self._heard.config.budget.candidates, mine.round))
         began = time.monotonic()
         refusals = Refusals(config.meta_model, own_form=True)
@@ -179,12 +189,14 @@ class Proposals:
             return reply
 
         def session() -> ProposalSession:
-            checks = edits.checks(reader, world, known.book, config, name, self._jails)
+            trials = known_trials(reader, world, base)
+            checks = edits.checks(reader, world, base, known.book, config, name, self._jails)
             return ProposalSession(
                 complete=complete,
                 number=number,
-                champion=reader.harness(world.champion_harness).text,
-                cases=briefing.cases_of(reader, self._study, world.stood),
+                harness=reader.harness(base).text,
+                base=briefing.why_another(world, number, base, trials),
+                cases=briefing.cases_of(reader, self._study, trials),
                 log=known.log,
                 program=program,
                 focus=mine.cluster,
@@ -200,7 +212,7 @@ class Proposals:
             return _Made(number, NoProposal(f"the meta model's provider fails at the conversation: {error}"))
         if isinstance(proposal, NoProposal) and refusals.question is not None:
             # Where the provider refuses whatever it is asked, the next proposal would fail in the same way.
-            context = CallContext("meta", world.seed, world.champion_harness, name, number)
+            context = CallContext("meta", world.seed, base, name, number)
             reply = await self._parts.complete(refusals.question, context, owner=name, began=began)
             refusals.judge(reply.completion)
         return _Made(number, proposal)

@@ -13,6 +13,7 @@ from lorimer.errors import HarnessError, UserError
 from lorimer.harness.size import size_of
 from lorimer.harness.version import Hunk, apply_edit, check, sha
 from lorimer.meta_agent.ledger.fired import fired_in
+from lorimer.meta_agent.state.descent import line
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study.edits import Jails, PutForward, put_forward
@@ -48,13 +49,8 @@ def prunings(reader: StudyReader, world: World, config: Config) -> list[Pruning]
 
     A hunk that later ones have changed, that made the harness no longer, or without which there is no valid harness stays.
     """
-    line, by_harness = list[str](), {each.harness: each for each in world.promoted}
-    harness = world.champion_harness
-    while harness in by_harness:
-        found = by_harness.pop(harness)
-        line.insert(0, found.id)
-        harness = found.parent
-    rows = [row for row in map(reader.candidate, line) if row is not None]
+    behind = (each.id for each in line(world, world.champion_harness))
+    rows = [row for row in map(reader.candidate, behind) if row is not None]
     fired = fired_in(reader, world, rows, config.retries.errored)
     champion = reader.harness(world.champion_harness).text
     tried = {each.harness for each in world.candidates} | {world.seed_harness}

@@ -32,39 +32,48 @@ def asked(world: World, search: SearchSettings, number: int | None = None) -> As
     """What the proposal of candidate `number` is asked for, or that of the next one. Of candidates from that number on nothing
     counts, so that proposals that are made side by side are asked for the same.
     """
-    since = [
-        each
-        for each in world.candidates
-        if each.number >= world.reign.since and (number is None or each.number < number) and each.id != _open(world)
-    ]
-    judged = sum(each.state in JUDGED for each in since)
+    since, judged = _since(world, number), in_vain(world, number)
     place = _place(since, search)
     kinds = tuple(kind for phase in search.phases[: place + 1] for kind in PHASES[phase])
     return Asked(() if set(kinds) >= EDIT_KINDS.keys() else kinds, judged, search.phase_edits)
 
 
-def told(reader: StudyReader, world: World, book: Ledger, search: SearchSettings, number: int) -> Asked:
-    """`asked`, and where nothing was promoted for a while, what nobody has changed yet."""
+def in_vain(world: World, number: int | None = None) -> int:
+    """How many edits, of any harness, were tested since the last promotion: before candidate `number`, or until now."""
+    return sum(each.state in JUDGED for each in _since(world, number))
+
+
+def told(reader: StudyReader, world: World, book: Ledger, search: SearchSettings, number: int, base: str) -> Asked:
+    """`asked`, and where nothing was promoted for a while, what of the harness `base` nobody has changed yet."""
     found = asked(world, search, number)
     if not found.stalled:
         return found
-    parts, unused = untouched(reader, world, book)
+    parts, unused = untouched(reader, base, book)
     return replace(found, parts=parts, unused=unused)
 
 
-def untouched(reader: StudyReader, world: World, book: Ledger) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The parts of the champion that no tested edit of the study has changed, and the kinds of which none was."""
-    tested = [entry for entry in book.entries if entry.harness and entry.state not in ("proposing", "failed")]
+def untouched(reader: StudyReader, base: str, book: Ledger) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The parts of a harness that no tested edit of the study has changed, and the kinds of which none was."""
+    tried = [entry for entry in book.entries if entry.harness and entry.state not in ("proposing", "failed")]
     changed = set[str]()
-    for entry in tested[-NEWEST:]:
+    for entry in tried[-NEWEST:]:
         before, after = (
             _components(reader.harness(entry.parent).text),
             _components(reader.harness(entry.harness or "").text),
         )
         changed |= {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    champion = _components(reader.harness(world.champion_harness).text)
-    kinds = {entry.kind for entry in tested}
-    return tuple(name for name in champion if name not in changed), tuple(k for k in EDIT_KINDS if k not in kinds)
+    kinds = {entry.kind for entry in tried}
+    parts = _components(reader.harness(base).text)
+    return tuple(name for name in parts if name not in changed), tuple(k for k in EDIT_KINDS if k not in kinds)
+
+
+def _since(world: World, number: int | None) -> list[CandidateView]:
+    """The candidates of the champion's reign, before candidate `number` or all, without one that is being proposed alone."""
+    return [
+        each
+        for each in world.candidates
+        if each.number >= world.reign.since and (number is None or each.number < number) and each.id != _open(world)
+    ]
 
 
 def _open(world: World) -> str:
