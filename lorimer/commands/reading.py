@@ -132,9 +132,9 @@ def verify(
     Decisions, trials, settings, benchmark files, harnesses and promotion commits. It changes nothing.
     """
     from lorimer.meta_agent.reports import audit as room
-    from lorimer.terminal.opening import open_reader
+    from lorimer.terminal.opening import open_sealed
     from lorimer.terminal.words import to_json
 
-    found = room.verify(workspace, open_reader(workspace), study)
+    found = room.verify(workspace, open_sealed(workspace), study)
     typer.echo(to_json(found) if json else room.text(found))
     raise typer.Exit(0 if found.ok else 1)

@@ -12,9 +12,10 @@ from lorimer.meta_agent.state.descent import line as line_of
 from lorimer.meta_agent.state.names import About
 from lorimer.meta_agent.state.world import score_of
 from lorimer.traces.base import StudyReader
+from lorimer.traces.chain import ChainEntry
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.settings import shown
-from lorimer.traces.tables import Candidate, ChainRow, DecisionRow
+from lorimer.traces.tables import Candidate, DecisionRow
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def read(reader: StudyReader, opened: Opened) -> Lineage:
     )
 
 
-def _promotion(opened: Opened, candidate: Candidate, row: ChainRow, stands: bool) -> tuple[datetime, Event]:
+def _promotion(opened: Opened, candidate: Candidate, row: ChainEntry, stands: bool) -> tuple[datetime, Event]:
     decided = opened.world.decided(candidate.id, Stage.FULL)
     return _at(row.made), Event(
         made=_minute(row.made),
@@ -105,7 +106,7 @@ def _person(opened: Opened, about: About, row: DecisionRow) -> Event:
     return Event(_minute(row.made), kind, view.number if view else None, view.title if view else "", said=row.reason)
 
 
-def _settings(row: ChainRow) -> tuple[datetime, Event]:
+def _settings(row: ChainEntry) -> tuple[datetime, Event]:
     said = "; ".join(f"{each['key']} from {shown(each['from'])} to {shown(each['to'])}" for each in row.body["changes"])
     return _at(row.made), Event(
         _minute(row.made), "settings", None, said=said, entry=row.number, seal=row.hash[:12], stands=True

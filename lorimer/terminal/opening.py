@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lorimer.errors import UserError
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.base import StudyReader
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.tables import Study
+from lorimer.traces.sealed import SealedReader
 from lorimer.wording import a
+
+if TYPE_CHECKING:
+    from lorimer.traces.base import StudyReader
+    from lorimer.traces.tables import Study
 
 
 def open_reader(root: Path) -> StudyReader:
     """The workspace's trace store, for reading. Raises UserError when there is none."""
+    from lorimer.traces.reader import StoreReader
+
     return StoreReader(root / STORE)
+
+
+def open_sealed(root: Path) -> SealedReader:
+    """The same as far as the chain seals it, without the import of an object mapper. Raises UserError when there is none."""
+    return SealedReader(root / STORE)
 
 
 def pick_study(reader: StudyReader, name: str | None) -> Study:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from lorimer.kinds import Refused, TrialOrder
 from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, TrialLines, Tried
+from lorimer.traces.chain import ChainEntry
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.marks import StudyMark, TaskTotals
 from lorimer.traces.outlines import StepSearch
@@ -23,7 +24,6 @@ from lorimer.traces.statements import Table
 from lorimer.traces.tables import (
     AbilityRow,
     Candidate,
-    ChainRow,
     DecisionRow,
     Evaluation,
     HarnessRow,
@@ -225,7 +225,7 @@ class StudyReader(Protocol):
         """The study's decisions in the order in which they were made."""
         ...
 
-    def chain(self, study: str | None = None, kind: str | None = None) -> list[ChainRow]:
+    def chain(self, study: str | None = None, kind: str | None = None) -> list[ChainEntry]:
         """The whole chain (`traces.chain`), in order of number; or its entries of one study and kind."""
         ...
 

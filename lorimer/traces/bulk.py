@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lorimer.kinds import REFUSED, Refused
-from lorimer.traces import chain, codec
+from lorimer.traces import codec
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.schema import Conditions, Saved, Share, TrialEnd, TrialState, Used
 
@@ -228,28 +228,9 @@ def refusal(connection: sqlite3.Connection, evaluations: Sequence[str]) -> tuple
     return found[0], next((str(each["error"]) for each in data if each["stop_reason"] in REFUSED), "")
 
 
-def digests(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, str]:
-    """`chain.trials_digest` of those of these evaluations that have finished trials.
-
-    An evaluation is asked for at a time: one question about all of them takes longer, as its name then comes with every trial.
-    """
-    question = "SELECT id, state, cause, reward FROM trial WHERE evaluation = ? AND state IN ('scored', 'errored')"
-    found = ((name, connection.execute(question, [name]).fetchall()) for name in evaluations)
-    return {name: chain.trials_digest(trials) for name, trials in found if trials}
-
-
 def evaluation_ids(connection: sqlite3.Connection, study: str) -> frozenset[str]:
     """The evaluations that a study has planned."""
     return frozenset(name for (name,) in connection.execute("SELECT id FROM evaluation WHERE study = ?", [study]))
-
-
-def plans(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
-    """Task and repeat of each trial of these evaluations, in planned order."""
-    found = connection.execute(
-        "SELECT id, plan FROM evaluation WHERE id IN (SELECT value FROM json_each(?))",
-        [codec.dumps(list(evaluations))],
-    )
-    return {name: [(task, repeat) for task, repeat in json.loads(plan)] for name, plan in found}
 
 
 def trial_seconds(connection: sqlite3.Connection, study: str) -> float:
@@ -288,12 +269,3 @@ def flagged(connection: sqlite3.Connection, study: str) -> list[tuple[str, str, 
         [study],
     )
     return [(name, stage, json.loads(flags)) for name, stage, flags in found]
-
-
-def harness_texts(connection: sqlite3.Connection, shas: Sequence[str]) -> dict[str, str]:
-    """The texts of these harnesses."""
-    return dict(
-        connection.execute(
-            "SELECT sha, text FROM harness WHERE sha IN (SELECT value FROM json_each(?))", [codec.dumps(list(shas))]
-        ).fetchall()
-    )

@@ -6,18 +6,14 @@ promotion commits, which name the chain's end of their time (`Lorimer-Chain`). N
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select
-
+from lorimer.kinds import TrialState
 from lorimer.traces import codec
-from lorimer.traces.schema import TrialState
 from lorimer.traces.settings import SettingChange
-from lorimer.traces.tables import ChainRow, Study, TaskRow, Trial
-from lorimer.traces.writer import table_of
 
 BEGINNING = "0" * 64
 """What the first entry names as the one before it."""
@@ -30,7 +26,28 @@ _ABOUT = ("subject", "stage", "purpose", "met")
 
 FINISHED = (TrialState.SCORED.value, TrialState.ERRORED.value)
 
-_CHAIN, _TRIAL = table_of(ChainRow), table_of(Trial)
+BEGUN = ("kind", "seed", "task_model", "meta_model", "benchmark", "suite_digest", "seed_harness", "config")
+"""The columns of a study that the chain keeps as they were when it began."""
+
+
+class ChainEntry(NamedTuple):
+    """One entry, as the store holds it."""
+
+    number: int
+    """1, 2, 3, … over the whole store."""
+    study: str
+    kind: str
+    """`study`, `settings`, `plan`, `decision`, `promotion`, `program`, `pause` or `upgrade`."""
+    subject: str
+    """The id of what it is about."""
+    body: dict[str, Any]
+    text: str
+    """The body's JSON as it is stored."""
+    made: str
+    """UTC, ISO 8601."""
+    previous: str
+    """The hash of the entry before."""
+    hash: str
 
 
 def seal(number: int, study: str, kind: str, subject: str, body: Any, made: str, previous: str) -> str:
@@ -38,26 +55,16 @@ def seal(number: int, study: str, kind: str, subject: str, body: Any, made: str,
     return codec.digest([number, study, kind, subject, body, made, previous])
 
 
-def append(connection: Connection, study: str, kind: str, subject: str, body: Mapping[str, Any], made: str) -> None:
-    """Add an entry within the caller's transaction, which must hold the write lock."""
-    last = connection.execute(select(_CHAIN.c.number, _CHAIN.c.hash).order_by(_CHAIN.c.number.desc()).limit(1)).first()
-    number, previous = (1, BEGINNING) if last is None else (last.number + 1, last.hash)
-    plain = json.loads(codec.canonical(body))  # as it will be read back
-    connection.execute(
-        _CHAIN.insert().values(
-            number=number,
-            study=study,
-            kind=kind,
-            subject=subject,
-            body=plain,
-            made=made,
-            previous=previous,
-            hash=seal(number, study, kind, subject, plain, made, previous),
-        )
-    )
+def _is_sealed(entry: ChainEntry) -> bool:
+    """Whether an entry's hash is the one over what it says."""
+    number, study, kind, subject, body, text, made, previous, said = entry
+    # A body is stored as the canonical JSON that was hashed; only one that some other program wrote is made canonical first.
+    head, tail = codec.canonical([number, study, kind, subject])[:-1], codec.canonical([made, previous])[1:]
+    plain = hashlib.sha256(f"{head},{text},{tail}".encode()).hexdigest()
+    return said == plain or said == seal(number, study, kind, subject, body, made, previous)
 
 
-def breaks(rows: Sequence[ChainRow]) -> list[str]:
+def breaks(rows: Sequence[ChainEntry]) -> list[str]:
     """What is wrong with a chain, all of its entries given in order of number. Empty: it is whole."""
     found = []
     previous = BEGINNING
@@ -69,25 +76,20 @@ def breaks(rows: Sequence[ChainRow]) -> list[str]:
             break
         if row.previous != previous:
             found.append(f"entry {row.number} ({row.kind} of {row.subject}) does not follow the one before it")
-        if row.hash != seal(row.number, row.study, row.kind, row.subject, row.body, row.made, row.previous):
+        if not _is_sealed(row):
             found.append(f"entry {row.number} ({row.kind} of {row.subject}) was changed after it was made")
         previous = row.hash
     return found
 
 
-def study_body(study: Study, tasks: Iterable[TaskRow]) -> dict[str, Any]:
-    """What the chain keeps of a study: its settings as it began, and its benchmark's hashes."""
-    return {
-        "kind": study.kind,
-        "seed": study.seed,
-        "task_model": study.task_model,
-        "meta_model": study.meta_model,
-        "benchmark": study.benchmark,
-        "suite_digest": study.suite_digest,
-        "seed_harness": study.seed_harness,
-        "config": study.config,
-        "tasks": {task.id: [task.digest, task.split] for task in tasks},
-    }
+def study_body(columns: Mapping[str, Any], tasks: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """What the chain keeps of a study: its settings as it began, and its benchmark's hashes.
+
+    Args:
+        columns: of the study's row, those of `BEGUN` at least.
+        tasks: digest and split of each task, by its id.
+    """
+    return {name: columns[name] for name in BEGUN} | {"tasks": {name: list(each) for name, each in tasks.items()}}
 
 
 def settings_body(changes: Iterable[SettingChange], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,7 +98,7 @@ def settings_body(changes: Iterable[SettingChange], config: Mapping[str, Any]) -
     return {"changes": said, "config": {table: config[table] for table in sorted(READ_ANEW) if table in config}}
 
 
-def settings_of(rows: Iterable[ChainRow], study: str) -> dict[str, Any]:
+def settings_of(rows: Iterable[ChainEntry], study: str) -> dict[str, Any]:
     """A study's settings as the chain has them: those that it began with, and what resumes changed since.
 
     Studies that an older lorimer began have their changeable tables from the entry which the migration made.
@@ -108,7 +110,7 @@ def settings_of(rows: Iterable[ChainRow], study: str) -> dict[str, Any]:
     return held
 
 
-def setting_changes(rows: Iterable[ChainRow], study: str) -> list[SettingChange]:
+def setting_changes(rows: Iterable[ChainEntry], study: str) -> list[SettingChange]:
     """What resumes of a study changed, in the order in which they did."""
     return [
         SettingChange(tuple(change["key"].split(".")), change["from"], change["to"])
@@ -118,7 +120,7 @@ def setting_changes(rows: Iterable[ChainRow], study: str) -> list[SettingChange]
     ]
 
 
-def decided(rows: Sequence[ChainRow], study: str) -> dict[str, dict[str, Any]]:
+def decided(rows: Sequence[ChainEntry], study: str) -> dict[str, dict[str, Any]]:
     """A study's decisions by id as the chain has them, under the names that columns have today.
 
     The entry of a decision that an older lorimer made has no `purpose`. What the new columns say of such a decision was chained
@@ -143,10 +145,3 @@ def trials_digest(rows: Iterable[tuple[str, str, str, float | None]]) -> str:
 
 NO_TRIALS = trials_digest(())
 """The digest of an evaluation without finished trials."""
-
-
-def stored_trials_digest(connection: Connection, evaluation: str) -> str:
-    """`trials_digest` of what is stored of an evaluation."""
-    mine = (_TRIAL.c.evaluation == evaluation) & _TRIAL.c.state.in_(FINISHED)
-    rows = connection.execute(select(_TRIAL.c.id, _TRIAL.c.state, _TRIAL.c.cause, _TRIAL.c.reward).where(mine))
-    return trials_digest((row.id, row.state, row.cause, row.reward) for row in rows)

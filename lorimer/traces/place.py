@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from lorimer.errors import LorimerError, UserError
+from lorimer.errors import ConfigError, LorimerError, UserError
 
 MOUNTS = Path("/proc/self/mountinfo")
 """What Linux says of every mount. Where there is none (macOS), no file system is named."""
@@ -46,6 +46,26 @@ LOCAL_FUSE = {"fuseblk", "fuse.ntfs-3g", "fuse.fuse-overlayfs", "fuse.mergerfs",
 
 NO_LOCKS, NO_MEMORY = "it does not keep locks", "it has no memory that processes share"
 """What SQLite's write-ahead log needs and some network drives do not have."""
+
+
+def store_path(path_or_url: str | Path) -> Path:
+    """The file that a path or a `sqlite:///` URL names. Raises ConfigError for another kind of database."""
+    text = str(path_or_url)
+    if "://" in text:
+        scheme, rest = text.split("://", 1)
+        if scheme != "sqlite" or not rest.startswith("/") or len(rest) < 2:
+            raise ConfigError(f"{text}: traces are kept in SQLite; give a file, or sqlite:///FILE")
+        text = rest[1:]
+    return Path(text).absolute()
+
+
+def damaged(name: str | Path, words: str) -> LorimerError:
+    """A file that holds what no transaction wrote: a disk that lost what it had said was stored."""
+    said = " ".join(words.split()).removeprefix("*** in database main *** ")
+    return LorimerError(
+        f"the trace store {name} is damaged: {said}; restore a copy of it, or move it away and start anew "
+        f"(`sqlite3 {name} .recover` shows what can be saved)"
+    )
 
 
 @dataclass(frozen=True)

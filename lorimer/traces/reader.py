@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -13,13 +12,14 @@ from sqlalchemy import NullPool, create_engine, desc, func, or_, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel, col, select
 
-from lorimer.errors import LorimerError, UserError
+from lorimer.errors import UserError
 from lorimer.kinds import SOLVED, Refused, Stage, TrialOrder
-from lorimer.traces import bulk, calls, chain, marks, migrations, place, records, statements
+from lorimer.traces import bulk, calls, chain, marks, records, statements
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.outlines import StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TrialEnd, TrialState
+from lorimer.traces.sealed import SealedReader
 from lorimer.traces.search import Hit, search
 from lorimer.traces.statements import Table
 from lorimer.traces.tables import (
@@ -41,7 +41,6 @@ from lorimer.traces.tables import (
     WarningRow,
 )
 from lorimer.traces.wired import Gap, Record
-from lorimer.traces.writer import damaged
 
 if TYPE_CHECKING:
     from lorimer.traces.store import Store
@@ -51,7 +50,7 @@ FINISHED = (TrialState.SCORED.value, TrialState.ERRORED.value)
 Row = TypeVar("Row", bound=SQLModel)
 
 
-class StoreReader:
+class StoreReader(SealedReader):
     """The trace store, open for reading: a `traces.base.StudyReader`, which says what each method does and raises.
 
     Args:
@@ -63,25 +62,10 @@ class StoreReader:
     """
 
     def __init__(self, source: Store | Path | str) -> None:
-        from lorimer.traces.store import Store, store_path
+        from lorimer.traces.store import Store
 
-        self._path = source.path if isinstance(source, Store) else store_path(source)
-        if not self._path.is_file():
-            raise UserError(f"there are no traces at {self._path}; run something first, or name another file")
+        super().__init__(source.path if isinstance(source, Store) else source)
         self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
-        with self._errors(), self._engine.connect() as connection:
-            found, newest = migrations.current(connection), migrations.revisions()[-1]
-        if found is None:
-            raise UserError(f"{self._path} is not a trace store")
-        if found != newest:
-            older = found < newest
-            upgrade = "`lorimer resume` or `lorimer run` upgrades it"
-            if not place.writable(self._path):
-                upgrade += ", in a copy of the workspace where you may write: its place is read-only"
-            raise UserError(
-                f"{self._path} was written by {'an older' if older else 'a newer'} lorimer (schema {found}, this one reads "
-                f"{newest}); " + (upgrade if older else "upgrade lorimer")
-            )
 
     def __enter__(self) -> Self:
         return self
@@ -99,8 +83,7 @@ class StoreReader:
     def study(self, study: str) -> Study:
         found = self._get(Study, study)
         if found is None:
-            names = ", ".join(row.id for row in self.studies()) or "none"
-            raise UserError(f"there is no study {study} in {self._path}; there are: {names}")
+            raise self._no_study(study, [row.id for row in self.studies()])
         return found
 
     def latest_study(self, kind: str | None = None) -> Study | None:
@@ -113,10 +96,6 @@ class StoreReader:
 
     def harness(self, sha: str) -> HarnessRow:
         return self._by_prefix(HarnessRow, "sha", sha, "harness")
-
-    def harness_texts(self, shas: Iterable[str]) -> dict[str, str]:
-        with self._plain() as connection:
-            return bulk.harness_texts(connection, sorted(shas))
 
     def candidates(self, study: str) -> list[Candidate]:
         return self._all(select(Candidate).where(Candidate.study == study).order_by(col(Candidate.number)))
@@ -141,11 +120,6 @@ class StoreReader:
     def decisions(self, study: str) -> list[DecisionRow]:
         return self._all(select(DecisionRow).where(DecisionRow.study == study).order_by(text("rowid")))
 
-    def chain(self, study: str | None = None, kind: str | None = None) -> list[ChainRow]:
-        wanted = select(ChainRow).order_by(col(ChainRow.number))
-        wanted = wanted if study is None else wanted.where(ChainRow.study == study)
-        return self._all(wanted if kind is None else wanted.where(ChainRow.kind == kind))
-
     def program(self, study: str) -> Direction | None:
         rows = self.chain(study, "program")
         return Direction(str(rows[-1].body["sha256"]), str(rows[-1].body["text"])) if rows else None
@@ -154,10 +128,6 @@ class StoreReader:
         with self._session() as session:
             newest = select(ChainRow.hash).order_by(col(ChainRow.number).desc()).limit(1)
             return session.exec(newest).one_or_none() or chain.BEGINNING
-
-    def trials_digests(self, evaluations: Sequence[str]) -> dict[str, str]:
-        with self._plain() as connection:
-            return bulk.digests(connection, evaluations)
 
     def spent(self, study: str) -> Spent:
         totals = select(SpentRow).where(SpentRow.study == study)
@@ -266,10 +236,6 @@ class StoreReader:
         with self._plain() as connection:
             return bulk.ends(connection, evaluation)
 
-    def plans(self, evaluations: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
-        with self._plain() as connection:
-            return bulk.plans(connection, evaluations)
-
     def trials(
         self,
         study: str | None = None,
@@ -366,38 +332,13 @@ class StoreReader:
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            return sqlite3.connect(place.address(self._path), uri=True, timeout=30.0, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise self._unreadable(str(error)) from None
-
-    def _unreadable(self, said: str) -> LorimerError:
-        helps = place.blamed(self._path)
-        return LorimerError(f"cannot read the traces at {self._path}: {said}{f'; {helps}' if helps else ''}")
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (DBAPIError, sqlite3.Error) as error:
-            said = str(error.orig if isinstance(error, DBAPIError) else error)
-            if "not a database" in said:
-                raise UserError(f"{self._path} is not a trace store") from None
-            if "malformed" in said:
-                raise damaged(self._path, said) from None
-            raise self._unreadable(said) from None
-
-    @contextmanager
-    def _plain(self) -> Iterator[sqlite3.Connection]:
-        """SQLite's own connection, for questions that many rows answer."""
-        with self._errors(), closing(self._connect()) as connection:
-            yield connection
-
     @contextmanager
     def _session(self) -> Iterator[Session]:
-        with self._errors(), Session(self._engine, expire_on_commit=False) as session:
-            yield session
+        try:
+            with Session(self._engine, expire_on_commit=False) as session:
+                yield session
+        except DBAPIError as error:
+            raise self._unreadable(str(error.orig)) from None
 
     def _all(self, wanted: Any) -> list[Any]:
         with self._session() as session:

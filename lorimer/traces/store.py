@@ -14,8 +14,8 @@ from typing import Any, Self
 from sqlalchemy import Connection, Engine, Table, create_engine, delete, event, select, update
 from sqlmodel import SQLModel
 
-from lorimer.errors import ConfigError, InternalError, UserError
-from lorimer.traces import chain, codec, migrations, place
+from lorimer.errors import InternalError, UserError
+from lorimer.traces import chain, chaining, codec, migrations, place
 from lorimer.traces.holder import alive, described
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.recorder import Recorder, now, totals
@@ -35,7 +35,7 @@ from lorimer.traces.tables import (
     ToldRow,
     Trial,
 )
-from lorimer.traces.writer import Transaction, Writer, damaged, table_of
+from lorimer.traces.writer import Transaction, Writer, table_of
 
 BUSY_SECONDS = 30.0
 """How long to wait for another process that writes to the same file. Its transactions take milliseconds."""
@@ -68,7 +68,7 @@ class Store(Recorder):
         Raises ConfigError for a URL of another database, UserError for a file that is not a trace store or was written
         by a newer lorimer and for a place that cannot hold one, LorimerError where it cannot be written.
         """
-        path = store_path(path_or_url)
+        path = place.store_path(path_or_url)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -127,8 +127,8 @@ class Store(Recorder):
                 candidate, text = rival
                 transaction.insert_new(table_of(HarnessRow), {"sha": candidate.harness, "text": text})
                 transaction.insert_new(_CANDIDATE, self._model(candidate))
-            body = chain.study_body(Study(**self._model(study)), tasks)
-            chain.append(transaction.connection, study.id, "study", study.id, body, now())
+            body = chain.study_body(self._model(study), {task.id: (task.digest, task.split) for task in tasks})
+            chaining.append(transaction.connection, study.id, "study", study.id, body, now())
 
         await self._do(work, full=True)
 
@@ -145,7 +145,7 @@ class Store(Recorder):
                 # Half a second for 100 MB. A mixture of old and new pages may answer every question, and wrongly.
                 problem = transaction.connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
                 if problem != "ok":
-                    raise damaged(self._name, problem)
+                    raise place.damaged(self._name, problem)
             mine = (_STUDY.c.id == study_id) & (_STUDY.c.holder == found.holder)
             transaction.connection.execute(update(_STUDY).where(mine).values(holder=holder, held_since=now()))
 
@@ -206,7 +206,7 @@ class Store(Recorder):
                 wanted = (_CANDIDATE.c.study, _CANDIDATE.c.harness, _CANDIDATE.c.parent, _CANDIDATE.c.commit)
                 row = transaction.connection.execute(select(*wanted).where(_CANDIDATE.c.id == candidate_id)).one()
                 body = {"harness": row.harness, "parent": row.parent, "commit": row.commit}
-                chain.append(transaction.connection, row.study, "promotion", candidate_id, body, now())
+                chaining.append(transaction.connection, row.study, "promotion", candidate_id, body, now())
             return Candidate(**_stored(transaction.connection, _CANDIDATE, candidate_id))
 
         found: Candidate = await self._do(work, full=True)
@@ -215,14 +215,14 @@ class Store(Recorder):
     async def add_evaluation(self, evaluation: Evaluation, chained: Mapping[str, Any] | None = None) -> None:
         def seal(connection: Connection, values: Mapping[str, Any]) -> None:
             if chained is not None:
-                chain.append(connection, evaluation.study, "plan", evaluation.id, chained, now())
+                chaining.append(connection, evaluation.study, "plan", evaluation.id, chained, now())
 
         await self._add_once(Evaluation, evaluation, and_then=seal)
 
     async def add_decision(self, decision: DecisionRow, leaves: str = "") -> DecisionRow:
         def seal(connection: Connection, values: Mapping[str, Any]) -> None:
-            body = {"row": values, "trials": chain.stored_trials_digest(connection, decision.id)}
-            chain.append(connection, decision.study, "decision", decision.id, body, decision.made)
+            body = {"row": values, "trials": chaining.stored_trials_digest(connection, decision.id)}
+            chaining.append(connection, decision.study, "decision", decision.id, body, decision.made)
             if leaves:
                 _change(connection, decision.subject, "proposed", {"state": leaves})
 
@@ -248,7 +248,7 @@ class Store(Recorder):
             changed = changes(stored, values["config"])
             if changed:
                 body = chain.settings_body(changed, values["config"])
-                chain.append(transaction.connection, study_id, "settings", study_id, body, now())
+                chaining.append(transaction.connection, study_id, "settings", study_id, body, now())
             if lorimer_toml is not None:
                 values |= self._cleaner.row({"lorimer_toml": lorimer_toml})
             transaction.connection.execute(update(_STUDY).where(mine).values(values))
@@ -263,14 +263,14 @@ class Store(Recorder):
             if not holder or not alive(holder):
                 raise UserError(f"no process runs {study_id}, so there is nothing to pause")
             body = {"by": self._cleaner.text(by), "why": self._cleaner.text(why)}
-            chain.append(transaction.connection, study_id, "pause", study_id, body, now())
+            chaining.append(transaction.connection, study_id, "pause", study_id, body, now())
 
         await self._do(work, full=True)
 
     async def note_program(self, study_id: str, sha: str, text: str, candidate: str) -> None:
         body = {"sha256": sha, "text": self._cleaner.text(text), "before": candidate}
         await self._do(
-            lambda transaction: chain.append(transaction.connection, study_id, "program", study_id, body, now()),
+            lambda transaction: chaining.append(transaction.connection, study_id, "program", study_id, body, now()),
             full=True,
         )
 
@@ -343,17 +343,6 @@ class Store(Recorder):
 
         found: dict[str, Any] = await self._do(work, full=True)
         return found
-
-
-def store_path(path_or_url: str | Path) -> Path:
-    """The file that a path or a `sqlite:///` URL names. Raises ConfigError for another kind of database."""
-    text = str(path_or_url)
-    if "://" in text:
-        scheme, rest = text.split("://", 1)
-        if scheme != "sqlite" or not rest.startswith("/") or len(rest) < 2:
-            raise ConfigError(f"{text}: traces are kept in SQLite; give a file, or sqlite:///FILE")
-        text = rest[1:]
-    return Path(text).absolute()
 
 
 def _configure(connection: Any, _record: object) -> None:

@@ -253,20 +253,11 @@ def explain(error: Exception, name: str) -> LorimerError:
             advice = "another process keeps it locked; end that one"
         return LorimerError(f"the trace store {name} cannot be written: {words}; {advice}, then resume")
     if isinstance(cause, sqlite3.DatabaseError) and "malformed" in words:
-        return damaged(name, words)
+        return place.damaged(name, words)
     if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.IntegrityError):
         return LorimerError(f"the trace store {name} cannot be used: {words}")
     kind = "database error" if isinstance(error, SQLAlchemyError) else type(error).__name__
     return InternalError(f"the trace store {name} stopped: {kind}: {words}")
-
-
-def damaged(name: str | Path, words: str) -> LorimerError:
-    """A file that holds what no transaction wrote: a disk that lost what it had said was stored."""
-    said = " ".join(words.split()).removeprefix("*** in database main *** ")
-    return LorimerError(
-        f"the trace store {name} is damaged: {said}; restore a copy of it, or move it away and start anew "
-        f"(`sqlite3 {name} .recover` shows what can be saved)"
-    )
 
 
 def _answer(items: list[_Item], error: LorimerError) -> None:

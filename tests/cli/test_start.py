@@ -37,6 +37,14 @@ def test_the_command_line_imports_nothing_heavy() -> None:
     assert done.stdout.split() == []
 
 
+def test_verify_reads_a_store_without_an_object_mapper() -> None:
+    """Its import takes longer than all that a long study's check reads."""
+    rooms = "lorimer.meta_agent.reports.audit, lorimer.meta_agent.workspace.suite, lorimer.terminal.opening"
+    code = f"import sys, {rooms}; print(*({{'sqlalchemy', 'sqlmodel'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_help_answers_at_once() -> None:
     """0.4 s on two quiet cores is the bar; it takes 0.1 s there."""
     best = float("inf")

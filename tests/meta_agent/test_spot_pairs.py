@@ -11,7 +11,8 @@ import pytest
 
 from lorimer.kinds import SOLVED
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
-from lorimer.meta_agent.replay.pairs import CHAINED, as_body, of_body, stored_pairs, trials_of
+from lorimer.meta_agent.replay.chained import CHAINED, as_body, of_body, trials_of
+from lorimer.meta_agent.replay.pairs import stored_pairs
 from lorimer.meta_agent.reports.audit import verify
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import scan

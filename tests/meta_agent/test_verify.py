@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -230,6 +231,13 @@ def test_a_repository_without_the_commit_is_found(bench: Bench) -> None:
 def test_nobody_changes_the_record_by_mistake(bench: Bench, statement: str) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="is append-only"):
         sql(bench, statement, guarded=True)
+
+
+def test_a_body_whose_json_is_written_otherwise_says_what_it_said(bench: Bench) -> None:
+    """Stored text is hashed as it stands where it is canonical; any other is read first."""
+    body = json.dumps(bench.reader().chain()[1].body, indent=1)
+    sql(bench, f"UPDATE chain SET body = '{body.replace(chr(39), chr(39) * 2)}' WHERE number = 2")
+    assert not any(looked_at(bench).values())
 
 
 # ---- the benchmark's files ----------------------------------------------------------------------------------------------

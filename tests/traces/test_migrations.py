@@ -14,7 +14,7 @@ from lorimer.kinds import Refused
 from lorimer.meta_agent.reports.audit import verify
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.world import scan
-from lorimer.traces import chain, migrations
+from lorimer.traces import chain, chaining, migrations
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Purpose, Share, Stage
 from lorimer.traces.store import Store
@@ -76,8 +76,8 @@ def put_decision(connection: Connection, name: str, candidate: str, stage: str, 
     body: dict[str, Any] = {"numbers": {"score": 0.1 + 0.2, "low": None}, "policy": {"alpha": 0.1}}
     put(connection, "decision", **row, **body)
     if connection.execute(text("SELECT count(*) FROM sqlite_master WHERE name = 'chain'")).scalar():
-        digest = chain.stored_trials_digest(connection, name)
-        chain.append(connection, "s", "decision", name, {"row": row | body, "trials": digest}, MADE)
+        digest = chaining.stored_trials_digest(connection, name)
+        chaining.append(connection, "s", "decision", name, {"row": row | body, "trials": digest}, MADE)
 
 
 def test_what_an_older_lorimer_decided_is_chained_as_it_is_found(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def old_store(path: Path) -> None:
     """A store of schema 0003, with an evaluation and a decision of every kind; c003 and c004 are still open, as after a kill."""
     with older(path, "0003") as connection:
         put_study(connection, {})
-        chain.append(connection, "s", "study", "s", {}, MADE)
+        chaining.append(connection, "s", "study", "s", {}, MADE)
         for number, state in ((1, "rejected"), (2, "promoted"), (3, "proposed"), (4, "proposed")):
             put_candidate(connection, number, state, harness=OTHER)
         for name, candidate, stage in ABOUT:
@@ -205,7 +205,7 @@ def test_the_chain_of_an_older_store_holds_and_seals_the_new_columns(tmp_path: P
     # Whoever chains another story later is not believed.
     with engine.begin() as connection:
         about = {"subject": "s/c003", "stage": "spot", "purpose": "first", "met": None}
-        chain.append(connection, "s", "upgrade", "s", {"decisions": {"s/c001/spot": about}}, MADE)
+        chaining.append(connection, "s", "upgrade", "s", {"decisions": {"s/c001/spot": about}}, MADE)
     assert "decision s/c001/spot: subject changed after it was made" in problems()
     engine.dispose()
 

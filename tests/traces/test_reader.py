@@ -16,7 +16,7 @@ from sqlalchemy import create_engine
 
 from lorimer.errors import UserError
 from lorimer.kinds import Refused
-from lorimer.traces import bulk, migrations
+from lorimer.traces import bulk, migrations, sealed
 from lorimer.traces.bulk import Ran
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Conditions, Used
@@ -350,7 +350,7 @@ async def test_what_is_asked_of_all_trials_and_calls_is_answered_from_indices(st
     with closing(sqlite3.connect(store.path)) as connection:
         asked: list[str] = []
         connection.set_trace_callback(asked.append)
-        assert bulk.digests(connection, ["s/baseline"]).keys() <= {"s/baseline"}
+        assert sealed.digests(connection, ["s/baseline"]).keys() <= {"s/baseline"}
         bulk.scored(connection, ["s/baseline"])
         connection.set_trace_callback(None)
         asked.append("SELECT role, reserved_usd, reserved_tokens FROM spend WHERE study = 's' AND settled IS 0")

@@ -6,22 +6,18 @@ many of them the candidate may be killed, and by which numbers. A study that goe
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from lorimer.meta_agent.gate.pairs import PairPlan, Touch, pair_plan
 from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.replay.chained import CHAINED, of_body, trials_of
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import PlannedTrial
 from lorimer.traces.wired import Gap, Record
-
-CHAINED = "plan"
-"""The kind of the chain's entries that hold such plans."""
 
 
 def planned_pairs(
@@ -61,33 +57,12 @@ def planned_pairs(
     return pair_plan(touched, told, untold, luck, standing=known, weights=weights, repeats=repeats, alpha=alpha)
 
 
-def trials_of(plan: PairPlan) -> list[tuple[str, int]]:
-    """Task and repeat of each pair's trial, in planned order. The repeats number a task's pairs."""
-    counted: dict[str, int] = {}
-    found = []
-    for touch in plan.order:
-        number = counted[touch.task] = counted.get(touch.task, -1) + 1
-        found.append((touch.task, number))
-    return found
-
-
 def records_of(reader: StudyReader, plan: PairPlan, trials: Sequence[PlannedTrial]) -> dict[str, Record | Gap]:
     """The records of the recorded trials that these planned ones are paired with, by the planned trial's id."""
     recorded = {place: touch.trial for place, touch in zip(trials_of(plan), plan.order, strict=True)}
     paired = {planned.id: recorded[planned.task, planned.repeat] for planned in trials}
     found = reader.records(sorted(set(paired.values())))
     return {name: found[trial] for name, trial in paired.items()}
-
-
-def as_body(plan: PairPlan) -> dict[str, Any]:
-    """The form in which the chain keeps it."""
-    return dataclasses.asdict(plan)
-
-
-def of_body(body: Mapping[str, Any]) -> PairPlan:
-    """What `as_body` made."""
-    order = tuple(Touch(**touch) for touch in body["order"])
-    return PairPlan(**{**body, "order": order, "counts": tuple(body["counts"]), "looks": tuple(body["looks"])})
 
 
 def stored_pairs(reader: StudyReader, study: str, evaluation: str) -> PairPlan | None:

@@ -14,14 +14,13 @@ from lorimer.config import parse
 from lorimer.errors import LorimerError
 from lorimer.harness.version import sha
 from lorimer.kinds import Purpose
-from lorimer.meta_agent.replay.pairs import CHAINED, of_body, trials_of
-from lorimer.meta_agent.state.trials import plan_of
+from lorimer.meta_agent.replay.chained import CHAINED, of_body, trials_of
 from lorimer.meta_agent.workspace.repository import CHAIN_TRAILER, HARNESS_TRAILER, Workspace
 from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.traces import chain, codec
-from lorimer.traces.base import StudyReader
+from lorimer.traces.chain import ChainEntry
+from lorimer.traces.sealed import CandidateNow, SealedReader, StudyNow
 from lorimer.traces.settings import changes
-from lorimer.traces.tables import Candidate, ChainRow, Study
 
 
 @dataclass(frozen=True)
@@ -46,22 +45,22 @@ class Verification:
     ok: bool
 
 
-def verify(root: Path, reader: StudyReader, study: str | None = None) -> Verification:
+def verify(root: Path, reader: SealedReader, study: str | None = None) -> Verification:
     """Check the whole chain, and what it says of every study or of one.
 
     Raises UserError for an unknown study.
     """
     rows = reader.chain()
-    studies = [reader.study(study)] if study else reader.studies()
-    candidates = {each.id: reader.candidates(each.id) for each in studies}
+    studies = reader.studies_now(study)
+    candidates = {each.id: reader.candidates_now(each.id) for each in studies}
     checks = [
         _chain(rows),
-        _studies(reader, rows, studies),
+        _studies(rows, studies),
         _decisions(reader, rows, studies),
         _trials(reader, rows, studies),
         _promotions(rows, candidates),
         _harnesses(reader, studies, candidates),
-        *_benchmarks(root, reader, studies),
+        *_benchmarks(root, studies),
         _commits(root, rows, studies),
     ]
     return Verification(
@@ -80,12 +79,12 @@ def text(found: Verification) -> str:
     return "\n".join([*lines, f"the chain ends with {found.head}"])
 
 
-def _chain(rows: Sequence[ChainRow]) -> Check:
+def _chain(rows: Sequence[ChainEntry]) -> Check:
     problems = chain.breaks(rows)
     return Check("chain", f"{len(rows)} entries" + ("" if problems else ", unbroken"), tuple(problems))
 
 
-def _entries(rows: Sequence[ChainRow], kind: str, study: str) -> dict[str, ChainRow]:
+def _entries(rows: Sequence[ChainEntry], kind: str, study: str) -> dict[str, ChainEntry]:
     """The last entry of a kind about each subject."""
     return {row.subject: row for row in rows if row.kind == kind and row.study == study}
 
@@ -96,41 +95,43 @@ def _same(one: object, other: object) -> bool:
     return (one is None and other is None) or codec.canonical(one) == codec.canonical(other)
 
 
-def _studies(reader: StudyReader, rows: Sequence[ChainRow], studies: Sequence[Study]) -> Check:
+def _studies(rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> Check:
     problems = []
     for study in studies:
         entry = _entries(rows, "study", study.id).get(study.id)
         if entry is None:
             problems.append(f"study {study.id} is not in the chain")
             continue
-        now = chain.study_body(study, reader.tasks(study.id))
+        now = chain.study_body(study.columns, study.tasks)
         changed = [name for name, value in now.items() if name != "config" and not _same(value, entry.body.get(name))]
         if changed:
             problems.append(f"study {study.id}: {', '.join(changed)} changed since it began")
-        settings = changes(chain.settings_of(rows, study.id), study.config)
+        settings = changes(chain.settings_of(rows, study.id), study.columns["config"])
         problems += [f"study {study.id}: {change}, and no entry of the chain says so" for change in settings]
     return Check("studies", f"{len(studies)} with their settings, tasks and splits", tuple(problems))
 
 
-def _decisions(reader: StudyReader, rows: Sequence[ChainRow], studies: Sequence[Study]) -> Check:
+def _decisions(reader: SealedReader, rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> Check:
     problems, count = [], 0
     for study in studies:
         entries = chain.decided(rows, study.id)
-        stored = {row.id: row for row in reader.decisions(study.id)}
+        sealed, stored = _entries(rows, "decision", study.id), reader.decisions_now(study.id)
         count += len(stored)
         problems += [f"decision {name} was removed" for name in entries if name not in stored]
         for name, row in stored.items():
             if name not in entries:
                 problems.append(f"decision {name} is not in the chain")
                 continue
+            if codec.canonical({**sealed[name].body, "row": row}) == sealed[name].text:
+                continue
             was = entries[name]
-            changed = sorted(key for key, value in row.model_dump().items() if not _same(value, was.get(key)))
+            changed = sorted(key for key, value in row.items() if not _same(value, was.get(key)))
             if changed:
                 problems.append(f"decision {name}: {', '.join(changed)} changed after it was made")
     return Check("decisions", f"{count} decisions", tuple(problems))
 
 
-def _trials(reader: StudyReader, rows: Sequence[ChainRow], studies: Sequence[Study]) -> Check:
+def _trials(reader: SealedReader, rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> Check:
     problems, count = [], 0
     for study in studies:
         entries = _entries(rows, "decision", study.id)
@@ -139,14 +140,15 @@ def _trials(reader: StudyReader, rows: Sequence[ChainRow], studies: Sequence[Stu
         for name, entry in entries.items():
             if now.get(name, chain.NO_TRIALS) != entry.body.get("trials"):
                 problems.append(f"the trials of {name} are not those that it was decided by")
-        for name, entry in _entries(rows, CHAINED, study.id).items():
-            planned = reader.evaluation(name)
-            if planned is None or plan_of(planned) != trials_of(of_body(entry.body)):
+        plans = _entries(rows, CHAINED, study.id)
+        planned = reader.plans(list(plans))
+        for name, entry in plans.items():
+            if planned.get(name) != trials_of(of_body(entry.body)):
                 problems.append(f"the plan of {name} is not the one that was made before its first trial")
     return Check("trials", f"the trials of {count} decisions", tuple(problems))
 
 
-def _promotions(rows: Sequence[ChainRow], candidates: Mapping[str, Sequence[Candidate]]) -> Check:
+def _promotions(rows: Sequence[ChainEntry], candidates: Mapping[str, Sequence[CandidateNow]]) -> Check:
     problems, count = [], 0
     for study, own in candidates.items():
         entries = _entries(rows, "promotion", study)
@@ -167,8 +169,10 @@ def _promotions(rows: Sequence[ChainRow], candidates: Mapping[str, Sequence[Cand
     return Check("promotions", f"{count} promotions", tuple(problems))
 
 
-def _harnesses(reader: StudyReader, studies: Sequence[Study], candidates: Mapping[str, Sequence[Candidate]]) -> Check:
-    wanted = {study.seed_harness for study in studies}
+def _harnesses(
+    reader: SealedReader, studies: Sequence[StudyNow], candidates: Mapping[str, Sequence[CandidateNow]]
+) -> Check:
+    wanted = {str(study.columns["seed_harness"]) for study in studies}
     wanted |= {row.harness for own in candidates.values() for row in own if row.harness}
     problems = []
     stored = reader.harness_texts(wanted)
@@ -180,13 +184,13 @@ def _harnesses(reader: StudyReader, studies: Sequence[Study], candidates: Mappin
     return Check("harnesses", f"{len(wanted)} texts against their SHA-256", tuple(problems))
 
 
-def _benchmarks(root: Path, reader: StudyReader, studies: Sequence[Study]) -> list[Check]:
+def _benchmarks(root: Path, studies: Sequence[StudyNow]) -> list[Check]:
     """The tasks' files as they are now against the digests that were stored when each study began."""
     checks = []
     known: dict[str, dict[str, str] | str] = {}
     for study in studies:
-        rows = {row.id: row.digest for row in reader.tasks(study.id) if row.split != "canary"}
-        key = codec.canonical(study.config.get("benchmark"))
+        rows = {name: digest for name, (digest, split) in study.tasks.items() if split != "canary"}
+        key = codec.canonical(study.columns["config"].get("benchmark"))
         if key not in known:
             known[key] = _digests(root, study)
         now = known[key]
@@ -199,14 +203,16 @@ def _benchmarks(root: Path, reader: StudyReader, studies: Sequence[Study]) -> li
                 for name, digest in rows.items()
                 if name in now and now[name] != digest
             ]
-        checks.append(Check("benchmark", f"{study.id}: {len(rows)} tasks of {study.benchmark}", tuple(problems)))
+        checks.append(
+            Check("benchmark", f"{study.id}: {len(rows)} tasks of {study.columns['benchmark']}", tuple(problems))
+        )
     return checks
 
 
-def _digests(root: Path, study: Study) -> dict[str, str] | str:
+def _digests(root: Path, study: StudyNow) -> dict[str, str] | str:
     """The digests, by task id, of all tasks that the study's benchmark has now; or why it cannot be read."""
     try:
-        config = parse(study.config, study.id)
+        config = parse(study.columns["config"], study.id)
         whole = config.benchmark.model_copy(update={"tasks": (), "exclude": (), "limit": None})
         suite = load_suite(root, config.model_copy(update={"benchmark": whole}))
     except LorimerError as error:
@@ -214,12 +220,12 @@ def _digests(root: Path, study: Study) -> dict[str, str] | str:
     return {task.id: task.digest for task in suite.tasks}
 
 
-def _commits(root: Path, rows: Sequence[ChainRow], studies: Sequence[Study]) -> Check:
+def _commits(root: Path, rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> Check:
     """Each promotion's commit holds the champion's bytes, and names a hash that the chain had before it."""
     problems, count = [], 0
     places = {row.hash: row.number for row in reversed(rows)} | {chain.BEGINNING: 0}
     for study in studies:
-        workspace = Workspace(root, str(study.config.get("study", {}).get("harness", "harness/agent.py")))
+        workspace = Workspace(root, str(study.columns["config"].get("study", {}).get("harness", "harness/agent.py")))
         promotions = [(row, row.body, row.subject) for row in _entries(rows, "promotion", study.id).values()]
         found = [*promotions, *_reverts(rows, study.id)]
         stored = workspace.promoted(str(body["commit"]) for _, body, _ in found if body.get("commit"))
@@ -245,7 +251,7 @@ def _commits(root: Path, rows: Sequence[ChainRow], studies: Sequence[Study]) -> 
     return Check("commits", f"{count} promotion commits", tuple(problems))
 
 
-def _reverts(rows: Sequence[ChainRow], study: str) -> list[tuple[ChainRow, Mapping[str, object], str]]:
+def _reverts(rows: Sequence[ChainEntry], study: str) -> list[tuple[ChainEntry, Mapping[str, object], str]]:
     """The decisions by which persons made earlier champions the champion again: entry, what it says of its commit, name."""
     decisions = _entries(rows, "decision", study).values()
     return [

@@ -26,7 +26,8 @@ from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, r
 from lorimer.meta_agent.gate.policies import ANYTIME, Policy, Value
 from lorimer.meta_agent.gate.scores import score
 from lorimer.meta_agent.gate.verdicts import spot_verdict
-from lorimer.meta_agent.replay.pairs import planned_pairs, stored_pairs, trials_of
+from lorimer.meta_agent.replay.chained import trials_of
+from lorimer.meta_agent.replay.pairs import planned_pairs, stored_pairs
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import About, candidate_id, short
 from lorimer.meta_agent.state.trials import EarlierRates, Withstood, paid, results, rewards

@@ -15,7 +15,8 @@ from lorimer.meta_agent.gate.policies import Policy, Value
 from lorimer.meta_agent.gate.scores import score
 from lorimer.meta_agent.gate.verdicts import too_errored
 from lorimer.meta_agent.ledger.conditions import differing
-from lorimer.meta_agent.replay.pairs import as_body, records_of
+from lorimer.meta_agent.replay.chained import as_body
+from lorimer.meta_agent.replay.pairs import records_of
 from lorimer.meta_agent.state.folding import CandidateView, state_after
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.trials import (

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-
-from sqlalchemy import Connection, text
+from typing import TYPE_CHECKING
 
 from lorimer.errors import UserError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 _FOLDER = Path(__file__).parent
 
@@ -20,7 +22,7 @@ def current(connection: Connection) -> str | None:
     """The revision that the database has; `None` where it has none."""
     if not connection.dialect.has_table(connection, "alembic_version"):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
 def upgrade(connection: Connection, name: str) -> None:
