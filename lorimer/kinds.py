@@ -27,6 +27,9 @@ JAIL_IMAGE = "python:3.12-slim"
 SeedName = Literal["react", "blocks", "oneshot", "plain"]
 """The harnesses that a workspace can begin with, one file each in `harness.seeds`."""
 
+SearchOrder = Literal["best", "newest", "steps"]
+"""How a search orders what it found: by rank, by when it was stored, or by trajectory and step."""
+
 TrialOrder = Literal["newest", "cost", "tokens", "seconds"]
 """How a listing of trials is ordered; all but `newest` put the largest first."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from lorimer.kinds import Refused, TrialOrder
+from lorimer.kinds import Refused, SearchOrder, TrialOrder
 from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, TrialLines, Tried
 from lorimer.traces.chain import ChainEntry
 from lorimer.traces.lines import LinesRan
@@ -417,18 +417,18 @@ class StudyReader(Protocol):
         limit: int = 20,
         *,
         owners: Sequence[str] | None = None,
-        ranked: bool = True,
+        order: SearchOrder = "best",
         sealed: Sequence[str] = (),
     ) -> list[Hit]:
-        """Steps that match, best first; of over 20,000 only the newest so many are looked at. FTS5 syntax (`a OR b`,
+        """Steps that match, by default the best first; of over 20,000 only the newest so many are ranked. FTS5 syntax (`a OR b`,
         `"a phrase"`, `pre*`) is used where it is valid, and plain words where it is not: any text may be given.
 
         Args:
             study: only its trials and proposal sessions.
             owners: only steps of these trials or candidates.
             sealed: studies whose trials on the holdout are left out.
-            ranked: `False` orders by owner and step instead. A rank weighs words by how rare they are in the whole store,
-                so it depends on other trials; what a model reads must not.
+            order: `newest` reads no more than it gives; `steps` goes by owner and step. A rank weighs words by how rare they
+                are in the whole store, so it depends on other trials; what a model reads must not.
         """
         ...
 

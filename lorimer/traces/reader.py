@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel, col, select
 
 from lorimer.errors import UserError
-from lorimer.kinds import SOLVED, Refused, Stage, TrialOrder
+from lorimer.kinds import SOLVED, Refused, SearchOrder, Stage, TrialOrder
 from lorimer.traces import bulk, calls, chain, marks, records, statements
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.outlines import StepSearch, outlines
@@ -313,11 +313,11 @@ class StoreReader(SealedReader):
         limit: int = 20,
         *,
         owners: Sequence[str] | None = None,
-        ranked: bool = True,
+        order: SearchOrder = "best",
         sealed: Sequence[str] = (),
     ) -> list[Hit]:
         with self._session() as session:
-            return search(session, words, study, limit, owners, ranked, sealed)
+            return search(session, words, study, limit, owners, order, sealed)
 
     def outlines(self, trials: Sequence[str]) -> dict[str, list[StepOutline]]:
         with self._plain() as connection:

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col, select
 
+from lorimer.kinds import SearchOrder
 from lorimer.traces import codec
 from lorimer.traces.tables import Step
 
@@ -34,7 +35,7 @@ def search(
     study: str | None,
     limit: int,
     owners: Sequence[str] | None,
-    ranked: bool,
+    order: SearchOrder,
     sealed: Sequence[str],
 ) -> list[Hit]:
     """Do what `traces.base.StudyReader.search` promises."""
@@ -42,7 +43,7 @@ def search(
         if not query.strip():
             return []
         try:
-            return _search(session, query, study, limit, owners, ranked, sealed)
+            return _search(session, query, study, limit, owners, order, sealed)
         except _NotFts:
             continue
     return []
@@ -67,6 +68,13 @@ _UNSEALED = (
 )
 
 
+_ORDERS: dict[SearchOrder, str] = {
+    "best": 'step_fts.rank, step.owner, step."index"',
+    "newest": "step_fts.rowid DESC",
+    "steps": 'step.owner, step."index"',
+}
+
+
 class _NotFts(Exception):
     """The text is not a valid FTS5 query."""
 
@@ -77,7 +85,7 @@ def _search(
     study: str | None,
     limit: int,
     owners: Sequence[str] | None,
-    ranked: bool,
+    order: SearchOrder,
     sealed: Sequence[str],
 ) -> list[Hit]:
     where = ["step_fts MATCH :query"]
@@ -92,11 +100,12 @@ def _search(
         values["sealed"] = codec.dumps(list(sealed))
         where.append(_UNSEALED)
     matching = f"FROM step_fts JOIN step ON step.id = step_fts.rowid WHERE {' AND '.join(where)}"
-    if ranked:
+    if order == "best":
         oldest = f"SELECT step_fts.rowid {matching} ORDER BY step_fts.rowid DESC LIMIT 1 OFFSET :ranked"
         matching += f" AND step_fts.rowid >= coalesce(({oldest}), 0)"
-    order = ("step_fts.rank, " if ranked else "") + 'step.owner, step."index"'
-    statement = f"SELECT step.id, snippet(step_fts, 0, '[', ']', ' … ', 24) {matching} ORDER BY {order} LIMIT :limit"
+    statement = (
+        f"SELECT step.id, snippet(step_fts, 0, '[', ']', ' … ', 24) {matching} ORDER BY {_ORDERS[order]} LIMIT :limit"
+    )
     try:
         found = session.connection().execute(text(statement), values).all()
     except DBAPIError as error:

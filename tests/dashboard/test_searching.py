@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from urllib.parse import quote
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from bench.made_store import STUDY
 from lorimer.dashboard import searching
 from lorimer.dashboard.shelf import Shelf
+from lorimer.meta_agent.workspace.repository import STORE
 from tests.dashboard.conftest import Served, quickly_forecast
 from tests.dashboard.test_hostile import FOREIGN, PAYLOADS, Elements
 
@@ -20,6 +23,12 @@ def test_a_search_leads_to_the_steps_that_hold_the_words(served: Served) -> None
     for match in found.matches:
         assert "[pytest]" in match.snippet
         assert served.reader.steps(match.owner, match.step, match.step)[0].kind == match.kind
+    with closing(sqlite3.connect(served.root / STORE)) as store:
+        newest = store.execute(
+            "SELECT owner, \"index\" FROM step WHERE text LIKE '%pytest%' ORDER BY id DESC"
+        ).fetchall()
+    shown = [(match.owner, match.step) for match in found.matches]
+    assert shown == [each for each in newest if each in shown], "the newest step first"
     page = served.page(f"/s/{STUDY}/search?q=pytest")
     first = found.matches[0]
     assert f"of={quote(first.owner, safe='')}&amp;at={first.step}#step-{first.step}" in page

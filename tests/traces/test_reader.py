@@ -139,7 +139,7 @@ def test_of_a_common_word_the_newest_steps_are_ranked(store: Store, more: int, b
     _steps(store, RANKED + more)
     reader = StoreReader(store)
     assert [hit.step.index for hit in reader.search("rare", limit=1)] == [best]
-    assert len(reader.search("rare", limit=RANKED + 5, owners=["s/long"], ranked=False)) == RANKED + more
+    assert len(reader.search("rare", limit=RANKED + 5, owners=["s/long"], order="steps")) == RANKED + more
 
 
 async def test_a_small_study_is_searched_beside_a_long_one(store: Store) -> None:
