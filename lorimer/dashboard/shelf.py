@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lorimer.errors import UserError
+from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import candidate_id
 from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.world import World, scan
@@ -93,6 +94,8 @@ class Shelf:
             kept = self._kept.pop(study, None)
         if kept is not None and kept.mark.settled == mark.settled:
             found = Opened(row, kept.world, kept.candidates, mark)
+        elif kept is not None and kept.mark.decisions <= mark.decisions and kept.mark.chain <= mark.chain:
+            found = self._grown(kept, row, mark)
         else:
             found = Opened(row, scan(self.reader, study), self.reader.candidates(study), mark)
         with self._lock:
@@ -100,6 +103,15 @@ class Shelf:
             while len(self._kept) > KEPT:
                 self._kept.pop(next(iter(self._kept)))
         return found
+
+    def _grown(self, kept: Opened, row: Study, mark: StudyMark) -> Opened:
+        """What is kept with all that was stored since: decisions never change, nor do candidates that have ended."""
+        world = kept.world
+        since = world.open.number if world.open is not None else world.next_number
+        decisions = self.reader.decisions(row.id, after=len(world.decisions))
+        newer = self.reader.candidates(row.id, since)
+        candidates = [*(each for each in kept.candidates if each.number < since), *newer]
+        return Opened(row, world.with_all(map(CandidateView.of, newer), decisions), candidates, mark)
 
     def known(self, study: str, what: str, mark: object) -> bool:
         """Whether `worked_out` has it already."""

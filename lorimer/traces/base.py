@@ -197,8 +197,8 @@ class StudyReader(Protocol):
         """The texts of those of these harnesses that there are, by SHA-256."""
         ...
 
-    def candidates(self, study: str) -> list[Candidate]:
-        """The study's candidates in order of number."""
+    def candidates(self, study: str, since: int = 0) -> list[Candidate]:
+        """The study's candidates in order of number, from number `since` on."""
         ...
 
     def candidate(self, candidate: str) -> Candidate | None:
@@ -221,8 +221,8 @@ class StudyReader(Protocol):
         """The plans of those of these evaluations that there are: task and repeat of each trial, in planned order."""
         ...
 
-    def decisions(self, study: str) -> list[DecisionRow]:
-        """The study's decisions in the order in which they were made."""
+    def decisions(self, study: str, after: int = 0) -> list[DecisionRow]:
+        """The study's decisions in the order in which they were made, without the first `after` of them."""
         ...
 
     def chain(self, study: str | None = None, kind: str | None = None) -> list[ChainEntry]:

@@ -97,8 +97,9 @@ class StoreReader(SealedReader):
     def harness(self, sha: str) -> HarnessRow:
         return self._by_prefix(HarnessRow, "sha", sha, "harness")
 
-    def candidates(self, study: str) -> list[Candidate]:
-        return self._all(select(Candidate).where(Candidate.study == study).order_by(col(Candidate.number)))
+    def candidates(self, study: str, since: int = 0) -> list[Candidate]:
+        wanted = select(Candidate).where(Candidate.study == study, col(Candidate.number) >= since)
+        return self._all(wanted.order_by(col(Candidate.number)))
 
     def candidate(self, candidate: str) -> Candidate | None:
         return self._get(Candidate, candidate)
@@ -117,8 +118,9 @@ class StoreReader(SealedReader):
         with self._plain() as connection:
             return bulk.evaluation_ids(connection, study)
 
-    def decisions(self, study: str) -> list[DecisionRow]:
-        return self._all(select(DecisionRow).where(DecisionRow.study == study).order_by(text("rowid")))
+    def decisions(self, study: str, after: int = 0) -> list[DecisionRow]:
+        wanted = select(DecisionRow).where(DecisionRow.study == study).order_by(text("rowid"))
+        return self._all(wanted.offset(after))
 
     def program(self, study: str) -> Direction | None:
         rows = self.chain(study, "program")

@@ -312,7 +312,9 @@ def scan(reader: StudyReader, study: str) -> World:
         holdout=tuple(task.id for task in tasks if task.split == "holdout"),
         canaries=tuple(task.id for task in tasks if task.split == "canary"),
     )
-    return world.with_all(map(CandidateView.of, reader.candidates(study)), reader.decisions(study))
+    # Decisions first: a candidate that one of them is about is stored before it, and so among those that are read then.
+    decisions = reader.decisions(study)
+    return world.with_all(map(CandidateView.of, reader.candidates(study)), decisions)
 
 
 # ---- scores ---------------------------------------------------------------------------------------------------------
