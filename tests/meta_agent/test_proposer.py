@@ -284,7 +284,7 @@ async def test_every_request_fits_the_context_however_long_the_traces_are(wordy:
 async def test_a_small_context_begins_with_little_and_a_large_one_with_the_harness(wordy: Lab) -> None:
     async def first(settings: MetaSettings) -> str:
         model = ScriptedModel([calls(("propose_edit", EDIT))])
-        await propose(wordy.session(model, settings=settings, champion=long))
+        await propose(wordy.session(model, settings=settings, harness=long))
         return model.requests[0].messages[0].text
 
     long = HARNESS + "# a remark\n" * 300
