@@ -97,8 +97,8 @@ def test_a_stalled_search_goes_on_from_the_second_best(done: Done) -> None:
     told = propose.sessions[4]
     assert told.harness == bench.reader().harness(second.harness or "").text
     assert told.base.startswith(
-        "agent.py is not the champion (the seed harness) this time. It is c002 (HALF at 2), which was not promoted: of the "
-        "last 3 edits that were tested none was promoted, so the search goes on from another harness."
+        "agent.py is not the champion (the seed harness) this time. It is c002 (HALF at 2), which was not promoted: since the "
+        "last promotion 3 edits came to nothing, so the search goes on from another harness."
     )
     assert not any(propose.sessions[number].base for number in (1, 2, 3, 5))
     assert told.checks.lines is not None

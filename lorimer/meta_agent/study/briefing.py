@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lorimer.harness.lint import lint
 from lorimer.kinds import StepKind
+from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.proposer.cases import OWN_WORDS, Case, CaseCall, CasePlace, Cases, CaseStep, Recorded
 from lorimer.meta_agent.proposer.dead_ends import Earlier
 from lorimer.meta_agent.state.descent import edit_of
@@ -44,10 +45,10 @@ def why_another(world: World, number: int, base: str, trials: Sequence[tuple[str
         return ""
     champion = f"the champion ({short(world.champion.number) if world.champion else 'the seed harness'})"
     theirs = list(dict.fromkeys(trial.task for _, trial in trials if trial.harness != base))
-    count = in_vain(world, world.round_of(number))
+    tried = count(in_vain(world, world.round_of(number)), "edit")
     said = (
-        f"agent.py is not {champion} this time. It is {edited}: of the last {count} edits that were tested none was "
-        "promoted, so the search goes on from another harness. Your edit is one of this agent.py, and what comes of it must "
+        f"agent.py is not {champion} this time. It is {edited}: since the last promotion {tried} came to "
+        "nothing, so the search goes on from another harness. Your edit is one of this agent.py, and what comes of it must "
         f"beat {champion}. The trials are those of this agent.py"
     )
     return f"{said}, but of the champion on tasks where it has none: {', '.join(theirs)}." if theirs else f"{said}."
