@@ -53,15 +53,21 @@ def log(
     """Tell every experiment of a study.
 
     What was tried, what it should have changed, what was decided and why. The newest 50 are told in full, and earlier ones in a
-    line each; with --json all are.
+    line each; with --json all are. Of a comparison of two files it tells what that came to.
     """
     from lorimer.meta_agent.ledger import experiments
+    from lorimer.meta_agent.reports.ab import ab
     from lorimer.terminal import listing
+    from lorimer.terminal.ab import text
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json
 
     reader = open_reader(workspace)
     row = experiments_of(reader, study)
+    if row.kind == "ab":
+        two = ab(reader, row.id)
+        typer.echo(to_json(two) if json else from_here(text(two), workspace))
+        return
     recent = None if all_ or json else experiments.SHOWN
     found = listing.log(reader, row, recent)
     if json:

@@ -50,7 +50,9 @@ def candidate(root: Path) -> str:
 
 
 @pytest.mark.timeout(900)
-def test_a_comparison_that_is_killed_and_resumed_ends_as_one_that_was_not(two: Path, bubblewrap: None) -> None:
+def test_a_comparison_that_is_killed_and_resumed_ends_as_one_that_was_not(
+    two: Path, bubblewrap: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = twin(two, "killed")
     said = process("ab", two / "a.py", two / "b.py", "-C", two, "--yes", "--json")
     found = said.lines()[-1]["result"]
@@ -64,6 +66,7 @@ def test_a_comparison_that_is_killed_and_resumed_ends_as_one_that_was_not(two: P
     assert len(found["flips"]["tasks"]) == 4
     answer = verdict(ab(StoreReader(two / STORE), "ab-1"))
     assert f"  answer      {answer}\n" in process("status", "-C", two).out
+    assert typed(capsys, "log", "-C", two).out.startswith(f"{answer}\nthe gate: ")
     assert process("verify", "-C", two).code == 0
     assert "ab-1/c001/full-beside/" in process("traces", "ls", "-C", two).out
 
