@@ -101,7 +101,7 @@ class Candidate(SQLModel, table=True):
     commit: str = ""
     """The git commit of a promotion."""
     kind: str = ""
-    """What its edit is about (`proposer.proposal.EDIT_KINDS`); empty where it was not stated."""
+    """What its edit is about (`proposer.asked.EDIT_KINDS`); empty where it was not stated."""
     cause: str = ""
     """What fails, as the proposal states it in a line."""
     mechanism: str = ""

@@ -119,7 +119,12 @@ async def test_a_proposal_reads_the_same_number_of_trials_however_many_candidate
         reader.asked.clear()
         return await script()(session)
 
-    settings = config(budget={"candidates": experiments.RECENT + more}, gate={"champion_every": 0})
+    # Edits of the champion alone: those of another harness read its trials, too.
+    settings = config(
+        budget={"candidates": experiments.RECENT + more},
+        gate={"champion_every": 0},
+        search={"strategies": ["champion"]},
+    )
     with bench.parts(propose, settings) as (parts, _, _):
         await bench.create(parts)
         noted, reader, _ = counting(parts)
@@ -182,7 +187,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_reads_imports_nothing_that_runs_a_study(studied: Path, command: str) -> None:
     words = [sys.executable, "-c", READ, *command.split()]
     done = subprocess.run(words, cwd=studied, capture_output=True, text=True, check=False)
-    assert "lorimer.traces.reader" in done.stderr, done.stderr
+    assert "lorimer.traces.sealed" in done.stderr, done.stderr
     modules = done.stderr.split()
     heavy = [name for name in FORBIDDEN if name not in READERS[command]]
     assert [each for each in modules if any(each == name or each.startswith(f"{name}.") for name in heavy)] == []

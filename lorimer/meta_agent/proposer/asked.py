@@ -8,6 +8,14 @@ from dataclasses import dataclass
 from lorimer.kinds import PhaseName
 from lorimer.wording import first_names
 
+EDIT_KINDS: Mapping[str, str] = {
+    "tool": "what the model can call, and how it is described",
+    "middleware": "what happens between the model and its tools: output handling, retries, verification, context, memory",
+    "routing": "which conversation, instruction or effort a task is given",
+    "sub-agent": "another conversation that does part of the work",
+    "prompt": "words that the model reads",
+}
+"""What an edit is about, as a proposal states it; middleware and tools regress half as often as prompts do."""
 PHASES: Mapping[PhaseName, tuple[str, ...]] = {
     "capability": ("tool", "middleware", "routing", "sub-agent"),
     "prompt": ("prompt",),

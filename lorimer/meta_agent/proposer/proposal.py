@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from lorimer.config import MetaSettings
@@ -13,15 +13,6 @@ from lorimer.meta_agent.proposer.log import Log
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.shadow.previewed import Preview
-
-EDIT_KINDS: Mapping[str, str] = {
-    "tool": "what the model can call, and how it is described",
-    "middleware": "what happens between the model and its tools: output handling, retries, verification, context, memory",
-    "routing": "which conversation, instruction or effort a task is given",
-    "sub-agent": "another conversation that does part of the work",
-    "prompt": "words that the model reads",
-}
-"""What an edit is about, as a proposal states it; middleware and tools regress half as often as prompts do."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +30,7 @@ class Diagnosis:
     """What a proposal rests on."""
 
     kind: str = ""
-    """One of `EDIT_KINDS`; empty where it was not stated."""
+    """One of `asked.EDIT_KINDS`; empty where it was not stated."""
     cause: str = ""
     """What fails, in a line."""
     mechanism: str = ""

@@ -17,10 +17,11 @@ from lorimer.harness.version import Hunk
 from lorimer.meta_agent.proposer import previewed
 from lorimer.meta_agent.proposer.accept import Accepted, Fault, Refusal, accept
 from lorimer.meta_agent.proposer.arguments import Refused, object_of, text_of
+from lorimer.meta_agent.proposer.asked import EDIT_KINDS
 from lorimer.meta_agent.proposer.cases import cut, one_line
 from lorimer.meta_agent.proposer.diagnosis.citing import citations_of
 from lorimer.meta_agent.proposer.diagnosis.looking import LIST_FAILURES, TRACE_TOOLS, Looking
-from lorimer.meta_agent.proposer.proposal import EDIT_KINDS, Diagnosis, Proposal, ProposalSession
+from lorimer.meta_agent.proposer.proposal import Diagnosis, Proposal, ProposalSession
 from lorimer.meta_agent.proposer.schemas import briefly, integer, object_schema, string, strings, without
 from lorimer.meta_agent.proposer.touching import summary
 

@@ -14,8 +14,7 @@ from itertools import groupby
 from lorimer.config_search import SearchSettings
 from lorimer.harness.changed import components
 from lorimer.meta_agent.ledger.experiments import Ledger
-from lorimer.meta_agent.proposer.asked import PHASES, Asked
-from lorimer.meta_agent.proposer.proposal import EDIT_KINDS
+from lorimer.meta_agent.proposer.asked import EDIT_KINDS, PHASES, Asked
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
