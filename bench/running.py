@@ -1,6 +1,8 @@
-"""The processes of `bench.traces` that hold no command: `scan`, `trust`, and the loop on a copy of the store.
+"""The processes of benches that hold no command: `scan`, `trust`, the loop on a copy of the store, and a study that goes on.
 
-python -m bench.running scan|trust|loop FOLDER
+python -m bench.running scan|trust|loop|write FOLDER
+
+`write` plays on in the store itself until it is ended: it is what `bench.dashboard` measures beside.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from bench.made_store import STUDY
 from lorimer.commands.shared import collect_seldom
 from lorimer.config import parse
 from lorimer.harness.api import Completion, Message, ToolCall, Usage
+from lorimer.kinds import StepKind
 from lorimer.meta_agent.ledger.trust import trust
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
@@ -35,7 +38,7 @@ from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.task_agent.scheduler import Scheduler
 from lorimer.traces.reader import StoreReader
-from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd, TrialStart, TrialState
+from lorimer.traces.schema import PlannedTrial, Stage, StepData, TrialEnd, TrialStart, TrialState
 from lorimer.traces.store import Store
 from lorimer.traces.wired import Gap, Record
 
@@ -43,6 +46,10 @@ CANDIDATES = 2
 """Played on: the first after the process has started, and one when all is known."""
 TICK_SECONDS = 0.002
 TRIAL_SECONDS = 0.02
+WRITTEN_SECONDS, WRITTEN_STEPS = 1.0, 14
+"""A trial of `write`, four of which run at once: 240 per minute, of as many steps as those of the made store. That is faster
+than a study with real models on one machine."""
+OUTPUT = "collected 41 items\n" + "tests/test_shapes.py::test_area PASSED\n" * 40
 
 
 @dataclass
@@ -88,8 +95,9 @@ class Watch:
 class Dice:
     """Attempts (`scheduler.Attempts`) that take a moment and come out as their task's mean says."""
 
-    def __init__(self, store: Store, means: Mapping[str, float]) -> None:
+    def __init__(self, store: Store, means: Mapping[str, float], seconds: float, steps: int) -> None:
         self._store, self._means = store, means
+        self._seconds, self._steps = seconds, steps
 
     async def prepare(self, plan: Sequence[PlannedTrial]) -> None:
         return
@@ -99,7 +107,12 @@ class Dice:
     ) -> TrialEnd:
         start = TrialStart(planned, len(tried), "dice/fair")
         self._store.open_trial(start)
-        await asyncio.sleep(TRIAL_SECONDS)
+        for step in range(self._steps):
+            await asyncio.sleep(self._seconds / self._steps)
+            ran = {"command": "python -m pytest -q", "exit_code": 0, "timed_out": False, "stdout": OUTPUT, "stderr": ""}
+            self._store.step(StepData(start.id, StepKind.EXEC, float(step), 0.1, ran))
+        if not self._steps:
+            await asyncio.sleep(self._seconds)
         luck = int(hashlib.sha256(planned.id.encode()).hexdigest()[:12], 16) / 16**12
         reward = float(luck < self._means.get(planned.task, 0.5))
         end = TrialEnd(start.id, TrialState.SCORED, Cause.FINISHED.value, reward=reward)
@@ -190,19 +203,21 @@ def _edit(session_text: str, number: int, trial: object) -> Message:
     return Message("assistant", "", tool_calls=(ToolCall("call_1", "propose_edit", arguments),))
 
 
-async def loop(root: Path, path: Path) -> None:
-    """Play on, and print what each phase took."""
+async def loop(
+    root: Path, path: Path, candidates: int = CANDIDATES, seconds: float = TRIAL_SECONDS, steps: int = 0
+) -> None:
+    """Play so many more candidates, and print what each phase took."""
     watch = Watch()
     with Store.open(path) as store:
         reader = StoreReader(store)
         config = parse(reader.study(STUDY).config, STUDY)
         tried = len(reader.candidates(STUDY))
-        budget = config.budget.model_copy(update={"candidates": tried + CANDIDATES})
+        budget = config.budget.model_copy(update={"candidates": tried + candidates})
         config = config.model_copy(update={"budget": budget})
         means = reader.sql(
             "SELECT task, avg(reward) FROM trial WHERE stage = 'audit' AND state = 'scored' GROUP BY task"
         ).rows
-        trials = Timed(Scheduler(Dice(store, dict(means)), concurrency=4, retries=2), watch)
+        trials = Timed(Scheduler(Dice(store, dict(means), seconds, steps), concurrency=4, retries=2), watch)
 
         async def complete(request: ModelRequest, context: CallContext, *, owner: str, began: float) -> ModelReply:
             watch.begin("the meta model's answer, checked", bounded=True)
@@ -252,6 +267,10 @@ def main() -> None:
             copy = Path(shutil.copy(root / STORE, folder))
             asyncio.run(loop(root, copy))
         print(json.dumps({"megabytes": _megabytes()}))
+        return
+    if what == "write":
+        collect_seldom()
+        asyncio.run(loop(root, root / STORE, sys.maxsize, WRITTEN_SECONDS, WRITTEN_STEPS))
         return
     reader, began, cpu = StoreReader(root / STORE), time.perf_counter(), time.process_time()
     assert scan(reader, STUDY).champion if what == "scan" else trust(reader, STUDY).scored
