@@ -30,9 +30,8 @@ def line(world: World, harness: str) -> list[CandidateView]:
     found, made = list[CandidateView](), maker(world, harness)
     while made is not None:
         found.append(made)
-        made = maker(
-            world, made.parent, made.number
-        )  # numbers fall, also where an edit came back to a harness that there was
+        # Numbers fall, also where an edit came back to a harness that there was.
+        made = maker(world, made.parent, made.number)
     return found[::-1]
 
 
