@@ -89,7 +89,8 @@ def _points(world: World, view: CandidateView) -> Iterator[Point]:
     if full is not None and mean is not None and stood is not None and stood.numbers.get("score") is not None:
         theirs = float(full.numbers["champion_mean"])
         place = min(1.0, max(0.0, float(stood.numbers["score"]) + float(mean) - theirs))
-        shape = view.state if view.state in ("promoted", "undecided") else "rejected"
+        ended = view.state in ("promoted", "rejected", "undecided")
+        shape = view.state if ended else "passed" if full.kind == "promote" else "rejected"
         said = f"{mean:.3f} against the champion's {theirs:.3f}"
         yield Point(view.number, short(view.number), view.title, place, shape, said)
     fresh = audit.numbers.get("score") if audit else None

@@ -1,4 +1,4 @@
-"""Who was champion after whom, and why: promotions and settings from the chain, reviews and reverts from their decisions."""
+"""Who was champion after whom, and why: promotions, settings and pauses from the chain, reviews and reverts from decisions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.state.descent import line as line_of
 from lorimer.meta_agent.state.names import About
 from lorimer.meta_agent.state.world import score_of
+from lorimer.meta_agent.study.hand import Person
 from lorimer.traces.base import StudyReader
 from lorimer.traces.chain import ChainEntry
 from lorimer.traces.schema import Purpose, Stage
@@ -20,14 +21,14 @@ from lorimer.traces.tables import Candidate, DecisionRow
 
 @dataclass(frozen=True)
 class Event:
-    """Something that made a champion, kept one, or changed by what rules the next is found."""
+    """Something that made a champion, kept one, changed by what rules the next is found, or stopped the search for it."""
 
     made: str
     """UTC, to the minute."""
     kind: str
-    """`promoted`, `reverted`, `approved`, `refused` or `settings`."""
+    """`promoted`, `reverted`, `approved`, `refused`, `settings` or `pause`."""
     number: int | None
-    """The candidate's; `None` of the seed harness and of settings."""
+    """The candidate's; `None` of the seed harness, of settings and of a pause."""
     title: str = ""
     hypothesis: str = ""
     said: str = ""
@@ -67,6 +68,7 @@ def read(reader: StudyReader, opened: Opened) -> Lineage:
         ),
         *_people(opened),
         *(_settings(row) for row in reader.chain(opened.id, "settings")),
+        *(_pause(row) for row in reader.chain(opened.id, "pause")),
     ]
     return Lineage(
         score_of(baseline) if baseline else None,
@@ -108,9 +110,16 @@ def _person(opened: Opened, about: About, row: DecisionRow) -> Event:
 
 def _settings(row: ChainEntry) -> tuple[datetime, Event]:
     said = "; ".join(f"{each['key']} from {shown(each['from'])} to {shown(each['to'])}" for each in row.body["changes"])
-    return _at(row.made), Event(
-        _minute(row.made), "settings", None, said=said, entry=row.number, seal=row.hash[:12], stands=True
-    )
+    return _at(row.made), _chained(row, "settings", said)
+
+
+def _pause(row: ChainEntry) -> tuple[datetime, Event]:
+    return _at(row.made), _chained(row, "pause", str(Person(row.body["by"], row.body["why"])))
+
+
+def _chained(row: ChainEntry, kind: str, said: str) -> Event:
+    """Something that is no candidate's and has an entry of its own in the chain."""
+    return Event(_minute(row.made), kind, None, said=said, entry=row.number, seal=row.hash[:12], stands=True)
 
 
 def _score(opened: Opened, candidate: str) -> Score | None:

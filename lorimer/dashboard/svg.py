@@ -89,11 +89,12 @@ def mark(shape: str, x: float, y: float, size: float = 4.5) -> Markup:
     """A point of a shape that can be told from the others without colour.
 
     Args:
-        shape: `promoted` (a full diamond), `rejected` (a circle), `undecided` (a triangle) or `audit` (a square); its class, too.
+        shape: `promoted` (a full diamond), `passed` (an empty one), `rejected` (a circle), `undecided` (a triangle) or `audit`
+            (a square); its class, too.
     """
     s, wide, name = size, 1.35 * size, f"mark {shape}"
     match shape:
-        case "promoted":
+        case "promoted" | "passed":
             d = f"M{x:.1f} {y - wide:.1f}l{wide:.1f} {wide:.1f}l{-wide:.1f} {wide:.1f}l{-wide:.1f} {-wide:.1f}z"
         case "undecided":
             d = f"M{x:.1f} {y - s:.1f}l{s:.1f} {1.8 * s:.1f}h{-2 * s:.1f}z"

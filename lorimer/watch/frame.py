@@ -20,8 +20,8 @@ LEAST_CHART, MOST_CHART = 5, 14
 """Rows of the staircase: fewer tell nothing, more tell nothing new."""
 MARGIN = 5
 """Columns left of the staircase, for the scores."""
-MARKS = {"promoted": "*", "rejected": "o", "undecided": "?", "audit": "+"}
-LEGEND = "= champion   * promoted   o rejected   ? undecided   + audit"
+MARKS = {"promoted": "*", "passed": "^", "rejected": "o", "undecided": "?", "audit": "+"}
+LEGEND = "= champion   * promoted   ^ passed   o rejected   ? undecided   + audit"
 STATES: dict[str, Style] = {
     "running": "good", "finished": "good", "promoted": "good", "better": "good", "paused": "warn", "interrupted": "warn",
     "undecided": "warn", "rejected": "bad", "failed": "bad",

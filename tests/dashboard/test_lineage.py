@@ -13,6 +13,7 @@ from lorimer.meta_agent.pairings import page, spec
 from lorimer.meta_agent.state.names import About, evaluation_id, short
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.store import Store
 from lorimer.traces.tables import DecisionRow, Study, TaskRow
@@ -52,7 +53,7 @@ def test_the_lineage_tells_champions_with_their_entries_in_the_chain(served: Ser
     assert "Today's champion rests on 1 edit, each of the harness before it: " in said
 
 
-def test_reviews_reverts_and_changed_settings_stand_in_the_lineage_in_order(served: Served) -> None:
+def test_reviews_reverts_pauses_and_changed_settings_stand_in_the_lineage_in_order(served: Served) -> None:
     (promoted,) = scan(served.reader, STUDY).promoted
     config = copy.deepcopy(served.reader.study(STUDY).config)
     config["budget"]["candidates"] = 123456
@@ -65,16 +66,21 @@ def test_reviews_reverts_and_changed_settings_stand_in_the_lineage_in_order(serv
             said = "the seed harness is the champion again, by Ada: it was slower"
             await store.add_decision(decided(about, "pass", said, "2999-01-01T00:00:00+00:00"))
             await store.set_settings(STUDY, config)
+            await store.claim(STUDY, this_process())
+            await store.ask_pause(STUDY, "Ada", "The night is over.")
+            await store.release(STUDY, this_process())
 
     asyncio.run(happen())
     found = read(served)
-    assert [event.kind for event in found.events] == ["approved", "promoted", "settings", "reverted"]
+    assert [event.kind for event in found.events] == ["approved", "promoted", "settings", "pause", "reverted"]
     assert found.line == (), "the seed harness holds again"
     assert [event.stands for event in found.events if event.kind == "promoted"] == [False]
     said = served.page(f"/s/{STUDY}/lineage")
     assert "it was slower" in said
     assert "no longer in the champion&#39;s line" in said or "no longer in the champion's line" in said
     assert "budget.candidates from 100000 to 123456" in said
+    assert "<b>a pause was asked for</b>" in said
+    assert "by Ada: The night is over." in said
     assert short(promoted.number) in said
 
 

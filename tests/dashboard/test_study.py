@@ -64,6 +64,15 @@ def test_the_history_has_a_tread_for_each_champion_and_a_point_for_each_full_run
     assert 'role="group"' in said, "it holds links, which an image may not"
 
 
+def test_what_passed_its_full_run_is_not_drawn_as_rejected_while_it_waits_for_more(served: Served) -> None:
+    (promoted,) = scan(served.reader, STUDY).promoted
+    served.change(f"UPDATE candidate SET state = 'proposed' WHERE id = '{promoted.id}'")
+    shapes = {each.number: each.shape for each in history(scan(served.reader, STUDY)).points if each.shape != "audit"}
+    assert shapes[promoted.number] == "passed"
+    assert set(shapes.values()) == {"passed", "rejected"}
+    assert "passed its full run, not decided yet" in served.page(f"/s/{STUDY}")
+
+
 def test_a_run_that_was_ended_early_is_drawn_by_its_difference_on_the_same_tasks(served: Served) -> None:
     world = scan(served.reader, STUDY)
     for point in history(world).points:
