@@ -14,7 +14,7 @@ from lorimer.config import Config
 from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.kinds import SOLVED, TrialState
 from lorimer.meta_agent.proposer.touching import with_idle
-from lorimer.meta_agent.state.descent import known_trials
+from lorimer.meta_agent.state.descent import own_trials
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched
@@ -170,12 +170,12 @@ def of_harness(
     scrub: Callable[[str], str],
     turn: asyncio.Lock,
 ) -> Previews:
-    """Holds edits of a harness against the trials by which it is known, of which `MOST_TRIALS` are chosen at most.
+    """Holds edits of a harness against its own trials, of which `MOST_TRIALS` are chosen at most.
 
     They are those that the meta-agent reads about, so they are the same however often the study was killed, and at any
     concurrency.
     """
-    cases = {case: trial for case, trial in known_trials(reader, world, sha) if trial.harness == sha}
+    cases = dict(own_trials(reader, world, sha))
     taken = {trial.id for trial in chosen(list(cases.values()), MOST_TRIALS)}
     held = {case: trial for case, trial in cases.items() if trial.id in taken}
     text, jails = reader.harness(sha).text, settings.sandbox.concurrency

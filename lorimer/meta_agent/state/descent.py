@@ -56,16 +56,17 @@ def edit_of(world: World, number: int, parent: str) -> str:
 def known_trials(reader: StudyReader, world: World, harness: str) -> list[tuple[str, Trial]]:
     """The trials of train tasks from which edits of a harness are made, named as cases: its own, as far as they were decided by,
     and on tasks on which it has none those of the champion."""
-    own = _own(reader, world, harness)
+    own = own_trials(reader, world, harness)
     if harness == world.champion_harness:
         return own
     tasks = {trial.task for _, trial in own}
-    others = [each for each in _own(reader, world, world.champion_harness) if each[1].task not in tasks]
+    others = [each for each in own_trials(reader, world, world.champion_harness) if each[1].task not in tasks]
     place = {task: position for position, task in enumerate(world.train)}
     return sorted([*own, *others], key=lambda each: place[each[1].task])  # of one task they are in order already
 
 
-def _own(reader: StudyReader, world: World, harness: str) -> list[tuple[str, Trial]]:
+def own_trials(reader: StudyReader, world: World, harness: str) -> list[tuple[str, Trial]]:
+    """A harness's own trials of train tasks, as far as they were decided by, named as cases."""
     made = maker(world, harness) if harness != world.champion_harness else world.champion
     if made is None or made.state == "promoted":
         return named_trials(reader, world.study, world.stood_at(made.id if made else ""))
