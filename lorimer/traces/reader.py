@@ -45,7 +45,6 @@ from lorimer.traces.wired import Gap, Record
 if TYPE_CHECKING:
     from lorimer.traces.store import Store
 
-FINISHED = (TrialState.SCORED.value, TrialState.ERRORED.value)
 
 Row = TypeVar("Row", bound=SQLModel)
 
@@ -134,7 +133,9 @@ class StoreReader(SealedReader):
     def spent(self, study: str) -> Spent:
         totals = select(SpentRow).where(SpentRow.study == study)
         reserved = select(Spend.role, Spend.reserved_usd, Spend.reserved_tokens)
-        trials = select(func.count()).select_from(Trial).where(Trial.study == study, col(Trial.state).in_(FINISHED))
+        trials = (
+            select(func.count()).select_from(Trial).where(Trial.study == study, col(Trial.state).in_(chain.FINISHED))
+        )
         shares: dict[str, Share] = {}
         with self._session() as session:
             for row in session.exec(totals):
@@ -158,7 +159,7 @@ class StoreReader(SealedReader):
     # ---- trials -----------------------------------------------------------------------------------------------------
 
     def outcomes(self, evaluation: str) -> list[Trial]:
-        finished = self._trials_of(evaluation, FINISHED)
+        finished = self._trials_of(evaluation, chain.FINISHED)
         planned = self.evaluation(evaluation)
         last = {(trial.task, trial.repeat): trial for trial in finished}
         order = [(task, repeat) for task, repeat in planned.plan] if planned else list(last)

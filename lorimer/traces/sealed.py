@@ -161,8 +161,8 @@ def digests(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[
 
     An evaluation is asked for at a time: one question about all of them takes longer, as its name then comes with every trial.
     """
-    question = "SELECT id, state, cause, reward FROM trial WHERE evaluation = ? AND state IN ('scored', 'errored')"
-    found = ((name, connection.execute(question, [name]).fetchall()) for name in evaluations)
+    question = "SELECT id, state, cause, reward FROM trial WHERE evaluation = ? AND state IN (?, ?)"
+    found = ((name, connection.execute(question, [name, *chain.FINISHED]).fetchall()) for name in evaluations)
     return {name: chain.trials_digest(trials) for name, trials in found if trials}
 
 
