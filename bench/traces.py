@@ -79,8 +79,8 @@ def best(command: list[str], root: Path) -> Cost:
 def readers(made: Made) -> dict[str, list[str]]:
     """Every command that reads, by what it is called here."""
     with closing(sqlite3.connect(made.root / STORE)) as store:
-        trial = store.execute("SELECT id FROM trial ORDER BY rowid DESC LIMIT 1").fetchone()
-        failed = store.execute("SELECT task FROM trial WHERE state = 'errored' ORDER BY rowid LIMIT 1").fetchone()
+        trial = store.execute("SELECT id FROM trial ORDER BY started DESC, id DESC LIMIT 1").fetchone()
+        failed = store.execute("SELECT task FROM trial WHERE state = 'errored' ORDER BY started, id LIMIT 1").fetchone()
     unusual = "traceback"
     return {
         "status": ["status"],

@@ -13,14 +13,13 @@ from typing import Any, Protocol
 from lorimer.kinds import Refused, SearchOrder, TrialOrder
 from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, TrialLines, Tried
 from lorimer.traces.chain import ChainEntry
+from lorimer.traces.databases.base import Table
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.marks import StudyMark, TaskTotals
-from lorimer.traces.outlines import StepSearch
+from lorimer.traces.outlines import Hit, StepSearch
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TraceSink, TrialEnd
-from lorimer.traces.search import Hit
 from lorimer.traces.settings import SettingChange
-from lorimer.traces.statements import Table
 from lorimer.traces.tables import (
     AbilityRow,
     Candidate,

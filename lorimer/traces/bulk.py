@@ -1,19 +1,19 @@
 """Questions to the store that look at many trials: columns and totals of them, never whole rows.
 
 A trial's row holds its answer, its verifier's output and its rewards: a kilobyte or more, and a long study has 100,000 of them.
-What is asked of all of them is answered from indices that hold the columns which are asked for, and on SQLite's own connection,
-all rows at once: SQLAlchemy takes six times as long to make its rows of them.
+What is asked of all of them is answered from indices that hold the columns which are asked for, and on the database's own
+connection, all rows at once (`traces.databases.base.Plain`).
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from lorimer.kinds import REFUSED, Refused
 from lorimer.traces import codec
+from lorimer.traces.databases.base import Plain
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.schema import Conditions, Saved, Share, TrialEnd, TrialState, Used
 
@@ -33,7 +33,7 @@ class Tried(NamedTuple):
     reward: float | None
 
 
-def scored(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[tuple[str, str, int, float]]:
+def scored(connection: Plain, evaluations: Sequence[str]) -> list[tuple[str, str, int, float]]:
     """Evaluation, task, repeat and reward of each scored trial of these evaluations, in that order; of one that was tried anew
     the last reward is the one that counts (`task_agent.outcome`).
     """
@@ -58,7 +58,7 @@ class ScoredTrial(NamedTuple):
     """Those of the calls that the provider refused."""
 
 
-def scored_trials(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[ScoredTrial]:
+def scored_trials(connection: Plain, evaluations: Sequence[str]) -> list[ScoredTrial]:
     """The scored trials of these evaluations by evaluation, task, repeat and attempt, as `scored` gives them."""
     found = connection.execute(
         "SELECT evaluation, task, repeat, reward, input_tokens + output_tokens, model_calls, refused_calls FROM trial "  # noqa: S608
@@ -80,7 +80,7 @@ class TrialLines(NamedTuple):
     """Input plus output, of all its calls."""
 
 
-def lines_ran(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[TrialLines]:
+def lines_ran(connection: Plain, evaluations: Sequence[str]) -> list[TrialLines]:
     """The scored trials of these evaluations with which lines of their harness ran, in the order of `scored_trials`."""
     found = connection.execute(
         "SELECT evaluation, task, repeat, lines.ran, whole, input_tokens + output_tokens FROM trial "  # noqa: S608
@@ -94,7 +94,7 @@ def lines_ran(connection: sqlite3.Connection, evaluations: Sequence[str]) -> lis
     ]
 
 
-def unscored(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[Tried]:
+def unscored(connection: Plain, evaluations: Sequence[str]) -> list[Tried]:
     """Every attempt of these evaluations that has ended without a reward, by evaluation, task, repeat and attempt."""
     found = connection.execute(
         f"SELECT evaluation, task, repeat, attempt, state, cause, reward FROM trial WHERE {_OF_THESE} "  # noqa: S608
@@ -104,7 +104,7 @@ def unscored(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list
     return [Tried(*row) for row in found.fetchall()]
 
 
-def ends(connection: sqlite3.Connection, evaluation: str) -> list[tuple[str, TrialEnd]]:
+def ends(connection: Plain, evaluation: str) -> list[tuple[str, TrialEnd]]:
     """How every attempt of an evaluation that has ended did end, with the planned trial's id, attempts in order.
 
     Without what the agent and the verifier said.
@@ -121,23 +121,23 @@ def ends(connection: sqlite3.Connection, evaluation: str) -> list[tuple[str, Tri
     ]
 
 
-def saved(connection: sqlite3.Connection, study: str) -> Saved:
+def saved(connection: Plain, study: str) -> Saved:
     """What records answered in a study's trials; an index holds those alone."""
     trials, *sums = connection.execute(
-        "SELECT count(*), total(saved_calls), total(saved_tokens), total(saved_usd), "
-        "total(CASE WHEN saved_usd IS NULL THEN saved_calls ELSE 0 END), total(saved_seconds) FROM trial "
+        "SELECT count(*), sum(saved_calls), sum(saved_tokens), sum(saved_usd), "
+        "sum(CASE WHEN saved_usd IS NULL THEN saved_calls ELSE 0 END), sum(saved_seconds) FROM trial "
         "WHERE study = ? AND recorded_trial <> '' AND ran_whole = '' AND state = 'scored'",
         [study],
     ).fetchone()
     calls, tokens, usd, unknown, seconds = sums
-    return Saved(trials, int(calls), int(tokens), usd, int(unknown), seconds)
+    return Saved(trials, calls or 0, tokens or 0, usd or 0.0, unknown or 0, seconds or 0.0)
 
 
-def took(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, Share]:
+def took(connection: Plain, evaluations: Sequence[str]) -> dict[str, Share]:
     """What every attempt of these evaluations was paid for, so without what records spared; the calls of one whose cost is
     unknown count as of unknown cost."""
     found = connection.execute(
-        "SELECT evaluation, total(cost_usd - saved_usd), sum(input_tokens + output_tokens - saved_tokens), "  # noqa: S608
+        "SELECT evaluation, coalesce(sum(cost_usd - saved_usd), 0.0), sum(input_tokens + output_tokens - saved_tokens), "  # noqa: S608
         "sum(CASE WHEN cost_usd - saved_usd IS NULL THEN model_calls - saved_calls ELSE 0 END), "
         "sum(model_calls - saved_calls) FROM trial "
         f"WHERE {_OF_THESE} AND state <> 'running' GROUP BY evaluation",
@@ -146,7 +146,7 @@ def took(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str
     return {evaluation: Share(usd, tokens, unknown, calls) for evaluation, usd, tokens, unknown, calls in found}
 
 
-def refused(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, Refused]:
+def refused(connection: Plain, evaluations: Sequence[str]) -> dict[str, Refused]:
     """How many calls of their scored trials were refused, for each of these evaluations in which any was."""
     found = connection.execute(
         "SELECT evaluation, sum(refused_calls), sum(model_calls) FROM trial AS own "  # noqa: S608
@@ -168,7 +168,7 @@ class Ran(NamedTuple):
     under: Conditions
 
 
-def conditions(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, list[Ran]]:
+def conditions(connection: Plain, evaluations: Sequence[str]) -> dict[str, list[Ran]]:
     """What the scored trials of each of these evaluations ran under, as far as it was kept."""
     under = _conditions(connection)
     counted = connection.execute(
@@ -183,7 +183,7 @@ def conditions(connection: sqlite3.Connection, evaluations: Sequence[str]) -> di
     return found
 
 
-def study_conditions(connection: sqlite3.Connection, study: str) -> list[Ran]:
+def study_conditions(connection: Plain, study: str) -> list[Ran]:
     """What all scored trials of a study's evaluations ran under, as far as it was kept."""
     under = _conditions(connection)
     counted = connection.execute(
@@ -194,7 +194,7 @@ def study_conditions(connection: sqlite3.Connection, study: str) -> list[Ran]:
     return [Ran(under[number][0], trials, under[number][1]) for number, trials in counted]
 
 
-def _conditions(connection: sqlite3.Connection) -> dict[int, tuple[str, Conditions]]:
+def _conditions(connection: Plain) -> dict[int, tuple[str, Conditions]]:
     return {
         number: (task, Conditions(concurrency, tuple(json.loads(images)), tuple(json.loads(answered))))
         for number, task, concurrency, images, answered in connection.execute(
@@ -203,7 +203,7 @@ def _conditions(connection: sqlite3.Connection) -> dict[int, tuple[str, Conditio
     }
 
 
-def conditions_differ(connection: sqlite3.Connection) -> bool:
+def conditions_differ(connection: Plain) -> bool:
     """Whether any two trials can have run under different conditions, without a look at the trials."""
     (differ,) = connection.execute(
         "SELECT (SELECT count(DISTINCT concurrency) > 1 OR count(DISTINCT answered) > 1 FROM condition) "
@@ -212,7 +212,7 @@ def conditions_differ(connection: sqlite3.Connection) -> bool:
     return bool(differ)
 
 
-def refusal(connection: sqlite3.Connection, evaluations: Sequence[str]) -> tuple[str, str] | None:
+def refusal(connection: Plain, evaluations: Sequence[str]) -> tuple[str, str] | None:
     """A scored trial of these evaluations of which a call was refused, by its id, and what the provider said to the first one."""
     found = connection.execute(
         f"SELECT id FROM trial WHERE {_OF_THESE} AND state = 'scored' AND refused_calls > 0 "  # noqa: S608
@@ -228,15 +228,15 @@ def refusal(connection: sqlite3.Connection, evaluations: Sequence[str]) -> tuple
     return found[0], next((str(each["error"]) for each in data if each["stop_reason"] in REFUSED), "")
 
 
-def evaluation_ids(connection: sqlite3.Connection, study: str) -> frozenset[str]:
+def evaluation_ids(connection: Plain, study: str) -> frozenset[str]:
     """The evaluations that a study has planned."""
     return frozenset(name for (name,) in connection.execute("SELECT id FROM evaluation WHERE study = ?", [study]))
 
 
-def trial_seconds(connection: sqlite3.Connection, study: str) -> float:
+def trial_seconds(connection: Plain, study: str) -> float:
     """The sum of the seconds of all trials of a study."""
-    (seconds,) = connection.execute("SELECT total(seconds) FROM trial WHERE study = ?", [study]).fetchone()
-    return float(seconds)
+    (seconds,) = connection.execute("SELECT sum(seconds) FROM trial WHERE study = ?", [study]).fetchone()
+    return float(seconds or 0.0)
 
 
 class TrialCounts(NamedTuple):
@@ -250,17 +250,17 @@ class TrialCounts(NamedTuple):
     """Those with a reward other than 0."""
 
 
-def trial_counts(connection: sqlite3.Connection, study: str) -> list[TrialCounts]:
+def trial_counts(connection: Plain, study: str) -> list[TrialCounts]:
     """The counts of each stage that has scored trials."""
     found = connection.execute(
-        "SELECT stage, count(*), sum(network), sum(reward <> 0) FROM trial "
+        "SELECT stage, count(*), count(*) FILTER (WHERE network), count(*) FILTER (WHERE reward <> 0) FROM trial "
         "WHERE study = ? AND state = 'scored' GROUP BY stage",
         [study],
     )
     return [TrialCounts(*row) for row in found]
 
 
-def flagged(connection: sqlite3.Connection, study: str) -> list[tuple[str, str, list[str]]]:
+def flagged(connection: Plain, study: str) -> list[tuple[str, str, list[str]]]:
     """Id, stage and flags of each scored trial of a study that has flags, in order of id."""
     found = connection.execute(
         # The planner takes an index that names the state too, and looks at every scored trial's row.

@@ -26,6 +26,9 @@ _ABOUT = ("subject", "stage", "purpose", "met")
 
 FINISHED = (TrialState.SCORED.value, TrialState.ERRORED.value)
 
+TRIALS = "SELECT id, state, cause, reward FROM trial WHERE evaluation = ? AND state IN (?, ?)"
+"""What `trials_digest` is taken over: of one evaluation, the trials in a state of `FINISHED`."""
+
 BEGUN = ("kind", "seed", "task_model", "meta_model", "benchmark", "suite_digest", "seed_harness", "config")
 """The columns of a study that the chain keeps as they were when it began."""
 

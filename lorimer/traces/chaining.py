@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from lorimer.traces import codec
-from lorimer.traces.chain import BEGINNING, FINISHED, seal, trials_digest
-from lorimer.traces.tables import ChainRow, Trial
+from lorimer.traces.chain import BEGINNING, seal
+from lorimer.traces.tables import ChainRow
 from lorimer.traces.writer import table_of
 
-_CHAIN, _TRIAL = table_of(ChainRow), table_of(Trial)
+_CHAIN = table_of(ChainRow)
 
 
 def append(connection: Connection, study: str, kind: str, subject: str, body: Mapping[str, Any], made: str) -> None:
@@ -33,10 +33,3 @@ def append(connection: Connection, study: str, kind: str, subject: str, body: Ma
             hash=seal(number, study, kind, subject, plain, made, previous),
         )
     )
-
-
-def stored_trials_digest(connection: Connection, evaluation: str) -> str:
-    """`trials_digest` of what is stored of an evaluation."""
-    mine = (_TRIAL.c.evaluation == evaluation) & _TRIAL.c.state.in_(FINISHED)
-    rows = connection.execute(select(_TRIAL.c.id, _TRIAL.c.state, _TRIAL.c.cause, _TRIAL.c.reward).where(mine))
-    return trials_digest((row.id, row.state, row.cause, row.reward) for row in rows)

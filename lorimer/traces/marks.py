@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from lorimer.traces import codec
+from lorimer.traces.databases.base import Plain
 
 
 class StudyMark(NamedTuple):
@@ -19,8 +19,8 @@ class StudyMark(NamedTuple):
     decisions: int
     chain: int
     """The number of the store's last chained entry: promotions, reverts and settings are chained."""
-    trials: int
-    """The row of the study's newest trial."""
+    trials: tuple[str, int]
+    """When the study's newest trial began, and how many began then."""
     calls: tuple[tuple[str, int, int], ...] = ()
     """Each role with its settled model calls and their tokens."""
 
@@ -35,7 +35,7 @@ class StudyMark(NamedTuple):
         return hashlib.sha256(repr(tuple(self)).encode()).hexdigest()[:16]
 
 
-def mark(connection: sqlite3.Connection, study: str) -> StudyMark:
+def mark(connection: Plain, study: str) -> StudyMark:
     """The study as it is now, from indices alone; of an unknown one an empty mark."""
 
     def number(statement: str, *values: str) -> int:
@@ -48,12 +48,15 @@ def mark(connection: sqlite3.Connection, study: str) -> StudyMark:
     calls = connection.execute(
         "SELECT role, calls, tokens FROM spent WHERE study = ? ORDER BY role", [study]
     ).fetchall()
+    newest = connection.execute(
+        "SELECT started, count(*) FROM trial WHERE study = ? GROUP BY started ORDER BY started DESC LIMIT 1", [study]
+    ).fetchone()
     return StudyMark(
         state[0] if state else "",
         tuple(candidates),
         number("SELECT count(*) FROM decision WHERE study = ?", study),
         number("SELECT max(number) FROM chain"),
-        number("SELECT max(rowid) FROM trial WHERE study = ?", study),
+        newest or ("", 0),
         tuple(calls),
     )
 
@@ -71,18 +74,18 @@ class TaskTotals(NamedTuple):
     seconds: float
 
 
-def task_totals(connection: sqlite3.Connection, evaluations: Sequence[str]) -> list[TaskTotals]:
+def task_totals(connection: Plain, evaluations: Sequence[str]) -> list[TaskTotals]:
     """The totals of each task, in order of its id."""
     found = connection.execute(
-        "SELECT task, count(*), total(reward), sum(input_tokens + output_tokens), "
-        "CASE WHEN count(cost_usd) = count(*) THEN total(cost_usd) END, total(seconds) FROM trial "
+        "SELECT task, count(*), coalesce(sum(reward), 0.0), sum(input_tokens + output_tokens), "
+        "CASE WHEN count(cost_usd) = count(*) THEN sum(cost_usd) END, sum(seconds) FROM trial "
         "WHERE evaluation IN (SELECT value FROM json_each(?)) AND state = 'scored' GROUP BY task ORDER BY task",
         [codec.dumps(list(evaluations))],
     )
     return [TaskTotals(*row) for row in found]
 
 
-def replayed(connection: sqlite3.Connection, evaluations: Sequence[str]) -> set[tuple[str, str]]:
+def replayed(connection: Plain, evaluations: Sequence[str]) -> set[tuple[str, str]]:
     """Evaluation and task of the trials of these evaluations that went on from a record."""
     found = connection.execute(
         "SELECT DISTINCT evaluation, task FROM trial WHERE evaluation IN (SELECT value FROM json_each(?)) "

@@ -1,48 +1,37 @@
 """What happened in many trials at once, a few facts per step, and full-text search over the steps of some trials.
 
 A step's data and its messages hold all that was said and printed. Who counts kinds of steps over hundreds of trials needs little
-of it, and SQLite takes that out in a fifth of the time that it takes to parse all of it in Python (0.02 ms per step).
+of it, which the database takes out as it can.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from lorimer.kinds import StepKind
 from lorimer.traces import codec
+from lorimer.traces.databases.base import Database, Plain
 from lorimer.traces.schema import StepOutline, StepPlace
-from lorimer.traces.search import blames_the_query, quoted
+from lorimer.traces.tables import Step
 
 SAID_CHARS = 4_000
 """Only the beginning of what a model said is looked at: enough to see whether it holds a command or gives up."""
 
-_OUTLINES = """
-SELECT step.owner, step."index", step.kind,
-  json_extract(step.data, '$.command'), json_extract(step.data, '$.exit_code'), json_extract(step.data, '$.timed_out'),
-  coalesce(length(json_extract(step.data, '$.stdout')), 0) + coalesce(length(json_extract(step.data, '$.stderr')), 0),
-  json_extract(step.data, '$.path'), json_extract(step.data, '$.stop_reason'), json_extract(step.data, '$.error'),
-  coalesce(json_extract(step.data, '$.usage.input_tokens'), 0),
-  coalesce(json_extract(step.data, '$.usage.output_tokens'), 0),
-  substr(json_extract(message.body, '$.text'), 1, :said), json_extract(message.body, '$.tool_calls'),
-  json_extract(step.data, '$.tools')
-FROM step LEFT JOIN message ON step.kind = 'model_call' AND message.sha = json_extract(step.data, '$.completion')
-WHERE step.owner IN (SELECT value FROM json_each(:owners)) AND step.kind <> 'verdict'
-ORDER BY step.owner, step."index"
-"""
+FACTS = (
+    "owner", "index", "kind", "command", "exit_code", "timed_out", "output_chars", "path", "stop_reason", "error",
+    "input_tokens", "output_tokens", "said", "tool_calls", "tools",
+)  # fmt: skip
+"""What a database takes out of each step, its model call's answer included; `tool_calls` is JSON."""
 
 
-def outlines(connection: sqlite3.Connection, owners: Sequence[str]) -> dict[str, list[StepOutline]]:
+def outlines(database: Database, connection: Plain, owners: Sequence[str]) -> dict[str, list[StepOutline]]:
     """The steps of each of these trials in order, without verdicts; those that have none are left out."""
     found: dict[str, list[StepOutline]] = {}
     offered: dict[str, frozenset[str]] = {}
-    values = {"owners": codec.dumps(list(owners)), "said": SAID_CHARS}
-    for owner, index, kind, command, code, late, chars, path, stop, error, sent, got, said, made, tools in connection.execute(
-        _OUTLINES, values
-    ).fetchall():  # fmt: skip
+    facts = database.facts(connection, owners, SAID_CHARS)
+    for owner, index, kind, command, code, late, chars, path, stop, error, sent, got, said, made, tools in facts:
         if tools is not None and tools not in offered:
             offered[tools] = _names(connection, tools)
         calls = json.loads(made) if made else []
@@ -68,9 +57,18 @@ def outlines(connection: sqlite3.Connection, owners: Sequence[str]) -> dict[str,
     return found
 
 
-def _names(connection: sqlite3.Connection, tools: str) -> frozenset[str]:
+def _names(connection: Plain, tools: str) -> frozenset[str]:
     row = connection.execute("SELECT body FROM message WHERE sha = ?", [tools]).fetchone()
     return frozenset(tool["name"] for tool in json.loads(row[0])["tools"]) if row else frozenset()
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A step that full-text search found."""
+
+    step: Step
+    snippet: str
+    """The words around the match, which is in [brackets]."""
 
 
 class StepSearch:
@@ -80,46 +78,33 @@ class StepSearch:
     is found in most of them.
 
     Args:
-        connect: opens a connection for one question.
+        database: the store's.
         owners: the trials.
     """
 
-    def __init__(
-        self, connect: Callable[[], AbstractContextManager[sqlite3.Connection]], owners: Sequence[str]
-    ) -> None:
-        self._connect, self._owners = connect, owners
+    def __init__(self, database: Database, owners: Sequence[str]) -> None:
+        self._database, self._owners = database, owners
         self._steps: Mapping[int, StepPlace] | None = None
         self._numbers: Mapping[StepPlace, int] = {}
 
     def find(self, words: str) -> list[StepPlace]:
-        """The steps that match, by trial in the order of `owners`, then by step. FTS5 syntax is used where it is valid, and plain
-        words where it is not.
+        """The steps that match, by trial in the order of `owners`, then by step. Search syntax is used where it is valid, and
+        plain words where it is not.
         """
-        with self._connect() as connection:
+        with self._database.plain() as connection:
             steps = self._places(connection)
-            if not steps:
-                return []
-            found = self._asked(
-                connection,
-                words,
-                "SELECT rowid FROM step_fts WHERE step_fts MATCH ? AND rowid BETWEEN ? AND ?",
-                (min(steps), max(steps)),
-            )
+            found = self._database.matching(connection, words, min(steps), max(steps)) if steps else []
         order = {owner: place for place, owner in enumerate(self._owners)}
-        places = [steps[row[0]] for row in found if row[0] in steps]
+        places = [steps[number] for number in found if number in steps]
         return sorted(places, key=lambda place: (order[place.owner], place.index))
 
     def snippets(self, words: str, places: Sequence[StepPlace]) -> list[str]:
         """The words around the match at each of these steps, which is in [brackets]."""
-        with self._connect() as connection:
+        with self._database.plain() as connection:
             self._places(connection)
-            statement = (
-                "SELECT snippet(step_fts, 0, '[', ']', ' … ', 24) FROM step_fts WHERE step_fts MATCH ? AND rowid = ?"
-            )
-            found = [self._asked(connection, words, statement, (self._numbers[place],)) for place in places]
-        return [rows[0][0] if rows else "" for rows in found]
+            return self._database.snippets(connection, words, [self._numbers[place] for place in places])
 
-    def _places(self, connection: sqlite3.Connection) -> Mapping[int, StepPlace]:
+    def _places(self, connection: Plain) -> Mapping[int, StepPlace]:
         if self._steps is None:
             rows = connection.execute(
                 'SELECT id, owner, "index", kind FROM step WHERE owner IN (SELECT value FROM json_each(?)) '
@@ -131,15 +116,3 @@ class StepSearch:
             self._numbers = {place: number for number, place in steps.items()}
             self._steps = steps
         return self._steps
-
-    @staticmethod
-    def _asked(
-        connection: sqlite3.Connection, words: str, statement: str, values: tuple[int, ...]
-    ) -> list[tuple[Any, ...]]:
-        for query in (words, quoted(words)):
-            try:
-                return connection.execute(statement, (query, *values)).fetchall() if query.strip() else []
-            except sqlite3.OperationalError as error:
-                if not blames_the_query(str(error)):
-                    raise
-        return []

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sqlalchemy import NullPool, create_engine, desc, func, or_, text
+from sqlalchemy import desc, func, or_, text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, SQLModel, col, select
 
 from lorimer.errors import UserError
 from lorimer.kinds import SOLVED, Refused, SearchOrder, Stage, TrialOrder
-from lorimer.traces import bulk, calls, chain, marks, records, statements
+from lorimer.traces import bulk, calls, chain, marks, records
+from lorimer.traces.databases.base import Asked, Table
 from lorimer.traces.lines import LinesRan
-from lorimer.traces.outlines import StepSearch, outlines
+from lorimer.traces.outlines import Hit, StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TrialEnd, TrialState
-from lorimer.traces.sealed import SealedReader
-from lorimer.traces.search import Hit, search
-from lorimer.traces.statements import Table
+from lorimer.traces.sealed import DECISIONS_IN_ORDER, STUDIES_IN_ORDER, SealedReader
 from lorimer.traces.tables import (
     AbilityRow,
     Candidate,
@@ -63,8 +62,8 @@ class StoreReader(SealedReader):
     def __init__(self, source: Store | Path | str) -> None:
         from lorimer.traces.store import Store
 
-        super().__init__(source.path if isinstance(source, Store) else source)
-        self._engine = create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+        super().__init__(source.database if isinstance(source, Store) else source)
+        self._engine = self.database.reading()
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +76,7 @@ class StoreReader(SealedReader):
     # ---- studies ----------------------------------------------------------------------------------------------------
 
     def studies(self) -> list[Study]:
-        return self._all(select(Study).order_by(text("rowid")))
+        return self._all(select(Study).order_by(text(STUDIES_IN_ORDER)))
 
     def study(self, study: str) -> Study:
         found = self._get(Study, study)
@@ -114,11 +113,11 @@ class StoreReader(SealedReader):
         return self._get(Evaluation, evaluation)
 
     def evaluation_ids(self, study: str) -> frozenset[str]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.evaluation_ids(connection, study)
 
     def decisions(self, study: str, after: int = 0) -> list[DecisionRow]:
-        wanted = select(DecisionRow).where(DecisionRow.study == study).order_by(text("rowid"))
+        wanted = select(DecisionRow).where(DecisionRow.study == study).order_by(text(DECISIONS_IN_ORDER))
         return self._all(wanted.offset(after))
 
     def program(self, study: str) -> Direction | None:
@@ -145,15 +144,15 @@ class StoreReader(SealedReader):
                 shares[role] = shares.get(role, Share()) + Share(usd or 0.0, tokens, int(usd is None), 1)
             finished = session.exec(trials).one()
             seconds = session.exec(select(Study.seconds).where(Study.id == study)).one_or_none()
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             saved = bulk.saved(connection, study)
         return Spent(shares.get("task", Share()), shares.get("meta", Share()), finished, (seconds or 0.0) / 3600, saved)
 
     def warnings(self, study: str) -> list[WarningRow]:
-        return self._all(select(WarningRow).where(WarningRow.study == study).order_by(text("rowid")))
+        return self._all(select(WarningRow).where(WarningRow.study == study).order_by(WarningRow.made, WarningRow.id))
 
     def mark(self, study: str) -> marks.StudyMark:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return marks.mark(connection, study)
 
     # ---- trials -----------------------------------------------------------------------------------------------------
@@ -166,19 +165,19 @@ class StoreReader(SealedReader):
         return [last[key] for key in order if key in last]
 
     def scored(self, evaluations: Sequence[str]) -> list[tuple[str, str, int, float]]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.scored(connection, evaluations)
 
     def took(self, evaluations: Sequence[str]) -> dict[str, Share]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.took(connection, evaluations)
 
     def scored_trials(self, evaluations: Sequence[str]) -> list[bulk.ScoredTrial]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.scored_trials(connection, evaluations)
 
     def lines_ran(self, evaluations: Sequence[str]) -> list[bulk.TrialLines]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.lines_ran(connection, evaluations)
 
     def trial_lines(self, trial: str) -> LinesRan | None:
@@ -186,15 +185,15 @@ class StoreReader(SealedReader):
         return None if found is None else LinesRan.of(found.ran, found.whole)
 
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.refused(connection, evaluations)
 
     def conditions(self, evaluations: Sequence[str]) -> dict[str, list[bulk.Ran]]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.conditions(connection, evaluations)
 
     def study_conditions(self, study: str) -> list[bulk.Ran]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.study_conditions(connection, study)
 
     def trial_conditions(self, trial: str) -> Conditions | None:
@@ -204,39 +203,39 @@ class StoreReader(SealedReader):
         )
 
     def conditions_differ(self) -> bool:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.conditions_differ(connection)
 
     def refusal(self, evaluations: Sequence[str]) -> tuple[str, str] | None:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.refusal(connection, evaluations)
 
     def unscored(self, evaluations: Sequence[str]) -> list[bulk.Tried]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.unscored(connection, evaluations)
 
     def trial_seconds(self, study: str) -> float:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.trial_seconds(connection, study)
 
     def trial_counts(self, study: str) -> list[bulk.TrialCounts]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.trial_counts(connection, study)
 
     def task_totals(self, evaluations: Sequence[str]) -> list[marks.TaskTotals]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return marks.task_totals(connection, evaluations)
 
     def replayed(self, evaluations: Sequence[str]) -> set[tuple[str, str]]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return marks.replayed(connection, evaluations)
 
     def flagged(self, study: str) -> list[tuple[str, str, list[str]]]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.flagged(connection, study)
 
     def ends(self, evaluation: str) -> list[tuple[str, TrialEnd]]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return bulk.ends(connection, evaluation)
 
     def trials(
@@ -258,9 +257,11 @@ class StoreReader(SealedReader):
             "tokens": col(Trial.input_tokens) + col(Trial.output_tokens),
             "seconds": Trial.seconds,
         }
-        newest = text("rowid DESC")
+        newest: tuple[Any, ...] = (desc(Trial.started), desc(Trial.id))
         wanted = select(Trial)
-        wanted = wanted.order_by(newest) if order == "newest" else wanted.order_by(desc(most[order]), newest)
+        if order != "newest":
+            wanted = wanted.order_by(desc(most[order]).nulls_last())
+        wanted = wanted.order_by(*newest)
         equal = {"study": study, "task": task, "state": state, "stage": stage, "evaluation": evaluation}
         wanted = wanted.where(*_matching(equal, harness, failed=failed))
         if sealed:
@@ -279,7 +280,7 @@ class StoreReader(SealedReader):
     ) -> list[str]:
         equal = {"study": study, "task": task, "state": state, "stage": stage}
         wanted = select(Trial.id).where(*_matching(equal, harness, failed=failed))
-        return self._all(wanted.order_by(text("rowid")))
+        return self._all(wanted.order_by(Trial.started, Trial.id))
 
     def trial(self, trial: str) -> Trial:
         return self._by_prefix(Trial, "id", trial, "trial")
@@ -306,7 +307,7 @@ class StoreReader(SealedReader):
             return list(zip(steps, calls.added(session, steps), strict=True))
 
     def records(self, trials: Sequence[str]) -> dict[str, Record | Gap]:
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return records.read(connection, trials)
 
     def search(
@@ -319,19 +320,21 @@ class StoreReader(SealedReader):
         order: SearchOrder = "best",
         sealed: Sequence[str] = (),
     ) -> list[Hit]:
-        with self._session() as session:
-            return search(session, words, study, limit, owners, order, sealed)
+        with self.database.plain() as connection:
+            found = self.database.search(connection, Asked(words, study, limit, owners, order, sealed))
+        wanted = self._all(select(Step).where(col(Step.id).in_([number for number, _ in found])))
+        steps = {step.id: step for step in wanted}
+        return [Hit(steps[number], snippet) for number, snippet in found if number in steps]
 
     def outlines(self, trials: Sequence[str]) -> dict[str, list[StepOutline]]:
-        with self._plain() as connection:
-            return outlines(connection, trials)
+        with self.database.plain() as connection:
+            return outlines(self.database, connection, trials)
 
     def searching(self, trials: Sequence[str]) -> StepSearch:
-        return StepSearch(self._plain, trials)
+        return StepSearch(self.database, trials)
 
     def sql(self, statement: str, limit: int | None = None) -> Table:
-        with closing(self._connect()) as connection:
-            return statements.run(connection, statement, limit)
+        return self.database.ask(statement, limit)
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
@@ -341,7 +344,7 @@ class StoreReader(SealedReader):
             with Session(self._engine, expire_on_commit=False) as session:
                 yield session
         except DBAPIError as error:
-            raise self._unreadable(str(error.orig)) from None
+            raise self.database.unreadable(str(error.orig)) from None
 
     def _all(self, wanted: Any) -> list[Any]:
         with self._session() as session:
@@ -358,7 +361,7 @@ class StoreReader(SealedReader):
         key = getattr(kind, column)
         found = self._all(select(kind).where(*_begins(key, prefix)).order_by(key).limit(11))
         if not prefix or not found:
-            raise UserError(f"there is no {noun} {prefix or '(empty)'} in {self._path}")
+            raise UserError(f"there is no {noun} {prefix or '(empty)'} in {self.database.name}")
         if len(found) > 1:
             names = ", ".join(str(getattr(row, column)) for row in found[:10]) + (", …" if len(found) > 10 else "")
             raise UserError(f"{noun} {prefix} is not unique; it could be {names}")

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Integer, Row, bindparam, func, select, update
-from sqlalchemy.dialects.sqlite import insert as insert_or
+from sqlalchemy import Integer, Row, bindparam, exists, func, select, update
 from sqlmodel import SQLModel
 
 from lorimer.errors import InternalError
@@ -27,7 +26,7 @@ from lorimer.traces.schema import (
     Used,
 )
 from lorimer.traces.scrub import Cleaner
-from lorimer.traces.tables import ConditionRow, LinesRow, RecordRow, Spend, SpentRow, Step, Trial, WarningRow
+from lorimer.traces.tables import ConditionRow, Json, LinesRow, RecordRow, Spend, SpentRow, Step, Trial, WarningRow
 from lorimer.traces.trajectory import Trajectory
 from lorimer.traces.wired import WireCall, WirePart
 from lorimer.traces.writer import Transaction, Work, Writer, table_of
@@ -36,20 +35,18 @@ _TRIAL, _CONDITION, _SPEND, _SPENT = map(table_of, (Trial, ConditionRow, Spend, 
 
 _UNDER = {
     "concurrency": bindparam("of_concurrency", type_=Integer),
-    "images": bindparam("of_images", type_=JSON),
-    "answered": bindparam("of_answered", type_=JSON),
+    "images": bindparam("of_images", type_=Json),
+    "answered": bindparam("of_answered", type_=Json),
 }
-_MADE = (
-    insert_or(_CONDITION)
-    .from_select(["task", *_UNDER], select(_TRIAL.c.task, *_UNDER.values()).where(_TRIAL.c.id == bindparam("of_trial")))
-    .on_conflict_do_nothing()
+_ALIKE = (_CONDITION.c.task == _TRIAL.c.task, *(_CONDITION.c[name] == value for name, value in _UNDER.items()))
+_MADE = _CONDITION.insert().from_select(
+    ["task", *_UNDER],
+    select(_TRIAL.c.task, *_UNDER.values()).where(
+        _TRIAL.c.id == bindparam("of_trial"), ~exists().where(*_ALIKE).correlate(_TRIAL)
+    ),
 )
 """Makes the row for what a trial of a task ran under, where there is none."""
-_SAME = (
-    select(_CONDITION.c.id)
-    .where(_CONDITION.c.task == _TRIAL.c.task, *(_CONDITION.c[name] == value for name, value in _UNDER.items()))
-    .scalar_subquery()
-)
+_SAME = select(_CONDITION.c.id).where(*_ALIKE).scalar_subquery()
 """The number of that row."""
 
 

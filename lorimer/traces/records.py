@@ -7,7 +7,6 @@ A trial of which anything is missing is a `Gap` that says what: it never comes b
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from lorimer.errors import UserError
 from lorimer.harness.api import Completion, ExecResult, Task
 from lorimer.kinds import TrialState
 from lorimer.traces import codec, wired
+from lorimer.traces.databases.base import Plain
 from lorimer.traces.ledger import LARGE, MASKED, PIECES, unpacked
 from lorimer.traces.wired import Gap, GapKind, Record, RecordedCall, RecordedPart
 
@@ -45,12 +45,12 @@ class _Held(dict[Any, Any]):
         raise _Missing("lost", "a part of its record is not in the trace store any more")
 
 
-def read(connection: sqlite3.Connection, trials: Sequence[str]) -> dict[str, Record | Gap]:
+def read(connection: Plain, trials: Sequence[str]) -> dict[str, Record | Gap]:
     """The records of these trials. Raises UserError for a trial that is not there."""
     return {trial: _one(connection, trial) for trial in trials}
 
 
-def _one(connection: sqlite3.Connection, trial: str) -> Record | Gap:
+def _one(connection: Plain, trial: str) -> Record | Gap:
     row = connection.execute(_ROW, [trial]).fetchone()
     if row is None:
         raise UserError(f"there is no trial {trial} in the trace store")
@@ -74,7 +74,7 @@ class _Reading:
     """One trial's rows, put together."""
 
     def __init__(
-        self, connection: sqlite3.Connection, trial: str, cause: str, answer: str, parts: Sequence[Mapping[str, Any]]
+        self, connection: Plain, trial: str, cause: str, answer: str, parts: Sequence[Mapping[str, Any]]
     ) -> None:
         self._cause, self._answer, self._parts = cause, answer, parts
         entries = [entry for part in parts for entry in part["calls"]]
@@ -227,5 +227,5 @@ class _Reading:
         return held[:head] + middle.decode("utf-8", "surrogatepass") + held[len(held) - tail :]
 
 
-def _rows(connection: sqlite3.Connection, question: str, shas: Iterable[str]) -> list[tuple[str, Any]]:
+def _rows(connection: Plain, question: str, shas: Iterable[str]) -> list[tuple[str, Any]]:
     return connection.execute(question, [json.dumps(sorted(shas))]).fetchall()

@@ -1,21 +1,28 @@
 """What the chain seals, as the store holds it now: what `lorimer verify` compares with it.
 
-Read on SQLite's own connection, without SQLAlchemy: a check of a whole store then costs what its rows cost, and not the import of
-an object mapper, which takes longer than 100,000 trials.
+Read on the database's own connection, without SQLAlchemy: a check of a whole store then costs what its rows cost, and not the
+import of an object mapper, which takes longer than 100,000 trials.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lorimer.errors import LorimerError, UserError
-from lorimer.traces import chain, codec, migrations, place
+from lorimer.errors import UserError
+from lorimer.traces import chain, codec, migrations
 from lorimer.traces.chain import ChainEntry
+from lorimer.traces.databases.base import Database, Plain
+from lorimer.traces.databases.choice import database_at
+
+STUDIES_IN_ORDER = "(SELECT min(number) FROM chain WHERE chain.study = study.id), id"
+DECISIONS_IN_ORDER = (
+    "(SELECT min(number) FROM chain WHERE chain.study = decision.study AND kind = 'decision' "
+    "AND subject = decision.id), id"
+)
+"""Studies began and decisions were made in the order in which the chain has them, whatever the clock said."""
 
 
 class StudyNow(NamedTuple):
@@ -40,28 +47,26 @@ class CandidateNow(NamedTuple):
 
 
 class SealedReader:
-    """A trace store's file, opened for each question and closed after it: a reader holds nothing and need not be closed.
+    """A trace store, opened for each question and closed after it: a reader holds nothing and need not be closed.
 
-    Raises UserError when the file is missing, is not a trace store, or has another version's schema; LorimerError when it
+    Raises UserError when there is none, when it is no trace store, or has another version's schema; LorimerError when it
     cannot be read.
     """
 
-    def __init__(self, source: Path | str) -> None:
-        self._path = place.store_path(source)
-        if not self._path.is_file():
-            raise UserError(f"there are no traces at {self._path}; run something first, or name another file")
-        with self._plain() as connection:
-            found, newest = _revision(connection), migrations.revisions()[-1]
+    def __init__(self, source: Database | Path | str) -> None:
+        self.database = database_at(source) if isinstance(source, Path | str) else source
+        name = self.database.name
+        if not self.database.has_store():
+            raise UserError(f"there are no traces at {name}; run something first, or name another file")
+        with self.database.plain() as connection:
+            found, newest = self.database.revision(connection), migrations.revisions()[-1]
         if found is None:
-            raise UserError(f"{self._path} is not a trace store")
+            raise UserError(f"{name} is not a trace store")
         if found != newest:
             older = found < newest
-            upgrade = "`lorimer resume` or `lorimer run` upgrades it"
-            if not place.writable(self._path):
-                upgrade += ", in a copy of the workspace where you may write: its place is read-only"
             raise UserError(
-                f"{self._path} was written by {'an older' if older else 'a newer'} lorimer (schema {found}, this one reads "
-                f"{newest}); " + (upgrade if older else "upgrade lorimer")
+                f"{name} was written by {'an older' if older else 'a newer'} lorimer (schema {found}, this one reads "
+                f"{newest}); " + (self.database.older() if older else "upgrade lorimer")
             )
 
     def chain(self, study: str | None = None, kind: str | None = None) -> list[ChainEntry]:
@@ -69,7 +74,7 @@ class SealedReader:
         wanted = {name: value for name, value in (("study", study), ("kind", kind)) if value is not None}
         where = "".join(f" AND {name} = ?" for name in wanted)
         statement = "SELECT number, study, kind, subject, body, made, previous, hash FROM chain WHERE true"
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             rows = connection.execute(f"{statement}{where} ORDER BY number", list(wanted.values())).fetchall()
         return [
             ChainEntry(number, of, about, subject, json.loads(body), body, *rest)
@@ -78,9 +83,10 @@ class SealedReader:
 
     def studies_now(self, study: str | None = None) -> list[StudyNow]:
         """All studies in the order in which they began, or one. Raises UserError for an unknown one."""
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             columns = ", ".join(chain.BEGUN)
-            stored = connection.execute(f"SELECT id, {columns} FROM study ORDER BY rowid").fetchall()  # noqa: S608
+            statement = f"SELECT id, {columns} FROM study ORDER BY {STUDIES_IN_ORDER}"  # noqa: S608
+            stored = connection.execute(statement).fetchall()
             tasks = connection.execute('SELECT study, id, digest, split FROM task ORDER BY "position", id').fetchall()
         if study is not None and study not in [row[0] for row in stored]:
             raise self._no_study(study, [row[0] for row in stored])
@@ -95,13 +101,14 @@ class SealedReader:
     def candidates_now(self, study: str) -> list[CandidateNow]:
         """The study's candidates in order of number."""
         statement = 'SELECT id, state, parent, harness, "commit" FROM candidate WHERE study = ? ORDER BY number'
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return [CandidateNow(*row) for row in connection.execute(statement, [study])]
 
     def decisions_now(self, study: str) -> dict[str, dict[str, Any]]:
         """Every column of the study's decisions, by their ids, in the order in which they were made."""
-        with self._plain() as connection:
-            rows = connection.execute("SELECT * FROM decision WHERE study = ? ORDER BY rowid", [study])
+        with self.database.plain() as connection:
+            statement = f"SELECT * FROM decision WHERE study = ? ORDER BY {DECISIONS_IN_ORDER}"  # noqa: S608
+            rows = connection.execute(statement, [study])
             names = [column[0] for column in rows.description]
             found = [dict(zip(names, row, strict=True)) for row in rows]
         for row in found:
@@ -110,65 +117,30 @@ class SealedReader:
 
     def trials_digests(self, evaluations: Sequence[str]) -> dict[str, str]:
         """What decisions' entries in the chain hold of these evaluations' trials, as they are now; none where there are none."""
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return digests(connection, evaluations)
 
     def plans(self, evaluations: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
         """Task and repeat of each trial of these evaluations, in planned order."""
         statement = "SELECT id, plan FROM evaluation WHERE id IN (SELECT value FROM json_each(?))"
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             found = connection.execute(statement, [codec.dumps(list(evaluations))]).fetchall()
         return {name: [(task, repeat) for task, repeat in json.loads(plan)] for name, plan in found}
 
     def harness_texts(self, shas: Iterable[str]) -> dict[str, str]:
         """The texts of these harnesses."""
         statement = "SELECT sha, text FROM harness WHERE sha IN (SELECT value FROM json_each(?))"
-        with self._plain() as connection:
+        with self.database.plain() as connection:
             return dict(connection.execute(statement, [codec.dumps(sorted(shas))]).fetchall())
 
-    # ---- inside -----------------------------------------------------------------------------------------------------
-
-    def _connect(self) -> sqlite3.Connection:
-        try:
-            return sqlite3.connect(place.address(self._path), uri=True, timeout=30.0, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise self._unreadable(str(error)) from None
-
     def _no_study(self, study: str, known: Sequence[str]) -> UserError:
-        return UserError(f"there is no study {study} in {self._path}; there are: {', '.join(known) or 'none'}")
-
-    def _unreadable(self, said: str) -> LorimerError:
-        """What a user is told of what SQLite said."""
-        if "not a database" in said:
-            return UserError(f"{self._path} is not a trace store")
-        if "malformed" in said:
-            return place.damaged(self._path, said)
-        helps = place.blamed(self._path)
-        return LorimerError(f"cannot read the traces at {self._path}: {said}{f'; {helps}' if helps else ''}")
-
-    @contextmanager
-    def _plain(self) -> Iterator[sqlite3.Connection]:
-        """SQLite's own connection."""
-        try:
-            with closing(self._connect()) as connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise self._unreadable(str(error)) from None
+        return UserError(f"there is no study {study} in {self.database.name}; there are: {', '.join(known) or 'none'}")
 
 
-def digests(connection: sqlite3.Connection, evaluations: Sequence[str]) -> dict[str, str]:
+def digests(connection: Plain, evaluations: Sequence[str]) -> dict[str, str]:
     """`chain.trials_digest` of those of these evaluations that have finished trials.
 
     An evaluation is asked for at a time: one question about all of them takes longer, as its name then comes with every trial.
     """
-    question = "SELECT id, state, cause, reward FROM trial WHERE evaluation = ? AND state IN (?, ?)"
-    found = ((name, connection.execute(question, [name, *chain.FINISHED]).fetchall()) for name in evaluations)
+    found = ((name, connection.execute(chain.TRIALS, [name, *chain.FINISHED]).fetchall()) for name in evaluations)
     return {name: chain.trials_digest(trials) for name, trials in found if trials}
-
-
-def _revision(connection: sqlite3.Connection) -> str | None:
-    """The schema's revision (`migrations.current`); `None` where there is none."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
-        return None
-    found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    return None if found is None else str(found[0])

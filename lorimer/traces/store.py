@@ -11,11 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, Table, create_engine, delete, event, select, update
+from sqlalchemy import Connection, Table, delete, select, update
 from sqlmodel import SQLModel
 
 from lorimer.errors import InternalError, UserError
-from lorimer.traces import chain, chaining, codec, migrations, place
+from lorimer.traces import chain, chaining, codec, migrations, place, sealed
+from lorimer.traces.databases.base import Database
+from lorimer.traces.databases.choice import database_at
 from lorimer.traces.holder import alive, described
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.recorder import Recorder, now, totals
@@ -37,9 +39,6 @@ from lorimer.traces.tables import (
 )
 from lorimer.traces.writer import Transaction, Writer, table_of
 
-BUSY_SECONDS = 30.0
-"""How long to wait for another process that writes to the same file. Its transactions take milliseconds."""
-
 _TRIAL, _STUDY, _CANDIDATE, _SPEND = table_of(Trial), table_of(Study), table_of(Candidate), table_of(Spend)
 
 
@@ -50,10 +49,10 @@ class Store(Recorder):
     from one event loop; the store never calls back.
     """
 
-    def __init__(self, engine: Engine, name: str, scrub: Callable[[str], str]) -> None:
-        super().__init__(Writer(engine, name), Cleaner(scrub))
-        self._engine = engine
-        self._name = name
+    def __init__(self, database: Database, scrub: Callable[[str], str]) -> None:
+        self.database = database
+        self._engine = database.writing()
+        super().__init__(Writer(database, self._engine), Cleaner(scrub))
 
     @classmethod
     def open(cls, path_or_url: str | Path, scrub: Callable[[str], str] | None = None) -> Self:
@@ -68,23 +67,10 @@ class Store(Recorder):
         Raises ConfigError for a URL of another database, UserError for a file that is not a trace store or was written
         by a newer lorimer and for a place that cannot hold one, LorimerError where it cannot be written.
         """
-        path = place.store_path(path_or_url)
+        database = database_at(path_or_url)
+        store = cls(database, scrub or scrubber())
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"cannot make the folder {path.parent} for the trace store: {error.strerror}") from None
-        place.check(path)
-        engine = create_engine(
-            f"sqlite:///{path}",
-            json_serializer=codec.dumps,
-            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-            pool_size=1,
-            max_overflow=0,
-        )
-        event.listen(engine, "connect", _configure)
-        store = cls(engine, str(path), scrub or scrubber())
-        try:
-            store._writer.submit(lambda transaction: migrations.upgrade(transaction.connection, str(path))).result()
+            store._writer.submit(lambda transaction: migrations.upgrade(transaction.connection, database.name)).result()
         except BaseException:
             store.close()
             raise
@@ -93,7 +79,7 @@ class Store(Recorder):
     @property
     def path(self) -> Path:
         """The SQLite file."""
-        return Path(self._name)
+        return Path(self.database.name)
 
     def close(self) -> None:
         """Commit what is queued and let go of the file. Safe to call again."""
@@ -137,15 +123,14 @@ class Store(Recorder):
             wanted = select(_STUDY.c.holder, _STUDY.c.held_since).where(_STUDY.c.id == study_id)
             found = transaction.connection.execute(wanted).one_or_none()
             if found is None:
-                raise UserError(f"there is no study {study_id} in {self._name}")
+                raise UserError(f"there is no study {study_id} in {self.database.name}")
             if found.holder not in ("", holder) and alive(found.holder):
                 who = described(found.holder, found.held_since)
                 raise UserError(f"study {study_id} is being run by {who}; end that one first")
             if found.holder not in ("", holder):
-                # Half a second for 100 MB. A mixture of old and new pages may answer every question, and wrongly.
-                problem = transaction.connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
-                if problem != "ok":
-                    raise place.damaged(self._name, problem)
+                problem = self.database.damage(transaction.connection)
+                if problem:
+                    raise place.damaged(self.database.name, problem)
             mine = (_STUDY.c.id == study_id) & (_STUDY.c.holder == found.holder)
             transaction.connection.execute(update(_STUDY).where(mine).values(holder=holder, held_since=now()))
 
@@ -221,7 +206,8 @@ class Store(Recorder):
 
     async def add_decision(self, decision: DecisionRow, leaves: str = "") -> DecisionRow:
         def seal(connection: Connection, values: Mapping[str, Any]) -> None:
-            body = {"row": values, "trials": chaining.stored_trials_digest(connection, decision.id)}
+            trials = sealed.digests(self.database.within(connection), [decision.id])
+            body = {"row": values, "trials": trials.get(decision.id, chain.NO_TRIALS)}
             chaining.append(connection, decision.study, "decision", decision.id, body, decision.made)
             if leaves:
                 _change(connection, decision.subject, "proposed", {"state": leaves})
@@ -343,13 +329,6 @@ class Store(Recorder):
 
         found: dict[str, Any] = await self._do(work, full=True)
         return found
-
-
-def _configure(connection: Any, _record: object) -> None:
-    # Autocommit mode: the writer's `begin` issues BEGIN itself, as the driver's own would come too late for savepoints.
-    connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA foreign_keys=ON")
 
 
 def _stored(connection: Connection, table: Table, key: str) -> dict[str, Any]:

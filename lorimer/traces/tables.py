@@ -8,16 +8,35 @@ or times; those exist in the tables, for people, and no model reads them.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, UniqueConstraint, text
+from sqlalchemy import JSON, Column, Dialect, Index, Text, TypeDecorator, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from lorimer.kinds import Purpose
+from lorimer.traces import codec
+
+
+class _JsonText(TypeDecorator[Any]):
+    """JSON in a column of text, as SQLite keeps it: what was hashed stays as it was, and an index can compare it."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else codec.dumps(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+Json = JSON(none_as_null=True).with_variant(_JsonText(), "postgresql")
+"""The type of every column that holds JSON."""
 
 
 def _json(*, nullable: bool = False) -> Any:
-    return Field(sa_column=Column(JSON, nullable=nullable))
+    return Field(sa_column=Column(Json, nullable=nullable))
 
 
 class Study(SQLModel, table=True):
@@ -45,7 +64,7 @@ class Study(SQLModel, table=True):
     """When that process took it; UTC, ISO 8601."""
     seconds: float = 0.0
     """How long processes have run it, all in all, by their monotonic clocks; a killed one's last seconds are missing."""
-    lorimer_toml: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    lorimer_toml: dict[str, Any] | None = Field(default=None, sa_column=Column(Json, nullable=True))
     """What the file said when the study began or was last resumed; `None` of a study that an older lorimer began."""
 
 
@@ -106,9 +125,9 @@ class Candidate(SQLModel, table=True):
     """What fails, as the proposal states it in a line."""
     mechanism: str = ""
     """How the edit should remove that."""
-    citations: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    citations: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(Json, nullable=False))
     """What the hypothesis rests on: `trial` (as the meta-agent names it), `step`, `quote`; each was found there."""
-    touches: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    touches: dict[str, Any] | None = Field(default=None, sa_column=Column(Json, nullable=True))
     """How many recorded trials its edit touches (`traces.previews.Touches`); `None` where that was not worked out."""
     round: int | None = None
     """The number of the first candidate of its round; `None` where it is a round of its own."""
@@ -163,6 +182,8 @@ class Trial(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("planned", "attempt"),
         Index("trial_by_harness_task", "harness", "task"),
+        Index("trial_began", "study", "started"),
+        Index("trial_started", "started"),
         # What is asked of many trials at once is answered from these alone (`traces.bulk`).
         Index("trial_scores", "evaluation", "task", "repeat", "attempt", "state", "cause", "reward", "id"),
         Index("trial_refused", "evaluation", "state", "refused_calls", "model_calls", "condition"),
@@ -172,7 +193,7 @@ class Trial(SQLModel, table=True):
     )
     id: str = Field(primary_key=True)
     planned: str
-    study: str = Field(index=True)
+    study: str
     evaluation: str
     stage: str
     harness: str
@@ -341,9 +362,10 @@ class ChainRow(SQLModel, table=True):
     """One entry of the chain (`traces.chain`): what was decided, sealed by a hash over it and the entry before."""
 
     __tablename__ = "chain"
+    __table_args__ = (Index("chain_about", "study", "kind", "subject"),)
     number: int = Field(primary_key=True)
     """1, 2, 3, … over the whole store."""
-    study: str = Field(index=True)
+    study: str
     kind: str
     """`study`, `settings`, `plan`, `decision`, `promotion`, `program`, `pause` or `upgrade`."""
     subject: str

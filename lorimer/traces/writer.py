@@ -8,21 +8,18 @@ order of the queue is the order of the database, so whoever is answered knows th
 from __future__ import annotations
 
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, event, insert
-from sqlalchemy.dialects.sqlite import insert as insert_or
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lorimer.errors import InternalError, LorimerError
-from lorimer.traces import place
+from lorimer.traces.databases.base import Database
 from lorimer.traces.tables import BlobRow, MessageRow, Step
 
 GATHER_SECONDS = 0.1
@@ -37,7 +34,8 @@ Work = Callable[["Transaction"], Any]
 class Transaction:
     """One open transaction. Steps and messages are collected and inserted many rows at a time."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, database: Database, connection: Connection) -> None:
+        self.database = database
         self.connection = connection
         self._messages: dict[str, dict[str, Any]] = {}
         self._blobs: dict[str, bytes] = {}
@@ -54,12 +52,12 @@ class Transaction:
 
     def insert_new(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a row with its key is there; whether it was inserted."""
-        result = self.connection.execute(insert_or(table).values(dict(values)).on_conflict_do_nothing())
+        result = self.connection.execute(self.database.insert(table).values(dict(values)).on_conflict_do_nothing())
         return result.rowcount == 1
 
     def add_to(self, table: Table, values: Mapping[str, Any]) -> None:
         """Add numbers to those of the row with the same key; a row that is missing begins with them."""
-        wanted = insert_or(table).values(dict(values))
+        wanted = self.database.insert(table).values(dict(values))
         sums = {
             column.name: column + wanted.excluded[column.name] for column in table.columns if not column.primary_key
         }
@@ -69,11 +67,11 @@ class Transaction:
         """Put what was collected into the transaction."""
         if self._messages:
             rows: list[dict[str, Any]] = [{"sha": sha, "body": body} for sha, body in self._messages.items()]
-            self.connection.execute(insert_or(table_of(MessageRow)).on_conflict_do_nothing(), rows)
+            self.connection.execute(self.database.insert(table_of(MessageRow)).on_conflict_do_nothing(), rows)
             self._messages = {}
         if self._blobs:
             rows = [{"sha": sha, "data": data} for sha, data in self._blobs.items()]
-            self.connection.execute(insert_or(table_of(BlobRow)).on_conflict_do_nothing(), rows)
+            self.connection.execute(self.database.insert(table_of(BlobRow)).on_conflict_do_nothing(), rows)
             self._blobs = {}
         if self._steps:
             self.connection.execute(insert(table_of(Step)), self._steps)
@@ -98,13 +96,13 @@ class Writer:
     """Runs work in order, in transactions, on its own thread.
 
     Args:
-        engine: SQLite; this writer makes the only writing connection of the process.
-        name: what the user calls the store, for messages.
+        database: where the store is.
+        engine: its `writing`; this writer makes the only writing connection of the process.
     """
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, database: Database, engine: Engine) -> None:
+        self._database = database
         self._engine = engine
-        self._name = name
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._failure: LorimerError | None = None
         self._closed = False
@@ -146,12 +144,10 @@ class Writer:
         if self._failure is not None:
             raise self._failure
         if self._closed:
-            raise InternalError(f"the trace store {self._name} is closed")
+            raise InternalError(f"the trace store {self._database.name} is closed")
 
     def _begin(self, connection: Connection) -> None:
-        # The level cannot be changed inside a transaction. FULL syncs the log, and with it every earlier commit.
-        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if self._full else 'NORMAL'}")
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        self._database.begin(connection, full=self._full)
 
     # ---- the thread -------------------------------------------------------------------------------------------------
 
@@ -198,7 +194,7 @@ class Writer:
         answers: list[tuple[Future[Any], Any, LorimerError | None]] = []
         try:
             with connection.begin():
-                transaction = Transaction(connection)
+                transaction = Transaction(self._database, connection)
                 for item in items:
                     assert item.work is not None
                     if item.future is None:
@@ -225,7 +221,7 @@ class Writer:
 
     def _fail(self, error: Exception) -> LorimerError:
         if self._failure is None:
-            self._failure = error if isinstance(error, LorimerError) else explain(error, self._name)
+            self._failure = error if isinstance(error, LorimerError) else explain(error, self._database)
         return self._failure
 
     def _refuse_the_rest(self, failure: LorimerError) -> None:
@@ -233,7 +229,7 @@ class Writer:
             _answer([item], failure)
 
 
-def explain(error: Exception, name: str) -> LorimerError:
+def explain(error: Exception, database: Database) -> LorimerError:
     """A database error in words that a user can act on."""
     cause: BaseException = error
     # A full disk may end the transaction by itself; then its rollback fails too, and would hide why.
@@ -241,23 +237,11 @@ def explain(error: Exception, name: str) -> LorimerError:
         cause = cause.__context__
     if isinstance(cause, DBAPIError) and cause.orig is not None:
         cause = cause.orig
-    words = str(cause)
-    if isinstance(cause, sqlite3.OperationalError):
-        advice = "check that its folder exists and can be written"
-        elsewhere = "" if "full" in words else place.blamed(Path(name))
-        if elsewhere:
-            advice = elsewhere
-        elif "full" in words or "disk I/O" in words:
-            advice = "free space on its disk"
-        elif "locked" in words:
-            advice = "another process keeps it locked; end that one"
-        return LorimerError(f"the trace store {name} cannot be written: {words}; {advice}, then resume")
-    if isinstance(cause, sqlite3.DatabaseError) and "malformed" in words:
-        return place.damaged(name, words)
-    if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.IntegrityError):
-        return LorimerError(f"the trace store {name} cannot be used: {words}")
+    told = database.unwritable(cause)
+    if told is not None:
+        return told
     kind = "database error" if isinstance(error, SQLAlchemyError) else type(error).__name__
-    return InternalError(f"the trace store {name} stopped: {kind}: {words}")
+    return InternalError(f"the trace store {database.name} stopped: {kind}: {cause}")
 
 
 def _answer(items: list[_Item], error: LorimerError) -> None:

@@ -14,7 +14,8 @@ from lorimer.kinds import Refused
 from lorimer.meta_agent.reports.audit import verify
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.world import scan
-from lorimer.traces import chain, chaining, migrations
+from lorimer.traces import chain, chaining, migrations, sealed
+from lorimer.traces.databases.sqlite import Sqlite
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Purpose, Share, Stage
 from lorimer.traces.store import Store
@@ -76,7 +77,8 @@ def put_decision(connection: Connection, name: str, candidate: str, stage: str, 
     body: dict[str, Any] = {"numbers": {"score": 0.1 + 0.2, "low": None}, "policy": {"alpha": 0.1}}
     put(connection, "decision", **row, **body)
     if connection.execute(text("SELECT count(*) FROM sqlite_master WHERE name = 'chain'")).scalar():
-        digest = chaining.stored_trials_digest(connection, name)
+        digests = sealed.digests(Sqlite(Path()).within(connection), [name])
+        digest = digests.get(name, chain.NO_TRIALS)
         chaining.append(connection, "s", "decision", name, {"row": row | body, "trials": digest}, MADE)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from lorimer.errors import LorimerError, UserError
 from lorimer.traces import place
+from lorimer.traces.databases.sqlite import Sqlite
 from lorimer.traces.place import Mount, mount_of, parse_mounts
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.store import Store
@@ -88,13 +89,13 @@ def test_a_drive_that_went_away_is_told_from_a_full_disk(tmp_path: Path) -> None
     lost.unlink()
     with pytest.raises(LorimerError, match=r"cannot read the traces at .*; its file is gone: a drive was"):
         reader.studies()
-    said = str(explain(sqlite3.OperationalError("disk I/O error"), str(lost)))
+    said = str(explain(sqlite3.OperationalError("disk I/O error"), Sqlite(lost)))
     assert said == (
         f"the trace store {lost} cannot be written: disk I/O error; its file is gone: a drive was unmounted, or lost its "
         "connection; mount it again, then resume"
     )
     assert "; free space on its disk, then resume" in str(
-        explain(sqlite3.OperationalError("disk I/O error"), str(there))
+        explain(sqlite3.OperationalError("disk I/O error"), Sqlite(there))
     )
 
 

@@ -18,10 +18,10 @@ from lorimer.errors import UserError
 from lorimer.kinds import Refused
 from lorimer.traces import bulk, migrations, sealed
 from lorimer.traces.bulk import Ran
+from lorimer.traces.databases.base import RANKED
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Conditions, Used
 from lorimer.traces.scrub import scrubber
-from lorimer.traces.search import RANKED
 from lorimer.traces.store import Store
 
 from . import support as make

@@ -1,20 +1,11 @@
-"""`lorimer traces sql`: a statement of the user's own, which can read and do nothing else."""
+"""`lorimer traces sql` on SQLite: a statement of the user's own, which can read and do nothing else."""
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
-from typing import Any
 
 from lorimer.errors import UserError
-
-
-@dataclass(frozen=True)
-class Table:
-    """The answer to a statement of the user's own."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+from lorimer.traces.databases.base import Table
 
 
 def run(connection: sqlite3.Connection, statement: str, limit: int | None) -> Table:

@@ -1,0 +1,166 @@
+"""What the store's room asks of a database. Its questions are written once, in SQL that all of them know.
+
+Two things differ in every database and stand in its own file: full-text search, and what is said where it fails. In a question,
+`?` stands for a value and `(SELECT value FROM json_each(?))` for all the texts of a JSON array, whatever the database calls that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lorimer.errors import LorimerError
+from lorimer.kinds import SearchOrder
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Table as SqlTable
+
+
+class Rows(Protocol):
+    """The answer to a question; every row is a tuple."""
+
+    @property
+    def description(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def fetchone(self) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Plain(Protocol):
+    """A database's own connection, which only reads: SQLAlchemy takes six times as long to make its rows of 100,000."""
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows: ...
+
+
+RANKED = 20_000
+"""The best matches are looked for among the newest ones only, at most this many: to rank 1.5 million takes 3 s, these 0.1 s."""
+
+MANY = 5_000
+"""Trials of a study, from which on it takes longer to list them (0.15 s for 120,000) than to ask of each step."""
+
+STUDYS = "SELECT id FROM trial WHERE study = :study UNION SELECT id FROM candidate WHERE study = :study"
+"""Whose steps are a study's."""
+
+OF_STUDY = (
+    "(EXISTS (SELECT 1 FROM trial WHERE trial.id = step.owner AND trial.study = :study) "
+    "OR EXISTS (SELECT 1 FROM candidate WHERE candidate.id = step.owner AND candidate.study = :study))"
+)
+"""The same, asked of one step."""
+
+UNSEALED = (
+    "NOT EXISTS (SELECT 1 FROM trial WHERE trial.id = step.owner AND trial.stage = 'holdout' "
+    "AND trial.study IN (SELECT value FROM json_each(:sealed)))"
+)
+"""That a step is of no sealed task."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The answer to a statement of the user's own."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search over the steps of trajectories (`traces.base.StudyReader.search`)."""
+
+    words: str
+    study: str | None
+    limit: int
+    owners: Sequence[str] | None
+    order: SearchOrder
+    sealed: Sequence[str]
+
+
+class Database(Protocol):
+    """Where a store is kept. Making one connects to nothing.
+
+    `plain` and the engines raise UserError where the database cannot be had at all, and LorimerError where it fails later.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the user calls it, without a password."""
+        ...
+
+    def has_store(self) -> bool:
+        """Whether anything is there. Raises UserError where a server does not say."""
+        ...
+
+    def older(self) -> str:
+        """How a store that an older lorimer wrote is brought up to date, as a clause."""
+        ...
+
+    def plain(self) -> AbstractContextManager[Plain]:
+        """A connection for reading, closed at the end; what it raises is told in the user's words."""
+        ...
+
+    def reading(self) -> Engine:
+        """An engine whose connections only read."""
+        ...
+
+    def writing(self) -> Engine:
+        """An engine of one connection that writes; makes room for the store where there is none."""
+        ...
+
+    def begin(self, connection: Connection, *, full: bool) -> None:
+        """Begin a transaction on the writing connection, which no other writer of this store has at the same time.
+
+        Args:
+            full: its commit, and every one before it, is on the disk when it returns.
+        """
+        ...
+
+    def within(self, connection: Connection) -> Plain:
+        """The same connection without SQLAlchemy, in the same transaction."""
+        ...
+
+    def insert(self, table: SqlTable) -> Any:
+        """An INSERT of this dialect that can go on where a key is taken (`on_conflict_do_nothing`, `on_conflict_do_update`)."""
+        ...
+
+    def damage(self, connection: Connection) -> str:
+        """What is wrong with the stored pages; "" where nothing is."""
+        ...
+
+    def revision(self, connection: Plain) -> str | None:
+        """The schema's revision; `None` where there is no store."""
+        ...
+
+    def unreadable(self, said: str) -> LorimerError:
+        """What a user is told of what the database said to a reader."""
+        ...
+
+    def unwritable(self, cause: BaseException) -> LorimerError | None:
+        """The same of what it raised for the writer; `None` where that is no error of the database."""
+        ...
+
+    # ---- what each does in its own way
+
+    def search(self, connection: Plain, asked: Asked) -> list[tuple[int, str]]:
+        """The numbers of the steps that match, in order, each with the words around the match, which is in [brackets]."""
+        ...
+
+    def matching(self, connection: Plain, words: str, first: int, last: int) -> list[int]:
+        """The numbers of the steps from `first` to `last` that match."""
+        ...
+
+    def snippets(self, connection: Plain, words: str, numbers: Sequence[int]) -> list[str]:
+        """The words around the match in each of these steps; "" where it does not match."""
+        ...
+
+    def facts(self, connection: Plain, owners: Sequence[str], said: int) -> list[tuple[Any, ...]]:
+        """What `traces.outlines` makes its outlines of, a row for each step (`traces.outlines.FACTS`)."""
+        ...
+
+    def ask(self, statement: str, limit: int | None) -> Table:
+        """The answer to a statement of the user's own, which can only read. Raises UserError for a write and for wrong SQL."""
+        ...

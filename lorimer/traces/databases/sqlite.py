@@ -1,0 +1,170 @@
+"""A store in a file of SQLite, which is what a workspace has unless its `[store] url` says otherwise."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lorimer.errors import LorimerError, UserError
+from lorimer.traces import codec, place
+from lorimer.traces.databases import fts5, statements
+from lorimer.traces.databases.base import Asked, Plain, Table
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Table as SqlTable
+
+BUSY_SECONDS = 30.0
+"""How long to wait for another process that writes to the same file. Its transactions take milliseconds."""
+
+_FACTS = """
+SELECT step.owner, step."index", step.kind,
+  json_extract(step.data, '$.command'), json_extract(step.data, '$.exit_code'), json_extract(step.data, '$.timed_out'),
+  coalesce(length(json_extract(step.data, '$.stdout')), 0) + coalesce(length(json_extract(step.data, '$.stderr')), 0),
+  json_extract(step.data, '$.path'), json_extract(step.data, '$.stop_reason'), json_extract(step.data, '$.error'),
+  coalesce(json_extract(step.data, '$.usage.input_tokens'), 0),
+  coalesce(json_extract(step.data, '$.usage.output_tokens'), 0),
+  substr(json_extract(message.body, '$.text'), 1, ?), json_extract(message.body, '$.tool_calls'),
+  json_extract(step.data, '$.tools')
+FROM step LEFT JOIN message ON step.kind = 'model_call' AND message.sha = json_extract(step.data, '$.completion')
+WHERE step.owner IN (SELECT value FROM json_each(?)) AND step.kind <> 'verdict'
+ORDER BY step.owner, step."index"
+"""
+
+
+class Sqlite:
+    """A `base.Database`: a file, opened for each question and closed after it, beside one writer."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    def has_store(self) -> bool:
+        return self.path.is_file()
+
+    def older(self) -> str:
+        upgrade = "`lorimer resume` or `lorimer run` upgrades it"
+        if not place.writable(self.path):
+            upgrade += ", in a copy of the workspace where you may write: its place is read-only"
+        return upgrade
+
+    @contextmanager
+    def plain(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(self._connect()) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise self.unreadable(str(error)) from None
+
+    def reading(self) -> Engine:
+        from sqlalchemy import NullPool, create_engine
+
+        return create_engine("sqlite://", creator=self._connect, poolclass=NullPool)
+
+    def writing(self) -> Engine:
+        from sqlalchemy import create_engine, event
+
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot make the folder {self.path.parent} for the trace store: {error.strerror}"
+            ) from None
+        place.check(self.path)
+        engine = create_engine(
+            f"sqlite:///{self.path}",
+            json_serializer=codec.dumps,
+            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+            pool_size=1,
+            max_overflow=0,
+        )
+        event.listen(engine, "connect", _configure)
+        return engine
+
+    def begin(self, connection: Connection, *, full: bool) -> None:
+        # The level cannot be changed inside a transaction. FULL syncs the log, and with it every earlier commit.
+        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def within(self, connection: Connection) -> Plain:
+        found: sqlite3.Connection | None = connection.connection.driver_connection
+        assert found is not None
+        return found
+
+    def insert(self, table: SqlTable) -> Any:
+        from sqlalchemy.dialects.sqlite import insert
+
+        return insert(table)
+
+    def damage(self, connection: Connection) -> str:
+        # Half a second for 100 MB. A mixture of old and new pages may answer every question, and wrongly.
+        found = str(connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one())
+        return "" if found == "ok" else found
+
+    def revision(self, connection: Plain) -> str | None:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone():
+            return None
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return None if found is None else str(found[0])
+
+    def unreadable(self, said: str) -> LorimerError:
+        if "not a database" in said:
+            return UserError(f"{self.path} is not a trace store")
+        if "malformed" in said:
+            return place.damaged(self.path, said)
+        helps = place.blamed(self.path)
+        return LorimerError(f"cannot read the traces at {self.path}: {said}{f'; {helps}' if helps else ''}")
+
+    def unwritable(self, cause: BaseException) -> LorimerError | None:
+        words = str(cause)
+        if isinstance(cause, sqlite3.OperationalError):
+            advice = "check that its folder exists and can be written"
+            elsewhere = "" if "full" in words else place.blamed(self.path)
+            if elsewhere:
+                advice = elsewhere
+            elif "full" in words or "disk I/O" in words:
+                advice = "free space on its disk"
+            elif "locked" in words:
+                advice = "another process keeps it locked; end that one"
+            return LorimerError(f"the trace store {self.path} cannot be written: {words}; {advice}, then resume")
+        if isinstance(cause, sqlite3.DatabaseError) and "malformed" in words:
+            return place.damaged(self.path, words)
+        if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.IntegrityError):
+            return LorimerError(f"the trace store {self.path} cannot be used: {words}")
+        return None
+
+    def search(self, connection: Plain, asked: Asked) -> list[tuple[int, str]]:
+        return fts5.search(connection, asked)
+
+    def matching(self, connection: Plain, words: str, first: int, last: int) -> list[int]:
+        return fts5.matching(connection, words, first, last)
+
+    def snippets(self, connection: Plain, words: str, numbers: Sequence[int]) -> list[str]:
+        return fts5.snippets(connection, words, numbers)
+
+    def facts(self, connection: Plain, owners: Sequence[str], said: int) -> list[tuple[Any, ...]]:
+        # SQLite takes this out of a step's JSON in a fifth of the time that it takes to parse all of it in Python.
+        return connection.execute(_FACTS, [said, codec.dumps(list(owners))]).fetchall()
+
+    def ask(self, statement: str, limit: int | None) -> Table:
+        with closing(self._connect()) as connection:
+            return statements.run(connection, statement, limit)
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            return sqlite3.connect(place.address(self.path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise self.unreadable(str(error)) from None
+
+
+def _configure(connection: Any, _record: object) -> None:
+    # Autocommit mode: the writer's `begin` issues BEGIN itself, as the driver's own would come too late for savepoints.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA foreign_keys=ON")
