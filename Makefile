@@ -1,5 +1,5 @@
-# Every target does its own set-up. `make demo` needs no key and no Docker; `make test` uses a Docker Engine and a Chromium where
-# there are any, and on Debian as root installs them, saying so; where there is npm it takes axe-core from there.
+# Every target does its own set-up. `make demo` needs no key and no Docker; `make test` uses a Docker Engine, PostgreSQL and a Chromium
+# where there are any, and on Debian as root installs them, saying so; where there is npm it takes axe-core from there.
 bin := .venv/bin
 # Compiled modules are kept where a machine's settings say otherwise too: tests start lorimer hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
@@ -13,6 +13,7 @@ demo: .venv/installed
 
 test: .venv/installed lint
 	@tools/docker-engine && tools/base-images || echo "make test: the Docker tests will be skipped"
+	@tools/postgresql || echo "make test: the tests of a store on PostgreSQL will be skipped"
 	@tools/chromium || echo "make test: the browser tests of the dashboard will be skipped"
 	@tools/axe || echo "make test: the test of the dashboard with axe-core will be skipped"
 	$(pytest)

@@ -25,6 +25,7 @@ from lorimer.config_notify import NotifySettings
 from lorimer.config_providers import ProviderSettings
 from lorimer.config_rows import HfSettings, Table
 from lorimer.config_search import UNSEARCHED, SearchSettings
+from lorimer.config_store import StoreSettings
 from lorimer.errors import ConfigError
 from lorimer.kinds import JAIL_IMAGE, SandboxName
 from lorimer.scale import Scale
@@ -265,6 +266,7 @@ class Config(Table):
     review: ReviewSettings = ReviewSettings()
     retries: RetryTrials = RetryTrials()
     notify: NotifySettings = NotifySettings()
+    store: StoreSettings = StoreSettings()
 
     @model_validator(mode="after")
     def _models_name_a_provider(self) -> Config:
@@ -299,6 +301,10 @@ def parse(data: dict[str, Any], where: str = FILE_NAME, overrides: Mapping[str, 
     """
     for key in overrides or {}:
         _refuse_retired(key, f"--set {key}")
+        if key == "store" or key.startswith("store."):
+            raise ConfigError(
+                f"--set {key}: is read from {FILE_NAME} alone, where every command finds it; set it there"
+            )
     try:
         return Config.model_validate(merge(data, overrides or {}))
     except ValidationError as error:

@@ -20,9 +20,18 @@ INSIDE = {f"meta_agent.{name}" for name in ("gate", "proposer", "state", "ledger
 """The meta-agent's rooms under the loop."""
 
 ARROWS: dict[str, set[str]] = {
-    "config": {"config_gate", "config_notify", "config_providers", "config_rows", "config_search", "config_words"},
+    "config": {
+        "config_gate",
+        "config_notify",
+        "config_providers",
+        "config_rows",
+        "config_search",
+        "config_store",
+        "config_words",
+    },
     "config_gate": {"config_rows"},
     "config_notify": {"config_rows"},
+    "config_store": {"config_rows"},
     "config_providers": {"config_rows"},
     "config_rows": set(),
     "config_search": {"config_rows"},

@@ -18,7 +18,7 @@ async def examine(root: Path, asking: Asking | None) -> list[Finding]:
         asking: how models are asked; `None` where none may be.
     """
     config, settings = workspace.settings(root)
-    findings = [machine.python(), machine.git(), machine.disk(root), settings]
+    findings = [machine.python(), machine.git(), machine.disk(root), *machine.store(root), settings]
     text = None
     if config is not None:
         text, said = workspace.harness(root, config)

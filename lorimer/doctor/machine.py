@@ -13,7 +13,9 @@ from lorimer.config import Config
 from lorimer.doctor.findings import Finding, command, edit, failed
 from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.meta_agent.workspace.where import store_at
 from lorimer.traces import place
+from lorimer.traces.databases.sqlite import Sqlite
 
 if TYPE_CHECKING:
     from lorimer.sandbox.docker.buildkit import BuildKit
@@ -53,6 +55,18 @@ def disk(root: Path) -> Finding:
         said = f"{free:.1f} GiB free; images and traces want {DISK_GIB:.0f} GiB"
         return Finding("disk", "warning", said, command(root, "gc", "--images"))
     return Finding("disk", "ok", f"{free:.0f} GiB free")
+
+
+def store(root: Path) -> tuple[Finding, ...]:
+    """Whether the server answers where [store] url names one; none of a file, of which `disk` tells."""
+    try:
+        database = store_at(root)
+        if isinstance(database, Sqlite):
+            return ()
+        there = database.has_store()
+    except LorimerError as error:
+        return (failed("store", error, ""),)
+    return (Finding("store", "ok", f"{database.name}{'' if there else ': nothing is there yet'}"),)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorimer.errors import UserError
-from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.meta_agent.workspace.where import store_at
 from lorimer.traces.sealed import SealedReader
 from lorimer.wording import a
 
@@ -19,12 +19,12 @@ def open_reader(root: Path) -> StudyReader:
     """The workspace's trace store, for reading. Raises UserError when there is none."""
     from lorimer.traces.reader import StoreReader
 
-    return StoreReader(root / STORE)
+    return StoreReader(store_at(root))
 
 
 def open_sealed(root: Path) -> SealedReader:
     """The same as far as the chain seals it, without the import of an object mapper. Raises UserError when there is none."""
-    return SealedReader(root / STORE)
+    return SealedReader(store_at(root))
 
 
 def pick_study(reader: StudyReader, name: str | None) -> Study:

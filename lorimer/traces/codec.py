@@ -21,6 +21,11 @@ def dumps(value: Any) -> str:
     return json.dumps(value, default=str, separators=(",", ":"))
 
 
+def loads(text: str) -> Any:
+    """What `dumps` wrote."""
+    return json.loads(text)
+
+
 def canonical(value: Any) -> str:
     """The one JSON text of `value` that is hashed."""
     return _CANONICAL.encode(value)

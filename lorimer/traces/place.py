@@ -54,7 +54,9 @@ def store_path(path_or_url: str | Path) -> Path:
     if "://" in text:
         scheme, rest = text.split("://", 1)
         if scheme != "sqlite" or not rest.startswith("/") or len(rest) < 2:
-            raise ConfigError(f"{text}: traces are kept in SQLite; give a file, or sqlite:///FILE")
+            raise ConfigError(
+                f"{text}: traces are kept in SQLite or PostgreSQL; give a file, sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE"
+            )
         text = rest[1:]
     return Path(text).absolute()
 

@@ -15,7 +15,7 @@ from sqlmodel import Session, SQLModel, col, select
 from lorimer.errors import UserError
 from lorimer.kinds import SOLVED, Refused, SearchOrder, Stage, TrialOrder
 from lorimer.traces import bulk, calls, chain, marks, records
-from lorimer.traces.databases.base import Asked, Table
+from lorimer.traces.databases.base import Asked, Database, Table
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.outlines import Hit, StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
@@ -52,14 +52,14 @@ class StoreReader(SealedReader):
     """The trace store, open for reading: a `traces.base.StudyReader`, which says what each method does and raises.
 
     Args:
-        source: an open store, or its file. The file is opened for each question and closed after it, so a reader holds
-            nothing and need not be closed.
+        source: an open store, or its database, file or URL. That is opened for each question and closed after it, so a reader
+            holds nothing and need not be closed.
 
     Raises UserError when the file is missing, is not a trace store, or has another version's schema; LorimerError when it
     cannot be read.
     """
 
-    def __init__(self, source: Store | Path | str) -> None:
+    def __init__(self, source: Store | Database | Path | str) -> None:
         from lorimer.traces.store import Store
 
         super().__init__(source.database if isinstance(source, Store) else source)

@@ -54,7 +54,7 @@ class SealedReader:
     """
 
     def __init__(self, source: Database | Path | str) -> None:
-        self.database = database_at(source) if isinstance(source, Path | str) else source
+        self.database = database_at(source)
         name = self.database.name
         if not self.database.has_store():
             raise UserError(f"there are no traces at {name}; run something first, or name another file")

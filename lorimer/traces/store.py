@@ -55,19 +55,20 @@ class Store(Recorder):
         super().__init__(Writer(database, self._engine), Cleaner(scrub))
 
     @classmethod
-    def open(cls, path_or_url: str | Path, scrub: Callable[[str], str] | None = None) -> Self:
+    def open(cls, source: Database | Path | str, scrub: Callable[[str], str] | None = None) -> Self:
         """Open the store, making the file, its folders and its tables where they are missing.
 
         Args:
-            path_or_url: a file, or a `sqlite:///` URL.
+            source: a database, or a file or URL that names one.
             scrub: applied to every text before it is written; by default the common shapes of keys are masked. Use
                 `traces.scrub.scrubber(secrets)` to mask the values of known keys as well. Harness texts and the hunks
                 of edits are stored as they are: their identity is their hash.
 
-        Raises ConfigError for a URL of another database, UserError for a file that is not a trace store or was written
-        by a newer lorimer and for a place that cannot hold one, LorimerError where it cannot be written.
+        Raises ConfigError for a database that lorimer does not know, UserError for a server that does not answer, for what is
+        not a trace store or was written by a newer lorimer and for a place that cannot hold one, LorimerError where it cannot be
+        written.
         """
-        database = database_at(path_or_url)
+        database = database_at(source)
         store = cls(database, scrub or scrubber())
         try:
             store._writer.submit(lambda transaction: migrations.upgrade(transaction.connection, database.name)).result()

@@ -52,8 +52,8 @@ class Transaction:
 
     def insert_new(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a row with its key is there; whether it was inserted."""
-        result = self.connection.execute(self.database.insert(table).values(dict(values)).on_conflict_do_nothing())
-        return result.rowcount == 1
+        wanted = self.database.insert(table).values(dict(values)).on_conflict_do_nothing()
+        return self.connection.execute(wanted, execution_options={"preserve_rowcount": True}).rowcount == 1
 
     def add_to(self, table: Table, values: Mapping[str, Any]) -> None:
         """Add numbers to those of the row with the same key; a row that is missing begins with them."""

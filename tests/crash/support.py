@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.meta_agent.workspace.where import store_at
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import configure, process
 
@@ -67,7 +68,7 @@ def twin(pristine: Path, name: str) -> Path:
 
 def outcome(root: Path) -> list[Any]:
     """All that a workspace's one study decided, without the times of it, as if its name were `study-1`."""
-    reader = StoreReader(root / STORE)
+    reader = StoreReader(store_at(root))
     (study,) = reader.studies()
     made = [(row.id, row.kind, row.reason, row.numbers) for row in reader.decisions(study.id)]
     tried = [

@@ -18,6 +18,7 @@ EVERYWHERE = {
     "lorimer.config",
     "lorimer.config_gate",
     "lorimer.config_notify",
+    "lorimer.config_store",
     "lorimer.config_providers",
     "lorimer.config_rows",
     "lorimer.config_search",

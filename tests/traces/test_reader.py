@@ -25,11 +25,12 @@ from lorimer.traces.scrub import scrubber
 from lorimer.traces.store import Store
 
 from . import support as make
+from .conftest import ON_SQLITE, Where
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    with Store.open(tmp_path / "traces.db") as store:
+async def store(path: Where) -> AsyncIterator[Store]:
+    with Store.open(path) as store:
         await store.create_study(make.study(), [make.task("b", position=1), make.task("a", split="holdout")], "text")
         await store.create_study(make.study("r", kind="run", created="2026-01-02"), [], "text")
         yield store
@@ -134,6 +135,7 @@ def _steps(store: Store, number: int) -> None:
         )
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(("more", "best"), [(0, 0), (1, 1)])
 def test_of_a_common_word_the_newest_steps_are_ranked(store: Store, more: int, best: int) -> None:
     _steps(store, RANKED + more)
@@ -142,6 +144,7 @@ def test_of_a_common_word_the_newest_steps_are_ranked(store: Store, more: int, b
     assert len(reader.search("rare", limit=RANKED + 5, owners=["s/long"], order="steps")) == RANKED + more
 
 
+@ON_SQLITE
 async def test_a_small_study_is_searched_beside_a_long_one(store: Store) -> None:
     _steps(store, RANKED)
     mine = make.start()
@@ -222,6 +225,7 @@ async def test_a_key_in_the_name_of_an_answers_model_is_masked(tmp_path: Path) -
     assert "hunter2" not in ran.under.answered[0]
 
 
+@ON_SQLITE
 def test_what_is_asked_of_all_trials_is_answered_from_indices(store: Store) -> None:
     said: list[str] = []
     with closing(sqlite3.connect(store.path)) as connection:
@@ -245,6 +249,7 @@ async def test_text_that_is_no_search_syntax_is_searched_as_words(store: Store, 
     assert StoreReader(store).search(words) == []
 
 
+@ON_SQLITE
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 @given(st.text(st.sampled_from("ab\"*():^-+{}, ANDORNT\x00'é~"), max_size=12))
 def test_no_text_breaks_search(store: Store, words: str) -> None:
@@ -254,6 +259,7 @@ def test_no_text_breaks_search(store: Store, words: str) -> None:
 # ---- sql --------------------------------------------------------------------------------------------------------------
 
 
+@ON_SQLITE
 def test_sql_answers_with_columns_and_rows(store: Store) -> None:
     table = StoreReader(store).sql("SELECT id, position FROM task ORDER BY position")
     assert table.columns == ("id", "position")
@@ -268,6 +274,7 @@ def test_sql_answers_with_columns_and_rows(store: Store) -> None:
     assert StoreReader(store).sql("PRAGMA table_info(study)").rows
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "statement",
     [
@@ -292,6 +299,7 @@ def test_sql_only_reads(store: Store, tmp_path: Path, statement: str) -> None:
     assert {file.name for file in tmp_path.iterdir()} == before
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("statement", "words"),
     [
@@ -310,6 +318,7 @@ def test_wrong_sql_is_explained(store: Store, statement: str, words: str) -> Non
 # ---- schema -----------------------------------------------------------------------------------------------------------
 
 
+@ON_SQLITE
 def test_the_revisions_make_the_tables_that_the_models_describe(store: Store) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -344,6 +353,7 @@ async def test_a_scored_trial_is_told_with_what_its_calls_took(store: Store) -> 
     assert [each[:4] for each in reader.scored_trials([evaluation])] == reader.scored([evaluation])
 
 
+@ON_SQLITE
 async def test_what_is_asked_of_all_trials_and_calls_is_answered_from_indices(store: Store) -> None:
     await store.add_evaluation(make.evaluation([("b", 0)]))
     await make.finished_trial(store, make.start("b", 0), reward=0.25)

@@ -22,11 +22,7 @@ from lorimer.traces.store import Store
 from lorimer.traces.tables import AbilityRow, Candidate, DecisionRow, HarnessRow
 
 from . import support as make
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "deep" / "folder" / "traces.db"
+from .conftest import Where
 
 
 def candidate(name: str = "s/c1", **changes: Any) -> Candidate:
@@ -45,13 +41,13 @@ def decision(**changes: Any) -> DecisionRow:
     return DecisionRow(**{**values, "reason": "worse", "numbers": {"p": 0.5}, "policy": {}, "made": "now", **changes})
 
 
-def test_a_store_is_a_trace_sink(path: Path) -> None:
+def test_a_store_is_a_trace_sink(path: Where) -> None:
     with Store.open(path) as store:
         sink: TraceSink = store
         assert sink is store
 
 
-async def test_a_finished_trial_is_there_with_all_its_steps_in_order(path: Path) -> None:
+async def test_a_finished_trial_is_there_with_all_its_steps_in_order(path: Where) -> None:
     with Store.open(path) as store:
         begin = make.start()
         store.open_trial(begin)
@@ -67,7 +63,7 @@ async def test_a_finished_trial_is_there_with_all_its_steps_in_order(path: Path)
         assert [step.data["command"] for step in steps] == [f"echo {number}" for number in range(250)]
 
 
-async def test_steps_can_be_read_within_a_quarter_of_a_second_without_waiting_for_the_trial(path: Path) -> None:
+async def test_steps_can_be_read_within_a_quarter_of_a_second_without_waiting_for_the_trial(path: Where) -> None:
     with Store.open(path) as store:
         begin = make.start()
         store.open_trial(begin)
@@ -80,7 +76,7 @@ async def test_steps_can_be_read_within_a_quarter_of_a_second_without_waiting_fo
         assert reader.trial(begin.id).state == TrialState.RUNNING.value
 
 
-async def test_a_trial_ends_once(path: Path) -> None:
+async def test_a_trial_ends_once(path: Where) -> None:
     with Store.open(path) as store:
         begin = make.start()
         await make.finished_trial(store, begin)
@@ -91,7 +87,7 @@ async def test_a_trial_ends_once(path: Path) -> None:
         assert StoreReader(path).trial(begin.id).reward == 1.0
 
 
-async def test_a_second_trial_with_one_id_is_refused_and_leaves_the_first_alone(path: Path) -> None:
+async def test_a_second_trial_with_one_id_is_refused_and_leaves_the_first_alone(path: Where) -> None:
     with Store.open(path) as store:
         begin = make.start()
         await make.finished_trial(store, begin, [make.ran(begin.id, "first")])
@@ -102,7 +98,7 @@ async def test_a_second_trial_with_one_id_is_refused_and_leaves_the_first_alone(
         assert [step.data["command"] for step in StoreReader(path).steps(begin.id)] == ["first"]
 
 
-async def test_a_refused_write_leaves_those_around_it_untouched(path: Path) -> None:
+async def test_a_refused_write_leaves_those_around_it_untouched(path: Where) -> None:
     with Store.open(path) as store:
         begins = [make.start(repeat=number) for number in range(3)]
         for begin in begins:
@@ -113,7 +109,7 @@ async def test_a_refused_write_leaves_those_around_it_untouched(path: Path) -> N
         assert {trial.state for trial in StoreReader(path).trials("s")} == {"scored"}
 
 
-async def test_a_verdict_is_stored_even_where_its_caller_is_cancelled(path: Path) -> None:
+async def test_a_verdict_is_stored_even_where_its_caller_is_cancelled(path: Where) -> None:
     with Store.open(path) as store:
         begin = make.start()
         store.open_trial(begin)
@@ -126,7 +122,7 @@ async def test_a_verdict_is_stored_even_where_its_caller_is_cancelled(path: Path
         assert StoreReader(path).trial(begin.id).state == "scored"
 
 
-async def test_a_conversation_is_rebuilt_as_it_was_sent(path: Path) -> None:
+async def test_a_conversation_is_rebuilt_as_it_was_sent(path: Where) -> None:
     shell = ToolCall("1", "shell", {"command": "ls"})
     broken = ToolCall("2", "shell", malformed='{"command": ')
     answer = assistant("let me see", [shell, broken], [Reasoning("hm", {"signature": "abc"})])
@@ -146,10 +142,10 @@ async def test_a_conversation_is_rebuilt_as_it_was_sent(path: Path) -> None:
             reader.conversation(begin.id, 7)
 
 
-async def test_a_trace_grows_with_the_conversation_not_with_its_square(path: Path) -> None:
+async def test_a_trace_grows_with_the_conversation_not_with_its_square(file: Path) -> None:
     async def size(turns: int) -> int:
-        file = path.with_name(f"{turns}.db")
-        with Store.open(file) as store:
+        each = file.with_name(f"{turns}.db")
+        with Store.open(each) as store:
             begin = make.start()
             store.open_trial(begin)
             messages: tuple[Message, ...] = (user("Do it."),)
@@ -158,7 +154,7 @@ async def test_a_trace_grows_with_the_conversation_not_with_its_square(path: Pat
                 store.model_call(make.call(begin.id, messages, answer))
                 messages = (*messages, answer, user(f"output {turn} " + "b" * 500))
             await store.close_trial(make.end(begin.id))
-            reader = StoreReader(file)
+            reader = StoreReader(each)
             assert reader.conversation(begin.id, turns - 1).messages == messages[:-2]
             held = reader.sql("SELECT (SELECT sum(length(body)) FROM message) + (SELECT sum(length(data)) FROM step)")
             return int(held.rows[0][0])
@@ -167,7 +163,7 @@ async def test_a_trace_grows_with_the_conversation_not_with_its_square(path: Pat
     assert large < 4.5 * small
 
 
-async def test_conversations_that_take_turns_are_each_continued(path: Path) -> None:
+async def test_conversations_that_take_turns_are_each_continued(path: Where) -> None:
     with Store.open(path) as store:
         begin = make.start()
         store.open_trial(begin)
@@ -185,7 +181,7 @@ async def test_conversations_that_take_turns_are_each_continued(path: Path) -> N
         assert max(len(step.data["append"]) for step in reader.steps(begin.id)) == 2
 
 
-async def test_a_session_goes_on_after_a_restart_where_it_ended(path: Path) -> None:
+async def test_a_session_goes_on_after_a_restart_where_it_ended(path: Where) -> None:
     with Store.open(path) as store:
         store.model_call(make.call("s/c1", [user("a")]))
     with Store.open(path) as store:
@@ -196,7 +192,7 @@ async def test_a_session_goes_on_after_a_restart_where_it_ended(path: Path) -> N
         assert reader.conversation("s/c1", 1).messages[-1] == user("b")
 
 
-async def test_text_that_sqlite_cannot_hold_does_not_lose_a_trial(path: Path) -> None:
+async def test_text_that_a_database_cannot_hold_does_not_lose_a_trial(path: Where) -> None:
     with Store.open(path) as store:
         begin = make.start()
         store.open_trial(begin)
@@ -210,9 +206,9 @@ async def test_text_that_sqlite_cannot_hold_does_not_lose_a_trial(path: Path) ->
         assert reader.trial(begin.id).answer == "nul \ufffd lone ? end"
 
 
-async def test_secrets_reach_no_table(path: Path) -> None:
+async def test_secrets_reach_no_table(file: Path) -> None:
     secret = "hunter2-hunter2"
-    with Store.open(path, scrubber([secret])) as store:
+    with Store.open(file, scrubber([secret])) as store:
         await store.create_study(make.study(config={"k": secret}), [make.task("t", instruction=secret)], "text")
         begin = make.start()
         store.open_trial(begin)
@@ -223,12 +219,12 @@ async def test_secrets_reach_no_table(path: Path) -> None:
         await store.add_candidate(candidate(title=secret, hypothesis=secret))
         await store.add_decision(decision(reason=secret, numbers={"why": secret}))
         await store.set_study_state("s", "paused", secret)
-        assert StoreReader(path).conversation(begin.id, 1).messages == (user(f"use {MASK}"),)
-    for file in path.parent.iterdir():
-        assert secret.encode() not in file.read_bytes()
+        assert StoreReader(file).conversation(begin.id, 1).messages == (user(f"use {MASK}"),)
+    for each in file.parent.iterdir():
+        assert secret.encode() not in each.read_bytes()
 
 
-async def test_full_text_search_finds_what_stands_in_the_middle_of_a_long_output(path: Path) -> None:
+async def test_full_text_search_finds_what_stands_in_the_middle_of_a_long_output(path: Where) -> None:
     with Store.open(path) as store:
         begin = make.start()
         await make.finished_trial(store, begin, [make.ran(begin.id, "cat", "x " * 25_000 + "midword " + "x " * 25_000)])
@@ -239,7 +235,7 @@ async def test_full_text_search_finds_what_stands_in_the_middle_of_a_long_output
 # ---- states change by comparing ------------------------------------------------------------------------------------
 
 
-async def test_a_study_is_created_once(path: Path) -> None:
+async def test_a_study_is_created_once(path: Where) -> None:
     with Store.open(path) as store:
         await store.create_study(make.study(), [make.task("t")], "text")
         with pytest.raises(UserError, match="there is a study s already; resume it, or choose another"):
@@ -248,7 +244,7 @@ async def test_a_study_is_created_once(path: Path) -> None:
         assert StoreReader(path).harness("a" * 64).text == "text"
 
 
-async def test_a_study_and_a_candidate_that_it_begins_with_are_stored_together(path: Path) -> None:
+async def test_a_study_and_a_candidate_that_it_begins_with_are_stored_together(path: Where) -> None:
     commits = list[object]()
     heard = commits.append
     with Store.open(path) as store:
@@ -262,7 +258,7 @@ async def test_a_study_and_a_candidate_that_it_begins_with_are_stored_together(p
         assert [row.id for row in StoreReader(path).candidates("s")] == ["s/c1"]
 
 
-async def test_a_study_is_run_by_one_process(path: Path) -> None:
+async def test_a_study_is_run_by_one_process(path: Where) -> None:
     with Store.open(path) as store:
         await store.create_study(make.study(), [], "text")
         mine = this_process()
@@ -283,7 +279,7 @@ async def test_a_study_is_run_by_one_process(path: Path) -> None:
             await store.claim("nope", mine)
 
 
-async def test_a_study_whose_process_is_dead_is_taken_over(path: Path) -> None:
+async def test_a_study_whose_process_is_dead_is_taken_over(path: Where) -> None:
     mine = this_process()
     host, pid, started = mine.rsplit(":", 2)
     with Store.open(path) as store:
@@ -296,14 +292,14 @@ async def test_a_study_whose_process_is_dead_is_taken_over(path: Path) -> None:
             assert StoreReader(path).study(f"s{number}").holder == mine
 
 
-async def test_a_study_held_on_another_machine_is_not_taken(path: Path) -> None:
+async def test_a_study_held_on_another_machine_is_not_taken(path: Where) -> None:
     with Store.open(path) as store:
         await store.create_study(make.study(holder="elsewhere:12:34"), [], "text")
         with pytest.raises(UserError, match="process 12 on the machine elsewhere"):
             await store.claim("s", this_process())
 
 
-async def test_a_candidate_changes_only_from_the_state_that_is_expected(path: Path) -> None:
+async def test_a_candidate_changes_only_from_the_state_that_is_expected(path: Where) -> None:
     with Store.open(path) as store:
         await store.create_study(make.study(), [], "text")
         await store.add_candidate(candidate())
@@ -319,7 +315,7 @@ async def test_a_candidate_changes_only_from_the_state_that_is_expected(path: Pa
         assert (stored.state, stored.title, stored.edit) == ("proposed", "Better", hunks)
 
 
-async def test_a_round_is_stored_as_a_whole_or_not_at_all(path: Path) -> None:
+async def test_a_round_is_stored_as_a_whole_or_not_at_all(path: Where) -> None:
     with Store.open(path) as store:
         await store.create_study(make.study(), [], "text")
         first = [candidate(id=f"s/c{number}", number=number, round=1, state="proposed") for number in (1, 2)]
@@ -339,7 +335,7 @@ async def test_a_round_is_stored_as_a_whole_or_not_at_all(path: Path) -> None:
         ]
 
 
-async def test_a_session_that_is_over_is_let_go_and_what_still_comes_is_counted_on(path: Path) -> None:
+async def test_a_session_that_is_over_is_let_go_and_what_still_comes_is_counted_on(path: Where) -> None:
     with Store.open(path) as store:
         await store.create_study(make.study(), [], "text")
         await store.add_candidate(candidate())
@@ -353,7 +349,7 @@ async def test_a_session_that_is_over_is_let_go_and_what_still_comes_is_counted_
         assert [step.index for step in StoreReader(path).steps("s/c1")] == [0, 1]
 
 
-async def test_a_plan_and_a_decision_are_stored_once_and_never_changed(path: Path) -> None:
+async def test_a_plan_and_a_decision_are_stored_once_and_never_changed(path: Where) -> None:
     with Store.open(path) as store:
         await store.create_study(make.study(), [], "text")
         await store.add_evaluation(make.evaluation([("t", 0)]))
@@ -367,7 +363,7 @@ async def test_a_plan_and_a_decision_are_stored_once_and_never_changed(path: Pat
         assert [row.made for row in StoreReader(path).decisions("s")] == ["now"]
 
 
-async def test_a_decision_and_the_state_that_follows_from_it_are_stored_together_or_not_at_all(path: Path) -> None:
+async def test_a_decision_and_the_state_that_follows_from_it_are_stored_together_or_not_at_all(path: Where) -> None:
     with Store.open(path) as store:
         await store.create_study(make.study(), [], "text")
         await store.add_candidate(candidate())
@@ -384,7 +380,7 @@ async def test_a_decision_and_the_state_that_follows_from_it_are_stored_together
         assert again == stored
 
 
-async def test_trials_that_a_dead_process_left_are_cancelled_and_kept(path: Path) -> None:
+async def test_trials_that_a_dead_process_left_are_cancelled_and_kept(path: Where) -> None:
     with Store.open(path) as store:
         done, left, other = make.start(), make.start(repeat=1), make.start(of="other", evaluation="other/x")
         idle = make.start(repeat=2)
@@ -403,7 +399,7 @@ async def test_trials_that_a_dead_process_left_are_cancelled_and_kept(path: Path
         assert (found[idle.id].model_calls, found[idle.id].cost_usd) == (0, 0.0)
 
 
-async def test_what_is_reserved_and_never_settled_counts_as_spent(path: Path) -> None:
+async def test_what_is_reserved_and_never_settled_counts_as_spent(path: Where) -> None:
     with Store.open(path) as store:
         await store.reserve(Reservation("r1", "s", "task", "x", 0.5, 100))
         await store.reserve(Reservation("r2", "s", "meta", "x", 0.25, 200))
@@ -418,24 +414,24 @@ async def test_what_is_reserved_and_never_settled_counts_as_spent(path: Path) ->
         assert StoreReader(path).spent("nobody").usd == 0.0
 
 
-async def test_what_was_spent_is_kept_as_totals_that_no_number_of_calls_makes_slower_to_read(path: Path) -> None:
+async def test_what_was_spent_is_kept_as_totals_that_no_number_of_calls_makes_slower_to_read(file: Path) -> None:
     calls = [(role, number, None if number == 3 else number / 8) for role in ("task", "meta") for number in range(5)]
-    with Store.open(path) as store:
+    with Store.open(file) as store:
         for role, number, usd in calls:
             await store.reserve(Reservation(f"{role}{number}", "s", role, "x", 0.5, 100))
             store.settle(Settlement(f"{role}{number}", Used(1, number, 10, usd=usd)))
         await store.reserve(Reservation("open", "s", "task", "x", 0.25, 70))
         await store.flush()
-        before = StoreReader(path).spent("s")
+        before = StoreReader(file).spent("s")
     # 0 + 1/8 + 2/8 + 4/8, and the fourth at what was reserved for it.
     assert (before.meta.known_usd, before.meta.tokens, before.meta.unknown, before.meta.calls) == (1.375, 60, 1, 5)
     assert (before.task.known_usd, before.task.tokens, before.task.unknown, before.task.calls) == (1.625, 130, 1, 6)
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         connection.execute("DELETE FROM spend WHERE settled")
-    assert StoreReader(path).spent("s") == before, "it reads the totals and the open call alone"
+    assert StoreReader(file).spent("s") == before, "it reads the totals and the open call alone"
 
 
-async def test_a_settlement_that_is_undone_adds_nothing_to_the_totals(path: Path) -> None:
+async def test_a_settlement_that_is_undone_adds_nothing_to_the_totals(path: Where) -> None:
     with Store.open(path) as store:
         await store.reserve(Reservation("r1", "s", "task", "x", 0.5, 100))
     before = StoreReader(path).spent("s")
@@ -451,15 +447,15 @@ async def test_a_settlement_that_is_undone_adds_nothing_to_the_totals(path: Path
 # ---- files that are none ---------------------------------------------------------------------------------------------
 
 
-def test_a_store_opens_again_by_path_and_by_url(path: Path) -> None:
-    for name in (path, str(path), f"sqlite:///{path}"):
+def test_a_store_opens_again_by_path_and_by_url(file: Path) -> None:
+    for name in (file, str(file), f"sqlite:///{file}"):
         with Store.open(name) as store:
-            assert store.path == path
+            assert store.path == file
 
 
-def test_another_kind_of_database_is_refused(path: Path) -> None:
-    with pytest.raises(ConfigError, match="traces are kept in SQLite; give a file"):
-        Store.open("postgresql://host/db")
+def test_another_kind_of_database_is_refused() -> None:
+    with pytest.raises(ConfigError, match="traces are kept in SQLite or PostgreSQL; give a file"):
+        Store.open("mysql://host/db")
 
 
 def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
@@ -482,16 +478,16 @@ def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
         StoreReader(file)
 
 
-def test_a_store_of_a_newer_lorimer_is_left_alone(path: Path) -> None:
-    Store.open(path).close()
-    connection = sqlite3.connect(path)
+def test_a_store_of_a_newer_lorimer_is_left_alone(file: Path) -> None:
+    Store.open(file).close()
+    connection = sqlite3.connect(file)
     connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.commit()
     connection.close()
     with pytest.raises(UserError, match=r"was written by a newer lorimer .* upgrade lorimer"):
-        Store.open(path)
+        Store.open(file)
     with pytest.raises(UserError, match=r"was written by a newer lorimer .* upgrade lorimer"):
-        StoreReader(path)
+        StoreReader(file)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -500,7 +496,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Store.open(tmp_path / "file" / "sub" / "traces.db")
 
 
-def test_a_closed_store_takes_nothing(path: Path) -> None:
+def test_a_closed_store_takes_nothing(path: Where) -> None:
     store = Store.open(path)
     store.close()
     store.close()
@@ -508,12 +504,12 @@ def test_a_closed_store_takes_nothing(path: Path) -> None:
         store.step(StepData("x", StepKind.NOTE, 0.0))
 
 
-async def test_an_unknown_settlement_is_told_when_the_store_is_left(path: Path) -> None:
+async def test_an_unknown_settlement_is_told_when_the_store_is_left(path: Where) -> None:
     with pytest.raises(InternalError, match="settlement of r9, which was never reserved"), Store.open(path) as store:
         store.settle(Settlement("r9", Used(1, 0, 0, usd=0.0)))
 
 
-async def test_the_same_harness_may_be_added_again(path: Path) -> None:
+async def test_the_same_harness_may_be_added_again(path: Where) -> None:
     with Store.open(path) as store:
         for _ in range(2):
             await store.add_harness("b" * 64, "KEY = 'sk-proj-Ab3dEf6hIj9lMn0pQr5tUv'")
@@ -521,7 +517,7 @@ async def test_the_same_harness_may_be_added_again(path: Path) -> None:
         assert row.text == "KEY = 'sk-proj-Ab3dEf6hIj9lMn0pQr5tUv'"
 
 
-async def test_what_a_server_honours_is_kept_by_model_and_replaced(path: Path) -> None:
+async def test_what_a_server_honours_is_kept_by_model_and_replaced(path: Where) -> None:
     def row(model: str, word: str) -> AbilityRow:
         return AbilityRow(model=model, address="http://a/v1", asked="2026-01-02T00:00:00+00:00", found={"schema": word})
 

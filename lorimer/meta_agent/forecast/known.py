@@ -21,8 +21,9 @@ from lorimer.meta_agent.replay.unchanged import Replays, measured
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.trials import refused, results, standing_trials
 from lorimer.meta_agent.state.world import World, scan
-from lorimer.meta_agent.workspace.repository import STORE, Workspace
+from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.meta_agent.workspace.suite import load_suite
+from lorimer.meta_agent.workspace.where import has_store, store_at
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader
@@ -66,7 +67,7 @@ def plan(
             seed=config.study.seed,
             workers=workers(),
         )
-    reader = StoreReader(root / STORE) if (root / STORE).is_file() or study is not None else None
+    reader = StoreReader(store_at(root)) if study is not None or has_store(root) else None
     row = None if reader is None else reader.study(study) if study is not None else _latest(reader)
     if reader is not None and row is not None and study is not None and row.kind == "optimize":
         return of_study(reader, row, parse(row.config, row.id, overrides))
@@ -78,7 +79,7 @@ async def replays(root: Path, config: Config, study: str) -> Replays | str:
     if not config.replay.enabled:
         return "[replay] enabled = false turns it off"
     try:
-        return await measured(StoreReader(root / STORE), study, config, REPLAYED)
+        return await measured(StoreReader(store_at(root)), study, config, REPLAYED)
     except PrerequisiteError as error:
         return error.problem
     except SandboxError as error:

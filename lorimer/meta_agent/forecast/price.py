@@ -21,9 +21,9 @@ from lorimer.harness.api import Usage
 from lorimer.meta_agent.gate import confirmation
 from lorimer.meta_agent.study import ab
 from lorimer.meta_agent.study.checking import checked
-from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.session import providers, upgrade_store
 from lorimer.meta_agent.workspace.suite import load_suite
+from lorimer.meta_agent.workspace.where import has_store, store_at
 from lorimer.models import pricing
 from lorimer.models.provider import BUILT_IN, ProviderConfig
 from lorimer.models.usage import BYTES_PER_TOKEN
@@ -105,7 +105,7 @@ class Estimate:
 def estimate(root: Path, config: Config) -> Estimate:
     """Price the study that `lorimer optimize` would start now. Raises ConfigError, UserError, as that would."""
     suite = load_suite(root, config)
-    reader = StoreReader(root / STORE) if (root / STORE).is_file() else None
+    reader = StoreReader(store_at(root)) if has_store(root) else None
     sides = split(suite.tasks, config.split, config.study.seed, base=root)
     train, holdout = len(sides.train), len(sides.holdout)
     trial, trial_from = _trial_cost(reader, config, suite.tasks)
@@ -188,7 +188,7 @@ def comparison(root: Path, config: Config) -> Comparison:
     suite = load_suite(root, config)
     ab.refuse_too_small(config, [task.id for task in suite.tasks])
     upgrade_store(root)
-    reader = StoreReader(root / STORE) if (root / STORE).is_file() else None
+    reader = StoreReader(store_at(root)) if has_store(root) else None
     trial, source = _trial_cost(reader, config, suite.tasks)
     tasks, repeats = len(suite.tasks), config.gate.repeats
     least, most = 2 * tasks, 2 * tasks * repeats

@@ -50,6 +50,7 @@ def resume(reader: StudyReader, root: Path, study: Study, settings: Sequence[str
     if study.holder and alive(study.holder):
         raise UserError(f"{study.id} is being run by {described(study.holder, study.held_since)} already")
     # A study's name holds no slash, unless another program wrote the store.
+    (root / STORE).parent.mkdir(exist_ok=True)  # where the store is elsewhere it may be missing
     output = (root / STORE).with_name(f"resumed-{study.id.replace('/', '~')}.log")
     command = [sys.executable, "-c", COMMAND, "resume", study.id, "-C", str(root.resolve())]
     command += [f"--set={setting}" for setting in settings]

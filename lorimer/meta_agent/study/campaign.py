@@ -30,10 +30,11 @@ from lorimer.meta_agent.workspace.events import BudgetUsed, BudgetWarning, Model
 from lorimer.meta_agent.workspace.notify import About as NoticeAbout
 from lorimer.meta_agent.workspace.notify import Notice
 from lorimer.meta_agent.workspace.parts import StudyParts, create
-from lorimer.meta_agent.workspace.repository import STORE, Workspace
+from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.meta_agent.workspace.session import Session, next_name, open_session, scrub_for, upgrade_store
 from lorimer.meta_agent.workspace.settings import resumed
 from lorimer.meta_agent.workspace.watching import Watcher, tell_place, tell_problems, tellers
+from lorimer.meta_agent.workspace.where import has_store, store_at
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner, RemovedImages
 from lorimer.sandbox.select import Wanted, choose, described
@@ -127,8 +128,8 @@ def _test_side(root: Path, only: tuple[str, ...]) -> tuple[str, ...]:
     if only:
         raise UserError("run --test: names its tasks by itself; leave out " + ", ".join(only))
     studies: list[Study] = []
-    if (root / STORE).exists():
-        with StoreReader(root / STORE) as reader:
+    if has_store(root):
+        with StoreReader(store_at(root)) as reader:
             studies = [study for study in reader.studies() if study.kind == "optimize"]
             kept = tuple(row.id for row in reader.tasks(studies[-1].id, split="test")) if studies else ()
     if not studies:
@@ -230,10 +231,10 @@ async def resume(
     """
     file = root / FILE_NAME
     now = read(file)
-    if not (root / STORE).exists():
+    if not has_store(root):
         raise _nothing_to_resume(root)
     upgrade_store(root)
-    with StoreReader(root / STORE) as reader:
+    with StoreReader(store_at(root)) as reader:
         found = reader.study(study) if study else _latest(reader, root)
     if found.kind not in WORK:
         raise UserError(f"{found.id} is {a(found.kind)}, which is not resumed; start it again")

@@ -166,7 +166,7 @@ async def create(
         meta_model=config.meta_model,
         benchmark=suite.name,
         suite_digest=suite.digest(),
-        config=config.model_dump(mode="json", exclude={"notify"}),
+        config=config.model_dump(mode="json", exclude={"notify", "store"}),
         seed_harness=sha(harness),
         lorimer_toml=None if lorimer_toml is None else dict(lorimer_toml),
     )

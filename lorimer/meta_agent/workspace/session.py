@@ -16,8 +16,8 @@ from lorimer.harness.api import Usage
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace import known
 from lorimer.meta_agent.workspace.notify import Notifier
-from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.suite import load_suite
+from lorimer.meta_agent.workspace.where import has_store, secrets, store_at
 from lorimer.models import pricing
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import ModelClient
@@ -141,25 +141,26 @@ def key_names(config: Config) -> list[str]:
 
 def scrub_for(config: Config, keys: Keys) -> Callable[[str], str]:
     """What masks, in all that is stored, the keys that the configured providers and verifiers read."""
-    return scrubber(keys.values([*key_names(config), *config.verifier.pass_env, *config.notify.pass_env]))
+    named = keys.values([*key_names(config), *config.verifier.pass_env, *config.notify.pass_env])
+    return scrubber([*named, *secrets(config.store, keys)])
 
 
 def upgrade_store(root: Path) -> None:
     """Bring a workspace's store that an older lorimer wrote up to date. Raises UserError for a file that is no trace store."""
-    if (root / STORE).exists():
-        Store.open(root / STORE).close()
+    if has_store(root):
+        Store.open(store_at(root)).close()
 
 
 @contextmanager
 def open_store(root: Path, config: Config) -> Iterator[tuple[StudyWriter, StudyReader]]:
     """A workspace's store for writing, and its reader, where nothing is run. Raises UserError for a file that is no store."""
-    with Store.open(root / STORE, scrub_for(config, Keys.open(root))) as store, StoreReader(store) as reader:
+    with Store.open(store_at(root), scrub_for(config, Keys.open(root))) as store, StoreReader(store) as reader:
         yield store, reader
 
 
 async def keep_abilities(root: Path, model: ProviderClient, found: Abilities) -> None:
     """Store what the server of a model honours, in place of what was known before. Raises LorimerError."""
-    with Store.open(root / STORE) as store:
+    with Store.open(store_at(root)) as store:
         await store.set_abilities(known.row_of(model, found))
 
 
@@ -167,7 +168,7 @@ def kept_abilities(root: Path, model: ProviderClient) -> tuple[Abilities, str] |
     """What the store of a workspace knows of a model at its address, and since when (`2026-01-02`); `None` where that is
     nothing, or the store is an older lorimer's."""
     try:
-        with StoreReader(root / STORE) as reader:
+        with StoreReader(store_at(root)) as reader:
             row = reader.abilities(model.id)
             found = known.stored(reader, model)
     except LorimerError:
@@ -225,7 +226,7 @@ async def open_session(
         stack.push_async_callback(provider.close)
         await provider.reap()
         scrub = scrub_for(config, keys)
-        store = stack.enter_context(Store.open(root / STORE, scrub))
+        store = stack.enter_context(Store.open(store_at(root), scrub))
         reader = stack.enter_context(StoreReader(store))
         known.tell(reader, task_model, meta_model)
         notifier = None

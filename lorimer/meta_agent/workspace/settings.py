@@ -24,6 +24,7 @@ MAY_CHANGE: tuple[Key, ...] = (
     ("sandbox", "concurrency"),
     ("sandbox", "warm"),
     ("notify",),
+    ("store",),
 )
 """What a resume may change: how much is spent, where the models are found, how fast trials run, and who is told."""
 
@@ -74,10 +75,10 @@ def resumed(study: Study, file: Path, now: Mapping[str, Any], asked: Mapping[str
         raise UserError(f"study {study.id} keeps what it began with: {'; '.join(refused)}; {again}")
     _no_secret_is_lost(study.id, wanted, now, given)
     remarks = () if then is not None else _remarks(study.id, before, wanted, file, now, scrub)
-    # Who is told is kept with no study: it is what the file and the command line say now.
-    told = {"notify": now.get("notify", {})}
-    notify = parse(told, str(file), {key: value for key, value in asked.items() if key.startswith("notify.")}).notify
-    return Resumed(parse(wanted, study.id).model_copy(update={"notify": notify}), remarks)
+    # Who is told is kept with no study, nor is where it is kept: it is what the file and the command line say now.
+    told = {name: now.get(name, {}) for name in ("notify", "store")}
+    apart = parse(told, str(file), {key: value for key, value in asked.items() if key.startswith("notify.")})
+    return Resumed(parse(wanted, study.id).model_copy(update={"notify": apart.notify, "store": apart.store}), remarks)
 
 
 def may_change(path: Key) -> bool:

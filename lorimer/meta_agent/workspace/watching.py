@@ -8,11 +8,12 @@ from typing import Protocol
 
 from lorimer.benchmarks.base import Suite
 from lorimer.meta_agent.workspace.events import ImageReady, Progress, TrialFinished
-from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.meta_agent.workspace.where import store_at
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces import place
+from lorimer.traces.databases.sqlite import Sqlite
 from lorimer.traces.schema import Stage
 
 
@@ -48,7 +49,8 @@ def tellers(watcher: Watcher) -> tuple[Callable[[TrialOutcome], None], Callable[
 
 def tell_place(root: Path, watcher: Watcher) -> None:
     """Warn of a network drive under the traces."""
-    said = place.remark((root / STORE).parent)
+    database = store_at(root)
+    said = place.remark(database.path.parent) if isinstance(database, Sqlite) else ""
     if said:
         watcher.say(said)
 

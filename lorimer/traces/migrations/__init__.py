@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent
 
+POSTGRESQL = "0018"
+"""The revision whose whole schema is in `postgresql.sql`: no store on PostgreSQL is older."""
+
 
 def revisions() -> tuple[str, ...]:
     """Revision ids in order; the file names hold them (`r0001_schema.py`), so nothing is imported to know the newest."""
@@ -47,4 +50,8 @@ def upgrade(connection: Connection, name: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
+    if found is None and connection.dialect.name == "postgresql":
+        # The driver's own cursor takes many statements at once.
+        connection.connection.cursor().execute((_FOLDER / "postgresql.sql").read_text(encoding="utf-8"))
+        command.stamp(config, POSTGRESQL)
     command.upgrade(config, "head")

@@ -1,0 +1,66 @@
+"""Where a workspace's studies are kept: in its own file, or where `[store] url` of lorimer.toml says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from lorimer.errors import ConfigError
+from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.traces.databases.base import Database
+from lorimer.traces.databases.choice import database_at
+
+if TYPE_CHECKING:
+    from lorimer.config_store import StoreSettings
+    from lorimer.keys import Keys
+
+_FILE = "lorimer.toml"
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+
+def store_at(root: Path) -> Database:
+    """Where the workspace's store is, be it there or not; nothing is connected to.
+
+    Raises ConfigError for a [store] table that is wrong and for a variable of it that is not set.
+    """
+    try:
+        said = (root / _FILE).read_bytes()
+    except OSError:
+        said = b""
+    if b"store" not in said:  # as in most: a command that only reads is spared the import of all settings
+        return database_at(root / STORE)
+    from lorimer.config import parse, read_toml
+    from lorimer.keys import Keys
+
+    table = read_toml(root / _FILE).get("store", {})
+    url = parse({"store": table}, str(root / _FILE)).store.url
+    return database_at(_whole(url, Keys.open(root)) if url else root / STORE)
+
+
+def has_store(root: Path) -> bool:
+    """Whether the workspace has a store. Raises UserError where a server does not say."""
+    return store_at(root).has_store()
+
+
+def secrets(settings: StoreSettings, keys: Keys) -> list[str]:
+    """What of [store] is to be masked in all that is written: the password of its URL."""
+    try:
+        password = urlsplit(_whole(settings.url, keys)).password
+    except (ConfigError, ValueError):
+        return []
+    return sorted({password, unquote(password)}) if password else []
+
+
+def _whole(url: str, keys: Keys) -> str:
+    """A URL with its variables put in: one that is all of it as it is, others with what a URL gives a meaning escaped."""
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        held = keys.find(name)
+        if held is None:
+            raise ConfigError(f"{_FILE}: store.url: ${{{name}}} is {keys.missing}; set it")
+        return held[0] if found[0] == url else quote(held[0], safe="")
+
+    return _VARIABLE.sub(value, url)

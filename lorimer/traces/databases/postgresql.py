@@ -1,0 +1,263 @@
+"""A store in a database of a PostgreSQL server, which `[store] url` names: `postgresql+psycopg://USER@HOST/DATABASE`.
+
+What SQLite gives by its one writer to a file, this gives by one lock for each store (an advisory lock, by the schema's name):
+every transaction that writes takes it first and has it until it ends. A lock for each study would not do: a store's chain is one,
+whatever study an entry is of, and what reads its last entry and adds the next must not be done by two at once. Transactions take
+milliseconds, and each statement in one sees what was committed before it began, so who waited for the lock reads what the one
+before it wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from lorimer.errors import ConfigError, LorimerError, UserError
+from lorimer.traces import codec
+from lorimer.traces.databases import tsvector
+from lorimer.traces.databases.base import Asked, Plain, Rows, Table
+
+if TYPE_CHECKING:
+    import psycopg
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Table as SqlTable
+
+SCHEME = "postgresql+psycopg"
+CONNECT_SECONDS = 10
+"""How long to wait for a server that does not answer, if the URL does not say (`?connect_timeout=`)."""
+BUSY_SECONDS = 30
+"""How long to wait for another process that writes to the same store. Its transactions take milliseconds."""
+LOCK = 0x10121E12
+"""The first half of the advisory lock's key, which tells lorimer's locks from others'; the second is the store's schema."""
+
+_BEGIN = "SELECT set_config('synchronous_commit', '{}', true), pg_advisory_xact_lock({}, hashtext(current_schema()))"
+
+
+class Postgresql:
+    """A `base.Database`: one connection for each question, closed after it, beside one writer."""
+
+    def __init__(self, url: str) -> None:
+        self._name = named(url)
+        parts = urlsplit(url)
+        if parts.scheme != SCHEME or len(parts.path) < 2:
+            raise ConfigError(f"{self._name}: names no database; write {SCHEME}://USER@HOST/DATABASE")
+        self._dsn = urlunsplit(parts._replace(scheme="postgresql"))
+        try:
+            import psycopg  # noqa: F401
+        except ImportError:
+            missing = f"the trace store {self._name} needs the package psycopg, which is not installed"
+            raise UserError(missing, "pip install 'lorimer[postgres]'") from None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def has_store(self) -> bool:
+        with self.plain() as connection:
+            return self.revision(connection) is not None
+
+    def older(self) -> str:
+        return "`lorimer resume` or `lorimer run` upgrades it"
+
+    @contextmanager
+    def plain(self) -> Iterator[Plain]:
+        import psycopg
+
+        try:
+            with closing(self._connect(reads=True, autocommit=True)) as connection:
+                yield _Plain(connection)
+        except psycopg.Error as error:
+            raise self.unreadable(str(error)) from None
+
+    def reading(self) -> Engine:
+        from sqlalchemy import NullPool, create_engine
+
+        return create_engine(f"{SCHEME}://", creator=lambda: self._connect(reads=True), poolclass=NullPool)
+
+    def writing(self) -> Engine:
+        from sqlalchemy import create_engine
+
+        self._connect(reads=False).close()  # what is wrong is said here, not by the writer's thread
+        return create_engine(f"{SCHEME}://", creator=lambda: self._connect(reads=False), pool_size=1, max_overflow=0)
+
+    def begin(self, connection: Connection, *, full: bool) -> None:
+        connection.exec_driver_sql(_BEGIN.format("on" if full else "off", LOCK))
+
+    def within(self, connection: Connection) -> Plain:
+        found: psycopg.Connection[Any] | None = connection.connection.driver_connection
+        assert found is not None
+        return _Plain(found)
+
+    def insert(self, table: SqlTable) -> Any:
+        from sqlalchemy.dialects.postgresql import insert
+
+        return insert(table)
+
+    def damage(self, connection: Connection) -> str:
+        return ""  # a server looks after its pages itself
+
+    def revision(self, connection: Plain) -> str | None:
+        if connection.execute("SELECT to_regclass('alembic_version')").fetchone()[0] is None:
+            return None
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        return None if found is None else str(found[0])
+
+    def unreadable(self, said: str) -> LorimerError:
+        return LorimerError(f"cannot read the traces at {self._name}: {_line(said)}")
+
+    def unwritable(self, cause: BaseException) -> LorimerError | None:
+        import psycopg
+
+        if not isinstance(cause, psycopg.Error):
+            return None
+        if isinstance(cause, psycopg.errors.LockNotAvailable):
+            advice = "another process has been writing to it for long; end that one"
+        elif isinstance(cause, psycopg.errors.DiskFull):
+            advice = "free space on the server's disk"
+        elif isinstance(cause, psycopg.OperationalError):
+            advice = "see that the server runs and can be reached"
+        else:
+            return None
+        return LorimerError(
+            f"the trace store {self._name} cannot be written: {_line(str(cause))}; {advice}, then resume"
+        )
+
+    def search(self, connection: Plain, asked: Asked) -> list[tuple[int, str]]:
+        return tsvector.search(connection, asked)
+
+    def matching(self, connection: Plain, words: str, first: int, last: int) -> list[int]:
+        return tsvector.matching(connection, words, first, last)
+
+    def snippets(self, connection: Plain, words: str, numbers: Sequence[int]) -> list[str]:
+        return tsvector.snippets(connection, words, numbers)
+
+    def facts(self, connection: Plain, owners: Sequence[str], said: int) -> list[tuple[Any, ...]]:
+        # A server refuses to look into JSON that holds what its own texts cannot (NUL), so this does.
+        rows = connection.execute(
+            'SELECT owner, "index", kind, data FROM step WHERE owner IN (SELECT value FROM json_each(?)) '
+            "AND kind <> 'verdict' ORDER BY owner, \"index\"",
+            [codec.dumps(list(owners))],
+        ).fetchall()
+        steps = [(owner, index, kind, codec.loads(data)) for owner, index, kind, data in rows]
+        answers = sorted({step["completion"] for *_, step in steps if step.get("completion")})
+        bodies = connection.execute(
+            "SELECT sha, body FROM message WHERE sha IN (SELECT value FROM json_each(?))", [codec.dumps(answers)]
+        ).fetchall()
+        told = {sha: codec.loads(body) for sha, body in bodies}
+        return [(owner, index, kind, *_facts(kind, data, told, said)) for owner, index, kind, data in steps]
+
+    def ask(self, statement: str, limit: int | None) -> Table:
+        import psycopg
+
+        with closing(self._connect(reads=True)) as connection:
+            try:
+                # A cursor can be declared for what reads alone, and for one statement.
+                connection.execute(
+                    b"DECLARE asked NO SCROLL CURSOR FOR " + statement.rstrip("; \n").encode(), prepare=True
+                )
+                found = connection.execute(
+                    "FETCH ALL FROM asked" if limit is None else f"FETCH {int(limit)} FROM asked"
+                )
+            except psycopg.errors.ReadOnlySqlTransaction as error:
+                raise UserError(f"`traces sql` only reads; this would write: {_line(str(error))}") from None
+            except psycopg.errors.SyntaxError as error:
+                raise UserError(f"`traces sql` takes one SELECT; SQL: {_line(str(error))}") from None
+            except psycopg.Error as error:
+                raise UserError(f"SQL: {_line(str(error))}") from None
+            columns = tuple(column.name for column in found.description or ())
+            return Table(columns, tuple(tuple(row) for row in found.fetchall()))
+
+    def _connect(self, *, reads: bool, autocommit: bool = False) -> psycopg.Connection[Any]:
+        import psycopg
+
+        options = f"-c lock_timeout={BUSY_SECONDS}s -c client_min_messages=warning"
+        options += " -c default_transaction_isolation=read\\ committed"
+        if reads:
+            options += " -c default_transaction_read_only=on"
+        try:
+            given = psycopg.conninfo.conninfo_to_dict(self._dsn)
+        except psycopg.Error:  # whose words may hold the password
+            wrong = f"{self._name}: is no URL of a database"
+            raise UserError(
+                wrong, "write %XX for what is no letter or digit in a password, or give it as ${NAME}"
+            ) from None
+        try:
+            given["options"] = f"{given.get('options') or ''} {options}".strip()
+            given.setdefault("connect_timeout", CONNECT_SECONDS)
+            given.setdefault("application_name", "lorimer")
+            connection = psycopg.connect(autocommit=autocommit, **given)  # type: ignore[arg-type]
+        except psycopg.Error as error:
+            raise UserError(
+                f"cannot open the trace store {self._name}: {_line(str(error))}", _helps(str(error))
+            ) from None
+        connection.adapters.register_loader("numeric", _number())
+        return connection
+
+
+class _Plain:
+    """A connection of psycopg as a `base.Plain`."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
+        found: Rows = self._connection.execute(_translated(statement).encode(), list(values))
+        return found
+
+
+@lru_cache(maxsize=256)
+def _translated(statement: str) -> str:
+    """A question as psycopg takes it."""
+    text = statement.replace("%", "%%").replace("json_each(?)", "json_array_elements_text(?::json)")
+    return text.replace(" INDEXED BY trial_flagged", "").replace("?", "%s")
+
+
+def named(url: str) -> str:
+    """A URL as it may be shown: without its password, and without settings, among which one may be."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigError(f"[store] url is no URL; write {SCHEME}://USER@HOST/DATABASE") from None
+    user, at, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query="", fragment=""))
+
+
+def _number() -> Any:
+    from psycopg.adapt import Loader
+
+    class Number(Loader):
+        """Sums of whole numbers, which the server makes without a bound, as what they are in Python."""
+
+        def load(self, data: Any) -> int | float:
+            text = bytes(data).decode()
+            return int(text) if text.lstrip("-").isdigit() else float(text)
+
+    return Number
+
+
+def _line(said: str) -> str:
+    return " ".join(said.split())
+
+
+def _helps(said: str) -> str:
+    if "password" in said:
+        return "name the user in [store] url, and give the password as ${NAME} in it, from a variable NAME, or in ~/.pgpass"
+    if "does not exist" in said:
+        return "make it there (`createdb`), or name another in [store] url"
+    return "see that the server runs and that [store] url names it"
+
+
+def _facts(kind: str, data: Mapping[str, Any], told: Mapping[str, Mapping[str, Any]], said: int) -> tuple[Any, ...]:
+    answer = told.get(data.get("completion") or "", {}) if kind == "model_call" else {}
+    usage = data.get("usage") or {}
+    called = codec.dumps(answer["tool_calls"]) if "tool_calls" in answer else None
+    return (
+        data.get("command"), data.get("exit_code"), data.get("timed_out"),
+        len(data.get("stdout") or "") + len(data.get("stderr") or ""),
+        data.get("path"), data.get("stop_reason"), data.get("error"),
+        usage.get("input_tokens", 0), usage.get("output_tokens", 0),
+        (answer.get("text") or "")[:said], called, data.get("tools"),
+    )  # fmt: skip

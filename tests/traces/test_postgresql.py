@@ -1,0 +1,238 @@
+"""What is PostgreSQL's own: its server may be away, refuse a password, or go in the middle of it; and two machines may write."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlmodel import SQLModel
+
+from lorimer.errors import ConfigError, LorimerError, UserError
+from lorimer.traces import chain, migrations
+from lorimer.traces.databases.postgresql import Postgresql, named
+from lorimer.traces.reader import StoreReader
+from lorimer.traces.store import Store
+from tests.support import postgresql
+from tests.support.postgresql import ESCAPED, PASSWORD, Server
+
+from . import support as make
+
+
+@pytest.fixture
+def url(server: Server) -> Iterator[str]:
+    made = server.store()
+    yield made
+    server.drop(made)
+
+
+def test_the_schema_has_the_tables_columns_and_indices_of_the_models(url: str) -> None:
+    columns = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+    indices = (
+        "SELECT tablename, indexname FROM pg_indexes WHERE schemaname = current_schema() "
+        "AND tablename <> 'alembic_version' AND indexname !~ '_pkey$|_key$'"
+    )
+    with Postgresql(url).plain() as connection:
+        found = {(table, name) for table, name in connection.execute(columns)} - {("alembic_version", "version_num")}
+        named = {(table, name) for table, name in connection.execute(indices)}
+        assert Postgresql(url).revision(connection) == migrations.revisions()[-1]
+    tables = SQLModel.metadata.tables.values()
+    assert found == {(table.name, column.name) for table in tables for column in table.columns} | {("step", "words")}
+    assert named == {(table.name, str(each.name)) for table in tables for each in table.indexes} | {
+        ("step", "step_words")
+    }
+
+
+def test_a_schema_of_a_newer_lorimer_is_left_alone(url: str) -> None:
+    _run(url, "UPDATE alembic_version SET version_num = '9999'")
+    for opened in (Store.open, StoreReader):
+        with pytest.raises(UserError, match=r"@/store\d+ was written by a newer lorimer .*; upgrade lorimer$"):
+            opened(url)
+
+
+async def test_two_stores_lie_in_one_database_each_in_its_schema(server: Server) -> None:
+    url = server.empty()
+    for name in ("one", "two"):
+        _run(url, f"CREATE SCHEMA {name}")
+        with Store.open(f"{url}&options=-csearch_path%3D{name}") as store:
+            await store.create_study(make.study(name), [], "text")
+    for name in ("one", "two"):
+        (study,) = StoreReader(f"{url}&options=-csearch_path%3D{name}").studies()
+        assert study.id == name
+    server.drop(url)
+
+
+def test_another_programs_database_is_left_alone(server: Server) -> None:
+    url = server.empty()
+    _run(url, "CREATE TABLE study (x int)")
+    with pytest.raises(UserError, match=r"is a database of another program; choose another"):
+        Store.open(url)
+    with pytest.raises(UserError, match="there are no traces at postgresql"):
+        StoreReader(url)
+    server.drop(url)
+
+
+def test_a_server_that_does_not_answer_is_one_line(server: Server) -> None:
+    with pytest.raises(UserError) as caught:
+        Store.open("postgresql+psycopg://someone:secret@127.0.0.1:1/db")
+    said = str(caught.value)
+    assert said.startswith("cannot open the trace store postgresql+psycopg://someone@127.0.0.1:1/db: connection failed")
+    assert said.endswith("; see that the server runs and that [store] url names it")
+    assert "\n" not in said
+    assert "secret" not in said
+
+
+def test_a_wrong_password_is_one_line_without_it(server: Server) -> None:
+    _run(server.url("postgres"), f"CREATE ROLE asked LOGIN PASSWORD '{PASSWORD}'")
+    place = f"127.0.0.1:{server.port}/template_of_stores"
+    with Postgresql(f"postgresql+psycopg://asked:{ESCAPED}@{place}").plain() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    for given in ("asked:wrong-word@", "asked@"):
+        with pytest.raises(UserError) as caught:
+            StoreReader(f"postgresql+psycopg://{given}{place}")
+        said = str(caught.value)
+        assert "password" in said
+        assert "give the password as ${NAME} in it" in said
+        assert "wrong-word" not in said
+        assert "\n" not in said
+
+
+def test_a_database_that_is_not_there_is_named(server: Server) -> None:
+    with pytest.raises(UserError, match=r'database "nowhere" does not exist; make it there \(`createdb`\)'):
+        Store.open(server.url("nowhere"))
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u@h/db", "postgresql+psycopg://u:word@h", "postgresql+psycopg://u:word@[h/db"]
+)
+def test_a_url_that_names_no_database_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"write postgresql\+psycopg://USER@HOST/DATABASE") as caught:
+        StoreReader(url)
+    assert "word" not in str(caught.value)
+
+
+def test_a_url_whose_password_is_not_escaped_is_refused_without_it() -> None:
+    with pytest.raises(UserError, match="is no URL of a database; write %XX") as caught:
+        StoreReader("postgresql+psycopg://u:ba%zzword@h/db")
+    assert "word" not in str(caught.value).replace("a password", "")
+
+
+def test_no_part_of_a_name_is_a_secret() -> None:
+    shown = named("postgresql+psycopg://user:word@host:5432/db?password=word&sslmode=require#word")
+    assert shown == "postgresql+psycopg://user@host:5432/db"
+
+
+def test_a_missing_driver_is_said_with_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['psycopg'] = None\n"
+        "from lorimer.traces.reader import StoreReader\n"
+        "try: StoreReader('postgresql+psycopg://u@h/db')\n"
+        "except Exception as error: print(type(error).__name__, error, error.exit_code)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert said == (
+        "UserError the trace store postgresql+psycopg://u@h/db needs the package psycopg, which is not installed; "
+        "pip install 'lorimer[postgres]' 2\n"
+    )
+
+
+async def test_a_server_that_goes_away_stops_the_writer_and_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+    for server in postgresql.running():
+        url = server.store()
+        store = Store.open(url)
+        await store.create_study(make.study(), [], "text")
+        await make.finished_trial(store, make.start())
+        server.kill()
+        with pytest.raises(LorimerError) as caught:
+            await store.add_harness("b" * 64, "text")
+        said = str(caught.value)
+        assert said.startswith("the trace store postgresql+psycopg://postgres@/store0 cannot be written: ")
+        assert said.endswith("; see that the server runs and can be reached, then resume")
+        assert "\n" not in said
+        store.close()
+        server.start()
+        assert [trial.state for trial in StoreReader(url).trials("s")] == ["scored"]
+
+
+def test_two_processes_that_write_at_once_make_one_chain(url: str) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from lorimer.traces.store import Store\n"
+        "async def main():\n"
+        "    with Store.open(sys.argv[1]) as store:\n"
+        "        print('ready', flush=True); sys.stdin.readline()\n"
+        "        for number in range(40):\n"
+        "            await store.note_program('s' + sys.argv[2], 'a', 'text', str(number))\n"
+        "asyncio.run(main())\n"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", program, url, str(each)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for each in range(2)
+    ]
+    for each in writers:
+        assert each.stdout is not None
+        assert each.stdout.readline() == b"ready\n"
+    for each in writers:
+        each.communicate(b"go\n", timeout=60)
+        assert each.returncode == 0
+    entries = StoreReader(url).chain()
+    assert len(entries) == 80
+    assert chain.breaks(entries) == []
+
+
+async def test_of_two_processes_one_runs_a_study(url: str) -> None:
+    with Store.open(url) as store, Store.open(url) as other:
+        await store.create_study(make.study(), [], "text")
+        await store.claim("s", "elsewhere:1:1")
+        with pytest.raises(UserError, match="study s is being run by process 1 on the machine elsewhere"):
+            await other.claim("s", "here:2:2")
+
+
+async def test_the_chain_and_decisions_cannot_be_changed_by_mistake(url: str) -> None:
+    with Store.open(url) as store:
+        await store.create_study(make.study(), [], "text")
+    for statement in ("UPDATE chain SET kind = 'x'", "DELETE FROM chain"):
+        with pytest.raises(psycopg.Error, match="chain is append-only"):
+            _run(url, statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM trial",
+        "DROP TABLE step",
+        "SELECT 1; DELETE FROM trial",
+        "COPY trial TO STDOUT",
+        "SET default_transaction_read_only = off",
+        "WITH gone AS (DELETE FROM trial RETURNING id) SELECT * FROM gone",
+        "SELECT set_config('transaction_read_only', 'off', false)",
+        "SELECT nextval(pg_get_serial_sequence('step', 'id'))",
+        "SELECT * FROM nowhere",
+        "",
+    ],
+)
+def test_sql_only_reads(url: str, statement: str) -> None:
+    with pytest.raises(UserError, match=r"^(SQL: |`traces sql` (only reads|takes one SELECT))") as caught:
+        StoreReader(url).sql(statement)
+    assert "\n" not in str(caught.value)
+
+
+def test_sql_answers_with_columns_and_rows(url: str) -> None:
+    table = StoreReader(url).sql("SELECT n AS number, 'x%' AS word FROM generate_series(1, 5) AS n;", 3)
+    assert (table.columns, table.rows) == (("number", "word"), ((1, "x%"), (2, "x%"), (3, "x%")))
+
+
+async def test_a_text_of_more_words_than_an_entry_holds_is_found_by_its_beginning(url: str) -> None:
+    begin = make.start()
+    text = " ".join(f"word{number}" for number in range(120_000))
+    with Store.open(url) as store:
+        await make.finished_trial(store, begin, [make.ran(begin.id, "cat", text)])
+    assert len(StoreReader(url).search("word7")) == 1
+
+
+def _run(url: str, statement: str) -> None:
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(statement.encode())
