@@ -24,6 +24,7 @@ from lorimer.commands import (
     preview,
     reading,
     running,
+    store,
     traces,
     two,
     watch,
@@ -56,7 +57,7 @@ for group in (
     two.app,
 ):
     app.add_typer(group)
-for name, group in (("benchmarks", benchmarks.app), ("traces", traces.app), ("gate", gate.app)):
+for name, group in (("benchmarks", benchmarks.app), ("traces", traces.app), ("gate", gate.app), ("store", store.app)):
     app.add_typer(group, name=name)
 
 

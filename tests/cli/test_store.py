@@ -14,6 +14,7 @@ from lorimer.keys import Keys
 from lorimer.meta_agent.workspace.session import scrub_for
 from lorimer.meta_agent.workspace.where import store_at
 from lorimer.traces.scrub import MASK
+from lorimer.traces.store import Store
 from tests.cli.support import refused, typed
 from tests.support import postgresql
 from tests.support.postgresql import ESCAPED, PASSWORD, Server
@@ -74,6 +75,20 @@ def test_another_kind_of_url_is_refused_without_its_password(
 def test_a_command_line_cannot_move_the_store(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, 2, "run", "--set", "store.url=sqlite:////tmp/x.db", "-C", root)
     assert "--set store.url: is read from lorimer.toml alone, where every command finds it; set it there" in said
+
+
+def test_a_store_is_copied_there_and_back(
+    root: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Store.open(root / ".lorimer" / "lorimer.db").close()
+    monkeypatch.setenv("STORE_URL", server.empty())
+    said = typed(capsys, "store", "copy", root, "${STORE_URL}", "-C", root).out
+    assert said.startswith("copied 0 studies in 0 rows to postgresql+psycopg://postgres@/store")
+    assert "there as here" in said
+    stored_at(root, "${STORE_URL}")
+    assert typed(capsys, "store", "copy", root, root / "back.db", "-C", root, "--json").json()["studies"] == 0
+    assert "cannot be copied to itself" in refused(capsys, 2, "store", "copy", root, "${STORE_URL}", "-C", root)
+    assert "there are no traces at" in refused(capsys, 2, "store", "copy", root / "none.db", "x.db", "-C", root)
 
 
 def test_a_password_may_come_from_a_variable_whatever_signs_it_has(

@@ -39,6 +39,15 @@ def store_at(root: Path) -> Database:
     return database_at(_whole(url, Keys.open(root)) if url else root / STORE)
 
 
+def store_named(name: str, root: Path) -> Database:
+    """What a user names beside the workspace in `root`: another workspace's folder, a file or a URL. Raises ConfigError."""
+    from lorimer.keys import Keys
+
+    if "://" in name or name.startswith("${"):
+        return database_at(_whole(name, Keys.open(root)))
+    return store_at(Path(name)) if Path(name).is_dir() else database_at(name)
+
+
 def has_store(root: Path) -> bool:
     """Whether the workspace has a store. Raises UserError where a server does not say."""
     return store_at(root).has_store()
