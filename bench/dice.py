@@ -30,6 +30,8 @@ PANEL = (0.95,) * 28 + tuple(0.1 + 0.8 * step / 19 for step in range(20)) + (0.0
 TRADE = 0.05
 EARLIER = 3
 """Trials per task of other candidates: they order a plan, weigh tasks, and count for the champion where the gate pools them."""
+SELDOM = 1e-9
+"""The rate of a task that edits have brought down to nothing: another edit may bring it up again."""
 BAD = 0.8
 """What a bad hour leaves of every rate."""
 
@@ -78,6 +80,8 @@ class Campaign:
     """Share of stages that fall into a bad hour."""
     graded: bool = False
     """Rewards are quarters."""
+    beyond: bool = False
+    """Whether what is never solved is beyond every edit: its points lie on the other tasks."""
     touching: Literal["all", "some", "read"] = "all"
     """Which recorded trials edits touch: all at their first request; some later and some none (`bench.touches`); or the failed
     ones alone, being keyed to their words."""
@@ -118,6 +122,16 @@ def edited(chances: Chances, points: float, dice: random.Random, shape: Shape = 
             left -= step
         if shape == "few" or left == before:
             break
+    return changed
+
+
+def edited_below(chances: Chances, points: float, dice: random.Random, shape: Shape = "few") -> list[float]:
+    """The chances after an edit worth `points` that leaves alone what is never solved."""
+    within = [task for task, rate in enumerate(chances) if rate > 0]
+    rates = edited([chances[task] for task in within], points * len(chances) / len(within), dice, shape)
+    changed = list(chances)
+    for task, rate in zip(within, rates, strict=True):
+        changed[task] = max(rate, SELDOM)
     return changed
 
 
@@ -237,7 +251,7 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
     for number, (points, reach) in enumerate(zip(kinds, reach_of, strict=True), 1):
         if play.drift and number == len(kinds) // 2 + 1:
             champion = edited(champion, play.drift, dice, "thin")
-        chances = edited(champion, points, dice, play.shape)
+        chances = (edited_below if play.beyond else edited)(champion, points, dice, play.shape)
         if plain:  # the plain rule has no spot-check and no audit: the winning run stands
             run = run_of(chances, tasks)
             decision = decide(Evidence(run, standing, tasks), design.policy)

@@ -1,6 +1,6 @@
 """What the default gate does on other suites, in other hours, and with edits that do not carry over.
 
-    python -m bench.gate_suites [STUDIES]        (60; about ten minutes on two cores)
+    python -m bench.gate_suites [STUDIES]        (60; about a quarter of an hour on two cores)
 
 Studies of 100 candidates each, as in `bench.gate`. Costs are in trials of the plain rule on the same suite: 101 runs of it.
 """
@@ -25,11 +25,17 @@ NULLS = ((0.0, 100),)
 HALF = (0.5,) * 58
 SMALL = PANEL[:6] + PANEL[28:48:5] + PANEL[48:50]
 LARGE = (0.95,) * 145 + tuple(0.1 + 0.8 * step / 103 for step in range(104)) + (0.0,) * 51
+WEAK = (0.95,) * 8 + tuple(0.1 + 0.8 * step / 29 for step in range(30)) + (0.0,) * 20
+"""58 tasks of a weak model: it never solves a third of them."""
 FOUND = {
     "edits on few tasks": Campaign(),
     "edits spread thin": Campaign(shape="thin"),
     "edits that gain and lose": Campaign(shape="mixed"),
+    "what is never solved is beyond all edits, few tasks": Campaign(beyond=True),
+    "what is never solved is beyond all edits, thin": Campaign(shape="thin", beyond=True),
+    "the same, few tasks, a weak model": Campaign(WEAK, beyond=True),
 }
+DESIGNS = (DEFAULT, Design("revision 2", GateSettings(revision=2)))
 LUCK = {
     "58 tasks": Campaign(mix=NULLS),
     "12 tasks": Campaign(SMALL, NULLS),
@@ -91,7 +97,11 @@ def main() -> None:
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else 60
     started = time.perf_counter()
     with ProcessPoolExecutor(WORKERS) as pool:
-        found = {name: [pool.submit(study, DEFAULT, play, n) for n in range(studies)] for name, play in FOUND.items()}
+        found = {
+            (name, design.name): [pool.submit(study, design, play, n) for n in range(studies)]
+            for name, play in FOUND.items()
+            for design in DESIGNS
+        }
         luck = {name: [pool.submit(study, DEFAULT, play, n) for n in range(studies)] for name, play in LUCK.items()}
         carried = {
             (sealed, edit): pool.submit(vetoes, sealed, edit, 1, 10 * studies, f"{sealed}/{edit}")
@@ -101,18 +111,20 @@ def main() -> None:
         rows = {sealed: pool.submit(vetoes, sealed, EDITS[2], ROW, studies, f"{sealed}/row") for sealed in SEALED}
         print(f"{studies} studies: means ± their standard errors\n")
         print(
-            "| edits | true final score | reported minus true | trials, of the plain rule's | promoted: gains, nulls, losses |"
+            "| edits | gate | true final score | reported minus true | trials, of the plain rule's "
+            "| promoted: gains, nulls, losses |"
         )
-        print("|---|---|---|---|---|")
-        for name in FOUND:
-            ended = [job.result() for job in found[name]]
+        print("|---|---|---|---|---|---|")
+        for (name, gate), jobs in found.items():
+            ended = [job.result() for job in jobs]
             true, over, spent = (
                 mean_error([getattr(each, key) for each in ended]) for key in ("true", "over", "spent")
             )
             won = [sum(getattr(each, key) for each in ended) / studies for key in ("gains", "nulls", "losses")]
             print(
-                f"| {name} | {true[0]:.3f} ± {true[1]:.3f} | {over[0]:+.4f} ± {over[1]:.4f} | {spent[0] / _plain(PANEL):.2f} ± "
-                f"{spent[1] / _plain(PANEL):.2f} | {won[0]:.1f} of 10, {won[1]:.1f} of 60, {won[2]:.2f} of 30 |",
+                f"| {name} | {gate} | {true[0]:.3f} ± {true[1]:.3f} | {over[0]:+.4f} ± {over[1]:.4f} "
+                f"| {spent[0] / _plain(PANEL):.2f} ± {spent[1] / _plain(PANEL):.2f} "
+                f"| {won[0]:.1f} of 10, {won[1]:.1f} of 60, {won[2]:.2f} of 30 |",
                 flush=True,
             )
         print(

@@ -20,9 +20,9 @@ class GateSettings(Table):
     policy: PolicyName = "pooled"
     """`pooled` counts the trials of rejected candidates for the champion and confirms what is better; `paired` finds less, by a
     test that is proven; see docs/gate.md."""
-    revision: Literal[1, 2] = 2
-    """Which of lorimer's numbers say where spot-checks, full runs and confirmations end: 2 finds more for a few more trials. A
-    study keeps the one that it began with, which is 1 where its store names none."""
+    revision: Literal[1, 2, 3] = 3
+    """Which of lorimer's numbers say where spot-checks, full runs and confirmations end: each finds more than the one before, for
+    a few more trials. A study keeps the one that it began with, which is 1 where its store names none."""
     alpha: float = Field(default=0.1, gt=0, lt=0.5)
     error: Literal["per-candidate", "study"] = "per-candidate"
     """`study` lowers alpha from candidate to candidate, so that at most that share of a study's promotions is false. At gains of
@@ -40,9 +40,9 @@ class GateSettings(Table):
     """`cached` compares with the champion's standing trials; `interleaved` runs it anew beside every candidate."""
     champion_max_age: float | None = Field(default=None, gt=0)
     """Hours after which standing trials of the champion are run anew before they are compared with. Not for simulated models."""
-    futility: float = Field(default=0.37, ge=0, lt=0.5)
+    futility: float = Field(default=0.42, ge=0, lt=0.5)
     """A full run ends when an edit worth finding would be promoted from here with a smaller chance; 0: when none could.
-    Unset: 0.37 under `pooled`, else 0.2."""
+    Unset: 0.42 under `pooled` (0.37 with an earlier `revision`), else 0.2."""
     spot_fixes: int = Field(default=2, ge=0)
     """Single tasks, of those that the edit should fix, tried before a full run. What comes of them is told and rejects nothing
     (with `revision` 1 they can spare an edit or help to reject it)."""
@@ -87,7 +87,9 @@ class GateSettings(Table):
         if not isinstance(given, dict):
             return given
         held = {key: value for key, value in given.items() if key not in RETIRED}
-        return held if held.get("policy", "pooled") == "pooled" else {"repeats": 3, "futility": 0.2} | held
+        if held.get("policy", "pooled") != "pooled":
+            return {"repeats": 3, "futility": 0.2} | held
+        return {"futility": 0.37} | held if held.get("revision") in (1, 2) else held
 
     @property
     def first_champion_repeats(self) -> int:

@@ -16,11 +16,12 @@ from lorimer.config import Config, parse_stored
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.confirmation import ROUNDS, confirmed
 from lorimer.meta_agent.gate.decide import decide
+from lorimer.meta_agent.gate.futility import first_unlikely
 from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.pooled import Arm, champion_arm, p_value
 from lorimer.meta_agent.gate.revisions import REVISIONS
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.scores import Result, by_task, scored
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
 from lorimer.meta_agent.reports.replay import replay
@@ -142,6 +143,49 @@ def test_a_study_of_the_first_revision_ends_its_runs_no_later_for_what_is_ahead(
     assert len(ended) >= 10
     assert all(first <= now for first, now in ended)
     assert any(first < now for first, now in ended)
+
+
+def begun(never: int, champion_trials: int) -> tuple[list[Result], list[Result], list[str]]:
+    """A run of five trials per task that has tried in vain what the champion never solves. It solves half of the others."""
+    hard, others = TASKS[:never], TASKS[never : never + 9]
+    arm = [Result(task, 0.0) for task in hard * champion_trials]
+    arm += [Result(task, float(trial % 2)) for trial in range(champion_trials) for task in others]
+    return [Result(task, 0.0) for task in hard * 5], arm, hard * 5 + others * 5
+
+
+@pytest.mark.parametrize("futility", [0.37, 0.42])
+def test_a_run_does_not_end_for_having_begun_with_what_is_never_solved(futility: float) -> None:
+    """A third of the tasks is beyond every edit; what one does on the others is yet to be seen."""
+    mine, champion, planned = begun(5, 20)
+    second, third = (
+        first_unlikely(mine, scored(by_task(champion)), planned, Policy("pooled", revision=revision, futility=futility))
+        for revision in (2, 3)
+    )
+    assert second is not None
+    assert second.at < len(mine)
+    assert third is None
+
+
+def test_the_longer_a_task_was_never_solved_the_less_is_lost_by_failing_it_again() -> None:
+    def at(trials: int) -> int:
+        mine, champion, planned = begun(9, trials)
+        found = first_unlikely(mine, scored(by_task(champion)), planned, Policy("pooled", futility=0.49))
+        return found.at if found else len(planned)
+
+    assert at(2) < at(40)
+
+
+def test_a_run_of_never_solved_tasks_alone_ends_as_one_of_any_tasks_does() -> None:
+    """Where all are doubted alike, none is doubted: what is hoped for is the gain that the whole plan would find."""
+    champion = [Result(task, 0.0) for task in TASKS[:10] * 6]
+    mine, planned = [Result(task, 0.0) for task in TASKS[:10] * 3], TASKS[:10] * 5
+    second, third = (
+        first_unlikely(mine, scored(by_task(champion)), planned, Policy("pooled", revision=revision, futility=0.42))
+        for revision in (2, 3)
+    )
+    assert second is not None
+    assert third is not None
+    assert (second.at, second.chance, second.gain) == pytest.approx((third.at, third.chance, third.gain))
 
 
 @given(st.integers(0, 10_000), st.sampled_from([-0.2, 0.0, 0.2, 0.4]))
@@ -327,6 +371,8 @@ async def test_a_replay_by_another_revision_says_what_its_trials_tell(bench: Ben
     found = {each.number: each for each in replay(bench.reader(), "demo", {"gate.revision": 2}).candidates}
     # It broke two guards, and the good edit is far ahead: that is the same by either.
     assert (found[2].after, found[3].after) == ("rejected", "promoted")
+    newest = {each.number: each for each in replay(bench.reader(), "demo", {"gate.revision": 3}).candidates}
+    assert (newest[2].after, newest[3].after) == ("rejected", "promoted")
     back = replay(bench.reader(), "demo", {"gate.revision": 2, "gate.max_cost_increase": "none"})
     assert {each.number: each.after for each in back.candidates}[3] == "promoted"
 

@@ -191,7 +191,9 @@ def test_a_kept_key_that_changed_in_the_file_is_refused_with_the_way_back(case: 
 
 def test_what_is_unset_follows_from_the_policy() -> None:
     pooled, paired = parse({}).gate, parse({"gate": {"policy": "paired"}}).gate
-    assert (pooled.policy, pooled.repeats, pooled.first_champion_repeats, pooled.futility) == ("pooled", 5, 4, 0.37)
+    assert (pooled.policy, pooled.repeats, pooled.first_champion_repeats, pooled.futility) == ("pooled", 5, 4, 0.42)
+    assert [parse({"gate": {"revision": revision}}).gate.futility for revision in (1, 2, 3)] == [0.37, 0.37, 0.42]
+    assert parse({"gate": {"revision": 2, "futility": 0.2}}).gate.futility == 0.2
     assert (paired.repeats, paired.first_champion_repeats, paired.futility) == (3, 4, 0.2)
     assert parse({"gate": {"policy": "paired", "repeats": 5}}).gate.first_champion_repeats == 6
     assert parse({"gate": {"repeats": 1}}).gate.first_champion_repeats == 2
@@ -214,7 +216,7 @@ def test_a_kept_key_that_is_gone_from_the_file_is_refused(tmp_path: Path) -> Non
 
 
 def test_a_kept_key_that_changed_to_what_the_study_has_is_no_change(case: Case) -> None:
-    case.edit("alpha = 0.1", "alpha = 0.10\nrepeats = 2\nfutility = 0.37")
+    case.edit("alpha = 0.1", "alpha = 0.10\nrepeats = 2\nfutility = 0.42")
     assert case.changed() == {}
 
 

@@ -20,6 +20,8 @@ LOOKS = 24
 WORTH = 0.5
 """A gain is worth finding where the complete plan finds it this often. A larger gain hopes for longer; with `futility` raised
 to match, the same power costs more trials."""
+NEVER = 2
+"""Trials of a task, none of which it took to be solved, after which an edit is taken to solve half as much of its failures."""
 _NORMAL = NormalDist()
 
 
@@ -47,7 +49,9 @@ class Outlook:
     what was won so far over the champion's means, and for the trials left the gain that the complete plan would find with
     chance `WORTH`. That gain is an edit's which turns the same share of every task's failures into successes: on what is
     solved already it hopes for nothing, so neither does a run that has only such tasks left live on, nor does one end for
-    having begun with them. A task's spread is that of the champion's rewards and half a success and half a failure.
+    having begun with them. Of a task that the champion's arm has never solved it hopes for less the longer that arm is
+    (`Ends.never_is_doubted`): what withstood so many trials may be beyond any edit. A task's spread is that of the champion's
+    rewards and half a success and half a failure.
     """
 
     def __init__(
@@ -65,22 +69,23 @@ class Outlook:
         self._spread: dict[str, float] = {}
         self._hope: dict[str, float] = {}
         self._weighs: dict[str, int] = {}
-        noise = 0.0
+        noise = won = 0.0
         for task, count in counts.items():
             rewards, reward, squares = champion[task]
             n = len(rewards)
             counted = self._weighs[task] = weight(task)
             self._mean[task] = reward / n
-            self._hope[task] = counted * (1 - (reward + 0.5) / (n + 1))
+            moves = NEVER / (NEVER + n) if policy.ends.never_is_doubted and reward <= 0 else 1.0
+            self._hope[task] = counted * moves * (1 - (reward + 0.5) / (n + 1))
             self._spread[task] = smoothed_variance(reward, squares, n)
+            won += moves * (1 - self._mean[task]) * count
             noise += counted**2 * count * self._spread[task] * (1 + count / n)
         bar = _NORMAL.inv_cdf(1 - policy.alpha)
         whole = math.sqrt(noise)
         self._total = sum(self._hope[task] * count for task, count in counts.items())
         self._needed, self._worth = bar * whole, (bar + _NORMAL.inv_cdf(WORTH)) * whole
         self._looks = set(looks(len(planned)))
-        fails = sum((1 - self._mean[task]) * count for task, count in counts.items())
-        self._gain = self._worth / self._total * fails / sum(counts.values())
+        self._gain = self._worth / self._total * won / sum(counts.values())
         self._position, self._won, self._left = 0, 0.0, self._total
         self._unseen = sum(self._weighs[task] ** 2 * count * self._spread[task] for task, count in counts.items())
 
