@@ -68,7 +68,7 @@ def run(
         typer.echo(f"{report.result.study}: {score_text(score) if score else 'no score'}; {cost}")
         if report.result.refusal:
             typer.echo(from_here(f"refused: such as {report.result.refusal}", workspace))
-        for word, said in report.trust.lines():
+        for word, said in (*report.cache.lines(), *report.trust.lines()):
             typer.echo(from_here(f"{word}: {said}", workspace))
     exit_for(workspace, report.result)
 

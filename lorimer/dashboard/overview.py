@@ -19,6 +19,7 @@ from lorimer.meta_agent.ledger.trust import NAMED, trust
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.names import STAGES, short
 from lorimer.meta_agent.state.world import score_of
+from lorimer.meta_agent.workspace.caching import cache_use
 from lorimer.task_agent.budget import Allowance, allowances
 from lorimer.terminal.words import left_of
 from lorimer.traces.base import StudyReader
@@ -131,6 +132,8 @@ class Overview:
     latest: tuple[Told, ...]
     alerts: tuple[Alert, ...]
     gain: tuple[tuple[str, str], ...]
+    cache: tuple[tuple[str, str], ...]
+    """What was read from providers' caches and what was lost there, each after a word."""
     train: int
     holdout: int
 
@@ -187,6 +190,7 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
         latest=tuple(each for each in told if each.state != "proposing")[:LATEST],
         alerts=shelf.worked_out(row.id, "alerts", (mark, opened.state), lambda: tuple(alerts(reader, opened))),
         gain=shelf.worked_out(row.id, "gain", mark.settled, lambda: tuple(_gain(reader, opened))),
+        cache=shelf.worked_out(row.id, "cache", mark, lambda: tuple(cache_use(row, spent).lines())),
         train=len(world.train),
         holdout=len(world.holdout),
     )

@@ -14,6 +14,15 @@ def price(provider: ProviderConfig, model: str, usage: Usage) -> float | None:
     return _listed(provider, model, usage)
 
 
+def cache_saves(provider: ProviderConfig, model: str, tokens: int) -> float | None:
+    """Dollars by which `tokens` of input are cheaper when the provider's cache has them; `None` where no price is known.
+
+    Priced in prompts of 1,000 tokens: some models take more for long prompts, and these tokens were of many.
+    """
+    whole, cached = price(provider, model, Usage(1000)), price(provider, model, Usage(1000, cached_tokens=1000))
+    return None if whole is None or cached is None else (whole - cached) * tokens / 1000
+
+
 def _own(price: TokenPrice, usage: Usage) -> float:
     cached = price.input if price.cached is None else price.cached
     fresh = usage.input_tokens - usage.cached_tokens

@@ -27,6 +27,7 @@ from lorimer.meta_agent.state.result import result_of, total
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.study.strategies import base
+from lorimer.meta_agent.workspace.caching import CacheUse, cache_use
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.terminal.ab import verdict
 from lorimer.terminal.words import cost, for_the_test, left_of, score_text, table
@@ -92,6 +93,8 @@ class Status:
     """What the meta-agent took of it."""
     saved: Saved
     """What records answered, which was not spent."""
+    cache: CacheUse
+    """What was read from providers' caches, and what was lost there."""
     left: tuple[Allowance, ...]
     """Every bound of the budget that is set, candidates included."""
     changed: tuple[str, ...]
@@ -151,6 +154,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         unpriced_calls=spent.unknown,
         meta=spent.meta,
         saved=spent.saved,
+        cache=cache_use(study, spent),
         left=left,
         changed=tuple(map(str, chain.setting_changes(reader.chain(study.id, "settings"), study.id))),
         warnings=tuple(row.text for row in reader.warnings(study.id)),
@@ -232,6 +236,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *([_holdout(found)] if found.holdout and found.kind == "optimize" else []),
             f"  spent       {spent}, {found.tokens} tokens, {found.trials} trials",
             *([f"  saved       {found.saved}"] if found.saved.trials else []),
+            *(f"  {word:11} {said}" for word, said in found.cache.lines()),
             *([f"  meta-agent  {_share(found.meta)}"] if found.meta.calls else []),
             f"  left        {bounds or 'no budget is set'}",
             *(f"  setting     {change}" for change in found.changed),

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lorimer.kinds import REFUSED, Refused
 from lorimer.traces import codec
+from lorimer.traces.caching import NONE_BROKEN, CacheBreaks
 from lorimer.traces.databases.base import Plain
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.schema import Conditions, Saved, Share, TrialEnd, TrialState, Used
@@ -131,6 +132,22 @@ def saved(connection: Plain, study: str) -> Saved:
     ).fetchone()
     calls, tokens, usd, unknown, seconds = sums
     return Saved(trials, calls or 0, tokens or 0, usd or 0.0, unknown or 0, seconds or 0.0)
+
+
+def cache_breaks(connection: Plain, study: str) -> CacheBreaks:
+    """The calls of a study's trials that lost what the provider's cache may have held."""
+    trials, *sums = connection.execute(
+        "SELECT count(*), sum(calls), sum(changed), sum(lost_tokens) FROM cache_break WHERE study = ?", [study]
+    ).fetchone()
+    if not trials:
+        return NONE_BROKEN
+    calls, changed, lost = map(int, sums)
+    named = connection.execute(
+        "SELECT trial, step, why FROM cache_break WHERE study = ? AND stage <> 'holdout' "
+        "ORDER BY lost_tokens DESC, trial LIMIT 1",
+        [study],
+    ).fetchone()
+    return CacheBreaks(calls, changed, lost, trials, *(named or ()))
 
 
 def took(connection: Plain, evaluations: Sequence[str]) -> dict[str, Share]:

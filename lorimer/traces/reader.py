@@ -138,15 +138,18 @@ class StoreReader(SealedReader):
         shares: dict[str, Share] = {}
         with self._session() as session:
             for row in session.exec(totals):
-                shares[row.role] = Share(row.usd, row.tokens, row.unknown, row.calls)
+                shares[row.role] = Share(
+                    row.usd, row.tokens, row.unknown, row.calls, row.input_tokens, row.cached_tokens
+                )
             # A reservation that nobody settled is taken at its full size.
             for role, usd, tokens in session.exec(reserved.where(Spend.study == study, col(Spend.settled).is_(False))):
                 shares[role] = shares.get(role, Share()) + Share(usd or 0.0, tokens, int(usd is None), 1)
             finished = session.exec(trials).one()
             seconds = session.exec(select(Study.seconds).where(Study.id == study)).one_or_none()
         with self.database.plain() as connection:
-            saved = bulk.saved(connection, study)
-        return Spent(shares.get("task", Share()), shares.get("meta", Share()), finished, (seconds or 0.0) / 3600, saved)
+            saved, breaks = bulk.saved(connection, study), bulk.cache_breaks(connection, study)
+        hours = (seconds or 0.0) / 3600
+        return Spent(shares.get("task", Share()), shares.get("meta", Share()), finished, hours, saved, breaks)
 
     def warnings(self, study: str) -> list[WarningRow]:
         return self._all(select(WarningRow).where(WarningRow.study == study).order_by(WarningRow.made, WarningRow.id))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Integer, Row, bindparam, exists, func, select, update
+from sqlalchemy import Integer, Row, bindparam, exists, func, literal, select, update
 from sqlmodel import SQLModel
 
 from lorimer.errors import InternalError
@@ -26,7 +26,18 @@ from lorimer.traces.schema import (
     Used,
 )
 from lorimer.traces.scrub import Cleaner
-from lorimer.traces.tables import ConditionRow, Json, LinesRow, RecordRow, Spend, SpentRow, Step, Trial, WarningRow
+from lorimer.traces.tables import (
+    CacheBreakRow,
+    ConditionRow,
+    Json,
+    LinesRow,
+    RecordRow,
+    Spend,
+    SpentRow,
+    Step,
+    Trial,
+    WarningRow,
+)
 from lorimer.traces.trajectory import Trajectory
 from lorimer.traces.wired import WireCall, WirePart
 from lorimer.traces.writer import Transaction, Work, Writer, table_of
@@ -147,7 +158,7 @@ class Recorder:
             refused = self._refused.pop(end.id, None)
             if refused is not None:
                 raise refused
-            self._trajectories.pop(end.id, None)
+            trajectory = self._trajectories.pop(end.id, None)
             ledger = self._ledgers.pop(end.id, None)
             values = {
                 **vars(end),
@@ -167,6 +178,14 @@ class Recorder:
             if transaction.connection.execute(update(_TRIAL).where(running).values(values), under).rowcount != 1:
                 state = transaction.connection.execute(select(_TRIAL.c.state).where(_TRIAL.c.id == end.id)).scalar()
                 raise InternalError(f"trial {end.id} cannot end: it is {state or 'not in the trace store'}")
+            if trajectory is not None and trajectory.breaks.calls:
+                broken = vars(trajectory.breaks)
+                whose = select(_TRIAL.c.study, _TRIAL.c.id, _TRIAL.c.stage, *map(literal, broken.values()))
+                transaction.connection.execute(
+                    table_of(CacheBreakRow)
+                    .insert()
+                    .from_select(["study", "trial", "stage", *broken], whose.where(_TRIAL.c.id == end.id))
+                )
             if end.ran is not None:
                 lines = {"trial": end.id, "ran": str(end.ran), "whole": end.ran.whole}
                 transaction.insert_new(table_of(LinesRow), lines)
@@ -306,4 +325,6 @@ def _totals_of(reserved: Row[tuple[str, str, float | None]], used: Used) -> dict
         "tokens": used.tokens,
         "unknown": int(used.usd is None),
         "calls": 1,
+        "input_tokens": used.input_tokens,
+        "cached_tokens": used.cached_tokens,
     }

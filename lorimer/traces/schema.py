@@ -14,6 +14,7 @@ from lorimer.kinds import Purpose as Purpose
 from lorimer.kinds import Stage as Stage
 from lorimer.kinds import StepKind as StepKind
 from lorimer.kinds import TrialState as TrialState
+from lorimer.traces.caching import NONE_BROKEN, CacheBreaks
 from lorimer.traces.lines import LinesRan as LinesRan
 from lorimer.traces.wired import WireCall, WirePart
 
@@ -75,6 +76,9 @@ class Share:
     unknown: int = 0
     """Calls of unknown cost."""
     calls: int = 0
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of the input tokens that were read from the provider's cache."""
 
     @property
     def usd(self) -> float | None:
@@ -87,6 +91,8 @@ class Share:
             self.tokens + more.tokens,
             self.unknown + more.unknown,
             self.calls + more.calls,
+            self.input_tokens + more.input_tokens,
+            self.cached_tokens + more.cached_tokens,
         )
 
 
@@ -150,6 +156,8 @@ class Spent:
     """How long processes ran it."""
     saved: Saved = NOT_SAVED
     """What would have been spent besides, had no record answered."""
+    breaks: CacheBreaks = NONE_BROKEN
+    """Calls of trials that lost what the provider's cache held, if it held anything."""
 
     @property
     def known_usd(self) -> float:

@@ -356,6 +356,27 @@ class SpentRow(SQLModel, table=True):
     unknown: int
     """Calls of unknown cost."""
     calls: int
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    """Those of the input tokens that were read from the provider's cache."""
+
+
+class CacheBreakRow(SQLModel, table=True):
+    """A trial of which calls read far less from the provider's cache than was sent before (`traces.caching`)."""
+
+    __tablename__ = "cache_break"
+    study: str = Field(primary_key=True)
+    trial: str = Field(primary_key=True)
+    stage: str
+    calls: int
+    """How many of its calls did."""
+    changed: int
+    """Those of them that began otherwise than the call before."""
+    lost_tokens: int
+    step: int
+    """The first of them."""
+    why: str
+    """How that one began, in words."""
 
 
 class ChainRow(SQLModel, table=True):

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from lorimer.kinds import REFUSED
 from lorimer.traces import codec
+from lorimer.traces.caching import CacheWatch, Sent
 from lorimer.traces.schema import ModelCallData, StepKind
 from lorimer.traces.scrub import scrub_json
 
@@ -28,6 +30,7 @@ class _Head:
     """Digests of the messages as they came: comparing them saves scrubbing the whole conversation at every call."""
     stored: tuple[str, ...]
     """SHA-256 of the messages as they were stored, scrubbed."""
+    sent: Sent
 
 
 @dataclass
@@ -38,6 +41,7 @@ class Trajectory:
     heads: list[_Head] = field(default_factory=list)
     masked: bool = False
     """Whether anything of the newest model call was masked."""
+    breaks: CacheWatch = field(default_factory=CacheWatch)
 
     def take_index(self) -> int:
         self.next_index += 1
@@ -58,6 +62,7 @@ class Trajectory:
         index, self.masked = self.take_index(), False
         bodies = [codec.encode_message(message) for message in call.messages]
         raw = tuple(codec.digest(body) for body in bodies)
+        sent = self._sent(call, raw, index)
         head, keep = self._continued(raw)
         stored = (head.stored[:keep] if head else ()) + tuple(put(body) for body in bodies[keep:])
         self.masked = self.masked or stored != raw
@@ -81,7 +86,7 @@ class Trajectory:
             data["recorded"] = True
         if head is not None and keep == len(head.raw):
             self.heads.remove(head)
-        self.heads = [*self.heads[-(MAX_HEADS - 1) :], _Head(index, raw, stored)]
+        self.heads = [*self.heads[-(MAX_HEADS - 1) :], _Head(index, raw, stored, sent)]
         return {
             "owner": call.owner,
             "index": index,
@@ -90,6 +95,18 @@ class Trajectory:
             "seconds": call.seconds,
             "data": data,
         }
+
+    def _sent(self, call: ModelCallData, raw: tuple[str, ...], index: int) -> Sent:
+        said = [digest for message, digest in zip(call.messages, raw, strict=True) if message.role == "assistant"]
+        answer = codec.digest(codec.encode_message(call.completion.message))
+        usage = call.completion.usage
+        # Of what a record answered, was refused or was not counted, the provider's cache knows nothing that could be told.
+        counted = not call.recorded and not usage.estimated and call.completion.stop_reason not in REFUSED
+        tokens = usage.input_tokens if counted else 0
+        sent = Sent(call.system, call.tools, raw, frozenset([*said, answer]), tokens)
+        if counted:
+            self.breaks.look((head.sent for head in reversed(self.heads)), sent, usage, index)
+        return sent
 
     def _continued(self, raw: tuple[str, ...]) -> tuple[_Head | None, int]:
         best: _Head | None = None

@@ -15,6 +15,7 @@ from lorimer.meta_agent.reports.audit import verify
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.world import scan
 from lorimer.traces import chain, chaining, migrations, sealed
+from lorimer.traces.caching import NONE_BROKEN
 from lorimer.traces.databases.sqlite import Sqlite
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Purpose, Share, Stage
@@ -232,6 +233,29 @@ def test_what_an_older_lorimers_calls_cost_is_added_up_once(tmp_path: Path) -> N
     found = StoreReader(path).spent("s")
     assert found.task == Share(known_usd=6.75, tokens=140, unknown=2, calls=5)
     assert found.meta == Share(known_usd=0.0, tokens=100, unknown=1, calls=1)
+
+
+def test_what_an_older_lorimers_calls_read_from_caches_is_added_up_once(tmp_path: Path) -> None:
+    path = tmp_path / "traces.db"
+    with older(path, "0018") as connection:
+        put_study(connection, {})
+        put_candidate(connection, 1, "rejected")
+        for role in ("task", "meta"):
+            put(connection, "spent", study="s", role=role, usd=1.0, tokens=500, unknown=0, calls=2)
+        for name, recorded, whole in (("a", "", ""), ("b", "s/x", ""), ("c", "s/x", "why")):
+            put(
+                connection, "trial", id=name, planned=name, study="s", evaluation="e", task="t", state="scored",
+                input_tokens=100, cached_tokens=40, recorded_trial=recorded, ran_whole=whole,
+            )  # fmt: skip
+        for index, usage in enumerate(({"input_tokens": 30, "cached_tokens": 20}, {"input_tokens": 10})):
+            data = {"stop_reason": "end", "usage": usage}
+            put(connection, "step", id=None, owner="s/c001", index=index, kind="model_call", data=data)
+    Store.open(path).close()
+    found = StoreReader(path).spent("s")
+    # Of what went on from a record nobody knows which of its calls were live.
+    assert (found.task.input_tokens, found.task.cached_tokens) == (200, 80)
+    assert (found.meta.input_tokens, found.meta.cached_tokens) == (40, 20)
+    assert found.breaks == NONE_BROKEN
 
 
 def test_the_refused_calls_of_stored_trials_are_counted(tmp_path: Path) -> None:

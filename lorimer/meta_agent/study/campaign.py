@@ -26,6 +26,7 @@ from lorimer.meta_agent.study import loop
 from lorimer.meta_agent.study.beside import others_at_work
 from lorimer.meta_agent.study.checking import valid
 from lorimer.meta_agent.workspace import known
+from lorimer.meta_agent.workspace.caching import CacheUse, cache_use
 from lorimer.meta_agent.workspace.events import BudgetUsed, BudgetWarning, ModelNoted, NotifyFailed, VerifierNoted
 from lorimer.meta_agent.workspace.notify import About as NoticeAbout
 from lorimer.meta_agent.workspace.notify import Notice
@@ -63,6 +64,8 @@ class RunReport:
     cost_usd: float | None
     tokens: int
     seconds: float
+    cache: CacheUse
+    """What was read from the provider's cache, and what was lost there."""
     trust: Trust
     """What speaks against the results."""
 
@@ -151,7 +154,8 @@ def _report(reader: StudyReader, result: StudyResult, seconds: float) -> RunRepo
         mean = sum(rewards) / len(rewards) if rewards else None
         lines.append(TaskLine(task, mean, len(own), causes, own[-1].id))
     spent = reader.spent(result.study)
-    return RunReport(result, lines, spent.usd, spent.tokens, seconds, trust(reader, result.study))
+    cache = cache_use(reader.study(result.study), spent)
+    return RunReport(result, lines, spent.usd, spent.tokens, seconds, cache, trust(reader, result.study))
 
 
 # ---- optimising -----------------------------------------------------------------------------------------------------
