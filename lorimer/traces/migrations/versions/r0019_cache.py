@@ -13,16 +13,17 @@ down_revision = "0018"
 branch_labels = None
 depends_on = None
 
+_COUNT = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
 _TEXT = sa.String().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
     for name in ("input_tokens", "cached_tokens"):
-        op.add_column("spent", sa.Column(name, sa.BigInteger(), nullable=False, server_default="0"))
+        op.add_column("spent", sa.Column(name, _COUNT, nullable=False, server_default="0"))
     op.create_table(
         "cache_break",
         *(sa.Column(name, _TEXT, nullable=False) for name in ("study", "trial", "stage")),
-        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("calls", "changed", "lost_tokens", "step")),
+        *(sa.Column(name, _COUNT, nullable=False) for name in ("calls", "changed", "lost_tokens", "step")),
         sa.Column("why", _TEXT, nullable=False),
         sa.PrimaryKeyConstraint("study", "trial"),
     )
