@@ -157,4 +157,4 @@ def test_help_answers_to_its_short_name(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_a_shell_gets_completions() -> None:
     asked = {"_LORIMER_COMPLETE": "complete_bash", "COMP_WORDS": "lorimer st", "COMP_CWORD": "1"}
-    assert process(environment=asked).out.split() == ["studies", "status"]
+    assert process(environment=asked).out.split() == ["studies", "status", "store"]
