@@ -40,10 +40,11 @@ def solvable(
     return make_task(folder, verifier, solution=script(folder, "solution", solution), **changes)
 
 
-SERVICE = "setsid sh -c 'while :; do date +%s%N > /app/beat; sleep 0.05; done' >/dev/null 2>&1 & sleep 0.2"
-WANTS_SERVICE = (
-    """a=$(cat /app/beat); sleep 0.5; [ "$a" != "$(cat /app/beat)" ]; echo $((1 - $?)) > /logs/verifier/reward.txt"""
-)
+SERVICE = """setsid sh -c 'while :; do date +%s%N > /app/beat; sleep 0.05; done' >/dev/null 2>&1 &
+until [ -s /app/beat ]; do sleep 0.05; done"""
+WANTS_SERVICE = """a=$(cat /app/beat)
+for _ in $(seq 20); do sleep 0.1; [ "$a" = "$(cat /app/beat)" ] || { echo 1 > /logs/verifier/reward.txt; exit; }; done
+echo 0 > /logs/verifier/reward.txt"""
 
 # ---- the verdict ----------------------------------------------------------------------------------------------------
 

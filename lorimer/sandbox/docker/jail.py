@@ -24,6 +24,9 @@ _POLL_SECONDS = 0.25
 _LAG_SECONDS = 1.0
 """How long after the end of its streams the engine may still call a jail running; it is milliseconds. Less than the gateway waits
 for last words: a jail that it had to kill would be the harness's fault."""
+_LATE_SECONDS = 0.7
+"""How long after the exit of a killed process the engine may still hear that it was for its memory. Together with `_LAG_SECONDS`
+it is less than the gateway waits, too."""
 _KILLED = 137
 
 
@@ -152,8 +155,20 @@ class DockerJail:
             async with self._reading:
                 while not self._ended:  # what it said on stderr before it died
                     await self._read_some()
-            self._exit = self._exit_of(int(state["ExitCode"]), out_of_memory=bool(state["OOMKilled"]))
+            code = int(state["ExitCode"])
+            late = code == _KILLED and not state["OOMKilled"]
+            self._exit = self._exit_of(code, out_of_memory=await self._heard_late() if late else state["OOMKilled"])
         return self._exit
+
+    async def _heard_late(self) -> bool:
+        """Whether the kernel killed the process for its memory. The engine may hear of that after it has noted the exit."""
+        until = time.monotonic() + _LATE_SECONDS
+        while time.monotonic() < until:
+            await asyncio.sleep(0.05)
+            state = await self._state()
+            if state is None or state["OOMKilled"]:
+                return state is not None
+        return False
 
     async def _state(self) -> Mapping[str, Any] | None:
         """The engine's word on the process; `None` when the jail was closed meanwhile."""
