@@ -16,6 +16,7 @@ LONG = {
     "dashboard": "seconds to the first byte of each page of the dashboard, and its server's memory, on the store of `traces`",
     "demo": "how often the demo promotes, and whether that holds on sealed tasks: some minutes per seed",
     "gate": "how often each policy promotes what it should and should not: three minutes",
+    "gate_errors": "the same where trials errored: a few minutes",
     "pairings": "how often the interval of `same - cross` holds the truth, over simulated grids: two minutes",
     "traces": "seconds and memory of every command that reads, and how long a running study's loop stands, on a made store of "
     "700 candidates: 15 minutes and 2.5 GB",

@@ -67,6 +67,23 @@ Shape = Literal["few", "thin", "mixed"]
 
 
 @dataclass(frozen=True)
+class Errors:
+    """Which trials come to nothing that can be scored."""
+
+    share: float = 0.0
+    """Of all trials."""
+    of_failed: float = 0.0
+    """Of those that would have failed."""
+
+    def fall_on(self, reward: float, dice: random.Random) -> bool:
+        share = self.share if reward > 0 else max(self.share, self.of_failed)
+        return share > 0 and dice.random() < share
+
+
+NO_ERRORS = Errors()
+
+
+@dataclass(frozen=True)
 class Campaign:
     """A study: its suite, its edits, and what happens to the provider meanwhile."""
 
@@ -136,13 +153,18 @@ def edited_below(chances: Chances, points: float, dice: random.Random, shape: Sh
 
 
 def trials(
-    chances: Chances, planned: Sequence[str], dice: random.Random, graded: bool = False, hour: float = 1.0
+    chances: Chances,
+    planned: Sequence[str],
+    dice: random.Random,
+    graded: bool = False,
+    hour: float = 1.0,
+    errors: Errors = NO_ERRORS,
 ) -> list[Result]:
     found = []
     for task in planned:
         rate = hour * chances[int(task[1:])]
         hits = sum(dice.random() < rate for _ in range(4)) / 4 if graded else float(dice.random() < rate)
-        found.append(Result(task, hits))
+        found.append(Result(task, None if errors.fall_on(hits, dice) else hits))
     return found
 
 
@@ -155,12 +177,13 @@ def full(
     dice: random.Random,
     play: Campaign = Campaign(),
     hour: float = 1.0,
+    errors: Errors = NO_ERRORS,
 ) -> tuple[Decision, list[Result]]:
     """The decision of a full run, and the trials that it read."""
     tasks, luck = names(chances), Luck(dice.randrange(1 << 30), number)
     in_rounds = policy.name in ANYTIME
     planned = [task for task, _ in full_plan(tasks, luck, design.gate.repeats, met.known, in_rounds=in_rounds)]
-    run = trials(chances, planned, dice, play.graded, hour)
+    run = trials(chances, planned, dice, play.graded, hour, errors)
     decision = decide(Evidence(run, met.champion, planned, met.weights), met.judged_by(policy))
     return decision, run[: int(decision.numbers["run"] or 0)]
 
@@ -172,14 +195,15 @@ def confirm(
     dice: random.Random,
     play: Campaign = Campaign(),
     hour: float = 1.0,
-) -> tuple[bool, list[Result], list[Result]]:
-    """Whether a candidate is better side by side with the champion, and the trials of both."""
+    errors: tuple[Errors, Errors] = (NO_ERRORS, NO_ERRORS),
+) -> tuple[Decision, list[Result], list[Result]]:
+    """What a confirmation side by side with the champion says of a candidate, and the trials of both."""
     mine, theirs, decision, tasks = list[Result](), list[Result](), None, names(chances)
     while decision is None:
-        mine += trials(chances, tasks, dice, play.graded, hour)
-        theirs += trials(champion, tasks, dice, play.graded, hour)
+        mine += trials(chances, tasks, dice, play.graded, hour, errors[0])
+        theirs += trials(champion, tasks, dice, play.graded, hour, errors[1])
         decision = confirmed(Evidence(mine, theirs, tasks * ROUNDS), design.policy)
-    return decision.kind == "pass", mine, theirs
+    return decision, mine, theirs
 
 
 def met_by(design: Design, standing: Sequence[Result], rejected: Sequence[Result], earlier: Rates) -> Opponent:
@@ -187,25 +211,39 @@ def met_by(design: Design, standing: Sequence[Result], rejected: Sequence[Result
     return opponent(standing, pools=design.gate.pools, withstood=lambda: rejected, earlier=lambda: earlier)
 
 
-def promotions(design: Design, points: float | Literal["trade"], rounds: int, seed: str) -> tuple[int, int]:
-    """Promotions and trials run of `rounds` candidates, each against a champion audited anew."""
-    dice, tasks = random.Random(seed), names(PANEL)
-    promoted = run = 0
+@dataclass
+class Outcomes:
+    """What became of candidates, each of which met a champion audited anew."""
+
+    promoted: int = 0
+    undecided: int = 0
+    trials: int = 0
+
+
+def outcomes(
+    design: Design,
+    points: float | Literal["trade"],
+    rounds: int,
+    seed: str,
+    errors: tuple[Errors, Errors] = (NO_ERRORS, NO_ERRORS),
+) -> Outcomes:
+    """What becomes of `rounds` candidates; which trials of theirs and of the champion's come to errors."""
+    dice, tasks, found = random.Random(seed), names(PANEL), Outcomes()
     for number in range(rounds):
-        standing = trials(PANEL, tasks * design.against, dice)
-        others = trials(PANEL, tasks * design.earlier, dice)
+        standing = trials(PANEL, tasks * design.against, dice, errors=errors[1])
+        others = trials(PANEL, tasks * design.earlier, dice, errors=errors[1])
         met = met_by(design, standing, others, rates(others))
         gained = TRADE if points == "trade" else points
         chances = edited(PANEL, gained, dice)
         chances = edited(chances, -TRADE, dice) if points == "trade" else chances
-        decision, read = full(design, design.policy, met, chances, number, dice)
-        run += len(read)
-        passed = decision.kind == "promote"
-        if passed and design.gate.pools:
-            passed, mine, theirs = confirm(design, chances, PANEL, dice)
-            run += len(mine) + len(theirs)
-        promoted += passed
-    return promoted, run
+        decision, read = full(design, design.policy, met, chances, number, dice, errors=errors[0])
+        found.trials += len(read)
+        if decision.kind == "promote" and design.gate.pools:
+            decision, mine, theirs = confirm(design, chances, PANEL, dice, errors=errors)
+            found.trials += len(mine) + len(theirs)
+        found.promoted += decision.kind in ("promote", "pass")
+        found.undecided += decision.kind == "undecided"
+    return found
 
 
 def spot_check(
@@ -281,7 +319,8 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
         if pooled:
             mine, theirs = list[Result](), list[Result]()
             if passed[-1]:
-                passed[-1], mine, theirs = confirm(design, chances, champion, dice, play, hour())
+                answer, mine, theirs = confirm(design, chances, champion, dice, play, hour())
+                passed[-1] = answer.kind == "pass"
                 spent += len(mine) + len(theirs)
             if passed[-1]:
                 champion, standing, rejected = chances, mine, []

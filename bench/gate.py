@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, Literal
 
-from bench.dice import Campaign, Design, promotions, study
+from bench.dice import Campaign, Design, outcomes, study
 from lorimer.config_gate import GateSettings
 from lorimer.meta_agent.gate.scores import mean_of, sample_variance
 
@@ -79,7 +79,7 @@ def main() -> None:
         }
         cells = {
             (design.name, kind): [
-                pool.submit(promotions, design, kind, sizes[design.name, kind] // PARTS, f"{design.name}/{kind}/{part}")
+                pool.submit(outcomes, design, kind, sizes[design.name, kind] // PARTS, f"{design.name}/{kind}/{part}")
                 for part in range(PARTS)
             ]
             for design in DESIGNS
@@ -97,7 +97,7 @@ def main() -> None:
             for kind in kinds:
                 found = [job.result() for job in cells[design.name, kind]]
                 size = sizes[design.name, kind] // PARTS * PARTS
-                promoted, run = (sum(column) for column in zip(*found, strict=True))
+                promoted, run = sum(each.promoted for each in found), sum(each.trials for each in found)
                 error = math.sqrt(promoted * (size - promoted) / size) / size
                 row.append(f"{promoted / size:.3f} ± {error:.3f}, {run / size:.0f}")
             print("| " + " | ".join(row) + " |", flush=True)

@@ -68,8 +68,8 @@ def vetoes(sealed: int, edit: tuple[float, float], row: int, rounds: int, seed: 
         seed_held = trials(held, names(held) * gate.holdout_repeats, dice)
         for _ in range(row):
             train_after, held_after = edited(train, edit[0], dice), edited(held, edit[1], dice)
-            passed, mine, theirs = confirm(DEFAULT, train_after, train, dice)
-            if not passed:
+            answer, mine, theirs = confirm(DEFAULT, train_after, train, dice)
+            if answer.kind != "pass":
                 continue
             after = trials(held_after, names(held) * gate.holdout_repeats, dice)
             before = trials(held, names(held) * gate.holdout_repeats, dice)

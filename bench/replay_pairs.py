@@ -121,7 +121,8 @@ def deciding(play: Campaign, seed: int, twins: int) -> Ended:
             spent += tested.spent
             passed = tested.passed
         if passed:
-            passed, mine, theirs = confirm(design, chances, champion, dice)
+            answer, mine, theirs = confirm(design, chances, champion, dice)
+            passed = answer.kind == "pass"
             spent += len(mine) + len(theirs)
         if passed:
             champion, read, rejected = chances, mine, []
