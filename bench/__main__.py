@@ -25,7 +25,7 @@ LONG = {
 
 def main() -> None:
     """Run the measurements that are named; exit 1 where one is over its target."""
-    described = "\n".join(f"  {name:10} {what}" for name, what in (QUICK | LONG).items())
+    described = "\n".join(f"  {name:11} {what}" for name, what in (QUICK | LONG).items())
     parser = argparse.ArgumentParser(
         "python -m bench", description=f"Measure:\n{described}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
