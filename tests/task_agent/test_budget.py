@@ -299,7 +299,7 @@ async def test_the_store_knows_what_a_killed_process_had_spent(tmp_path: Path) -
         reader = StoreReader(store)
         row = reader.trial(trial.id)
         assert (row.state, row.model_calls, row.input_tokens, row.cost_usd) == ("cancelled", 2, 40, 0.375)
-        assert reader.spent("s") == Spent(Share(0.375, 110, calls=2), Share(0.0, 70, 1, 1), 0, 0.5)
+        assert reader.spent("s") == Spent(Share(0.375, 110, calls=2, input_tokens=40), Share(0.0, 70, 1, 1), 0, 0.5)
 
 
 async def test_what_a_resume_may_change_is_kept_and_each_change_is_chained(tmp_path: Path) -> None:

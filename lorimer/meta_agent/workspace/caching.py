@@ -7,13 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lorimer.config import parse
-from lorimer.errors import ConfigError
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.cost import amounts
-from lorimer.meta_agent.workspace.session import providers
-from lorimer.models.pricing import cache_saves
-from lorimer.models.registry import provider_of, simulated
 from lorimer.traces.caching import NONE_BROKEN, CacheBreaks
 from lorimer.traces.schema import Share, Spent
 from lorimer.traces.tables import Study
@@ -83,6 +78,13 @@ def _share(of: Share) -> float | None:
 
 
 def _lost_usd(study: Study, breaks: CacheBreaks) -> float | None:
+    # What reads a study mostly finds no breaks, and is spared the import of what runs one.
+    from lorimer.config import parse
+    from lorimer.errors import ConfigError
+    from lorimer.meta_agent.workspace.session import providers
+    from lorimer.models.pricing import cache_saves
+    from lorimer.models.registry import provider_of, simulated
+
     if simulated(study.task_model):
         return None
     try:
