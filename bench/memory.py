@@ -11,24 +11,14 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-from lorimer.benchmarks.base import Script, Task
-from lorimer.config import BudgetSettings, Config
+from bench.trials import run_trials
 from lorimer.harness.api import Completion, Usage, assistant
 from lorimer.kinds import SandboxName
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.sandbox.base import PythonImage, SandboxLimits
-from lorimer.sandbox.pool import Pool
+from lorimer.sandbox.base import PythonImage
 from lorimer.sandbox.select import choose
-from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.local import LocalAttempts
-from lorimer.task_agent.scheduler import Scheduler
-from lorimer.task_agent.trial import Machine
-from lorimer.traces.schema import PlannedTrial, Stage
-from lorimer.traces.store import Store
 
 TARGET_MB = 300
 
@@ -62,40 +52,11 @@ class Slow:
         return
 
 
-def make_task(tests: Path) -> Task:
-    """A task that is solved by the word that the harness ends on."""
-    tests.mkdir()
-    (tests / "test.sh").write_text("grep -q one /app/answer && echo 1 > /logs/verifier/reward.txt\n")
-    return Task(
-        "memory",
-        "Say hello.",
-        PythonImage(),
-        Script(tests, "/tests", "sh /tests/test.sh", 60.0),
-        limits=SandboxLimits(cpus=1, memory_mb=128),
-        workdir="/app",
-    )
-
-
 async def run(trials: int, concurrency: int, kind: SandboxName) -> str:
     """Run them all; returns the name of the provider that served."""
-    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder, "bench.db")) as store:
-        task = make_task(Path(folder, "tests"))
-        plan = [
-            PlannedTrial(f"bench/{number}", "bench", "bench", Stage.BASELINE, "bench", task.id, number, 0)
-            for number in range(trials)
-        ]
-        provider = Pool(await choose(kind, prefer_bubblewrap=True))
-        try:
-            budget = Budget("bench", BudgetSettings(), store)
-            machine = Machine(provider, store, Metered(Slow(), budget, store, 1000))
-            attempts = LocalAttempts(machine, Config(), {task.id: task}, budget)
-            outcomes = await Scheduler(attempts, concurrency=concurrency, retries=0).run(plan, HARNESS)
-        finally:
-            await provider.close()
-        failed = [outcome for outcome in outcomes if outcome.reward != 1.0]
-        if failed:
-            raise SystemExit(f"bench: {len(failed)} of {len(outcomes)} trials did not score 1: {failed[:1]}")
-        return provider.name
+    provider = await choose(kind, prefer_bubblewrap=True)
+    await run_trials(provider, PythonImage(), Slow(), HARNESS, trials=trials, at_once=concurrency)
+    return provider.name
 
 
 def main() -> None:

@@ -13,7 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from lorimer.sandbox.series import Series
 
 
 @dataclass(frozen=True)
@@ -281,6 +284,9 @@ class Sandbox(Protocol):
         bounded by `output_limit` bytes a stream however much the command prints. Calls may run concurrently.
         """
 
+    def series(self, *, env: Mapping[str, str] | None = None, user: str | None = None) -> Series:
+        """What an agent acts by: commands like those of `exec`, for which the provider may prepare. To be closed at its end."""
+
     async def read(self, path: str, *, max_bytes: int) -> bytes:
         """The file's bytes. Follows symlinks inside the sandbox only. Raises SandboxFileError."""
 
@@ -421,6 +427,9 @@ class SandboxProvider(Protocol):
 
     async def jail(self, request: JailRequest) -> Jail:
         """A new, running jail. Raises SandboxError, or PrerequisiteError when the jail image is missing."""
+
+    async def answers(self) -> None:
+        """Ask the engine whether it is there, which takes it a moment. Raises EngineOutage, PrerequisiteError where it is not."""
 
     async def reap(self) -> int:
         """Remove what dead lorimer processes left behind; returns how many things were removed."""

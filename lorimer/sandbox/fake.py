@@ -40,6 +40,7 @@ from lorimer.sandbox.base import (
     SandboxFileError,
     SandboxRequest,
 )
+from lorimer.sandbox.series import PlainSeries, Series
 
 LINE_LIMIT = 16 << 20
 STDERR_LIMIT = 64 << 10
@@ -114,6 +115,10 @@ class FakeSandbox:
             stdout_dropped=result.stdout_dropped + out_dropped,
             stderr_dropped=result.stderr_dropped + err_dropped,
         )
+
+    def series(self, *, env: Mapping[str, str] | None = None, user: str | None = None) -> Series:
+        """See Sandbox. A command has nothing to wait for."""
+        return PlainSeries(self, env, user)
 
     async def read(self, path: str, *, max_bytes: int) -> bytes:
         """See Sandbox."""
@@ -375,6 +380,9 @@ class FakeProvider:
         jail = UnsandboxedJail(process, home)
         self._jails.append(jail)
         return jail
+
+    async def answers(self) -> None:
+        """See SandboxProvider. There is no engine to ask."""
 
     async def reap(self) -> int:
         """See SandboxProvider. There is never anything."""

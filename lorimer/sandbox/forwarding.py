@@ -54,6 +54,9 @@ class Forwarding:
     async def jail(self, request: JailRequest) -> Jail:
         return await self._provider.jail(request)
 
+    async def answers(self) -> None:
+        await self._provider.answers()
+
     async def reap(self) -> int:
         return await self._provider.reap()
 

@@ -21,9 +21,10 @@ from lorimer.kinds import REFUSED
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.models.messages import without_system
 from lorimer.sandbox.base import Sandbox, SandboxFileError
+from lorimer.sandbox.series import Series
 from lorimer.task_agent import wire
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.limits import ActiveClock, Metered
+from lorimer.task_agent.limits import ActiveClock, TaskModel
 from lorimer.task_agent.output import cut, exec_result
 from lorimer.task_agent.paired.replay import SANDBOX, PartedFromRecord, Replay
 from lorimer.task_agent.ready import read_file, write_file
@@ -63,7 +64,8 @@ class Calls:
         self,
         *,
         sandbox: Sandbox,
-        model: Metered,
+        commands: Series,
+        model: TaskModel,
         sink: TraceSink,
         owner: str,
         task: Task,
@@ -76,7 +78,7 @@ class Calls:
         first: int = 0,
         replay: Replay | None = None,
     ) -> None:
-        self._sandbox, self._model, self._sink = sandbox, model, sink
+        self._sandbox, self._commands, self._model, self._sink = sandbox, commands, model, sink
         self._owner, self._context = owner, context
         self.task, self.limits, self.replay = task, limits, replay
         self._began, self._on_wait = began, on_wait
@@ -247,7 +249,9 @@ class Calls:
     async def _complete(self, params: wire.CompleteParams, number: int) -> api.Completion:
         request = self._request(params)
         self._check_limits()
-        context = dataclasses.replace(self._context, call_index=self.used.calls, on_wait=self._waiting)
+        context = dataclasses.replace(
+            self._context, call_index=self.used.calls, on_wait=self._waiting, queued=self.clock.stopped
+        )
         context = dataclasses.replace(context, answers=lambda: self._answers_others(request, context))
         self.used += Used(calls=1)
         tokens, usd = self._model.at_most(request)
@@ -323,12 +327,10 @@ class Calls:
         left = self.seconds - self.clock.seconds()
         timeout = max(0.1, min(params.timeout or self.limits.exec_seconds, self.limits.exec_seconds, left))
         at = time.monotonic()
-        output = await self._sandbox.exec(
+        output = await self._commands.exec(
             params.command,
             timeout=timeout,
             cwd=params.cwd or self.task.workdir,
-            env=self.task.env,
-            user=self.task.user,
             output_limit=self.limits.output_bytes,
         )
         result = exec_result(output)

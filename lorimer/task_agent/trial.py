@@ -26,12 +26,13 @@ from lorimer.sandbox.base import (
     SandboxProvider,
     SandboxRequest,
 )
+from lorimer.sandbox.series import Series
 from lorimer.task_agent import wire
 from lorimer.task_agent.calls import Calls
 from lorimer.task_agent.causes import SCORED, Cause
 from lorimer.task_agent.gateway import AgentResult, Gateway, last_words, start_line
 from lorimer.task_agent.judge import Court, judge
-from lorimer.task_agent.limits import Metered
+from lorimer.task_agent.limits import TaskModel
 from lorimer.task_agent.output import last_line
 from lorimer.task_agent.paired.replay import Replay
 from lorimer.task_agent.parts import combined, heading, missed
@@ -54,7 +55,7 @@ class Machine:
 
     provider: SandboxProvider
     sink: TraceSink
-    model: Metered | None = None
+    model: TaskModel | None = None
     """The task model; only a harness needs one."""
     on_wait: Callable[[float, str], None] = lambda seconds, why: None
     passed: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
@@ -123,8 +124,12 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
                         held.push_async_callback(jail.close)
                     assert jail is not None
                     before = result
-                    gateway = _gateway(machine, spec, now, sandbox, jail, began, before, replay)
-                    result = _added(before, await gateway.run(agent.text), title)
+                    commands = sandbox.series(env=now.env, user=now.user)
+                    try:
+                        gateway = _gateway(machine, spec, now, sandbox, commands, jail, began, before, replay)
+                        result = _added(before, await gateway.run(agent.text), title)
+                    finally:
+                        await commands.close()
                     # An engine that stops takes both along: that is no death of the harness's own.
                     if result.cause in (Cause.JAIL_DIED, Cause.JAIL_MEMORY) and not await sandbox.running():
                         raise SandboxError("the harness's jail and the task's sandbox ended together")
@@ -238,6 +243,7 @@ def _gateway(
     spec: TrialSpec,
     task: Task,
     sandbox: Sandbox,
+    commands: Series,
     jail: Jail,
     began: float,
     before: AgentResult,
@@ -250,6 +256,7 @@ def _gateway(
         limits = limits.model_copy(update={"seconds": max(0.001, limits.seconds - before.active_seconds)})
     calls = Calls(
         sandbox=sandbox,
+        commands=commands,
         model=machine.model,
         sink=machine.sink,
         owner=spec.start.id,

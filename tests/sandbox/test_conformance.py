@@ -42,15 +42,15 @@ async def test_a_command_says_what_it_printed_and_how_it_ended(subject: Subject)
     assert (left.stdout, left.exit_code) == (b"", 7)
 
 
-async def test_streams_are_apart_and_bytes_are_kept(running: Subject) -> None:
-    sandbox = await running.sandbox()
+async def test_streams_are_apart_and_bytes_are_kept(commands: Subject) -> None:
+    sandbox = await commands.sandbox()
     result = await run(sandbox, r"printf '\377\000\n'; printf '\376' >&2")
     assert (result.stdout, result.stderr, result.exit_code) == (b"\xff\x00\n", b"\xfe", 0)
     assert (await run(sandbox, "kill -9 $$")).exit_code == 137
 
 
-async def test_folder_and_environment_are_the_requests_and_then_the_calls(running: Subject) -> None:
-    sandbox = await running.sandbox()
+async def test_folder_and_environment_are_the_requests_and_then_the_calls(commands: Subject) -> None:
+    sandbox = await commands.sandbox()
     assert (await run(sandbox, "pwd")).stdout == b"/app\n"
     result = await sandbox.exec("pwd; echo $NAME", timeout=10, cwd="/tmp", env={"NAME": "a b=c"})
     assert result.stdout == b"/tmp\na b=c\n"
@@ -74,8 +74,8 @@ async def test_an_output_over_the_limit_keeps_both_ends(subject: Subject) -> Non
         assert (result.stdout, result.stdout_dropped) == (b"abj\n", 7)
 
 
-async def test_a_timeout_kills_the_commands_session(running: Subject) -> None:
-    sandbox = await running.sandbox()
+async def test_a_timeout_kills_the_commands_session(commands: Subject) -> None:
+    sandbox = await commands.sandbox()
     started = time.monotonic()
     for seconds in (0.5, 3, 15):  # a busy machine may not come as far as `echo` in the first
         result = await run(sandbox, "echo before; sleep 501 & trap '' TERM; sleep 502 | cat; sleep 503", seconds)
@@ -86,8 +86,8 @@ async def test_a_timeout_kills_the_commands_session(running: Subject) -> None:
     assert b"sleep 50" not in (await run(sandbox, PROCESSES)).stdout
 
 
-async def test_a_process_whose_first_thread_has_ended_is_killed_with_its_session(running: Subject) -> None:
-    sandbox = await running.sandbox()
+async def test_a_process_whose_first_thread_has_ended_is_killed_with_its_session(commands: Subject) -> None:
+    sandbox = await commands.sandbox()
     await sandbox.write(
         "/app/headless.py",
         b"import ctypes, os, threading, time\n"
@@ -108,29 +108,29 @@ async def test_a_process_whose_first_thread_has_ended_is_killed_with_its_session
     assert (await run(sandbox, "sleep 0.5; cat /app/counted | wc -c")).stdout == first
 
 
-async def test_a_daemon_holding_the_output_does_not_hold_the_command(running: Subject) -> None:
-    sandbox = await running.sandbox()
+async def test_a_daemon_holding_the_output_does_not_hold_the_command(commands: Subject) -> None:
+    sandbox = await commands.sandbox()
     result = await run(sandbox, "(while :; do echo noise; sleep 0.02; done) & echo done")
     assert (result.exit_code, result.timed_out) == (0, False)
     assert b"done\n" in result.stdout
     assert b"noise" in (await run(sandbox, "sleep 0.2; cat /proc/[0-9]*/cmdline")).stdout
 
 
-async def test_commands_run_at_once(running: Subject) -> None:
-    sandbox = await running.sandbox()
+async def test_commands_run_at_once(commands: Subject) -> None:
+    sandbox = await commands.sandbox()
     # Each waits until all have begun: one after another, none would end.
     meet = "touch /app/here-{n}; until [ $(ls -d /app/here-* | wc -l) = 8 ]; do sleep 0.05; done; echo {n}"
     results = await asyncio.gather(*(run(sandbox, meet.format(n=n)) for n in range(8)))
     assert [result.stdout for result in results] == [b"%d\n" % n for n in range(8)]
 
 
-async def test_a_command_of_300_kilobytes_runs(running: Subject) -> None:
-    result = await run(await running.sandbox(), f"cat <<'END' | wc -c\n{'x' * 300_000}\nEND")
+async def test_a_command_of_300_kilobytes_runs(commands: Subject) -> None:
+    result = await run(await commands.sandbox(), f"cat <<'END' | wc -c\n{'x' * 300_000}\nEND")
     assert result.stdout.strip() == b"300001"
 
 
-async def test_a_cancelled_command_is_no_trouble_for_the_next(running: Subject) -> None:
-    sandbox = await running.sandbox()
+async def test_a_cancelled_command_is_no_trouble_for_the_next(commands: Subject) -> None:
+    sandbox = await commands.sandbox()
     work = asyncio.create_task(run(sandbox, "sleep 504", 60))
     await asyncio.sleep(0.3)
     work.cancel()
@@ -248,8 +248,8 @@ async def test_a_restart_keeps_files(subject: Subject) -> None:
     assert (await run(sandbox, "echo again")).stdout == b"again\n"
 
 
-async def test_a_restart_ends_every_process_and_empties_shared_memory(running: Subject) -> None:
-    sandbox = await running.sandbox()
+async def test_a_restart_ends_every_process_and_empties_shared_memory(commands: Subject) -> None:
+    sandbox = await commands.sandbox()
     await run(
         sandbox,
         "echo x > /dev/shm/x; sleep 505 & (setsid sh -c 'trap \"\" TERM HUP; sleep 506 & sleep 507' "
@@ -281,8 +281,8 @@ async def test_close_is_final_and_can_be_repeated(subject: Subject) -> None:
 # What must not get out of hand
 
 
-async def test_a_fork_bomb_ends_at_its_timeout_and_a_restart_heals(running: Subject) -> None:
-    sandbox, neighbour = await running.sandbox(), await running.sandbox()
+async def test_a_fork_bomb_ends_at_its_timeout_and_a_restart_heals(commands: Subject) -> None:
+    sandbox, neighbour = await commands.sandbox(), await commands.sandbox()
     await sandbox.write(
         "/app/bomb.py", b"import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(.01)\n"
     )
@@ -294,8 +294,8 @@ async def test_a_fork_bomb_ends_at_its_timeout_and_a_restart_heals(running: Subj
     assert (await run(sandbox, "cat /proc/[0-9]*/comm")).stdout.count(b"python3\n") <= 1
 
 
-async def test_memory_is_limited_for_one_process_and_for_many(running: Subject) -> None:
-    sandbox = await running.sandbox(SandboxLimits(memory_mb=128, pids=64))
+async def test_memory_is_limited_for_one_process_and_for_many(commands: Subject) -> None:
+    sandbox = await commands.sandbox(SandboxLimits(memory_mb=128, pids=64))
     assert (await run(sandbox, "python3 -c 'x = b\"1\" * 400_000_000; print(1)'")).stdout == b""
     many = "import os, time\nfor _ in range(8): os.fork()\nx = b'1' * 30_000_000\ntime.sleep(3)\nprint('held')"
     await sandbox.write("/app/many.py", many.encode())
@@ -305,8 +305,8 @@ async def test_memory_is_limited_for_one_process_and_for_many(running: Subject) 
     assert (await run(sandbox, "echo alive")).stdout == b"alive\n"
 
 
-async def test_a_full_disk_is_the_commands_trouble(running: Subject) -> None:
-    sandbox = await running.sandbox(SandboxLimits(memory_mb=512, storage_mb=16))
+async def test_a_full_disk_is_the_commands_trouble(commands: Subject) -> None:
+    sandbox = await commands.sandbox(SandboxLimits(memory_mb=512, storage_mb=16))
     result = await run(sandbox, "head -c 100000000 /dev/zero > /app/big; echo $?")
     assert result.stdout != b"0\n"
     assert int((await run(sandbox, "stat -c %s /app/big")).stdout) <= 16 << 20

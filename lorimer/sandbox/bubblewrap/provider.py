@@ -235,6 +235,9 @@ class BubblewrapProvider:
             self._groups = asyncio.create_task(asyncio.to_thread(JailGroups.find))
         return await asyncio.shield(self._groups)
 
+    async def answers(self) -> None:
+        """See SandboxProvider. There is no engine to ask."""
+
     async def reap(self) -> int:
         """See SandboxProvider. Processes die with their lorimer; what can stay is a folder in the temp directory, and a jail's
         control group."""

@@ -16,6 +16,7 @@ from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.sandbox.base import Changes, ExecOutput, Packed, Sandbox, SandboxFileError
 from lorimer.sandbox.bubblewrap.channel import CONTENT_SPARE, Channel
 from lorimer.sandbox.bubblewrap.process import BwrapProcess, Closing, Launch
+from lorimer.sandbox.series import PlainSeries, Series
 
 START_TIMEOUT = 20.0
 """Seconds. A start takes 0.04; a machine that swaps takes longer."""
@@ -136,6 +137,10 @@ class BubblewrapSandbox:
             )
         except ValueError:
             raise SandboxError("the sandbox sent an answer that cannot be read") from None
+
+    def series(self, *, env: Mapping[str, str] | None = None, user: str | None = None) -> Series:
+        """See Sandbox. A command has nothing to wait for."""
+        return PlainSeries(self, env, user)
 
     async def read(self, path: str, *, max_bytes: int) -> bytes:
         """See Sandbox."""

@@ -1,8 +1,8 @@
 """One command in a container: the wrapper that reports its end, and the collection of its output.
 
-Every command is an exec of its own (30 to 45 ms of engine time), not a line in a shell that stays: what one command
-does to its file descriptors, its shell or its process group is then nobody else's trouble. The engine ends an exec's
-stream only when the last holder of its stdout has gone, and holds back its exit code until then (4 s behind a
+Every command is an exec of its own (30 to 45 ms of engine time; `ahead` says when it is made), not a line in a shell that stays:
+what one command does to its file descriptors, its shell or its process group is then nobody else's trouble. The engine ends an
+exec's stream only when the last holder of its stdout has gone, and holds back its exit code until then (4 s behind a
 background process, measured on 20.10). So a wrapper prints a marker with the exit code on both streams. The marker's nonce
 can be read by the command; a command that forges it lies about its own exit code, which it could choose anyway.
 """
@@ -10,7 +10,6 @@ can be read by the command; a command that forges it lies about its own exit cod
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lorimer.sandbox.docker.stream import STDERR, Demux, MarkedStream
@@ -22,8 +21,10 @@ INLINE_COMMAND = 96 << 10
 # The pid comes first: it is the session that a timeout kills. The wrapper's own words ("Killed") go nowhere, hence the
 # subshell: dash applies the redirections of a plain command to itself. The command is in no environment and has the
 # plain three descriptors.
-_WRAPPER = r"""
+_ANNOUNCE = r"""
 printf '%s:%s;' "$1" "$$"
+"""
+_RUN = r"""
 exec 3>&2
 if ! cd -- "$2" 2>/dev/null; then
   if [ "$3" = asked ]; then
@@ -42,6 +43,41 @@ if [ -n "$5" ]; then rm -f -- "$5"; fi
 printf '%s:%s;' "$1" "$r"; printf '%s:%s;' "$1" "$r" >&3
 """
 
+# Before the announcement, where the command is not known yet. It comes as $1 to $5, a line each, in which printf finds again
+# what a line cannot hold; the nonce with it, as the command line of what waits can be read by whoever would forge its words. The
+# dot keeps newlines at the end, which a substitution drops. A line that is cut short is no line: `read` fails, and nothing is
+# run. A name that a task may have in its environment is not used, as the command would see it changed.
+_WAIT = r"""# Of lorimer: waits for the next command, and ends when none comes.
+printf .
+exec 3<&0 </dev/null
+while [ $# -lt 5 ]; do
+  IFS= read -r _lorimer <&3 || exit 0
+  case $_lorimer in
+    *\\*) set -- "$@" "$(printf '%b.' "$_lorimer")" ;;
+    *) set -- "$@" "$_lorimer." ;;
+  esac
+done
+set -- "${1%.}" "${2%.}" "${3%.}" "${4%.}" "${5%.}"
+"""
+
+# After the announcement: the word to begin. The pipe on 3 goes with the next use of that number.
+_BEGIN = r"""
+IFS= read -r _lorimer <&3 || exit 0
+unset _lorimer
+"""
+
+_AS_IT_IS = range(0x20, 0x7F)
+_SENT = ["\\\\" if byte == 0x5C else chr(byte) if byte in _AS_IT_IS else f"\\0{byte:03o}" for byte in range(256)]
+"""Each byte as `printf %b` reads it. Some shells' `read` drops or changes bytes that are not ASCII."""
+
+ANNOUNCEMENT_BYTES = 64
+"""The most that an announcement has: a nonce of 32, a colon, and a pid."""
+
+
+WAITING = ["/bin/sh", "-c", _WAIT + _ANNOUNCE + _BEGIN + _RUN, "sh"]
+"""What runs in an exec whose command is sent later, by `Invocation.sent` and a newline to begin. It prints one character when it
+runs: an engine opens the streams of an exec before it starts it."""
+
 
 @dataclass(frozen=True)
 class Invocation:
@@ -53,21 +89,25 @@ class Invocation:
     """Whether the caller named it; a default that the agent has deleted must not make the sandbox unusable."""
     script_path: str = ""
     """Where the command was put, if it is too long for an argument."""
-    env: Mapping[str, str] = field(default_factory=dict)
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def argv(self) -> list[str]:
         return [
             "/bin/sh",
             "-c",
-            _WRAPPER,
+            _ANNOUNCE + _RUN,
             "sh",
-            self.nonce,
-            self.workdir,
-            "asked" if self.workdir_asked else "default",
-            "" if self.script_path else self.command,
-            self.script_path,
+            *self._arguments(),
         ]
+
+    def sent(self) -> bytes:
+        """The same for an exec that waits for its command."""
+        lines = ("".join(_SENT[byte] for byte in word.encode()) + "\n" for word in self._arguments())
+        return "".join(lines).encode("ascii")
+
+    def _arguments(self) -> tuple[str, ...]:
+        asked = "asked" if self.workdir_asked else "default"
+        return (self.nonce, self.workdir, asked, "" if self.script_path else self.command, self.script_path)
 
 
 class Collector:
@@ -100,15 +140,17 @@ class Collector:
         self.stderr.finish()
 
     def _after_announcement(self, piece: bytes) -> bytes:
-        """Strips `<nonce>:<pid>;`, which the wrapper prints before the command runs, so nothing can come before it."""
+        """Strips `<nonce>:<pid>;`, which the wrapper prints before the command runs. Anything else is another process's."""
         if self._announcement is None:
             return piece
-        head, semicolon, rest = (self._announcement + piece).partition(b";")
-        if not semicolon:
+        data = self._announcement + piece
+        head, semicolon, rest = data.partition(b";")
+        if not semicolon and len(head) <= ANNOUNCEMENT_BYTES:
             self._announcement = head
             return b""
         self._announcement = None
         nonce, _, pid = head.partition(b":")
-        if nonce == self._nonce and pid.isdigit():
+        if semicolon and nonce == self._nonce and pid.isdigit():
             self.session = int(pid)
-        return rest
+            return rest
+        return data

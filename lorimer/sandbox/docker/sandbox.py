@@ -9,12 +9,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from lorimer.errors import SandboxError
 from lorimer.sandbox.artifact_tar import rewritten
 from lorimer.sandbox.base import Changes, ExecOutput, Packed, Sandbox, SandboxFileError
+from lorimer.sandbox.docker.ahead import IDLE_SECONDS, AheadSeries, Begin
 from lorimer.sandbox.docker.engine import Attached, Engine, EngineError, NoAnswer, is_running
 from lorimer.sandbox.docker.entrypoint import Entrypoint
 from lorimer.sandbox.docker.exec import INLINE_COMMAND, Collector, Invocation
@@ -30,25 +32,22 @@ from lorimer.sandbox.docker.files import (
     written_in,
 )
 from lorimer.sandbox.docker.killing import kill_session
+from lorimer.sandbox.docker.running import Execs, announced, collect
 from lorimer.sandbox.docker.stream import NotFramed
+from lorimer.sandbox.series import Series
 
 T = TypeVar("T")
 
 _MOUNTED = ("proc", "sys", "dev")
 """Kernel file systems, which the engine's archive calls do not see: they would read and write what lies hidden below."""
 
-_KILLED = 137
-
 ANNOUNCE_SECONDS = 15.0
-"""How long a command that has run out of time may take to say which session is its own; it is the first thing that it says."""
+"""How long a command may take to say which session is its own, which is the first thing that it says. Then its time begins."""
 
 AFTERMATH_SECONDS = 0.5
 """After a kill: how long to wait for the rest of the output when a daemon of another session holds the stream open."""
 
 RESTARTED = b"lorimer: the command could not be killed, so the container was restarted: no process in it lives on\n"
-
-LAG_SECONDS = 5.0
-"""How long after the end of a command's streams the engine may still call it running; it is milliseconds."""
 
 
 class DockerSandbox:
@@ -65,6 +64,8 @@ class DockerSandbox:
         hosts: Callable[[str], Awaitable[tuple[str, ...] | None]],
         services: Mapping[str, str],
         entrypoint: Entrypoint | None = None,
+        *,
+        idle: float = IDLE_SECONDS,
     ) -> None:
         self._engine = engine
         self._container = container
@@ -75,6 +76,9 @@ class DockerSandbox:
         self._hosts = hosts
         self._services = services
         self._entrypoint = entrypoint
+        self._idle = idle
+        self._execs = Execs(engine, container)
+        self._series: list[AheadSeries] = []
         self.ended_for = ""
         """Why somebody ended it that is not its user."""
         self._closed = False
@@ -104,32 +108,44 @@ class DockerSandbox:
         user: str | None = None,
         output_limit: int = 1 << 20,
     ) -> ExecOutput:
+        begin = partial(self._execs.begin, env=env, user=user)
+        return await self.run(command, begin, timeout=timeout, cwd=cwd, output_limit=output_limit)
+
+    def series(self, *, env: Mapping[str, str] | None = None, user: str | None = None) -> Series:
+        self._check_open()
+        series = AheadSeries(self._execs, self.run, env=env, user=user, idle=self._idle)
+        self._series.append(series)
+        return series
+
+    async def run(
+        self, command: str, begin: Begin, *, timeout: float, cwd: str | None, output_limit: int
+    ) -> ExecOutput:
+        """`exec`, of a command that `begin` begins."""
         self._check_open()
         if "\0" in command:
             return ExecOutput(b"", b"the command holds a NUL byte", 126)
         invocation = Invocation(
-            command,
-            posixpath.join(self._workdir, cwd) if cwd else self._workdir,
-            workdir_asked=cwd is not None,
-            env=dict(env or {}),
+            command, posixpath.join(self._workdir, cwd) if cwd else self._workdir, workdir_asked=cwd is not None
         )
         if len(command.encode()) > INLINE_COMMAND:
             script = f"/tmp/.lorimer-{invocation.nonce}"  # noqa: S108  in the container
             await self._put(one_file_tar(script, command.encode(), mode=0o644, ids=await self._owner()))
             invocation = replace(invocation, script_path=script)
         started = time.monotonic()
-        collector = Collector(invocation.nonce, output_limit)
         try:
-            execution, attached = await self._start_exec(invocation.argv(), env=env, user=user)
+            begun = await begin(invocation, output_limit)
         except NoAnswer:
             raise
         except EngineError as error:
             return await self._could_not_run(error.explanation, started)
+        attached, collector = begun.attached, begun.collector
         timed_out = restarted = False
         try:
             try:
+                # What the engine needs to start it is not the command's time.
+                await announced(attached, collector, ANNOUNCE_SECONDS)
                 async with asyncio.timeout(timeout):
-                    await self._collect(attached, collector)
+                    await collect(attached, collector)
             except TimeoutError:
                 timed_out = True
                 restarted = await self._end_command(attached, collector)
@@ -144,7 +160,7 @@ class DockerSandbox:
             await self._check_running()
             if collector.session is None:
                 return await self._could_not_run("no such user, or no pids or memory left", started)
-            exit_code = await self._exec_exit_code(execution)
+            exit_code = await self._execs.exit_code(begun.execution)
         return ExecOutput(
             collector.stdout.value(),
             collector.stderr.value() + (RESTARTED if restarted else b""),
@@ -196,6 +212,7 @@ class DockerSandbox:
 
     async def restart(self) -> None:
         self._check_open()
+        await self._settle()
         # One call: SIGKILL (the container's StopSignal), wait for the end, start. The second is for an engine that
         # still waits for the streams of a daemon that has just died.
         await self._engine.call("restart a container", lambda client: client.restart(self._container, timeout=1))
@@ -204,7 +221,7 @@ class DockerSandbox:
     async def begin(self, *, again: bool = False) -> None:
         """Wait until the image's ENTRYPOINT has done its part. Raises ImageError, or SandboxError where it is run again."""
         if self._entrypoint is not None:
-            await self._entrypoint.hand_over(self._run_as_root, again=again)
+            await self._entrypoint.hand_over(self._execs.run_as_root, again=again)
 
     async def changed_files(self) -> Changes:
         self._check_open()
@@ -226,6 +243,7 @@ class DockerSandbox:
 
     async def freeze(self) -> None:
         self._check_open()
+        await self._settle()
         await self._engine.call("pause a container", lambda client: client.pause(self._container))
 
     async def resume(self) -> None:
@@ -234,6 +252,7 @@ class DockerSandbox:
 
     async def branch(self) -> Sandbox:
         self._check_open()
+        await self._settle()
         return await self._branch(self._container)
 
     async def pack(self, path: str, archive: IO[bytes], *, max_bytes: int, exclude: Sequence[str] = ()) -> Packed:
@@ -264,7 +283,11 @@ class DockerSandbox:
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._discard(self._container)
+            self._leave()
+
+    async def _settle(self) -> None:
+        for series in self._series:
+            await series.settle()
 
     def _check_open(self) -> None:
         if self.ended_for:
@@ -280,31 +303,6 @@ class DockerSandbox:
             raise SandboxFileError(f"{path}: not a stored file; use a command for what is under {', '.join(_MOUNTED)}")
         return path  # not normalised: `link/..` is for the container's file system to resolve
 
-    async def _start_exec(
-        self, argv: list[str], *, env: Mapping[str, str] | None = None, user: str | None = None
-    ) -> tuple[str, Attached]:
-        """The exec's id and its stream."""
-        execution = ""
-
-        def start(client: Any) -> Any:
-            nonlocal execution
-            made = client.exec_create(
-                self._container,
-                argv,
-                environment=dict(env or {}),
-                user=user or "",
-                workdir="/",  # the wrapper goes to the real one, which the agent may have deleted
-            )
-            execution = str(made["Id"])
-            return client.exec_start(execution, socket=True)
-
-        attached = await self._engine.attach("run a command", start)
-        return execution, attached
-
-    async def _collect(self, attached: Attached, collector: Collector) -> None:
-        while collector.exit_code is None and (data := await attached.read()):
-            collector.feed(data)
-
     async def _could_not_run(self, explanation: str, started: float) -> ExecOutput:
         """An exec that the engine could not start. In a running container that is a state which the agent brought about
         (no pids or memory left, no shell): a value. Else the sandbox is lost."""
@@ -316,7 +314,12 @@ class DockerSandbox:
         """Kill and remove it for a reason that every later call raises as SandboxError."""
         if not self._closed and not self.ended_for:
             self.ended_for = why
-            self._discard(self._container)
+            self._leave()
+
+    def _leave(self) -> None:
+        for series in self._series:
+            series.abandon()
+        self._discard(self._container)
 
     async def running(self) -> bool:
         if self._closed or self.ended_for:
@@ -329,47 +332,23 @@ class DockerSandbox:
         if not await is_running(self._engine, self._container):
             raise SandboxError(f"sandbox {self.id} has stopped running")
 
-    async def _exec_exit_code(self, execution: str) -> int:
-        until = time.monotonic() + LAG_SECONDS
-        while True:
-            found = await self._engine.call("inspect a command", lambda client: client.exec_inspect(execution))
-            if not found.get("Running"):
-                break
-            # The engine knows it a moment after all streams have ended. If it goes on, they have not: they were cut.
-            if time.monotonic() > until:
-                raise SandboxError(f"sandbox {self.id}: the connection to a command was lost")
-            await asyncio.sleep(0.05)
-        code = found.get("ExitCode")
-        return _KILLED if code is None else int(code)
-
     async def _end_command(self, attached: Attached, collector: Collector) -> bool:
         """Kill a timed-out command with its session and take the rest of its output.
 
         Where that does not work (no pids left, a replaced shell) the container is restarted, which kills everything.
-        Says whether it was. Raises NotFramed where the command had not even started.
+        Says whether it was.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ANNOUNCE_SECONDS):
-                while collector.session is None and (data := await attached.read()):
-                    collector.feed(data)
         dead = False
         if collector.session is not None:
             with suppress(NotFramed, EngineError):
-                dead = await kill_session(collector.session, self._run_as_root)
+                dead = await kill_session(collector.session, self._execs.run_as_root)
         if not dead:
             await self._check_running()
             await self.restart()
         with suppress(TimeoutError, NotFramed):
             async with asyncio.timeout(AFTERMATH_SECONDS):
-                await self._collect(attached, collector)
+                await collect(attached, collector)
         return not dead
-
-    async def _run_as_root(self, argv: Sequence[str], collector: Collector) -> None:
-        _, attached = await self._start_exec(list(argv), user="0")
-        try:
-            await self._collect(attached, collector)
-        finally:
-            attached.close()
 
     async def _owner(self) -> tuple[int, int]:
         """uid and gid of the image's user, who should own what the harness writes."""

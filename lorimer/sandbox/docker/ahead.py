@@ -1,0 +1,186 @@
+"""Execs made before their command is known, so that an agent's command does not wait for the engine to make one.
+
+An engine takes 30 to 90 ms to make an exec. An agent's next command comes when its model has thought, so there is time to make
+its exec until then: `exec.WAITING` in it waits for the command. All that is true of a command in an exec made for it stays
+true: a session, streams and an end of its own, and one command for each.
+
+- Only one waits, only while no command of the series runs, and not before the series was idle for a moment. So a command has
+  no strange process beside it, and commands that come without a pause are run in plain execs, at no further cost.
+- It is told its command, says that it has it, and begins when it is told to. One that does not say so (it was killed, the stream
+  was cut, the engine could not start it) has run nothing, and the command gets a plain exec. After it was told to begin, no
+  command is run again.
+- It reads from the host: where that end is dropped, on `close` or by the death of lorimer, it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from lorimer.errors import SandboxError
+from lorimer.sandbox.base import ExecOutput
+from lorimer.sandbox.docker.engine import Attached
+from lorimer.sandbox.docker.exec import WAITING, Collector, Invocation
+from lorimer.sandbox.docker.running import Begun, Execs, announced, spoken
+from lorimer.sandbox.docker.stream import NotFramed
+
+IDLE_SECONDS = 0.01
+"""A series that was idle for so long has somebody who thinks. A harness whose model answers at once asks again in 1 to 3 ms."""
+
+MADE_SECONDS = 15.0
+"""How long an engine may take from an exec's streams to its process. One that is closed before that is still being started."""
+
+TAKE_SECONDS = 2.0
+"""How long a waiting shell may take to say that it has its command, which it does in a millisecond. One that does not is stopped
+or starved; a plain exec may fare better, and the time counts for no command."""
+
+MOST_SENT = 16 << 10
+"""Bytes of a command as it is sent. A shell reads its input byte by byte, so a longer one is no faster than a plain exec."""
+
+
+class Run(Protocol):
+    """Runs a command that `begin` begins; see `DockerSandbox.run`."""
+
+    async def __call__(
+        self, command: str, begin: Begin, *, timeout: float, cwd: str | None, output_limit: int
+    ) -> ExecOutput: ...
+
+
+class Begin(Protocol):
+    """Begins a command whose streams may keep `limit` bytes. Raises EngineError."""
+
+    async def __call__(self, invocation: Invocation, limit: int) -> Begun: ...
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """An exec whose command is to come."""
+
+    execution: str
+    attached: Attached
+
+    async def begin(self, invocation: Invocation, limit: int) -> Begun | None:
+        """Give it its command and let it begin; `None` where it did not take it, so that nothing was run."""
+        collector = Collector(invocation.nonce, limit)
+        try:
+            await self.attached.write(invocation.sent())
+            if not await announced(self.attached, collector, TAKE_SECONDS):
+                return None
+        except NotFramed:
+            return None
+        await self.attached.write(b"\n")
+        return Begun(self.execution, self.attached, collector)
+
+
+class AheadSeries:
+    """A `Series` of one container.
+
+    Args:
+        run: runs a command that is begun as it is told.
+        idle: seconds without a command after which an exec is made for the next one.
+    """
+
+    def __init__(self, execs: Execs, run: Run, *, env: Mapping[str, str] | None, user: str | None, idle: float) -> None:
+        self._execs, self._run = execs, run
+        self._env, self._user, self._idle = env, user, idle
+        self._timer: asyncio.TimerHandle | None = None
+        self._making: asyncio.Task[Waiting | None] | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._running = 0
+        self._closed = False
+        self._plan()
+
+    async def exec(
+        self, command: str, *, timeout: float, cwd: str | None = None, output_limit: int = 1 << 20
+    ) -> ExecOutput:
+        """See Series."""
+        self._running += 1
+        try:
+            return await self._run(command, self._begin, timeout=timeout, cwd=cwd, output_limit=output_limit)
+        finally:
+            self._running -= 1
+            self._plan()
+
+    async def close(self) -> None:
+        """See Series."""
+        self._closed = True
+        await self.settle()
+
+    def abandon(self) -> None:
+        """Like `close`, without waiting for an exec that is just being made."""
+        self._closed = True
+        self._drop()
+
+    async def settle(self) -> None:
+        """Nothing waits in the container, and nothing is being started, until a further command has ended.
+
+        To be done before the container is paused: an engine that does so while it starts an exec can no longer stop, remove or
+        resume the container (20.10 with cgroup v1).
+        """
+        self._drop()
+        if self._leaving:
+            await asyncio.wait(self._leaving)
+
+    def _drop(self) -> None:
+        making = self._taken()
+        if making is not None:
+            self._discard(making)
+
+    def _plan(self) -> None:
+        if not (self._closed or self._running or self._timer or self._making):
+            self._timer = asyncio.get_running_loop().call_later(self._idle, self._make)
+
+    def _make(self) -> None:
+        self._timer = None
+        self._making = asyncio.get_running_loop().create_task(self._made())
+
+    async def _made(self) -> Waiting | None:
+        # Where it fails, the command's own exec will tell what is wrong.
+        with suppress(SandboxError):
+            execution, attached = await self._execs.start(WAITING, env=self._env, user=self._user, stdin=True)
+            with suppress(NotFramed):
+                if await spoken(attached, MADE_SECONDS):
+                    return Waiting(execution, attached)
+            attached.close()
+        return None
+
+    def _taken(self) -> asyncio.Task[Waiting | None] | None:
+        """The exec for the next command, which is the caller's now. One that is not begun is not made."""
+        if self._timer is not None:
+            self._timer.cancel()
+        making, self._timer, self._making = self._making, None, None
+        return making
+
+    async def _begin(self, invocation: Invocation, limit: int) -> Begun:
+        making = self._taken() if len(invocation.sent()) <= MOST_SENT else None
+        if making is not None:
+            begun = await self._begin_in(making, invocation, limit)
+            if begun is not None:
+                return begun
+        return await self._execs.begin(invocation, limit, env=self._env, user=self._user)
+
+    async def _begin_in(self, making: asyncio.Task[Waiting | None], invocation: Invocation, limit: int) -> Begun | None:
+        begun = None
+        try:
+            # One that is half made is there sooner than another that is begun now.
+            waiting = await asyncio.shield(making)
+            begun = None if waiting is None else await waiting.begin(invocation, limit)
+            return begun
+        finally:
+            if begun is None:
+                self._discard(making)
+
+    def _discard(self, making: asyncio.Task[Waiting | None]) -> None:
+        """End it, as soon as it is made."""
+
+        async def discard() -> None:
+            waiting = await making
+            if waiting is not None:
+                waiting.attached.close()
+
+        task = asyncio.get_running_loop().create_task(discard())
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
