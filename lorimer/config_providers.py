@@ -90,7 +90,10 @@ class ProviderSettings(Table):
     usd_per_million_input: float | None = Field(default=None, ge=0)
     usd_per_million_output: float | None = Field(default=None, ge=0)
     concurrency: int | None = Field(default=None, ge=1)
-    """Requests in flight at once; a llama.cpp server has as many as slots."""
+    """The most requests in flight at once; a llama.cpp server has as many as slots."""
+    adaptive_concurrency: bool = True
+    """Whether fewer are in flight once the provider has too much to do (429, overloaded), and slowly more again. All studies of a
+    machine that use the same key then share what it takes, `concurrency` included."""
     stream: Literal["auto", True, False] = "auto"
     """Whether answers come as streams, whose tokens are counted on the progress line as they arrive. `auto`: once the server asks
     for it."""

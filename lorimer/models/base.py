@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from lorimer.harness.api import Completion, Effort, Message, Tool, ToolChoice
@@ -29,6 +30,10 @@ class ModelRequest:
     """Which tool must be called; said in the prompt where the server has no such setting."""
 
 
+def unheard(seconds: float, why: str) -> None:
+    """Takes word of a wait that nobody is to see."""
+
+
 @dataclass(frozen=True)
 class CallContext:
     """Where a call comes from. Real providers ignore all of it but `on_wait`; simulated and replayed replies are a
@@ -46,13 +51,19 @@ class CallContext:
     call_index: int = 0
     stage: str = ""
     """Why the trial runs: the same repeat of another stage is a fresh trial, with luck of its own."""
-    on_wait: Callable[[float, str], None] = field(default=lambda seconds, why: None, compare=False)
+    on_wait: Callable[[float, str], None] = field(default=unheard, compare=False)
     """Told before each wait for a retry: seconds to come and the reason, to be shown to the user."""
+    queued: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
+    """Entered while the call waits for its turn among the requests that are in flight at once."""
     answers: Callable[[], Awaitable[bool]] | None = field(default=None, compare=False)
     """Asks the provider a plain question: whether it answers others while it fails at this call. `None` takes every failure
     for the provider's own."""
     once: bool = field(default=False, compare=False)
     """The call is never tried again."""
+
+    def alone(self) -> CallContext:
+        """The same without what can be called in it: values alone, for another process."""
+        return replace(self, on_wait=unheard, queued=nullcontext, answers=None)
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class ModelReply:
     seconds: float = 0.0
     """Wall time of the answered request."""
     waited_seconds: float = 0.0
-    """Time spent before it in retries; does not count as the agent's active time."""
+    """Time spent before it in retries and waiting for its turn; does not count as the agent's active time."""
     retries: int = 0
     answered: str = ""
     """The model that the provider's answer names; "" where it names none."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -26,6 +25,9 @@ from lorimer.models.failures import (
     advice,
     judgement_of,
 )
+from lorimer.models.flow import places
+from lorimer.models.flow.places import Place
+from lorimer.models.flow.turns import Held, Turn, Turns
 from lorimer.models.inside import failure_inside
 from lorimer.models.lengths import lengths
 from lorimer.models.listed import ListedModel
@@ -148,7 +150,14 @@ class ProviderClient:
         self._notes: dict[str, ModelNote] = {}
         self._room, self._streaming = Room(model_id, provider), Streaming(model_id, provider)
         self._pace = Pace(provider.retry.between_tokens_seconds, lambda count: on_tokens(count / PLAINLY))
-        self._slots = asyncio.Semaphore(provider.concurrency) if provider.concurrency else nullcontext()
+        self._turns = Turns(
+            self._place,
+            provider.name,
+            provider.concurrency,
+            clock.wall,
+            adapts=provider.adaptive_concurrency,
+            patience=provider.retry.window_seconds,
+        )
 
     @property
     def id(self) -> str:
@@ -163,9 +172,16 @@ class ProviderClient:
         policy = self._provider.retry
         if context.once:  # a window that has ended before it begins
             policy = replace(policy, window_seconds=-1.0)
+        held = Held(context.queued, self._clock.monotonic)
         try:
             outcome = await retrying(
-                lambda: self._attempt(request), policy, self._clock, context.on_wait, self._id, context.answers
+                lambda: self._attempt(request, held),
+                policy,
+                self._clock,
+                context.on_wait,
+                self._id,
+                context.answers,
+                lambda: held.seconds,
             )
         except _SetUpFailure as failure:
             if failure.fault in _CALLS_OWN and context.answers and await context.answers():
@@ -215,7 +231,7 @@ class ProviderClient:
         sent = self._dropped - forms.ALL
         body = encodable(self._dialect.encode(request, sent, stream=stream))
         try:
-            async with self._slots, asyncio.timeout(self._provider.retry.timeout_seconds):
+            async with self._turns.turn(), asyncio.timeout(self._provider.retry.timeout_seconds):
                 raw = await self._dialect.send(body, Pace(self._pace.between_seconds, heard.append))
             if is_stream(raw):
                 raw = assembled(raw, self._dialect.assembler())
@@ -229,9 +245,15 @@ class ProviderClient:
         return self._dialect.base_url
 
     async def close(self) -> None:
+        self._turns.close()
         await self._dialect.close()
 
-    async def _attempt(self, request: ModelRequest) -> _Answer:
+    def _place(self) -> Place:
+        if not self._provider.adaptive_concurrency:
+            return places.InMemory()
+        return places.at(self._dialect.base_url, self._key.reveal(), self._key.headers())
+
+    async def _attempt(self, request: ModelRequest, held: Held) -> _Answer:
         """One answer. Raises Retryable, ConfigError.
 
         Sent again at once only without a setting that the model does not take, with fewer tokens of output, or as a stream.
@@ -249,14 +271,13 @@ class ProviderClient:
                 # A harness can put NaN or endless nesting into a call's arguments.
                 return _Answer(_ended("rejected", f"the request cannot be written as JSON: {error}"), 0.0)
             began = self._clock.monotonic()
-            try:
-                answer = await self._answer(body, asked)
+            answer = await self._answer(body, asked, held)
+            if isinstance(answer, _Answer):
                 self._streaming.answered(streamed=streamed)
                 if forms.SCHEMA not in dropped and forms.ignores(request, answer.completion):
                     self._drop(forms.SCHEMA, "ignores")
                 return answer
-            except StatusFailure as failure:
-                judgement = judgement_of(failure, self._clock.wall())
+            judgement = answer
             if self._streaming.refused(judgement.words, streamed=streamed):
                 continue
             if judgement.kind == "rejected" and (
@@ -281,24 +302,38 @@ class ProviderClient:
                     continue
             return _Answer(self._verdict(judgement), self._clock.monotonic() - began)
 
-    async def _answer(self, body: dict[str, Any], request: ModelRequest) -> _Answer:
-        timeout = self._provider.retry.timeout_seconds
+    async def _answer(self, body: dict[str, Any], request: ModelRequest, held: Held) -> _Answer | Judgement:
+        """The answer, or what its failure means. Raises Retryable where there is none."""
         try:
-            async with self._slots:
+            async with self._turns.turn(held) as turn:
                 began = self._clock.monotonic()
-                # A second bound over the SDK's: its timeouts are per read, and a server may trickle for ever.
-                async with asyncio.timeout(timeout):
-                    raw = await self._dialect.send(body, self._pace)
-                seconds = self._clock.monotonic() - began
-            if is_stream(raw):  # some servers stream whatever they are asked
-                raw = assembled(raw, self._dialect.assembler())
-            completion, model = self._read(raw, request)
+                try:
+                    # A second bound over the SDK's: its timeouts are per read, and a server may trickle for ever.
+                    async with asyncio.timeout(self._provider.retry.timeout_seconds):
+                        raw = await self._dialect.send(body, self._pace)
+                    seconds = self._clock.monotonic() - began
+                    if is_stream(raw):  # some servers stream whatever they are asked
+                        raw = assembled(raw, self._dialect.assembler())
+                    completion, model = self._read(raw, request)
+                except StatusFailure as failure:
+                    return self._judged(failure, turn)
+                turn.answered()
             return _Answer(completion, seconds, model)
         except TimeoutError as late:
+            timeout = self._provider.retry.timeout_seconds
             raise Retryable(str(late) or f"no answer within {timeout:g} s", kind="slow") from None
         except (Unreachable, Unreadable) as failure:
             kind: OutageKind = "unreachable" if isinstance(failure, Unreachable) else "unreadable"
             raise Retryable(self._key.scrub(str(failure)), kind=kind) from None
+
+    def _judged(self, failure: StatusFailure, turn: Turn) -> Judgement:
+        """What a failure means. Where the provider has too much to do, fewer requests are in flight from then on."""
+        judgement = judgement_of(failure, self._clock.wall())
+        if judgement.kind == "retry" and (judgement.everybodys or judgement.retry_after is not None):
+            fewer = turn.refused(judgement.retry_after)
+            if fewer is not None:
+                return replace(judgement, words=f"{judgement.words} (from now on {fewer} at once)")
+        return judgement
 
     def _read(self, raw: bytes, request: ModelRequest) -> tuple[Completion, str]:
         """The completion, and the model that it names."""

@@ -59,6 +59,8 @@ class ProviderConfig:
     retry: RetryPolicy = RetryPolicy()
     concurrency: int | None = None
     """Requests in flight at once; `None` sets no bound."""
+    adaptive_concurrency: bool = True
+    """Whether there are fewer of them where the provider refuses some, over all processes that use the key."""
     price: TokenPrice | None = None
     """The user's own price, for every model of this provider; `None` looks it up."""
     prices: Mapping[str, TokenPrice] = field(default_factory=dict)
@@ -121,6 +123,7 @@ def provider_config(name: str, settings: ProviderSettings) -> ProviderConfig:
             between_tokens_seconds=settings.retry.between_tokens_seconds,
         ),
         concurrency=settings.concurrency,
+        adaptive_concurrency=settings.adaptive_concurrency,
         price=_price(name, settings),
         send_reasoning=settings.send_reasoning,
         stream=settings.stream,

@@ -65,6 +65,7 @@ async def retrying(
     on_wait: Callable[[float, str], None],
     who: str,
     answers: Callable[[], Awaitable[bool]] | None = None,
+    held: Callable[[], float] = lambda: 0.0,
 ) -> Retried[T]:
     """Call `attempt` until it does not raise Retryable.
 
@@ -73,6 +74,8 @@ async def retrying(
 
     After PATIENCE failures, and once more before the outage, `answers` is asked whether the provider answers others. Where it
     does, the call is tried once more at once, as the provider may be back; raises CallFailed where that fails too.
+
+    `held` says how many seconds its attempts have waited for their turn, which is no part of the window.
     """
     start = clock.monotonic()
     deadline: float | None = None
@@ -81,7 +84,7 @@ async def retrying(
         try:
             value = await attempt()
         except Retryable as failure:
-            now = clock.monotonic()
+            now = clock.monotonic() - held()
             if deadline is None:
                 deadline = now + policy.window_seconds
             wait = _wait(retries, failure.after, policy, clock)

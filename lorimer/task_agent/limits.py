@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from lorimer.errors import CallFailed, ConfigError, ProviderOutage
 from lorimer.kinds import REFUSED
@@ -14,7 +15,7 @@ from lorimer.task_agent.budget import UNANSWERED, Budget, uncounted
 from lorimer.traces import wired
 from lorimer.traces.schema import ModelCallData, TraceSink, Used
 
-__all__ = ["ActiveClock", "Budget", "Metered"]
+__all__ = ["ActiveClock", "Budget", "Metered", "TaskModel"]
 
 
 class ActiveClock:
@@ -54,30 +55,34 @@ class ActiveClock:
         finally:
             self._stops -= 1
             if self._stops == 0:
-                self._began += time.monotonic() - self._stopped
+                now = time.monotonic()
+                self._began += now - self._stopped
+                # A wait that went on meanwhile does not count once already.
+                self._waited -= max(0.0, min(self._waiting_until, now) - self._stopped)
 
     def _now(self) -> float:
         return self._stopped if self._stops else time.monotonic()
 
 
-class Metered:
-    """A model client that reserves before each call, settles after it, and traces it."""
-
-    def __init__(self, model: ModelClient, budget: Budget, sink: TraceSink, default_max_tokens: int) -> None:
-        self._model, self._budget, self._sink = model, budget, sink
-        self.max_tokens = default_max_tokens
-        """The most tokens of output, and the number where a request names none; a harness may not ask for more."""
-        self.control: ModelRequest | None = None
-        """The shortest request of a harness that this model has answered in this process."""
+class TaskModel(Protocol):
+    """A model as trials use it: every call is reserved, settled and traced. `Metered` does that."""
 
     @property
-    def id(self) -> str:
-        return self._model.id
+    def id(self) -> str: ...
+
+    @property
+    def max_tokens(self) -> int:
+        """The most tokens of output, and the number where a request names none; a harness may not ask for more."""
+        ...
+
+    @property
+    def control(self) -> ModelRequest | None:
+        """The shortest request of a harness that this model has answered in this process."""
+        ...
 
     def at_most(self, request: ModelRequest) -> tuple[int, float | None]:
         """Tokens and dollars that the call may cost; the dollars are `None` where the price is unknown."""
-        tokens_in, tokens_out = estimate_tokens(request), request.max_tokens or self.max_tokens
-        return tokens_in + tokens_out, self._model.price(tokens_in, tokens_out)
+        ...
 
     async def complete(
         self,
@@ -98,6 +103,45 @@ class Metered:
 
         Raises BudgetExhausted, ProviderOutage, ConfigError, CallFailed.
         """
+        ...
+
+    def recorded(self, request: ModelRequest, reply: ModelReply, *, owner: str, at: float, call: int) -> None:
+        """Trace a call that was answered from a record: it reserves and bills nothing.
+
+        Args:
+            at: seconds since the trial began.
+            call: the number of the harness's call.
+        """
+        ...
+
+
+class Metered:
+    """A TaskModel of a model client, for one study's budget."""
+
+    def __init__(self, model: ModelClient, budget: Budget, sink: TraceSink, default_max_tokens: int) -> None:
+        self._model, self._budget, self._sink = model, budget, sink
+        self.max_tokens = default_max_tokens
+        self.control: ModelRequest | None = None
+
+    @property
+    def id(self) -> str:
+        return self._model.id
+
+    def at_most(self, request: ModelRequest) -> tuple[int, float | None]:
+        """See TaskModel."""
+        return at_most(request, self.max_tokens, self._model.price)
+
+    async def complete(
+        self,
+        request: ModelRequest,
+        context: CallContext,
+        *,
+        owner: str,
+        began: float,
+        traced: bool = True,
+        call: int | None = None,
+    ) -> ModelReply:
+        """See TaskModel."""
         tokens, usd = self.at_most(request)
         name = await self._budget.reserve(context.role, owner, usd, tokens)
         started = time.monotonic()
@@ -117,50 +161,58 @@ class Metered:
         if not traced:
             return reply
         if reply.completion.stop_reason not in REFUSED:
-            self.control = min(self.control or request, request, key=estimate_tokens)
-        self._trace(request, reply, owner, started - began, call)
+            self.control = shorter(self.control, request)
+        self._sink.model_call(step_of(self.id, request, reply, owner, started - began, call))
         return reply
 
     def recorded(self, request: ModelRequest, reply: ModelReply, *, owner: str, at: float, call: int) -> None:
-        """Trace a call that was answered from a record: it reserves and bills nothing.
+        """See TaskModel."""
+        self._sink.model_call(step_of(self.id, request, reply, owner, at, call, recorded=True))
 
-        Args:
-            at: seconds since the trial began.
-            call: the number of the harness's call.
-        """
-        self._trace(request, reply, owner, at, call, recorded=True)
 
-    def _trace(
-        self,
-        request: ModelRequest,
-        reply: ModelReply,
-        owner: str,
-        at: float,
-        call: int | None,
-        *,
-        recorded: bool = False,
-    ) -> None:
-        self._sink.model_call(
-            ModelCallData(
-                owner=owner,
-                at=at,
-                seconds=reply.seconds,
-                waited_seconds=reply.waited_seconds,
-                retries=reply.retries,
-                system=request.system,
-                tools=request.tools,
-                messages=request.messages,
-                settings={
-                    "max_tokens": request.max_tokens,
-                    "stop": list(request.stop),
-                    "temperature": request.temperature,
-                    "effort": request.effort,
-                    **wired.structure(request.schema, request.tool_choice),
-                },
-                completion=reply.completion,
-                cost_usd=reply.cost_usd,
-                model=self._model.id,
-                call=call,
-                recorded=recorded,
-            )
-        )
+def at_most(
+    request: ModelRequest, max_tokens: int, price: Callable[[int, int], float | None]
+) -> tuple[int, float | None]:
+    """Tokens and dollars that a call may cost, where a request that names no number gets at most `max_tokens` of output."""
+    tokens_in, tokens_out = estimate_tokens(request), request.max_tokens or max_tokens
+    return tokens_in + tokens_out, price(tokens_in, tokens_out)
+
+
+def shorter(one: ModelRequest | None, other: ModelRequest) -> ModelRequest:
+    """The shorter of two requests."""
+    return min(one or other, other, key=estimate_tokens)
+
+
+def step_of(
+    model: str,
+    request: ModelRequest,
+    reply: ModelReply,
+    owner: str,
+    at: float,
+    call: int | None,
+    *,
+    recorded: bool = False,
+) -> ModelCallData:
+    """The step that a call becomes."""
+    return ModelCallData(
+        owner=owner,
+        at=at,
+        seconds=reply.seconds,
+        waited_seconds=reply.waited_seconds,
+        retries=reply.retries,
+        system=request.system,
+        tools=request.tools,
+        messages=request.messages,
+        settings={
+            "max_tokens": request.max_tokens,
+            "stop": list(request.stop),
+            "temperature": request.temperature,
+            "effort": request.effort,
+            **wired.structure(request.schema, request.tool_choice),
+        },
+        completion=reply.completion,
+        cost_usd=reply.cost_usd,
+        model=model,
+        call=call,
+        recorded=recorded,
+    )

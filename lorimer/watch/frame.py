@@ -28,15 +28,16 @@ STATES: dict[str, Style] = {
 }  # fmt: skip
 
 
-def frame(view: Overview, width: int, height: int, foot: str) -> Sequence[Row]:
+def frame(view: Overview, width: int, height: int, foot: str, held: Sequence[str] = ()) -> Sequence[Row]:
     """Rows for a terminal of this size, none of them wider and not more of them.
 
     Args:
         foot: what the last row says.
+        held: what holds back the model requests of the process that runs the study, a line for each provider.
     """
     inside = max(10, width)
     head = _head(view)
-    runs = _runs(view, inside, 4 if height >= 30 else 3)
+    runs = _runs(view, held, inside, 4 if height >= 30 else 3)
     money = _money(view)
     room = height - len(head) - len(runs) - len(money) - 1
     chart = _chart(view.history, inside, room)
@@ -110,8 +111,9 @@ def _chart(found: History, width: int, room: int) -> list[Row]:
     ]
 
 
-def _runs(view: Overview, width: int, most: int) -> list[Row]:
+def _runs(view: Overview, held: Sequence[str], width: int, most: int) -> list[Row]:
     rows: list[Row] = [_stint(stint, width) for stint in view.running]
+    rows += [[Piece("requests  "), Piece(line, "warn")] for line in held]
     if view.proposing is not None:
         rows.append([Piece("runs now  "), Piece(f"the meta-agent proposes {view.proposing.name}")])
     grave = next((alert for alert in view.alerts if alert.level == "grave"), None)

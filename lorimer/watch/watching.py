@@ -21,6 +21,7 @@ from typing import Any, TextIO
 from lorimer.dashboard.overview import overview
 from lorimer.dashboard.shelf import Shelf
 from lorimer.terminal.here import from_here
+from lorimer.terminal.listing import requests_of
 from lorimer.terminal.screen import width_of
 from lorimer.traces.base import StudyReader
 from lorimer.watch.cells import Row, written
@@ -47,7 +48,7 @@ def watch(reader: StudyReader, root: Path, study: str, stream: TextIO, keys: Tex
     shelf = Shelf(reader, root)
 
     def rows(width: int, height: int, foot: str) -> Sequence[Row]:
-        return frame(overview(shelf, shelf.open(study)), width, height, foot)
+        return frame(overview(shelf, shelf.open(study)), width, height, foot, requests_of(reader.study(study)))
 
     if not (stream.isatty() and keys.isatty()) or os.environ.get("TERM") == "dumb":
         for row in rows(width_of(stream) if stream.isatty() else 80, ONCE, ""):

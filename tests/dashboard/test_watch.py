@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from bench.made_store import STUDY
 from lorimer.dashboard.overview import Overview, overview
 from lorimer.dashboard.shelf import Shelf
+from lorimer.models.flow import places
+from lorimer.models.flow.control import Flow, User
 from lorimer.traces.holder import this_process
 from lorimer.watch.cells import Piece, clean, columns, cut, fit, wrapped, written
 from lorimer.watch.frame import frame, seconds_left
@@ -104,6 +106,20 @@ def test_what_runs_is_shown_and_what_is_sealed_is_not(served: Served) -> None:
     assert "sealed tasks" in said
     assert not [name for name in page(served).opened.world.holdout if name in said]
     assert "sealed tasks: shown at the end" in said
+
+
+def test_what_holds_back_requests_is_shown_while_it_runs(served: Served, capsys: pytest.CaptureFixture[str]) -> None:
+    me = f"{this_process().partition(':')[2]}:0"
+    at_limit = Flow(limit=6.5, cut=0.0, users={me: User(flying=6, provider="anthropic")})
+    kept = places.at("http://127.0.0.1:9", "key", {})
+    kept.change(lambda flow: (at_limit, None))
+    try:
+        assert "requests  " not in typed(capsys, "watch", STUDY, "-C", served.root).out
+        served.change("UPDATE study SET state = 'running', holder = ? WHERE id = ?", this_process(), STUDY)
+        said = typed(capsys, "watch", STUDY, "-C", served.root).out
+    finally:
+        kept.close()
+    assert "requests  anthropic: at most 6 at once, as it had too much to do at 00:00 UTC" in said
 
 
 @pytest.mark.parametrize(("width", "height"), [(79, 24), (40, 10), (20, 5), (200, 60), (1, 1)])

@@ -11,7 +11,8 @@ from lorimer.config import parse
 from lorimer.errors import CallFailed, ConfigError, PrerequisiteError, ProviderOutage
 from lorimer.harness.api import Message, Reasoning, user
 from lorimer.keys import Keys
-from lorimer.meta_agent.workspace.session import key_names, scrub_for
+from lorimer.meta_agent.workspace.named import key_names
+from lorimer.meta_agent.workspace.session import scrub_for
 from lorimer.models.provider import Api, provider_config
 from lorimer.models.registry import open_model
 from tests.support.model_clients import KEY, asked, client, context, good

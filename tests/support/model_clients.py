@@ -38,9 +38,9 @@ class FakeTime:
 
 @asynccontextmanager
 async def client(
-    url: str, api: Api, *, time: FakeTime | None = None, name: str = "local", **settings: Any
+    url: str, api: Api, *, time: FakeTime | None = None, real: bool = False, name: str = "local", **settings: Any
 ) -> AsyncIterator[ModelClient]:
-    """A client of `name/model` whose requests go to `url`; waits take no time."""
+    """A client of `name/model` whose requests go to `url`; waits take no time, unless it is to be `real`."""
     provider = ProviderConfig(
         name, api=api, base_url=f"{url}/v1", key_env="TEST_KEY", retry=RetryPolicy(window_seconds=100)
     )
@@ -48,7 +48,7 @@ async def client(
         f"{name}/model",
         {name: replace(provider, **settings)},
         keys=Keys({"TEST_KEY": KEY}),
-        clock=(time or FakeTime()).clock(),
+        clock=Clock() if real else (time or FakeTime()).clock(),
     )
     try:
         yield model

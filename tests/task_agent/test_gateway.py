@@ -15,6 +15,7 @@ from lorimer.errors import BudgetExhausted, ConfigError, ProviderOutage
 from lorimer.harness.api import image, user
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.causes import SUSPECT, Cause
+from lorimer.task_agent.limits import ActiveClock
 from lorimer.task_agent.spec import Harness
 from lorimer.traces.schema import StepKind, TrialState
 from tests.support.trials import REAL, make_task, reply, solve
@@ -478,6 +479,28 @@ async def test_waiting_for_the_provider_is_not_active_time(attempt: Try) -> None
     assert (played.end.cause, played.end.answer) == ("finished", "fine\n")
     assert played.end.active_seconds <= took - 4.5
     assert played.waits == ["429: 4.5"]
+
+
+@bubblewrap
+async def test_waiting_for_its_turn_at_the_provider_is_not_active_time(attempt: Try) -> None:
+    async def queued(request: ModelRequest, context: CallContext) -> ModelReply:
+        with context.queued():
+            await asyncio.sleep(2.0)
+        return reply()
+
+    began = time.monotonic()
+    played = await attempt(solve("llm.complete([user('x')])\nreturn env.exec('echo fine').stdout"), answer=queued)
+    took = time.monotonic() - began
+    assert (played.end.cause, played.end.answer) == ("finished", "fine\n")
+    assert played.end.active_seconds <= took - 2.0
+
+
+def test_a_wait_during_another_one_counts_once() -> None:
+    clock = ActiveClock()
+    clock.pause(0.2)
+    with clock.stopped():
+        time.sleep(0.4)
+    assert clock.seconds() >= 0
 
 
 @bubblewrap

@@ -1,0 +1,166 @@
+"""Where what is known of a key is kept: in a small file of the user's that all processes of the machine share, or in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from lorimer.models.flow.control import Flow
+from lorimer.processes import exists, started
+
+T = TypeVar("T")
+
+LOCK_SECONDS = 0.05
+"""How long to wait for another process that looks at the same file, which takes it a tenth of a millisecond. One that was stopped
+in the middle of that holds nobody up for longer."""
+
+ALONE_SECONDS = 10.0
+"""How long a file that could not be had is left alone then."""
+
+SWEEP_SECONDS = 1.0
+"""How often a client looks for requests of killed processes."""
+
+ROUNDS = 50_000
+"""PBKDF2 repeats itself so often, for 20 ms once a client: even a short key is slow to guess from the name of its file."""
+
+
+class Place(Protocol):
+    """Keeps a `Flow` for one client."""
+
+    def change(self, work: Callable[[Flow], tuple[Flow, T]]) -> T:
+        """Put what `work` makes of the flow in its place, and return what it says besides."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class InMemory:
+    """A place that no other client sees."""
+
+    def __init__(self) -> None:
+        self._flow = Flow()
+
+    def change(self, work: Callable[[Flow], tuple[Flow, T]]) -> T:
+        """See Place."""
+        self._flow, said = work(self._flow)
+        return said
+
+    def close(self) -> None:
+        """See Place."""
+
+
+class InFile:
+    """A place that all clients of this machine's user see: a file that is locked for each look at it, and never waited for long.
+
+    What a killed process leaves in it, be it half written, harms nobody: its requests are taken out when another client looks,
+    and what cannot be read is nothing. While the file cannot be had, the client goes by what it last saw. Raises OSError where
+    there can be no such file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import fcntl
+
+        self._lock, self._exclusive, self._unlock = fcntl.flock, fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_UN
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._swept, self._alone_until = -SWEEP_SECONDS, 0.0
+        self._seen = Flow()
+
+    def change(self, work: Callable[[Flow], tuple[Flow, T]]) -> T:
+        """See Place."""
+        with suppress(OSError):  # a full disk, a folder on a server that went away
+            if self._locked():
+                try:
+                    flow, said = work(self._swept_of_the_dead(read(os.pread(self._file, 1 << 20, 0))))
+                    self._seen = flow
+                    written = _FLOW.dump_json(flow)
+                    os.pwrite(self._file, written, 0)
+                    os.ftruncate(self._file, len(written))
+                    return said
+                finally:
+                    self._lock(self._file, self._unlock)
+        self._seen, said = work(replace(self._seen, users={}))
+        return said
+
+    def close(self) -> None:
+        """See Place."""
+        os.close(self._file)
+
+    def _locked(self) -> bool:
+        now = time.monotonic()
+        if now < self._alone_until:
+            return False
+        while True:
+            try:
+                self._lock(self._file, self._exclusive)
+                return True
+            except BlockingIOError:
+                if time.monotonic() >= now + LOCK_SECONDS:
+                    self._alone_until = time.monotonic() + ALONE_SECONDS
+                    return False
+                time.sleep(0.0005)
+
+    def _swept_of_the_dead(self, flow: Flow) -> Flow:
+        now = time.monotonic()
+        if now - self._swept < SWEEP_SECONDS:
+            return flow
+        self._swept = now
+        return replace(flow, users={name: user for name, user in flow.users.items() if is_alive(name)})
+
+
+_FLOW = TypeAdapter(Flow)
+
+
+def read(stored: bytes) -> Flow:
+    """What a file says; nothing where that makes no sense."""
+    try:
+        flow = _FLOW.validate_json(stored)
+    except ValidationError:
+        return Flow()
+    numbers = (flow.limit or 1.0, flow.cut, flow.until, *(user.flying for user in flow.users.values()))
+    return flow if all(math.isfinite(number) and number >= 0 for number in numbers) else Flow()
+
+
+def name_of(number: int) -> str:
+    """The name of a client of this process."""
+    return f"{os.getpid()}:{started(os.getpid())}:{number}"
+
+
+def is_alive(name: str) -> bool:
+    """Whether the process of a client is still there."""
+    try:
+        pid, start, _ = name.split(":")
+        return exists(int(pid)) and started(int(pid)) == start
+    except ValueError:
+        return False
+
+
+def folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where the files are: in the user's folder for what programs remember (`XDG_STATE_HOME`)."""
+    state = environment.get("XDG_STATE_HOME", "")
+    return (Path(state) if state.startswith("/") else Path.home() / ".local" / "state") / "lorimer" / "requests"
+
+
+def at(address: str, key: str, headers: Mapping[str, str]) -> Place:
+    """The place for a key at a provider's address, named by a digest of both and of this machine; in memory where there can be
+    no file.
+
+    Args:
+        headers: those that go with the key, and may be the key.
+    """
+    secret = json.dumps([key, sorted(headers.items())]).encode()
+    digest = hashlib.pbkdf2_hmac("sha256", secret, f"{socket.gethostname()} {address}".encode(), ROUNDS, 16).hex()
+    with suppress(OSError, ImportError, RuntimeError):  # read-only, no locks, no home
+        return InFile(folder() / f"{digest}.json")
+    return InMemory()

@@ -1,0 +1,37 @@
+"""What people are told of the requests that a process may have in flight."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from lorimer.models.flow import places
+from lorimer.models.flow.control import Flow
+
+
+def limits(holder: str, now: float) -> list[str]:
+    """What holds back the requests of a process, a line for each provider: `local: at most 6 at once since 14:03 UTC, …`.
+
+    Args:
+        holder: `HOST:PID:START`, as the store names the process that runs a study.
+        now: seconds of the wall clock.
+    """
+    _, pid, start = holder.rsplit(":", 2)
+    process = f"{pid}:{'' if start == '0' else start}:"
+    found = set[str]()
+    with suppress(OSError, RuntimeError):
+        for path in places.folder().glob("*.json"):
+            found |= _of(places.read(path.read_bytes()), process, now)
+    return sorted(found)
+
+
+def _of(flow: Flow, process: str, now: float) -> set[str]:
+    own = [user for name, user in flow.users.items() if name.startswith(process)]
+    if flow.limit is None or not any(user.bound is None or flow.limit < user.bound for user in own):
+        return set()
+    since = datetime.fromtimestamp(flow.cut, UTC).strftime("%H:%M")
+    more = f"; it asked for {flow.until - now:.0f} s without any" if flow.until > now else ""
+    most = max(1, int(flow.limit))
+    return {
+        f"{user.provider}: at most {most} at once, as it had too much to do at {since} UTC{more}" for user in own[:1]
+    }
