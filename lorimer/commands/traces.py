@@ -177,6 +177,8 @@ def traces_export(
         typer.echo(to_json(done))
         return
     typer.echo(f"wrote {done.trials:,} trials of {done.study} as {done.to} to {done.place}: {done.said}")
+    if done.dropped:
+        typer.echo(f"{done.dropped:,} trials are left out, as their steps were dropped ([store] keep)")
     if done.sealed:
         left = f"{done.sealed:,} trials of sealed tasks are left out: they are told once {done.study} has finished"
         typer.echo(left)

@@ -11,6 +11,7 @@ from lorimer.errors import UserError
 from lorimer.harness.api import Message
 from lorimer.meta_agent.ledger.fired import fired_in_trial
 from lorimer.meta_agent.state.names import short
+from lorimer.terminal.trajectory import steps_dropped
 from lorimer.terminal.words import calls_of, dollars
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import StepKind
@@ -115,7 +116,7 @@ def trajectory(reader: StudyReader, opened: Opened, owner: str, at: int) -> Traj
         found.task,
         whose.number if whose else None,
         False,
-        tuple(_facts(reader, found)),
+        (*_facts(reader, found), *([("steps", gone)] if (gone := steps_dropped(reader, found, total)) else [])),
         _outcome(found),
         shown,
         first,

@@ -13,6 +13,7 @@ from lorimer.harness.api import Message
 from lorimer.kinds import Stage, StepKind, TrialState
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.sealed import told
+from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import ModelCallData
 from lorimer.traces.tables import Step, Study, TaskRow, Trial
@@ -46,6 +47,8 @@ class Chosen:
     """The ids of its trials, in the order in which they began."""
     sealed: int
     """How many were left out: they are of sealed tasks, and the study has not finished."""
+    dropped: int
+    """How many of the others were: their steps were dropped, as [store] keep says."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,14 @@ def chosen(reader: StudyReader, selection: Selection) -> Chosen:
         unfinished = {each for state in UNFINISHED for each in ids(state)}
         found = [each for each in found if each not in unfinished]
     sealed = set() if told(study) or stage not in (None, Stage.HOLDOUT) else set(ids(stage=Stage.HOLDOUT))
-    left = tuple(each for each in found if each not in sealed)
+    open_ = [each for each in found if each not in sealed]
+    dropped = chain.all_dropped(reader.chain(study.id, "dropped"))
+    left = tuple(each for each in open_ if each not in dropped)
     if not left:
-        hidden = f"{len(found)} that would are of sealed tasks, which are told once it has finished"
-        raise UserError(f"no trial of study {study.id} matches" + (f"; {hidden}" if found else ""))
-    return Chosen(left, len(found) - len(left))
+        hidden = f"; {len(found)} that would are of sealed tasks, which are told once it has finished" if found else ""
+        gone = f"; {len(open_)} that would have no steps any more, as [store] keep says" if open_ else hidden
+        raise UserError(f"no trial of study {study.id} matches{gone}")
+    return Chosen(left, len(found) - len(open_), len(open_) - len(left))
 
 
 def read(reader: StudyReader, study: Study, ids: Sequence[str]) -> Iterator[TrialTrace]:

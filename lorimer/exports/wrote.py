@@ -53,6 +53,8 @@ class Exported:
     said: str
     sealed: int
     """Trials of sealed tasks that were left out, as the study has not finished."""
+    dropped: int
+    """Others that were left out, as their steps were dropped."""
 
 
 def names() -> list[str]:
@@ -76,7 +78,7 @@ def export(
     target = cast(Target, import_module(f"{traces.__name__}.{to}"))
     found, where = chosen(reader, selection), place or target.PLACE
     wrote = target.write(read(reader, selection.study, found.ids), where, force=force)
-    return Exported(selection.study.id, to, where, wrote.trials, wrote.said, found.sealed)
+    return Exported(selection.study.id, to, where, wrote.trials, wrote.said, found.sealed, found.dropped)
 
 
 @contextmanager

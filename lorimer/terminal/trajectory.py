@@ -12,6 +12,7 @@ from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.sealed import hidden
 from lorimer.terminal.opening import pick_experiments
 from lorimer.terminal.words import dollars
+from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import StepKind
 from lorimer.traces.tables import Candidate, Step, Trial
@@ -68,7 +69,9 @@ def trajectory_value(reader: StudyReader, found: Trial | Candidate, first: int, 
     if isinstance(found, Candidate):
         return {"candidate": found.model_dump(), "steps": steps}
     conditions, lines = reader.trial_conditions(found.id), _lines_value(reader, found)
-    return {"trial": found.model_dump(), "conditions": conditions, "lines": lines, "steps": steps}
+    gone = steps_dropped(reader, found, len(steps) or reader.step_count(found.id))
+    said = {"dropped": gone} if gone else {}
+    return {"trial": found.model_dump(), "conditions": conditions, "lines": lines, **said, "steps": steps}
 
 
 def _lines_value(reader: StudyReader, trial: Trial) -> dict[str, Any] | None:
@@ -79,6 +82,14 @@ def _lines_value(reader: StudyReader, trial: Trial) -> dict[str, Any] | None:
     return {"ran": ran.ranges, "whole": ran.whole, "fired": edit[1] if edit else None}
 
 
+def steps_dropped(reader: StudyReader, found: Trial | Candidate, steps: int) -> str:
+    """That and when the steps of a trial were dropped, as a sentence; "" where it has `steps`, or they were not."""
+    if steps or isinstance(found, Candidate):
+        return ""
+    said = chain.dropped(reader.chain(found.study, "dropped"), found.id)
+    return f"its steps {said}; its verdict, totals and answer stay" if said else ""
+
+
 def trajectory_text(reader: StudyReader, found: Trial | Candidate, first: int, last: int | None, *, full: bool) -> str:
     """A trial or a proposal session for people: how it ended, then every step as it happened."""
     lines = (
@@ -87,6 +98,8 @@ def trajectory_text(reader: StudyReader, found: Trial | Candidate, first: int, l
         else _trial_head(found) + _conditions(reader, found) + _lines(reader, found)
     )
     total = reader.step_count(found.id)
+    if gone := steps_dropped(reader, found, total):
+        lines.append(f"  {gone}")
     replies: list[Message] = []
     for step in reader.steps(found.id, first, last):
         lines.append("")

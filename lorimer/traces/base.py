@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from lorimer.kinds import Refused, SearchOrder, TrialOrder
 from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, TrialLines, Tried
+from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.chain import ChainEntry
 from lorimer.traces.databases.base import Table
 from lorimer.traces.lines import LinesRan
@@ -242,6 +243,10 @@ class StudyReader(Protocol):
 
     def spent(self, study: str) -> Spent:
         """What the study has spent so far; nothing where there is none of that name."""
+        ...
+
+    def cache_breaks(self, study: str) -> CacheBreaks:
+        """The calls of a study's trials that lost what the provider's cache held (`traces.caching`)."""
         ...
 
     def abilities(self, model: str) -> AbilityRow | None:

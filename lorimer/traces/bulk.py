@@ -8,7 +8,7 @@ connection, all rows at once (`traces.databases.base.Plain`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lorimer.kinds import REFUSED, Refused
@@ -277,12 +277,6 @@ def trial_counts(connection: Plain, study: str) -> list[TrialCounts]:
     return [TrialCounts(*row) for row in found]
 
 
-def flagged(connection: Plain, study: str) -> list[tuple[str, str, list[str]]]:
-    """Id, stage and flags of each scored trial of a study that has flags, in order of id."""
-    found = connection.execute(
-        # The planner takes an index that names the state too, and looks at every scored trial's row.
-        "SELECT id, stage, flags FROM trial INDEXED BY trial_flagged "
-        "WHERE study = ? AND state = 'scored' AND flags <> '[]' ORDER BY id",
-        [study],
-    )
+def flagged(found: Iterable[tuple[str, str, str]]) -> list[tuple[str, str, list[str]]]:
+    """Id, stage and flags of each scored trial of a study that has flags (`Database.flagged`)."""
     return [(name, stage, json.loads(flags)) for name, stage, flags in found]

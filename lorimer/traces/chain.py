@@ -40,7 +40,7 @@ class ChainEntry(NamedTuple):
     """1, 2, 3, … over the whole store."""
     study: str
     kind: str
-    """`study`, `settings`, `plan`, `decision`, `promotion`, `program`, `pause` or `upgrade`."""
+    """`study`, `settings`, `plan`, `decision`, `promotion`, `program`, `pause`, `dropped` or `upgrade`."""
     subject: str
     """The id of what it is about."""
     body: dict[str, Any]
@@ -139,6 +139,17 @@ def decided(rows: Sequence[ChainEntry], study: str) -> dict[str, dict[str, Any]]
                 about = upgrade.body.get("decisions", {}).get(row.subject, {})
                 found[row.subject] |= {name: about.get(name) for name in _ABOUT}
     return found
+
+
+def all_dropped(rows: Iterable[ChainEntry]) -> frozenset[str]:
+    """The trials whose steps were dropped."""
+    return frozenset(name for row in rows if row.kind == "dropped" for name in row.body["trials"])
+
+
+def dropped(rows: Iterable[ChainEntry], trial: str) -> str:
+    """When and by which rule the steps of a trial were dropped, as a clause; "" where the chain does not say so."""
+    said = next((row for row in rows if row.kind == "dropped" and trial in row.body["trials"]), None)
+    return "" if said is None else f"were dropped on {said.made[:10]}, as [store] keep = {said.body['keep']} says"
 
 
 def trials_digest(rows: Iterable[tuple[str, str, str, float | None]]) -> str:

@@ -1,4 +1,5 @@
-"""What was known of a candidate before anything was paid for it: which recorded trials of the champion its edit touches.
+"""What was known of a candidate before anything was paid for it: which recorded trials of the champion its edit touches, and
+which other edits of its session were refused.
 
 A preview is worked out when the candidate is proposed, of the trials that stood for its champion then, and stored with it.
 So whatever follows from it is a function of the store, and a study that goes on finds it again. Nothing here knows a database.
@@ -169,3 +170,23 @@ class CandidatePreview:
 def _pair(found: Sequence[int]) -> tuple[int, int]:
     touched, of = found
     return touched, of
+
+
+MISCITED = "miscited"
+"""The kind of an edit whose hypothesis rests on citations that do not hold; all others are `proposer.accept.Fault`."""
+
+
+@dataclass(frozen=True)
+class RefusedEdit:
+    """An edit of one session that was refused, by why it was so last. One that was accepted in the end is none."""
+
+    kind: str
+    repeats: int | None = None
+    """The number of the experiment that it repeats; `None` where it repeats none."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {"kind": self.kind} | ({} if self.repeats is None else {"repeats": self.repeats})
+
+    @classmethod
+    def of_json(cls, kept: Mapping[str, Any]) -> Self:
+        return cls(kept["kind"], kept.get("repeats"))

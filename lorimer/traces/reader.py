@@ -15,6 +15,7 @@ from sqlmodel import Session, SQLModel, col, select
 from lorimer.errors import UserError
 from lorimer.kinds import SOLVED, Refused, SearchOrder, Stage, TrialOrder
 from lorimer.traces import bulk, calls, chain, marks, records
+from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.databases.base import Asked, Database, Table
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.outlines import Hit, StepSearch, outlines
@@ -147,9 +148,13 @@ class StoreReader(SealedReader):
             finished = session.exec(trials).one()
             seconds = session.exec(select(Study.seconds).where(Study.id == study)).one_or_none()
         with self.database.plain() as connection:
-            saved, breaks = bulk.saved(connection, study), bulk.cache_breaks(connection, study)
+            saved = bulk.saved(connection, study)
         hours = (seconds or 0.0) / 3600
-        return Spent(shares.get("task", Share()), shares.get("meta", Share()), finished, hours, saved, breaks)
+        return Spent(shares.get("task", Share()), shares.get("meta", Share()), finished, hours, saved)
+
+    def cache_breaks(self, study: str) -> CacheBreaks:
+        with self.database.plain() as connection:
+            return bulk.cache_breaks(connection, study)
 
     def warnings(self, study: str) -> list[WarningRow]:
         return self._all(select(WarningRow).where(WarningRow.study == study).order_by(WarningRow.made, WarningRow.id))
@@ -235,7 +240,7 @@ class StoreReader(SealedReader):
 
     def flagged(self, study: str) -> list[tuple[str, str, list[str]]]:
         with self.database.plain() as connection:
-            return bulk.flagged(connection, study)
+            return bulk.flagged(self.database.flagged(connection, study))
 
     def ends(self, evaluation: str) -> list[tuple[str, TrialEnd]]:
         with self.database.plain() as connection:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Integer, Row, bindparam, exists, func, literal, select, update
+from sqlalchemy import Integer, Row, bindparam, exists, func, literal, or_, select, update
 from sqlmodel import SQLModel
 
 from lorimer.errors import InternalError
@@ -57,6 +57,11 @@ _MADE = _CONDITION.insert().from_select(
     ),
 )
 """Makes the row for what a trial of a task ran under, where there is none."""
+_CACHES = or_(
+    _TRIAL.c.cached_tokens > 0,
+    exists().where(_SPENT.c.study == _TRIAL.c.study, _SPENT.c.cached_tokens > 0).correlate(_TRIAL),
+)
+"""That something was read from a cache in a trial, or in its study by now. Of a provider that caches nothing no row is kept."""
 _SAME = select(_CONDITION.c.id).where(*_ALIKE).scalar_subquery()
 """The number of that row."""
 
@@ -181,11 +186,9 @@ class Recorder:
             if trajectory is not None and trajectory.breaks.calls:
                 broken = vars(trajectory.breaks)
                 whose = select(_TRIAL.c.study, _TRIAL.c.id, _TRIAL.c.stage, *map(literal, broken.values()))
-                transaction.connection.execute(
-                    table_of(CacheBreakRow)
-                    .insert()
-                    .from_select(["study", "trial", "stage", *broken], whose.where(_TRIAL.c.id == end.id))
-                )
+                whose = whose.where(_TRIAL.c.id == end.id, _CACHES)
+                columns = ["study", "trial", "stage", *broken]
+                transaction.connection.execute(table_of(CacheBreakRow).insert().from_select(columns, whose))
             if end.ran is not None:
                 lines = {"trial": end.id, "ran": str(end.ran), "whole": end.ran.whole}
                 transaction.insert_new(table_of(LinesRow), lines)

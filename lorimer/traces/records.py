@@ -22,6 +22,7 @@ _ROW = (
     "SELECT state, cause, detail, trial.answer, recorded_trial <> '' AND ran_whole = '', condition.answered FROM trial "
     "LEFT JOIN condition ON condition.id = trial.condition WHERE trial.id = ?"
 )
+_DROPPED = "SELECT 1 FROM chain WHERE kind = 'dropped' AND study = (SELECT study FROM trial WHERE id = ?) LIMIT 1"
 _MESSAGES = "SELECT sha, body FROM message WHERE sha IN (SELECT value FROM json_each(?))"
 _BLOBS = "SELECT sha, data FROM blob WHERE sha IN (SELECT value FROM json_each(?))"
 
@@ -61,6 +62,8 @@ def _one(connection: Plain, trial: str) -> Record | Gap:
     if recorded:
         return Gap(trial, "unrecorded", "it was answered in part from the record of another trial")
     body = connection.execute("SELECT body FROM record WHERE trial = ?", [trial]).fetchone()
+    if body is None and connection.execute(_DROPPED, [trial]).fetchone() and not _has_steps(connection, trial):
+        return Gap(trial, "unrecorded", "its steps and its record were dropped, as [store] keep says")
     if body is None:
         return Gap(trial, "unrecorded", "it has no record: an older lorimer ran it, or no harness acted in it")
     try:
@@ -68,6 +71,10 @@ def _one(connection: Plain, trial: str) -> Record | Gap:
         return Record(trial, read.parts(), tuple(json.loads(named or "[]")))
     except _Missing as missing:
         return Gap(trial, missing.kind, str(missing))
+
+
+def _has_steps(connection: Plain, trial: str) -> bool:
+    return connection.execute("SELECT 1 FROM step WHERE owner = ? LIMIT 1", [trial]).fetchone() is not None
 
 
 class _Reading:

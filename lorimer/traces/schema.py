@@ -14,7 +14,6 @@ from lorimer.kinds import Purpose as Purpose
 from lorimer.kinds import Stage as Stage
 from lorimer.kinds import StepKind as StepKind
 from lorimer.kinds import TrialState as TrialState
-from lorimer.traces.caching import NONE_BROKEN, CacheBreaks
 from lorimer.traces.lines import LinesRan as LinesRan
 from lorimer.traces.wired import WireCall, WirePart
 
@@ -156,8 +155,6 @@ class Spent:
     """How long processes ran it."""
     saved: Saved = NOT_SAVED
     """What would have been spent besides, had no record answered."""
-    breaks: CacheBreaks = NONE_BROKEN
-    """Calls of trials that lost what the provider's cache held, if it held anything."""
 
     @property
     def known_usd(self) -> float:

@@ -41,6 +41,14 @@ _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
 )
 
 
+_BY_LITERAL = tuple(
+    (literal, pattern, replacement) for literals, pattern, replacement in _SHAPES for literal in literals
+)
+
+SHORTEST_KEY = 19
+"""Characters of the shortest key that a shape takes; an address with a password may be shorter."""
+
+
 def scrubber(secrets: Iterable[str] = ()) -> Callable[[str], str]:
     """A function that masks `secrets` (exact values of at least 8 characters; shorter ones are ignored) and key shapes."""
     # Longest first: a secret that contains another must not be cut in the middle.
@@ -50,8 +58,10 @@ def scrubber(secrets: Iterable[str] = ()) -> Callable[[str], str]:
         for value in values:
             if value in text:
                 text = text.replace(value, MASK)
-        for literals, pattern, replacement in _SHAPES:
-            if any(literal in text for literal in literals):
+        if len(text) < SHORTEST_KEY and "://" not in text:
+            return text
+        for literal, pattern, replacement in _BY_LITERAL:
+            if literal in text:
                 text = pattern.sub(replacement, text)
         return text
 

@@ -116,7 +116,7 @@ class Candidate(SQLModel, table=True):
     failure: str = ""
     """Why no usable edit came, when none did; of one that is rebased, as what it goes on."""
     origin: str = "meta"
-    """`meta` or `human`."""
+    """`meta`, `human`, or `pruning` where lorimer took something out of the champion."""
     commit: str = ""
     """The git commit of a promotion."""
     kind: str = ""
@@ -135,6 +135,8 @@ class Candidate(SQLModel, table=True):
     """The kind of failures that its proposal was to be about; empty where it was to be about any."""
     rebased: int | None = None
     """The number of the candidate whose edit this is, made for an earlier champion; `None` of an edit that is new."""
+    refused: list[dict[str, Any]] | None = Field(default=None, sa_column=Column(Json, nullable=True))
+    """Edits of its session that were refused (`traces.previews.RefusedEdit`); `None` where none was, or nobody kept them."""
 
 
 class PreviewRow(SQLModel, table=True):
@@ -182,7 +184,7 @@ class Trial(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("planned", "attempt"),
         Index("trial_by_harness_task", "harness", "task"),
-        Index("trial_began", "study", "started"),
+        Index("trial_began", "study", "started", "id"),
         Index("trial_started", "started"),
         # What is asked of many trials at once is answered from these alone (`traces.bulk`).
         Index("trial_scores", "evaluation", "task", "repeat", "attempt", "state", "cause", "reward", "id"),
@@ -388,7 +390,7 @@ class ChainRow(SQLModel, table=True):
     """1, 2, 3, … over the whole store."""
     study: str
     kind: str
-    """`study`, `settings`, `plan`, `decision`, `promotion`, `program`, `pause` or `upgrade`."""
+    """`study`, `settings`, `plan`, `decision`, `promotion`, `program`, `pause`, `dropped` or `upgrade`."""
     subject: str
     """The id of what it is about."""
     body: dict[str, Any] = _json()

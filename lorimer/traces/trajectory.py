@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any
 
+from lorimer.harness.api import Message
 from lorimer.kinds import REFUSED
 from lorimer.traces import codec
 from lorimer.traces.caching import CacheWatch, Sent
@@ -21,15 +23,43 @@ MAX_HEADS = 8
 """Conversations of one owner that are remembered at once. An older one that goes on costs its sums once more, no more."""
 
 
+def common(before: tuple[Message, ...], now: tuple[Message, ...]) -> int:
+    """How many messages two calls begin with in common."""
+    length = min(len(before), len(now))
+    if all(map(is_, before, now)):
+        return length
+    return next((place for place in range(length) if not _same(before[place], now[place])), length)
+
+
+def _same(one: Message, other: Message) -> bool:
+    """Whether two messages are the same JSON. Equal values in a call's arguments may not be: 1 is `true` for Python."""
+    if one is other:
+        return True
+    if one != other:
+        return False
+    return not (one.tool_calls or one.reasoning) or repr(one) == repr(other)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """The SHA-256 of one message: as it came, and as it was stored, scrubbed."""
+
+    came: str
+    stored: str
+
+
 @dataclass
 class _Head:
     """The newest call of one conversation."""
 
     index: int
-    raw: tuple[str, ...]
-    """Digests of the messages as they came: comparing them saves scrubbing the whole conversation at every call."""
+    messages: tuple[Message, ...]
+    """The messages as they came. They are compared, which is much quicker than to sum a whole conversation at every call."""
+    came: tuple[str, ...]
     stored: tuple[str, ...]
-    """SHA-256 of the messages as they were stored, scrubbed."""
+    """The sums of the messages."""
+    answer: Message
+    answered: _Sums
     sent: Sent
 
 
@@ -52,28 +82,38 @@ class Trajectory:
     ) -> dict[str, Any]:
         """The step's row, without text columns; messages that may be new go to `store(sha, body)`."""
 
-        def put(body: dict[str, Any]) -> str:
-            clean = scrub_json(body, scrub)
-            self.masked = self.masked or clean != body
-            sha = codec.digest(clean)
-            store(sha, clean)
-            return sha
+        def put(body: dict[str, Any]) -> _Sums:
+            came, clean = codec.digest(body), scrub_json(body, scrub)
+            sums = _Sums(came, came if clean == body else codec.digest(clean))
+            self.masked = self.masked or sums.came != sums.stored
+            store(sums.stored, clean)
+            return sums
 
         index, self.masked = self.take_index(), False
-        bodies = [codec.encode_message(message) for message in call.messages]
-        raw = tuple(codec.digest(body) for body in bodies)
-        sent = self._sent(call, raw, index)
-        head, keep = self._continued(raw)
-        stored = (head.stored[:keep] if head else ()) + tuple(put(body) for body in bodies[keep:])
-        self.masked = self.masked or stored != raw
+        head, keep = self._continued(call.messages)
+        came, stored = (head.came[:keep], head.stored[:keep]) if head else ((), ())
+        append: list[_Sums] = []
+        for message in call.messages[keep:]:
+            if head is not None and not append and _same(message, head.answer):
+                append.append(head.answered)  # what the model answered is sent with the next call, and has its sums
+            else:
+                append.append(put(codec.encode_message(message)))
+        came += tuple(sums.came for sums in append)
+        stored += tuple(sums.stored for sums in append)
+        self.masked = self.masked or came != stored
+        self.masked = self.masked or came != stored
+        answered = put(codec.encode_message(call.completion.message))
+        sent = self._sent(
+            call, came, answered.came, head.sent if head is not None and keep == len(head.came) else None, index
+        )
         data: dict[str, Any] = {
             "model": call.model,
             "base": head.index if head else None,
             "keep": keep,
             "append": list(stored[keep:]),
-            "system": None if call.system is None else put(codec.encode_system(call.system)),
-            "tools": put(codec.encode_tools(call.tools)) if call.tools else None,
-            "completion": put(codec.encode_message(call.completion.message)),
+            "system": None if call.system is None else put(codec.encode_system(call.system)).stored,
+            "tools": put(codec.encode_tools(call.tools)).stored if call.tools else None,
+            "completion": answered.stored,
             "stop_reason": call.completion.stop_reason,
             "usage": codec.encode_usage(call.completion.usage),
             "error": call.completion.error,
@@ -84,9 +124,10 @@ class Trajectory:
         }
         if call.recorded:
             data["recorded"] = True
-        if head is not None and keep == len(head.raw):
+        if head is not None and keep == len(head.came):
             self.heads.remove(head)
-        self.heads = [*self.heads[-(MAX_HEADS - 1) :], _Head(index, raw, stored, sent)]
+        new = _Head(index, call.messages, came, stored, call.completion.message, answered, sent)
+        self.heads = [*self.heads[-(MAX_HEADS - 1) :], new]
         return {
             "owner": call.owner,
             "index": index,
@@ -96,30 +137,24 @@ class Trajectory:
             "data": data,
         }
 
-    def _sent(self, call: ModelCallData, raw: tuple[str, ...], index: int) -> Sent:
-        said = [digest for message, digest in zip(call.messages, raw, strict=True) if message.role == "assistant"]
-        answer = codec.digest(codec.encode_message(call.completion.message))
+    def _sent(self, call: ModelCallData, came: tuple[str, ...], answer: str, carried: Sent | None, index: int) -> Sent:
+        """What the call sent; `carried` is what it carries on, whole."""
+        start, said = (len(carried.messages), carried.said) if carried else (0, frozenset[str]())
+        new = zip(call.messages[start:], came[start:], strict=True)
+        said = said.union([answer], (digest for message, digest in new if message.role == "assistant"))
         usage = call.completion.usage
         # Of what a record answered, was refused or was not counted, the provider's cache knows nothing that could be told.
         counted = not call.recorded and not usage.estimated and call.completion.stop_reason not in REFUSED
-        tokens = usage.input_tokens if counted else 0
-        sent = Sent(call.system, call.tools, raw, frozenset([*said, answer]), tokens)
+        sent = Sent(call.system, call.tools, came, said, usage.input_tokens if counted else 0)
         if counted:
             self.breaks.look((head.sent for head in reversed(self.heads)), sent, usage, index)
         return sent
 
-    def _continued(self, raw: tuple[str, ...]) -> tuple[_Head | None, int]:
+    def _continued(self, messages: tuple[Message, ...]) -> tuple[_Head | None, int]:
         best: _Head | None = None
         keep = 0
         for head in self.heads:
-            common = _common(head.raw, raw)
-            if common > keep:
-                best, keep = head, common
+            shared = common(head.messages, messages)
+            if shared > keep:
+                best, keep = head, shared
         return best, keep
-
-
-def _common(a: tuple[str, ...], b: tuple[str, ...]) -> int:
-    for position, (left, right) in enumerate(zip(a, b, strict=False)):
-        if left != right:
-            return position
-    return min(len(a), len(b))

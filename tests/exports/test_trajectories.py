@@ -446,7 +446,7 @@ def test_the_command_writes_and_says_what_it_left_out(tmp_path: Path, capsys: py
         capsys, "traces", "export", "--to", "jsonl", "-o", out, "-C", tmp_path, "--force", "--failed", "--json"
     )
     assert said.json() == {
-        "study": "s", "to": "jsonl", "place": str(out), "trials": 1, "said": "1 lines", "sealed": 0,
+        "study": "s", "to": "jsonl", "place": str(out), "trials": 1, "said": "1 lines", "sealed": 0, "dropped": 0,
     }  # fmt: skip
     assert refused(capsys, 2, "traces", "export", "--to", "csv", "-C", tmp_path) == (
         "lorimer: --to csv: no such target; one of atif, dataset, jsonl, otlp"

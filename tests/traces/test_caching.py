@@ -39,9 +39,10 @@ async def breaks(path: Path, *made: ModelCallData, stage: Stage = Stage.BASELINE
         store.open_trial(begun)
         for each in made:
             store.model_call(each)
-        await store.close_trial(end(begun.id))
-        assert StoreReader(store).spent("other").breaks == NONE_BROKEN
-        return StoreReader(store).spent("s").breaks
+        cached = sum(each.completion.usage.cached_tokens for each in made)
+        await store.close_trial(end(begun.id, used=Used(len(made), cached_tokens=cached)))
+        assert StoreReader(store).cache_breaks("other") == NONE_BROKEN
+        return StoreReader(store).cache_breaks("s")
 
 
 @pytest.mark.parametrize(
@@ -82,8 +83,22 @@ async def test_what_says_nothing_of_the_cache_is_no_break(tmp_path: Path, made: 
 
 
 async def test_a_trial_on_the_holdout_is_counted_and_not_named(tmp_path: Path) -> None:
+    made = sent(FIRST, 1500, 0), sent(SECOND, 2000, 64)
+    assert await breaks(tmp_path, *made, stage=Stage.HOLDOUT) == CacheBreaks(1, 0, 1436, 1)
+
+
+async def test_of_a_provider_that_caches_nothing_no_row_is_kept_until_something_was_cached(tmp_path: Path) -> None:
     made = sent(FIRST, 1500, 0), sent(SECOND, 2000, 0)
-    assert await breaks(tmp_path, *made, stage=Stage.HOLDOUT) == CacheBreaks(1, 0, 1500, 1)
+    assert await breaks(tmp_path, *made) == NONE_BROKEN
+    begun = start(repeat=1)
+    with Store.open(tmp_path / "t.db") as store:
+        await store.reserve(Reservation("r", "s", "meta", "c", 1.0, 2000))
+        store.settle(Settlement("r", Used(1, 1000, 5, 900)))
+        store.open_trial(begun)
+        for each in made:
+            store.model_call(replace(each, owner=begun.id))
+        await store.close_trial(end(begun.id))
+        assert StoreReader(store).cache_breaks("s") == CacheBreaks(1, 0, 1500, 1, begun.id, 1, SAME)
 
 
 async def test_what_was_read_from_the_cache_is_added_up_by_role(tmp_path: Path) -> None:
@@ -106,8 +121,8 @@ def said(
     task: tuple[int, int], meta: tuple[int, int] = (0, 0), *, models: tuple[str, str] = ("openai/gpt-4o",) * 2
 ) -> str:
     row = study(task_model=models[0], meta_model=models[1])
-    spent = Spent(Share(0, 0, 0, 1, *task), Share(0, 0, 0, 1, *meta), breaks=BROKEN)
-    return "\n".join(f"{word}: {line}" for word, line in cache_use(row, spent).lines())
+    spent = Spent(Share(0, 0, 0, 1, *task), Share(0, 0, 0, 1, *meta))
+    return "\n".join(f"{word}: {line}" for word, line in cache_use(row, spent, lambda of: BROKEN).lines())
 
 
 def test_the_cache_is_told_in_two_lines() -> None:

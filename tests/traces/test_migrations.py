@@ -255,7 +255,7 @@ def test_what_an_older_lorimers_calls_read_from_caches_is_added_up_once(tmp_path
     # Of what went on from a record nobody knows which of its calls were live.
     assert (found.task.input_tokens, found.task.cached_tokens) == (200, 80)
     assert (found.meta.input_tokens, found.meta.cached_tokens) == (40, 20)
-    assert found.breaks == NONE_BROKEN
+    assert StoreReader(path).cache_breaks("s") == NONE_BROKEN
 
 
 def test_the_refused_calls_of_stored_trials_are_counted(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from sqlalchemy import Engine, event
 
 from lorimer.errors import ConfigError, InternalError, UserError
 from lorimer.harness.api import Message, Reasoning, ToolCall, assistant, tool_result, user
+from lorimer.traces import codec
 from lorimer.traces.holder import this_process
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Reservation, Settlement, StepData, StepKind, TraceSink, TrialState, Used
 from lorimer.traces.scrub import MASK, scrubber
 from lorimer.traces.store import Store
 from lorimer.traces.tables import AbilityRow, Candidate, DecisionRow, HarnessRow
+from lorimer.traces.trajectory import Trajectory
 
 from . import support as make
 from .conftest import Where
@@ -161,6 +164,71 @@ async def test_a_trace_grows_with_the_conversation_not_with_its_square(file: Pat
 
     small, large = await size(20), await size(80)
     assert large < 4.5 * small
+
+
+async def test_no_message_is_summed_again_with_each_call_that_repeats_it(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summed: list[str] = []
+    digest = codec.digest
+
+    def counted(body: Any) -> str:
+        summed.append(str(body))
+        return digest(body)
+
+    monkeypatch.setattr(codec, "digest", counted)
+    with Store.open(file) as store:
+        begin = make.start()
+        store.open_trial(begin)
+        messages: tuple[Message, ...] = (user("Do it."),)
+        for turn in range(30):
+            answer = assistant(f"turn {turn}", [ToolCall(str(turn), "shell", {"command": "ls"})])
+            sent = tuple(replace(message) for message in messages)  # each call is read anew
+            store.model_call(make.call(begin.id, sent, answer, system=None, tools=()))
+            messages = (*messages, answer, user(f"output {turn}"))
+        await store.close_trial(make.end(begin.id))
+    assert sum("'turn " in body for body in summed) == 30
+    assert sum("'output " in body for body in summed) == 29
+
+
+async def test_a_value_that_equals_another_is_stored_as_it_was_sent(path: Where) -> None:
+    """`True == 1 == 1.0` for Python, and not in a trace."""
+    sent = []
+    for value in (1, True, 1.0, 1):
+        call = ToolCall("1", "count", {"n": value})
+        opaque = Reasoning("hm", {"n": value})
+        sent.append((user("Do it."), assistant("", [call], [opaque]), tool_result(call, "done")))
+    with Store.open(path) as store:
+        begin = make.start()
+        store.open_trial(begin)
+        for messages in sent:
+            store.model_call(make.call(begin.id, messages))
+        await store.close_trial(make.end(begin.id))
+        reader = StoreReader(path)
+        assert [repr(reader.conversation(begin.id, index).messages) for index in range(4)] == list(map(repr, sent))
+
+
+def test_a_call_that_repeats_an_answer_of_which_something_was_masked_is_not_stored_as_it_was_sent() -> None:
+    trajectory = Trajectory()
+    first: tuple[Message, ...] = (user("Which key?"),)
+    answer = assistant("hf_" + "a" * 30)
+    said = []
+    for messages in (first, (*first, answer), (*first, answer, user("Thanks."))):
+        trajectory.model_call(make.call("t", messages, answer), scrubber(), lambda sha, body: None)
+        said.append(trajectory.masked)
+    plain = assistant("none")
+    trajectory.model_call(make.call("t", (*first, answer, plain), plain), scrubber(), lambda sha, body: None)
+    said.append(trajectory.masked)
+    trajectory.model_call(make.call("t", first, plain), scrubber(), lambda sha, body: None)
+    assert [*said, trajectory.masked] == [True, True, True, True, False]
+
+
+def test_an_answer_that_is_sent_on_is_masked_though_the_next_one_is_not() -> None:
+    trajectory, plain = Trajectory(), assistant("none")
+    answer = assistant("hf_" + "a" * 30)
+    for messages, said in (((user("Which key?"),), answer), ((user("Which key?"), answer), plain)):
+        trajectory.model_call(make.call("t", messages, said), scrubber(), lambda sha, body: None)
+        assert trajectory.masked
 
 
 async def test_conversations_that_take_turns_are_each_continued(path: Where) -> None:

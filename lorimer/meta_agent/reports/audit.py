@@ -28,7 +28,7 @@ class Check:
     """One thing that was looked at."""
 
     what: str
-    """`chain`, `studies`, `decisions`, `trials`, `promotions`, `harnesses`, `benchmark`, `commits`."""
+    """`chain`, `studies`, `decisions`, `trials`, `dropped`, `promotions`, `harnesses`, `benchmark`, `commits`."""
     said: str
     """What was found, when it is as it was."""
     problems: tuple[str, ...] = ()
@@ -58,6 +58,7 @@ def verify(root: Path, reader: SealedReader, study: str | None = None) -> Verifi
         _studies(rows, studies),
         _decisions(reader, rows, studies),
         _trials(reader, rows, studies),
+        *_dropped(rows, studies),
         _promotions(rows, candidates),
         _harnesses(reader, studies, candidates),
         *_benchmarks(root, studies),
@@ -146,6 +147,20 @@ def _trials(reader: SealedReader, rows: Sequence[ChainEntry], studies: Sequence[
             if planned.get(name) != trials_of(of_body(entry.body)):
                 problems.append(f"the plan of {name} is not the one that was made before its first trial")
     return Check("trials", f"the trials of {count} decisions", tuple(problems))
+
+
+def _dropped(rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> list[Check]:
+    """That steps of trials are gone because it was asked for, a line for each day and rule; what decided is still there."""
+    found: dict[tuple[str, str, str], int] = {}
+    names = {study.id for study in studies}
+    for row in rows:
+        if row.kind == "dropped" and row.study in names:
+            key = row.study, row.made[:10], str(row.body["keep"])
+            found[key] = found.get(key, 0) + len(row.body["trials"])
+    return [
+        Check("dropped", f"{study}: steps of {count} trials were dropped on {day}, as [store] keep = {keep} says")
+        for (study, day, keep), count in found.items()
+    ]
 
 
 def _promotions(rows: Sequence[ChainEntry], candidates: Mapping[str, Sequence[CandidateNow]]) -> Check:

@@ -60,12 +60,29 @@ UNSEALED = (
 """That a step is of no sealed task."""
 
 
+FLAGGED = "SELECT id, stage, flags FROM trial {hint}WHERE study = ? AND state = 'scored' AND flags <> '[]' ORDER BY id"
+"""What `Database.flagged` asks. The hint is for a database that takes another index by itself."""
+
+
 @dataclass(frozen=True)
 class Table:
     """The answer to a statement of the user's own."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class Spare:
+    """Room of a store's file that holds nothing."""
+
+    bytes: int
+    of: int
+    """The size of the file."""
+    takes: int
+    """How much room it takes, for a while, to write the file anew without it."""
+    there: int
+    """How much there is on its disk."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +160,14 @@ class Database(Protocol):
         """The same of what it raised for the writer; `None` where that is no error of the database."""
         ...
 
+    def spare(self) -> Spare | None:
+        """What of its room on the disk is free, and what it takes to give that back; `None` where the database sees to it."""
+        ...
+
+    def give_back(self) -> None:
+        """Give free room back to the disk. Raises LorimerError where that fails, after which the store is as it was."""
+        ...
+
     # ---- what each does in its own way
 
     def search(self, connection: Plain, asked: Asked) -> list[tuple[int, str]]:
@@ -159,6 +184,10 @@ class Database(Protocol):
 
     def facts(self, connection: Plain, owners: Sequence[str], said: int) -> list[tuple[Any, ...]]:
         """What `traces.outlines` makes its outlines of, a row for each step (`traces.outlines.FACTS`)."""
+        ...
+
+    def flagged(self, connection: Plain, study: str) -> list[tuple[str, str, str]]:
+        """Id, stage and flags, as JSON, of each scored trial of a study that has flags, in order of id."""
         ...
 
     def ask(self, statement: str, limit: int | None) -> Table:

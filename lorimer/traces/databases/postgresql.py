@@ -18,7 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 from lorimer.errors import ConfigError, LorimerError, UserError
 from lorimer.traces import codec
 from lorimer.traces.databases import tsvector
-from lorimer.traces.databases.base import Asked, Plain, Rows, Table
+from lorimer.traces.databases.base import FLAGGED, Asked, Plain, Rows, Spare, Table
 
 if TYPE_CHECKING:
     import psycopg
@@ -125,6 +125,12 @@ class Postgresql:
             f"the trace store {self._name} cannot be written: {_line(str(cause))}; {advice}, then resume"
         )
 
+    def spare(self) -> Spare | None:
+        return None  # its autovacuum makes free rows ready for others
+
+    def give_back(self) -> None:
+        pass
+
     def search(self, connection: Plain, asked: Asked) -> list[tuple[int, str]]:
         return tsvector.search(connection, asked)
 
@@ -148,6 +154,9 @@ class Postgresql:
         ).fetchall()
         told = {sha: codec.loads(body) for sha, body in bodies}
         return [(owner, index, kind, *_facts(kind, data, told, said)) for owner, index, kind, data in steps]
+
+    def flagged(self, connection: Plain, study: str) -> list[tuple[str, str, str]]:
+        return connection.execute(FLAGGED.format(hint=""), [study]).fetchall()
 
     def ask(self, statement: str, limit: int | None) -> Table:
         import psycopg
@@ -212,7 +221,7 @@ class _Plain:
 def _translated(statement: str) -> str:
     """A question as psycopg takes it."""
     text = statement.replace("%", "%%").replace("json_each(?)", "json_array_elements_text(?::json)")
-    return text.replace(" INDEXED BY trial_flagged", "").replace("?", "%s")
+    return text.replace("?", "%s")
 
 
 def named(url: str) -> str:

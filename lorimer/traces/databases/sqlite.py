@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lorimer.errors import LorimerError, UserError
 from lorimer.traces import codec, place
 from lorimer.traces.databases import fts5, statements
-from lorimer.traces.databases.base import Asked, Plain, Table
+from lorimer.traces.databases.base import FLAGGED, Asked, Plain, Spare, Table
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -139,6 +140,26 @@ class Sqlite:
             return LorimerError(f"the trace store {self.path} cannot be used: {words}")
         return None
 
+    def spare(self) -> Spare | None:
+        with self.plain() as connection:
+            page, pages, free = (
+                int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+                for name in ("page_size", "page_count", "freelist_count")
+            )
+        # Written to a file beside it, and from there through the log.
+        takes, there = 2 * (pages - free) * page, shutil.disk_usage(self.path.parent).free
+        return Spare(free * page, pages * page, takes, there)
+
+    def give_back(self) -> None:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+                connection.execute("VACUUM")
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise LorimerError(
+                f"the free room of {self.path} was not given back: {error}; it is used for what is written next"
+            ) from None
+
     def search(self, connection: Plain, asked: Asked) -> list[tuple[int, str]]:
         return fts5.search(connection, asked)
 
@@ -151,6 +172,10 @@ class Sqlite:
     def facts(self, connection: Plain, owners: Sequence[str], said: int) -> list[tuple[Any, ...]]:
         # SQLite takes this out of a step's JSON in a fifth of the time that it takes to parse all of it in Python.
         return connection.execute(_FACTS, [said, codec.dumps(list(owners))]).fetchall()
+
+    def flagged(self, connection: Plain, study: str) -> list[tuple[str, str, str]]:
+        # Its planner takes an index that names the state too, and looks at every scored trial's row.
+        return connection.execute(FLAGGED.format(hint="INDEXED BY trial_flagged "), [study]).fetchall()
 
     def ask(self, statement: str, limit: int | None) -> Table:
         with closing(self._connect()) as connection:
