@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from lorimer.config_rows import Table
-from lorimer.kinds import PhaseName, StrategyName
+from lorimer.kinds import PhaseName, PruneName, StrategyName
 
 
 class SearchSettings(Table):
@@ -37,6 +37,10 @@ class SearchSettings(Table):
     """Edits of a harness that are tested without a promotion before those of the next of `strategies` are proposed. As many as
     two phases of `phase_edits` take, so that the champion's code and its words were tried first."""
 
+    prune: PruneName = "when stalled"
+    """Where `[gate] simplify_margin` is set: once `strategy_edits` edits were tested without a promotion, lorimer itself puts the
+    champion without one hunk of an earlier promotion before the gate, once for each champion. No model is asked."""
+
     @field_validator("edit_lines", mode="before")
     @classmethod
     def _a_number_or_none(cls, said: Any) -> Any:
@@ -61,5 +65,11 @@ class SearchSettings(Table):
         return said
 
 
-UNSEARCHED: dict[str, Any] = {"width": 1, "edit_lines": "none", "phases": (), "strategies": ("champion",)}
+UNSEARCHED: dict[str, Any] = {
+    "width": 1,
+    "edit_lines": "none",
+    "phases": (),
+    "strategies": ("champion",),
+    "prune": "never",
+}
 """What was done before there was [search]."""

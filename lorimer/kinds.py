@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -17,6 +18,15 @@ PhaseName = Literal["capability", "prompt"]
 
 StrategyName = Literal["champion", "second-best", "earlier-champion", "seed"]
 """Which harness the edits of a search are made of (`meta_agent.study.strategies`)."""
+
+PruneName = Literal["when stalled", "never"]
+"""When a search takes out what the champion may not need (`meta_agent.study.pruning`)."""
+
+PRUNING = "pruning"
+"""The origin of a candidate in which lorimer took something out of the champion; `meta` is the meta-agent, `human` a person."""
+
+MADE_BY: Mapping[str, str] = {"human": "by hand", PRUNING: "pruned by lorimer"}
+"""Who made a candidate's edit, in words, by its origin; nothing is said of the meta-agent, which makes most."""
 
 SandboxName = Literal["auto", "docker", "bubblewrap"]
 """What runs the sandboxes, or the jails; `auto` takes Docker for sandboxes if an engine answers, else bubblewrap."""

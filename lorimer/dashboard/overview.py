@@ -14,6 +14,7 @@ from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.ledger import experiments, gain_price
 from lorimer.meta_agent.ledger.drifting import drift_of
+from lorimer.meta_agent.ledger.refusals import refusals
 from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.ledger.trust import NAMED, trust
 from lorimer.meta_agent.reports.gain import gain_of
@@ -127,6 +128,8 @@ class Overview:
     """What is left of each bound of the budget in words, and the share of it that is used."""
     counts: Mapping[str, int]
     """Candidates by state."""
+    refused: str
+    """Which edits were refused before anything was paid for them, in words; empty where none was."""
     running: tuple[Stint, ...]
     proposing: Told | None
     latest: tuple[Told, ...]
@@ -171,7 +174,7 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
     settings = parse(row.config, row.id).budget
     bounds = allowances(settings, spent)
     if row.kind == "optimize" and settings.candidates is not None:
-        bounds += (Allowance("budget.candidates", len(world.candidates), settings.candidates),)
+        bounds += (Allowance("budget.candidates", world.proposals, settings.candidates),)
     champion = world.champion
     told = [tell(opened, view.number) for view in reversed(world.candidates[-LATEST - 1 :])]
     return Overview(
@@ -185,12 +188,15 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
         spent=spent,
         left=tuple((left_of(each), min(1.0, each.used / each.limit) if each.limit else 1.0) for each in bounds),
         counts=dict(Counter(view.state for view in world.candidates)),
+        refused=str(refused) if (refused := refusals(world.candidates)) else "",
         running=stints(reader, opened),
         proposing=next((each for each in told if each.state == "proposing"), None),
         latest=tuple(each for each in told if each.state != "proposing")[:LATEST],
         alerts=shelf.worked_out(row.id, "alerts", (mark, opened.state), lambda: tuple(alerts(reader, opened))),
         gain=shelf.worked_out(row.id, "gain", mark.settled, lambda: tuple(_gain(reader, opened))),
-        cache=shelf.worked_out(row.id, "cache", mark, lambda: tuple(cache_use(row, spent).lines())),
+        cache=shelf.worked_out(
+            row.id, "cache", mark, lambda: tuple(cache_use(row, spent, reader.cache_breaks).lines())
+        ),
         train=len(world.train),
         holdout=len(world.holdout),
     )

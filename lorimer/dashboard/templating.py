@@ -12,6 +12,7 @@ from lorimer import __version__
 from lorimer.dashboard import flipping, power
 from lorimer.dashboard.history import History, drawn
 from lorimer.dashboard.paths import InFile, Links, to
+from lorimer.kinds import MADE_BY
 from lorimer.terminal.words import cost, dollars, duration
 
 
@@ -50,6 +51,7 @@ def environment(links: Links, place: str) -> Environment:
         dollars=dollars,
         duration=duration,
         here=_here,
+        made_by=MADE_BY,
     )
     return made
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TextIO
 
+from lorimer.kinds import MADE_BY
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.workspace.events import (
@@ -141,7 +142,8 @@ class Terminal:
                 self._draw()
                 self._told = event.candidate
                 self._proposed.add(event.candidate)
-                self.say(f"{event.candidate}: {event.title}")
+                made = MADE_BY.get(event.origin, "")
+                self.say(f"{event.candidate}: {event.title}{f' ({made})' if made else ''}")
                 self.say(f"  {event.hypothesis}")
                 if event.touches:
                     self.say(f"  {event.touches}")

@@ -22,8 +22,8 @@ from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.parts import StudyParts, create
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.models.registry import open_model
+from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.local import LocalAttempts
 from lorimer.task_agent.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.reader import StoreReader
@@ -111,7 +111,7 @@ async def _play(root: Path) -> Study:
                 budget = Budget("s", settings.budget, store)
                 model = Metered(client, budget, store, 4_096)
                 machine = Machine(provider, store, model)
-                attempts = LocalAttempts(machine, settings, {task.id: task for task in tasks}, budget)
+                attempts = StudyAttempts(machine, settings, {task.id: task for task in tasks}, budget)
                 bench = make_bench(root / "work")
                 (bench.root / "harness" / "agent.py").write_text(SEED)
                 bench.git("-c", "user.name=u", "-c", "user.email=u@x", "commit", "-qam", "the seed")
@@ -181,6 +181,18 @@ def test_it_ends_as_documented(study: Study, behaviour: Behaviour) -> None:
 @pytest.mark.bubblewrap
 def test_the_good_edit_alone_changes_the_file(study: Study) -> None:
     assert study.harness == SEED.replace("Solve the task.", "Solve the task aloud.")
+
+
+@pytest.mark.bubblewrap
+def test_the_edits_that_went_back_are_counted_by_why(study: Study) -> None:
+    assert study.rows["merges two edits"].refused == [{"kind": "dead_end", "repeats": 1}]
+    assert study.rows["inert edit"].refused == [{"kind": "inert"}]
+    assert study.rows["endless reading"].refused is None
+    (line,) = [line for line in study.log.splitlines() if line.startswith("Not tried: ")]
+    assert line == (
+        "Not tried: 12 edits refused before they cost anything: 3 without citations that hold, 2 inert, 2 know single tasks, "
+        "2 no valid harness, 1 changes nothing, 1 does not apply, 1 repeats c001"
+    )
 
 
 def test_the_page_has_the_sixteen() -> None:

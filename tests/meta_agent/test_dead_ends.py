@@ -69,8 +69,10 @@ OTHER = [
 @pytest.mark.parametrize(("tried", "now"), SAME)
 def test_the_same_idea_in_nearly_the_same_words_is_named(tried: str, now: str) -> None:
     for one, other in ((tried, now), (now, tried)):
-        why = dead_end(HARNESS, prompt(other), "prompt", [before(prompt(one))])
-        assert why.startswith(
+        found = dead_end(HARNESS, prompt(other), "prompt", [before(prompt(one))])
+        assert found is not None
+        assert found.number == 7
+        assert found.why.startswith(
             "this is experiment 7 (An idea) again, which was rejected: it was no better; both change the "
         )
 
@@ -108,7 +110,9 @@ def test_one_that_was_better_in_its_full_run_may_be_tried_in_another_form() -> N
     assert not dead_end(HARNESS, now, "prompt", [promising])
     assert not dead_end(HARNESS, tried, "prompt", [promising])
     here = replace(promising, parent=sha(HARNESS))
-    assert "was rejected on this very harness" in dead_end(HARNESS, tried, "prompt", [here])
+    found = dead_end(HARNESS, tried, "prompt", [here])
+    assert found is not None
+    assert "was rejected on this very harness" in found.why
 
 
 def test_what_was_not_rejected_is_no_dead_end() -> None:
@@ -121,6 +125,7 @@ async def test_the_same_hunks_are_refused_on_any_champion() -> None:
     assert refusal == Refusal(
         Fault.DEAD_END,
         "the edit is that of experiment 7 (An idea), which was rejected on another harness of this study: it was no better",
+        7,
     )
 
 

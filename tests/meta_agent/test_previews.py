@@ -23,8 +23,8 @@ from lorimer.meta_agent.workspace.parts import StudyParts, create
 from lorimer.models.base import ModelReply
 from lorimer.sandbox.base import SandboxProvider
 from lorimer.sandbox.fake import FakeProvider
+from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.local import LocalAttempts
 from lorimer.task_agent.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.terminal import listing
@@ -109,7 +109,7 @@ class Study:
             tasks = self.tasks()
             budget = Budget("s", settings.budget, store)
             model = Metered(ScriptedModel(), budget, store, 100)
-            attempts = LocalAttempts(
+            attempts = StudyAttempts(
                 Machine(self.provider, store, model), settings, {task.id: task for task in tasks}, budget
             )
             parts = StudyParts(

@@ -145,6 +145,20 @@ def test_how_fast_trials_run_may_change(case: Case) -> None:
     assert case.changed("sandbox.warm=0") == {"sandbox.concurrency": (4, 9), "sandbox.warm": (2, 0)}
 
 
+def test_where_trials_run_may_change(case: Case) -> None:
+    case.study.config["sandbox"]["provider"] = case.study.config["jail"]["provider"] = "docker"
+    assert case.changed('executor.docker_hosts=["tcp://big:2375"]') == {
+        "executor.docker_hosts": ([], ["tcp://big:2375"])
+    }
+
+
+def test_hosts_for_a_study_that_began_in_bubblewrap_are_refused(case: Case) -> None:
+    with pytest.raises(
+        ConfigError, match=r": are Docker Engines, and \[sandbox\] provider is bubblewrap; leave one out"
+    ):
+        case.resume('executor.docker_hosts=["tcp://big:2375"]')
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -21,7 +21,8 @@ from lorimer.harness.api import Usage
 from lorimer.meta_agent.gate import confirmation
 from lorimer.meta_agent.study import ab
 from lorimer.meta_agent.study.checking import checked
-from lorimer.meta_agent.workspace.session import providers, upgrade_store
+from lorimer.meta_agent.workspace.named import providers
+from lorimer.meta_agent.workspace.session import upgrade_store
 from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.meta_agent.workspace.where import has_store, store_at
 from lorimer.models import pricing

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lorimer.harness.version import Hunk
-from lorimer.kinds import NONE_REFUSED, Refused
+from lorimer.kinds import MADE_BY, NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.cost import held_back
 from lorimer.meta_agent.gate.drift import Drift
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
@@ -18,6 +18,7 @@ from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.ledger import conditions, foreseen, gain_price
 from lorimer.meta_agent.ledger.fired import Fired, fired_in
 from lorimer.meta_agent.ledger.gain_price import GainPrice
+from lorimer.meta_agent.ledger.refusals import NO_REFUSALS, Refusals, refusals
 from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.proposer.cases import one_line
 from lorimer.meta_agent.proposer.log import Log, Told
@@ -145,6 +146,8 @@ class Ledger:
     """What the study spent and what records saved; given where people are told (`priced`)."""
     drift: Drift | None = None
     """How the same harnesses score late against early, where people are told."""
+    refused: Refusals = NO_REFUSALS
+    """Edits that were refused before anything was paid for them; people are told."""
 
 
 def read(
@@ -174,6 +177,7 @@ def read(
         luck(reader, world),
         baseline_refused=refused.get(baseline.id, NONE_REFUSED) if baseline else NONE_REFUSED,
         champion_refused=total(refused, world.stood),
+        refused=refusals(each for each in world.candidates if before is None or each.number < before),
     )
 
 
@@ -225,7 +229,8 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
     head = [f"{line} ({share})" if share else line for line, share in zip(_head(ledger), shares, strict=True)]
     gain = [f"{word.capitalize()}: {said}" for word, said in gain_lines(ledger.gain, ledger.price)]
     lines = [*head, *gain, *([f"Luck: {ledger.luck}"] if ledger.luck.tests else [])]
-    lines += [*([f"Drift: {ledger.drift}"] if ledger.drift else []), *_saved(ledger), ""]
+    lines += [*([f"Drift: {ledger.drift}"] if ledger.drift else []), *_saved(ledger)]
+    lines += [*([f"Not tried: {ledger.refused}"] if ledger.refused else []), ""]
     if not ledger.entries:
         return "\n".join([*lines, "No experiment has been made yet."]) + "\n"
     first = 0 if recent is None else max(0, len(ledger.entries) - recent)
@@ -314,6 +319,8 @@ def told(entry: Entry) -> list[str]:
 def _told(entry: Entry, verdicts: Sequence[Verdict], touches: str) -> list[str]:
     """An experiment in lines, with what is said of what it touches."""
     lines = [_line(entry)]
+    if entry.origin in MADE_BY:
+        lines.append(f"  made: {MADE_BY[entry.origin]}")
     stated = [f"{what}: {said}" for what, said in (("kind", entry.kind), ("cause", entry.cause)) if said]
     lines += [f"  {'; '.join(stated)}"] if stated else []
     if entry.mechanism and entry.mechanism != entry.title:

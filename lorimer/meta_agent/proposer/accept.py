@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import StrEnum
 
 from lorimer.config_search import SearchSettings
 from lorimer.errors import HarnessError
@@ -65,20 +65,20 @@ class Checks:
     """What kinds of edits are asked for; `None` of a person, who may change what they like."""
 
 
-class Fault(Enum):
-    """What is wrong with an edit that is refused."""
+class Fault(StrEnum):
+    """What is wrong with an edit that is refused; a candidate's row keeps the word (`traces.previews.RefusedEdit`)."""
 
-    CHANGES_NOTHING = auto()
-    DOES_NOT_APPLY = auto()
-    INVALID = auto()
-    TOO_LARGE = auto()
-    OTHER_KIND = auto()
-    TRIED = auto()
-    DEAD_END = auto()
-    GOES_BACK = auto()
-    KNOWS_TASKS = auto()
-    DOES_NOT_START = auto()
-    INERT = auto()
+    CHANGES_NOTHING = "changes_nothing"
+    DOES_NOT_APPLY = "does_not_apply"
+    INVALID = "invalid"
+    TOO_LARGE = "too_large"
+    OTHER_KIND = "other_kind"
+    TRIED = "tried"
+    DEAD_END = "dead_end"
+    GOES_BACK = "goes_back"
+    KNOWS_TASKS = "knows_tasks"
+    DOES_NOT_START = "does_not_start"
+    INERT = "inert"
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Refusal:
     fault: Fault
     why: str
     """A sentence without its full stop; several lines where a text is quoted."""
+    repeats: int | None = None
+    """The number of the experiment that it repeats."""
 
 
 @dataclass(frozen=True)
@@ -134,13 +136,13 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind
     if other:
         return Refusal(Fault.OTHER_KIND, other)
     about = "prompt" if words else kind
-    why, back = tried(text, checks.earlier)
-    if why:
-        return Refusal(Fault.GOES_BACK if back else Fault.TRIED, why)
+    again = tried(text, checks.earlier)
+    if again is not None:
+        return Refusal(Fault.GOES_BACK if again.number is None else Fault.TRIED, again.why, again.number)
     hunks = version.hunks_between(champion, edit) if isinstance(edit, str) else tuple(edit)
-    why = dead_end(champion, hunks, about, checks.earlier)
-    if why:
-        return Refusal(Fault.DEAD_END, why)
+    again = dead_end(champion, hunks, about, checks.earlier)
+    if again is not None:
+        return Refusal(Fault.DEAD_END, again.why, again.number)
     # In a thread: over a large suite it takes some 100 ms, in which no other trial may stand still.
     known = await asyncio.to_thread(checks.knowledge, text, champion)
     if known:

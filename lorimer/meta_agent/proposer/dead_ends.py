@@ -58,19 +58,30 @@ class Earlier:
     another form of the idea may pass."""
 
 
-def tried(text: str, earlier: Sequence[Earlier]) -> tuple[str, bool]:
-    """Why the edited harness need not be tried, a sentence without its full stop, or ""; and whether it was edited before."""
+@dataclass(frozen=True)
+class Repeated:
+    """An edit that need not be tried, as it was tried before."""
+
+    why: str
+    """A sentence without its full stop."""
+    number: int | None = None
+    """The number of the experiment that it repeats; `None` where it goes back to the harness of which that was an edit."""
+
+
+def tried(text: str, earlier: Sequence[Earlier]) -> Repeated | None:
+    """What an edited harness repeats; `None` where it is new."""
     name = sha(text)
     for each in earlier:
         if each.harness == name:
-            return f"this very edit was tried as {named(each)} and is {each.state}: {one_line(each.reason, 400)}", False
+            why = f"this very edit was tried as {named(each)} and is {each.state}: {one_line(each.reason, 400)}"
+            return Repeated(why, each.number)
         if each.parent == name:
-            return "this edit goes back to an earlier harness, which was edited already", True
-    return "", False
+            return Repeated("this edit goes back to an earlier harness, which was edited already")
+    return None
 
 
-def dead_end(champion: str, hunks: Sequence[Hunk], kind: str, earlier: Iterable[Earlier]) -> str:
-    """Why an edit is one that was rejected before, a sentence without its full stop; empty where it is none.
+def dead_end(champion: str, hunks: Sequence[Hunk], kind: str, earlier: Iterable[Earlier]) -> Repeated | None:
+    """Which rejected edit this is once more; `None` where it is none.
 
     It is one where it holds all hunks of it, line breaks and spaces in a line aside, on whatever harness; or where it is the
     same idea in nearly the same words.
@@ -82,16 +93,18 @@ def dead_end(champion: str, hunks: Sequence[Hunk], kind: str, earlier: Iterable[
         if before <= given and (each.parent == here or not each.promising):
             holds = "is that of" if before == given else "holds all of"
             where = "on this very harness" if each.parent == here else "on another harness of this study"
-            return f"the edit {holds} {named(each)}, which was rejected {where}: {one_line(each.reason, 400)}"
+            why = f"the edit {holds} {named(each)}, which was rejected {where}: {one_line(each.reason, 400)}"
+            return Repeated(why, each.number)
     mine = _changed(tuple(hunks))
     for each in rejected:
         share = 0.0 if each.promising or each.kind != kind else likeness(mine, _changed(each.hunks))
         if share >= ALIKE:
-            return (
+            why = (
                 f"this is {named(each)} again, which was rejected: {one_line(each.reason, 400)}; both change the same place in "
                 f"nearly the same words ({share:.0%} of the word triples)"
             )
-    return ""
+            return Repeated(why, each.number)
+    return None
 
 
 def named(each: Earlier) -> str:

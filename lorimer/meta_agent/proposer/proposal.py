@@ -13,6 +13,7 @@ from lorimer.meta_agent.proposer.log import Log
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.shadow.previewed import Preview
+from lorimer.traces.previews import RefusedEdit
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Proposal:
     diagnosis: Diagnosis = Diagnosis()
     preview: Preview | None = None
     """Which recorded trials it touches; `None` where edits are not previewed."""
+    refused: tuple[RefusedEdit, ...] = ()
+    """The edits of its session that were refused."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class NoProposal:
     """No usable edit came. `reason` is for the user and for the experiment log."""
 
     reason: str
+    refused: tuple[RefusedEdit, ...] = ()
+    """The edits of its session that were refused."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lorimer.config import MetaSettings
@@ -25,6 +25,7 @@ from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalS
 from lorimer.meta_agent.proposer.repeats import Repeats
 from lorimer.meta_agent.proposer.tools import TOOLS, Answer, Toolbox
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
+from lorimer.traces.previews import RefusedEdit
 
 __all__ = ["NoProposal", "Proposal", "ProposalSession", "propose"]
 
@@ -49,7 +50,9 @@ async def propose(session: ProposalSession) -> Proposal | NoProposal:
     Raises what `session.complete` and the dry start raise (BudgetExhausted, ProviderOutage, SandboxError), and LorimerError
     when the traces of the cases cannot be read.
     """
-    return await _Session(session).run()
+    under_way = _Session(session)
+    found = await under_way.run()
+    return replace(found, refused=under_way.refused)
 
 
 @dataclass(frozen=True)
@@ -116,11 +119,17 @@ class _Session:
             traces=settings.traces,
             previews=session.checks.previews is not None,
             most_lines=session.checks.lines.most if session.checks.lines else None,
+            example=self._cited(),  # one that is there: a small model calls what it is shown, word for word
         )
         overhead = len(self._system) + chars_of_tools(self._tools.tools)
         # What is left for everything else, in characters.
         self._room = max(2_000, int(self._budget * CHARS_PER_TOKEN) - overhead)
         self._conversation = Conversation(user(self._first(self._room)), overhead, self._first)
+
+    @property
+    def refused(self) -> tuple[RefusedEdit, ...]:
+        """The edits that were refused so far."""
+        return self._tools.refused
 
     async def run(self) -> Proposal | NoProposal:
         calls = self._session.settings.calls
@@ -257,7 +266,7 @@ class _Session:
         return Turn(kept, [user(nudge)], silent=True)
 
     def _cited(self) -> str:
-        """A trial for an example of a citation; empty where none is needed."""
+        """A failed trial for an example; empty where there is none to read."""
         failures = self._session.cases.failures
         return failures[0].name if failures and self._session.settings.traces else ""
 

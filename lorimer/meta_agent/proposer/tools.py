@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from lorimer.meta_agent.proposer.diagnosis.looking import LIST_FAILURES, TRACE_T
 from lorimer.meta_agent.proposer.proposal import Diagnosis, Proposal, ProposalSession
 from lorimer.meta_agent.proposer.schemas import briefly, integer, object_schema, string, strings, without
 from lorimer.meta_agent.proposer.touching import summary
+from lorimer.traces.previews import MISCITED, RefusedEdit
 
 TITLE_CHARS = 100
 LINE_CHARS = 200
@@ -124,6 +125,7 @@ class Toolbox:
     def __init__(self, session: ProposalSession, *, compact: bool = False) -> None:
         self._session, self._cases, self._compact = session, session.cases, compact
         self._looking = Looking(session.cases, traces=session.settings.traces, compact=compact)
+        self._refused: dict[tuple[Hunk, ...], RefusedEdit] = {}
 
     async def call(self, name: str, arguments: Mapping[str, Any], room: int) -> Answer:
         """The answer in at most about `room` characters.
@@ -146,6 +148,11 @@ class Toolbox:
             return Answer(cut(await asyncio.to_thread(self._look, name, arguments, room), room))
         except Refused as refused:
             return Answer(cut(f"Error: {refused}", room), is_error=True, why=refused.why)
+
+    @property
+    def refused(self) -> tuple[RefusedEdit, ...]:
+        """The edits that were refused so far, each once, whether they were proposed or only previewed."""
+        return tuple(self._refused.values())
 
     # ---- looking ----------------------------------------------------------------------------------------------------
 
@@ -192,7 +199,11 @@ class Toolbox:
         remarks: list[str] = []
         fixes = self._known_tasks(arguments, "fixes", remarks)
         at_risk = self._known_tasks(arguments, "at_risk", remarks)
-        diagnosis = await self._diagnosis(arguments, remarks)
+        try:
+            diagnosis = await self._diagnosis(arguments, remarks)
+        except Refused:
+            self._refused[hunks] = RefusedEdit(MISCITED)
+            raise
         found = await self._accepted(hunks, diagnosis.kind)
         if found.kind != diagnosis.kind:
             stated = f", not {diagnosis.kind}" if diagnosis.kind else ""
@@ -215,10 +226,12 @@ class Toolbox:
         cause, mechanism = (one_line(str(arguments.get(key) or ""), LINE_CHARS) for key in ("cause", "mechanism"))
         return Diagnosis(kind, cause, mechanism, cited)
 
-    async def _accepted(self, hunks: Sequence[Hunk], kind: str = "") -> Accepted:
+    async def _accepted(self, hunks: tuple[Hunk, ...], kind: str = "") -> Accepted:
         found = await accept(self._session.harness, hunks, self._session.checks, kind)
         if isinstance(found, Refusal):
+            self._refused[hunks] = RefusedEdit(found.fault.value, found.repeats)
             raise Refused(found.why, ADVICE[found.fault])
+        self._refused.pop(hunks, None)
         return found
 
     def _known_tasks(self, arguments: Mapping[str, Any], key: str, remarks: list[str]) -> tuple[str, ...]:

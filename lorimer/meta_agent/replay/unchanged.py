@@ -121,7 +121,7 @@ async def measured(reader: StudyReader, study: str, settings: Config, most: int 
 
     Raises UserError for an unknown study, PrerequisiteError and SandboxError where there is no jail to be had.
     """
-    from lorimer.meta_agent.workspace.session import open_provider
+    from lorimer.meta_agent.workspace.engines import open_provider
 
     provider = await open_provider(settings)
     try:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from lorimer.errors import InternalError
+from lorimer.kinds import PRUNING
 from lorimer.meta_agent.state.names import About
-from lorimer.traces.previews import Touches
+from lorimer.traces.previews import RefusedEdit, Touches
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import Candidate, DecisionRow
 
@@ -41,12 +42,19 @@ class CandidateView:
     rebased: int | None = None
     """The number of the candidate whose edit it is, made for an earlier champion; `None` of an edit that is new."""
     origin: str = "meta"
-    """Who made the edit: `meta` or `human`."""
+    """Who made the edit: `meta`, `human` or `pruning`."""
+    refused: tuple[RefusedEdit, ...] = ()
+    """Edits of its session that were refused before anything was paid for them."""
 
     @property
     def first(self) -> int:
         """The number of the first candidate of its round."""
         return self.number if self.round is None else self.round
+
+    @property
+    def pruned(self) -> bool:
+        """Whether lorimer made it, by taking something out of the champion."""
+        return self.origin == PRUNING
 
     @property
     def follows(self) -> bool:
@@ -72,6 +80,7 @@ class CandidateView:
             cluster=row.cluster,
             rebased=row.rebased,
             origin=row.origin,
+            refused=tuple(map(RefusedEdit.of_json, row.refused or ())),
         )
 
 

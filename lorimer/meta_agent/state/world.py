@@ -245,8 +245,10 @@ class World:
     @property
     def fruitless(self) -> int:
         """Rounds since the last one with a usable edit: one of several proposals is none where any of them was usable. What was
-        rebased was not proposed."""
-        latest = (each for each in reversed(self._known.candidates.values()) if each.rebased is None)
+        rebased was not proposed, and nobody had an idea of what was pruned."""
+        latest = (
+            each for each in reversed(self._known.candidates.values()) if each.rebased is None and not each.pruned
+        )
         rounds = (
             all(each.state == "failed" for each in found) for _, found in groupby(latest, lambda each: each.first)
         )

@@ -12,7 +12,8 @@ from pathlib import Path
 from lorimer.config import parse, parse_stored
 from lorimer.errors import UserError
 from lorimer.meta_agent.study.hand import Person
-from lorimer.meta_agent.workspace.session import check_prices, listed, open_store
+from lorimer.meta_agent.workspace.named import check_prices, listed
+from lorimer.meta_agent.workspace.session import open_store
 from lorimer.meta_agent.workspace.settings import WHILE_RUNNING, under
 from lorimer.traces.settings import SettingChange, changes
 from lorimer.traces.tables import Study

@@ -113,7 +113,7 @@ async def put_forward(
     study: str,
     config: Config,
     jails: Jails,
-    text: str,
+    edit: str | Sequence[Hunk],
     why: str = "",
     fixes: Sequence[str] = (),
     at_risk: Sequence[str] = (),
@@ -121,7 +121,7 @@ async def put_forward(
     """Make a person's edit of the champion a candidate, if it is held against the same as the meta-agent's and passes.
 
     Args:
-        text: the whole edited harness.
+        edit: the whole edited harness, or the hunks.
         why: the person's hypothesis.
         fixes: train tasks that it should fix.
         at_risk: train tasks that it may break.
@@ -139,7 +139,7 @@ async def put_forward(
     champion = reader.harness(world.champion_harness).text
     book = await asyncio.to_thread(experiments.read, reader, world, config.retries.errored, recent=experiments.RECENT)
     against = checks(reader, world, world.champion_harness, book, config, "by-hand", jails)
-    found = await accept(champion, text, against)
+    found = await accept(champion, edit, against)
     if isinstance(found, Refusal):
         raise UserError(found.why)
     await store.add_harness(sha(found.text), found.text)
@@ -152,7 +152,7 @@ async def put_forward(
         harness=sha(found.text),
         title=_clipped(why) or "An edit by hand",
         hypothesis=why,
-        edit=[asdict(hunk) for hunk in hunks_between(champion, found.text)],
+        edit=[asdict(hunk) for hunk in (hunks_between(champion, edit) if isinstance(edit, str) else edit)],
         fixes=list(fixes),
         at_risk=list(at_risk),
         kind=found.kind,

@@ -22,7 +22,7 @@ from lorimer.meta_agent.state.descent import known_trials
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World
-from lorimer.meta_agent.study import briefing, edits, steering, strategies
+from lorimer.meta_agent.study import briefing, edits, pruning, steering, strategies
 from lorimer.meta_agent.study.abreast import abreast
 from lorimer.meta_agent.study.hearing import Heard
 from lorimer.meta_agent.workspace.events import ProgramChanged, ProposalFailed, Proposed, Proposing
@@ -56,6 +56,8 @@ class Proposals:
         self._parts, self._study, self._heard = parts, study, heard
         self._tell = parts.progress.on_event
         self._remembered: Log | None = None
+        self._nothing_to_prune = ""
+        """The champion of which nothing can be taken out, as was found; whatever was refused stays refused."""
         self._jails = edits.Jails(parts.trials.dry_start, parts.shadows, parts.scrub)
 
     async def remember(self) -> None:
@@ -68,8 +70,12 @@ class Proposals:
         taken a number of them.
 
         What each is to be an edit of, and about, is stored with it. There are no more than kinds of failures, and one where that
-        cannot be told.
+        cannot be told. In place of what the meta-agent would propose it may be the champion without a part of it.
         """
+        pruned = await self._pruned(world, number)
+        if pruned is not None:
+            found = await self._numbered(world, [pruned], {})
+            return None if found is None else self.told(world, found)
         base = strategies.base(world, self._parts.config.search)
         about: Sequence[str] = ()
         if most > 1 and self._parts.config.meta.traces:
@@ -93,6 +99,16 @@ class Proposals:
         ]
         return await self._numbered(world, rows, {})
 
+    async def _pruned(self, world: World, number: int) -> Candidate | None:
+        """The champion without a part of it as a candidate, where that is due and there is such a part; not stored yet."""
+        parts = self._parts
+        if self._nothing_to_prune == world.champion_harness or not pruning.due(world, parts.config):
+            return None
+        found = await pruning.pruned(parts.store, parts.reader, world, parts.config, self._jails, number)
+        if found is None:
+            self._nothing_to_prune = world.champion_harness
+        return found
+
     def _clusters(self, world: World, base: str) -> tuple[str, ...]:
         reader = self._parts.reader
         return clusters(briefing.cases_of(reader, self._study, known_trials(reader, world, base)))
@@ -112,6 +128,7 @@ class Proposals:
                 "number": number,
                 "rebased": each.number,
                 "touches": None,
+                "refused": None,
             }
             first = world.next_number if len(candidates) > 1 else None
             rows.append(row.model_copy(update={**changed, "round": first}))
@@ -220,13 +237,14 @@ class Proposals:
     async def _keep(self, world: World, made: _Made) -> World:
         """Store what came of a session."""
         name, proposal = candidate_id(self._study, made.number), made.proposal
+        refused = [each.as_json() for each in proposal.refused] or None
         if isinstance(proposal, NoProposal):
-            return await self._failed(world, name, proposal.reason)
+            return await self._failed(world, name, proposal.reason, refused)
         harness = sha(proposal.text)
         twin = _twin(world, harness, made.number)
         if twin:
             why = f"the edit gives the same harness as {twin}; running it again would only buy luck"
-            return await self._failed(world, name, why)
+            return await self._failed(world, name, why, refused)
         await self._parts.store.add_harness(harness, proposal.text)
         changes: dict[str, Any] = {
             "state": "proposed",
@@ -240,6 +258,7 @@ class Proposals:
             "citations": [asdict(citation) for citation in proposal.diagnosis.citations],
             "fixes": list(proposal.fixes),
             "at_risk": list(proposal.at_risk),
+            "refused": refused,
         }
         kept = proposal.preview.kept if proposal.preview else None
         stored = await self._parts.store.update_candidate(name, "proposing", preview=kept, **changes)
@@ -270,10 +289,10 @@ class Proposals:
         return text
 
     def told(self, before: World, now: World) -> World:
-        """Tell of the edits that persons put forward since the world was scanned before; the new one."""
+        """Tell of the edits that came since the world was as before, and not of the meta-agent; the new one."""
         for each in now.candidates[len(before.candidates) :]:
             touches = "" if each.touches is None else str(each.touches)
-            self._tell(Proposed(each.id, each.title, each.hypothesis, each.fixes, (), touches))
+            self._tell(Proposed(each.id, each.title, each.hypothesis, each.fixes, (), touches, each.origin))
         return now
 
     async def apply(self, world: World, candidate: CandidateView) -> World:
@@ -284,8 +303,9 @@ class Proposals:
             self._tell(ProposalFailed(stored.id, stored.failure))
         return world.with_candidate(stored)
 
-    async def _failed(self, world: World, name: str, reason: str) -> World:
-        stored = await self._parts.store.update_candidate(name, "proposing", state="failed", failure=reason)
+    async def _failed(self, world: World, name: str, reason: str, refused: list[dict[str, Any]] | None) -> World:
+        store = self._parts.store
+        stored = await store.update_candidate(name, "proposing", state="failed", failure=reason, refused=refused)
         self._tell(ProposalFailed(name, reason))
         return world.with_candidate(stored)
 

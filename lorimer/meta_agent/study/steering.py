@@ -67,11 +67,15 @@ def untouched(reader: StudyReader, base: str, book: Ledger) -> tuple[tuple[str, 
 
 
 def _since(world: World, number: int | None) -> list[CandidateView]:
-    """The candidates of the champion's reign, before candidate `number` or all, without one that is being proposed alone."""
+    """The candidates of the champion's reign, before candidate `number` or all, without one that is being proposed alone, and
+    without what was pruned: what an edit can win is not known the better for it."""
     return [
         each
         for each in world.candidates
-        if each.number >= world.reign.since and (number is None or each.number < number) and each.id != _open(world)
+        if each.number >= world.reign.since
+        and (number is None or each.number < number)
+        and each.id != _open(world)
+        and not each.pruned
     ]
 
 

@@ -28,7 +28,8 @@ def champion(world: World) -> str | None:
 
 def second_best(world: World) -> str | None:
     """The candidate that came out best beside the champion of today in a full run, and was not turned down by a canary, by sealed
-    tasks or by a person; of equal ones the one with more trials, then the earlier one."""
+    tasks or by a person; of equal ones the one with more trials, then the earlier one. Not one that was pruned: with a part less
+    the champion is no other place to begin from."""
     ranked = [(rank, each) for each in world.candidates if (rank := _ahead(world, each)) is not None]
     return max(ranked, key=lambda each: each[0])[1].harness if ranked else None
 
@@ -62,7 +63,7 @@ def base(world: World, search: SearchSettings) -> str:
 def _ahead(world: World, candidate: CandidateView) -> tuple[float, int, int] | None:
     """The lead of a candidate over the champion, in its fresh trials where it had any, with the number of its trials and its turn
     among equals; `None` where it is no second best."""
-    if candidate.state not in JUDGED or candidate.number < world.reign.since:
+    if candidate.state not in JUDGED or candidate.number < world.reign.since or candidate.pruned:
         return None
     if any(world.decided(candidate.id, stage) for stage in (Stage.CANARY, Stage.HOLDOUT, Stage.REVIEW)):
         return None

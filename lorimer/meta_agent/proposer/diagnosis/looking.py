@@ -34,7 +34,7 @@ TRACE_TOOLS: tuple[Tool, ...] = (
         "Read what happened in a trial: model calls, commands, outputs.",
         object_schema(
             ("trial",),
-            trial=string("As in list_failures, such as some-task/0."),
+            trial=string("Its name in list_failures."),
             first=integer("First step."),
             last=integer("Last step."),
             offset=integer("Of one step: from which character on."),
