@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from lorimer import config_words
+from lorimer.config_executor import ExecutorSettings
 from lorimer.config_gate import RETIRED, GateSettings
 from lorimer.config_notify import NotifySettings
 from lorimer.config_providers import ProviderSettings
@@ -254,6 +255,7 @@ class Config(Table):
     models: ModelSettings = ModelSettings()
     providers: dict[str, ProviderSettings] = Field(default_factory=dict)
     limits: LimitSettings = LimitSettings()
+    executor: ExecutorSettings = ExecutorSettings()
     sandbox: SandboxSettings = SandboxSettings()
     jail: JailSettings = JailSettings()
     verifier: VerifierSettings = VerifierSettings()
@@ -274,6 +276,14 @@ class Config(Table):
             provider, _, name = value.partition("/")
             if not (provider.strip() and name.strip()) and not (key == "meta" and value == "same"):
                 raise ValueError(f"models.{key}: '{value}' is not PROVIDER/NAME")
+        return self
+
+    @model_validator(mode="after")
+    def _hosts_have_docker(self) -> Config:
+        if self.executor.docker_hosts and self.sandbox.provider == "bubblewrap":
+            raise ValueError(
+                "executor.docker_hosts: are Docker Engines, and [sandbox] provider is bubblewrap; leave one out"
+            )
         return self
 
     @model_validator(mode="after")

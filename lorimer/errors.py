@@ -22,13 +22,27 @@ Expected failures that a model can react to (non-zero exit, missing file, refuse
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, Self
 
 
 class LorimerError(Exception):
-    """Root of everything lorimer raises on purpose. `str(error)` is one line for the user."""
+    """Root of everything lorimer raises on purpose. `str(error)` is one line for the user.
+
+    It can be pickled whatever its subclass is made of: errors of a trial on another machine come back so.
+    """
 
     exit_code = 1
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        error = super().__new__(cls)
+        error._made_of = args, kwargs
+        return error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        args, kwargs = self._made_of
+        return partial(type(self), *args, **kwargs), ()
 
 
 class UserError(LorimerError):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from lorimer.models.guard import forbid_real_requests
@@ -15,3 +19,22 @@ settings.load_profile("lorimer")
 # A suite that was started in the background has SIGINT ignored, and so would every program that a test starts: Ctrl-C at a
 # question would wait forever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What programs remember for their user (requests in flight by key) is kept apart from that of whoever runs the tests."""
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    yield
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
+
+
+@pytest.fixture(autouse=True)
+def own_state_folder(state_folder: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has its own: another one may have had a server at the same address, and a clock that was no real one."""
+    monkeypatch.setenv("XDG_STATE_HOME", f"{os.environ['XDG_STATE_HOME']}/{next(_NUMBERS)}")

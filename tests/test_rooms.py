@@ -21,6 +21,7 @@ INSIDE = {f"meta_agent.{name}" for name in ("gate", "proposer", "state", "ledger
 
 ARROWS: dict[str, set[str]] = {
     "config": {
+        "config_executor",
         "config_gate",
         "config_notify",
         "config_providers",
@@ -29,6 +30,7 @@ ARROWS: dict[str, set[str]] = {
         "config_store",
         "config_words",
     },
+    "config_executor": {"config_rows"},
     "config_gate": {"config_rows"},
     "config_notify": {"config_rows"},
     "config_store": {"config_rows"},

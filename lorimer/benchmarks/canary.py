@@ -55,9 +55,11 @@ _TASKS = (
     ),
 )
 
+MOST_CANARIES = len(_TASKS)
+
 
 def canaries(count: int) -> tuple[Task, ...]:
-    """The first `count` of them, at most three."""
+    """The first `count` of them, at most MOST_CANARIES."""
     return tuple(_task(*each) for each in _TASKS[:count])
 
 

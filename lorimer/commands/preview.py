@@ -31,7 +31,7 @@ def preview(
     """
     from lorimer.harness.version import check
     from lorimer.meta_agent.replay import preview as room
-    from lorimer.meta_agent.workspace.session import open_provider
+    from lorimer.meta_agent.workspace.engines import open_provider
     from lorimer.terminal import previewed
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json

@@ -82,9 +82,18 @@ class Sandboxes:
 
 async def sandboxes(root: Path, config: Config) -> Sandboxes:
     """Both providers, and the one that would be used. One of them is enough."""
+    if config.executor.docker_hosts:
+        from lorimer.doctor.hosts import hosts
+
+        told = await hosts(config)
+        return Sandboxes(told, used="docker" if told[-1].level == "ok" else "")
     docker = await _docker(config)
     bubblewrap, bounds = await _bubblewrap()
     chosen = choice(root, config, docker, bubblewrap, bounds=bounds)
+    if config.executor.kind == "ray":
+        from lorimer.doctor.cluster import cluster
+
+        chosen = replace(chosen, findings=(*chosen.findings, *await cluster(root, config, chosen.used)))
     if docker.level != "ok":
         return chosen
     from lorimer.sandbox.docker.buildkit import BuildKit

@@ -44,7 +44,7 @@ class Asking:
 
 async def models(root: Path, config: Config, asking: Asking | None) -> list[Finding]:
     """The two models, and which keys are set and where. `asking` is `None` where no model may be asked."""
-    from lorimer.meta_agent.workspace.session import key_names, providers
+    from lorimer.meta_agent.workspace.named import key_names, providers
 
     sources: dict[str, str] = {}
     try:
@@ -156,7 +156,7 @@ class _Asked:
         return self._priced(self._lasting(said, await self.client.listed()))
 
     def _priced(self, found: Finding) -> Finding:
-        from lorimer.meta_agent.workspace.session import check_prices
+        from lorimer.meta_agent.workspace.named import check_prices
 
         if self.client.price(1, 1) is not None:
             return found

@@ -80,7 +80,7 @@ async def jail(root: Path, config: Config, text: str, *, other: str) -> Finding:
         text: the harness.
         other: another sandbox provider that works here; "" where there is none.
     """
-    from lorimer.meta_agent.workspace.session import open_provider
+    from lorimer.meta_agent.workspace.engines import open_provider
     from lorimer.sandbox.base import Owner
     from lorimer.task_agent.trial import dry_start
 

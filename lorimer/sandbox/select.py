@@ -35,22 +35,29 @@ class Wanted:
     egress: Egress | None = None
     runtime: str | None = None
     handover: float = HANDOVER_SECONDS
+    base_url: str | None = None
+    """Docker's address; `None` is `DOCKER_HOST`, else the local socket."""
 
-    async def docker(self) -> SandboxProvider:
-        """A Docker Engine that has just answered. Raises PrerequisiteError."""
-        # The SDK costs 0.3 s to import: not where there is plainly no engine.
-        if not os.environ.get("DOCKER_HOST") and not Path("/var/run/docker.sock").exists():  # noqa: ASYNC240
-            raise PrerequisiteError("no Docker Engine answers: there is no /var/run/docker.sock", DOCKER_FIX)
+    def docker_unseen(self) -> SandboxProvider:
+        """A Docker Engine that nobody has asked yet whether it answers."""
         from lorimer.sandbox.docker.provider import DockerProvider
 
-        provider = DockerProvider(
+        return DockerProvider(
             python_image=self.python_image,
             jail_image=self.jail_image,
             network=self.network,
             egress=self.egress,
             runtime=self.runtime,
             handover=self.handover,
+            base_url=self.base_url,
         )
+
+    async def docker(self) -> SandboxProvider:
+        """A Docker Engine that has just answered. Raises PrerequisiteError."""
+        # The SDK costs 0.3 s to import: not where there is plainly no engine.
+        if not os.environ.get("DOCKER_HOST") and not Path("/var/run/docker.sock").exists():  # noqa: ASYNC240
+            raise PrerequisiteError("no Docker Engine answers: there is no /var/run/docker.sock", DOCKER_FIX)
+        provider = self.docker_unseen()
         try:
             await provider.reap()  # an answer, and what every start does anyway
         except BaseException:
@@ -99,7 +106,7 @@ async def choose(
     else:
         sandboxes = await _first(wanted, prefer_bubblewrap=prefer_bubblewrap)
     try:
-        return await _with_jails(sandboxes, jails, wanted)
+        return await with_jails(sandboxes, jails, wanted)
     except BaseException:
         await sandboxes.close()
         raise
@@ -119,7 +126,7 @@ async def _first(wanted: Wanted, *, prefer_bubblewrap: bool) -> SandboxProvider:
     )
 
 
-async def _with_jails(sandboxes: SandboxProvider, jails: SandboxName | None, wanted: Wanted) -> SandboxProvider:
+async def with_jails(sandboxes: SandboxProvider, jails: SandboxName | None, wanted: Wanted) -> SandboxProvider:
     """The sandboxes, with jails beside them where these are made by something else. Raises NoJails."""
     if jails in (None, sandboxes.jails):
         return sandboxes
@@ -128,7 +135,9 @@ async def _with_jails(sandboxes: SandboxProvider, jails: SandboxName | None, wan
             return JailsBeside(sandboxes, await (wanted.docker() if jails == "docker" else wanted.bubblewrap()))
         except PrerequisiteError as error:
             raise NoJails(error.problem, error.fix) from error
-    if sandboxes.name == "docker" and not only_docker(runtime=wanted.runtime, jail_image=wanted.jail_image):
+    if sandboxes.name == "docker" and not only_docker(
+        runtime=wanted.runtime, jail_image=wanted.jail_image, base_url=wanted.base_url
+    ):
         with suppress(PrerequisiteError):
             beside = await wanted.bubblewrap()
             if await beside.bounds_jails():
@@ -137,12 +146,14 @@ async def _with_jails(sandboxes: SandboxProvider, jails: SandboxName | None, wan
     return sandboxes
 
 
-def only_docker(*, runtime: str | None, jail_image: str) -> str:
+def only_docker(*, runtime: str | None, jail_image: str, base_url: str | None = None) -> str:
     """What was asked for that makes `auto` leave jails to Docker, whatever bubblewrap can do here; "" where nothing does."""
     if runtime is not None:
         return f"[sandbox] runtime = '{runtime}'"
     if jail_image != JAIL_IMAGE:
         return f"[jail] image = '{jail_image}'"
+    if base_url is not None:
+        return "[executor] docker_hosts"
     # Its engine may be on another machine, or in a virtual one, where harnesses are further away from this one.
     return "DOCKER_HOST" if os.environ.get("DOCKER_HOST") else ""
 

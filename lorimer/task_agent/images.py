@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from lorimer.benchmarks.base import Task
 from lorimer.errors import SandboxError
-from lorimer.sandbox.base import ImageSpec, SandboxProvider
+from lorimer.sandbox.base import ImageSpec
 
 AT_ONCE = 8
 """Images looked for at once: enough to hash contexts beside a running build. How many are built at once the provider says."""
@@ -33,10 +33,16 @@ class ImageReport:
 
 
 class ImagePreparer:
-    """Makes images ready, each once in its life."""
+    """Makes images ready, each once in its life.
 
-    def __init__(self, provider: SandboxProvider, on_image: Callable[[ImageReport], None]) -> None:
-        self._provider, self._on_image = provider, on_image
+    Args:
+        ready: makes one ready wherever trials may run, and tells its bytes.
+    """
+
+    def __init__(
+        self, ready: Callable[[ImageSpec], Awaitable[int | None]], on_image: Callable[[ImageReport], None]
+    ) -> None:
+        self._ready, self._on_image = ready, on_image
         self._seen: set[ImageSpec] = set()
         self._turn = asyncio.Lock()
 
@@ -63,7 +69,7 @@ class ImagePreparer:
             size, problem = None, ""
             async with room:
                 try:
-                    size = await self._provider.image_bytes(await self._provider.prepare(spec))
+                    size = await self._ready(spec)
                 except (SandboxError, OSError) as error:  # of the engine; of reading a context that has changed since
                     problem = str(error)
             done += 1

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorimer.errors import PrerequisiteError, UserError
-from lorimer.kinds import NONE_REFUSED, Refused
+from lorimer.kinds import MADE_BY, NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.drift import Drift
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions
@@ -18,6 +20,7 @@ from lorimer.meta_agent.ledger import experiments, gain_price
 from lorimer.meta_agent.ledger.conditions import differing
 from lorimer.meta_agent.ledger.drifting import drift_of
 from lorimer.meta_agent.ledger.gain_price import GainPrice
+from lorimer.meta_agent.ledger.refusals import Refusals, refusals
 from lorimer.meta_agent.ledger.trust import Trust, trust
 from lorimer.meta_agent.reports.ab import ab
 from lorimer.meta_agent.reports.gain import gain_of
@@ -69,6 +72,11 @@ class Status:
     gain: MadeOf | None
     """What the champion's gain over the seed harness is made of; `None` of a study that tries no candidates."""
     candidates: Mapping[str, int]
+    """How many are in each state."""
+    origins: Mapping[str, int]
+    """How many each has made: the meta-agent (`meta`), persons (`human`), lorimer by taking something out (`pruning`)."""
+    refused_edits: Refusals
+    """Edits that were refused before anything was paid for them."""
     edits_of: str
     """Which harness is edited now or next, where that is not the champion."""
     touches: str
@@ -95,6 +103,8 @@ class Status:
     """What records answered, which was not spent."""
     cache: CacheUse
     """What was read from providers' caches, and what was lost there."""
+    requests: tuple[str, ...]
+    """What holds back the model requests of the process that runs it, a line for each provider."""
     left: tuple[Allowance, ...]
     """Every bound of the budget that is set, candidates included."""
     changed: tuple[str, ...]
@@ -141,6 +151,8 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         conditions=_conditions(reader, world),
         gain=gain_of(reader, world, study),
         candidates=found.candidates,
+        origins=dict(Counter(each.origin for each in world.candidates)),
+        refused_edits=refusals(world.candidates),
         edits_of=_edits_of(study, world),
         touches=_touches(world),
         luck=experiments.luck(reader, world),
@@ -154,13 +166,23 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         unpriced_calls=spent.unknown,
         meta=spent.meta,
         saved=spent.saved,
-        cache=cache_use(study, spent),
+        cache=cache_use(study, spent, reader.cache_breaks),
+        requests=requests_of(study),
         left=left,
         changed=tuple(map(str, chain.setting_changes(reader.chain(study.id, "settings"), study.id))),
         warnings=tuple(row.text for row in reader.warnings(study.id)),
         trust=trust(reader, study.id),
         branch=_branch(reader, study, world, root),
     )
+
+
+def requests_of(study: Study) -> tuple[str, ...]:
+    """What holds back the model requests of the process that runs a study, a line for each provider."""
+    if state_of(study)[0] != "running" or not study.holder:
+        return ()
+    from lorimer.models.flow.told import limits
+
+    return tuple(limits(study.holder, time.time()))
 
 
 def _edits_of(study: Study, world: World) -> str:
@@ -213,6 +235,7 @@ def state_of(study: Study) -> tuple[str, str]:
 def status_text(found: Status, *, reason: bool = True) -> str:
     """A status for people. `reason`: why it is in its state; left out where that is said beside it."""
     counts = ", ".join(f"{count} {state}" for state, count in sorted(found.candidates.items())) or "none"
+    made = ", ".join(f"{found.origins[origin]} {words}" for origin, words in MADE_BY.items() if origin in found.origins)
     spent = cost(found.known_usd, found.unpriced_calls)
     if found.unpriced_calls:
         spent += f" ({count(found.unpriced_calls, 'call')} of unknown price)"
@@ -227,7 +250,8 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *([f"  answer      {found.answer}"] if found.answer else _standing(found)),
             *([f"  refused     such as {found.refusal}"] if found.refusal else []),
             *(f"  {word:11} {said}" for word, said in experiments.gain_lines(found.gain, found.price)),
-            f"  candidates  {counts}",
+            f"  candidates  {counts}{f' ({made})' if made and found.kind == 'optimize' else ''}",
+            *([f"  not tried   {found.refused_edits}"] if found.refused_edits else []),
             *([f"  edits of    {found.edits_of}"] if found.edits_of else []),
             *([f"  touched     {found.touches}"] if found.touches else []),
             *(f"  conditions  {clause}" for clause in found.conditions),
@@ -238,6 +262,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *([f"  saved       {found.saved}"] if found.saved.trials else []),
             *(f"  {word:11} {said}" for word, said in found.cache.lines()),
             *([f"  meta-agent  {_share(found.meta)}"] if found.meta.calls else []),
+            *(f"  requests    {said}" for said in found.requests),
             f"  left        {bounds or 'no budget is set'}",
             *(f"  setting     {change}" for change in found.changed),
             *([f"  branch      {found.branch}"] if found.branch else []),

@@ -72,7 +72,7 @@ async def test_a_harness_that_loses_its_cache_is_named(bubblewrap: None, workspa
     assert "llm.complete(messages, system=SYSTEM_PROMPT" in text
     path.write_text(text.replace("llm.complete(messages, system=SYSTEM_PROMPT", CLOCK))
     out, status = await ran(workspace)
-    breaks = StoreReader(workspace / STORE).spent("run-1").breaks
+    breaks = StoreReader(workspace / STORE).cache_breaks("run-1")
     assert breaks.calls == breaks.changed > 0
     assert breaks.lost_tokens >= 1024 * breaks.calls / 2
     assert "cache lost" in out, breaks

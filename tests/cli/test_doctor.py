@@ -535,3 +535,26 @@ def test_findings_are_a_line_each_with_the_fix_below() -> None:
         "warning  docker       no engine answers",
         "                      -> systemctl start docker",
     ]
+
+
+# ---- several engines
+
+
+@pytest.mark.docker
+async def test_each_of_several_engines_is_asked_whether_it_answers(docker: None, tmp_path: Path) -> None:
+    here, away = "unix:///var/run/docker.sock", f"unix://{tmp_path}/nobody.sock"
+    found = await machine.sandboxes(tmp_path, config.parse({"executor": {"docker_hosts": [here, away], "seconds": 60}}))
+    assert found.used == "docker"
+    assert [(finding.level, finding.said) for finding in found.findings] == [
+        ("ok", f"{here}: an engine answers"),
+        ("warning", f"{away}: no Docker Engine answers at {away}"),
+        ("ok", "docker is used, on 1 of 2 hosts"),
+    ]
+
+
+async def test_engines_of_which_none_answers_are_missing(tmp_path: Path) -> None:
+    away = f"unix://{tmp_path}/nobody.sock"
+    found = await machine.sandboxes(tmp_path, config.parse({"executor": {"docker_hosts": [away]}}))
+    (finding,) = found.findings
+    assert (finding.level, found.used) == ("missing", "")
+    assert finding.said == (f"none of [executor] docker_hosts answers: {away}: no Docker Engine answers at {away}")

@@ -112,6 +112,19 @@ def test_wrong_settings_are_told_by_key(
         ("split.holdout=1", "--set split.holdout=1: should be less than 1"),
         ("split.test=0.7", "--set split.test=0.7: split: holdout and test together are 1: nothing is left to train on"),
         ("sandbox.network=registries", "--set sandbox.network=registries: sandbox.registries: names none"),
+        (
+            'executor.docker_hosts=["big:2375"]',
+            "docker_hosts=[\"big:2375\"]: 'big:2375' is neither unix:///PATH nor tcp://HOST:PORT",
+        ),
+        ('executor.docker_hosts=["tcp://a:1", "tcp://a:1"]', 'tcp://a:1"]: names tcp://a:1 twice'),
+        (
+            'executor.docker_hosts=["ssh://me@big"]',
+            "'ssh://me@big' is reached through its forwarded socket: "
+            "run `ssh -NL /tmp/docker-1.sock:/var/run/docker.sock me@big` and write unix:///tmp/docker-1.sock",
+        ),
+        ("executor.shares=[1]", "shares: has 1 numbers for 0 docker_hosts"),
+        ("executor.kind=k8s", "--set executor.kind=k8s: should be 'local' or 'ray'"),
+        ('executor.ray_address="head:6379"', "ray_address: has no effect without kind = 'ray'"),
         ("providers.l=3", "--set providers.l=3: is a table: "),
         ("gate.usd=1", "--set gate.usd=1: there is no such key; did you mean limits.usd,"),
         (

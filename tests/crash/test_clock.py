@@ -28,6 +28,9 @@ WALL = {
     "traces/migrations/versions/r0004_purpose.py": "for people to read: when an older store was upgraded",
     "dashboard/report.py": "for people to read: when a report was written",
     "commands/workspace.py": "which models' announced ends have come, which doctor warns of",
+    "commands/store.py": "how old trials are, for [store] keep",
+    "meta_agent/study/keeping.py": "how old trials are, for [store] keep",
+    "terminal/listing.py": "for people to read: for how long a provider asked to be left alone",
     "meta_agent/workspace/parts.py": "for people to read, and [gate] champion_max_age, which survives a clock set back",
 }
 """Where the time of day is read, and what for. Durations are the monotonic clock's."""

@@ -118,3 +118,28 @@ def test_an_engine_that_stays_away_pauses_the_study(
     assert outcome(root) == undisturbed
     assert done.items() <= finished(root).items()
     assert engine.containers(f"{LABEL}=engine-gone") == []
+
+
+@pytest.mark.timeout(1800)
+def test_a_host_that_is_lost_is_done_without_and_changes_no_decision(
+    straight: Straight, undisturbed: list[Any], engine: EngineProxy, tmp_path: Path
+) -> None:
+    other = EngineProxy(tmp_path / "other.sock")
+    root = on_docker(straight, "engine-hosts")
+    hosts = f'executor.docker_hosts=["{engine.url}", "{other.url}"]'
+    running = start("optimize", "-C", root, "--set", hosts)
+    try:
+        in_the_middle(running, root, 3)
+        other.stop()
+        out, err = running.communicate()
+    finally:
+        running.kill()
+        running.communicate()
+        other.stop(kill=f"{LABEL}=engine-hosts")
+    assert running.returncode == 0, err
+    assert f"{other.url} takes no trials: docker: " in out + err
+    lost = [row for row in StoreReader(root / STORE).trials(limit=None) if row.state == "errored"]
+    assert {row.cause for row in lost} <= {"engine_outage", "sandbox_lost", "engine_failure"}
+    assert {row.detail.partition(": docker: ")[0] for row in lost} <= {other.url}
+    assert outcome(root) == undisturbed
+    assert scored_twice(root) == []

@@ -16,6 +16,7 @@ TASKS = ROOT / "benchmarks" / "starter" / "tasks"
 EVERYWHERE = {
     "lorimer",
     "lorimer.config",
+    "lorimer.config_executor",
     "lorimer.config_gate",
     "lorimer.config_notify",
     "lorimer.config_store",

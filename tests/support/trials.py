@@ -18,9 +18,9 @@ from lorimer.harness.api import Completion, StopReason, Usage, assistant
 from lorimer.models.base import CallContext, ModelClient, ModelReply, ModelRequest
 from lorimer.sandbox.base import PythonImage, SandboxLimits, SandboxProvider
 from lorimer.sandbox.beside import JailsBeside
+from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.local import LocalAttempts
 from lorimer.task_agent.paired.carried import Carried
 from lorimer.task_agent.scheduler import Scheduler
 from lorimer.task_agent.spec import Agent, Harness, Nop, Oracle, TrialSpec, spec_of
@@ -232,7 +232,7 @@ def local_scheduler(
     told = [] if waits is None else waits
     machine = Machine(provider, sink, metered, lambda seconds, why: told.append(why))
     by_name = {task.id: task for task in tasks}
-    attempts = LocalAttempts(machine, settings or config(), by_name, meter, on_image=on_image)
+    attempts = StudyAttempts(machine, settings or config(), by_name, meter, on_image=on_image)
     return Scheduler(attempts, concurrency=concurrency, retries=retries)
 
 

@@ -1,4 +1,4 @@
-"""What every kind of `scheduler.Attempts` does: the real one on this machine, and the dice that stand for it in tests."""
+"""What every kind of `scheduler.Attempts` does: the real one on each executor, and the dice that stand for it in tests."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ import pytest
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import ExecOutput, Owner
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
+from lorimer.sandbox.hosts import Host, Hosts
+from lorimer.task_agent.attempts import StudyAttempts
+from lorimer.task_agent.executor import Executor
+from lorimer.task_agent.hosts import OnHosts
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.local import LocalAttempts
+from lorimer.task_agent.local import local_on
 from lorimer.task_agent.scheduler import Attempts
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd, TrialState
+from tests.support.cluster import InProcess, on_cluster
 from tests.support.dice_trials import DiceTrials
 from tests.support.trials import Remembering, ScriptedModel, config, make_task, reply, solve
 
@@ -38,7 +43,7 @@ class Rig:
     may_answer: asyncio.Event
 
 
-@pytest.fixture(params=["local", "dice"])
+@pytest.fixture(params=["local", "hosts", "cluster", "dice"])
 def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
     sink, asked, may_answer = Remembering(), asyncio.Event(), asyncio.Event()
     may_answer.set()
@@ -56,11 +61,16 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Rig:
     if request.param == "dice":
         return Rig(DiceTrials(sink, lambda text, planned: 1.0), sink, asked, may_answer)
     budget = Budget("s", config().budget, sink)
-    machine = Machine(
-        FakeProvider(verify, allow_unsandboxed_jail=True), sink, Metered(ScriptedModel(answer), budget, sink, 100)
-    )
+    engines = [FakeProvider(verify, allow_unsandboxed_jail=True) for _ in range(2)]
+    machine = Machine(engines[0], sink, Metered(ScriptedModel(answer), budget, sink, 100))
     tasks = {name: make_task(tmp_path, name=name) for name in TASKS}
-    return Rig(LocalAttempts(machine, config(), tasks, budget), sink, asked, may_answer)
+    executor: Executor | None = None
+    if request.param == "hosts":
+        hosts = [Host(f"tcp://{at}", engine) for at, engine in enumerate(engines)]
+        executor = OnHosts(Hosts(hosts, most=4, seconds=60), local_on(machine))
+    if request.param == "cluster":
+        executor = on_cluster([InProcess(engine, tasks) for engine in engines], machine)
+    return Rig(StudyAttempts(machine, config(), tasks, budget, executor=executor), sink, asked, may_answer)
 
 
 async def test_an_attempt_is_stored_under_its_trials_name_when_it_returns(rig: Rig) -> None:

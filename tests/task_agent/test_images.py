@@ -21,7 +21,9 @@ from lorimer.sandbox.docker.provider import DockerProvider
 from lorimer.sandbox.fake import FakeProvider
 from lorimer.task_agent.check import check_tasks
 from lorimer.task_agent.images import AT_ONCE, ImagePreparer, ImageReport
+from lorimer.task_agent.local import Local
 from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.trial import Machine
 from lorimer.terminal.live import Terminal
 from lorimer.traces.schema import PlannedTrial, Stage, StepKind, TrialState
 from tests.support.trials import Remembering, local_scheduler, make_task, script
@@ -57,7 +59,7 @@ def tasks_on(folder: Path, *images: str) -> list[Task]:
 
 async def test_each_image_is_made_once_and_reported(tmp_path: Path) -> None:
     engine, reports = Engine(b=ImageError("no such image"), c=PermissionError("no way in")), list[ImageReport]()
-    preparer = ImagePreparer(engine, reports.append)
+    preparer = ImagePreparer(Local(Machine(engine, Remembering())).image, reports.append)
     tasks = tasks_on(tmp_path, "a", "b", "a", "c")
     await preparer.prepare([*tasks[:3], *tasks[:3]])
     assert sorted(engine.asked) == ["a", "b"]
@@ -71,14 +73,18 @@ async def test_each_image_is_made_once_and_reported(tmp_path: Path) -> None:
 
 async def test_many_images_are_made_a_few_at_once(tmp_path: Path) -> None:
     engine = Engine()
-    await ImagePreparer(engine, lambda report: None).prepare(tasks_on(tmp_path, *map(str, range(30))))
+    await ImagePreparer(Local(Machine(engine, Remembering())).image, lambda report: None).prepare(
+        tasks_on(tmp_path, *map(str, range(30)))
+    )
     assert (len(engine.asked), engine.most) == (30, AT_ONCE)
 
 
 async def test_images_of_a_kind_that_cannot_be_served_stop_everything(tmp_path: Path) -> None:
     engine = Engine(a=PrerequisiteError("no engine", "start one"))
     with pytest.raises(PrerequisiteError, match="start one"):
-        await ImagePreparer(engine, lambda report: None).prepare(tasks_on(tmp_path, "a", "b"))
+        await ImagePreparer(Local(Machine(engine, Remembering())).image, lambda report: None).prepare(
+            tasks_on(tmp_path, "a", "b")
+        )
     assert engine.at_once == 0
 
 

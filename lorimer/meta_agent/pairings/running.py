@@ -40,9 +40,10 @@ from lorimer.meta_agent.study.checking import valid
 from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
 from lorimer.meta_agent.workspace import known
+from lorimer.meta_agent.workspace.named import check_prices, providers
 from lorimer.meta_agent.workspace.parts import StudyParts, create, meta_agent
 from lorimer.meta_agent.workspace.repository import Workspace
-from lorimer.meta_agent.workspace.session import Session, check_prices, open_session, providers
+from lorimer.meta_agent.workspace.session import Session, open_session
 from lorimer.meta_agent.workspace.settings import may_change
 from lorimer.meta_agent.workspace.watching import Watcher, tell_place, tell_problems
 from lorimer.models.base import ModelClient
@@ -105,9 +106,7 @@ async def _opened(root: Path, config: Config, spec: Spec, watcher: Watcher) -> A
     workspace.check()
     harness = workspace.read_harness()
     async with AsyncExitStack() as stack:
-        base = await stack.enter_async_context(
-            open_session(root, config, models=False, on_wait=watcher.on_wait, on_tokens=watcher.on_tokens)
-        )
+        base = await stack.enter_async_context(open_session(root, config, models=False, watcher=watcher))
         keys, models = Keys.open(root), dict[str, ModelClient]()
         for name in dict.fromkeys((*spec.task, *spec.meta)):
             models[name] = open_model(name, providers(config), keys=keys, on_tokens=watcher.on_tokens)

@@ -90,7 +90,7 @@ async def compare(root: Path, config: Config, files: TwoFiles, watcher: Watcher)
     """
     said = read(root / FILE_NAME)
     workspace = Workspace(root, config.study.harness, config.study.program)
-    async with open_session(root, config, on_wait=watcher.on_wait, on_tokens=watcher.on_tokens) as session:
+    async with open_session(root, config, watcher=watcher) as session:
         tell_place(root, watcher)
         suite = session.load_suite()
         tell_problems(suite, watcher)

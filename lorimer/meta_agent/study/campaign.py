@@ -14,6 +14,7 @@ from lorimer.benchmarks.base import Isolation, Suite, Task
 from lorimer.benchmarks.canary import canaries
 from lorimer.benchmarks.split import Split, grown, split
 from lorimer.config import FILE_NAME, Config, parse, read
+from lorimer.config_store import keep_of
 from lorimer.errors import HarnessError, UserError
 from lorimer.harness import version
 from lorimer.keys import Keys
@@ -22,11 +23,12 @@ from lorimer.meta_agent.ledger import continued
 from lorimer.meta_agent.ledger.trust import Trust, trust
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.result import StudyResult
-from lorimer.meta_agent.study import loop
+from lorimer.meta_agent.study import keeping, loop
 from lorimer.meta_agent.study.beside import others_at_work
 from lorimer.meta_agent.study.checking import valid
 from lorimer.meta_agent.workspace import known
 from lorimer.meta_agent.workspace.caching import CacheUse, cache_use
+from lorimer.meta_agent.workspace.engines import open_provider
 from lorimer.meta_agent.workspace.events import BudgetUsed, BudgetWarning, ModelNoted, NotifyFailed, VerifierNoted
 from lorimer.meta_agent.workspace.notify import About as NoticeAbout
 from lorimer.meta_agent.workspace.notify import Notice
@@ -38,7 +40,7 @@ from lorimer.meta_agent.workspace.watching import Watcher, tell_place, tell_prob
 from lorimer.meta_agent.workspace.where import has_store, store_at
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner, RemovedImages
-from lorimer.sandbox.select import Wanted, choose, described
+from lorimer.sandbox.select import described
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.task_agent.verifiers import VERIFIERS
 from lorimer.traces.base import StudyReader
@@ -105,7 +107,7 @@ async def run(
     config = config.model_copy(update={"gate": config.gate.model_copy(update={"champion_repeats": repeats})})
     workspace = Workspace(root, config.study.harness, config.study.program)
     harness = workspace.read_harness()
-    async with open_session(root, config, on_wait=watcher.on_wait, on_tokens=watcher.on_tokens) as session:
+    async with open_session(root, config, watcher=watcher) as session:
         tell_place(root, watcher)
         suite = session.load_suite(only)
         tell_problems(suite, watcher)
@@ -123,7 +125,9 @@ async def run(
             lorimer_toml=said,
         )
         result = await loop.evaluate(parts_of(session, study, suite.tasks, workspace, watcher, said), study)
-        return _report(session.reader, result, time.monotonic() - began)
+        report = _report(session.reader, result, time.monotonic() - began)
+    await _drop_old(root, config, watcher)
+    return report
 
 
 def _test_side(root: Path, only: tuple[str, ...]) -> tuple[str, ...]:
@@ -154,7 +158,7 @@ def _report(reader: StudyReader, result: StudyResult, seconds: float) -> RunRepo
         mean = sum(rewards) / len(rewards) if rewards else None
         lines.append(TaskLine(task, mean, len(own), causes, own[-1].id))
     spent = reader.spent(result.study)
-    cache = cache_use(reader.study(result.study), spent)
+    cache = cache_use(reader.study(result.study), spent, reader.cache_breaks)
     return RunReport(result, lines, spent.usd, spent.tokens, seconds, cache, trust(reader, result.study))
 
 
@@ -170,9 +174,7 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
     workspace = Workspace(root, config.study.harness, config.study.program)
     workspace.check()
     harness = workspace.read_harness()
-    async with open_session(
-        root, config, prefer_bubblewrap=prefer_bubblewrap, on_wait=watcher.on_wait, on_tokens=watcher.on_tokens
-    ) as session:
+    async with open_session(root, config, prefer_bubblewrap=prefer_bubblewrap, watcher=watcher) as session:
         tell_place(root, watcher)
         study = config.study.name or next_name(session.reader, "study")
         suite = session.load_suite()
@@ -214,7 +216,9 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
         hopeless = too_small(Design.of(config), sides.train)
         if hopeless:
             watcher.say(f"warning: {hopeless}; `lorimer power` tells more")
-        return await loop.optimize(parts_of(session, study, tasks, workspace, watcher, said), study)
+        found = await loop.optimize(parts_of(session, study, tasks, workspace, watcher, said), study)
+    await _drop_old(root, config, watcher)
+    return found
 
 
 def _sides(reader: StudyReader, suite: Suite, config: Config, harness: str, root: Path) -> Split:
@@ -248,15 +252,23 @@ async def resume(
     for remark in settings.remarks:
         watcher.say(remark)
     workspace = Workspace(root, config.study.harness, config.study.program)
-    async with open_session(
-        root, config, resumes=found.id, on_wait=watcher.on_wait, on_tokens=watcher.on_tokens
-    ) as session:
+    async with open_session(root, config, resumes=found.id, watcher=watcher) as session:
         tell_place(root, watcher)
         tasks = same_tasks(session, found.id)
         if found.kind == "optimize":
             _tell_others(session, found.id, watcher)
         parts = parts_of(session, found.id, tasks, workspace, watcher, now)
-        return await WORK[found.kind](parts, found.id)
+        result = await WORK[found.kind](parts, found.id)
+    await _drop_old(root, config, watcher)
+    return result
+
+
+async def _drop_old(root: Path, config: Config, watcher: Watcher) -> None:
+    """Nothing is open any more, and the study is let go: whoever drops steps of a store runs nothing in it."""
+    keep, database = keep_of(config.store.keep), store_at(root)
+    if not keep.everything:
+        with StoreReader(database) as reader:
+            await asyncio.to_thread(keeping.at_end, database, reader, keep, watcher.say)
 
 
 def _tell_others(session: Session, study: str, watcher: Watcher) -> None:
@@ -320,9 +332,7 @@ class Garbage:
 
 async def collect_garbage(config: Config, *, images: bool = False) -> Garbage:
     """Remove what dead lorimer processes left behind; with `images`, the task images that lorimer built as well."""
-    provider = await choose(
-        config.sandbox.provider, jails=config.jail.provider, wanted=Wanted(jail_image=config.jail.image)
-    )
+    provider = await open_provider(config)
     try:
         return Garbage(await provider.reap(), await provider.remove_images() if images else None)
     finally:

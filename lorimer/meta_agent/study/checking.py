@@ -30,7 +30,7 @@ async def check(
 
     Raises ConfigError, PrerequisiteError, SandboxError.
     """
-    async with open_session(root, config, models=False, on_wait=watcher.on_wait) as session:
+    async with open_session(root, config, models=False, watcher=watcher) as session:
         suite = session.load_suite(only)
         tell_problems(suite, watcher)
         return await run_check(session, suite, watcher, repeats)

@@ -5,6 +5,7 @@ What was lost is told of a provider that has read from its cache in this study: 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lorimer.meta_agent.gate.comparison import count
@@ -59,12 +60,16 @@ def _percent(share: float) -> str:
     return "under 1%" if 0 < share < 0.01 else "over 99%" if 0.99 < share < 1 else f"{100 * share:.0f}%"
 
 
-def cache_use(study: Study, spent: Spent) -> CacheUse:
-    """What a study's calls read from caches."""
+def cache_use(study: Study, spent: Spent, breaks_in: Callable[[str], CacheBreaks]) -> CacheUse:
+    """What a study's calls read from caches.
+
+    Args:
+        breaks_in: says what a study's calls lost (`StudyReader.cache_breaks`); asked where the trials' provider caches.
+    """
     same = study.task_model.partition("/")[0] == study.meta_model.partition("/")[0]
     task, meta = spent.task.cached_tokens > 0, spent.meta.cached_tokens > 0
     task, meta = task or (same and meta), meta or (same and task)
-    breaks = spent.breaks if task else NONE_BROKEN
+    breaks = breaks_in(study.id) if task else NONE_BROKEN
     return CacheUse(
         _share(spent.task) if task else None,
         _share(spent.meta) if meta else None,
@@ -81,7 +86,7 @@ def _lost_usd(study: Study, breaks: CacheBreaks) -> float | None:
     # What reads a study mostly finds no breaks, and is spared the import of what runs one.
     from lorimer.config import parse
     from lorimer.errors import ConfigError
-    from lorimer.meta_agent.workspace.session import providers
+    from lorimer.meta_agent.workspace.named import providers
     from lorimer.models.pricing import cache_saves
     from lorimer.models.registry import provider_of, simulated
 

@@ -74,7 +74,7 @@ class Proposing:
 
 @dataclass(frozen=True)
 class Proposed:
-    """The meta-agent made a usable edit."""
+    """There is a usable edit."""
 
     candidate: str
     title: str
@@ -83,6 +83,8 @@ class Proposed:
     at_risk: tuple[str, ...]
     touches: str
     """How many recorded trials the edit touches, in a clause without its subject; empty where that is not asked."""
+    origin: str = "meta"
+    """Who made it: `meta`, `human` or `pruning`."""
 
 
 @dataclass(frozen=True)

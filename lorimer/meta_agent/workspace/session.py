@@ -6,31 +6,36 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.config import Config
-from lorimer.config_providers import variables
-from lorimer.errors import ConfigError, LorimerError, PrerequisiteError
-from lorimer.harness.api import Usage
+from lorimer.errors import LorimerError, PrerequisiteError
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace import known
+from lorimer.meta_agent.workspace.engines import open_hosts_of, open_provider
+from lorimer.meta_agent.workspace.named import check_prices, key_names, max_tokens_of, providers
+from lorimer.meta_agent.workspace.nodes import open_nodes
 from lorimer.meta_agent.workspace.notify import Notifier
 from lorimer.meta_agent.workspace.suite import load_suite
+from lorimer.meta_agent.workspace.watching import Watcher
 from lorimer.meta_agent.workspace.where import has_store, secrets, store_at
-from lorimer.models import pricing
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import ModelClient
 from lorimer.models.client import ProviderClient
-from lorimer.models.provider import BUILT_IN, ProviderConfig, provider_config
-from lorimer.models.registry import open_model, provider_of, simulated
-from lorimer.sandbox.base import Egress, SandboxProvider
+from lorimer.models.registry import open_model
+from lorimer.sandbox.base import SandboxProvider
+from lorimer.sandbox.hosts import AnyHost, Hosts
 from lorimer.sandbox.pool import Pool
-from lorimer.sandbox.select import NoJails, Wanted, choose
+from lorimer.sandbox.select import NoJails
+from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.budget import Allowance, Budget
+from lorimer.task_agent.cluster.node import Node, OnNode
+from lorimer.task_agent.cluster.worker import TaskModelSpec
+from lorimer.task_agent.executor import Executor
+from lorimer.task_agent.hosts import OnHosts
 from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Metered
-from lorimer.task_agent.local import LocalAttempts
+from lorimer.task_agent.local import local_on
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.task_agent.scheduler import Scheduler
 from lorimer.task_agent.served import check_served
@@ -66,6 +71,10 @@ class Session:
     """What masks secrets in all that is stored."""
     notifier: Notifier | None = None
     """Runs the command of [notify]; `None` where none is named."""
+    hosts: Hosts[SandboxProvider] | None = None
+    """The engines of [executor] docker_hosts, on which trials run."""
+    nodes: Hosts[Node] | None = None
+    """The nodes of a Ray cluster, on which trials run. Where neither is there they run on `provider`."""
 
     def load_suite(self, only: tuple[str, ...] = ()) -> Suite:
         """The configured benchmark's tasks, those of `only` if any are named.
@@ -104,7 +113,12 @@ class Session:
         """Runs trials on this session's sandboxes and task model."""
         model = None if self.task_model is None else self.metered(self.task_model, budget)
         machine = Machine(self.provider, self.store, model, self.on_wait, self.passed)
-        attempts = LocalAttempts(machine, self.config, tasks, budget, on_image=on_image)
+        executor: Executor | None = None
+        if self.hosts is not None:
+            executor = OnHosts(self.hosts, local_on(machine))
+        elif self.nodes is not None:
+            executor = OnHosts(self.nodes, lambda node: OnNode(node, machine))
+        attempts = StudyAttempts(machine, self.config, tasks, budget, executor=executor, on_image=on_image)
         return Scheduler(
             attempts,
             concurrency=self.config.sandbox.concurrency,
@@ -115,28 +129,7 @@ class Session:
 
     def metered(self, model: ModelClient, budget: Budget) -> Metered:
         """The model with its calls reserved, settled and traced."""
-        name = model.id.partition("/")[0]
-        provider = providers(self.config).get(name) or BUILT_IN.get(name) or ProviderConfig(name)
-        return Metered(model, budget, self.store, provider.max_tokens)
-
-
-def egress(config: Config) -> Egress | None:
-    """Where the network of a task leads that asks for one; `None` is an open one."""
-    if config.sandbox.network not in ("recorded", "registries"):
-        return None
-    return Egress(config.sandbox.registries, public=config.sandbox.network == "recorded")
-
-
-def providers(config: Config) -> dict[str, ProviderConfig]:
-    """The providers of lorimer.toml."""
-    return {name: provider_config(name, settings) for name, settings in config.providers.items()}
-
-
-def key_names(config: Config) -> list[str]:
-    """The names of all variables with keys that any known provider would read, those that its headers name included."""
-    known = {**BUILT_IN, **providers(config)}.values()
-    named = {name for provider in known for name in variables(provider.headers)}
-    return sorted(named | {provider.key_env for provider in known if provider.key_env})
+        return Metered(model, budget, self.store, max_tokens_of(self.config, model))
 
 
 def scrub_for(config: Config, keys: Keys) -> Callable[[str], str]:
@@ -176,6 +169,19 @@ def kept_abilities(root: Path, model: ProviderClient) -> tuple[Abilities, str] |
     return None if row is None or found is None else (found, row.asked[:10])
 
 
+class _Nobody:
+    """Takes what is told of a session that nobody watches."""
+
+    def on_wait(self, seconds: float, why: str) -> None:
+        return
+
+    def on_tokens(self, tokens: float) -> None:
+        return
+
+    def say(self, line: str) -> None:
+        return
+
+
 @asynccontextmanager
 async def open_session(
     root: Path,
@@ -184,8 +190,7 @@ async def open_session(
     models: bool = True,
     prefer_bubblewrap: bool = False,
     resumes: str = "",
-    on_wait: Callable[[float, str], None] = lambda seconds, why: None,
-    on_tokens: Callable[[float], None] = lambda tokens: None,
+    watcher: Watcher | None = None,
 ) -> AsyncIterator[Session]:
     """Open the store, the sandbox provider and (with `models`) the models of a workspace; close them at the end.
 
@@ -193,22 +198,26 @@ async def open_session(
 
     Args:
         resumes: the study that goes on, which has its sandbox already.
-        on_tokens: told of the tokens of streamed answers as they arrive.
+        watcher: told of waits, of the tokens of streamed answers as they arrive, and of a host that takes no trials.
 
     What dead lorimer processes left behind is removed first. Raises ConfigError, PrerequisiteError, SandboxError.
     """
+    hears = watcher or _Nobody()
     async with AsyncExitStack() as stack:
         task_model = meta_model = None
         keys = Keys.open(root)
         if models:
-            task_model = meta_model = open_model(config.models.task, providers(config), keys=keys, on_tokens=on_tokens)
+            task_model = meta_model = open_model(
+                config.models.task, providers(config), keys=keys, on_tokens=hears.on_tokens
+            )
             stack.push_async_callback(task_model.close)
             if config.meta_model != config.models.task:
-                meta_model = open_model(config.meta_model, providers(config), keys=keys, on_tokens=on_tokens)
+                meta_model = open_model(config.meta_model, providers(config), keys=keys, on_tokens=hears.on_tokens)
                 stack.push_async_callback(meta_model.close)
             check_prices(config, task_model, meta_model)
         try:
-            inner = await open_provider(config, prefer_bubblewrap=prefer_bubblewrap)
+            hosts = await open_hosts_of(config, hears.say)
+            inner = AnyHost(hosts) if hosts else await open_provider(config, prefer_bubblewrap=prefer_bubblewrap)
         except PrerequisiteError as error:
             began = config.sandbox.provider
             if not resumes or began == "auto":
@@ -222,9 +231,16 @@ async def open_session(
         sandbox = config.sandbox.model_copy(update={"provider": inner.name})
         jail = config.jail.model_copy(update={"provider": inner.jails})
         config = config.model_copy(update={"sandbox": sandbox, "jail": jail})
-        provider = Pool(inner, jails=config.sandbox.warm, sandboxes=config.sandbox.warm)
+        # Each host keeps its own jails ready.
+        provider = inner if hosts else Pool(inner, jails=config.sandbox.warm, sandboxes=config.sandbox.warm)
         stack.push_async_callback(provider.close)
         await provider.reap()
+        passed = _passed(keys, config.verifier.pass_env)
+        nodes = None
+        if config.executor.kind == "ray":
+            model = TaskModelSpec(task_model.id, max_tokens_of(config, task_model)) if task_model else None
+            nodes = await open_nodes(root, config, model, passed, hears.say)
+            stack.push_async_callback(nodes.close)
         scrub = scrub_for(config, keys)
         store = stack.enter_context(Store.open(store_at(root), scrub))
         reader = stack.enter_context(StoreReader(store))
@@ -233,77 +249,26 @@ async def open_session(
         if config.notify.command:
             notifier = Notifier(config.notify, root, _passed(keys, config.notify.pass_env), scrub)
             stack.push_async_callback(notifier.close)
-        passed = _passed(keys, config.verifier.pass_env)
-        yield Session(root, config, store, reader, provider, on_wait, task_model, meta_model, passed, scrub, notifier)
+        yield Session(
+            root,
+            config,
+            store,
+            reader,
+            provider,
+            hears.on_wait,
+            task_model,
+            meta_model,
+            passed,
+            scrub,
+            notifier,
+            hosts,
+            nodes.hosts if nodes else None,
+        )
 
 
 def _passed(keys: Keys, names: Sequence[str]) -> dict[str, str]:
     """The values of those of these variables that there are."""
     return {name: found[0] for name in names if (found := keys.find(name)) is not None}
-
-
-async def open_provider(config: Config, *, prefer_bubblewrap: bool = False) -> SandboxProvider:
-    """The sandboxes that the settings ask for, seen to work; the caller closes it. Raises PrerequisiteError."""
-    return await choose(
-        config.sandbox.provider,
-        jails=config.jail.provider,
-        prefer_bubblewrap=prefer_bubblewrap,
-        wanted=Wanted(
-            network="none" if config.sandbox.network == "none" else None,
-            python_image=config.sandbox.python_image,
-            jail_image=config.jail.image,
-            egress=egress(config),
-            runtime=config.sandbox.runtime,
-            handover=config.sandbox.entrypoint_seconds,
-        ),
-    )
-
-
-class Priced(Protocol):
-    """What has a price: a model's client, or its name in the list of prices."""
-
-    @property
-    def id(self) -> str: ...
-
-    def price(self, input_tokens: int, output_tokens: int) -> float | None: ...
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A model that is not opened: its price is looked up, and no key is read."""
-
-    id: str
-    provider: ProviderConfig
-
-    def price(self, input_tokens: int, output_tokens: int) -> float | None:
-        return pricing.price(self.provider, self.id.partition("/")[2], Usage(input_tokens, output_tokens))
-
-
-def listed(config: Config) -> list[Listed]:
-    """The models of these settings, without the simulated ones, which have a price. Raises ConfigError."""
-    names = dict.fromkeys((config.models.task, config.meta_model))
-    return [Listed(name, provider_of(name, providers(config))) for name in names if not simulated(name)]
-
-
-def check_prices(config: Config, *models: Priced) -> None:
-    """A budget in dollars cannot be kept where a price is unknown: say so before anything is spent. Raises ConfigError."""
-    bounds = {
-        "budget.usd": config.budget.usd,
-        "budget.task.usd": config.budget.task.usd,
-        "budget.meta.usd": config.budget.meta.usd,
-        "limits.usd": config.limits.usd,
-        "meta.usd": config.meta.usd,
-    }
-    limits = [key for key, value in bounds.items() if value]
-    for model in models:
-        # Asked in any case: the list of prices takes 0.2 s to import, and trials would wait for it.
-        priced = model.price(1, 1) is not None
-        if limits and not priced:
-            name = model.id.partition("/")[0]
-            raise ConfigError(
-                f"{limits[0]}: the price of {model.id} is unknown",
-                f"set usd_per_million_input and usd_per_million_output in [providers.{name}], or set a budget in tokens",
-            )
 
 
 def next_name(reader: StudyReader, kind: str) -> str:

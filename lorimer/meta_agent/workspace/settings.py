@@ -23,10 +23,11 @@ MAY_CHANGE: tuple[Key, ...] = (
     ("providers",),
     ("sandbox", "concurrency"),
     ("sandbox", "warm"),
+    ("executor",),
     ("notify",),
     ("store",),
 )
-"""What a resume may change: how much is spent, where the models are found, how fast trials run, and who is told."""
+"""What a resume may change: how much is spent, where the models are found, how fast and where trials run, and who is told."""
 
 WHILE_RUNNING: tuple[Key, ...] = (("budget",), ("sandbox", "concurrency"))
 """What may change while a process runs the study, which has its models and jails open."""

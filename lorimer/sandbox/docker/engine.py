@@ -323,7 +323,9 @@ def _take_over(stream: Any) -> tuple[socket.socket, bytes]:
     response = stream._response  # set by the SDK, which offers no public way to what its reader holds
     connection = socket.socket(fileno=os.dup(stream.fileno()))
     try:
-        connection.setblocking(False)  # of the open file, so of the SDK's descriptor too: the peek below cannot block
+        # Of the SDK's own object, whose timeout it waits for whatever the open file says, and of ours, to the same open file.
+        stream._sock.setblocking(False)
+        connection.setblocking(False)  # now the peek below cannot wait for a process that says nothing yet
         early: bytes = response.raw._fp.fp.peek()
         response.close()
     except BaseException:

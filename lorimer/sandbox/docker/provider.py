@@ -26,6 +26,7 @@ from lorimer.sandbox.base import (
     Sandbox,
     SandboxRequest,
 )
+from lorimer.sandbox.docker.ahead import IDLE_SECONDS
 from lorimer.sandbox.docker.buildkit import BuildKit
 from lorimer.sandbox.docker.container import HANDOVER_SECONDS, ImageFacts, Way, task_config
 from lorimer.sandbox.docker.disk import DiskWatch, free_of
@@ -59,6 +60,7 @@ class DockerProvider:
         base_url: the engine's address, if not from the environment.
         buildkit: what builds Dockerfiles that need it; `None` finds out what this machine has.
         handover: seconds that an image's ENTRYPOINT may take until it runs its arguments.
+        idle: seconds after which a series of commands that has none has an exec made for its next one.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class DockerProvider:
         base_url: str | None = None,
         handover: float = HANDOVER_SECONDS,
         buildkit: BuildKit | None = None,
+        idle: float = IDLE_SECONDS,
     ) -> None:
         if network not in (None, "none"):
             raise ValueError(f"network must be None or 'none', not {network!r}")
@@ -81,7 +84,7 @@ class DockerProvider:
         self._jail_image = jail_image
         self._network = network
         self._runtime = runtime
-        self._handover = handover
+        self._handover, self._idle = handover, idle
         self._networks = Networks(
             self._engine, egress, self._create, self._discard, lambda proxy: self._held.discard(proxy)
         )
@@ -187,7 +190,16 @@ class DockerProvider:
             workdir = request.workdir or image.workdir
             services = {} if made is None else made.containers
             sandbox = DockerSandbox(
-                self._engine, container, workdir, image.user, self._discard, branch, hosts, services, entrypoint
+                self._engine,
+                container,
+                workdir,
+                image.user,
+                self._discard,
+                branch,
+                hosts,
+                services,
+                entrypoint,
+                idle=self._idle,
             )
             await sandbox.begin(again=bool(copy_of))
             self._sandboxes[container] = sandbox
@@ -258,6 +270,9 @@ class DockerProvider:
         sandbox = self._sandboxes.get(container)
         if sandbox is not None:
             sandbox.end(why)
+
+    async def answers(self) -> None:
+        await self._engine.call("ask whether it is there", lambda client: client.ping())
 
     async def reap(self) -> int:
         containers = await self._engine.call(
