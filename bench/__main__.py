@@ -7,10 +7,12 @@ import subprocess
 import sys
 
 QUICK = {
-    "overhead": "seconds that a trial takes beside its model and its commands",
+    "overhead": "seconds that a trial takes beside its model, and what the Docker Engine itself takes for the same work",
+    "exec": "how long a command in a container takes as the harness sees it",
     "shadows": "seconds that a preview of 100 recorded trials takes, beside starting Python once for each",
     "lines": "what it costs a harness that the lines which it runs are noted",
     "memory": "memory of a study with many trials at once",
+    "store": "steps per second and bytes per step of the trace store",
 }
 LONG = {
     "dashboard": "seconds to the first byte of each page of the dashboard, and its server's memory, on the store of `traces`",
@@ -18,6 +20,8 @@ LONG = {
     "gate": "how often each policy promotes what it should and should not: three minutes",
     "gate_errors": "the same where trials errored: a few minutes",
     "pairings": "how often the interval of `same - cross` holds the truth, over simulated grids: two minutes",
+    "scale": "how trials on a Ray cluster scale with its workers, and how many the study's process can take: five minutes",
+    "throughput": "how near up to 100 trials at once come to the ideal with a model that takes two seconds: ten minutes",
     "traces": "seconds and memory of every command that reads, and how long a running study's loop stands, on a made store of "
     "700 candidates: 15 minutes and 2.5 GB",
 }

@@ -35,8 +35,8 @@ from lorimer.models.replay import ReplayModel
 from lorimer.sandbox.base import ExecOutput, PythonImage, SandboxProvider
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.sandbox.select import choose
+from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.local import LocalAttempts
 from lorimer.task_agent.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.base import StudyReader
@@ -94,7 +94,7 @@ async def record(store: Store, folder: Path, trials: int) -> None:
     budget = Budget("bench", BudgetSettings(), store)
     provider = FakeProvider(machine, allow_unsandboxed_jail=True)
     rooms = Machine(provider, store, Metered(ReplayModel(lambda key: reply), budget, store, 100))
-    attempts = LocalAttempts(rooms, Config(), {task.id: task for task in tasks}, budget)
+    attempts = StudyAttempts(rooms, Config(), {task.id: task for task in tasks}, budget)
     outcomes = await Scheduler(attempts, concurrency=os.cpu_count() or 1, retries=0).run(plan, HARNESS)
     await provider.close()
     failed = [outcome for outcome in outcomes if outcome.reward != 1.0]
