@@ -49,8 +49,9 @@ the key. `--set TABLE.KEY=VALUE` sets one for a single command (the value is TOM
 Relative paths start at the folder of `lorimer.toml`.
 
 A study keeps the settings that it began with. What `--set` and `--candidates` gave then belongs to them, and so does the sandbox
-that `auto` chose. `lorimer resume` can change `[budget]`, `[providers]`, `[sandbox] concurrency` and `[sandbox] warm`: it takes
-what `--set` names, and each of these keys that `lorimer.toml` gives another value than when the study began or was last resumed.
+that `auto` chose. `lorimer resume` can change `[budget]`, `[providers]`, `[executor]`, `[sandbox] concurrency` and
+`[sandbox] warm`: it takes what `--set` names, and each of these keys that `lorimer.toml` gives another value than when the study
+began or was last resumed.
 Every change is said, stored and chained ([the audit trail](audit-trail.md)). Any other key that differs is refused by name.
 `[notify]` is kept with no study: what it says when a process starts holds.
 
@@ -149,7 +150,11 @@ def kind(field: FieldInfo) -> str:
         said = literal(field.annotation)
     elif get_origin(field.annotation) is tuple:
         item = options[0]
-        said = f"list of {literal(item)}" if get_origin(item) is Literal else "list of strings"
+        said = (
+            f"list of {literal(item)}"
+            if get_origin(item) is Literal
+            else f"list of {'integers' if item is int else 'strings'}"
+        )
     elif get_origin(field.annotation) is dict:
         said = "table of strings" if options[-1] is str else "table"
     else:
