@@ -8,6 +8,7 @@ from lorimer.errors import UserError
 from lorimer.meta_agent.forecast.price import Range
 from lorimer.meta_agent.pairings import page
 from lorimer.meta_agent.pairings.planning import WANTED, Detectable, GridForecast
+from lorimer.meta_agent.pairings.spec import searches_each
 from lorimer.meta_agent.pairings.values import GridResult
 from lorimer.terminal.words import dollars, table
 
@@ -16,13 +17,13 @@ def forecast_text(found: GridForecast) -> str:
     """A grid before it is paid for."""
     share = found.share
     lines = [
-        f"{found.cells} pairings, {found.searches} searches each, {found.train} train tasks, {found.holdout} sealed ones",
+        f"{found.cells} pairings, {searches_each(found.searches)}, {found.train} train tasks, {found.holdout} sealed ones",
         f"  budget      {_amount(share.unit, found.whole)} in all: {_amount(share.unit, share.each)} for each search, "
         f"{_amount(share.unit, share.last)} of it for its last measure"
         + (f"; {_amount(share.unit, share.transfers)} for transfers" if share.transfers else ""),
         f"  price       {_range(found.price, dollars)}, {_range(found.tokens, lambda value: f'{value:,.0f}')} tokens, "
         "were no search ended by its share",
-        f"  from        {found.source}; about {found.candidates} candidates a search",
+        f"  from        {found.source}; about {found.candidates} candidates per search",
         *[_detectable(each) for each in found.detectable],
         *[f"warning: {warning}" for warning in found.warnings],
     ]

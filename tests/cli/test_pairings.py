@@ -28,8 +28,9 @@ def test_power_tells_what_a_grid_could_detect_and_its_share(
     assert [each["gain"] for each in found["detectable"]] == [0.05, 0.1]
     assert all(each["half"] > 0 for each in found["detectable"])
     said = typed(capsys, "power", *grid, "--searches", 1)
+    assert "4 pairings, one search each, " in said.out
     assert "800 trials in all: 200 trials for each search" in said.out
-    assert "one search a cell does not tell how much searches differ by luck" in said.out
+    assert "one search per pairing does not tell how much searches differ by luck" in said.out
 
 
 def test_options_of_a_grid_are_refused_without_one(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +41,7 @@ def test_options_of_a_grid_are_refused_without_one(workspace: Path, capsys: pyte
 
 
 GRID = ("--task", TWO, "--meta", TWO, "--searches", 1, "--transfer", "--trials", 816)
-"""Four searches of a candidate each: 200 trials a search, and 16 for winners under the other model."""
+"""Four searches of a candidate each: 200 trials per search, and 16 for winners under the other model."""
 
 
 @pytest.fixture

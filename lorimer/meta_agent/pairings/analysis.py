@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Gains = NDArray[float64]
-    """Gains of a cell: a row a search, a column a task."""
+    """Gains of a cell: a row per search, a column per task."""
 
 LEVEL = 0.9
 DRAWS = 4_000

@@ -67,7 +67,7 @@ class GridForecast:
     source: str
     """Where the tasks' rates are from."""
     detectable: tuple[Detectable, ...]
-    """Empty where one search a cell tells nothing."""
+    """Empty where one search per pairing tells nothing."""
     price: Range
     """Dollars of the whole grid, were no search ended by its share."""
     tokens: Range
@@ -91,7 +91,9 @@ def plan(root: Path, config: Config, spec: Spec, *, assume: str | None = None, g
     priced = [estimate(root, settings_of(config, search, share)) for search in spec.plan if search.number == 1]
     warnings = []
     if spec.searches == 1:
-        warnings.append("one search a cell does not tell how much searches differ by luck: no difference can be told")
+        warnings.append(
+            "one search per pairing does not tell how much searches differ by luck: no difference can be told"
+        )
     if not all(any(p.same for p in spec.pairings if p.task == task) for task in spec.task):
         warnings.append("a task model that is no meta model has no pairing with itself in this grid")
     return GridForecast(

@@ -28,6 +28,7 @@ from lorimer.meta_agent.pairings.spec import (
     Sizes,
     Spec,
     check_settings,
+    searches_each,
     settings_of,
     share_of,
 )
@@ -165,7 +166,7 @@ async def _begin(grid: _Grid) -> None:
         )
     share = grid.share
     grid.watcher.say(
-        f"grid {grid.spec.name}: {len(grid.spec.pairings)} pairings, {grid.spec.searches} searches each, "
+        f"grid {grid.spec.name}: {len(grid.spec.pairings)} pairings, {searches_each(grid.spec.searches)}, "
         f"{len(sides.train)} train tasks and {len(sides.holdout)} sealed ones of {suite.name}; "
         f"{share.each:g} {share.unit} for each search"
     )

@@ -210,6 +210,11 @@ def settings_of(config: Config, search: PlannedSearch, share: Share, *, last: bo
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
+def searches_each(number: int) -> str:
+    """How many searches each pairing has, in words."""
+    return "one search each" if number == 1 else f"{number} searches each"
+
+
 def read(root: Path, given: Mapping[str, Any], file: Path | None = None) -> Spec:
     """The spec of `file`, of the workspace's pairings.toml, or of options alone; options win.
 

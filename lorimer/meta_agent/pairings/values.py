@@ -132,7 +132,7 @@ class Contrast:
     confounded: bool = False
     """The meta model's own strength is in the difference too."""
     searches_known: bool = True
-    """Whether the interval holds how much searches differ by luck; with one search a cell nobody knows."""
+    """Whether the interval holds how much searches differ by luck; with one search per pairing nobody knows."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ INSTALL = "pip install 'lorimer[ray]', here and on every node"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WorkerSpec:
     """What a worker is started with."""
 
     version: str
@@ -58,19 +58,19 @@ class RayWorker:
     def __init__(self) -> None:
         self._worker: Worker | None = None
 
-    async def open(self, wanted: Wanted) -> LorimerError | None:
+    async def open(self, spec: WorkerSpec) -> LorimerError | None:
         """Open the sandboxes of this node; why that cannot be, where it cannot."""
-        if wanted.version != __version__:
+        if spec.version != __version__:
             return PrerequisiteError(
-                f"it has lorimer {__version__}, and the study runs on {wanted.version}",
+                f"it has lorimer {__version__}, and the study runs on {spec.version}",
                 "install one version everywhere",
             )
         try:
-            config = Config.model_validate_json(wanted.settings)
-            world = await _world(Path(wanted.root), config)
+            config = Config.model_validate_json(spec.settings)
+            world = await _world(Path(spec.root), config)
         except LorimerError as error:
             return error
-        self._worker = Worker(world, wanted.model)
+        self._worker = Worker(world, spec.model)
         return None
 
     async def do(self, name: str, *args: Any) -> Any:
@@ -125,11 +125,11 @@ class RayLink(Link):
     def __init__(self, actor: Any, name: str) -> None:
         self._actor, self._name = actor, name
 
-    async def open(self, wanted: Wanted) -> None:
+    async def open(self, spec: WorkerSpec) -> None:
         """Raises EngineOutage, PrerequisiteError, and what opening the sandboxes there raises."""
         try:
             async with asyncio.timeout(OPEN_SECONDS):
-                error = await self._raised(self._actor.open.remote(wanted))
+                error = await self._raised(self._actor.open.remote(spec))
         except TimeoutError:
             raise EngineOutage(f"no worker was ready in {OPEN_SECONDS:.0f} s") from None
         if error is not None:
@@ -194,9 +194,9 @@ def _last_line(error: BaseException) -> str:
 class Nodes:
     """The nodes of the cluster that this process is connected to, as hosts of trials. One that joins later takes trials too."""
 
-    def __init__(self, wanted: Wanted, passed: Mapping[str, str], most: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, spec: WorkerSpec, passed: Mapping[str, str], most: int, tell: Callable[[str], None]) -> None:
         self.hosts: Hosts[Node] = Hosts((), most, OPEN_SECONDS, tell)
-        self._wanted, self._passed, self._tell = wanted, passed, tell
+        self._spec, self._passed, self._tell = spec, passed, tell
         self._known: set[str] = set()
         self._watching: asyncio.Task[None] | None = None
 
@@ -246,7 +246,7 @@ class Nodes:
                 raise EngineOutage("it has left the cluster")
             link = RayLink(await asyncio.to_thread(_started, node, dict(self._passed)), name)
             try:
-                await link.open(self._wanted)
+                await link.open(self._spec)
             except BaseException:
                 await link.close()
                 raise
@@ -273,8 +273,8 @@ async def open_nodes(
     """
     await _connect(config.executor.ray_address, config.executor.seconds)
     # A node keeps no study: what it needs of the workspace is the benchmark.
-    wanted = Wanted(__version__, str(await asyncio.to_thread(root.resolve)), config.model_dump_json(), model)
-    nodes = Nodes(wanted, passed, config.sandbox.concurrency, tell)
+    spec = WorkerSpec(__version__, str(await asyncio.to_thread(root.resolve)), config.model_dump_json(), model)
+    nodes = Nodes(spec, passed, config.sandbox.concurrency, tell)
     try:
         await nodes.open()
     except BaseException:
