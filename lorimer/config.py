@@ -33,6 +33,9 @@ from lorimer.scale import Scale
 
 FILE_NAME = "lorimer.toml"
 
+MOST_AT_ONCE = 256
+"""The most trials of a study that run at once: one has up to 16 files and pipes open, and its process holds them all."""
+
 
 class StudySettings(Table):
     """[study]"""
@@ -111,7 +114,7 @@ class SandboxSettings(Table):
     entrypoint_seconds: float = Field(default=300.0, gt=0, allow_inf_nan=False)
     """How long an image's ENTRYPOINT may take until it runs its arguments, with Docker."""
     runtime: str | None = None
-    concurrency: int = Field(default=4, ge=1, le=256)
+    concurrency: int = Field(default=4, ge=1, le=MOST_AT_ONCE)
     """Trials at once."""
     warm: int = Field(default=2, ge=0)
     """Jails kept ready."""

@@ -1,4 +1,4 @@
-"""Processes of this machine by their numbers. The standard library alone: every room may import it.
+"""Processes of this machine by their numbers, and what this one may use. The standard library alone: every room may import it.
 
 A number alone does not name a process, as it is used again; number and start together do, until the machine is booted anew.
 """
@@ -6,6 +6,8 @@ A number alone does not name a process, as it is used again; number and start to
 from __future__ import annotations
 
 import os
+import resource
+import sys
 from pathlib import Path
 
 
@@ -28,3 +30,19 @@ def started(pid: int) -> str:
         return stat.rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
+
+
+def open_files(wanted: int) -> int:
+    """Let this process have `wanted` files, pipes and connections open at once, as far as its hard limit goes.
+
+    What it may have from now on, which is never less than before. Most systems begin with 1,024, and let a process ask for more.
+    """
+    soft, hard = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in _open_files())
+    allowed = max(soft, min(wanted, hard))
+    if allowed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, _open_files()[1]))
+    return allowed
+
+
+def _open_files() -> tuple[int, int]:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)

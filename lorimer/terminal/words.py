@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.scores import Score
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def score_text(value: Score) -> str:
         return f"no score ({value.errored} errored)"
     errored = f", {value.errored} errored" if value.errored else ""
     refused = f" ({value.refused})" if value.refused else ""
-    return f"score {value.mean:.3f} [{value.low:.2f}, {value.high:.2f}] over {value.tasks} tasks{errored}{refused}"
+    return f"score {value.mean:.3f} [{value.low:.2f}, {value.high:.2f}] over {count(value.tasks, 'task')}{errored}{refused}"
 
 
 def calls_of(trial: Trial) -> str:

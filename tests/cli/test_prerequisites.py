@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import refused, typed
+from tests.cli.support import LORIMER, refused, typed
 
 MAPPING = """
 [benchmark.hf]
@@ -35,3 +36,27 @@ def test_a_benchmark_that_wants_a_network_is_refused_where_bubblewrap_serves(
         'provider = "docker", or give such tasks none: [sandbox] network = "none"'
     )
     assert "there is no study here yet" in typed(capsys, "studies", "-C", workspace).out
+
+
+def limited(limit: str, workspace: Path, *more: str) -> str:
+    """What a run of one task says in a shell that allows so many open files."""
+    shell = ("bash", "-c", f'ulimit {limit}; exec "$@"', "bash")
+    command = [*shell, *LORIMER, "run", "-C", str(workspace), "--set", "benchmark.limit=1", *more]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran
+    return ran.stdout + ran.stderr
+
+
+def test_more_trials_run_at_once_than_a_shell_allows_open_files(bubblewrap: None, workspace: Path) -> None:
+    said = limited("-Sn 64", workspace, "--repeats", "10", "--set", "sandbox.concurrency=10")
+    assert "over 1 task  $" in said
+    assert "errored" not in said
+    assert "files open" not in said
+
+
+def test_a_hard_limit_of_open_files_that_may_not_do_is_told(bubblewrap: None, workspace: Path) -> None:
+    said = limited("-n 500", workspace, "--set", "sandbox.concurrency=64")
+    assert (
+        "warning: this process may have 500 files open, and 64 trials at once may need 1,088; allow it more (`ulimit -n`, "
+        "LimitNOFILE of systemd), or set [sandbox] concurrency = 27" in said
+    )

@@ -4,10 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lorimer.config import Config
+from lorimer.config import MOST_AT_ONCE, Config
+from lorimer.processes import open_files
 from lorimer.sandbox.base import Egress, SandboxProvider
 from lorimer.sandbox.hosts import AnyHost, Hosts, open_hosts
 from lorimer.sandbox.select import Wanted, choose
+
+FILES, FILES_PER_TRIAL = 64, 16
+"""What a process that runs trials has open besides them, and for each: 13 in bubblewrap (its sandbox, its jail, what watches
+them), 4 in Docker, and a connection to its model."""
+
+
+def room_for_trials(config: Config) -> str:
+    """Let this process have open what its trials need; "", or what to do where it may not.
+
+    It is room for as many as `lorimer tune` may ask for later.
+    """
+    allowed = open_files(FILES + FILES_PER_TRIAL * MOST_AT_ONCE)
+    trials, fewer = config.sandbox.concurrency, max(1, (allowed - FILES) // FILES_PER_TRIAL)
+    needed = FILES + FILES_PER_TRIAL * trials
+    if allowed >= needed:
+        return ""
+    return (
+        f"warning: this process may have {allowed:,} files open, and {trials} trials at once may need {needed:,}; "
+        f"allow it more (`ulimit -n`, LimitNOFILE of systemd), or set [sandbox] concurrency = {fewer}"
+    )
 
 
 async def open_provider(config: Config, *, prefer_bubblewrap: bool = False) -> SandboxProvider:

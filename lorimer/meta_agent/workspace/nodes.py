@@ -17,7 +17,7 @@ from lorimer.benchmarks.base import Task
 from lorimer.benchmarks.canary import MOST_CANARIES, canaries
 from lorimer.config import Config
 from lorimer.errors import EngineOutage, InternalError, LorimerError, PrerequisiteError, UserError
-from lorimer.meta_agent.workspace.engines import open_provider
+from lorimer.meta_agent.workspace.engines import open_provider, room_for_trials
 from lorimer.meta_agent.workspace.named import listed
 from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.sandbox.base import ImageSpec, SandboxProvider
@@ -96,6 +96,7 @@ _METHODS: Mapping[str, Callable[..., Any]] = {
 
 
 async def _world(root: Path, config: Config) -> World:
+    room_for_trials(config)
     provider: SandboxProvider = Pool(await open_provider(config), jails=config.sandbox.warm, sandboxes=0)
     passed = {name: os.environ[name] for name in config.verifier.pass_env if name in os.environ}
     prices = {model.id: model.price for model in listed(config)}

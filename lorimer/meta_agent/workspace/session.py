@@ -12,7 +12,7 @@ from lorimer.config import Config
 from lorimer.errors import LorimerError, PrerequisiteError
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace import known
-from lorimer.meta_agent.workspace.engines import open_hosts_of, open_provider
+from lorimer.meta_agent.workspace.engines import open_hosts_of, open_provider, room_for_trials
 from lorimer.meta_agent.workspace.named import check_prices, key_names, max_tokens_of, providers
 from lorimer.meta_agent.workspace.nodes import open_nodes
 from lorimer.meta_agent.workspace.notify import Notifier
@@ -203,6 +203,8 @@ async def open_session(
     What dead lorimer processes left behind is removed first. Raises ConfigError, PrerequisiteError, SandboxError.
     """
     hears = watcher or _Nobody()
+    if said := room_for_trials(config):
+        hears.say(said)
     async with AsyncExitStack() as stack:
         task_model = meta_model = None
         keys = Keys.open(root)
