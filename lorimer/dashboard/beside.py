@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorimer.dashboard.shelf import SEALED, Opened
-from lorimer.dashboard.trajectory import Moment, moment
+from lorimer.dashboard.trajectory import Moment, acted, moment
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
 from lorimer.kinds import SOLVED
-from lorimer.meta_agent.ledger.fired import fired_in_trial
+from lorimer.meta_agent.ledger.fired import FiredInTrial, fired_in_trial
 from lorimer.meta_agent.proposer.diagnosis.comparing import align
 from lorimer.meta_agent.state.changes import arms
 from lorimer.traces.base import StudyReader
@@ -28,8 +28,8 @@ class Lane:
     trial: Trial
     whose: str
     """`champion` or `candidate`."""
-    fired: tuple[bool | None, ...]
-    """Whether each hunk fired; `None` where that cannot be told; empty for the champion's trial."""
+    hunks: tuple[FiredInTrial, ...]
+    """The edit's; empty for the champion's trial, and where nothing was told."""
 
     @property
     def outcome(self) -> str:
@@ -39,12 +39,11 @@ class Lane:
     @property
     def told(self) -> str:
         """Whether the edit fired, in words; empty of the champion's."""
-        if not self.fired:
-            return ""
-        if any(self.fired):
-            numbers = [str(number) for number, each in enumerate(self.fired, 1) if each]
-            return f"hunk {', '.join(numbers)} fired"
-        return "whether the edit fired cannot be told" if None in self.fired else "the edit did not fire"
+        fired = [f"hunk {number} {each}" for number, each in enumerate(self.hunks, 1) if each.fired]
+        if fired or not self.hunks:
+            return "; ".join(fired)
+        unknown = any(each.fired is None for each in self.hunks)
+        return "whether the edit fired cannot be told" if unknown else "the edit did not fire"
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,11 @@ class Pairing:
     """All trials of the champion and of the candidate on the task."""
     cut: bool
     """Whether there are more steps than are shown."""
+
+    @property
+    def acts(self) -> bool:
+        """Whether a step is shown to which the edit led."""
+        return any(each is not None and each.acted for row in self.rows for each in row)
 
 
 def pairing(
@@ -90,12 +94,11 @@ def pairing(
     one, other = _telling(champion, candidate)
     one = next((trial for trial in champion if trial.id == before), one)
     other = next((trial for trial in candidate if trial.id == after), other)
-    ran = reader.trial_lines(other.id)
-    edit = fired_in_trial(reader, other, ran) if ran is not None else None
-    left, right = Lane(one, "champion", ()), Lane(other, "candidate", tuple(edit[1]) if edit else ())
+    edit = fired_in_trial(reader, other)
+    left, right = Lane(one, "champion", ()), Lane(other, "candidate", edit[1] if edit else ())
     if left.outcome == "solved" and right.outcome == "failed":
         left, right = right, left
-    rows, parts = _rows(reader, left.trial.id, right.trial.id)
+    rows, parts = _rows(reader, left, right)
     cut = any(reader.step_count(lane.trial.id) > MOST for lane in (left, right))
     return Pairing(task, number, left, right, rows, parts, (champion, candidate), cut)
 
@@ -117,12 +120,12 @@ def _telling(champion: Sequence[Trial], candidate: Sequence[Trial]) -> tuple[Tri
 
 
 def _rows(
-    reader: StudyReader, left: str, right: str
+    reader: StudyReader, left: Lane, right: Lane
 ) -> tuple[tuple[tuple[Moment | None, Moment | None], ...], int | None]:
     """The steps of both: what was done aligned, and what was said before each of it above it."""
-    outlines = reader.outlines([left, right])
-    pair = align(outlines.get(left, ()), outlines.get(right, ()))
-    lanes = [_moments(reader, reader.steps(name, 0, MOST - 1)) for name in (left, right)]
+    outlines = reader.outlines([left.trial.id, right.trial.id])
+    pair = align(outlines.get(left.trial.id, ()), outlines.get(right.trial.id, ()))
+    lanes = [acted(lane.hunks, _moments(reader, reader.steps(lane.trial.id, 0, MOST - 1))) for lane in (left, right)]
     rows: list[tuple[Moment | None, Moment | None]] = []
     parts, done = None, [0, 0]
     if all(lane and lane[0].kind == StepKind.MODEL_CALL for lane in lanes):

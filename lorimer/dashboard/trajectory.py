@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from lorimer.dashboard.shelf import SEALED, Opened
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
-from lorimer.meta_agent.ledger.fired import fired_in_trial
+from lorimer.meta_agent.ledger.fired import FiredInTrial, fired_in_trial
 from lorimer.meta_agent.state.names import short
 from lorimer.terminal.trajectory import steps_dropped
 from lorimer.terminal.words import calls_of, dollars
@@ -53,6 +53,8 @@ class Moment:
     error: str = ""
     texts: tuple[tuple[str, str], ...] = ()
     """What stands below the head, each with its name."""
+    acted: tuple[int, ...] = ()
+    """The numbers of the hunks of an edit that ran for the first time just before it, and led to it."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ def trajectory(reader: StudyReader, opened: Opened, owner: str, at: int) -> Traj
             first,
             total,
         )
+    edit = fired_in_trial(reader, found)
+    hunks = edit[1] if edit is not None else ()
     evaluation = reader.evaluation(found.evaluation)
     whose = reader.candidate(evaluation.subject) if evaluation and evaluation.subject else None
     last = first + STEPS >= total
@@ -116,9 +120,9 @@ def trajectory(reader: StudyReader, opened: Opened, owner: str, at: int) -> Traj
         found.task,
         whose.number if whose else None,
         False,
-        (*_facts(reader, found), *([("steps", gone)] if (gone := steps_dropped(reader, found, total)) else [])),
+        (*_facts(reader, found, hunks), *([("steps", gone)] if (gone := steps_dropped(reader, found, total)) else [])),
         _outcome(found),
-        shown,
+        acted(hunks, shown),
         first,
         total,
         answer=_clipped(found.answer) if last else "",
@@ -133,7 +137,7 @@ def _outcome(trial: Trial) -> str:
     return "solved" if trial.reward >= 1 - 1e-9 else "failed"
 
 
-def _facts(reader: StudyReader, trial: Trial) -> list[tuple[str, str]]:
+def _facts(reader: StudyReader, trial: Trial, hunks: Sequence[FiredInTrial]) -> list[tuple[str, str]]:
     reward = "none" if trial.reward is None else f"{trial.reward:g}"
     tokens = f"{trial.input_tokens:,} tokens in, {trial.output_tokens:,} out"
     found = [
@@ -146,12 +150,18 @@ def _facts(reader: StudyReader, trial: Trial) -> list[tuple[str, str]]:
     if trial.recorded_trial and not trial.ran_whole:
         until = "to its end" if trial.touch is None else f"up to its call {trial.touch}, and live from there"
         found.append(("replayed", f"from the record of {trial.recorded_trial} {until}"))
-    ran = reader.trial_lines(trial.id)
-    edit = fired_in_trial(reader, trial, ran) if ran is not None else None
-    if edit is not None:
-        words = {True: "fired", False: "did not fire", None: "cannot be told"}
-        found.append(("edit", ", ".join(f"hunk {number} {words[each]}" for number, each in enumerate(edit[1], 1))))
+    if hunks:
+        found.append(("edit", "; ".join(f"hunk {number} {each}" for number, each in enumerate(hunks, 1))))
     return found
+
+
+def acted(hunks: Sequence[FiredInTrial], moments: Sequence[Moment]) -> tuple[Moment, ...]:
+    """These steps, each with the hunks that led to it first."""
+    before: dict[int, list[int]] = {}
+    for number, each in enumerate(hunks, 1):
+        if each.step is not None:
+            before.setdefault(each.step, []).append(number)
+    return tuple(replace(each, acted=tuple(before.get(each.index, ()))) for each in moments)
 
 
 def moment(reader: StudyReader, step: Step, told: list[Message]) -> Moment:

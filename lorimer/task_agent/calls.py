@@ -364,9 +364,9 @@ class Calls:
             try:
                 data = await read_file(self._sandbox, self.task, params.path, self.limits.read_bytes)
             except SandboxFileError as error:
-                self.step(StepKind.READ, {"path": params.path, "error": str(error)}, at, recorded=recorded)
+                self.step(StepKind.READ, {"path": params.path, "error": str(error)}, at, number, recorded=recorded)
                 raise
-            self.step(StepKind.READ, {"path": params.path, "bytes": len(data)}, at, recorded=recorded)
+            self.step(StepKind.READ, {"path": params.path, "bytes": len(data)}, at, number, recorded=recorded)
         piece, rest = data[: host.CHUNK], data[host.CHUNK :]
         handle = ""
         if rest:
@@ -393,9 +393,9 @@ class Calls:
         try:
             await write_file(self._sandbox, self.task, params.path, bytes(data))
         except SandboxFileError as error:
-            self.step(StepKind.WRITE, {"path": params.path, "error": str(error)}, at, recorded=recorded)
+            self.step(StepKind.WRITE, {"path": params.path, "error": str(error)}, at, number, recorded=recorded)
             raise
-        self.step(StepKind.WRITE, {"path": params.path, "bytes": len(data)}, at, recorded=recorded)
+        self.step(StepKind.WRITE, {"path": params.path, "bytes": len(data)}, at, number, recorded=recorded)
         return wired.Opened()
 
     def _open_piece(self, path: str, size: int) -> str:

@@ -206,7 +206,7 @@ class Gateway:
                         break
                     receiving = asyncio.ensure_future(self._jail.receive())
                     if is_told(line):
-                        self._told.hear(line)
+                        self._told.hear(line, calls.taking.next)
                         continue
                     request, number = self._accept(line)
                     if request.method != "finish":

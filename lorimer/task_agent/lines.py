@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from lorimer.traces.schema import LinesRan
 
@@ -33,8 +34,12 @@ class Told:
         self._heard = 0
         self._ran: LinesRan | None = None
 
-    def hear(self, line: bytes) -> None:
-        """Take in a message, if it can be true."""
+    def hear(self, line: bytes, call: int) -> None:
+        """Take in a message, if it can be true.
+
+        Args:
+            call: the number of the call that comes next, to which these lines led.
+        """
         self._heard += 1
         # An honest jail speaks only where another line has run.
         if self._heard > self._lines or len(line) > MAX_BYTES:
@@ -49,7 +54,8 @@ class Told:
                 last = end
         except (ValueError, TypeError, KeyError, RecursionError):
             return
-        heard = LinesRan(tuple(ranges), whole=True)
+        led_to = tuple((begin, end, call) for begin, end in ranges)
+        heard = LinesRan(tuple(ranges), True, led_to)
         self._ran = heard if self._ran is None else self._ran + heard
 
     def lines(self, *, whole: bool) -> LinesRan | None:
@@ -58,4 +64,4 @@ class Told:
         Args:
             whole: the harness came to its own end.
         """
-        return None if self._ran is None or not self._ran.ranges else LinesRan(self._ran.ranges, whole)
+        return None if self._ran is None or not self._ran.ranges else replace(self._ran, whole=whole)

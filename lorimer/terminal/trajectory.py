@@ -78,8 +78,9 @@ def _lines_value(reader: StudyReader, trial: Trial) -> dict[str, Any] | None:
     ran = reader.trial_lines(trial.id)
     if ran is None:
         return None
-    edit = fired_in_trial(reader, trial, ran)
-    return {"ran": ran.ranges, "whole": ran.whole, "fired": edit[1] if edit else None}
+    edit = fired_in_trial(reader, trial)
+    fired = {"fired": [each.fired for each in edit[1]], "before": [each.step for each in edit[1]]} if edit else {}
+    return {"ran": ran.ranges, "whole": ran.whole, "fired": None, "before": None, **fired}
 
 
 def steps_dropped(reader: StudyReader, found: Trial | Candidate, steps: int) -> str:
@@ -163,10 +164,9 @@ def _lines(reader: StudyReader, trial: Trial) -> list[str]:
     more = "" if ran.whole else "; it was ended before it said the last, so others may have run"
     shown = str(ran)
     lines = [f"  lines of agent.py that ran: {shown if len(shown) <= LINES_CHARS else f'{shown[:LINES_CHARS]}…'}{more}"]
-    edit = fired_in_trial(reader, trial, ran)
+    edit = fired_in_trial(reader, trial)
     if edit is not None:
-        words = {True: "fired", False: "did not fire", None: "cannot be told"}
-        hunks = ", ".join(f"hunk {number} {words[each]}" for number, each in enumerate(edit[1], 1))
+        hunks = "; ".join(f"hunk {number} {each}" for number, each in enumerate(edit[1], 1))
         lines.append(f"  of the edit of {short(edit[0].number)} {hunks}")
     return lines
 

@@ -55,6 +55,8 @@ class Ledger:
 
     cleaner: Cleaner
     parts: list[dict[str, Any]] = field(default_factory=list)
+    steps: dict[int, int] = field(default_factory=dict)
+    """The index of the step of each call that has one, by the call's number."""
     _noted: dict[int, Noted] = field(default_factory=dict)
     _answer: tuple[dict[str, Any], str] | None = None
     _bytes: int = 0
@@ -90,7 +92,7 @@ class Ledger:
         if isinstance(call.answer, wired.Refusal):
             entry["refused"] = [call.answer.code, self._clean(entry, call.answer.message)]
         if noted is not None:
-            entry["step"] = noted.index
+            entry["step"] = self.steps[call.number] = noted.index
             if not noted.exact:
                 entry["gap"] = MASKED
         self._say(entry, call, noted, put)

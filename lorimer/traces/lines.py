@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 
@@ -14,15 +14,19 @@ class LinesRan:
     """First and last line of each range, from 1, in order and apart from each other."""
     whole: bool
     """Whether the harness came to its own end. Otherwise more lines may have run than are told here."""
+    led_to: tuple[tuple[int, int, int], ...] = ()
+    """First and last line of what ran for the first time, and the number of the harness's call that came next. The text has none
+    of it: a store keeps the steps of these calls (`FirstRan`)."""
 
     def __add__(self, more: LinesRan) -> LinesRan:
+        fresh = tuple((*piece, call) for first, last, call in more.led_to for piece in self._without(first, last))
         joined: list[tuple[int, int]] = []
         for first, last in sorted((*self.ranges, *more.ranges)):
             if joined and first <= joined[-1][1] + 1:
                 joined[-1] = joined[-1][0], max(joined[-1][1], last)
             else:
                 joined.append((first, last))
-        return LinesRan(tuple(joined), self.whole and more.whole)
+        return LinesRan(tuple(joined), self.whole and more.whole, self.led_to + fresh)
 
     def __str__(self) -> str:
         """`1-3,7`."""
@@ -37,3 +41,23 @@ class LinesRan:
     def any_of(self, lines: Collection[int]) -> bool:
         """Whether one of these lines ran."""
         return any(first <= line <= last for line in lines for first, last in self.ranges)
+
+    def _without(self, first: int, last: int) -> Iterator[tuple[int, int]]:
+        """What of a range had not run."""
+        for begin, end in self.ranges:
+            if end >= first and begin <= last:
+                if first < begin:
+                    yield first, begin - 1
+                first = end + 1
+        if first <= last:
+            yield first, last
+
+
+@dataclass(frozen=True)
+class FirstRan:
+    """Lines of agent.py that ran in a trial for the first time just before a step, and led to it."""
+
+    first: int
+    last: int
+    step: int
+    """The index of the step."""

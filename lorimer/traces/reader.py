@@ -17,7 +17,7 @@ from lorimer.kinds import SOLVED, Refused, SearchOrder, Stage, TrialOrder
 from lorimer.traces import bulk, calls, chain, marks, records
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.databases.base import Asked, Database, Table
-from lorimer.traces.lines import LinesRan
+from lorimer.traces.lines import FirstRan, LinesRan
 from lorimer.traces.outlines import Hit, StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TrialEnd, TrialState
@@ -191,6 +191,10 @@ class StoreReader(SealedReader):
     def trial_lines(self, trial: str) -> LinesRan | None:
         found = self._get(LinesRow, trial)
         return None if found is None else LinesRan.of(found.ran, found.whole)
+
+    def first_ran(self, trial: str) -> list[FirstRan]:
+        found = self._get(LinesRow, trial)
+        return [FirstRan(*each) for each in (found.led_to if found is not None else None) or ()]
 
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:
         with self.database.plain() as connection:

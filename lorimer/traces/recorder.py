@@ -190,7 +190,9 @@ class Recorder:
                 columns = ["study", "trial", "stage", *broken]
                 transaction.connection.execute(table_of(CacheBreakRow).insert().from_select(columns, whose))
             if end.ran is not None:
-                lines = {"trial": end.id, "ran": str(end.ran), "whole": end.ran.whole}
+                steps = ledger.steps if ledger is not None else {}
+                led_to = [[first, last, steps[call]] for first, last, call in end.ran.led_to if call in steps]
+                lines = {"trial": end.id, "ran": str(end.ran), "whole": end.ran.whole, "led_to": led_to}
                 transaction.insert_new(table_of(LinesRow), lines)
             replayable = end.state is TrialState.SCORED and (end.replayed is None or bool(end.replayed.whole))
             if ledger is not None and replayable:  # of no other is anything replayed

@@ -295,6 +295,9 @@ class LinesRow(SQLModel, table=True):
     """`1-3,7`."""
     whole: bool
     """Whether the harness came to its own end; otherwise more lines may have run."""
+    led_to: list[list[int]] | None = Field(default=None, sa_column=Column(Json, nullable=True))
+    """First and last line of what ran for the first time, and the index of the step that came next; unset where an older lorimer
+    ran the trial."""
 
 
 class BlobRow(SQLModel, table=True):

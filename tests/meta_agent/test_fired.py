@@ -71,21 +71,23 @@ async def test_a_trial_says_which_hunks_fired_in_it(bench: Bench) -> None:
     await run(bench, two_hunks, config(budget={"candidates": 1}), ran_of=lines)
     reader = bench.reader()
     told = {trial.task: trial for trial in reader.outcomes("demo/c001/full")}
-    whole, ended = (fired_in_trial(reader, told[task], reader.trial_lines(told[task].id)) for task in ("t08", "t07"))
+    whole, ended = (fired_in_trial(reader, told[task]) for task in ("t08", "t07"))
     assert whole is not None
     assert ended is not None
-    assert (whole[0].id, whole[1], ended[1]) == ("demo/c001", [True, False], [None, None])
+    assert whole[0].id == "demo/c001"
+    assert ([each.fired for each in whole[1]], [each.fired for each in ended[1]]) == ([True, False], [None, None])
+    assert [each.step for each in whole[1]] == [None, None], "dice make no calls"
     shown = trajectory_text(reader, told["t08"], 0, None, full=False).splitlines()
     assert "  lines of agent.py that ran: 1,5-6,8" in shown
-    assert "  of the edit of c001 hunk 1 fired, hunk 2 did not fire" in shown
+    assert "  of the edit of c001 hunk 1 fired; hunk 2 did not fire" in shown
     shown = trajectory_text(reader, told["t07"], 0, None, full=False).splitlines()
     ended_early = "it was ended before it said the last, so others may have run"
     assert f"  lines of agent.py that ran: 1,5; {ended_early}" in shown
-    assert "  of the edit of c001 hunk 1 cannot be told, hunk 2 cannot be told" in shown
+    assert "  of the edit of c001 hunk 1 cannot be told; hunk 2 cannot be told" in shown
     baseline = scan(reader, "demo").decided("", Stage.BASELINE)
     assert baseline is not None
     (seed, *_) = reader.outcomes(baseline.id)
-    assert fired_in_trial(reader, seed, reader.trial_lines(seed.id)) is None
+    assert fired_in_trial(reader, seed) is None
 
 
 async def test_of_trials_that_told_nothing_the_log_says_nothing(bench: Bench) -> None:

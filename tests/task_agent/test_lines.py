@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import textwrap
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.lines import MAX_BYTES, Told
 from lorimer.task_agent.spec import Harness
+from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import LinesRan, TrialState
 from tests.support.trials import REAL, Played, solve
 from tests.task_agent.conftest import Try
+from tests.task_agent.test_record import stored
 
 both = pytest.mark.parametrize("provider", REAL, indirect=True)
 
@@ -270,14 +276,14 @@ async def test_a_flood_of_made_up_lines_ends_nothing(attempt: Try) -> None:
 def test_of_a_flood_no_more_is_read_than_can_be_true() -> None:
     told = Told("a\nb\nc")
     for _ in range(100):
-        told.hear(b'{"ran": [[1, 1]]}')
-    told.hear(b'{"ran": [[3, 3]]}')
-    assert told.lines(whole=True) == LinesRan(((1, 1),), True)
+        told.hear(b'{"ran": [[1, 1]]}', 0)
+    told.hear(b'{"ran": [[3, 3]]}', 0)
+    assert told.lines(whole=True) == LinesRan(((1, 1),), True, ((1, 1, 0),))
 
 
 def test_a_message_over_its_size_is_not_read() -> None:
     told = Told("a\n" * MAX_BYTES)
-    told.hear(json.dumps({"ran": [[line, line] for line in range(1, MAX_BYTES, 2)]}).encode())
+    told.hear(json.dumps({"ran": [[line, line] for line in range(1, MAX_BYTES, 2)]}).encode(), 0)
     assert told.lines(whole=True) is None
 
 
@@ -290,3 +296,61 @@ def test_lines_are_written_down_and_read_again() -> None:
     assert str(lines) == "1-3,7"
     assert LinesRan.of(str(lines), True) == lines
     assert LinesRan(((1, 2), (9, 9)), True) + LinesRan(((3, 4),), False) == LinesRan(((1, 4), (9, 9)), False)
+
+
+def test_lines_lead_to_the_call_before_which_they_ran_first() -> None:
+    told = Told("a\n" * 9)
+    for said, call in (("[[2, 3], [6, 6]]", 0), ("[[1, 4], [6, 8]]", 1), ("[[1, 9]]", 5), ("[[1, 9]]", 7)):
+        told.hear(f'{{"ran": {said}}}'.encode(), call)
+    ran = told.lines(whole=True)
+    assert ran is not None
+    assert ran.ranges == ((1, 9),)
+    assert ran.led_to == ((2, 3, 0), (6, 6, 0), (1, 1, 1), (4, 4, 1), (7, 8, 1), (5, 5, 5), (9, 9, 5))
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 5)), max_size=4), max_size=8))
+def test_each_line_leads_to_one_call_whatever_is_told(messages: list[list[tuple[int, int]]]) -> None:
+    told, first = Told("\n" * 39), dict[int, int]()
+    for call, message in enumerate(messages):
+        ranges = [(begin, begin + more) for begin, more in message]
+        told.hear(json.dumps({"ran": ranges}).encode(), call)
+        if all(before[1] < after[0] for before, after in pairwise(ranges)):
+            for begin, end in ranges:
+                first |= {line: call for line in range(begin, end + 1) if line not in first}
+    ran = told.lines(whole=True)
+    led_to = ran.led_to if ran is not None else ()
+    assert [line for begin, end, _ in led_to for line in range(begin, end + 1)] == sorted(
+        first, key=lambda n: (first[n], n)
+    )
+    assert all(first[line] == call for begin, end, call in led_to for line in range(begin, end + 1))
+
+
+STEPS = solve("""
+    env.exec("true")  # first
+    ran = env.exec("exit 3")  # second
+    if ran.exit_code:
+        note("it failed")  # third
+        env.write("/app/x", b"1")  # fourth
+    return "done"  # end
+""")
+
+
+@both
+async def test_a_store_keeps_to_which_step_lines_led(attempt: Try, tmp_path: Path) -> None:
+    played = await attempt(STEPS)
+    assert played.end.answer == "done", played.end
+    with await stored(played, tmp_path / "t.db") as store:
+        reader = StoreReader(store)
+        kinds = [step.kind for step in reader.steps(played.end.id)]
+        found = reader.first_ran(played.end.id)
+    names = {number: text.rsplit("# ", 1)[1] for number, text in enumerate(STEPS.text.split("\n"), 1) if "# " in text}
+    led = {name: each.step for number, name in names.items() for each in found if each.first <= number <= each.last}
+    assert "end" not in led, "it led to no step"
+    assert {name: kinds[step] for name, step in led.items()} == {
+        "first": "exec",
+        "second": "exec",
+        "third": "note",
+        "fourth": "write",
+    }
+    assert list(led.values()) == sorted(led.values())
+    assert led["first"] < led["second"]

@@ -15,6 +15,7 @@ from lorimer.meta_agent.state.trials import read_trials
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.bulk import TrialLines
+from lorimer.traces.lines import FirstRan
 from lorimer.traces.schema import LinesRan
 from lorimer.traces.tables import Candidate, Trial
 
@@ -117,11 +118,28 @@ def fires(hunk: Watched, ran: LinesRan | None) -> bool | None:
     return True if ran.any_of(hunk.lines) else False if ran.whole else None
 
 
-def fired_in_trial(
-    reader: StudyReader, trial: Trial, ran: LinesRan | None
-) -> tuple[Candidate, list[bool | None]] | None:
-    """The candidate whose harness ran in a trial that told of these lines, with `fires` of each hunk; `None` where it was no
-    candidate's."""
+@dataclass(frozen=True)
+class FiredInTrial:
+    """One hunk in one trial."""
+
+    fired: bool | None
+    """`None` where that cannot be told."""
+    step: int | None = None
+    """The index of the step that it led to first; `None` where it did not fire, or nobody kept that."""
+
+    def __str__(self) -> str:
+        """`fired, first before step 12`."""
+        if not self.fired:
+            return "cannot be told" if self.fired is None else "did not fire"
+        return "fired" if self.step is None else f"fired, first before step {self.step}"
+
+
+def fired_in_trial(reader: StudyReader, trial: Trial) -> tuple[Candidate, tuple[FiredInTrial, ...]] | None:
+    """The candidate whose harness ran in a trial, with each of its hunks; `None` where it was no candidate's, or nothing was told
+    of lines."""
+    ran = reader.trial_lines(trial.id)
+    if ran is None:
+        return None
     evaluation = reader.evaluation(trial.evaluation)
     candidate = reader.candidate(evaluation.subject) if evaluation is not None else None
     if candidate is None or candidate.harness != trial.harness:
@@ -129,7 +147,15 @@ def fired_in_trial(
     texts = reader.harness_texts([candidate.parent, trial.harness])
     hunks = tuple(Hunk(**hunk) for hunk in candidate.edit)
     looked = _watched(texts.get(candidate.parent, ""), hunks, texts.get(trial.harness, ""))
-    return candidate, [fires(hunk, ran) for hunk in looked]
+    first = reader.first_ran(trial.id)
+    return candidate, tuple(FiredInTrial(fires(hunk, ran), _led_to(hunk, first)) for hunk in looked)
+
+
+def _led_to(hunk: Watched, first: Sequence[FirstRan]) -> int | None:
+    """The step before which one of the lines ran by which a hunk fires, and none had before."""
+    return min(
+        (each.step for each in first if any(each.first <= line <= each.last for line in hunk.lines)), default=None
+    )
 
 
 def _hunk(hunk: Watched, trials: Sequence[TrialLines]) -> HunkFired:
