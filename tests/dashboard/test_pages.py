@@ -60,7 +60,9 @@ def test_the_page_says_of_an_edit_how_many_flips_chance_and_its_firing_explain(s
     flipped = next(cell.task for cell in row.cells.values() if cell.flip)
     ran = _edited(served, promoted.id)
     for trial in served.reader.trials(evaluation=f"{promoted.id}/full", limit=None):
-        served.change("INSERT INTO lines VALUES (?, ?, 1)", trial.id, str(ran) if trial.task == flipped else "1-1")
+        lines, led_to = (str(ran), [[ran, ran, 1]]) if trial.task == flipped else ("1-1", [])
+        row_of = "INSERT INTO lines (trial, ran, whole, led_to) VALUES (?, ?, 1, ?)"
+        served.change(row_of, trial.id, lines, json.dumps(led_to))
     said = served.page(f"/s/{STUDY}/flips?of={promoted.number}&hunks=1")
     told = next(each for each in rows(served.reader, opened(served), [opened(served).candidate(promoted.number)]))
     flips_said = "1 flip" if row.flipped == 1 else f"{row.flipped} flips"
@@ -71,6 +73,13 @@ def test_the_page_says_of_an_edit_how_many_flips_chance_and_its_firing_explain(s
     assert 'class="unfired"' in said
     assert 'aria-expanded="true"' in said
     assert "gain over the seed is made of" in said
+    both = served.page(f"/s/{STUDY}/beside?of={promoted.number}&task={flipped}")
+    assert "<b>hunk 1 fired, first before step 1</b>" in both
+    assert both.count(">hunk 1 acts</span>") == both.count('id="acted"') == 1
+    (trial, *_) = served.reader.trials(evaluation=f"{promoted.id}/full", task=flipped, limit=None)
+    whole = served.page(f"/s/{STUDY}/trace?of={trial.id}")
+    assert whole.count(">hunk 1 acts</span>") == 1
+    assert whole.index('id="step-1"') < whole.index(">hunk 1 acts</span>") < whole.index('id="step-2"')
 
 
 def _edited(served: Served, candidate: str) -> int:
@@ -91,6 +100,7 @@ def _edited(served: Served, candidate: str) -> int:
         served.change("INSERT INTO harness (sha, text) VALUES (?, ?)", sha(text), text)
         edit = json.dumps([{"search": hunk.search, "replace": hunk.replace}])
         served.change("UPDATE candidate SET edit = ?, harness = ? WHERE id = ?", edit, sha(text), candidate)
+        served.change("UPDATE trial SET harness = ? WHERE evaluation = ?", sha(text), f"{candidate}/full")
         return min(seen.lines)
     raise AssertionError("no line of the harness can be watched")
 
