@@ -22,6 +22,9 @@ PAGE = 60
 TRIALS = 400
 """Trials of one stage that are listed."""
 
+SPOT = {"pass": "passed", "promote": "passed", "reject": "failed"}
+"""What a spot-check's decision is in the table of candidates."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -63,7 +66,7 @@ def _entry(opened: Opened, row: Candidate, cost: Share) -> Entry:
         hypothesis=row.hypothesis,
         removed=removed,
         added=added,
-        spot="" if spot is None else "passed" if spot.kind in ("pass", "promote") else spot.kind,
+        spot="" if spot is None else SPOT.get(spot.kind, spot.kind),
         pairs=f"{numbers['run']} of {numbers['planned']}" if "planned" in numbers and "run" in numbers else "",
         score=numbers.get("candidate_mean"),
         against=numbers.get("champion_mean"),

@@ -12,6 +12,7 @@ from lorimer import __version__
 from lorimer.dashboard import flipping, power
 from lorimer.dashboard.history import History, drawn
 from lorimer.dashboard.paths import InFile, Links, to
+from lorimer.dashboard.prose import sentence
 from lorimer.kinds import MADE_BY
 from lorimer.terminal.words import cost, dollars, duration
 
@@ -26,7 +27,7 @@ def environment(links: Links, place: str) -> Environment:
     def history(found: History, study: str, width: int, height: int, class_: str) -> Markup:
         return drawn(found, partial(links.candidate_path, study), width, height, class_)
 
-    # Autoescape is on for every template, and what is marked safe is made in `svg`, `flipping` and `paths` alone.
+    # Autoescape is on for every template, and what is marked safe is made in `svg`, `flipping`, `prose` and `paths` alone.
     made = Environment(
         loader=PackageLoader("lorimer.dashboard"),
         autoescape=True,
@@ -42,6 +43,7 @@ def environment(links: Links, place: str) -> Environment:
         candidate_path=links.candidate_path,
         trace_path=links.trace_path,
         to=to,
+        sentence=sentence,
         history=history,
         cell=flipping.cell_picture,
         hunk=flipping.hunk_picture,

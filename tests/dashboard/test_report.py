@@ -9,7 +9,7 @@ import pytest
 
 from bench.made_store import STUDY
 from lorimer.dashboard import report as room
-from lorimer.dashboard.prose import prose
+from lorimer.dashboard.prose import prose, sentence
 from lorimer.errors import UserError
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import scan
@@ -125,3 +125,14 @@ def test_markdown_of_ours_becomes_no_link_picture_or_element() -> None:
     found = Elements()
     found.feed(said)
     assert found.tags == {"h2", "p", "table", "thead", "tbody", "tr", "th", "td"}
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_of_a_sentence_nothing_but_its_commands_becomes_an_element(payload: str) -> None:
+    for text in (f"{payload}; `lorimer resume {payload}` goes on", f"`{payload}", payload):
+        found = Elements()
+        found.feed(sentence(text))
+        assert found.tags <= {"code"}
+    plain = "<b>6 of 6</b>; `lorimer resume demo` goes on"
+    assert sentence(plain) == "&lt;b&gt;6 of 6&lt;/b&gt;; <code>lorimer resume demo</code> goes on"
+    assert sentence("one ` alone") == "one ` alone"
