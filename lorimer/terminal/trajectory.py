@@ -75,12 +75,12 @@ def trajectory_value(reader: StudyReader, found: Trial | Candidate, first: int, 
 
 
 def _lines_value(reader: StudyReader, trial: Trial) -> dict[str, Any] | None:
-    ran = reader.trial_lines(trial.id)
-    if ran is None:
+    lines = reader.trial_lines(trial.id)
+    if lines is None:
         return None
     edit = fired_in_trial(reader, trial)
     fired = {"fired": [each.fired for each in edit[1]], "before": [each.step for each in edit[1]]} if edit else {}
-    return {"ran": ran.ranges, "whole": ran.whole, "fired": None, "before": None, **fired}
+    return {"ran": lines.ran.ranges, "whole": lines.ran.whole, "fired": None, "before": None, **fired}
 
 
 def steps_dropped(reader: StudyReader, found: Trial | Candidate, steps: int) -> str:
@@ -158,9 +158,10 @@ def _conditions(reader: StudyReader, trial: Trial) -> list[str]:
 
 def _lines(reader: StudyReader, trial: Trial) -> list[str]:
     """Which lines of the harness ran, as its own process told."""
-    ran = reader.trial_lines(trial.id)
-    if ran is None:
+    told = reader.trial_lines(trial.id)
+    if told is None:
         return []
+    ran = told.ran
     more = "" if ran.whole else "; it was ended before it said the last, so others may have run"
     shown = str(ran)
     lines = [f"  lines of agent.py that ran: {shown if len(shown) <= LINES_CHARS else f'{shown[:LINES_CHARS]}…'}{more}"]

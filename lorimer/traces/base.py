@@ -15,7 +15,7 @@ from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, TrialLines, Tried
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.chain import ChainEntry
 from lorimer.traces.databases.base import Table
-from lorimer.traces.lines import FirstRan, LinesRan
+from lorimer.traces.lines import LinesOfTrial
 from lorimer.traces.marks import StudyMark, TaskTotals
 from lorimer.traces.outlines import Hit, StepSearch
 from lorimer.traces.previews import CandidatePreview
@@ -333,12 +333,8 @@ class StudyReader(Protocol):
         """Their scored trials with which lines of their harness ran, as `scored_trials` orders them."""
         ...
 
-    def trial_lines(self, trial: str) -> LinesRan | None:
-        """Which lines of its harness ran in a trial; `None` where nothing was told."""
-        ...
-
-    def first_ran(self, trial: str) -> list[FirstRan]:
-        """The lines that ran in a trial, each with the step before which it ran first; none of a trial of an older lorimer."""
+    def trial_lines(self, trial: str) -> LinesOfTrial | None:
+        """Which lines of its harness ran in a trial, and to which steps they led; `None` where nothing was told."""
         ...
 
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:

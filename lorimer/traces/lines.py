@@ -61,3 +61,12 @@ class FirstRan:
     last: int
     step: int
     """The index of the step."""
+
+
+@dataclass(frozen=True)
+class LinesOfTrial:
+    """What a store keeps of the lines that ran in a trial."""
+
+    ran: LinesRan
+    first: tuple[FirstRan, ...]
+    """They stand in the order in which they ran; there are none where an older lorimer ran the trial."""

@@ -17,7 +17,7 @@ from lorimer.kinds import SOLVED, Refused, SearchOrder, Stage, TrialOrder
 from lorimer.traces import bulk, calls, chain, marks, records
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.databases.base import Asked, Database, Table
-from lorimer.traces.lines import FirstRan, LinesRan
+from lorimer.traces.lines import FirstRan, LinesOfTrial, LinesRan
 from lorimer.traces.outlines import Hit, StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TrialEnd, TrialState
@@ -188,13 +188,11 @@ class StoreReader(SealedReader):
         with self.database.plain() as connection:
             return bulk.lines_ran(connection, evaluations)
 
-    def trial_lines(self, trial: str) -> LinesRan | None:
+    def trial_lines(self, trial: str) -> LinesOfTrial | None:
         found = self._get(LinesRow, trial)
-        return None if found is None else LinesRan.of(found.ran, found.whole)
-
-    def first_ran(self, trial: str) -> list[FirstRan]:
-        found = self._get(LinesRow, trial)
-        return [FirstRan(*each) for each in (found.led_to if found is not None else None) or ()]
+        if found is None:
+            return None
+        return LinesOfTrial(LinesRan.of(found.ran, found.whole), tuple(FirstRan(*each) for each in found.led_to or ()))
 
     def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:
         with self.database.plain() as connection:

@@ -342,9 +342,12 @@ async def test_a_store_keeps_to_which_step_lines_led(attempt: Try, tmp_path: Pat
     with await stored(played, tmp_path / "t.db") as store:
         reader = StoreReader(store)
         kinds = [step.kind for step in reader.steps(played.end.id)]
-        found = reader.first_ran(played.end.id)
+        lines = reader.trial_lines(played.end.id)
+    assert lines is not None
     names = {number: text.rsplit("# ", 1)[1] for number, text in enumerate(STEPS.text.split("\n"), 1) if "# " in text}
-    led = {name: each.step for number, name in names.items() for each in found if each.first <= number <= each.last}
+    led = {
+        name: each.step for number, name in names.items() for each in lines.first if each.first <= number <= each.last
+    }
     assert "end" not in led, "it led to no step"
     assert {name: kinds[step] for name, step in led.items()} == {
         "first": "exec",

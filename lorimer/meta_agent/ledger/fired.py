@@ -137,8 +137,8 @@ class FiredInTrial:
 def fired_in_trial(reader: StudyReader, trial: Trial) -> tuple[Candidate, tuple[FiredInTrial, ...]] | None:
     """The candidate whose harness ran in a trial, with each of its hunks; `None` where it was no candidate's, or nothing was told
     of lines."""
-    ran = reader.trial_lines(trial.id)
-    if ran is None:
+    lines = reader.trial_lines(trial.id)
+    if lines is None:
         return None
     evaluation = reader.evaluation(trial.evaluation)
     candidate = reader.candidate(evaluation.subject) if evaluation is not None else None
@@ -147,8 +147,7 @@ def fired_in_trial(reader: StudyReader, trial: Trial) -> tuple[Candidate, tuple[
     texts = reader.harness_texts([candidate.parent, trial.harness])
     hunks = tuple(Hunk(**hunk) for hunk in candidate.edit)
     looked = _watched(texts.get(candidate.parent, ""), hunks, texts.get(trial.harness, ""))
-    first = reader.first_ran(trial.id)
-    return candidate, tuple(FiredInTrial(fires(hunk, ran), _led_to(hunk, first)) for hunk in looked)
+    return candidate, tuple(FiredInTrial(fires(hunk, lines.ran), _led_to(hunk, lines.first)) for hunk in looked)
 
 
 def _led_to(hunk: Watched, first: Sequence[FirstRan]) -> int | None:
