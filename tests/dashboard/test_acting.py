@@ -248,6 +248,8 @@ def test_a_review_in_a_browser_is_in_the_chain(waiting: Waiting, chromium: Brows
         page.get_by_role("link", name="Act").click()
         page.get_by_label("Token").fill(TOKEN)
         page.get_by_role("button", name="Act in this page").click()
+        # A click does not wait for the page that it leads to, and what is evaluated while one goes is lost.
+        expect(page.get_by_role("button", name="Approve c001")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
         page.get_by_label("Who decides").first.fill("Ada")
         page.get_by_label("Why").first.fill("reads <b>well</b>")
