@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,13 @@ class LinesRan:
 
     def _without(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """What of a range had not run."""
-        for begin, end in self.ranges:
-            if end >= first and begin <= last:
-                if first < begin:
-                    yield first, begin - 1
-                first = end + 1
+        # A hostile harness may tell of thousands of ranges at once: only those that meet this one are looked at.
+        at = bisect_left(self.ranges, first, key=itemgetter(1))
+        while at < len(self.ranges) and self.ranges[at][0] <= last:
+            begin, end = self.ranges[at]
+            if first < begin:
+                yield first, begin - 1
+            first, at = end + 1, at + 1
         if first <= last:
             yield first, last
 
