@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from lorimer.dashboard.shelf import SEALED, Opened
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
-from lorimer.meta_agent.ledger.fired import FiredInTrial, fired_in_trial
+from lorimer.meta_agent.ledger.fired import FiredInTrial, each_hunk, fired_in_trial
 from lorimer.meta_agent.state.names import short
 from lorimer.terminal.trajectory import steps_dropped
 from lorimer.terminal.words import calls_of, dollars
@@ -151,7 +151,7 @@ def _facts(reader: StudyReader, trial: Trial, hunks: Sequence[FiredInTrial]) -> 
         until = "to its end" if trial.touch is None else f"up to its call {trial.touch}, and live from there"
         found.append(("replayed", f"from the record of {trial.recorded_trial} {until}"))
     if hunks:
-        found.append(("edit", "; ".join(f"hunk {number} {each}" for number, each in enumerate(hunks, 1))))
+        found.append(("edit", each_hunk(hunks)))
     return found
 
 

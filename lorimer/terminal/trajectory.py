@@ -7,7 +7,7 @@ from typing import Any
 
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
-from lorimer.meta_agent.ledger.fired import fired_in_trial
+from lorimer.meta_agent.ledger.fired import each_hunk, fired_in_trial
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.sealed import hidden
 from lorimer.terminal.opening import pick_experiments
@@ -167,8 +167,7 @@ def _lines(reader: StudyReader, trial: Trial) -> list[str]:
     lines = [f"  lines of agent.py that ran: {shown if len(shown) <= LINES_CHARS else f'{shown[:LINES_CHARS]}…'}{more}"]
     edit = fired_in_trial(reader, trial)
     if edit is not None:
-        hunks = "; ".join(f"hunk {number} {each}" for number, each in enumerate(edit[1], 1))
-        lines.append(f"  of the edit of {short(edit[0].number)} {hunks}")
+        lines.append(f"  of the edit of {short(edit[0].number)} {each_hunk(edit[1])}")
     return lines
 
 

@@ -60,8 +60,7 @@ class Fired:
 
     def lines(self) -> list[tuple[str, str]]:
         """A word and a sentence each."""
-        said = [f"hunk {n} {each}" for n, each in enumerate(self.hunks, 1)]
-        found = [("fired", str(self.hunks[0]) if len(self.hunks) == 1 else "; ".join(said))] if self.hunks else []
+        found = [("fired", str(self.hunks[0]) if len(self.hunks) == 1 else each_hunk(self.hunks))] if self.hunks else []
         if self.never:
             which = "what it changes" if len(self.hunks) == 1 else f"what hunk {_listed(self.never)} changes"
             found[-1] = "fired", f"{found[-1][1]}: {which} never ran"
@@ -132,6 +131,11 @@ class FiredInTrial:
         if not self.fired:
             return "cannot be told" if self.fired is None else "did not fire"
         return "fired" if self.step is None else f"fired, first before step {self.step}"
+
+
+def each_hunk(hunks: Sequence[HunkFired] | Sequence[FiredInTrial]) -> str:
+    """`hunk 1 in 3 of 12 trials; hunk 2 …`, or `hunk 1 fired; hunk 2 …`."""
+    return "; ".join(f"hunk {number} {each}" for number, each in enumerate(hunks, 1))
 
 
 def fired_in_trial(reader: StudyReader, trial: Trial) -> tuple[Candidate, tuple[FiredInTrial, ...]] | None:
