@@ -49,9 +49,9 @@ the key. `--set TABLE.KEY=VALUE` sets one for a single command (the value is TOM
 Relative paths start at the folder of `lorimer.toml`.
 
 A study keeps the settings that it began with. What `--set` and `--candidates` gave then belongs to them, and so does the sandbox
-that `auto` chose. `lorimer resume` can change `[budget]`, `[providers]`, `[executor]`, `[sandbox] concurrency` and
-`[sandbox] warm`: it takes what `--set` names, and each of these keys that `lorimer.toml` gives another value than when the study
-began or was last resumed.
+that `auto` chose. `lorimer resume` can change `[budget]`, `[providers]`, `[executor]`, `[search] width`, `[sandbox] concurrency`
+and `[sandbox] warm`: it takes what `--set` names, and each of these keys that `lorimer.toml` gives another value than when the
+study began or was last resumed.
 Every change is said, stored and chained ([the audit trail](audit-trail.md)). Any other key that differs is refused by name.
 `[notify]` is kept with no study: what it says when a process starts holds.
 

@@ -160,15 +160,17 @@ def tune(
     at_once: Annotated[
         int | None, typer.Option("--at-once", "-j", min=1, help="Trials at once: sandbox.concurrency.")
     ] = None,
+    width: Annotated[int | None, typer.Option("--width", min=1, help="Proposals per round: search.width.")] = None,
     set_: Set = None,
     unset: Annotated[list[str] | None, typer.Option("--unset", help="A bound to take away: budget.usd.")] = None,
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
-    """Change the budget of a study, or its trials at once.
+    """Change the budget of a study, its trials at once, or its proposals per round.
 
     That is done while it runs, too: a process that runs it hears that within a few seconds, and it holds for what comes after.
-    It is stored and chained as the changes of a resume are. `--set` takes [budget] and sandbox.concurrency.
+    A round that has begun keeps its proposals. It is stored and chained as the changes of a resume are. `--set` takes [budget],
+    search.width and sandbox.concurrency.
     """
     from lorimer.config import overrides
     from lorimer.meta_agent.study import asking
@@ -178,5 +180,6 @@ def tune(
     row = pick_study(open_reader(workspace), study)
     asked = {**overrides(set_ or []), **dict.fromkeys(unset or ())}
     asked |= {"sandbox.concurrency": at_once} if at_once is not None else {}
+    asked |= {"search.width": width} if width is not None else {}
     found = run_to_end(asking.tune(workspace, row, asked))
     typer.echo(to_json({"study": row.id, "changed": found}) if json else "\n".join(map(str, found)))

@@ -41,6 +41,7 @@ BOUNDS = (
     ("budget.trials", "Trials"),
     ("budget.hours", "Hours"),
     ("sandbox.concurrency", "Trials at once"),
+    ("search.width", "Proposals per round"),
 )
 """What the page changes, by its key and as people call it. `lorimer tune` takes the parts of the two models as well."""
 WAS = "was."
@@ -93,7 +94,7 @@ def acting(
     champion = world.champion_id
     earlier = [(short(each.number), each.title) for each in reversed(world.promoted) if each.id != champion]
     earlier += [(hand.SEED, "the harness with which the study began")] if champion else []
-    values = leaves(settings.model_dump(mode="json", include={"budget", "sandbox"}))
+    values = leaves(settings.model_dump(mode="json", include={"budget", "sandbox", "search"}))
     text = reader.harness(world.champion_harness).text
     return Acting(
         held,

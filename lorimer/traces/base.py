@@ -125,12 +125,17 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def set_settings(
-        self, study_id: str, config: Mapping[str, Any], lorimer_toml: Mapping[str, Any] | None = None
+        self,
+        study_id: str,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        lorimer_toml: Mapping[str, Any] | None = None,
     ) -> list[SettingChange]:
-        """Store the tables of lorimer.toml that a resume may change, and chain what changed in them.
+        """Store what changed in the tables of lorimer.toml in which a resume may change something, and chain it.
 
         Args:
-            config: the study's settings as they are from now on.
+            before: the study's settings with every key that there is, those that its lorimer did not know included.
+            after: the same as they are from now on.
             lorimer_toml: what the file says now; `None` leaves what is stored of it.
 
         Returns what changed.

@@ -18,7 +18,7 @@ from lorimer.traces.settings import SettingChange
 BEGINNING = "0" * 64
 """What the first entry names as the one before it."""
 
-READ_ANEW = frozenset({"budget", "sandbox", "providers"})
+READ_ANEW = frozenset({"budget", "executor", "providers", "sandbox", "search"})
 """Tables of lorimer.toml in which a resume may change something (`meta_agent.settings` says what)."""
 
 _ABOUT = ("subject", "stage", "purpose", "met")

@@ -225,14 +225,18 @@ class Store(Recorder):
         await self._do(work, full=True)
 
     async def set_settings(
-        self, study_id: str, config: Mapping[str, Any], lorimer_toml: Mapping[str, Any] | None = None
+        self,
+        study_id: str,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        lorimer_toml: Mapping[str, Any] | None = None,
     ) -> list[SettingChange]:
         def work(transaction: Transaction) -> list[SettingChange]:
             mine = _STUDY.c.id == study_id
             stored = transaction.connection.execute(select(_STUDY.c.config).where(mine)).scalar_one()
-            anew = {table: config[table] for table in chain.READ_ANEW if table in config}
-            values = self._cleaner.row({"config": {**stored, **anew}})
-            changed = changes(stored, values["config"])
+            old, new = (self._cleaner.row({"config": settings})["config"] for settings in (before, after))
+            changed = [change for change in changes(old, new) if change.path[0] in chain.READ_ANEW]
+            values = {"config": {**stored, **{table: new[table] for table in {change.path[0] for change in changed}}}}
             if changed:
                 body = chain.settings_body(changed, values["config"])
                 chaining.append(transaction.connection, study_id, "settings", study_id, body, now())

@@ -66,7 +66,9 @@ def test_what_a_process_apart_refuses_is_told_in_a_line(
     alone = refused(capsys, 2, "pause", "study-1", "-C", root)
     assert alone == "lorimer: no process runs study-1, so there is nothing to pause"
     wrong = refused(capsys, 2, "tune", "study-1", "--set", "gate.alpha=0.2", "-C", root)
-    assert wrong.startswith("lorimer: gate.alpha: only [budget] and sandbox.concurrency change while a study runs; ")
+    assert wrong.startswith(
+        "lorimer: gate.alpha: only [budget], search.width and sandbox.concurrency change while a study runs; "
+    )
     assert refused(capsys, 2, "tune", "study-1", "-C", root) == (
         "lorimer: nothing changes: study study-1 has these settings already"
     )

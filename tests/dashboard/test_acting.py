@@ -144,6 +144,8 @@ def test_what_was_changed_in_the_form_is_changed_and_nothing_else(waiting: Waiti
         "budget.candidates": "7",
         "was.budget.candidates": "3",
         "sandbox.concurrency": "4",
+        "search.width": "2",
+        "was.search.width": "1",
     }
     fields |= {
         "was.sandbox.concurrency": "4",
@@ -153,11 +155,12 @@ def test_what_was_changed_in_the_form_is_changed_and_nothing_else(waiting: Waiti
         "was.budget.hours": "",
     }
     said = waiting.post(fields, 200)
-    assert "budget.candidates changed from 3 to 7; budget.hours changed from unset to 1.5" in said
+    assert "budget.candidates changed from 3 to 7; budget.hours changed from unset to 1.5; search.width changed" in said
     assert 'name="budget.candidates" value="7"' in said
     stored = waiting.bench.reader().study("demo").config
     assert (stored["budget"]["candidates"], stored["budget"]["hours"], stored["budget"]["usd"]) == (7, 1.5, None)
-    back = waiting.post(fields | {"budget.hours": "", "was.budget.hours": "1.5", "was.budget.candidates": "7"}, 200)
+    again = {"budget.hours": "", "was.budget.hours": "1.5", "was.budget.candidates": "7", "was.search.width": "2"}
+    back = waiting.post(fields | again, 200)
     assert "budget.hours changed from 1.5 to unset" in back
     nothing = waiting.post({"do": "tune", "token": TOKEN}, 409)
     assert "nothing changes: study demo has these settings already" in nothing

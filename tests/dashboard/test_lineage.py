@@ -65,7 +65,7 @@ def test_reviews_reverts_pauses_and_changed_settings_stand_in_the_lineage_in_ord
             about = About("", Stage.REVIEW, Purpose.REVERTED, 9)
             said = "the seed harness is the champion again, by Ada: it was slower"
             await store.add_decision(decided(about, "pass", said, "2999-01-01T00:00:00+00:00"))
-            await store.set_settings(STUDY, config)
+            await store.set_settings(STUDY, served.reader.study(STUDY).config, config)
             await store.claim(STUDY, this_process())
             await store.ask_pause(STUDY, "Ada", "The night is over.")
             await store.release(STUDY, this_process())

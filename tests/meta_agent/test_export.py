@@ -166,8 +166,9 @@ async def test_the_card_says_which_settings_a_resume_changed(tmp_path: Path) -> 
     reader = await fill(tmp_path / "traces.db")
     assert "changed by a resume" not in evidence_card(reader, "demo")
     with Store.open(tmp_path / "traces.db") as store:
-        await store.set_settings("demo", {**reader.study("demo").config, "budget": {"usd": 20.0}})
-        await store.set_settings("demo", {**reader.study("demo").config, "budget": {"usd": 40.0}})
+        for usd in (20.0, 40.0):
+            before = reader.study("demo").config
+            await store.set_settings("demo", before, {**before, "budget": {"usd": usd}})
     card = evidence_card(reader, "demo")
     assert "| changed by a resume | `budget.usd` from `unset` to `20.0`, 20" in card
     assert "| changed by a resume | `budget.usd` from `20.0` to `40.0`, 20" in card

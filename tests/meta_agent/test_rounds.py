@@ -18,6 +18,7 @@ from lorimer.errors import BudgetExhausted, ProviderOutage
 from lorimer.harness.version import Hunk, apply_edit
 from lorimer.meta_agent.gate.ranking import p_of
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
+from lorimer.meta_agent.reports import audit
 from lorimer.meta_agent.state.names import About, candidate_id, short
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study import edits
@@ -213,6 +214,34 @@ async def test_worn_out_sealed_tasks_end_a_round_before_its_next_confirmation(be
         .study("demo")
         .state_reason.startswith("gate.holdout_queries: the sealed holdout has answered 1 of 1")
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "rounds"), [(1, 3, [1, 2, 2, 2, 5, 5]), (3, 1, [1, 1, 1, 4, 5, 6]), (2, 4, [1, 1, 3, 3, 3, 3])]
+)
+async def test_a_width_that_a_person_changes_is_that_of_the_next_round(
+    bench: Bench, before: int, after: int, rounds: list[int]
+) -> None:
+    chosen, plain, heard = wide(before, budget={"candidates": 6}), Edits({}), asyncio.Event()
+    settings = chosen.model_dump(mode="json")
+
+    async def meanwhile(session: ProposalSession) -> Proposal | NoProposal:
+        if session.number == 1:
+            await parts.store.set_settings(
+                "demo", settings, {**settings, "search": {**settings["search"], "width": after}}
+            )
+            await heard.wait()
+        return await plain(session)
+
+    with opened(bench, meanwhile, chosen) as (parts, _):
+        await bench.create(parts)
+        await optimize(replace(parts, tuned=lambda found: heard.set()), "demo")
+    assert [each.first for each in scan(bench.reader(), "demo").candidates] == rounds
+    assert bench.reader().study("demo").config["search"]["width"] == after
+    (chained,) = bench.reader().chain("demo", "settings")
+    assert chained.body["changes"] == [{"key": "search.width", "from": before, "to": after}]
+    checks = audit.verify(bench.root, bench.reader()).checks
+    assert not [check for check in checks if check.what != "benchmark" and check.problems]
 
 
 async def test_a_persons_edit_waits_for_the_end_of_the_round(bench: Bench) -> None:

@@ -145,6 +145,11 @@ def test_how_fast_trials_run_may_change(case: Case) -> None:
     assert case.changed("sandbox.warm=0") == {"sandbox.concurrency": (4, 9), "sandbox.warm": (2, 0)}
 
 
+def test_how_many_edits_are_proposed_at_once_may_change_and_no_other_key_of_search(case: Case) -> None:
+    assert case.changed("search.width=4") == {"search.width": (1, 4)}
+    assert 'search.prune is "when stalled", and --set asks for "never"' in case.refusal("search.prune=never")
+
+
 def test_where_trials_run_may_change(case: Case) -> None:
     case.study.config["sandbox"]["provider"] = case.study.config["jail"]["provider"] = "docker"
     assert case.changed('executor.docker_hosts=["tcp://big:2375"]') == {

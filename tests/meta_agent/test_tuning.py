@@ -1,4 +1,6 @@
-"""What a person asks of a study that runs, whichever process asks: a pause, other bounds, another width."""
+"""What a person asks of a study that runs, whichever process asks: a pause, other bounds, more or fewer trials or proposals
+at once.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,7 @@ def intact(bench: Bench) -> bool:
     return not [check for check in found.checks if check.what != "benchmark" and check.problems]
 
 
-def test_a_study_that_runs_hears_other_bounds_and_another_width(bench: Bench) -> None:
+def test_a_study_that_runs_hears_other_bounds_and_more_trials_at_once(bench: Bench) -> None:
     asked = {"budget.candidates": 3, "budget.usd": 12.5, "sandbox.concurrency": 9}
     result, told, events = asked_of(bench, asked, settings(2))
     assert result.reason.startswith("budget.candidates: 3 of 3 tried")
@@ -112,7 +114,7 @@ def test_a_study_that_nobody_runs_is_not_paused(bench: Bench, capsys: pytest.Cap
     [
         (
             ("--set", "gate.alpha=.2"),
-            "gate.alpha: only [budget] and sandbox.concurrency change while a study runs; `lorimer",
+            "gate.alpha: only [budget], search.width and sandbox.concurrency change while a study runs; `lorimer",
         ),
         (("--set", "budget.candidates=1"), "nothing changes: study demo has these settings already"),
         ((), "nothing changes: study demo has these settings already"),
@@ -135,9 +137,24 @@ def test_what_cannot_be_changed_is_refused_in_a_line(
     assert bench.reader().chain("demo", "settings") == []
 
 
+def test_where_trials_run_is_kept_for_the_next_resume(bench: Bench) -> None:
+    studied(bench, QUICK, settings(1))
+    moved = {"budget.candidates": 2, "executor.kind": "ray"}
+    studied(bench, QUICK, parse(settings(1).model_dump(mode="json"), overrides=moved))
+    stored = bench.reader().study("demo").config
+    assert (stored["budget"]["candidates"], stored["executor"]["kind"]) == (2, "ray")
+    (chained,) = bench.reader().chain("demo", "settings")
+    assert [change["key"] for change in chained.body["changes"]] == sorted(moved)
+    assert intact(bench)
+
+
 def test_a_study_at_rest_has_its_new_settings_when_it_goes_on(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     studied(bench, QUICK, settings(1))
-    said = typed(capsys, "tune", "demo", "-j", "7", "--set", "budget.candidates=2", "-C", bench.root)
-    assert said.out == "budget.candidates changed from 1 to 2\nsandbox.concurrency changed from 4 to 7\n"
+    said = typed(capsys, "tune", "demo", "-j", "7", "--width", "2", "--set", "budget.candidates=2", "-C", bench.root)
+    assert said.out.splitlines() == [
+        "budget.candidates changed from 1 to 2",
+        "sandbox.concurrency changed from 4 to 7",
+        "search.width changed from 1 to 2",
+    ]
     stored = parse(bench.reader().study("demo").config)
     assert studied(bench, QUICK, stored).reason.startswith("budget.candidates: 2 of 2 tried")

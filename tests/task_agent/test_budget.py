@@ -306,9 +306,9 @@ async def test_what_a_resume_may_change_is_kept_and_each_change_is_chained(tmp_p
     with Store.open(tmp_path / "traces.db") as store:
         config = {"budget": {"usd": 1.0}, "gate": {"alpha": 0.1}, "sandbox": {"concurrency": 4}}
         await store.create_study(make.study(config=config), [make.task("t")], "text")
-        assert await store.set_settings("s", config, {"budget": {"usd": 1.0}}) == []
+        assert await store.set_settings("s", config, config, {"budget": {"usd": 1.0}}) == []
         wanted = {**config, "budget": {"usd": 5.0, "hours": 2.0}}
-        changed = await store.set_settings("s", {**wanted, "gate": {"alpha": 0.4}}, {"budget": {"usd": 5.0}})
+        changed = await store.set_settings("s", config, {**wanted, "gate": {"alpha": 0.4}}, {"budget": {"usd": 5.0}})
         said = ["budget.hours changed from unset to 2.0", "budget.usd changed from 1.0 to 5.0"]
         assert [str(change) for change in changed] == said
         reader = StoreReader(store)
@@ -324,5 +324,18 @@ async def test_what_a_resume_may_change_is_kept_and_each_change_is_chained(tmp_p
         }
         assert [(entry.kind, entry.body) for entry in entries][1:] == [("settings", body)]
         assert chain.settings_of(entries, "s") == wanted
-        assert await store.set_settings("s", wanted) == []
+        assert await store.set_settings("s", wanted, wanted) == []
         assert reader.study("s").lorimer_toml == {"budget": {"usd": 5.0}}
+
+
+async def test_a_table_that_a_studys_lorimer_did_not_know_is_told_of_by_what_changed_in_it(tmp_path: Path) -> None:
+    with Store.open(tmp_path / "traces.db") as store:
+        stored = {"budget": {"usd": 1.0}}
+        await store.create_study(make.study(config=stored), [make.task("t")], "text")
+        before = {**stored, "executor": {"kind": "local"}, "search": {"width": 1, "prune": "never"}}
+        after = {**before, "search": {"width": 4, "prune": "never"}}
+        (change,) = await store.set_settings("s", before, after)
+        assert str(change) == "search.width changed from 1 to 4"
+        reader = StoreReader(store)
+        assert reader.study("s").config == {**stored, "search": after["search"]}
+        assert chain.settings_of(reader.chain(), "s") == reader.study("s").config

@@ -1,4 +1,6 @@
-"""What a person asks of a study, whichever process runs it: other bounds, another width, a pause. `hearing` is the other end.
+"""What a person asks of a study, whichever process runs it: a pause, other bounds, more or fewer trials or proposals at once.
+
+`hearing` is the other end.
 
 What was asked is stored and chained before anybody hears it. A process that runs the study hears it within a few seconds; where
 none does, other bounds hold once it is resumed.
@@ -31,7 +33,7 @@ async def pause(root: Path, study: Study, who: Person) -> str:
 
 
 async def tune(root: Path, study: Study, asked: Mapping[str, object]) -> tuple[SettingChange, ...]:
-    """Change the bounds and the width of a study, also while it runs; what has changed.
+    """Change what a study may spend and how much it does at once, also while it runs; what has changed.
 
     Args:
         asked: dotted keys with their values; `None` takes a bound away.
@@ -39,17 +41,19 @@ async def tune(root: Path, study: Study, asked: Mapping[str, object]) -> tuple[S
     Raises ConfigError for a wrong value, and for a bound in dollars where a price is unknown; UserError for a key that does not
     change while a study runs, and where nothing would change.
     """
-    before = parse_stored(study.config, study.id)
-    wanted = parse(before.model_dump(mode="json"), study.id, asked)
-    found = changes(before.model_dump(mode="json"), wanted.model_dump(mode="json"))
+    stored = parse_stored(study.config, study.id)
+    before = stored.model_dump(mode="json")
+    wanted = parse(before, study.id, asked)
+    after = wanted.model_dump(mode="json")
+    found = changes(before, after)
     kept = [change.key for change in found if not under(change.path, WHILE_RUNNING)]
     if kept:
         raise UserError(
-            f"{', '.join(kept)}: only [budget] and sandbox.concurrency change while a study runs",
+            f"{', '.join(kept)}: only [budget], search.width and sandbox.concurrency change while a study runs",
             "`lorimer resume --set` changes [providers] of one that is at rest, and the rest is kept as it began",
         )
     if not found:
         raise UserError(f"nothing changes: study {study.id} has these settings already")
     check_prices(wanted, *listed(wanted))
-    with open_store(root, before) as (store, _):
-        return tuple(await store.set_settings(study.id, wanted.model_dump(mode="json")))
+    with open_store(root, stored) as (store, _):
+        return tuple(await store.set_settings(study.id, before, after))

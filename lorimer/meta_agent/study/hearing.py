@@ -1,4 +1,5 @@
-"""What the process that runs a study hears of what people ask of it: other bounds, another width, a pause.
+"""What the process that runs a study hears of what people ask of it: a pause, other bounds, more or fewer trials or
+proposals at once.
 
 Whoever asks, by a command or from a page, may be any process. It asks through the store (`study.asking`), where what it asked is
 chained, and this process looks there. No trial, proposal or decision waits for that.
@@ -77,7 +78,8 @@ class Heard:
         if not found:
             return
         sandbox = self.config.sandbox.model_copy(update={"concurrency": asked.sandbox.concurrency})
-        self.config = self.config.model_copy(update={"budget": asked.budget, "sandbox": sandbox})
+        search = self.config.search.model_copy(update={"width": asked.search.width})
+        self.config = self.config.model_copy(update={"budget": asked.budget, "sandbox": sandbox, "search": search})
         self._parts.tuned(self.config)
         for change in found:
             self._parts.progress.on_event(SettingChanged(change.key, change.before, change.after))

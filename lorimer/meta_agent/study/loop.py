@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+from lorimer.config import parse_stored
 from lorimer.errors import (
     BudgetExhausted,
     EngineOutage,
@@ -145,8 +146,9 @@ async def _held(parts: StudyParts, study: str) -> AsyncIterator[None]:
     watch = asyncio.create_task(_keep_time(parts, study))
     try:
         await parts.store.cancel_running(study)
-        settings = parts.config.model_dump(mode="json")
-        for change in await parts.store.set_settings(study, settings, parts.lorimer_toml):
+        stored = parse_stored(parts.reader.study(study).config, study)
+        before, after = (settings.model_dump(mode="json") for settings in (stored, parts.config))
+        for change in await parts.store.set_settings(study, before, after, parts.lorimer_toml):
             parts.progress.on_event(SettingChanged(change.key, change.before, change.after))
         await parts.store.set_study_state(study, "running")
         yield

@@ -106,7 +106,7 @@ class StudyParts:
     scrub: Callable[[str], str] = field(default_factory=scrubber)
     """Masks secrets in what is shown of a difference."""
     tuned: Callable[[Config], None] = lambda config: None
-    """Keeps the bounds and the width of these settings from now on, in place of those that the study was opened with."""
+    """Keeps the bounds and the trials at once of these settings from now on, in place of those that the study was opened with."""
     ring: Callable[[Notice, About], None] | None = None
     """Tells the user's command of a promotion, a pause, a wanted review, an end; returns at once. `None` where there is none."""
 

@@ -21,15 +21,17 @@ from lorimer.traces.tables import Study
 MAY_CHANGE: tuple[Key, ...] = (
     ("budget",),
     ("providers",),
+    ("search", "width"),
     ("sandbox", "concurrency"),
     ("sandbox", "warm"),
     ("executor",),
     ("notify",),
     ("store",),
 )
-"""What a resume may change: how much is spent, where the models are found, how fast and where trials run, and who is told."""
+"""What a resume may change: how much is spent, and on how many edits at once; where the models are found; how fast and where
+trials run; and who is told."""
 
-WHILE_RUNNING: tuple[Key, ...] = (("budget",), ("sandbox", "concurrency"))
+WHILE_RUNNING: tuple[Key, ...] = (("budget",), ("search", "width"), ("sandbox", "concurrency"))
 """What may change while a process runs the study, which has its models and jails open."""
 
 PROVIDERS: tuple[Key, ...] = (("sandbox", "provider"), ("jail", "provider"))
