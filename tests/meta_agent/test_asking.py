@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lorimer.config import MetaSettings
 from lorimer.harness.api import Completion, Tool
 from lorimer.harness.structured import misfit
 from lorimer.meta_agent.proposer.asking import Asking, schema_of
@@ -113,3 +114,41 @@ def test_nothing_is_known_before_the_first_answer() -> None:
     assert not Asking([READ], Abilities(schema="honoured")).by_schema
     assert not Asking([READ], Abilities(tools="honoured", schema="honoured")).by_schema
     assert Asking([READ], Abilities(tools="ignored")).by_schema
+
+
+def offered(request: ModelRequest) -> set[str]:
+    """The tools that a request's schema has."""
+    assert request.schema is not None
+    return {each["properties"]["tool"]["const"] for each in request.schema["anyOf"]}
+
+
+async def test_a_schema_has_no_more_to_look_at_for_a_model_that_looks_at_the_same_again(lab: Lab) -> None:
+    look, other = by_schema("list_failures", {}), by_schema("read_harness", {})
+    wrong, right = by_schema("propose_edit", {**EDIT, "hunks": []}), by_schema("propose_edit", EDIT)
+    model = ScriptedModel([look, other, look, wrong, other, right])
+    assert isinstance(await propose(lab.session(model, abilities=TEXT_ONLY)), Proposal)
+    all_of_them = offered(model.requests[0])
+    assert {"list_failures", "read_trace", "propose_edit"} < all_of_them
+    repeated = {"propose_edit"}
+    assert [offered(request) for request in model.requests] == [
+        all_of_them,
+        all_of_them,
+        all_of_them,
+        repeated,
+        all_of_them,  # to look up what was wrong with its edit
+        repeated,
+    ]
+    assert len({request.system for request in model.requests}) == 1, "a cache can serve it"
+
+
+async def test_the_schema_of_the_last_answers_takes_an_edit_alone(lab: Lab) -> None:
+    model = ScriptedModel([by_schema("list_failures", {"kind": str(number)}) for number in range(5)])
+    outcome = await propose(lab.session(model, settings=MetaSettings(calls=5), abilities=TEXT_ONLY))
+    assert isinstance(outcome, NoProposal)
+    assert [len(offered(request)) > 1 for request in model.requests] == [True, True, True, False, False]
+
+
+async def test_a_model_that_calls_natively_keeps_all_tools(lab: Lab) -> None:
+    model = ScriptedModel([calls(("list_failures", {}))] * 2 + [calls(("propose_edit", EDIT))])
+    assert isinstance(await propose(lab.session(model)), Proposal)
+    assert {len(request.tools) for request in model.requests} == {len(model.requests[0].tools)}

@@ -36,13 +36,17 @@ class Asking:
         self._native = False
         self._words = 0
 
-    def request(self, messages: tuple[Message, ...], system: str, max_tokens: int) -> ModelRequest:
-        """The next request."""
+    def request(self, messages: tuple[Message, ...], system: str, max_tokens: int, *, only: str = "") -> ModelRequest:
+        """The next request.
+
+        Args:
+            only: the one tool that its schema has, where it asks by one; all tools where none is named.
+        """
         if not self.by_schema:
             return ModelRequest(messages, system, self._tools, max_tokens=max_tokens)
-        return ModelRequest(
-            messages, f"{system}\n\n{_described(self._tools)}", (), max_tokens, schema=schema_of(self._tools)
-        )
+        # All of them are described whatever the schema has: a prompt that stays the same is read from the server's cache.
+        held = [tool for tool in self._tools if only in ("", tool.name)]
+        return ModelRequest(messages, f"{system}\n\n{_described(self._tools)}", (), max_tokens, schema=schema_of(held))
 
     def heard(self, completion: Completion, *, called: bool) -> None:
         """An answer came.

@@ -136,13 +136,14 @@ class _Session:
         silent = overflows = 0
         reason = f"the meta-agent used up its {calls} calls without a usable edit"
         used = _Used(self._session.settings)
+        only = ""
         for index in range(calls):
             left = calls - index - 1
             over = used.up()
             if over:
                 return NoProposal(_with(f"the meta-agent used up its {over} without a usable edit", self._refusal))
             self._conversation.fit(self._budget)
-            reply = await self._session.complete(self._request(), self._context(index))
+            reply = await self._session.complete(self._request(only), self._context(index))
             used.count(reply)
             completion = reply.completion
             if completion.stop_reason == "context_overflow":
@@ -178,12 +179,14 @@ class _Session:
                 return proposal
             cut_off = completion.stop_reason == "max_tokens"
             self._conversation.add(self._turn(completion.message, made, answers, left, cut_off, silent))
+            # A small model that looks at the same thing again, or is told to propose now, goes on looking for as long as it can.
+            only = "propose_edit" if left <= LAST_CALLS or self._repeats.again else ""
         return NoProposal(_with(reason, self._refusal))
 
     # ---- asking -----------------------------------------------------------------------------------------------------
 
-    def _request(self) -> ModelRequest:
-        return self._asking.request(self._conversation.messages, self._system, self._max_tokens)
+    def _request(self, only: str) -> ModelRequest:
+        return self._asking.request(self._conversation.messages, self._system, self._max_tokens, only=only)
 
     def _context(self, index: int) -> CallContext:
         session = self._session

@@ -22,6 +22,11 @@ class Repeats:
         self._last: dict[str, str] = {}
         self._now: dict[str, str] = {}
 
+    @property
+    def again(self) -> bool:
+        """Whether every call of the last turn had been made before."""
+        return bool(self._now) and all(self._seen[key] > 1 for key in self._now)
+
     def turn(self, keys: tuple[str, ...], name: str) -> str:
         """A turn with these calls begins; why the session ends, in words, or nothing.
 
