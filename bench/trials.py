@@ -79,7 +79,7 @@ async def run_trials(
             PlannedTrial(f"bench/{number}", "bench", "bench", Stage.BASELINE, "bench", task.id, number, 0)
             for number in range(trials)
         ]
-        pool = Pool(provider, jails=at_once, sandboxes=at_once)
+        pool = Pool(provider, jails=at_once)
         try:
             budget = Budget("bench", BudgetSettings(), store)
             machine = Machine(pool, store, Metered(model, budget, store, 1000))

@@ -267,7 +267,7 @@ async def open_hosts(
         for at, url in enumerate(urls):
             there = replace(wanted, base_url=url)
             provider = await with_jails(there.docker_unseen(), jails, there)
-            found.append(Host(url, Pool(provider, jails=warm, sandboxes=0), shares[at] if shares else 1))
+            found.append(Host(url, Pool(provider, jails=warm), shares[at] if shares else 1))
         hosts = Hosts(found, most, seconds, tell)
         await hosts.look()
     except BaseException as error:

@@ -20,7 +20,7 @@ from lorimer.traces.marks import StudyMark, TaskTotals
 from lorimer.traces.outlines import Hit, StepSearch
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TraceSink, TrialEnd
-from lorimer.traces.settings import SettingChange
+from lorimer.traces.settings import SettingChange, Settings
 from lorimer.traces.tables import (
     AbilityRow,
     Candidate,
@@ -125,20 +125,14 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def set_settings(
-        self,
-        study_id: str,
-        before: Mapping[str, Any],
-        after: Mapping[str, Any],
-        lorimer_toml: Mapping[str, Any] | None = None,
+        self, study_id: str, before: Settings, after: Settings, lorimer_toml: Settings | None = None
     ) -> list[SettingChange]:
-        """Store what changed in the tables of lorimer.toml in which a resume may change something, and chain it.
+        """Store what changed in the tables of lorimer.toml in which a resume may change something, and chain it; returns it.
 
         Args:
             before: the study's settings with every key that there is, those that its lorimer did not know included.
             after: the same as they are from now on.
             lorimer_toml: what the file says now; `None` leaves what is stored of it.
-
-        Returns what changed.
         """
         ...
 

@@ -9,6 +9,8 @@ from typing import Any
 
 Key = tuple[str, ...]
 """A setting's place: `("budget", "usd")`."""
+Settings = Mapping[str, Any]
+"""Tables of settings, as lorimer.toml has them."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.recorder import Recorder, now, totals
 from lorimer.traces.schema import NOTHING, TrialState, Used
 from lorimer.traces.scrub import Cleaner, scrubber
-from lorimer.traces.settings import SettingChange, changes
+from lorimer.traces.settings import SettingChange, Settings, changes
 from lorimer.traces.tables import (
     AbilityRow,
     Candidate,
@@ -225,11 +225,7 @@ class Store(Recorder):
         await self._do(work, full=True)
 
     async def set_settings(
-        self,
-        study_id: str,
-        before: Mapping[str, Any],
-        after: Mapping[str, Any],
-        lorimer_toml: Mapping[str, Any] | None = None,
+        self, study_id: str, before: Settings, after: Settings, lorimer_toml: Settings | None = None
     ) -> list[SettingChange]:
         def work(transaction: Transaction) -> list[SettingChange]:
             mine = _STUDY.c.id == study_id

@@ -88,7 +88,7 @@ async def test_a_connection_cut_in_the_middle_is_a_lost_sandbox_not_an_exit_code
 
 
 async def test_a_warm_jail_that_died_with_its_engine_is_not_given_out(engine: EngineProxy) -> None:
-    pool = Pool(DockerProvider(base_url=engine.url), jails=1, sandboxes=0)
+    pool = Pool(DockerProvider(base_url=engine.url), jails=1)
     try:
         first = await pool.jail(JAIL)
         deadline = time.monotonic() + 60

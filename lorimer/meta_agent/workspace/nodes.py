@@ -97,7 +97,7 @@ _METHODS: Mapping[str, Callable[..., Any]] = {
 
 async def _world(root: Path, config: Config) -> World:
     room_for_trials(config)
-    provider: SandboxProvider = Pool(await open_provider(config), jails=config.sandbox.warm, sandboxes=0)
+    provider: SandboxProvider = Pool(await open_provider(config), jails=config.sandbox.warm)
     passed = {name: os.environ[name] for name in config.verifier.pass_env if name in os.environ}
     prices = {model.id: model.price for model in listed(config)}
     price = prices.get(config.models.task, lambda tokens_in, tokens_out: None)

@@ -234,7 +234,7 @@ async def open_session(
         jail = config.jail.model_copy(update={"provider": inner.jails})
         config = config.model_copy(update={"sandbox": sandbox, "jail": jail})
         # Each host keeps its own jails ready.
-        provider = inner if hosts else Pool(inner, jails=config.sandbox.warm, sandboxes=config.sandbox.warm)
+        provider = inner if hosts else Pool(inner, jails=config.sandbox.warm)
         stack.push_async_callback(provider.close)
         await provider.reap()
         passed = _passed(keys, config.verifier.pass_env)
