@@ -83,9 +83,17 @@ def test_a_plain_difference_is_told_in_one_sentence(same: float, verdict: str, w
 
 
 def test_where_nothing_was_promoted_an_interval_still_has_width() -> None:
-    made = [search(task, meta, number, *[0.0] * 8) for task in (A, B) for meta in (A, B) for number in (1, 2)]
+    pairings = [(task, meta) for task in (A, B) for meta in (A, B)]
+    made = [search(*pair, number, *[0.0] * 8, candidates=3) for pair in pairings for number in (1, 2)]
     found = analysis.contrast(made)
     assert found.verdict == "cannot tell"
+    none = "Cannot tell: nothing was promoted in any pairing (24 tried), so there is no gain to compare."
+    assert found.sentence == none
+    assert analysis.contrast([each for each in made if each.number == 1]).sentence == none.replace("24", "12")
+    worse = [*made, search(A, A, 3, *[0.0] * 8, promoted=1)]
+    assert "gained +0.0 points" in analysis.contrast(worse).sentence, (
+        "an edit was promoted that gains nothing on sealed tasks"
+    )
     assert found.interval is not None
     assert found.interval.low < 0 < found.interval.high
     cell = analysis.cells_of(made)[0]

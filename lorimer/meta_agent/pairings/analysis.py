@@ -71,6 +71,9 @@ def contrast(searches: Sequence[Search], seed: int = 0) -> Contrast:
             None,
         )
     interval, known = _interval(measured, weights, seed)
+    if not any(search.promoted or any((search.gains or {}).values()) for search in searches):
+        proposals = sum(search.candidates for search in searches)
+        return Contrast("cannot tell", _nothing(proposals), interval, confounded, searches_known=known)
     if not known:
         return Contrast("cannot tell", _one_search(interval, confounded), interval, confounded, searches_known=False)
     verdict: Verdict = "more" if interval.low > 0 else "less" if interval.high < 0 else "cannot tell"
@@ -231,6 +234,10 @@ _CONFOUNDED = (
     "In this grid a meta model's own strength is in that difference as well: it can be told apart only where each model "
     "is both a task model and a meta model."
 )
+
+
+def _nothing(proposals: int) -> str:
+    return f"Cannot tell: nothing was promoted in any pairing ({proposals} tried), so there is no gain to compare."
 
 
 def _one_search(found: Interval, confounded: bool) -> str:
