@@ -2,7 +2,7 @@
 """Write the pictures of docs/dashboard.md: `python tools/screenshots.py ADDRESS STUDY`, of a dashboard that runs.
 
 They are of the study that `lorimer demo` leaves. With `real` after it, those of README and of docs/studies are written, of the
-study that is told of there; with `pairings`, that of a grid. Needs Chromium (`tools/chromium`) and Playwright.
+study that is told of there; with `pairings`, those of a grid. Needs Chromium (`tools/chromium`) and Playwright.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ def main(address: str, study: str, which: str = "demo") -> None:
             shoot("real-study", of_study, 1240, 1010)
             shoot("real-edits", f"{of_study}/flips?of=2&hunks=1", 1240, 900)
         elif which == "pairings":
+            shoot("studies", "/", 1240, 420)
             shoot("pairings", "/pairings", 1240, 900)
         else:
             for name, path, height in PAGES:
