@@ -166,7 +166,7 @@ def tune(
     workspace: Workspace = HERE,
     json: Json = False,
 ) -> None:
-    """Change the budget of a study, its trials at once, or its proposals per round.
+    """Change a study's budget, trials at once or proposals per round.
 
     That is done while it runs, too: a process that runs it hears that within a few seconds, and it holds for what comes after.
     A round that has begun keeps its proposals. It is stored and chained as the changes of a resume are. `--set` takes [budget],
