@@ -94,7 +94,7 @@ def acting(
     champion = world.champion_id
     earlier = [(short(each.number), each.title) for each in reversed(world.promoted) if each.id != champion]
     earlier += [(hand.SEED, "the harness with which the study began")] if champion else []
-    values = leaves(settings.model_dump(mode="json", include={"budget", "sandbox", "search"}))
+    values = leaves(settings.model_dump(mode="json"))
     text = reader.harness(world.champion_harness).text
     return Acting(
         held,

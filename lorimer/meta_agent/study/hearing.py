@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-from lorimer.config import Config, parse_stored
+from lorimer.config import Config, parse, parse_stored
 from lorimer.errors import LorimerError
 from lorimer.meta_agent.study.hand import Person
 from lorimer.meta_agent.study.stage_trials import Pause
@@ -77,9 +77,8 @@ class Heard:
         found = tuned(self.config, asked)
         if not found:
             return
-        sandbox = self.config.sandbox.model_copy(update={"concurrency": asked.sandbox.concurrency})
-        search = self.config.search.model_copy(update={"width": asked.search.width})
-        self.config = self.config.model_copy(update={"budget": asked.budget, "sandbox": sandbox, "search": search})
+        held = self.config.model_dump(mode="json")
+        self.config = parse(held, self._study, {change.key: change.after for change in found})
         self._parts.tuned(self.config)
         for change in found:
             self._parts.progress.on_event(SettingChanged(change.key, change.before, change.after))
