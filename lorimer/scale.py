@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 Said = Sequence[float] | Literal["unbounded"]
@@ -35,11 +36,10 @@ class Scale:
 
     def share(self, reward: float) -> float:
         """A number from 0 to 1 for any finite reward; what lies outside the scale counts as its nearest end."""
-        if self.high is None:
-            over = max(0.0, reward - self.low)
-            return over / (1.0 + over)
-        # Halved, as the difference of two finite numbers need not be finite.
-        return min(1.0, max(0.0, (reward / 2 - self.low / 2) / (self.high / 2 - self.low / 2)))
+        # In fractions, as roundings would turn the order of two rewards that are large and near each other.
+        over = max(Fraction(0), Fraction(reward) - Fraction(self.low))
+        most = 1 + over if self.high is None else Fraction(self.high) - Fraction(self.low)
+        return float(min(Fraction(1), over / most))
 
     def __str__(self) -> str:
         return "unbounded" if self.high is None else f"[{self.low:g}, {self.high:g}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lorimer.scale import Scale
@@ -89,6 +89,8 @@ def test_on_a_scale_more_is_more_and_the_raw_reward_is_kept() -> None:
         parse_reward(b"inf", json_object=False, scale=points)
 
 
+@example([0.0, 1.0, 6004799503160661.0, 9007199254740994.0])
+@example([0.0, 5e-324, 1.0, 2.0])
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=4, max_size=4, unique=True))
 def test_every_scale_keeps_the_order_of_rewards_within_0_to_1(numbers: list[float]) -> None:
     low, high, *rewards = sorted(numbers[:2]) + sorted(numbers[2:])
