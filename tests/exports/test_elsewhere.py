@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import venv
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,11 @@ async def bare(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def with_inspect(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One with Inspect, and with what it asks compatible endpoints by."""
-    return host(tmp_path_factory.mktemp("inspect") / "venv", Path(sys.executable), [*inspect.NEEDS, "openai"])
+    """One with Inspect, and with what it asks compatible endpoints by: the lowest version that will do and our own, so that a
+    release of theirs fails no run."""
+    lowest = [need.replace(">=", "==") for need in inspect.NEEDS]
+    packages = [*lowest, f"openai=={version('openai')}"]
+    return host(tmp_path_factory.mktemp("inspect") / "venv", Path(sys.executable), packages)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,7 @@ async def test_what_an_agent_of_another_program_runs_on_is_whole_without_lorimer
     await ran(bare, "-c", loads, folder, environment={}, folder=tmp_path)
 
 
-@pytest.mark.hostile  # Inspect's packages take a minute to install
+@pytest.mark.slow  # Inspect's packages take half a minute to install
 @pytest.mark.bubblewrap
 @pytest.mark.timeout(1200)
 @BOTH
