@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lorimer import scaffold
 from lorimer.config import load
@@ -23,6 +23,17 @@ SIMULATED = (
     "The model is SIMULATED: a program with documented weaknesses and seeded luck (docs/simulated-model.md).\n"
     "The harness, the sandboxes, the traces, the gate and every number are real; what it says about real models is nothing."
 )
+
+SETTINGS: Mapping[str, Any] = {
+    # Fewer trials than a real study wants: its gains are large, and it shall end in a few minutes.
+    "gate.repeats": 2,
+    "gate.champion_repeats": 2,
+    "gate.holdout_repeats": 2,
+    "gate.futility": 0.0,
+    # Most cures that the simulated model knows are words. Asked for code first, six candidates would show few of them.
+    "search.phases": [],
+}
+"""What the demo sets otherwise than a new workspace has it."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +88,10 @@ async def demo(
     watcher.say(SIMULATED)
     watcher.say(f"workspace: {root}")
     settings = {
+        **SETTINGS,
         "study.name": "demo",
         "study.seed": seed,
         "budget.candidates": candidates,
-        # Fewer trials than a real study wants: its gains are large, and it shall end in a few minutes.
-        "gate.repeats": 2,
-        "gate.champion_repeats": 2,
-        "gate.holdout_repeats": 2,
-        "gate.futility": 0.0,
-        # Most cures that the simulated model knows are words. Asked for code first, six candidates would show few of them.
-        "search.phases": [],
         "sandbox.concurrency": concurrency,
         "sandbox.provider": provider,
     }
