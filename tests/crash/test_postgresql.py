@@ -10,26 +10,34 @@ import pytest
 from lorimer.errors import LorimerError
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import process, start
-from tests.crash.support import Straight, outcome, twin
+from tests.crash.support import Straight, finished, make_workspace, outcome, twin
 from tests.support import postgresql
 
 pytestmark = [pytest.mark.hostile, pytest.mark.bubblewrap]
 
+TRIALS = 200
 
-@pytest.mark.timeout(600)
-def test_killed_twice_it_decides_as_on_sqlite(straight: Straight) -> None:
+
+@pytest.mark.timeout(1800)
+def test_killed_twice_it_decides_as_on_sqlite(tmp_path: Path) -> None:
+    pristine = make_workspace(tmp_path / "pristine", "benchmark.limit=20", "budget.candidates=4", "gate.repeats=2")
+    straight = twin(pristine, "straight")
+    assert process("optimize", "--quiet", "-C", straight).code == 0
+    assert len(finished(straight)) >= TRIALS
     for server in postgresql.running():
         url = server.empty()
-        root = in_store(twin(straight.pristine, "on-postgresql"), url)
-        for command, trials in (("optimize", 6), ("resume", 25)):
+        root = in_store(twin(pristine, "on-postgresql"), url)
+        for command, trials in (("optimize", TRIALS // 3), ("resume", 2 * TRIALS // 3)):
             running = start(command, "--quiet", "-C", root)
-            while running.poll() is None and finished(url) < trials:
+            while running.poll() is None and done(url) < trials:
                 time.sleep(0.05)
+            assert running.poll() is None
             running.kill()
             running.communicate()
         said = process("resume", "--quiet", "-C", root)
         assert said.code == 0, said
-        assert outcome(root) == outcome(straight.root)
+        assert outcome(root) == outcome(straight)
+        assert done(url) >= TRIALS
         assert process("verify", "-C", root).code == 0
 
 
@@ -39,7 +47,7 @@ def test_a_server_that_goes_away_stops_it_with_one_line_and_nothing_is_lost(stra
         url = server.empty()
         root = in_store(twin(straight.pristine, "server-gone"), url)
         running = start("optimize", "--quiet", "-C", root)
-        while running.poll() is None and finished(url) < 6:
+        while running.poll() is None and done(url) < 6:
             time.sleep(0.05)
         server.kill()
         _, said = running.communicate(timeout=120)
@@ -50,7 +58,7 @@ def test_a_server_that_goes_away_stops_it_with_one_line_and_nothing_is_lost(stra
         gone = process("status", "-C", root)
         assert (gone.code, len(gone.err.splitlines())) == (2, 1), gone
         server.start()
-        before = finished(url)
+        before = done(url)
         assert before >= 6
         assert process("resume", "--quiet", "-C", root).code == 0
         assert outcome(root) == outcome(straight.root)
@@ -64,7 +72,7 @@ def in_store(root: Path, url: str) -> Path:
     return root
 
 
-def finished(url: str) -> int:
+def done(url: str) -> int:
     """How many trials of the study have finished; none before there is one."""
     try:
         return StoreReader(url).spent("study-1").trials

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -117,6 +120,30 @@ def test_the_rejected_are_never_lowered(seed: int) -> None:
     arm = champion_arm(own, rejected).trials
     assert arm[: len(own)] == own
     assert all((new.reward or 0.0) >= (old.reward or 0.0) for new, old in zip(arm[len(own) :], rejected, strict=True))
+
+
+ARM_OF_UNLIKE_RATES = """
+from lorimer.meta_agent.gate.pooled import champion_arm
+from lorimer.meta_agent.gate.scores import Result
+
+def arm(parts):
+    return [Result(f"task-{task}", (task * part % 11) / 11) for task in range(40) for part in range(1, parts)]
+
+print(champion_arm(arm(6), [Result(each.task, each.reward / 3) for each in arm(10)]))
+"""
+
+
+def test_the_champions_arm_is_the_same_to_the_last_digit_in_every_process() -> None:
+    """A study that is killed goes on in another process, where a set of names has another order."""
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", ARM_OF_UNLIKE_RATES],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)}, capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in range(4)
+    }  # fmt: skip
+    assert len(told) == 1
+    assert "doubt=0.0)" not in told.pop()
 
 
 # ---- ends before the plan's

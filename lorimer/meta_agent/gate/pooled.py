@@ -103,7 +103,8 @@ def _shortfall(own: Mapping[str, Scored], rejected: Mapping[str, Scored]) -> tup
     """The share of their rewards by which the rejected fall short of the champion's on the same tasks, and the relative standard
     error of the champion's; 0 and 0 where they do not."""
     mine = theirs = variance = 0.0
-    for task in own.keys() & rejected.keys():
+    # In order of name: a set's order differs from process to process, and with it the last digit of a sum.
+    for task in sorted(own.keys() & rejected.keys()):
         n, m = len(own[task].rewards), len(rejected[task].rewards)
         share = n * m / (n + m)
         mine += share * own[task].total / n
