@@ -53,8 +53,8 @@ class StoreReader(SealedReader):
     """The trace store, open for reading: a `traces.base.StudyReader`, which says what each method does and raises.
 
     Args:
-        source: an open store, or its database, file or URL. That is opened for each question and closed after it, so a reader
-            holds nothing and need not be closed.
+        source: an open store, or its database, file or URL. A file is opened for each question and closed after it, the
+            connections to a server end with the reader: it need not be closed.
 
     Raises UserError when the file is missing, is not a trace store, or has another version's schema; LorimerError when it
     cannot be read.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
@@ -13,7 +16,8 @@ from sqlmodel import SQLModel
 
 from lorimer.errors import ConfigError, LorimerError, UserError
 from lorimer.traces import chain, migrations
-from lorimer.traces.databases.postgresql import Postgresql, named
+from lorimer.traces.databases.base import Plain
+from lorimer.traces.databases.postgresql import KEPT, Postgresql, named
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.store import Store
 from tests.support import postgresql
@@ -73,6 +77,34 @@ def test_another_programs_database_is_left_alone(server: Server) -> None:
     with pytest.raises(UserError, match="there are no traces at postgresql"):
         StoreReader(url)
     server.drop(url)
+
+
+def test_questions_share_connections_which_end_with_their_reader(server: Server) -> None:
+    url = server.store()
+    database = Postgresql(url)
+    assert len({_asked_by(database) for _ in range(5)}) == 1
+    with ExitStack() as held:  # more at once than are kept
+        several = [held.enter_context(database.plain()) for _ in range(3 * KEPT)]
+        assert len({_backend(connection) for connection in several}) == 3 * KEPT
+    with StoreReader(database) as reader:
+        reader.studies()
+    assert reader.studies() == []
+    del database, reader, several, held
+    gc.collect()
+    other = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    deadline = time.monotonic() + 30
+    while _told(url, other) and time.monotonic() < deadline:  # a server takes a moment to see that one has left
+        time.sleep(0.05)
+    assert _told(url, other) == 0
+    server.drop(url)
+
+
+def test_a_connection_that_the_server_ended_is_replaced_before_it_is_asked(url: str) -> None:
+    database = Postgresql(url)
+    first = _asked_by(database)
+    _told(url, f"SELECT pg_terminate_backend({first}, 30000)")
+    assert _asked_by(database) != first
+    assert StoreReader(database).studies() == []
 
 
 def test_a_server_that_does_not_answer_is_one_line(server: Server) -> None:
@@ -236,3 +268,19 @@ async def test_a_text_of_more_words_than_an_entry_holds_is_found_by_its_beginnin
 def _run(url: str, statement: str) -> None:
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+def _backend(connection: Plain) -> int:
+    """Which of the server's processes answers."""
+    return int(connection.execute("SELECT pg_backend_pid()").fetchone()[0])
+
+
+def _asked_by(database: Postgresql) -> int:
+    with database.plain() as connection:
+        return _backend(connection)
+
+
+def _told(url: str, statement: str) -> int:
+    """The number that a connection apart is told."""
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        return int((connection.execute(statement.encode()).fetchone() or [0])[0])

@@ -117,11 +117,11 @@ class Database(Protocol):
         ...
 
     def plain(self) -> AbstractContextManager[Plain]:
-        """A connection for reading, closed at the end; what it raises is told in the user's words."""
+        """A connection for reading, given back at the end; what it raises is told in the user's words."""
         ...
 
     def reading(self) -> Engine:
-        """An engine whose connections only read."""
+        """An engine whose connections only read. Disposed of, it can still be used."""
         ...
 
     def writing(self) -> Engine:

@@ -9,9 +9,10 @@ before it wrote.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -30,6 +31,9 @@ CONNECT_SECONDS = 10
 """How long to wait for a server that does not answer, if the URL does not say (`?connect_timeout=`)."""
 BUSY_SECONDS = 30
 """How long to wait for another process that writes to the same store. Its transactions take milliseconds."""
+KEPT = 4
+"""Connections that stay open between questions. A study's process rarely asks more than that at once; what is opened beyond them
+is closed after its question."""
 LOCK = 0x10121E12
 """The first half of the advisory lock's key, which tells lorimer's locks from others'; the second is the store's schema."""
 
@@ -37,7 +41,7 @@ _BEGIN = "SELECT set_config('synchronous_commit', '{}', true), pg_advisory_xact_
 
 
 class Postgresql:
-    """A `base.Database`: one connection for each question, closed after it, beside one writer."""
+    """A `base.Database`: a few connections that questions share, beside one writer."""
 
     def __init__(self, url: str) -> None:
         self._name = named(url)
@@ -67,21 +71,22 @@ class Postgresql:
         import psycopg
 
         try:
-            with closing(self._connect(reads=True, autocommit=True)) as connection:
+            with closing(self._readers.raw_connection()) as lent:
+                connection: psycopg.Connection[Any] | None = lent.driver_connection
+                assert connection is not None
                 yield _Plain(connection)
         except psycopg.Error as error:
             raise self.unreadable(str(error)) from None
 
     def reading(self) -> Engine:
-        from sqlalchemy import NullPool, create_engine
-
-        return create_engine(f"{SCHEME}://", creator=lambda: self._connect(reads=True), poolclass=NullPool)
+        return self._readers
 
     def writing(self) -> Engine:
         from sqlalchemy import create_engine
 
-        self._connect(reads=False).close()  # what is wrong is said here, not by the writer's thread
-        return create_engine(f"{SCHEME}://", creator=lambda: self._connect(reads=False), pool_size=1, max_overflow=0)
+        connect = partial(_connect, self._dsn, self._name, reads=False)
+        connect().close()  # what is wrong is said here, not by the writer's thread
+        return create_engine(f"{SCHEME}://", creator=connect, pool_size=1, max_overflow=0)
 
     def begin(self, connection: Connection, *, full: bool) -> None:
         connection.exec_driver_sql(_BEGIN.format("on" if full else "off", LOCK))
@@ -161,7 +166,7 @@ class Postgresql:
     def ask(self, statement: str, limit: int | None) -> Table:
         import psycopg
 
-        with closing(self._connect(reads=True)) as connection:
+        with closing(_connect(self._dsn, self._name, reads=True)) as connection:
             try:
                 # A cursor can be declared for what reads alone, and for one statement.
                 connection.execute(
@@ -179,31 +184,17 @@ class Postgresql:
             columns = tuple(column.name for column in found.description or ())
             return Table(columns, tuple(tuple(row) for row in found.fetchall()))
 
-    def _connect(self, *, reads: bool, autocommit: bool = False) -> psycopg.Connection[Any]:
-        import psycopg
+    @cached_property
+    def _readers(self) -> Engine:
+        """The connections for questions. They end with this object, so whoever asks has nothing to close."""
+        from sqlalchemy import create_engine
 
-        options = f"-c lock_timeout={BUSY_SECONDS}s -c client_min_messages=warning"
-        options += " -c default_transaction_isolation=read\\ committed"
-        if reads:
-            options += " -c default_transaction_read_only=on"
-        try:
-            given = psycopg.conninfo.conninfo_to_dict(self._dsn)
-        except psycopg.Error:  # whose words may hold the password
-            wrong = f"{self._name}: is no URL of a database"
-            raise UserError(
-                wrong, "write %XX for what is no letter or digit in a password, or give it as ${NAME}"
-            ) from None
-        try:
-            given["options"] = f"{given.get('options') or ''} {options}".strip()
-            given.setdefault("connect_timeout", CONNECT_SECONDS)
-            given.setdefault("application_name", "lorimer")
-            connection = psycopg.connect(autocommit=autocommit, **given)  # type: ignore[arg-type]
-        except psycopg.Error as error:
-            raise UserError(
-                f"cannot open the trace store {self._name}: {_line(str(error))}", _helps(str(error))
-            ) from None
-        connection.adapters.register_loader("numeric", _number())
-        return connection
+        # Without a reference to this object, which would then never end.
+        connect = partial(_connect, self._dsn, self._name, reads=True)
+        # One that the server has ended since it was last used is noticed before a question is asked.
+        found = create_engine(f"{SCHEME}://", creator=connect, pool_size=KEPT, max_overflow=-1, pool_pre_ping=True)
+        weakref.finalize(self, found.dispose)
+        return found
 
 
 class _Plain:
@@ -215,6 +206,31 @@ class _Plain:
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
         found: Rows = self._connection.execute(_translated(statement).encode(), list(values))
         return found
+
+
+def _connect(dsn: str, name: str, *, reads: bool) -> psycopg.Connection[Any]:
+    import psycopg
+
+    options = f"-c lock_timeout={BUSY_SECONDS}s -c client_min_messages=warning"
+    options += " -c default_transaction_isolation=read\\ committed"
+    if reads:
+        options += " -c default_transaction_read_only=on"
+    try:
+        given = psycopg.conninfo.conninfo_to_dict(dsn)
+    except psycopg.Error:  # whose words may hold the password
+        wrong = f"{name}: is no URL of a database"
+        raise UserError(
+            wrong, "write %XX for what is no letter or digit in a password, or give it as ${NAME}"
+        ) from None
+    try:
+        given["options"] = f"{given.get('options') or ''} {options}".strip()
+        given.setdefault("connect_timeout", CONNECT_SECONDS)
+        given.setdefault("application_name", "lorimer")
+        connection = psycopg.connect(**given)  # type: ignore[arg-type]
+    except psycopg.Error as error:
+        raise UserError(f"cannot open the trace store {name}: {_line(str(error))}", _helps(str(error))) from None
+    connection.adapters.register_loader("numeric", _number())
+    return connection
 
 
 @lru_cache(maxsize=256)
