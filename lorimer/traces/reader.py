@@ -53,7 +53,7 @@ class StoreReader(SealedReader):
     """The trace store, open for reading: a `traces.base.StudyReader`, which says what each method does and raises.
 
     Args:
-        source: an open store, or its database, file or URL. A file is opened for each question and closed after it, the
+        source: an open store, or its database, file or URL. A file is opened for each question and closed after it, and
             connections to a server end with the reader: it need not be closed.
 
     Raises UserError when the file is missing, is not a trace store, or has another version's schema; LorimerError when it
