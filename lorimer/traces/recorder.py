@@ -118,6 +118,8 @@ class Recorder:
             data = self._cleaner.json(step.data)
             text = self._cleaner.text(step.text or _text_of(step.kind, step.data))
             index = trajectory.take_index()
+            if step.kind is StepKind.EXEC:
+                trajectory.put_out(*(step.data[name] for name in ("stdout", "stderr") if name in step.data))
             row = {"owner": step.owner, "index": index, "kind": step.kind.value}
             transaction.add_step({**row, "at": step.at, "seconds": step.seconds, "data": data, "text": text})
             self._note(step.owner, step.call, index, data, exact=data == step.data)
@@ -131,7 +133,7 @@ class Recorder:
             trajectory = self._trajectory(transaction, call.owner)
             row = trajectory.model_call(call, self._cleaner.scrub, transaction.add_message)
             said, row["data"] = row["data"], self._cleaner.json(row["data"])
-            transaction.add_step({**row, "text": self._cleaner.text(_text_of_call(call, row["data"]))})
+            transaction.add_step({**row, "text": self._cleaner.text(_text_of_call(call, row["data"], trajectory))})
             exact = not trajectory.masked and said == row["data"]
             self._note(call.owner, call.call, row["index"], {}, exact=exact)
 
@@ -282,14 +284,14 @@ def _text_of(kind: StepKind, data: Any) -> str:
     return "\n".join(value for name in names if isinstance(value := data.get(name), str) and value)
 
 
-def _text_of_call(call: ModelCallData, data: Mapping[str, Any]) -> str:
+def _text_of_call(call: ModelCallData, data: Mapping[str, Any], trajectory: Trajectory) -> str:
     """What search finds of a model call: the reply, and what the model was told for the first time.
 
-    A reply that comes back as a message of the next call has been found at its own step.
+    A reply that comes back as a message of the next call has been found at its own step, and so has a command's output.
     """
     first = data["base"] is None
     new = [message for message in call.messages[data["keep"] :] if first or message.role != "assistant"]
-    told = ["\n".join(filter(None, [message.text, *map(str, message.images)])) for message in new]
+    told = ["\n".join(filter(None, [trajectory.untold(message.text), *map(str, message.images)])) for message in new]
     return "\n".join(filter(None, [codec.completion_text(call.completion), call.system if first else "", *told]))
 
 

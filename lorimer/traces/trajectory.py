@@ -7,6 +7,7 @@ call at step `base`, then `append`", where messages are SHA-256 sums. A harness 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import is_
@@ -21,6 +22,9 @@ from lorimer.traces.scrub import scrub_json
 
 MAX_HEADS = 8
 """Conversations of one owner that are remembered at once. An older one that goes on costs its sums once more, no more."""
+
+LONG_OUTPUT = 80
+"""Characters, a line of a terminal. A shorter output may stand in a message by chance, and there is little to spare in it."""
 
 
 def common(before: tuple[Message, ...], now: tuple[Message, ...]) -> int:
@@ -72,10 +76,24 @@ class Trajectory:
     masked: bool = False
     """Whether anything of the newest model call was masked."""
     breaks: CacheWatch = field(default_factory=CacheWatch)
+    _outputs: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_HEADS))
+    """The newest long outputs of commands that no model was told yet."""
 
     def take_index(self) -> int:
         self.next_index += 1
         return self.next_index - 1
+
+    def put_out(self, *outputs: str) -> None:
+        """Note what a command put out."""
+        self._outputs.extend(text for output in outputs if len(text := output.strip()) > LONG_OUTPUT)
+
+    def untold(self, told: str) -> str:
+        """What a message says beside the outputs of commands in it."""
+        for output in list(self._outputs):
+            if output in told:
+                told = told.replace(output, "")
+                self._outputs.remove(output)
+        return told
 
     def model_call(
         self, call: ModelCallData, scrub: Callable[[str], str], store: Callable[[str, dict[str, Any]], None]
@@ -100,7 +118,6 @@ class Trajectory:
                 append.append(put(codec.encode_message(message)))
         came += tuple(sums.came for sums in append)
         stored += tuple(sums.stored for sums in append)
-        self.masked = self.masked or came != stored
         self.masked = self.masked or came != stored
         answered = put(codec.encode_message(call.completion.message))
         sent = self._sent(

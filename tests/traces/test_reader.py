@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
 from lorimer.errors import UserError
-from lorimer.kinds import Refused
+from lorimer.harness.api import assistant, user
+from lorimer.kinds import Refused, StepKind
 from lorimer.traces import bulk, migrations, sealed
 from lorimer.traces.bulk import Ran
 from lorimer.traces.databases.base import RANKED
 from lorimer.traces.reader import StoreReader
-from lorimer.traces.schema import Conditions, Used
+from lorimer.traces.schema import Conditions, StepData, Used
 from lorimer.traces.scrub import scrubber
 from lorimer.traces.store import Store
 
@@ -122,6 +123,31 @@ async def test_search_finds_words_in_what_ran_and_marks_them(store: Store) -> No
     assert [hit.step.owner for hit in reader.search("KeyError", owners=[one.id])] == [one.id]
     assert len(reader.search("KeyError", limit=1)) == 1
     assert [hit.step.owner for hit in reader.search('"fix py" OR nothing')] == [one.id]
+
+
+async def test_an_output_that_the_model_was_told_is_found_once_at_its_command(store: Store) -> None:
+    begin, output = make.start(), "the tests of the parser fail with an ImportError, " * 3
+    cut, short = "cut words " * 20, "short words"
+    store.open_trial(begin)
+    data = {"command": "pytest", "stdout": f"{output}\n", "stderr": "a warning of the interpreter, " * 4}
+    ran = StepData(begin.id, StepKind.EXEC, at=1.0, data=data)
+    for step in (ran, make.ran(begin.id, "cat log", cut), make.ran(begin.id, "cat note", short)):
+        store.step(step)
+    told = [user("Go."), user(f"{output}{data['stderr'].strip()}\n[exit code 1]"), user(cut[:-20]), user(short)]
+    store.model_call(make.call(begin.id, told))
+    store.model_call(make.call(begin.id, [*told, assistant("ok"), user(output)]))
+    await store.close_trial(make.end(begin.id))
+    reader = StoreReader(store)
+
+    def at(words: str) -> list[int]:
+        return [hit.step.index for hit in reader.search(words, order="steps")]
+
+    assert at("ImportError") == [0, 4]  # told again, so it is a message of its own
+    assert at("interpreter") == [0]
+    assert at('"exit code"') == [3]
+    assert at("cut") == [1, 3]
+    assert at("short") == [2, 3]
+    assert len(reader.trajectory(begin.id)) == 5
 
 
 def _steps(store: Store, number: int) -> None:
