@@ -33,12 +33,9 @@ CUT_OFF = 75
 """Exit code of a harness whose stdin ended: the host hung up, or the connection to it broke. As sysexits' EX_TEMPFAIL."""
 
 BOOTSTRAP = """
-import os, sys
-if "PYTHONHASHSEED" not in os.environ:
-    again = [sys.executable, "-s", "-S", "-B", "-u", "-c", sys.orig_argv[-1]]
-    os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})
+import sys
 sys.path[:] = [folder for folder in sys.path if folder]
-import json
+import json, os
 pipe = os.fdopen(os.dup(0), "rb")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 line = pipe.readline()
@@ -62,11 +59,11 @@ from lorimer.harness import host
 host.main(pipe, start["task"], os.path.join(root, "agent.py"))
 """
 """What a jail runs as `python3 -c`. It takes its files from the first line on stdin, so nothing is mounted or copied in and
-a jail can be started before anyone knows which harness it will run. It starts itself anew with a fixed seed of hashes, which a
-variable alone can set and -I would not read: the order of a set of texts is the same in every trial then, and in its replay."""
+a jail can be started before anyone knows which harness it will run."""
 
-# -I: no environment, no user site; -S: no site-packages, so what the image has installed does not matter.
-ARGV = ("python3", "-I", "-S", "-B", "-u", "-c", BOOTSTRAP)
+# -s: no user site; -S: no site-packages, so what the image has installed does not matter. Not -I: it would not read the seed of
+# hashes, and a jail's environment holds no other variable of Python's.
+ARGV = ("python3", "-s", "-S", "-B", "-u", "-c", BOOTSTRAP)
 
 
 class Wire:

@@ -193,7 +193,8 @@ class JailRequest:
     """One jail to be made: a process that reads and writes lines."""
 
     argv: Sequence[str]
-    """The program, its first element `python3`; run with no environment but PATH, HOME and LANG."""
+    """The program, its first element `python3`. Its environment is PATH, HOME, LANG and PYTHONHASHSEED=0 alone: so the order of a
+    set of texts is the same in every trial, and in its replay."""
     owner: Owner
     memory_mb: int = 512
     pids: int = 128

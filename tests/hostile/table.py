@@ -33,7 +33,7 @@ QUICK: tuple[Case, ...] = (
         BOTH,
         "keys in its own environment and, by /proc, in that of others",
         "nothing obtained",
-        "an environment of PATH, HOME and LANG; a PID namespace",
+        "an environment without a variable of the host's; a PID namespace",
     ),
     Case(
         "host_files",

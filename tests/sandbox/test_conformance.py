@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.errors import PrerequisiteError, SandboxError
+from lorimer.harness.host import ARGV
 from lorimer.sandbox.base import ExecOutput, Jail, JailRequest, LineTooLong, Sandbox, SandboxFileError, SandboxLimits
 from tests.sandbox.conftest import OWNER, Subject
 
@@ -417,8 +418,21 @@ print([line.split()[1].strip('0') for line in open('/proc/self/status') if line.
 """
     running = await jail(isolating, code)
     found = [line.decode() for line in await lines(running)]
-    assert found == ["['HOME', 'LANG', 'PATH'] /tmp", "True []", "['']"], (await running.wait()).stderr
+    assert found == ["['HOME', 'LANG', 'PATH', 'PYTHONHASHSEED'] /tmp", "True []", "['']"], (
+        await running.wait()
+    ).stderr
     await running.close()
+
+
+async def test_a_set_of_texts_has_one_order_in_all_jails(subject: Subject) -> None:
+    found = []
+    for _ in range(2):
+        request = JailRequest([*ARGV[:-1], "print(list(set('abcdefghijklm')))"], OWNER)
+        running = await subject.provider.jail(request)
+        found.append(await lines(running))
+        await running.close()
+    assert found[0] == found[1]
+    assert found[0]
 
 
 async def test_a_closed_jail_swallows_and_says_nothing(subject: Subject) -> None:

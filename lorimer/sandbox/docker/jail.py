@@ -31,8 +31,9 @@ _KILLED = 137
 
 
 def bare_env(names: Sequence[str]) -> list[str]:
-    """An environment of PATH, HOME and LANG. A bare name removes a variable that the image (`names`) or the engine would set."""
-    env = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
+    """A jail's environment. A bare name removes a variable that the image (`names`) or the engine would set."""
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    env = {"PATH": path, "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}  # noqa: S108
     return [f"{name}={value}" for name, value in env.items()] + [n for n in (*names, "HOSTNAME") if n not in env]
 
 

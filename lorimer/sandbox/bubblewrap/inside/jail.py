@@ -41,7 +41,7 @@ def run_jail(control: int, memory: int, watch: int, pids: int, host_id: int, ino
             limit(resource.RLIMIT_DATA, memory)
             limit(resource.RLIMIT_NOFILE, JAIL_FILES)
             become_agent(host_id, pids)
-            environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108
+            environ = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"}  # noqa: S108
             os.execvpe(argv[0], argv, environ)  # noqa: S606
         except BaseException as error:  # noqa: BLE001  (whatever it was, this process must not go on as lorimer's)
             os.write(2, f"lorimer: the jail could not start: {error}\n".encode())
