@@ -460,7 +460,7 @@ print(attempt(lambda: open('/tmp/big', 'wb').write(bytes(9_000_000)) and None))
         lines.append(line.decode())
     assert lines[:2] == [
         "[('HOME', '/tmp'), ('LANG', 'C.UTF-8'), "
-        "('PATH', '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin')]",
+        "('PATH', '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'), ('PYTHONHASHSEED', '0')]",
         "65534 65534 []",
     ]
     assert not [line for line in lines if "done" in line]
