@@ -91,7 +91,7 @@ class Trajectory:
         """What a message says beside the outputs of commands in it."""
         for output in list(self._outputs):
             if output in told:
-                told = told.replace(output, "")
+                told = told.replace(output, "\n")  # the words around it stay two
                 self._outputs.remove(output)
         return told
 

@@ -133,7 +133,7 @@ async def test_an_output_that_the_model_was_told_is_found_once_at_its_command(st
     ran = StepData(begin.id, StepKind.EXEC, at=1.0, data=data)
     for step in (ran, make.ran(begin.id, "cat log", cut), make.ran(begin.id, "cat note", short)):
         store.step(step)
-    told = [user("Go."), user(f"{output}{data['stderr'].strip()}\n[exit code 1]"), user(cut[:-20]), user(short)]
+    told = [user("Go."), user(f"saw{output.strip()}then {data['stderr']}[exit code 1]"), user(cut[:-20]), user(short)]
     store.model_call(make.call(begin.id, told))
     store.model_call(make.call(begin.id, [*told, assistant("ok"), user(output)]))
     await store.close_trial(make.end(begin.id))
@@ -145,6 +145,7 @@ async def test_an_output_that_the_model_was_told_is_found_once_at_its_command(st
     assert at("ImportError") == [0, 4]  # told again, so it is a message of its own
     assert at("interpreter") == [0]
     assert at('"exit code"') == [3]
+    assert at("saw") == at("then") == [3]
     assert at("cut") == [1, 3]
     assert at("short") == [2, 3]
     assert len(reader.trajectory(begin.id)) == 5
