@@ -193,7 +193,7 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
         proposing=next((each for each in told if each.state == "proposing"), None),
         latest=tuple(each for each in told if each.state != "proposing")[:LATEST],
         alerts=shelf.worked_out(row.id, "alerts", (mark, opened.state), lambda: tuple(alerts(reader, opened))),
-        gain=shelf.worked_out(row.id, "gain", mark.settled, lambda: tuple(_gain(reader, opened))),
+        gain=shelf.worked_out(row.id, "gain", mark.settled, lambda: tuple(_gain(reader, opened, spent))),
         cache=shelf.worked_out(
             row.id, "cache", mark, lambda: tuple(cache_use(row, spent, reader.cache_breaks).lines())
         ),
@@ -202,8 +202,8 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
     )
 
 
-def _gain(reader: StudyReader, opened: Opened) -> list[tuple[str, str]]:
-    price = gain_price.of_study(reader, opened.world)
+def _gain(reader: StudyReader, opened: Opened, spent: Spent) -> list[tuple[str, str]]:
+    price = gain_price.of_study(opened.world, spent)
     return experiments.gain_lines(gain_of(reader, opened.world, opened.row), price)
 
 

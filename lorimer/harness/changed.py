@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-import re
+import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,8 +64,28 @@ def never_named(before: str, after: str) -> tuple[str, ...]:
 
 def same_code(before: str, after: str) -> bool:
     """Whether two harnesses differ in comments and layout alone, so that Python runs the same of both."""
-    old, new = parsed(before), parsed(after)
-    return old is not None and new is not None and ast.dump(old) == ast.dump(new)
+    return same_tree(parsed(before), parsed(after))
+
+
+def same_tree(old: ast.Module | None, new: ast.Module | None) -> bool:
+    """Whether Python runs the same of two trees; `False` where one could not be read. It stops where they first differ."""
+    left: list[tuple[object, object]] = [(old, new)]
+    while left:
+        mine, theirs = left.pop()
+        if mine is theirs:  # names, and what has no parts, such as `ast.Load`
+            continue
+        if type(mine) is not type(theirs):
+            return False
+        if isinstance(mine, ast.AST):
+            for field in mine._fields:
+                left.append((getattr(mine, field, None), getattr(theirs, field, None)))
+        elif isinstance(mine, list) and isinstance(theirs, list):
+            if len(mine) != len(theirs):
+                return False
+            left += zip(mine, theirs, strict=True)
+        elif mine != theirs:
+            return False
+    return old is not None and new is not None
 
 
 MOST_PAIRS = 4_000_000
@@ -182,9 +202,14 @@ def _texts(node: ast.AST) -> list[str]:
     return [part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
 
 
+def code_lines(text: str) -> list[str]:
+    """The lines of a text with their ends, as Python counts lines: a form feed or a line separator of Unicode ends none."""
+    return io.StringIO(text, newline="").readlines()
+
+
 def _place(text: str, node: ast.stmt) -> tuple[int, int]:
     """Where a statement begins and ends in a text, in characters."""
-    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)  # as Python counts lines
+    lines = code_lines(text)
 
     def at(line: int, column: int) -> int:
         # Python counts columns in bytes of UTF-8.

@@ -8,13 +8,13 @@ Where a text does not tell, that is said: a hunk that "did not fire" is not one 
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property, lru_cache
 
 from lorimer.errors import HarnessError
-from lorimer.harness.changed import parsed, same_code
+from lorimer.harness.changed import code_lines, parsed, same_tree
 from lorimer.harness.version import Hunk, apply_edit
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -36,7 +36,7 @@ def watched(parent: str, hunks: Sequence[Hunk], text: str) -> tuple[Watched, ...
     Args:
         text: `parent` with all hunks applied. Where it is another text, nothing can be told of any.
     """
-    tree = parsed(text)
+    tree = _tree(text)
     places = _places(parent, hunks, text)
     if tree is None or places is None:
         return tuple(Watched(unknown="the edit cannot be laid beside the text that ran") for _ in hunks)
@@ -44,8 +44,10 @@ def watched(parent: str, hunks: Sequence[Hunk], text: str) -> tuple[Watched, ...
     return tuple(code.watched(changed, removed) for changed, removed in places)
 
 
-def _breaks(text: str) -> list[str]:
-    return re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)  # as Python counts lines
+@lru_cache(maxsize=8)
+def _tree(text: str) -> ast.Module | None:
+    """The tree of a text; nothing here changes it. Many candidates share a parent, and the last hunk makes the text that ran."""
+    return parsed(text)
 
 
 def _places(parent: str, hunks: Sequence[Hunk], text: str) -> list[tuple[set[int], set[int]]] | None:
@@ -57,9 +59,9 @@ def _places(parent: str, hunks: Sequence[Hunk], text: str) -> list[tuple[set[int
             after = apply_edit(before, [hunk])
         except HarnessError:
             return None
-        old, new = _breaks(before), _breaks(after)
+        old, new = code_lines(before), code_lines(after)
         changed, removed, moved = set[int](), set[int](), dict[int, int]()
-        silent = same_code(before, after)  # comments and layout
+        silent = same_tree(_tree(before), _tree(after))  # comments and layout
         for kind, first, last, begin, end in _differences(old, new):
             if kind == "equal":
                 moved |= {first + at + 1: begin + at + 1 for at in range(last - first)}
@@ -101,15 +103,20 @@ class _Code:
         self._functions: dict[ast.AST, ast.AST | None] = {}
         """Every statement, with the innermost function whose body it is in."""
         self._collect(tree, None)
-        self._texts = "\n".join(
-            node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        )
 
     def _collect(self, node: ast.AST, function: ast.AST | None) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.stmt):
-                self._functions[child] = function
+        for child in _statements(node):
+            self._functions[child] = function
             self._collect(child, child if isinstance(child, FUNCTIONS) else function)
+
+    @cached_property
+    def _texts(self) -> str:
+        """All string constants, a line each."""
+        return "\n".join(
+            node.value
+            for node in ast.walk(self._tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        )
 
     def watched(self, changed: set[int], removed: set[int]) -> Watched:
         """What to watch where these lines were changed, and lines were taken away behind those."""
@@ -193,18 +200,16 @@ def _extent(statement: ast.stmt) -> range:
 
 def _children(statement: ast.AST) -> list[ast.stmt]:
     """The statements in the blocks of a statement, in order."""
-    found = [
-        inner
-        for child in ast.iter_child_nodes(statement)
-        for inner in (
-            [child]
-            if isinstance(child, ast.stmt)
-            else _children(child)
-            if isinstance(child, ast.excepthandler | ast.match_case)
-            else []
-        )
-    ]
-    return sorted(found, key=lambda each: each.lineno)
+    return sorted(_statements(statement), key=lambda each: each.lineno)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """The statements in the blocks of a statement or a module, block by block. No expression holds any."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        elif isinstance(child, ast.excepthandler | ast.match_case):
+            yield from _statements(child)
 
 
 def _header(statement: ast.stmt) -> range:

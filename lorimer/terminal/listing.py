@@ -147,7 +147,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         champion=found.final,
         champion_candidate=found.champion_candidate,
         refusal=found.refusal,
-        price=gain_price.of_study(reader, world),
+        price=gain_price.of_study(world, spent),
         conditions=_conditions(reader, world),
         gain=gain_of(reader, world, study),
         candidates=found.candidates,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+import ast
 
-from lorimer.harness.changed import ChangedText, changed_lines, changed_texts, never_named, same_code
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lorimer.harness.changed import ChangedText, changed_lines, changed_texts, code_lines, never_named, same_code
 
 BEFORE = '''# é
 SYSTEM = """Solve the task.
@@ -86,6 +90,34 @@ def test_comments_and_layout_are_no_code() -> None:
     assert same_code(BEFORE, BEFORE.replace("# é", "# another\n\n"))
     assert not same_code(BEFORE, BEFORE.replace("30", "31"))
     assert not same_code(BEFORE, BEFORE + "(")
+    assert not same_code(BEFORE + "(", BEFORE + "(")
+
+
+LINES = [
+    "x = 1",
+    "x = 1.0",
+    "x = True",
+    "x = '1'",
+    "x = b'1'",
+    "x = 1  # one",
+    "y = 1",
+    "x: int = 1",
+    "x",
+    "del x",
+    "x = [y, 1]",
+]
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=3), st.lists(st.sampled_from(LINES), max_size=3))
+def test_two_texts_have_the_same_code_where_python_writes_their_trees_alike(one: list[str], other: list[str]) -> None:
+    before, after = "\n".join(one), "\n".join(other)
+    assert same_code(before, after) == (ast.dump(ast.parse(before)) == ast.dump(ast.parse(after)))
+
+
+def test_lines_are_those_that_python_counts() -> None:
+    text = "a = 1\r\nb = 2\rc = '\x0c\u2028'\n\nd = 4"
+    assert code_lines(text) == ["a = 1\r\n", "b = 2\r", "c = '\x0c\u2028'\n", "\n", "d = 4"]
+    assert [node.lineno for node in ast.parse(text).body] == [1, 2, 3, 5]
 
 
 @pytest.mark.parametrize(

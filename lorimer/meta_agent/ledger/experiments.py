@@ -185,7 +185,8 @@ def priced(ledger: Ledger, reader: StudyReader, world: World) -> Ledger:
     """The ledger with what each gain was paid for. The meta-agent is not told: how often a study was stopped shows in it."""
     prices = gain_price.of_promotions(reader, world)
     entries = tuple(replace(entry, price=prices.get(entry.number)) for entry in ledger.entries)
-    return replace(ledger, entries=entries, price=gain_price.of_study(reader, world), spent=reader.spent(world.study))
+    spent = reader.spent(world.study)
+    return replace(ledger, entries=entries, price=gain_price.of_study(world, spent), spent=spent)
 
 
 def with_conditions(ledger: Ledger, reader: StudyReader, world: World, *, recent: int | None = None) -> Ledger:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lorimer.meta_agent.gate.cost import amounts
 from lorimer.meta_agent.state.world import World, score_of
 from lorimer.traces.base import StudyReader
-from lorimer.traces.schema import Share, Stage
+from lorimer.traces.schema import Share, Spent, Stage
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class GainPrice:
         return f"{unknown}{amounts('tokens', self.tokens_per_point)[0]} per point: {said}"
 
 
-def of_study(reader: StudyReader, world: World) -> GainPrice | None:
+def of_study(world: World, spent: Spent) -> GainPrice | None:
     """The champion's gain over the seed harness for all that the study spent; `None` where there is no such gain to speak of."""
     baseline, final = world.reported_of(""), world.reported
     if world.champion is None or baseline is None or final is None:
@@ -59,7 +59,6 @@ def of_study(reader: StudyReader, world: World) -> GainPrice | None:
     gain = score_of(final).mean - score_of(baseline).mean
     if math.isnan(gain):  # no trial was scored
         return None
-    spent = reader.spent(world.study)
     return GainPrice.of(gain, spent.task + spent.meta)
 
 

@@ -160,7 +160,7 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
     drift = drift_of(reader, world)
     if drift:
         lines += ["", f"Drift: {drift}. Nothing is decided by it."]
-    price = gain_price.of_study(reader, world)
+    price = gain_price.of_study(world, reader.spent(world.study))
     if price:
         lines += ["", f"Price of the gain: {price} that the whole study spent."]
     if found.refusal:
