@@ -10,7 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,19 +33,19 @@ from lorimer.commands import (
 from lorimer.commands.shared import STOPPED, tell_from_here
 from lorimer.errors import LorimerError
 
-app = typer.Typer(
-    name="lorimer",
-    help="Improves AI agent harnesses while you sleep: traces in, surgical edits out, promoted only by a gate.",
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+SETTINGS: dict[str, Any] = {
+    "help": "Improves AI agent harnesses while you sleep: traces in, surgical edits out, promoted only by a gate.",
+    "no_args_is_help": True,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+}
+app = typer.Typer(name="lorimer", **SETTINGS)
 
 DEBUG = "--debug"
 COMPLETE = "_LORIMER_COMPLETE"
 """The variable in which a shell's completion script asks, as click names it."""
-for group in (
+FLAT = (
     workspace.app,
     running.app,
     pairings.app,
@@ -55,9 +55,11 @@ for group in (
     preview.app,
     hand.app,
     two.app,
-):
+)
+NAMED = {"benchmarks": benchmarks.app, "traces": traces.app, "gate": gate.app, "store": store.app}
+for group in FLAT:
     app.add_typer(group)
-for name, group in (("benchmarks", benchmarks.app), ("traces", traces.app), ("gate", gate.app), ("store", store.app)):
+for name, group in NAMED.items():
     app.add_typer(group, name=name)
 
 
@@ -81,7 +83,7 @@ def call(arguments: Sequence[str]) -> None:
 
     The commands that an error names work from the current folder.
     """
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(_app_of(arguments))
     if COMPLETE in os.environ:  # a shell asks for completions
         command.main(list(arguments), "lorimer")
     with command.make_context("lorimer", list(arguments)) as context:
@@ -90,6 +92,26 @@ def call(arguments: Sequence[str]) -> None:
         except LorimerError as error:
             tell_from_here(error, context.meta)
             raise
+
+
+def _app_of(arguments: Sequence[str]) -> typer.Typer:
+    """The app with nothing but the command that is called: to build all takes 0.04 s, to build one 0.001.
+
+    It is the whole app where no command is named first, as for the list of them, and where none has that name.
+    """
+    name = arguments[0] if arguments else ""
+    alone = typer.Typer(name="lorimer", **SETTINGS)
+    alone.callback()(options)
+    if name in NAMED:
+        alone.add_typer(NAMED[name], name=name)
+        return alone
+    for group in FLAT:
+        for each in group.registered_commands:
+            assert each.callback is not None
+            if name == (each.name or typer.main.get_command_name(each.callback.__name__)):
+                alone.registered_commands.append(each)
+                return alone
+    return app
 
 
 def guarded(command: Callable[[], None], *, debug: bool = False) -> int:

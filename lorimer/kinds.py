@@ -132,3 +132,19 @@ class StepKind(StrEnum):
     """What lorimer did for the task: a part of it began or was verified, an artifact was taken."""
     ERROR = "error"
     VERDICT = "verdict"
+
+
+class Fault(StrEnum):
+    """What is wrong with an edit that is refused; a candidate's row keeps the word (`traces.previews.RefusedEdit`)."""
+
+    CHANGES_NOTHING = "changes_nothing"
+    DOES_NOT_APPLY = "does_not_apply"
+    INVALID = "invalid"
+    TOO_LARGE = "too_large"
+    OTHER_KIND = "other_kind"
+    TRIED = "tried"
+    DEAD_END = "dead_end"
+    GOES_BACK = "goes_back"
+    KNOWS_TASKS = "knows_tasks"
+    DOES_NOT_START = "does_not_start"
+    INERT = "inert"

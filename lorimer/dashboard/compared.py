@@ -11,9 +11,9 @@ from lorimer.meta_agent.gate.scores import wilson
 from lorimer.meta_agent.ledger.drifting import run_again
 from lorimer.meta_agent.ledger.fired import Fired, fired_in
 from lorimer.meta_agent.reports.flips import Flips, chance, flips
-from lorimer.meta_agent.state.changes import arms
+from lorimer.meta_agent.state.changes import full_runs
 from lorimer.meta_agent.state.names import short
-from lorimer.meta_agent.state.trials import rewards
+from lorimer.meta_agent.state.trials import by_task
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Candidate
@@ -113,17 +113,15 @@ class Again:
 
 def rows(reader: StudyReader, opened: Opened, candidates: Sequence[Candidate]) -> list[Row]:
     """Those of these candidates whose full run is decided, in the order given. All of their trials are read at once."""
-    mine, theirs, runs = arms(reader, opened.world, candidates)
-    if not mine:
-        return []
-    read = rewards(reader, runs, opened.retries)
-    fired = fired_in(reader, opened.world, candidates, opened.retries)
-    joined = {names: together([read[name] for name in names]) for names in set(theirs.values())}
+    runs = full_runs(reader, opened.world, candidates, opened.retries)
+    read = {name: by_task(trials) for name, trials in runs.read.items()}
+    fired = fired_in(reader, candidates, runs)
+    joined = {names: together([read[name] for name in names]) for names in set(runs.met.values())}
     found = []
     for row in candidates:
-        if row.number not in mine:
+        if row.number not in runs.own:
             continue
-        before, after = joined[theirs[row.number]], read[mine[row.number]]
+        before, after = joined[runs.met[row.number]], read[runs.own[row.number]]
         view = opened.world.candidate(row.id)
         hunks = tuple(_in_a_line(hunk["replace"] or f"without: {hunk['search']}") for hunk in row.edit)
         told = flips(before, after, opened.world.train)
@@ -142,8 +140,8 @@ def again(reader: StudyReader, opened: Opened) -> list[Again]:
         scored: dict[str, dict[tuple[str, int], float]] = {name: {} for name in evaluations}
         for evaluation, task, repeat, reward in reader.scored(evaluations):
             scored[evaluation][task, repeat] = reward
-        by_task = [_by_task(scored[name]) for name in evaluations]
-        before, after = by_task[0], together(by_task[1:])
+        each_run = [by_task(scored[name]) for name in evaluations]
+        before, after = each_run[0], together(each_run[1:])
         told = flips(before, after, opened.world.train)
         subject = next(
             about.subject for about in opened.world.decisions if opened.world.decisions[about].id == evaluations[0]
@@ -165,10 +163,6 @@ def together(runs: Sequence[Rewards]) -> dict[str, list[float]]:
         for task, each in run.items():
             found.setdefault(task, []).extend(each)
     return found
-
-
-def _by_task(trials: Mapping[tuple[str, int], float]) -> dict[str, list[float]]:
-    return together([{task: [reward]} for (task, _), reward in trials.items()])
 
 
 def _cells(told: Flips, before: Rewards, after: Rewards, fired: Fired | None) -> dict[str, Cell]:

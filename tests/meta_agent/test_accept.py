@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lorimer.harness.version import Hunk, sha
-from lorimer.meta_agent.proposer.accept import Accepted, Checks, Fault, Refusal, accept
+from lorimer.kinds import Fault
+from lorimer.meta_agent.proposer.accept import Accepted, Checks, Refusal, accept
 from lorimer.meta_agent.proposer.dead_ends import Earlier
 from tests.support.meta_model import HARNESS
 

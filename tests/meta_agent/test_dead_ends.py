@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import lorimer
 from lorimer.errors import UserError
 from lorimer.harness.version import Hunk, sha
-from lorimer.meta_agent.proposer.accept import Accepted, Fault, Refusal, accept
+from lorimer.kinds import Fault
+from lorimer.meta_agent.proposer.accept import Accepted, Refusal, accept
 from lorimer.meta_agent.proposer.dead_ends import ALIKE, Earlier, dead_end
 from lorimer.models.simulated.ideas import HARMFUL, HONEST, NEUTRAL, USELESS
 from lorimer.models.simulated.source import read_source

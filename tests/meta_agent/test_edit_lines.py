@@ -13,7 +13,8 @@ from lorimer.config import parse, parse_stored
 from lorimer.config_search import SearchSettings
 from lorimer.errors import ConfigError, UserError
 from lorimer.harness.version import Hunk
-from lorimer.meta_agent.proposer.accept import Accepted, Fault, Lines, Refusal, accept
+from lorimer.kinds import Fault
+from lorimer.meta_agent.proposer.accept import Accepted, Lines, Refusal, accept
 from lorimer.meta_agent.proposer.propose import propose
 from lorimer.meta_agent.state.descent import promotions_behind
 from lorimer.meta_agent.state.world import scan

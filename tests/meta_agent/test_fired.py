@@ -10,6 +10,7 @@ from lorimer.harness.version import Hunk, apply_edit
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.ledger.fired import fired_in, fired_in_trial
 from lorimer.meta_agent.proposer.proposal import Proposal, ProposalSession
+from lorimer.meta_agent.state.changes import full_runs
 from lorimer.meta_agent.state.world import scan
 from lorimer.terminal.trajectory import trajectory_text
 from lorimer.traces.schema import LinesRan, PlannedTrial, Stage
@@ -52,7 +53,7 @@ async def test_the_log_says_beside_each_flip_whether_the_edit_fired(bench: Bench
     reader = bench.reader()
     world = scan(reader, "demo")
     (row,) = reader.candidates("demo")
-    found = fired_in(reader, world, [row], 2)[1]
+    found = fired_in(reader, [row], full_runs(reader, world, [row], 2))[1]
     first, second = found.hunks
     assert (first.fired, second.fired) == (first.told, 0)
     assert first.told == second.told > 10

@@ -16,7 +16,8 @@ from lorimer.config_search import SearchSettings
 from lorimer.errors import ConfigError
 from lorimer.harness.changed import components, words_alone
 from lorimer.harness.version import Hunk
-from lorimer.meta_agent.proposer.accept import Accepted, Fault, Refusal, accept
+from lorimer.kinds import Fault
+from lorimer.meta_agent.proposer.accept import Accepted, Refusal, accept
 from lorimer.meta_agent.proposer.asked import Asked
 from lorimer.meta_agent.proposer.proposal import Diagnosis, NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.proposer.propose import propose

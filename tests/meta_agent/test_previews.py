@@ -11,9 +11,9 @@ import pytest
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.config import Config, parse
 from lorimer.harness.version import Hunk, sha
-from lorimer.kinds import TrialState
+from lorimer.kinds import Fault, TrialState
 from lorimer.meta_agent.ledger import experiments
-from lorimer.meta_agent.proposer.accept import Accepted, Fault, Refusal, accept
+from lorimer.meta_agent.proposer.accept import Accepted, Refusal, accept
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.proposer.tools import Toolbox
 from lorimer.meta_agent.replay.preview import chosen

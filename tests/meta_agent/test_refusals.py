@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lorimer.dashboard.report import report
+from lorimer.kinds import Fault
 from lorimer.meta_agent.ledger.refusals import WORDS, Refusals, refusals
-from lorimer.meta_agent.proposer.accept import Fault
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.proposer.propose import propose
 from lorimer.meta_agent.state.folding import CandidateView

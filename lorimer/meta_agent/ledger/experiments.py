@@ -23,14 +23,14 @@ from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.proposer.cases import one_line
 from lorimer.meta_agent.proposer.log import Log, Told
 from lorimer.meta_agent.proposer.touching import summary
-from lorimer.meta_agent.state.changes import Changes, changes
+from lorimer.meta_agent.state.changes import Changes, changes, full_runs
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import STAGES, short
 from lorimer.meta_agent.state.result import total
-from lorimer.meta_agent.state.world import World, score_of
+from lorimer.meta_agent.state.world import ByStage, World, by_candidate, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.previews import Touches
-from lorimer.traces.schema import Purpose, Spent, Stage
+from lorimer.traces.schema import Spent, Stage
 from lorimer.traces.tables import Candidate, DecisionRow
 from lorimer.wording import first_names
 
@@ -165,9 +165,22 @@ def read(
     rows = [row for row in reader.candidates(world.study) if before is None or row.number < before]
     made = [row for row in rows if row.state != "proposing"]
     looked_up = made if recent is None else made[max(0, len(made) - recent) :]
-    changed, fired = changes(reader, world, looked_up, retries), fired_in(reader, world, looked_up, retries)
+    runs = full_runs(reader, world, looked_up, retries)
+    changed, fired = changes(world, runs), fired_in(reader, looked_up, runs)
     refused = reader.refused([each.id for about, each in world.decisions.items() if about.stage is not Stage.HOLDOUT])
-    entries = [_entry(world, row, changed.get(row.number, Changes()), fired.get(row.number), refused) for row in rows]
+    own, aged = by_candidate(world)
+    entries = [
+        _entry(
+            world,
+            row,
+            own.get(row.id, {}),
+            aged.get(row.number, {}),
+            changed.get(row.number, Changes()),
+            fired.get(row.number),
+            refused,
+        )
+        for row in rows
+    ]
     baseline = world.decided("", Stage.BASELINE)
     return Ledger(
         world.study,
@@ -351,15 +364,20 @@ def _told(entry: Entry, verdicts: Sequence[Verdict], touches: str) -> list[str]:
 
 
 def _entry(
-    world: World, row: Candidate, changed: Changes, fired: Fired | None, refused: Mapping[str, Refused]
+    world: World,
+    row: Candidate,
+    own: ByStage,
+    aged: ByStage,
+    changed: Changes,
+    fired: Fired | None,
+    refused: Mapping[str, Refused],
 ) -> Entry:
     verdicts, decided = [], []
-    champion_then = world.champion_before(row.number)
     for stage in (*STAGES, Stage.REVIEW):
-        aged = world.decided(champion_then, stage, Purpose.AGE, row.number)
-        if aged is not None and aged.numbers["refresh"]:
-            verdicts.append(Verdict(AGED, aged.kind, aged.reason))
-        decision = world.decided(row.id, stage)
+        age = aged.get(stage)
+        if age is not None and age.numbers["refresh"]:
+            verdicts.append(Verdict(AGED, age.kind, age.reason))
+        decision = own.get(stage)
         if decision is not None:
             decided.append(decision)
             share = refused.get(decision.id, NONE_REFUSED)

@@ -10,9 +10,7 @@ from functools import lru_cache
 
 from lorimer.harness.version import Hunk
 from lorimer.harness.watched import Watched, watched
-from lorimer.meta_agent.state.changes import arms
-from lorimer.meta_agent.state.trials import read_trials
-from lorimer.meta_agent.state.world import World
+from lorimer.meta_agent.state.changes import FullRuns
 from lorimer.traces.base import StudyReader
 from lorimer.traces.bulk import TrialLines
 from lorimer.traces.lines import FirstRan
@@ -74,27 +72,26 @@ class Fired:
         return f"{task} (fired in {fired} of {told})" if told else task
 
 
-def fired_in(reader: StudyReader, world: World, candidates: Sequence[Candidate], retries: int) -> dict[int, Fired]:
+def fired_in(reader: StudyReader, candidates: Sequence[Candidate], runs: FullRuns) -> dict[int, Fired]:
     """The edits of those of these candidates whose full run is decided, by number. All of their trials are read at once.
 
-    Only trials that the gate read count: what finished beyond an early stop depends on timing.
+    Args:
+        runs: as `full_runs` gives them of these candidates.
     """
-    mine, theirs, runs = arms(reader, world, candidates)
-    if not mine:
+    if not runs.own:
         return {}
-    read = read_trials(reader, runs, retries)
-    trials: dict[str, dict[tuple[str, int], TrialLines]] = {name: {} for name in runs}
-    for trial in reader.lines_ran(list(runs)):  # of one that was tried anew the last is the one that counts
-        if (trial.task, trial.repeat) in read[trial.evaluation]:
+    trials: dict[str, dict[tuple[str, int], TrialLines]] = {name: {} for name in runs.read}
+    for trial in reader.lines_ran(list(runs.read)):  # of one that was tried anew the last is the one that counts
+        if (trial.task, trial.repeat) in runs.read[trial.evaluation]:
             trials[trial.evaluation][trial.task, trial.repeat] = trial
-    edits = [each for each in candidates if each.number in mine]
+    edits = [each for each in candidates if each.number in runs.own]
     texts = reader.harness_texts({sha for each in edits for sha in (each.parent, each.harness) if sha})
     found = {}
     for each in edits:
         hunks = tuple(Hunk(**hunk) for hunk in each.edit)
         looked = _watched(texts.get(each.parent, ""), hunks, texts.get(each.harness or "", ""))
-        own = list(trials[mine[each.number]].values())
-        met = [trial for name in theirs[each.number] for trial in trials[name].values()]
+        own = list(trials[runs.own[each.number]].values())
+        met = [trial for name in runs.met[each.number] for trial in trials[name].values()]
         both = {trial.task for trial in own} & {trial.task for trial in met}
         found[each.number] = Fired(
             tuple(_hunk(one, own) for one in looked) if any(trial.ran for trial in own) else (),

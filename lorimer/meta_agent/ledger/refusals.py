@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from lorimer.kinds import Fault
 from lorimer.meta_agent.gate.comparison import count
-from lorimer.meta_agent.proposer.accept import Fault
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
 from lorimer.traces.previews import MISCITED

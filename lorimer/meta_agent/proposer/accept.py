@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from lorimer.config_search import SearchSettings
 from lorimer.errors import HarnessError
 from lorimer.harness import version
 from lorimer.harness.changed import changed_lines, words_alone
 from lorimer.harness.version import Hunk
+from lorimer.kinds import Fault
 from lorimer.meta_agent.proposer.asked import Asked
 from lorimer.meta_agent.proposer.cases import cut
 from lorimer.meta_agent.proposer.dead_ends import Earlier, dead_end, tried
@@ -63,22 +63,6 @@ class Checks:
     """How many lines it may change; `None` where that is not bounded."""
     asked: Asked | None = None
     """What kinds of edits are asked for; `None` of a person, who may change what they like."""
-
-
-class Fault(StrEnum):
-    """What is wrong with an edit that is refused; a candidate's row keeps the word (`traces.previews.RefusedEdit`)."""
-
-    CHANGES_NOTHING = "changes_nothing"
-    DOES_NOT_APPLY = "does_not_apply"
-    INVALID = "invalid"
-    TOO_LARGE = "too_large"
-    OTHER_KIND = "other_kind"
-    TRIED = "tried"
-    DEAD_END = "dead_end"
-    GOES_BACK = "goes_back"
-    KNOWS_TASKS = "knows_tasks"
-    DOES_NOT_START = "does_not_start"
-    INERT = "inert"
 
 
 @dataclass(frozen=True)

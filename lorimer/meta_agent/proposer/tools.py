@@ -14,8 +14,9 @@ from typing import Any
 
 from lorimer.harness.api import Tool
 from lorimer.harness.version import Hunk
+from lorimer.kinds import Fault
 from lorimer.meta_agent.proposer import previewed
-from lorimer.meta_agent.proposer.accept import Accepted, Fault, Refusal, accept
+from lorimer.meta_agent.proposer.accept import Accepted, Refusal, accept
 from lorimer.meta_agent.proposer.arguments import Refused, object_of, text_of
 from lorimer.meta_agent.proposer.asked import EDIT_KINDS
 from lorimer.meta_agent.proposer.cases import cut, one_line

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorimer.config import parse
 from lorimer.errors import UserError
 from lorimer.harness.version import diff, sha
 from lorimer.meta_agent.reports.flips import Flips, flips
@@ -99,6 +98,8 @@ def compared(reader: StudyReader, world: World, before: str, after: str) -> Flip
     was not promoted, the champion that it met is told of by the trials in which it was met. Of each, only trials count that a
     decision has read.
     """
+    from lorimer.config import parse
+
     retries = parse(reader.study(world.study).config, world.study).retries.errored
     mine, theirs = _met(reader, world, before, after)
     read = rewards(reader, {**mine, **theirs}, retries)

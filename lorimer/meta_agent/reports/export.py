@@ -23,6 +23,7 @@ from lorimer.meta_agent.ledger.fired import fired_in
 from lorimer.meta_agent.ledger.trust import trust
 from lorimer.meta_agent.reports.evidence import evidence
 from lorimer.meta_agent.reports.gain import gain_of
+from lorimer.meta_agent.state.changes import full_runs
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import result_of
 from lorimer.meta_agent.state.sealed import told
@@ -301,7 +302,8 @@ def _champion_repeats(gate: dict[str, Any]) -> int | None:
 
 def _promotions(reader: StudyReader, promoted: list[Candidate], world: World) -> str:
     lines, prices = ["## Promotions", ""], gain_price.of_promotions(reader, world)
-    fired = fired_in(reader, world, promoted, parse(reader.study(world.study).config, world.study).retries.errored)
+    retries = parse(reader.study(world.study).config, world.study).retries.errored
+    fired = fired_in(reader, promoted, full_runs(reader, world, promoted, retries))
     stages = (Stage.SPOT, Stage.FULL, Stage.HOLDOUT)
     rows = [row for each in promoted for stage in stages if (row := world.decided(each.id, stage)) is not None]
     conditions = differing(reader, world, rows)

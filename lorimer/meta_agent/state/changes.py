@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lorimer.meta_agent.gate.permutation import TIE
 from lorimer.meta_agent.gate.scores import mean_of
-from lorimer.meta_agent.state.trials import rewards
+from lorimer.meta_agent.state.trials import Rewards, by_task, read_trials
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
@@ -22,16 +22,35 @@ class Changes:
     worse: tuple[str, ...] = ()
 
 
-def changes(reader: StudyReader, world: World, candidates: Iterable[Candidate], retries: int) -> dict[int, Changes]:
-    """The changes of those of these candidates whose full run is decided, by number. All of their trials are read at once.
+@dataclass(frozen=True)
+class FullRuns:
+    """The full runs of candidates that are decided, each by the candidate's number, and what the gate read of them.
 
-    Only trials that the gate read count: what finished beyond an early stop depends on timing.
+    What finished beyond an early stop is left out: it depends on timing.
     """
-    mine, theirs, runs = arms(reader, world, candidates)
-    found = rewards(reader, runs, retries)
+
+    own: Mapping[int, str]
+    """The candidate's evaluation."""
+    met: Mapping[int, tuple[str, ...]]
+    """Those of the champion that it met."""
+    read: Mapping[str, Rewards]
+    """The trials of each of these evaluations that the gate read."""
+
+
+def full_runs(reader: StudyReader, world: World, candidates: Iterable[Candidate], retries: int) -> FullRuns:
+    """Read those of these candidates, all at once."""
+    own, met, runs = arms(reader, world, candidates)
+    return FullRuns(own, met, read_trials(reader, runs, retries))
+
+
+def changes(world: World, runs: FullRuns) -> dict[int, Changes]:
+    """The changes of these candidates, by number."""
     # Many candidates meet the same trials of a champion.
-    standing = {names: _means([found[name] for name in names]) for names in set(theirs.values())}
-    return {number: _changes(world, _means([found[mine[number]]]), standing[theirs[number]]) for number in mine}
+    standing = {names: _means([by_task(runs.read[name]) for name in names]) for names in set(runs.met.values())}
+    return {
+        number: _changes(world, _means([by_task(runs.read[name])]), standing[runs.met[number]])
+        for number, name in runs.own.items()
+    }
 
 
 def arms(

@@ -97,6 +97,10 @@ def read_trials(
     return known
 
 
+Rewards = Mapping[tuple[str, int], float | None]
+"""Those of one evaluation by task and repeat; `None` where a trial errored."""
+
+
 def rewards(reader: StudyReader, runs: Mapping[str, int | None], retries: int) -> dict[str, dict[str, list[float]]]:
     """The rewards that decisions have read, of many evaluations at once: by evaluation and task, in no order.
 
@@ -105,12 +109,15 @@ def rewards(reader: StudyReader, runs: Mapping[str, int | None], retries: int) -
     Args:
         runs: as of `read_trials`.
     """
-    found: dict[str, dict[str, list[float]]] = {}
-    for name, trials in read_trials(reader, runs, retries).items():
-        own = found[name] = dict[str, list[float]]()
-        for (task, _), each in trials.items():
-            if each is not None:
-                own.setdefault(task, []).append(each)
+    return {name: by_task(trials) for name, trials in read_trials(reader, runs, retries).items()}
+
+
+def by_task(trials: Rewards) -> dict[str, list[float]]:
+    """An evaluation's rewards by task. A task whose trials errored alone is left out."""
+    found: dict[str, list[float]] = {}
+    for (task, _), each in trials.items():
+        if each is not None:
+            found.setdefault(task, []).append(each)
     return found
 
 

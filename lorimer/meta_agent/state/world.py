@@ -299,6 +299,23 @@ class World:
         return self.decisions.get(About(subject, stage, purpose, met))
 
 
+ByStage = Mapping[Stage, DecisionRow]
+
+
+def by_candidate(world: World) -> tuple[Mapping[str, ByStage], Mapping[int, ByStage]]:
+    """What was decided of each candidate, by its id, and of the age of the champion's trials when it met them, by its number: for
+    whoever tells of all candidates, as `decided` looks for one decision at a time.
+    """
+    own: dict[str, dict[Stage, DecisionRow]] = {}
+    aged: dict[int, dict[Stage, DecisionRow]] = {}
+    for about, row in world.decisions.items():
+        if about.purpose is Purpose.FIRST and about.met is None:
+            own.setdefault(about.subject, {})[about.stage] = row
+        elif about.purpose is Purpose.AGE and about.met is not None:
+            aged.setdefault(about.met, {})[about.stage] = row
+    return own, aged
+
+
 # ---- scanning -------------------------------------------------------------------------------------------------------
 
 

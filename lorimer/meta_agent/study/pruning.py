@@ -19,6 +19,7 @@ from lorimer.kinds import PRUNING
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.ledger.fired import fired_in
 from lorimer.meta_agent.proposer.accept import Accepted, accept
+from lorimer.meta_agent.state.changes import full_runs
 from lorimer.meta_agent.state.descent import line
 from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World, scan
@@ -65,7 +66,7 @@ def prunings(reader: StudyReader, world: World, config: Config) -> list[Pruning]
     taken_out = [Hunk(**each.edit[0]) for each in reader.candidates(world.study) if len(each.edit) == 1]
     behind = (each.id for each in line(world, world.champion_harness))
     rows = [row for row in map(reader.candidate, behind) if row is not None]
-    fired = fired_in(reader, world, rows, config.retries.errored)
+    fired = fired_in(reader, rows, full_runs(reader, world, rows, config.retries.errored))
     champion = reader.harness(world.champion_harness).text
     tried = {each.harness for each in world.candidates} | {world.seed_harness}
     made = []
