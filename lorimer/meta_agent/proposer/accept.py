@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lorimer.config_search import SearchSettings
 from lorimer.errors import HarnessError
@@ -96,6 +96,22 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind
 
     Raises only what `checks.dry_start` and `checks.previews` raise (SandboxError): nothing that is wrong with the edit itself.
     """
+    # In a thread: beside a large suite or many experiments it takes some 100 ms, in which no other trial may stand still.
+    found = await asyncio.to_thread(_read, champion, edit, checks, kind)
+    if isinstance(found, Refusal):
+        return found
+    trouble = await checks.dry_start(found.text)
+    if trouble:
+        return Refusal(Fault.DOES_NOT_START, f"the edited agent.py does not start: {cut(trouble, 1_500)}")
+    if checks.previews is None:
+        return found
+    preview = await look(champion, edit, found.text, checks.previews)
+    why = inert(preview)
+    return Refusal(Fault.INERT, why) if why else replace(found, preview=preview)
+
+
+def _read(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind: str) -> Accepted | Refusal:
+    """What its text alone tells of an edit."""
     try:
         text = _edited(champion, edit)
     except HarnessError as error:
@@ -127,22 +143,14 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind
     again = dead_end(champion, hunks, about, checks.earlier)
     if again is not None:
         return Refusal(Fault.DEAD_END, again.why, again.number)
-    # In a thread: over a large suite it takes some 100 ms, in which no other trial may stand still.
-    known = await asyncio.to_thread(checks.knowledge, text, champion)
+    known = checks.knowledge(text, champion)
     if known:
         return Refusal(
             Fault.KNOWS_TASKS,
             "the edit carries knowledge of single tasks, which would be worth nothing on new ones: "
             + "; ".join(known[:5]),
         )
-    trouble = await checks.dry_start(text)
-    if trouble:
-        return Refusal(Fault.DOES_NOT_START, f"the edited agent.py does not start: {cut(trouble, 1_500)}")
-    if checks.previews is None:
-        return Accepted(text, kind=about)
-    preview = await look(champion, edit, text, checks.previews)
-    why = inert(preview)
-    return Refusal(Fault.INERT, why) if why else Accepted(text, preview, about)
+    return Accepted(text, kind=about)
 
 
 def _edited(champion: str, edit: str | Sequence[Hunk]) -> str | None:

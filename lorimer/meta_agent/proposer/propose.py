@@ -6,6 +6,7 @@ not call tools, or its provider refuses. It never raises for anything that a mod
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -50,7 +51,8 @@ async def propose(session: ProposalSession) -> Proposal | NoProposal:
     Raises what `session.complete` and the dry start raise (BudgetExhausted, ProviderOutage, SandboxError), and LorimerError
     when the traces of the cases cannot be read.
     """
-    under_way = _Session(session)
+    # In a thread: the failures of a long study are read for the first message, and no other trial may stand still meanwhile.
+    under_way = await asyncio.to_thread(_Session, session)
     found = await under_way.run()
     return replace(found, refused=under_way.refused)
 
@@ -142,7 +144,7 @@ class _Session:
             over = used.up()
             if over:
                 return NoProposal(_with(f"the meta-agent used up its {over} without a usable edit", self._refusal))
-            self._conversation.fit(self._budget)
+            await asyncio.to_thread(self._conversation.fit, self._budget)
             reply = await self._session.complete(self._request(only), self._context(index))
             used.count(reply)
             completion = reply.completion
