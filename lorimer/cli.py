@@ -83,7 +83,7 @@ def call(arguments: Sequence[str]) -> None:
 
     The commands that an error names work from the current folder.
     """
-    command = typer.main.get_command(_app_of(arguments))
+    command = typer.main.get_command(app_of(arguments))
     if COMPLETE in os.environ:  # a shell asks for completions
         command.main(list(arguments), "lorimer")
     with command.make_context("lorimer", list(arguments)) as context:
@@ -94,7 +94,7 @@ def call(arguments: Sequence[str]) -> None:
             raise
 
 
-def _app_of(arguments: Sequence[str]) -> typer.Typer:
+def app_of(arguments: Sequence[str]) -> typer.Typer:
     """The app with nothing but the command that is called: to build all takes 0.04 s, to build one 0.001.
 
     It is the whole app where no command is named first, as for the list of them, and where none has that name.

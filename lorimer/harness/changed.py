@@ -72,7 +72,7 @@ def same_tree(old: ast.Module | None, new: ast.Module | None) -> bool:
     left: list[tuple[object, object]] = [(old, new)]
     while left:
         mine, theirs = left.pop()
-        if mine is theirs:  # names, and what has no parts, such as `ast.Load`
+        if mine is theirs:  # such as the one `ast.Load` that Python has
             continue
         if type(mine) is not type(theirs):
             return False

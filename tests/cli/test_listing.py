@@ -140,6 +140,22 @@ def test_search_finds_what_the_model_was_told(used: Used, capsys: pytest.Capture
     assert (trial, call["index"]) in {(hit["owner"], hit["step"]) for hit in hits}
 
 
+def test_a_command_that_is_built_alone_is_the_one_of_the_whole_app() -> None:
+    def told(app: typer.Typer) -> dict[str, str]:
+        context = {"resilient_parsing": True, "terminal_width": 80, "max_content_width": 80}
+        found = commands(typer.main.get_command(app))
+        return {path: each.get_help(each.make_context(path, ["x"] * 9, **context)) for path, each in found}
+
+    whole = told(cli.app)
+    top = {path.split()[1] for path in whole if path != "lorimer"}
+    assert len(top) >= 30
+    for name in top:
+        alone = told(cli.app_of([name, "--help"]))
+        del alone["lorimer"]
+        assert alone == {path: text for path, text in whole.items() if path.split()[1:2] == [name]}
+    assert all(cli.app_of(arguments) is cli.app for arguments in ([], ["--help"], ["statsu"]))
+
+
 def test_help_is_whole_on_a_terminal_of_80_columns() -> None:
     for path, command in commands(typer.main.get_command(cli.app)):
         context = command.make_context(path, ["x"] * 9, resilient_parsing=True, terminal_width=80, max_content_width=80)

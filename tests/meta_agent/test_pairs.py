@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.decide import decide
-from lorimer.meta_agent.gate.pairs import MOST, PART, STEP, PairPlan, Touch, pair_plan, pair_verdict
+from lorimer.meta_agent.gate.pairs import MOST, STEP, PairPlan, Touch, pair_plan, pair_verdict
 from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import Result
@@ -81,14 +81,6 @@ def test_a_plan_takes_failed_and_solved_trials_in_turn_until_the_money_is_spent(
     assert MOST - 0.4 < sum(each.left for each in plan.order) <= MOST
     assert plan.looks == (8, 16, 24, 32, 40, 48, 56, 64, 72, 75)
     assert (plan.failed + plan.solved, plan.standing) == (200, 200)
-
-
-def test_pairs_of_a_small_suite_cost_a_part_of_its_full_run() -> None:
-    told = [
-        each for each in recorded(random.Random(1)) if int(each.task[1:]) % 5 == 0
-    ]  # ten tasks, five trials of each
-    spent = [each.left for each in planned(told, touches(told, 0.25)).order]
-    assert PART * 50 - 0.25 < sum(spent) <= PART * 50 < MOST
 
 
 def test_the_longer_group_goes_on_where_the_other_has_ended() -> None:

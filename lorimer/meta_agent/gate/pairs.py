@@ -27,10 +27,6 @@ from lorimer.meta_agent.gate.weights import FINENESS
 
 MOST = 30.0
 """What all pairs of a candidate may cost, in whole trials of the champion."""
-PART = 0.175
-"""What they may cost of the full run that they might spare, in shares of its trials: on the panel of 58 tasks as much as `MOST`,
-and less on smaller suites. In studies of 28 tasks with two trials each, 30 whole trials for pairs found 1.6 gains of 10, and this
-part 2.0 at the same price (± 0.2)."""
 STEP = 3.0
 """What is spent between two looks, in whole trials."""
 DOUBT = 1.3
@@ -114,10 +110,9 @@ def pair_plan(
         return None
     drawn = sorted(touched, key=lambda each: luck.place(each.trial))
     order, looks = list[Touch](), list[int]()
-    most = min(MOST, PART * repeats * len({each.task for each in standing}))
     spent = step = 0.0
     for each in _in_turn([t for t in drawn if not t.solved], [t for t in drawn if t.solved]):
-        if order and spent + each.left > most:
+        if order and spent + each.left > MOST:
             break
         order.append(each)
         spent, step = spent + each.left, step + each.left

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lorimer.meta_agent.gate.permutation import TIE
 from lorimer.meta_agent.gate.scores import mean_of
-from lorimer.meta_agent.state.trials import Rewards, by_task, read_trials
+from lorimer.meta_agent.state.trials import TrialRewards, by_task, read_trials
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
@@ -33,7 +33,7 @@ class FullRuns:
     """The candidate's evaluation."""
     met: Mapping[int, tuple[str, ...]]
     """Those of the champion that it met."""
-    read: Mapping[str, Rewards]
+    read: Mapping[str, TrialRewards]
     """The trials of each of these evaluations that the gate read."""
 
 

@@ -62,6 +62,10 @@ def counted_score(found: Sequence[TrialOutcome]) -> Score:
     return replace(score(results(found)), refused=refused(found))
 
 
+TrialRewards = Mapping[tuple[str, int], float | None]
+"""The rewards of one evaluation by task and repeat; `None` where a trial errored."""
+
+
 def settled_rewards(
     reader: StudyReader, evaluations: Sequence[str], retries: int
 ) -> dict[str, dict[tuple[str, int], float | None]]:
@@ -97,10 +101,6 @@ def read_trials(
     return known
 
 
-Rewards = Mapping[tuple[str, int], float | None]
-"""Those of one evaluation by task and repeat; `None` where a trial errored."""
-
-
 def rewards(reader: StudyReader, runs: Mapping[str, int | None], retries: int) -> dict[str, dict[str, list[float]]]:
     """The rewards that decisions have read, of many evaluations at once: by evaluation and task, in no order.
 
@@ -112,7 +112,7 @@ def rewards(reader: StudyReader, runs: Mapping[str, int | None], retries: int) -
     return {name: by_task(trials) for name, trials in read_trials(reader, runs, retries).items()}
 
 
-def by_task(trials: Rewards) -> dict[str, list[float]]:
+def by_task(trials: TrialRewards) -> dict[str, list[float]]:
     """An evaluation's rewards by task. A task whose trials errored alone is left out."""
     found: dict[str, list[float]] = {}
     for (task, _), each in trials.items():
