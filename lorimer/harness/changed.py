@@ -116,9 +116,9 @@ def words_alone(before: str, after: str) -> bool:
     is the same. A text that is put together with `+`, or in an f-string, is one text however many pieces it has.
     """
     old, new = parsed(before), parsed(after)
-    if old is None or new is None or ast.dump(old) == ast.dump(new):
+    if old is None or new is None or same_tree(old, new):
         return False
-    return ast.dump(_Wordless().visit(old)) == ast.dump(_Wordless().visit(new))
+    return same_tree(_Wordless().visit(old), _Wordless().visit(new))
 
 
 def components(text: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lorimer.meta_agent.gate.drift import Drift, drift
 from lorimer.meta_agent.state.names import About, evaluation_id
+from lorimer.meta_agent.state.trials import by_task
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Purpose, Stage
@@ -18,7 +19,7 @@ def drift_of(reader: StudyReader, world: World) -> Drift | None:
     found: dict[str, dict[tuple[str, int], float]] = {name: {} for times in runs for name in times}
     for evaluation, task, repeat, reward in reader.scored(list(found)) if found else ():
         found[evaluation][task, repeat] = reward
-    return drift([[_by_task(found[name]) for name in times] for times in runs])
+    return drift([[by_task(found[name]) for name in times] for times in runs])
 
 
 def run_again(world: World) -> list[list[str]]:
@@ -32,10 +33,3 @@ def run_again(world: World) -> list[list[str]]:
     # What stands for a champion anew is run before what it runs side by side with the same candidate.
     ordered = (sorted(own, key=lambda each: (each.met or 0, each.purpose is Purpose.ADDED)) for own in found.values())
     return [[evaluation_id(world.study, about) for about in own] for own in ordered]
-
-
-def _by_task(trials: dict[tuple[str, int], float]) -> dict[str, list[float]]:
-    rewards: dict[str, list[float]] = {}
-    for (task, _), reward in trials.items():
-        rewards.setdefault(task, []).append(reward)
-    return rewards

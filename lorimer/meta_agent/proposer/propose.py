@@ -144,7 +144,7 @@ class _Session:
             over = used.up()
             if over:
                 return NoProposal(_with(f"the meta-agent used up its {over} without a usable edit", self._refusal))
-            await asyncio.to_thread(self._conversation.fit, self._budget)
+            await asyncio.to_thread(self._conversation.fit, self._budget)  # may write the first message anew
             reply = await self._session.complete(self._request(only), self._context(index))
             used.count(reply)
             completion = reply.completion
