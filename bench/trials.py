@@ -74,16 +74,17 @@ async def run_trials(
 ) -> None:
     """Run them all with a real store, and close the provider. Raises SystemExit unless each of them scores 1."""
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder, "bench.db")) as store:
+        settings = Config()
         task = small_task(Path(folder), image, memory_mb)
         plan = [
             PlannedTrial(f"bench/{number}", "bench", "bench", Stage.BASELINE, "bench", task.id, number, 0)
             for number in range(trials)
         ]
-        pool = Pool(provider, jails=at_once)
+        pool = Pool(provider, jails=settings.sandbox.warm)
         try:
             budget = Budget("bench", BudgetSettings(), store)
             machine = Machine(pool, store, Metered(model, budget, store, 1000))
-            attempts = StudyAttempts(machine, Config(), {task.id: task}, budget)
+            attempts = StudyAttempts(machine, settings, {task.id: task}, budget)
             outcomes = await Scheduler(attempts, concurrency=at_once, retries=0).run(plan, harness)
         finally:
             await pool.close()

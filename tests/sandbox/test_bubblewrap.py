@@ -116,6 +116,37 @@ async def test_a_bundle_is_made_once(provider: BubblewrapProvider) -> None:
     assert await provider.prepare(PythonImage(("et_xmlfile",))) != images[0]
 
 
+# Many at once
+
+
+async def test_starts_take_turns_in_the_order_they_were_asked_for(provider: BubblewrapProvider) -> None:
+    """Else all that are asked for together are ready together, at the end."""
+    image = await provider.prepare(PythonImage())
+    ready: list[int] = []
+    begun: list[int] = []
+
+    async def one(number: int) -> None:
+        await provider.acquire(SandboxRequest(image, OWNER))
+        ready.append(number)
+        begun.append(len(provider._open))
+
+    at_once = os.cpu_count() or 1
+    await asyncio.gather(*(one(number) for number in range(4 * at_once)))
+    # Beside those that are ready there are the starts under way, and one that took the place of each that has just ended.
+    assert all(under_way <= done + 2 * at_once for done, under_way in enumerate(begun, start=1))
+    assert all(abs(number - place) < 2 * at_once for place, number in enumerate(ready))
+
+
+async def test_a_start_that_is_given_up_leaves_its_turn_to_the_next(provider: BubblewrapProvider) -> None:
+    image = await provider.prepare(PythonImage())
+    asked = [asyncio.create_task(provider.acquire(SandboxRequest(image, OWNER))) for _ in range(4 * (os.cpu_count() or 1))]
+    await asyncio.sleep(0)
+    for each in asked[:-1]:
+        each.cancel()
+    await asyncio.gather(*asked[:-1], return_exceptions=True)
+    assert await out(await asked[-1], "echo up") == "up\n"
+
+
 # As whom
 
 

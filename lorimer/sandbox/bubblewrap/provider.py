@@ -13,6 +13,9 @@ What it does not stop is in `limits_in_force`. A jail has a control group where 
 has none: there is no CPU limit, and memory is held by RLIMIT_DATA per process and by a watchdog that looks ten times a second
 once a quarter is used.
 
+A start is work for a processor, so no more are under way than there are of them, and who asked first is served first. A hundred
+that start all at once are ready all at the end, and their trials then want every processor in the same moments and none between.
+
 Every bwrap has a parent-death signal, which Linux ties to the *thread* that started it: the event loop's. A second line
 is the control socket, whose end also ends the sandbox.
 """
@@ -98,6 +101,7 @@ class BubblewrapProvider:
         self._copying: asyncio.Task[str] | None = None
         self._open: set[BubblewrapSandbox | BubblewrapJail] = set()
         self._groups: asyncio.Task[JailGroups | None] | None = None
+        self._starting = asyncio.Semaphore(os.cpu_count() or 1)
 
     async def probe(self) -> None:
         """Run one jail, to know that this machine allows it.
@@ -202,7 +206,8 @@ class BubblewrapProvider:
             request.workdir or DEFAULT_WORKDIR,
             self._open,
         )
-        await sandbox.start()
+        async with self._starting:
+            await sandbox.start()
         return sandbox
 
     async def jail(self, request: JailRequest) -> BubblewrapJail:
@@ -215,15 +220,17 @@ class BubblewrapProvider:
         memory = request.memory_mb << 20
         numbers = [memory, memory, request.pids, self._host_id, inodes(request)]
         launch = self._launch(args, "jail", [*map(str, numbers), self._python.executable, *request.argv[1:]])
-        group, groups = None, await self._jail_groups()
-        if groups is not None:
-            try:
-                group = groups.make(memory, request.cpus)
-            except OSError as error:
-                raise SandboxError(f"cannot make a control group for a jail: {error}") from error
-            launch = Launch(group.command(launch.command), launch.rest)
-        jail = BubblewrapJail(f"bwrap-{secrets.token_hex(4)}", launch, self._open, group)
-        await jail.start()
+        groups = await self._jail_groups()
+        async with self._starting:
+            group = None
+            if groups is not None:
+                try:
+                    group = groups.make(memory, request.cpus)
+                except OSError as error:
+                    raise SandboxError(f"cannot make a control group for a jail: {error}") from error
+                launch = Launch(group.command(launch.command), launch.rest)
+            jail = BubblewrapJail(f"bwrap-{secrets.token_hex(4)}", launch, self._open, group)
+            await jail.start()
         return jail
 
     async def bounds_jails(self) -> bool:
