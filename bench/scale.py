@@ -45,7 +45,8 @@ from lorimer.traces.store import Store
 
 WORKERS = (1, 2, 4)
 FASTER = 3.5
-AT_ONCE, WAVES = 8, 3
+AT_ONCE, WAVES = 8, 6
+"""Waves so many that the start of the workers, which a night has once, does not decide."""
 CALL_SECONDS, CALLS = 2.0, 10
 SIMULATED, SIMULATED_CALLS, NODES, ON_EACH = 10_000, 10, 4, 50
 
