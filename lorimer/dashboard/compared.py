@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lorimer.dashboard.shelf import Opened
 from lorimer.kinds import SOLVED
-from lorimer.meta_agent.gate.scores import wilson
+from lorimer.meta_agent.gate.scores import Rewards, together, wilson
 from lorimer.meta_agent.ledger.drifting import run_again
 from lorimer.meta_agent.ledger.fired import Fired, fired_in
 from lorimer.meta_agent.reports.flips import Flips, chance, flips
@@ -17,9 +17,6 @@ from lorimer.meta_agent.state.trials import by_task
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Candidate
-
-Rewards = Mapping[str, Sequence[float]]
-"""The rewards of each task."""
 
 
 @dataclass(frozen=True)
@@ -154,15 +151,6 @@ def again(reader: StudyReader, opened: Opened) -> list[Again]:
 def with_full_run(opened: Opened) -> list[Candidate]:
     """The candidates whose full run is decided, the newest first."""
     return [row for row in reversed(opened.candidates) if opened.world.decided(row.id, Stage.FULL) is not None]
-
-
-def together(runs: Sequence[Rewards]) -> dict[str, list[float]]:
-    """The rewards of several evaluations by task."""
-    found: dict[str, list[float]] = {}
-    for run in runs:
-        for task, each in run.items():
-            found.setdefault(task, []).extend(each)
-    return found
 
 
 def _cells(told: Flips, before: Rewards, after: Rewards, fired: Fired | None) -> dict[str, Cell]:

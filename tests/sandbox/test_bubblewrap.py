@@ -139,7 +139,9 @@ async def test_starts_take_turns_in_the_order_they_were_asked_for(provider: Bubb
 
 async def test_a_start_that_is_given_up_leaves_its_turn_to_the_next(provider: BubblewrapProvider) -> None:
     image = await provider.prepare(PythonImage())
-    asked = [asyncio.create_task(provider.acquire(SandboxRequest(image, OWNER))) for _ in range(4 * (os.cpu_count() or 1))]
+    asked = [
+        asyncio.create_task(provider.acquire(SandboxRequest(image, OWNER))) for _ in range(4 * (os.cpu_count() or 1))
+    ]
     await asyncio.sleep(0)
     for each in asked[:-1]:
         each.cancel()

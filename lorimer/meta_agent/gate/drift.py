@@ -6,15 +6,12 @@ be set beside a late one. Nothing is decided by this; comparisons are of trials 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.estimates import Estimate, mean_known
-from lorimer.meta_agent.gate.scores import mean_of
-
-Rewards = Mapping[str, Sequence[float]]
-"""A harness's rewards by task, at one time."""
+from lorimer.meta_agent.gate.scores import Rewards, mean_of, together
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ def drift(harnesses: Sequence[Sequence[Rewards]]) -> Drift | None:
     told = 0
     for times in harnesses:
         half = len(times) // 2
-        early, late = _together(times[:half]), _together(times[half:])
+        early, late = together(times[:half]), together(times[half:])
         both = [task for task in early if task in late]
         told += bool(both)
         for task in both:
@@ -72,11 +69,3 @@ def drift(harnesses: Sequence[Sequence[Rewards]]) -> Drift | None:
         for own in changes.values()
     ]
     return Drift(mean_known(each).estimate(), len(each), (early_trials, late_trials), told)
-
-
-def _together(times: Sequence[Rewards]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for rewards in times:
-        for task, own in rewards.items():
-            found.setdefault(task, []).extend(own)
-    return {task: own for task, own in found.items() if own}

@@ -149,6 +149,20 @@ def by_task(results: Iterable[Result]) -> dict[str, list[float | None]]:
     return dict(tasks)
 
 
+Rewards = Mapping[str, Sequence[float]]
+"""A harness's rewards of each task, errored trials left out."""
+
+
+def together(runs: Iterable[Rewards]) -> dict[str, list[float]]:
+    """The rewards of several runs of a harness as those of one. A task without any is left out."""
+    found: dict[str, list[float]] = {}
+    for run in runs:
+        for task, rewards in run.items():
+            if rewards:
+                found.setdefault(task, []).extend(rewards)
+    return found
+
+
 def mean_of(values: Sequence[float]) -> float:
     """Exactly rounded, so that the order of trials does not show."""
     return math.fsum(values) / len(values)

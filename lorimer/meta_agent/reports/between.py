@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lorimer.errors import UserError
 from lorimer.harness.version import diff, sha
+from lorimer.meta_agent.gate.scores import together
 from lorimer.meta_agent.reports.flips import Flips, flips
 from lorimer.meta_agent.state.changes import arms
 from lorimer.meta_agent.state.names import short
@@ -103,7 +104,7 @@ def compared(reader: StudyReader, world: World, before: str, after: str) -> Flip
     retries = parse(reader.study(world.study).config, world.study).retries.errored
     mine, theirs = _met(reader, world, before, after)
     read = rewards(reader, {**mine, **theirs}, retries)
-    return flips(_together(read, theirs), _together(read, mine), world.train)
+    return flips(together(read[name] for name in theirs), together(read[name] for name in mine), world.train)
 
 
 Runs = Mapping[str, int | None]
@@ -126,14 +127,6 @@ def _evaluations(world: World, subject: str) -> Runs:
         full = world.decided(subject, Stage.FULL)
         return {full.id: int(full.numbers.get("run") or 0)} if full else {}
     return dict.fromkeys(world.reported_by(subject))
-
-
-def _together(read: Mapping[str, Mapping[str, Sequence[float]]], names: Runs) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for name in names:
-        for task, each in read[name].items():
-            found.setdefault(task, []).extend(each)
-    return found
 
 
 def _subject(world: World, name: str) -> str | None:
