@@ -13,7 +13,7 @@ from lorimer.meta_agent.ledger.fired import Fired, fired_in
 from lorimer.meta_agent.reports.flips import Flips, chance, flips
 from lorimer.meta_agent.state.changes import full_runs
 from lorimer.meta_agent.state.names import short
-from lorimer.meta_agent.state.trials import by_task
+from lorimer.meta_agent.state.trials import by_task, scored_rewards
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Candidate
@@ -134,10 +134,7 @@ def again(reader: StudyReader, opened: Opened) -> list[Again]:
     for evaluations in run_again(opened.world):
         if len(evaluations) < 2:
             continue
-        scored: dict[str, dict[tuple[str, int], float]] = {name: {} for name in evaluations}
-        for evaluation, task, repeat, reward in reader.scored(evaluations):
-            scored[evaluation][task, repeat] = reward
-        each_run = [by_task(scored[name]) for name in evaluations]
+        each_run = [by_task(trials) for trials in scored_rewards(reader, evaluations).values()]
         before, after = each_run[0], together(each_run[1:])
         told = flips(before, after, opened.world.train)
         subject = next(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lorimer.meta_agent.gate.drift import Drift, drift
 from lorimer.meta_agent.state.names import About, evaluation_id
-from lorimer.meta_agent.state.trials import by_task
+from lorimer.meta_agent.state.trials import by_task, scored_rewards
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Purpose, Stage
@@ -16,9 +16,7 @@ AGAIN = (Purpose.REFRESHED, Purpose.ADDED, Purpose.FINAL)
 def drift_of(reader: StudyReader, world: World) -> Drift | None:
     """The change from the champions' early trials to their late ones; `None` where no champion was run at two times."""
     runs = [times for times in run_again(world) if len(times) > 1]
-    found: dict[str, dict[tuple[str, int], float]] = {name: {} for times in runs for name in times}
-    for evaluation, task, repeat, reward in reader.scored(list(found)) if found else ():
-        found[evaluation][task, repeat] = reward
+    found = scored_rewards(reader, [name for times in runs for name in times]) if runs else {}
     return drift([[by_task(found[name]) for name in times] for times in runs])
 
 

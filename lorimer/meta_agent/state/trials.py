@@ -66,13 +66,19 @@ TrialRewards = Mapping[tuple[str, int], float | None]
 """The rewards of one evaluation by task and repeat; `None` where a trial errored."""
 
 
+def scored_rewards(reader: StudyReader, evaluations: Sequence[str]) -> dict[str, dict[tuple[str, int], float | None]]:
+    """The rewards of the scored trials of many evaluations at once, by task and repeat in no order."""
+    found: dict[str, dict[tuple[str, int], float | None]] = {name: {} for name in evaluations}
+    for evaluation, task, repeat, reward in reader.scored(evaluations):  # there may be 100,000 rows
+        found[evaluation][task, repeat] = reward
+    return found
+
+
 def settled_rewards(
     reader: StudyReader, evaluations: Sequence[str], retries: int
 ) -> dict[str, dict[tuple[str, int], float | None]]:
     """The rewards of the settled trials of many evaluations at once, by task and repeat in no order; `None` where one errored."""
-    known: dict[str, dict[tuple[str, int], float | None]] = {name: {} for name in evaluations}
-    for evaluation, task, repeat, reward in reader.scored(evaluations):  # there may be 100,000 rows
-        known[evaluation][task, repeat] = reward
+    known = scored_rewards(reader, evaluations)
     attempted: dict[tuple[str, str, int], list[Ended]] = {}
     for row in reader.unscored(evaluations):
         attempted.setdefault((row.evaluation, row.task, row.repeat), []).append(row)
