@@ -54,6 +54,22 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Setting
     ]
 
 
+def merged(held: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """`held` with what `after` changes in `before`, and nothing else: what others have changed since `before` was read stays."""
+    found = dict(held)
+    for name in {*before, *after}:
+        was, will, now = before.get(name), after.get(name), held.get(name)
+        if was == will:
+            continue
+        if isinstance(was, Mapping) and isinstance(will, Mapping) and isinstance(now, Mapping):
+            found[name] = merged(now, was, will)
+        elif name in after:
+            found[name] = will
+        else:
+            found.pop(name, None)
+    return found
+
+
 def shown(value: Any) -> str:
     """A setting's value as people read it; JSON's notation is TOML's."""
     return "unset" if value is None else json.dumps(value, ensure_ascii=False)

@@ -7,6 +7,7 @@ unfinished trials, and nothing that an awaited call has answered.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,12 +19,12 @@ from lorimer.errors import InternalError, UserError
 from lorimer.traces import chain, chaining, codec, migrations, place, sealed
 from lorimer.traces.databases.base import Database
 from lorimer.traces.databases.choice import database_at
-from lorimer.traces.holder import alive, described
+from lorimer.traces.holder import alive, described, elsewhere
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.recorder import Recorder, now, totals
 from lorimer.traces.schema import NOTHING, TrialState, Used
 from lorimer.traces.scrub import Cleaner, scrubber
-from lorimer.traces.settings import SettingChange, Settings, changes
+from lorimer.traces.settings import SettingChange, Settings, changes, leaves, merged
 from lorimer.traces.tables import (
     AbilityRow,
     Candidate,
@@ -119,15 +120,19 @@ class Store(Recorder):
 
         await self._do(work, full=True)
 
-    async def claim(self, study_id: str, holder: str) -> None:
+    async def claim(self, study_id: str, holder: str, *, over: str = "") -> None:
         def work(transaction: Transaction) -> None:
             wanted = select(_STUDY.c.holder, _STUDY.c.held_since).where(_STUDY.c.id == study_id)
             found = transaction.connection.execute(wanted).one_or_none()
             if found is None:
                 raise UserError(f"there is no study {study_id} in {self.database.name}")
-            if found.holder not in ("", holder) and alive(found.holder):
+            if found.holder not in ("", holder, over) and alive(found.holder):
                 who = described(found.holder, found.held_since)
-                raise UserError(f"study {study_id} is being run by {who}; end that one first")
+                told = "end that one first"
+                if elsewhere(found.holder):
+                    gone = "if that machine is gone or has another name now"
+                    told += f"; {gone}, `lorimer resume {study_id} --take-over` goes on"
+                raise UserError(f"study {study_id} is being run by {who}; {told}")
             if found.holder not in ("", holder):
                 problem = self.database.damage(transaction.connection)
                 if problem:
@@ -230,9 +235,11 @@ class Store(Recorder):
         def work(transaction: Transaction) -> list[SettingChange]:
             mine = _STUDY.c.id == study_id
             stored = transaction.connection.execute(select(_STUDY.c.config).where(mine)).scalar_one()
-            old, new = (self._cleaner.row({"config": settings})["config"] for settings in (before, after))
-            changed = [change for change in changes(old, new) if change.path[0] in chain.READ_ANEW]
-            values = {"config": {**stored, **{table: new[table] for table in {change.path[0] for change in changed}}}}
+            old, new = (self._read_anew(settings) for settings in (before, after))
+            held = leaves(stored)
+            asked = [replace(change, before=held.get(change.path, change.before)) for change in changes(old, new)]
+            changed = [change for change in asked if change.before != change.after]
+            values = {"config": merged(stored, old, new)}
             if changed:
                 body = chain.settings_body(changed, values["config"])
                 chaining.append(transaction.connection, study_id, "settings", study_id, body, now())
@@ -243,6 +250,11 @@ class Store(Recorder):
 
         found: list[SettingChange] = await self._do(work, full=True)
         return found
+
+    def _read_anew(self, settings: Settings) -> Settings:
+        """The tables in which a resume may change something, as they may be stored."""
+        clean = self._cleaner.row({"config": settings})["config"]
+        return {name: table for name, table in clean.items() if name in chain.READ_ANEW}
 
     async def ask_pause(self, study_id: str, by: str, why: str) -> None:
         def work(transaction: Transaction) -> None:

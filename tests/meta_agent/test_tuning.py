@@ -73,6 +73,43 @@ def test_a_study_that_runs_hears_other_bounds_and_more_trials_at_once(bench: Ben
     assert intact(bench)
 
 
+def test_bounds_that_are_asked_for_while_a_resume_starts_hold(bench: Bench) -> None:
+    """The resume has read the study's settings, and has not yet taken the study."""
+    studied(bench, QUICK, settings(1))
+    read = bench.reader().study("demo")
+    asyncio.run(asking.tune(bench.root, read, {"budget.usd": 12.5}))
+    told: list[Config] = []
+
+    async def resumed() -> tuple[StudyResult, list[Event]]:
+        with bench.parts(QUICK, settings(2)) as (parts, _, recorder):
+            parts = replace(parts, found=settings(1), tuned=told.append)
+            return await optimize(parts, "demo"), recorder.events
+
+    result, events = asyncio.run(resumed())
+    assert result.reason.startswith("budget.candidates: 2 of 2 tried")
+    assert [(each.budget.usd, each.budget.candidates) for each in told] == [(12.5, 2)]
+    assert bench.reader().study("demo").config["budget"]["usd"] == 12.5
+    assert [row.body["changes"] for row in bench.reader().chain("demo", "settings")] == [
+        [{"key": "budget.usd", "from": None, "to": 12.5}],
+        [{"key": "budget.candidates", "from": 1, "to": 2}],
+    ]
+    assert [each.key for each in events if isinstance(each, SettingChanged)] == ["budget.candidates", "budget.usd"]
+    assert intact(bench)
+
+
+def test_of_two_who_ask_at_once_neither_undoes_the_other(bench: Bench) -> None:
+    studied(bench, QUICK, settings(1))
+    read = bench.reader().study("demo")
+    for asked in ({"budget.usd": 12.5}, {"budget.candidates": 7}, {"budget.usd": 20.0}):
+        asyncio.run(asking.tune(bench.root, read, asked))
+    budget = bench.reader().study("demo").config["budget"]
+    assert (budget["usd"], budget["candidates"]) == (20.0, 7)
+    assert bench.reader().chain("demo", "settings")[-1].body["changes"] == [
+        {"key": "budget.usd", "from": 12.5, "to": 20.0}
+    ]
+    assert intact(bench)
+
+
 def test_a_bound_can_be_taken_away(bench: Bench) -> None:
     chosen = parse(settings(2).model_dump(mode="json"), overrides={"budget.usd": 5.0})
     _, told, events = asked_of(bench, {"budget.usd": None}, chosen)

@@ -35,12 +35,16 @@ class Heard:
         """The study's settings with what people have changed since."""
 
     async def begin(self) -> None:
-        """Hear what is asked from now on. What was asked of an earlier process is no matter of this one."""
+        """Hear what is asked from now on. A pause that was asked of an earlier process is no matter of this one."""
         mark = await asyncio.to_thread(self._parts.reader.mark, self._study)
         self._seen = mark.chain
 
     async def until_asked(self, work: Coroutine[Any, Any, str]) -> str:
-        """What `work` comes to. Where somebody asks for a pause it is cancelled, as by Ctrl-C, and Pause is raised."""
+        """What `work` comes to. Where somebody asks for a pause it is cancelled, as by Ctrl-C, and Pause is raised.
+
+        It begins with the bounds that are stored: others may have been asked for after this process had read them.
+        """
+        self._tune(await asyncio.to_thread(self._stored))
         working, listening = asyncio.create_task(work), asyncio.create_task(self._listen())
         try:
             await asyncio.wait([working, listening], return_when=asyncio.FIRST_COMPLETED)
@@ -68,10 +72,13 @@ class Heard:
         chained = self._parts.reader.mark(self._study).chain
         if chained == self._seen:
             return self.config, ""
-        asked = parse_stored(self._parts.reader.study(self._study).config, self._study)
+        asked = self._stored()
         pauses = [row for row in self._parts.reader.chain(self._study, "pause") if row.number > self._seen]
         self._seen = chained
         return asked, f"asked for {Person(pauses[-1].body['by'], pauses[-1].body['why'])}" if pauses else ""
+
+    def _stored(self) -> Config:
+        return parse_stored(self._parts.reader.study(self._study).config, self._study)
 
     def _tune(self, asked: Config) -> None:
         found = tuned(self.config, asked)

@@ -89,6 +89,9 @@ class StudyParts:
     trials: Trials
     complete: MetaModel
     config: Config
+    found: Config | None = None
+    """The settings that a study which goes on had when `config` was made of them. What others change in the store meanwhile is
+    neither undone nor overheard. `None` of a new study."""
     lorimer_toml: Mapping[str, Any] | None = None
     """What lorimer.toml says while the study runs."""
     workspace: Workspace | None = None
