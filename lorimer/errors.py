@@ -152,17 +152,24 @@ class CallFailed(WorldError):
 
 
 class BudgetExhausted(LorimerError):
-    """The study's budget is spent.
+    """The study's budget allows no further call or trial.
 
     Args:
         key: the bound that was met, `budget.usd`.
-        used: how much of it.
+        used: how much of it is spent.
         limit: what it allows.
+        held: what is set aside beside that, for calls under way; they may take less.
+        wanted: what the call that was not made may have taken.
     """
 
-    def __init__(self, key: str, used: float, limit: float) -> None:
-        super().__init__(f"{key}: {used:.6g} of {limit:.6g} used")
+    def __init__(self, key: str, used: float, limit: float, held: float = 0.0, wanted: float = 0.0) -> None:
+        said = [f"{key}: {used:.6g} of {limit:.6g} used"]
+        said += [f"{held:.6g} set aside for calls under way"] * bool(held)
+        said += [f"the next call may take {wanted:.6g}"] * bool(wanted)
+        super().__init__(", ".join(said))
         self.key, self.limit = key, limit
+        self.larger = float(f"{2 * max(limit, used + held + wanted):.3g}")
+        """A bound with which the study goes on, for as long again."""
 
 
 class InternalError(LorimerError):

@@ -233,17 +233,19 @@ class Budget:
         self._shares[role] += spent
 
     def _check(self, role: str = "", usd: float = 0.0, tokens: int = 0, trials: int = 0) -> None:
-        spent = self.spent
         self._warn()
+        certain = {bound.key: bound.used for bound in self.left}
         wanted = {"usd": usd, "tokens": tokens, "trials": trials, f"{role}.usd": usd, f"{role}.tokens": tokens}
-        for bound in allowances(self._settings, spent):
+        for bound in allowances(self._settings, self.spent):
             name = bound.key.removeprefix("budget.")
             if name.partition(".")[0] in ROLES and name not in wanted:
                 continue  # the other role's
             more = wanted.get(name, 0)
             # The last trial that is allowed may still spend; it is only no further one that begins.
             if bound.used + more > bound.limit or (bound.used >= bound.limit and name != "trials"):
-                raise BudgetExhausted(bound.key, bound.used, bound.limit)
+                used = certain[bound.key]
+                calls = (bound.used - used, more) if name not in ("trials", "hours") else ()
+                raise BudgetExhausted(bound.key, used, bound.limit, *calls)
 
     def _warn(self) -> None:
         for name, (bound, percent) in crossed(self._warned, self._study, self.left).items():

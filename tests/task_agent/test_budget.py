@@ -99,11 +99,31 @@ async def test_other_bounds_hold_from_the_moment_that_they_are_given() -> None:
 async def test_calls_that_cost_what_was_set_aside_never_pass_the_bound() -> None:
     meter = budget(Remembering(), tokens=100)
     names = [await meter.reserve("task", "t", None, 30) for _ in range(3)]
-    with pytest.raises(BudgetExhausted, match=r"budget.tokens: 90 of 100 used"):
+    with pytest.raises(BudgetExhausted) as refused:
         await meter.reserve("task", "t", None, 30)
+    said = "budget.tokens: 0 of 100 used, 90 set aside for calls under way, the next call may take 30"
+    assert str(refused.value) == said
     for name in names:
         meter.settle(name, Used(1, 20, 10, usd=None))
     assert meter.spent.tokens == 90
+
+
+@pytest.mark.parametrize(
+    ("spent", "limit", "larger"),
+    [(0.0, 0.2, 0.604), (4.294, 0.5, 9.19), (3.9, 4.0, 8.4)],
+    ids=["dear", "less", "spent"],
+)
+async def test_the_bound_that_is_advised_is_enough_for_the_call_that_was_refused(
+    spent: float, limit: float, larger: float
+) -> None:
+    meter = budget(Remembering())
+    meter.settle(await meter.reserve("task", "t", spent, 1), Used(1, 1, 0, usd=spent))
+    meter.bind(BudgetSettings(usd=limit))
+    with pytest.raises(BudgetExhausted, match=f"budget.usd: {spent:g} of {limit:g} used, the next call") as refused:
+        await meter.reserve("task", "t", 0.302, 1)
+    assert refused.value.larger == larger
+    meter.bind(BudgetSettings(usd=refused.value.larger))
+    assert await meter.reserve("task", "t", 0.302, 1)
 
 
 async def test_the_task_and_the_meta_model_have_parts_of_their_own() -> None:

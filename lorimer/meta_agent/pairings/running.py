@@ -18,7 +18,16 @@ from lorimer.benchmarks.base import Suite, Task
 from lorimer.benchmarks.canary import canaries
 from lorimer.benchmarks.split import Split, split
 from lorimer.config import FILE_NAME, BudgetSettings, Config, read
-from lorimer.errors import BudgetExhausted, ConfigError, ProviderOutage, UserError, WorldError
+from lorimer.errors import (
+    BudgetExhausted,
+    ConfigError,
+    EngineOutage,
+    ProviderOutage,
+    ProviderRefusal,
+    UserError,
+    VerifierOutage,
+    WorldError,
+)
 from lorimer.harness.version import sha
 from lorimer.keys import Keys
 from lorimer.meta_agent.pairings.collecting import collected, sizes
@@ -247,7 +256,7 @@ async def _last(grid: _Grid, search: PlannedSearch) -> None:
         await Stages(parts, study).measure_last(world, Stage.HOLDOUT)
     except BudgetExhausted as error:
         grid.watcher.say(f"{study}: its share ended before its last measure did ({error}); its gain is not known")
-    except (ProviderOutage, Pause) as error:
+    except (ProviderOutage, ProviderRefusal, VerifierOutage, EngineOutage, Pause) as error:
         raise Stopped(f"{study}: the last measure was stopped: {error}; {AGAIN}") from None
     finally:
         await store.release(study, holder)

@@ -110,7 +110,7 @@ async def _attended(
         try:
             ended = StudyEnded(study, "finished", await heard.until_asked(work()), "done")
         except BudgetExhausted as error:
-            larger = f"`lorimer resume {study} --set {error.key}={2 * error.limit:.12g}` goes on"
+            larger = f"`lorimer resume {study} --set {error.key}={error.larger:.12g}` goes on"
             ended = StudyEnded(study, "finished", f"{error}; {larger}", "budget")
         except ProviderOutage as error:
             ended = StudyEnded(study, "paused", f"provider {error}; {again} when it answers", "provider")
@@ -146,8 +146,8 @@ async def _held(parts: StudyParts, study: str) -> AsyncIterator[None]:
     watch = asyncio.create_task(_keep_time(parts, study))
     try:
         await parts.store.cancel_running(study)
-        stored = parse_stored(parts.reader.study(study).config, study)
-        before, after = (settings.model_dump(mode="json") for settings in (stored, parts.config))
+        found = parts.found or parse_stored(parts.reader.study(study).config, study)
+        before, after = (settings.model_dump(mode="json") for settings in (found, parts.config))
         for change in await parts.store.set_settings(study, before, after, parts.lorimer_toml):
             parts.progress.on_event(SettingChanged(change.key, change.before, change.after))
         await parts.store.set_study_state(study, "running")
