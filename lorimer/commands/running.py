@@ -119,6 +119,9 @@ def resume(
     detach: Annotated[
         bool, typer.Option("--detach", help="In a process of its own, whose output is kept beside the store.")
     ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="From a process on a machine that is gone or renamed.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -131,6 +134,10 @@ def resume(
     from lorimer.config import overrides
     from lorimer.meta_agent.study import campaign
 
+    if detach and take_over:
+        from lorimer.errors import UserError
+
+        raise UserError("--take-over watches the other process first, so it goes without --detach")
     if detach:
         from lorimer.meta_agent.study import apart
         from lorimer.terminal.opening import open_reader, pick_study
@@ -142,7 +149,7 @@ def resume(
         typer.echo(to_json(found) if json else from_here(f"{found}; `lorimer watch {found.study}` shows it", workspace))
         return
     with open_terminal(workspace, json, quiet) as terminal:
-        work = campaign.resume(workspace, terminal, study, overrides(set_ or []))
+        work = campaign.resume(workspace, terminal, study, overrides(set_ or []), over=take_over)
         result = run_to_end(work, resumable=workspace)
     say = say_two if kind_of(workspace, result.study) == "ab" else say_result
     say(workspace, result, json)

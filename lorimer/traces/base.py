@@ -50,12 +50,12 @@ class StudyWriter(TraceSink, Protocol):
         Raises UserError when the id is taken."""
         ...
 
-    async def claim(self, study_id: str, holder: str) -> None:
+    async def claim(self, study_id: str, holder: str, *, over: str = "") -> None:
         """Make `holder` (see `traces.holder.this_process`) the one process that runs the study. Claiming again is nothing.
 
-        A holder on this host that is dead is taken over, once the file has been looked through: with the process the
-        machine may have died. Raises UserError naming a holder that lives, or that runs on another host, where nobody
-        here can tell, and for a study that is not there; LorimerError where the file is damaged.
+        A holder on this host that is dead is taken over, and so is `over`, once the file has been looked through: with
+        the process the machine may have died. Raises UserError naming a holder that lives, or that runs on another host,
+        where nobody here can tell, and for a study that is not there; LorimerError where the file is damaged.
         """
         ...
 

@@ -15,11 +15,16 @@ def this_process() -> str:
 
 def alive(holder: str) -> bool:
     """Whether a holder may still run. One on another host counts as alive: nobody here can tell."""
-    host, pid, start = holder.rsplit(":", 2)
-    if host != socket.gethostname():
+    _, pid, start = holder.rsplit(":", 2)
+    if elsewhere(holder):
         return True
     # A start of 0: the system did not say it. An empty one: it does not say it now.
     return exists(int(pid)) and (start == "0" or started(int(pid)) in (start, ""))
+
+
+def elsewhere(holder: str) -> bool:
+    """Whether a holder ran on a machine of another name. That is this one too, where it was renamed since."""
+    return holder.rsplit(":", 2)[0] != socket.gethostname()
 
 
 def pid_of(holder: str) -> int:

@@ -1,4 +1,4 @@
-"""One function for each thing that a user starts: check a benchmark, run a harness, optimise it, go on, try the demo."""
+"""One function for each thing that a user starts: run a harness, optimise it, go on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lorimer.benchmarks import integrity
 from lorimer.benchmarks.base import Isolation, Suite, Task
 from lorimer.benchmarks.canary import canaries
 from lorimer.benchmarks.split import Split, grown, split
-from lorimer.config import FILE_NAME, Config, parse, read
+from lorimer.config import FILE_NAME, Config, parse_stored, read
 from lorimer.config_store import keep_of
 from lorimer.errors import HarnessError, UserError
 from lorimer.harness import version
@@ -26,6 +26,7 @@ from lorimer.meta_agent.state.result import StudyResult
 from lorimer.meta_agent.study import keeping, loop
 from lorimer.meta_agent.study.beside import others_at_work
 from lorimer.meta_agent.study.checking import valid
+from lorimer.meta_agent.study.takeover import take_over
 from lorimer.meta_agent.workspace import known
 from lorimer.meta_agent.workspace.caching import CacheUse, cache_use
 from lorimer.meta_agent.workspace.engines import open_provider
@@ -82,12 +83,6 @@ class TaskLine:
     causes: str
     trial: str
     """The id of the last trial, for `lorimer traces show`."""
-
-
-# ---- checking -------------------------------------------------------------------------------------------------------
-
-
-# ---- running --------------------------------------------------------------------------------------------------------
 
 
 async def run(
@@ -229,13 +224,19 @@ def _sides(reader: StudyReader, suite: Suite, config: Config, harness: str, root
 
 
 async def resume(
-    root: Path, watcher: Watcher, study: str | None = None, overrides: Mapping[str, object] | None = None
+    root: Path,
+    watcher: Watcher,
+    study: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+    *,
+    over: bool = False,
 ) -> StudyResult:
     """Go on with a study, the latest if none is named, in the store of this lorimer or of an older one.
 
     The study keeps the settings that it began with; `settings.MAY_CHANGE` says which of them lorimer.toml or `overrides` may
-    change. Raises UserError when there is no study, when another setting or a task has changed since, or when another process
-    runs it; PrerequisiteError where the sandbox that it began on does not work.
+    change. With `over` it is taken from a process on a machine of another name that shows no sign of life. Raises UserError when
+    there is no study, when another setting or a task has changed since, or when another process runs it; PrerequisiteError
+    where the sandbox that it began on does not work.
     """
     file = root / FILE_NAME
     now = read(file)
@@ -246,18 +247,22 @@ async def resume(
         found = reader.study(study) if study else _latest(reader, root)
     if found.kind not in WORK:
         raise UserError(f"{found.id} is {a(found.kind)}, which is not resumed; start it again")
-    scrub = scrub_for(parse(found.config, found.id), Keys.open(root))
+    scrub = scrub_for(parse_stored(found.config, found.id), Keys.open(root))
     settings = resumed(found, file, now, overrides or {}, scrub)
     config = settings.config
     for remark in settings.remarks:
         watcher.say(remark)
     workspace = Workspace(root, config.study.harness, config.study.program)
+    if over:
+        await take_over(root, found)
     async with open_session(root, config, resumes=found.id, watcher=watcher) as session:
         tell_place(root, watcher)
         tasks = same_tasks(session, found.id)
         if found.kind == "optimize":
             _tell_others(session, found.id, watcher)
-        parts = parts_of(session, found.id, tasks, workspace, watcher, now)
+        parts = dataclasses.replace(
+            parts_of(session, found.id, tasks, workspace, watcher, now), found=parse_stored(found.config, found.id)
+        )
         result = await WORK[found.kind](parts, found.id)
     await _drop_old(root, config, watcher)
     return result
