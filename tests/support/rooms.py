@@ -76,12 +76,13 @@ def room(module: str) -> str:
 
 
 def arrows() -> dict[str, set[str]]:
-    """Each room, and the other rooms that its files import; modules that any room may import are no arrow."""
+    """Each room, and the other rooms that its files import; the package itself is no room, and modules that any room may import
+    are no arrow."""
     found: dict[str, set[str]] = {}
     for module, names in IMPORTS.items():
         ours = {name for name in names if name.partition(".")[0] == "lorimer"} - EVERYWHERE
         found.setdefault(room(module), set()).update(room(name) for name in ours)
-    return {home: others - {home, ""} for home, others in found.items()}
+    return {home: others - {home, ""} for home, others in found.items() if home}
 
 
 def reduced(found: Mapping[str, set[str]]) -> list[tuple[str, str]]:
