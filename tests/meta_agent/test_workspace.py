@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -98,6 +99,17 @@ def test_a_crash_between_writing_and_committing_is_picked_up(root: Path) -> None
     done = Workspace(root).promote(promotion(), BETTER, SEED)
     assert done.branch == ""
     assert git(root, "show", "HEAD:harness/agent.py") == BETTER.strip()
+
+
+def test_a_write_that_fails_leaves_nothing_beside_the_harness(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"agent\.py: cannot be written: No space left on device"):
+        Workspace(root).promote(promotion(), BETTER, SEED)
+    assert [path.name for path in (root / "harness").iterdir()] == ["agent.py"]
+    assert Workspace(root).read_harness() == SEED
 
 
 @pytest.mark.parametrize("committed", [False, True])

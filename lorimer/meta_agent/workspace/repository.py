@@ -344,12 +344,16 @@ class Workspace:
         try:
             mode = path.stat().st_mode & 0o777
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-                file.write(text.encode())
-                file.flush()
-                os.fsync(file.fileno())
-            temporary = Path(file.name)
-            temporary.chmod(mode)
-            temporary.replace(path)
+                temporary = Path(file.name)
+                try:
+                    file.write(text.encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+                    temporary.chmod(mode)
+                    temporary.replace(path)
+                except BaseException:
+                    temporary.unlink()
+                    raise
         except OSError as error:
             raise UserError(f"{path}: cannot be written: {error.strerror}") from None
 
