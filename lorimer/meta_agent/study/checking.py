@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from lorimer.benchmarks.base import ISOLATIONS, Isolation, Suite
 from lorimer.config import Config
-from lorimer.errors import UserError
+from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.workspace.parts import create
 from lorimer.meta_agent.workspace.session import Session, next_name, open_session
 from lorimer.meta_agent.workspace.watching import Watcher, tell_problems, tellers
 from lorimer.task_agent.check import CheckResult, check_tasks, problem, worst
 from lorimer.task_agent.limits import Budget
 from lorimer.traces.base import StudyReader
+from lorimer.traces.holder import this_process
 from lorimer.traces.schema import TrialState
 from lorimer.traces.tables import Trial
 
@@ -42,13 +45,25 @@ async def run_check(session: Session, suite: Suite, watcher: Watcher, repeats: i
     await create(session.store, study=study, kind="check", suite=suite, holdout=(), config=config, harness="")
     budget = Budget(study, config.budget, session.store)
     on_trial, on_image = tellers(watcher)
-    await session.store.set_study_state(study, "running")
-    found = await check_tasks(
-        lambda tasks: session.scheduler(tasks, budget, on_trial, on_image), study, suite.tasks, repeats
-    )
-    bad = sum(bool(result.problem) for result in found)
-    await session.store.set_study_state(study, "finished", f"{len(found) - bad} of {len(found)} tasks are valid")
-    return found
+    holder = this_process()
+    await session.store.claim(study, holder)
+    try:
+        await session.store.set_study_state(study, "running")
+        found = await check_tasks(
+            lambda tasks: session.scheduler(tasks, budget, on_trial, on_image), study, suite.tasks, repeats
+        )
+        bad = sum(bool(result.problem) for result in found)
+        await session.store.set_study_state(study, "finished", f"{len(found) - bad} of {len(found)} tasks are valid")
+        return found
+    except BaseException as error:
+        why = "by the user" if isinstance(error, asyncio.CancelledError) else f"by an error: {error}"
+        with suppress(LorimerError):  # a store that cannot be written is the error already on its way
+            # Nothing goes on with a check: the next one begins with the tasks of which nothing is known.
+            await session.store.set_study_state(study, "finished", f"stopped before its end {why}")
+        raise
+    finally:
+        with suppress(LorimerError):
+            await session.store.release(study, holder)
 
 
 async def valid(session: Session, suite: Suite, watcher: Watcher) -> Suite:
