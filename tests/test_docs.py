@@ -22,6 +22,7 @@ from lorimer.harness import version
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.store import Store
 from lorimer.traces.tables import Study
+from tests.support.rooms import SOURCES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -243,3 +244,20 @@ def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:
         if torn.match(said)
     ]
     assert found == []
+
+
+def test_a_type_that_is_named_with_its_place_is_there() -> None:
+    """`room.file.Type` in a docstring or a comment: who looks for it there finds it."""
+    types = {
+        f"{module}.{name}"
+        for module, path in SOURCES.items()
+        for name in re.findall(r"^(?:class )?([A-Z]\w*)\b", path.read_text(encoding="utf-8"), re.M)
+    }
+    missing = [
+        f"{module}: {named}"
+        for module, path in SOURCES.items()
+        for named in re.findall(r"`((?:[a-z_]\w*\.)+[A-Z]\w*[a-z]\w*)[`.]", path.read_text(encoding="utf-8"))
+        if importlib.util.find_spec(named.partition(".")[0]) is None
+        and not any(f".{each}".endswith(f".{named}") for each in types)
+    ]
+    assert missing == []

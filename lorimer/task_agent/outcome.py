@@ -83,7 +83,7 @@ def suspect_count(ends: Sequence[Ended]) -> int:
 def _telling(ends: Sequence[EndedT]) -> list[EndedT]:
     """Cancelled attempts, outages of provider or engine and those that parted from a record say nothing of the trial, use up no
     retry, and are no part of what it cost: that must not depend on how often the study was stopped. A scored attempt that
-    another one follows was taken back: every call of it was refused, and the study was stopped for that (`stages`).
+    another one follows was taken back: every call of it was refused, and the study was stopped for that (`study.heard`).
     """
     telling = [each for each in ends if each.state != TrialState.CANCELLED and each.cause not in SAYS_NOTHING]
     return [each for each in telling if each.state != TrialState.SCORED or each is ends[-1]]

@@ -19,7 +19,7 @@ BEGINNING = "0" * 64
 """What the first entry names as the one before it."""
 
 READ_ANEW = frozenset({"budget", "executor", "providers", "sandbox", "search"})
-"""Tables of lorimer.toml in which a resume may change something (`meta_agent.settings` says what)."""
+"""Tables of lorimer.toml in which a resume may change something (`meta_agent.workspace.settings` says what)."""
 
 _ABOUT = ("subject", "stage", "purpose", "met")
 """The columns that say what a decision is about."""

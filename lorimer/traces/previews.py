@@ -173,7 +173,7 @@ def _pair(found: Sequence[int]) -> tuple[int, int]:
 
 
 MISCITED = "miscited"
-"""The kind of an edit whose hypothesis rests on citations that do not hold; all others are `proposer.accept.Fault`."""
+"""The kind of an edit whose hypothesis rests on citations that do not hold; all others are `kinds.Fault`."""
 
 
 @dataclass(frozen=True)

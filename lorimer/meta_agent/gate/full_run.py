@@ -41,7 +41,7 @@ class FullRun:
     """The task of each planned trial of an arm."""
     beside: bool = False
     simpler: bool = False
-    """Whether the candidate is the simpler harness (`equal.Size.simpler_than`)."""
+    """Whether the candidate is the simpler harness (`harness.size.Size.simpler_than`)."""
     weights: Mapping[str, int] = field(default_factory=dict)
     """The tasks' weights, as in `Evidence`."""
 

@@ -51,7 +51,7 @@ def full_plan(
 
     Args:
         known: rates that order the tasks. They must follow from no trial that the test will count: neither from the champion's
-            standing ones nor from this candidate's (`study.trials.EarlierRates`).
+            standing ones nor from this candidate's (`state.trials.EarlierRates`).
         in_rounds: every task once, then every task again, for a run that is looked at when all tasks have been run equally
             often.
     """

@@ -34,7 +34,7 @@ MAX_SILENT = 4
 """Answers in a row without a readable tool call before the session ends. Each was told what to do."""
 
 MAX_OVERFLOWS = 4
-"""Context overflows in a row; each shrinks the conversation to 60%, so four leave an eighth."""
+"""Context overflows in a row; each shrinks the conversation to 60%, so three leave a fifth."""
 
 MAX_CALLS_A_TURN = 8
 

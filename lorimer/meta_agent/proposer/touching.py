@@ -30,7 +30,7 @@ NAMED = 3
 
 
 class Previewing(Protocol):
-    """Holds edited harnesses against recorded trials of the champion; `study.preview.Previews` is one.
+    """Holds edited harnesses against recorded trials of the champion; `replay.preview.Previews` is one.
 
     Neither method fails where a jail does: it answers that nothing can be told. LorimerError where the store cannot be read.
     """

@@ -127,7 +127,8 @@ def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> Replay
 
 
 def _before(passed: Mapping[int, bool], first: int) -> list[bool]:
-    """The tests before that of a candidate whose round has this first number; those of its own round found nothing (`stages`)."""
+    """The tests before that of a candidate whose round has this first number; those of its own round found nothing
+    (`study.compared`)."""
     return [was and number < first for number, was in passed.items()]
 
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from lorimer.config_store import Keep
 from lorimer.errors import LorimerError, UserError
+from lorimer.meta_agent.state.folding import UNDER_WAY
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study.strategies import STRATEGIES
 from lorimer.traces import dropping
@@ -20,9 +21,6 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.databases.base import Database, Spare
 from lorimer.traces.dropping import Ended, Held, Loose
 from lorimer.traces.tables import Study
-
-UNDER_WAY = frozenset({"proposing", "proposed"})
-"""The states of candidates that are not decided yet."""
 
 WORTH_GIVING_BACK = 0.25
 """The share of a file that must be free before the end of a study writes it anew: less is used up by the next one."""

@@ -1,7 +1,7 @@
 """The loop: scan the store once, decide what is next, do it, until nothing is left.
 
     world = scan(query, study)
-    command = next_command(world, config)     # pure, in `world`
+    command = next_command(world, config)     # pure, in `commands`
     world = await execute(world, command)     # stores its result in one transaction, and folds it in
 
 A process that is killed leaves a store from which `scan` finds the same world, so the next one goes on where it ended:

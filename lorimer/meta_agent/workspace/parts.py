@@ -1,4 +1,4 @@
-"""A study as the loop works with it: what it needs, how it is created, and where it stands."""
+"""A study as the loop works with it: what it needs, and how it is created."""
 
 from __future__ import annotations
 
