@@ -18,7 +18,7 @@ from lorimer.traces.holder import described, elsewhere, this_process
 from lorimer.traces.tables import Study
 
 WATCHED_BEATS = 3
-"""For so many beats a holder is watched. One beat may fall between two looks, and one may be late on a loaded machine."""
+"""How many beats a holder is watched for. One may fall between two looks, and one may be late on a loaded machine."""
 
 
 async def take_over(root: Path, study: Study) -> None:
