@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from lorimer.errors import LorimerError
+from lorimer.meta_agent.study import campaign
 from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.meta_agent.workspace.session import Session
 from lorimer.traces.reader import StoreReader
-from tests.cli.support import configure, process, start
+from tests.cli.support import configure, process, start, typed
+from tests.traces import support as make
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow]
 
@@ -117,6 +120,21 @@ def test_stopped_and_killed_at_any_concurrency_a_study_ends_the_same(study: Path
     trials = StoreReader(root / STORE).trials("study-1", limit=None)
     planned = [trial.planned for trial in trials if trial.state == "scored"]
     assert len(planned) == len(set(planned))
+
+
+def test_a_study_that_another_process_begins_meanwhile_keeps_its_name(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dry_start = campaign.starts
+
+    async def meanwhile(session: Session, *rest: Any) -> None:
+        await dry_start(session, *rest)
+        await session.store.create_study(make.study("study-1"), [make.task("t", of="study-1")], "text")
+
+    monkeypatch.setattr(campaign, "starts", meanwhile)
+    said = typed(capsys, "optimize", "-C", study, "--quiet", "--set", "budget.trials=1")
+    assert said.code == 0, said.err
+    assert [row.id for row in StoreReader(study / STORE).studies()] == ["study-1", "study-2"]
 
 
 def test_two_processes_do_not_run_one_study(study: Path, tmp_path: Path) -> None:

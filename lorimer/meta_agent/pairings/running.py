@@ -158,7 +158,7 @@ async def _begin(grid: _Grid) -> None:
         return
     suite, sides = await _suite(grid.base, grid.base.root, grid.watcher)
     first = _config(grid, missing[0])
-    await campaign.starts(grid.session(first), missing[0].study, grid.harness, first)
+    await campaign.starts(grid.session(first), grid.harness, first)
     for search in missing:
         config = _config(grid, search)
         await create(

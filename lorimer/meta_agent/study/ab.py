@@ -96,9 +96,9 @@ async def compare(root: Path, config: Config, files: TwoFiles, watcher: Watcher)
         tell_problems(suite, watcher)
         suite = await valid(session, suite, watcher)
         refuse_too_small(config, [task.id for task in suite.tasks])
-        study = next_name(session.reader, KIND)
         for name, text in ((files.a, files.a_text), (files.b, files.b_text)):
-            await campaign.starts(session, study, text, config, name)
+            await campaign.starts(session, text, config, name)
+        study = next_name(session.reader, KIND)
         rival = Candidate(
             id=candidate_id(study, 1),
             study=study,

@@ -57,6 +57,9 @@ WORK: Mapping[str, Callable[[StudyParts, str], Awaitable[StudyResult]]] = {
 }
 """What runs a study of each kind to its end, and goes on with it."""
 
+DRY = "dry-start"
+"""Whose the jail of a dry start is, before there is a study."""
+
 
 @dataclass(frozen=True)
 class RunReport:
@@ -107,8 +110,8 @@ async def run(
         suite = session.load_suite(only)
         tell_problems(suite, watcher)
         suite = await valid(session, suite, watcher)
+        await starts(session, harness, config)
         study = next_name(session.reader, "run")
-        await starts(session, study, harness, config)
         await create(
             session.store,
             study=study,
@@ -171,14 +174,15 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
     harness = workspace.read_harness()
     async with open_session(root, config, prefer_bubblewrap=prefer_bubblewrap, watcher=watcher) as session:
         tell_place(root, watcher)
-        study = config.study.name or next_name(session.reader, "study")
         suite = session.load_suite()
         tell_problems(suite, watcher)
         suite = await valid(session, suite, watcher)
         sides = _sides(session.reader, suite, config, harness, root)
         taking_part = {*sides.train, *sides.holdout, *sides.test}
         suite = dataclasses.replace(suite, tasks=tuple(task for task in suite.tasks if task.id in taking_part))
-        await starts(session, study, harness, config)
+        await starts(session, harness, config)
+        # As late as can be: another process may begin a study in this workspace while this one checks its tasks.
+        study = config.study.name or next_name(session.reader, "study")
         await create(
             session.store,
             study=study,
@@ -421,15 +425,15 @@ def parts_of(
     )
 
 
-async def starts(session: Session, study: str, harness: str, config: Config, name: str = "") -> None:
-    """Raises HarnessError where the harness is not one, before anything is spent on it.
+async def starts(session: Session, harness: str, config: Config, name: str = "") -> None:
+    """A dry start, before there is a study. Raises HarnessError where the harness is not one, before anything is spent on it.
 
     Args:
         name: its file; the workspace's own where none is given.
     """
     version.check(harness, max_bytes=config.meta.max_harness_bytes)
-    trials = session.scheduler({}, session.budget(study), lambda outcome: None, lambda report: None)
-    problem = await trials.dry_start(harness, Owner(study, "dry-start"))
+    trials = session.scheduler({}, session.budget(DRY), lambda outcome: None, lambda report: None)
+    problem = await trials.dry_start(harness, Owner(DRY, DRY))
     if problem:
         raise HarnessError(f"{name or config.study.harness} does not start: {problem.strip().splitlines()[-1]}")
 
