@@ -22,6 +22,16 @@ from lorimer.models.registry import check_name
 FIRST = "Start a lorimer workspace"
 """The message of the first commit."""
 
+ROWS = "hf:"
+"""A benchmark of rows, of which lorimer.toml has to say what they mean."""
+ROWS_TABLE = """
+[benchmark.hf]                   # each is a column, or a template with columns: "Answer {{ question }}"
+instruction = ""                 # what the agent is asked
+answer = ""                      # what is right, never shown to it; [benchmark.hf.scorer] scores in other ways
+
+[models]
+"""
+
 LOCAL = "local/"
 """A model of the provider that the template sets up for a server of the user's own."""
 LOCAL_LINES = ("[providers.local] ", 'api = "chat"', "base_url = ")
@@ -68,6 +78,8 @@ def init(
     # JSON's escapes are TOML's.
     settings = settings.replace('"{source}"', json.dumps(located(source, Path.cwd(), root)))
     settings = settings.replace('"{model}"', json.dumps(model))
+    if source.startswith(ROWS):
+        settings = settings.replace("\n[models]\n", ROWS_TABLE, 1)
     if model.startswith(LOCAL):
         for line in LOCAL_LINES:
             settings = settings.replace(f"# {line}", line, 1)

@@ -51,6 +51,8 @@ def init(
     for name in scaffold.unguarded(folder):
         ignore = f"echo {name} >> {shlex.quote(str(folder / '.gitignore'))}"
         typer.echo(f"warning: git would take {folder / name} along; keep it out with: {ignore}")
+    if benchmark.startswith(scaffold.ROWS):
+        typer.echo(f"set instruction and answer, columns of the data, in {folder / 'lorimer.toml'}, [benchmark.hf]")
     if model.startswith(scaffold.LOCAL):
         typer.echo(f"set base_url of your server in {folder / 'lorimer.toml'}, [providers.local]")
     there = [] if folder == HERE else ["-C", str(folder)]

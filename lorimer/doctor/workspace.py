@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lorimer.config import FILE_NAME, Config, load
 from lorimer.doctor.findings import Finding, command, edit, failed, one_line
+from lorimer.doctor.fixes import benchmark_fix, split_fix
 from lorimer.errors import ConfigError, LorimerError, PrerequisiteError, UserError
 from lorimer.harness import version
 from lorimer.keys import DOTENV
@@ -137,13 +138,14 @@ def benchmark(root: Path, config: Config, used: str = "") -> Finding:
 
     try:
         suite = load_suite(root, config)
+    except ConfigError as error:
+        return failed("benchmark", error, benchmark_fix(root, config, error))
     except LorimerError as error:
-        elsewhere = edit(root, "benchmark", 'source = "harbor:DIR" with the folder\'s place, or source = "starter"')
-        return failed("benchmark", error, elsewhere if isinstance(error, ConfigError) else command(root, "doctor"))
+        return failed("benchmark", error, command(root, "doctor"))
     try:
         sides = split(suite.tasks, config.split, config.study.seed, base=root)
-    except LorimerError as error:
-        return failed("benchmark", error, edit(root, "split", "leave out the keys that it names"))
+    except ConfigError as error:
+        return failed("benchmark", error, split_fix(root, config, error))
     if used == "bubblewrap":  # the only one that cannot serve whatever a task asks for
         try:
             check_served(BubblewrapProvider(network="none" if config.sandbox.network == "none" else None), suite.tasks)

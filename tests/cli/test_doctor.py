@@ -328,19 +328,82 @@ def test_keys_that_git_has_are_taken_out_of_it(tmp_path: Path) -> None:
     assert workspace.dotenv(root).level == "ok"
 
 
+def rows(tmp_path: Path, **keys: Any) -> dict[str, Any]:
+    """Settings of a benchmark of eight rows."""
+    lines = [f'{{"name": "r{number}", "text": "Say {number}.", "right": "{number}"}}\n' for number in range(8)]
+    (tmp_path / "rows.jsonl").write_text("".join(lines))
+    return {"source": "hf:rows.jsonl", "hf": keys}
+
+
 @pytest.mark.parametrize(
-    ("tables", "words", "fix"),
+    ("tables", "words", "table", "fix"),
     [
-        ({"benchmark": {"source": "harbor:none"}}, "none: no such folder", "[benchmark]: source = "),
-        ({"benchmark": {"exclude": ["*"]}}, "benchmark.exclude: *: leaves out all 40 tasks", "[benchmark]: "),
-        ({"split": {"train_file": "none"}}, "split.train_file: ", "[split]: "),
+        ({"benchmark": {"source": "harbor:none"}}, "none: no such folder",
+         "benchmark", 'source = "harbor:DIR" with the folder\'s place'),
+        ({"benchmark": {"source": "terminal-bench:none"}}, "none: no such folder",
+         "benchmark", 'source = "terminal-bench:DIR" with the folder\'s place'),
+        ({"benchmark": {"source": "hf:none.jsonl"}}, "none.jsonl: no such file or folder",
+         "benchmark", 'source = "hf:NAME_OR_DIR" with the place of the data, or the name of a set on the hub'),
+        ({"benchmark": {"source": "swe"}}, "'swe' is not a benchmark",
+         "benchmark", 'source = "starter" or source = "harbor:DIR" or '),
+        ({"benchmark": {"exclude": ["*"]}}, "benchmark.exclude: *: leaves out all 40 tasks",
+         "benchmark", "exclude = fewer of the tasks"),
+        ({"benchmark": {"tasks": ["nope"]}}, "benchmark.tasks: no task matches 'nope'",
+         "benchmark", "tasks = names or patterns of tasks that there are; without it, all take part"),
+        ({"split": {"train_file": "none"}}, "split.train_file: ",
+         "split", 'train_file = "FILE" with the file\'s place, or leave train_file out'),
     ],
-)
-def test_a_benchmark_without_tasks_is_told(tmp_path: Path, tables: dict[str, Any], words: str, fix: str) -> None:
+)  # fmt: skip
+def test_a_benchmark_without_tasks_is_told(
+    tmp_path: Path, tables: dict[str, Any], words: str, table: str, fix: str
+) -> None:
     found = workspace.benchmark(tmp_path, config.parse(tables))
     assert found.level == "missing"
     assert words in found.said
-    assert fix in found.fix
+    assert found.fix.startswith(told(tmp_path, fix, table))
+
+
+@pytest.mark.parametrize(
+    ("keys", "words", "table", "fix"),
+    [
+        ({}, "benchmark.hf.instruction: is not set", "benchmark.hf", 'instruction = "COLUMN"'),
+        ({"instruction": "text"}, "benchmark.hf.answer: is not set", "benchmark.hf", 'answer = "COLUMN"'),
+        ({"instruction": "txt"}, "no column 'txt'; did you mean 'text'?", "benchmark.hf", 'instruction = "text"'),
+        ({"instruction": "{{ txt }}"}, "no column 'txt'", "benchmark.hf", "correct instruction, as said above"),
+        ({"instruction": "text", "answer": "right", "scorer": {"tolerance": 1.0}},
+         "benchmark.hf.scorer.tolerance: is for numeric", "benchmark.hf.scorer", "leave out tolerance"),
+        ({"instruction": "text", "scorer": {"kind": "python"}},
+         "benchmark.hf.scorer.check: ", "benchmark.hf.scorer", 'check = "COLUMN"'),
+        ({"instruction": "text", "answer": "right", "answer_file": "/answer"},
+         "none of its 8 tasks can be read", "benchmark.hf", "correct instruction, as said above"),
+        ({"instruction": "text", "answer": "right", "environment": "none"},
+         "holds no Dockerfile", "benchmark.hf", 'environment = "DIR"'),
+        ({"revision": "main"}, "only sets from the hub have revisions",
+         "benchmark.hf", "leave out revision, or name one that the hub has"),
+    ],
+)  # fmt: skip
+def test_a_mapping_of_rows_that_is_wrong_is_told_with_the_key_at_fault(
+    tmp_path: Path, keys: dict[str, Any], words: str, table: str, fix: str
+) -> None:
+    found = workspace.benchmark(tmp_path, config.parse({"benchmark": rows(tmp_path, **keys)}))
+    assert found.level == "missing"
+    assert words in found.said
+    assert found.fix == told(tmp_path, fix, table)
+
+
+def test_a_file_that_names_no_side_well_is_corrected_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "sealed").write_text("nope\n")
+    found = workspace.benchmark(tmp_path, config.parse({"split": {"holdout_file": "sealed"}}))
+    assert "no such task: nope" in found.said
+    assert found.fix.startswith(f"correct {tmp_path / 'sealed'}: ")
+
+
+def test_tasks_that_cannot_be_read_are_corrected_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "tasks" / "one").mkdir(parents=True)
+    (tmp_path / "tasks" / "one" / "task.toml").write_text("[")
+    found = workspace.benchmark(tmp_path, config.parse({"benchmark": {"source": "harbor:tasks"}}))
+    assert "its only task cannot be read" in found.said
+    assert found.fix == f"correct the tasks: lorimer benchmarks ls -C {tmp_path} says what is wrong with each"
 
 
 def test_a_benchmark_that_its_sandboxes_cannot_serve_is_told(tmp_path: Path, bubblewrap: None) -> None:

@@ -110,6 +110,24 @@ def test_a_folder_given_to_init_is_the_one_that_it_was_where_it_was_typed(
     assert config.load(tmp_path / folder / "lorimer.toml").benchmark.source == stored.format(here=tmp_path)
 
 
+def test_init_of_rows_writes_the_keys_that_say_what_they_mean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "Say 1.", "right": "1"}\n')
+    monkeypatch.chdir(tmp_path)
+    said = typed(capsys, "init", "work", "--benchmark", "hf:rows.jsonl")
+    file = Path("work") / "lorimer.toml"
+    assert f"set instruction and answer, columns of the data, in {file}, [benchmark.hf]\n" in said.out
+    written = file.read_text()
+    assert 'instruction = "" ' in written
+    file.write_text(
+        written.replace('instruction = ""', 'instruction = "text"').replace('answer = ""', 'answer = "right"')
+    )
+    assert typed(capsys, "benchmarks", "ls", "-C", "work").code == 0
+    assert "[benchmark.hf]" not in typed(capsys, "init", "other").out
+    assert "[benchmark.hf]" not in (Path("other") / "lorimer.toml").read_text()
+
+
 def test_what_init_says_to_type_next_works_from_where_one_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
