@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from lorimer.benchmarks.registry import KINDS
 from lorimer.config import Config
 from lorimer.doctor.findings import command, edit
 from lorimer.errors import ConfigError
+from lorimer.models.provider import ProviderConfig
 
 _KEY = re.compile(r"(benchmark\.hf\.scorer|benchmark\.hf|benchmark|split)\.([a-z_]+)")
 """A key's path, with which messages begin."""
@@ -34,6 +36,33 @@ _EDITS = {
     "benchmark.hf.revision": "leave out revision, or name one that the hub has",
 }
 """What to do about a key of which there is one thing to say, whatever is wrong with it."""
+
+_SUGGESTED = re.compile(r"\(did you mean '([^']+)'\?\)")
+"""Another model, as a message proposes it."""
+_ADDRESS = re.compile(r"providers\.(.+)\.base_url: ")
+_EXAMPLE = "http://127.0.0.1:8080/v1"
+
+
+def model_fix(root: Path, role: str, providers: Mapping[str, ProviderConfig], error: ConfigError) -> str:
+    """The edit that answers what is wrong with the name of a model, or with the settings of its provider.
+
+    Args:
+        role: the key of [models] that names it.
+    """
+    address, suggested = _ADDRESS.match(error.problem), _SUGGESTED.search(error.problem)
+    if address is not None:
+        url = _whole(providers[address[1]].base_url or _EXAMPLE)
+        return edit(root, f"providers.{address[1]}", f'base_url = "{url}"')
+    if suggested is not None:
+        line = edit(root, "models", f'{role} = "{suggested[1]}"')
+        return f"{line}; or {error.fix}" if error.fix else line
+    return error.fix or edit(root, "models", f'{role} = "simulated/apprentice"')
+
+
+def _whole(url: str) -> str:
+    """An address with the http:// or https:// that it lacks: who names a port has a server of their own."""
+    rest = re.sub(r"^\w+:/+", "", url)
+    return f"{'http' if ':' in rest.partition('/')[0] else 'https'}://{rest}"
 
 
 def benchmark_fix(root: Path, config: Config, error: ConfigError) -> str:

@@ -15,6 +15,7 @@ from lorimer.config import Config
 from lorimer.config_providers import variables
 from lorimer.doctor import abilities
 from lorimer.doctor.findings import Finding, command, edit, failed, one_line
+from lorimer.doctor.fixes import model_fix
 from lorimer.errors import ConfigError, LorimerError, ProviderOutage
 from lorimer.keys import DOTENV, Keys
 from lorimer.models.provider import BUILT_IN, ProviderConfig
@@ -56,7 +57,10 @@ async def models(root: Path, config: Config, asking: Asking | None) -> list[Find
     look = _Look(root, config, {**BUILT_IN, **providers(config)}, keys, asking)
     found = [*await look.at("task", config.models.task)]
     if config.meta_model == config.models.task:
-        found.append(replace(found[0], what="meta model", said=f"{config.meta_model}, as the task model"))
+        fix = found[0].fix
+        if config.models.meta != "same":  # the same by name: the line that names it is another
+            fix = fix.replace('task = "', 'meta = "')
+        found.append(replace(found[0], what="meta model", said=f"{config.meta_model}, as the task model", fix=fix))
     else:
         found += await look.at("meta", config.meta_model)
     listed = ", ".join(f"{name}: {source or 'not set'}" for name, source in sources.items())
@@ -81,7 +85,9 @@ class _Look:
         try:
             check_name(model, self.providers)
         except ConfigError as error:
-            return [failed(what, error, edit(self.root, "models", f'{role} = "simulated/apprentice"'))]
+            return [
+                Finding(what, "missing", one_line(error.problem), model_fix(self.root, role, self.providers, error))
+            ]
         if simulated(model):
             return [Finding(what, "ok", f"{model} (simulated)")]
         provider = provider_of(model, self.providers)

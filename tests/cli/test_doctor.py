@@ -200,7 +200,14 @@ async def test_a_budget_in_dollars_needs_a_price(tmp_path: Path) -> None:
     [
         ({"models": {"task": "who/m"}}, "no provider 'who' for 'who/m'", "add [providers.who] with its base_url"),
         ({"models": {"task": "simulated/who"}}, "no such model: simulated/who", 'task = "simulated/apprentice"'),
-        ({"models": {"task": "l/m"}, "providers": {"l": {}}}, "providers.l.base_url: missing", "task = "),
+        ({"models": {"task": "l/m"}, "providers": {"l": {}}}, "providers.l.base_url: missing",
+         '[providers.l]: base_url = "http://127.0.0.1:8080/v1"'),
+        ({"models": {"task": "l/m"}, "providers": {"l": {"base_url": "127.0.0.1:8977/v1"}}}, "does not start with http://",
+         '[providers.l]: base_url = "http://127.0.0.1:8977/v1"'),
+        ({"models": {"task": "l/m"}, "providers": {"l": {"base_url": "htps://api.example.org/v1"}}}, "does not start with",
+         '[providers.l]: base_url = "https://api.example.org/v1"'),
+        ({"models": {"task": "antropic/m"}}, "(did you mean 'anthropic/m'?)",
+         '[models]: task = "anthropic/m"; or add [providers.antropic] with its base_url to lorimer.toml'),
         ({"models": {"task": "l/m"}, "providers": {"l": {"base_url": DEAD, "key_env": "NO_SUCH_KEY"}}},
          "l/m: NO_SUCH_KEY is neither in the environment nor in .env", "export NO_SUCH_KEY=..., or write it to "),
     ],
@@ -212,6 +219,15 @@ async def test_what_could_not_be_asked_is_told_without_asking(
     assert (found["task model"].level, said) == ("missing", [])
     assert words in found["task model"].said
     assert fix in found["task model"].fix
+
+
+async def test_the_fix_of_each_model_names_its_own_line(tmp_path: Path) -> None:
+    """A meta model that is `same` is mended where the task model is."""
+    for meta, line in {"same": "task", "antropic/m": "meta", "antropic/n": "meta"}.items():
+        found, _ = await look(tmp_path, config.parse({"models": {"task": "antropic/m", "meta": meta}}))
+        name = "anthropic/n" if meta.endswith("n") else "anthropic/m"
+        assert found["task model"].fix.startswith(told(tmp_path, 'task = "anthropic/m"; or '))
+        assert found["meta model"].fix.startswith(told(tmp_path, f'{line} = "{name}"; or '))
 
 
 async def test_a_key_that_no_header_can_hold_is_named(tmp_path: Path) -> None:
