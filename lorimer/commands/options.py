@@ -15,6 +15,11 @@ WORKSPACE = "lorimer.workspace"
 
 
 def _noted(context: typer.Context, workspace: Path) -> Path:
+    """The workspace around the folder that was named, as git looks for its repository. Raises UserError where there is none."""
+    if not workspace.is_dir():
+        from lorimer.errors import UserError
+
+        raise UserError(f"-C {workspace}: {'is no folder' if workspace.exists() else 'no such folder'}")
     found = find_workspace(workspace)
     context.meta[WORKSPACE] = found
     return found

@@ -119,7 +119,7 @@ class Study:
         Raises UserError where there is no store, or no such study in it.
         """
         workspace = find_workspace(Path(path))
-        reader = open_reader(workspace)
+        reader = open_reader(workspace, named_by="path")
         return cls(reader, pick_experiments(reader, study)[0].id, workspace)
 
     def __repr__(self) -> str:

@@ -6,25 +6,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorimer.errors import UserError
-from lorimer.meta_agent.workspace.where import store_at
+from lorimer.meta_agent.workspace.where import FILE, store_at
 from lorimer.traces.sealed import SealedReader
 from lorimer.wording import a
 
 if TYPE_CHECKING:
     from lorimer.traces.base import StudyReader
+    from lorimer.traces.databases.base import Database
     from lorimer.traces.tables import Study
 
 
-def open_reader(root: Path) -> StudyReader:
-    """The workspace's trace store, for reading. Raises UserError when there is none."""
+def open_reader(root: Path, *, named_by: str = "-C") -> StudyReader:
+    """The workspace's trace store, for reading. Raises UserError when there is none.
+
+    Args:
+        named_by: what names a workspace to whoever asks.
+    """
     from lorimer.traces.reader import StoreReader
 
-    return StoreReader(store_at(root))
+    return StoreReader(_store(root, named_by))
 
 
 def open_sealed(root: Path) -> SealedReader:
     """The same as far as the chain seals it, without the import of an object mapper. Raises UserError when there is none."""
-    return SealedReader(store_at(root))
+    return SealedReader(_store(root, "-C"))
+
+
+def _store(root: Path, named_by: str) -> Database:
+    """Where the store is. Raises UserError, with what to do, where there is no workspace or nothing was run in it yet."""
+    database = store_at(root)
+    if database.has_store():
+        return database
+    if not (root / FILE).exists():
+        raise UserError(f"no {FILE} in {root.resolve()} or above it; name a workspace with {named_by}")
+    raise UserError(f"there are no traces at {database.name} yet; `lorimer run` or `lorimer optimize` makes the first")
 
 
 def pick_study(reader: StudyReader, name: str | None) -> Study:

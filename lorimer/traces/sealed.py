@@ -57,7 +57,7 @@ class SealedReader:
         self.database = database_at(source)
         name = self.database.name
         if not self.database.has_store():
-            raise UserError(f"there are no traces at {name}; run something first, or name another file")
+            raise UserError(f"there are no traces at {name}")
         with self.database.plain() as connection:
             found, newest = self.database.revision(connection), migrations.revisions()[-1]
         if found is None:

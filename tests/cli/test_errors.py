@@ -36,13 +36,39 @@ def test_usage_errors_are_one_line(arguments: str, words: str, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "optimize", "resume", "status", "log", "export", "traces ls", "traces show x", "traces search x"]
+    "command",
+    ["run", "optimize", "resume", "status", "log", "export", "traces ls", "traces show x", "traces search x", "verify"],
 )
 def test_without_a_workspace_each_command_says_what_is_missing(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = refused(capsys, 2, *command.split(), "-C", tmp_path)
-    assert f"`lorimer init {tmp_path}` makes one" in said or "there are no traces at" in said
+    if command in ("run", "optimize", "resume"):
+        assert f"`lorimer init {tmp_path}` makes one" in said
+    else:
+        assert said == f"lorimer: no lorimer.toml in {tmp_path} or above it; name a workspace with -C"
+
+
+@pytest.mark.parametrize("command", ["run", "status", "log", "export", "verify", "doctor", "dashboard"])
+def test_a_folder_that_is_not_there_is_named_and_no_other_is_taken(
+    command: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refused(capsys, 2, command, "-C", "/nope") == "lorimer: -C /nope: no such folder"
+    below = workspace / "nope"
+    assert refused(capsys, 2, command, "-C", below) == f"lorimer: -C {below}: no such folder"
+    file = workspace / "program.md"
+    assert refused(capsys, 2, command, "-C", file) == f"lorimer: -C {file}: is no folder"
+
+
+@pytest.mark.parametrize("command", ["status", "log", "export", "traces ls", "verify"])
+def test_a_workspace_in_which_nothing_was_run_says_what_to_run(
+    command: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = f"-C {workspace}"
+    assert refused(capsys, 2, *command.split(), "-C", workspace / "harness") == (
+        f"lorimer: there are no traces at {workspace / '.lorimer' / 'lorimer.db'} yet; "
+        f"`lorimer run {there}` or `lorimer optimize {there}` makes the first"
+    )
 
 
 @pytest.mark.parametrize(
@@ -282,7 +308,7 @@ def test_a_study_whose_output_takes_no_more_stops_and_can_be_resumed(bubblewrap:
 def test_an_error_with_the_output_closed_is_a_line_too(tmp_path: Path) -> None:
     line = ["sh", "-c", 'exec "$@" >&-', "sh", *LORIMER, "status", "-C", str(tmp_path)]
     ended = subprocess.run(line, stderr=subprocess.PIPE, text=True, check=False)
-    assert ended.stderr.startswith("lorimer: there are no traces at ")
+    assert ended.stderr.startswith("lorimer: no lorimer.toml in ")
     assert (ended.stderr.count("\n"), ended.returncode) == (1, 2)
 
 
@@ -307,7 +333,7 @@ def test_debug_shows_the_traceback_wherever_it_stands(tmp_path: Path) -> None:
         said = process(*arguments, "-C", tmp_path)
         assert said.code == 1
         assert "Traceback (most recent call last)" in said.err
-        assert "UserError: there are no traces" in said.err
+        assert "UserError: no lorimer.toml in" in said.err
 
 
 def test_gc_has_something_to_say(workspace: Path, works: dict[str, bool], capsys: pytest.CaptureFixture[str]) -> None:

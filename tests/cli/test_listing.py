@@ -119,7 +119,7 @@ def test_a_workspace_is_found_from_a_folder_within_it(
     monkeypatch.chdir(within)
     assert typed(capsys, "log") == expected
     monkeypatch.chdir(tmp_path)
-    assert "there are no traces at" in refused(capsys, 2, "log")
+    assert "no lorimer.toml in" in refused(capsys, 2, "log")
 
 
 def test_sql_keeps_every_digit(used: Used, capsys: pytest.CaptureFixture[str]) -> None:

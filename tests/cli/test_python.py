@@ -102,7 +102,7 @@ async def test_candidates_and_the_best_are_told(tmp_path: Path) -> None:
 
 
 def test_a_study_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there are no traces at"):
+    with pytest.raises(UserError, match=r"no lorimer\.toml in .* or above it; name a workspace with path$"):
         lorimer.Study.open(tmp_path)
 
 

@@ -190,7 +190,7 @@ def test_a_port_that_is_taken_is_one_line(
 
 
 def test_a_workspace_without_a_store_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "there are no traces at" in refused(capsys, 2, "dashboard", "-C", tmp_path)
+    assert "no lorimer.toml in" in refused(capsys, 2, "dashboard", "-C", tmp_path)
 
 
 @given(st.floats(-5, 5), st.floats(0.001, 10), st.integers(2, 12))

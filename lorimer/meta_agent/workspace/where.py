@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lorimer.config_store import StoreSettings
     from lorimer.keys import Keys
 
-_FILE = "lorimer.toml"
+FILE = "lorimer.toml"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -26,7 +26,7 @@ def store_at(root: Path) -> Database:
     Raises ConfigError for a [store] table that is wrong and for a variable of it that is not set.
     """
     try:
-        said = (root / _FILE).read_bytes()
+        said = (root / FILE).read_bytes()
     except OSError:
         said = b""
     if b"store" not in said:  # as in most: a command that only reads is spared the import of all settings
@@ -34,8 +34,8 @@ def store_at(root: Path) -> Database:
     from lorimer.config import parse, read_toml
     from lorimer.keys import Keys
 
-    table = read_toml(root / _FILE).get("store", {})
-    url = parse({"store": table}, str(root / _FILE)).store.url
+    table = read_toml(root / FILE).get("store", {})
+    url = parse({"store": table}, str(root / FILE)).store.url
     return database_at(_whole(url, Keys.open(root)) if url else root / STORE)
 
 
@@ -69,7 +69,7 @@ def _whole(url: str, keys: Keys) -> str:
         name = found[1]
         held = keys.find(name)
         if held is None:
-            raise ConfigError(f"{_FILE}: store.url: ${{{name}}} is {keys.missing}; set it")
+            raise ConfigError(f"{FILE}: store.url: ${{{name}}} is {keys.missing}; set it")
         return held[0] if found[0] == url else quote(held[0], safe="")
 
     return _VARIABLE.sub(value, url)
