@@ -57,7 +57,7 @@ def run(
     config = config_of(workspace, set_)
     with open_terminal(workspace, json, quiet) as terminal:
         work = campaign.run(workspace, config, terminal, only=tuple(tasks or ()), repeats=repeats, test=test)
-        report = run_to_end(work, resumable=workspace)
+        report = run_to_end(work, resumable=workspace, terminal=terminal)
     if json:
         say_json(report)
     else:
@@ -107,7 +107,8 @@ def optimize(
     from lorimer.meta_agent.study import campaign
 
     with open_terminal(workspace, json, quiet) as terminal:
-        result = run_to_end(campaign.optimize(workspace, config, terminal), resumable=workspace)
+        work = campaign.optimize(workspace, config, terminal)
+        result = run_to_end(work, resumable=workspace, terminal=terminal)
     say_result(workspace, result, json)
 
 
@@ -149,8 +150,9 @@ def resume(
         typer.echo(to_json(found) if json else from_here(f"{found}; `lorimer watch {found.study}` shows it", workspace))
         return
     with open_terminal(workspace, json, quiet) as terminal:
+        terminal.study = study or ""
         work = campaign.resume(workspace, terminal, study, overrides(set_ or []), over=take_over)
-        result = run_to_end(work, resumable=workspace)
+        result = run_to_end(work, resumable=workspace, terminal=terminal)
     say = say_two if kind_of(workspace, result.study) == "ab" else say_result
     say(workspace, result, json)
 
@@ -180,6 +182,7 @@ def demo(
                 folder, terminal, seed=seed, candidates=candidates, concurrency=workers, model=model, provider=provider
             ),
             resumable=folder,
+            terminal=terminal,
         )
     if json:
         say_json(report)

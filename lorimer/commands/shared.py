@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -86,7 +87,7 @@ def collect_seldom() -> None:
 
 
 def run_to_end(
-    work: Coroutine[Any, Any, T], *, resumable: Path | None = None, again: str = "`lorimer resume` goes on"
+    work: Coroutine[Any, Any, T], *, resumable: Path | None = None, terminal: Terminal | None = None, again: str = ""
 ) -> T:
     """Run `work`; SIGINT, SIGTERM and SIGHUP (the terminal is closed) cancel it, so that it stops cleanly.
 
@@ -95,7 +96,8 @@ def run_to_end(
 
     Args:
         resumable: the workspace whose study can go on, where `work` runs one.
-        again: how it does.
+        terminal: what hears of that study.
+        again: how `work` goes on whatever it had begun, where it does.
     """
     import asyncio
     import signal
@@ -133,9 +135,17 @@ def run_to_end(
     try:
         return asyncio.run(stoppable())
     except (asyncio.CancelledError, KeyboardInterrupt):
-        kept = "" if resumable is None else f"; what has finished is kept, and {again}"
-        typer.echo(from_here(f"lorimer: stopped{kept}", resumable), err=True)
+        typer.echo(from_here(f"lorimer: stopped{_left(terminal, again)}", resumable), err=True)
         raise typer.Exit(STOPPED) from None
+
+
+def _left(terminal: Terminal | None, again: str) -> str:
+    """What there is to go on with, once work was stopped."""
+    if terminal is not None and not again:
+        if terminal.study is None:
+            return " before a study began, so this command left none to resume"
+        again = f"`{shlex.join(['lorimer', 'resume', *filter(None, [terminal.study])])}` goes on"
+    return f"; what has finished is kept, and {again}" if again else ""
 
 
 def say_json(value: object) -> None:

@@ -103,5 +103,6 @@ def ab_(
             typer.echo("lorimer: nothing was run", err=True)
             raise typer.Exit(1)
     with open_terminal(workspace, json, quiet) as terminal:
-        result = run_to_end(ab.compare(workspace, config, files, terminal), resumable=workspace)
+        work = ab.compare(workspace, config, files, terminal)
+        result = run_to_end(work, resumable=workspace, terminal=terminal)
     say_two(workspace, result, json)

@@ -89,6 +89,8 @@ class Terminal:
         workspace: Path | None = None,
         plain_seconds: float = PLAIN_SECONDS,
     ) -> None:
+        self.study: str | None = None
+        """The study that is run: `None` until one has begun, "" until its name is told."""
         self._workspace = workspace
         self._mode, self._stream, self._plain_seconds = mode, lasting(stream or sys.stdout), plain_seconds
         self._screen: Screen | None = None
@@ -118,6 +120,12 @@ class Terminal:
 
     def on_event(self, event: Event) -> None:
         """Show an event."""
+        if isinstance(event, StudyEnded):
+            self.study = event.study
+        elif (
+            isinstance(event, BudgetUsed) and self.study is None
+        ):  # the first that every study tells, once it is stored
+            self.study = ""
         if self._mode == "json":
             self._write(json.dumps({"event": type(event).__name__, **plain(_sealed(event))}))
             return

@@ -111,7 +111,7 @@ def test_in_a_real_terminal_a_study_stops_cleanly(workspace: Path, temp: Path, h
 def test_sighup_alone_says_what_a_stop_says_though_it_comes_twice(workspace: Path, temp: Path) -> None:
     code, err = stop_after(2, workspace, signal.SIGHUP, "optimize", "--quiet", temp=temp, times=2)
     assert code == 130
-    assert err == f"lorimer: stopped; what has finished is kept, and `lorimer resume -C {workspace}` goes on\n"
+    assert err == f"lorimer: stopped; what has finished is kept, and `lorimer resume study-1 -C {workspace}` goes on\n"
     assert left_behind(temp) == []
     assert StoreReader(workspace / STORE).study("study-1").state_reason == STOPPED
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import signal
 import sqlite3
 import time
 from pathlib import Path
 
 import pytest
+import typer
 
+from lorimer.commands.shared import run_to_end
 from lorimer.errors import LorimerError
+from lorimer.meta_agent.workspace.events import BudgetUsed, Event, StudyEnded
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.terminal.here import from_here
+from lorimer.terminal.live import Mode, Terminal
 from lorimer.traces.reader import StoreReader
 from tests.cli.support import process, refused, start, typed
 
@@ -61,6 +67,45 @@ def test_the_end_of_a_budget_names_a_command_that_goes_on(
     assert first.endswith("`lorimer resume study-1 --set budget.candidates=2` goes on")
 
 
+BEGUN = BudgetUsed(0.0, 0.0, 0, 0, ())
+"""What a study tells first."""
+ENDED = StudyEnded("study-3", "paused", "stopped by the user", "stopped")
+
+
+@pytest.mark.parametrize("mode", ["plain", "quiet", "json"])
+@pytest.mark.parametrize(
+    ("resumed", "told", "said"),
+    [
+        (None, (), "stopped before a study began, so this command left none to resume"),
+        (None, (BEGUN,), "stopped; what has finished is kept, and `lorimer resume -C {root}` goes on"),
+        (None, (BEGUN, ENDED), "stopped; what has finished is kept, and `lorimer resume study-3 -C {root}` goes on"),
+        ("", (), "stopped; what has finished is kept, and `lorimer resume -C {root}` goes on"),
+        ("study-2", (), "stopped; what has finished is kept, and `lorimer resume study-2 -C {root}` goes on"),
+        ("", (BEGUN, ENDED), "stopped; what has finished is kept, and `lorimer resume study-3 -C {root}` goes on"),
+    ],
+)
+def test_what_is_stopped_names_its_own_study_or_says_that_there_is_none(
+    resumed: str | None,
+    told: tuple[Event, ...],
+    said: str,
+    mode: Mode,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal = Terminal(mode, io.StringIO(), workspace=tmp_path)
+    terminal.study = resumed
+
+    async def stopped() -> None:
+        for event in told:
+            terminal.on_event(event)
+        raise asyncio.CancelledError
+
+    with pytest.raises(typer.Exit) as left:
+        run_to_end(stopped(), resumable=tmp_path, terminal=terminal)
+    assert left.value.exit_code == 130
+    assert capsys.readouterr().err == f"lorimer: {said.format(root=tmp_path)}\n"
+
+
 def begun(root: Path) -> bool:
     try:
         return bool(StoreReader(root / STORE).trials(limit=1))
@@ -81,7 +126,7 @@ def test_a_stopped_demo_says_how_it_goes_on_from_here(bubblewrap: None, tmp_path
     running.send_signal(signal.SIGINT)
     _, err = running.communicate()
     assert running.returncode == 130
-    command = f"resume -C {root}"
+    command = f"resume demo -C {root}"
     assert err == f"lorimer: stopped; what has finished is kept, and `lorimer {command}` goes on\n"
     # One trial is no budget for more, so going on ends at once.
     said = process(*command.split(), "--set", "budget.trials=1", "--set", "budget.candidates=1")

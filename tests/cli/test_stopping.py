@@ -98,7 +98,7 @@ def test_stopped_and_killed_at_any_concurrency_a_study_ends_the_same(study: Path
     two = ("--set", "sandbox.concurrency=2")
     code, err = stop_after(2, root, signal.SIGINT, "optimize", "--quiet", *two, temp=temp)
     assert code == 130
-    assert err == f"lorimer: stopped; what has finished is kept, and `lorimer resume -C {root}` goes on\n"
+    assert err == f"lorimer: stopped; what has finished is kept, and `lorimer resume study-1 -C {root}` goes on\n"
     assert left_behind(temp) == []
     state = StoreReader(root / STORE).study("study-1")
     assert (state.state, state.state_reason) == ("paused", "stopped by the user; `lorimer resume study-1` goes on")
