@@ -194,7 +194,9 @@ def demo(
 def power(
     study: Annotated[
         str | None,
-        typer.Option("--study", help="A study to forecast the rest of, or a run.", show_default="the latest"),
+        typer.Option(
+            "--study", help="A study to forecast the rest of, or a run to take trials from.", show_default="a new study"
+        ),
     ] = None,
     assume: Annotated[
         str | None, typer.Option(help="Pass rates instead of trials, such as 0.95x28,0.1-0.9x20,0x10.")

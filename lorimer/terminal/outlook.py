@@ -39,7 +39,8 @@ def power_text(found: Forecast) -> str:
         level += f" for the whole study, so {found.level:.2g} for its first test"
     champion = score_text(found.score) if found.score else f"expected score {found.mean or 0.0:.3f}"
     lines = [
-        f"policy {found.policy}, {level}; {found.tasks} train tasks, {found.repeats} trials each against "
+        f"{f'the rest of {found.rest_of}' if found.rest_of else 'a new study'}: policy {found.policy}, {level}; "
+        f"{found.tasks} train tasks, {found.repeats} trials each against "
         f"{found.champion_repeats} of the champion; {found.holdout} sealed tasks{for_the_test(found.test)}",
         f"  from        {found.source}",
         f"  champion    {champion}",

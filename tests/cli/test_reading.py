@@ -94,7 +94,16 @@ def test_a_suite_too_small_to_promote_anything_is_said_before_and_on_asking(
     said = typed(capsys, "power", "--assume", "0.5x2", *few).out
     assert warning in said
     assert "or set gate.repeats to 2 or more" in said
+    assert said.startswith("a new study: policy paired, alpha 0.1; ")
+    assert "[default: (a new study)]" in " ".join(typed(capsys, "power", "--help").out.split())
+    assert typed(capsys, "power", "-C", used[0]).out.startswith("a new study: policy paired, ")
+    assert typed(capsys, "power", "--study", "run-1", "-C", used[0]).out.startswith("a new study: ")
+    assert typed(capsys, "power", "--study", "study-1", "-C", used[0]).out.startswith(
+        "the rest of study-1: policy paired, "
+    )
+    assert typed(capsys, "power", "--study", "study-1", "-C", used[0], "--json").json()["rest_of"] == "study-1"
     found = typed(capsys, "power", "-C", used[0], "--json").json()
+    assert found["rest_of"] == ""
     assert (found["study"], found["tasks"], found["reachable"]) == ("study-1", 2, False)
     assert (found["lacking"]["kind"], found["lacking"]["needs_trials"]) == ("few", 24)
     assert (found["noise"], found["null"], found["null_candidate"]) == (None, None, None)

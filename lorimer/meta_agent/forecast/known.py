@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def of_study(reader: StudyReader, row: Study, config: Config) -> Forecast:
         raise UserError(f"{row.id} has no scored trial of its champion yet; without --study, power takes what there is")
     used = reader.spent(row.id)
     hours = reader.trial_seconds(row.id) / 3600 / config.sandbox.concurrency
-    return forecast(
+    rest = forecast(
         Design.of(config),
         panels.from_trials([*results(found), *_untried(world.train, found)]),
         source=_source(world, found, len(world.train)),
@@ -110,6 +111,7 @@ def of_study(reader: StudyReader, row: Study, config: Config) -> Forecast:
         seed=config.study.seed,
         workers=workers(),
     )
+    return replace(rest, rest_of=row.id)
 
 
 def workers() -> int:

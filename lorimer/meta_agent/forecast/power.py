@@ -71,6 +71,8 @@ class Forecast:
     candidates: int | None
     """`budget.candidates`."""
     warnings: tuple[str, ...]
+    rest_of: str = ""
+    """The study of which this is what is left; empty where it is of a new one."""
     lacking: Lacking | None = None
     """What the trials lack: then nothing below is known, and all of it is `None` or empty."""
     mean: float | None = None
