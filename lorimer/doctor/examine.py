@@ -18,7 +18,9 @@ async def examine(root: Path, asking: Asking | None) -> list[Finding]:
         asking: how models are asked; `None` where none may be.
     """
     config, settings = workspace.settings(root)
-    findings = [machine.python(), machine.git(), machine.disk(root), *machine.store(root), settings]
+    # Both read lorimer.toml: what neither can read there is said once.
+    store = [finding for finding in machine.store(root) if finding.said != settings.said]
+    findings = [machine.python(), machine.git(), machine.disk(root), *store, settings]
     text = None
     if config is not None:
         text, said = workspace.harness(root, config)

@@ -596,6 +596,10 @@ def test_doctor_says_every_missing_thing_and_its_fix(tmp_path: Path, capsys: pyt
     assert "none: no such folder" in said.out
     (root / "lorimer.toml").write_text("[gate]\nalfa = 1\n")
     assert "gate.alfa: there is no such key" in typed(capsys, "doctor", "-C", root).out
+    for broken in ("[store\n", "[store]\nurl = 3\n"):
+        (root / "lorimer.toml").write_text(broken)
+        (told,) = [line for line in typed(capsys, "doctor", "-C", root).out.splitlines() if line.startswith("MISSING")]
+        assert told.startswith(f"MISSING  workspace    {root / 'lorimer.toml'}: ")
     (root / "lorimer.toml").write_text("")
     (root / "harness" / "agent.py").unlink()
     assert "MISSING  harness      " in typed(capsys, "doctor", "-C", root).out
