@@ -68,8 +68,11 @@ _PAYMENT = re.compile(
     re.IGNORECASE,
 )
 """No money, or no more of it for this key: nobody's waiting helps."""
-_SOON = re.compile(r"(?:retry|try again) in (?P<said>[\d.]+) ?s|\"retryDelay\": ?\"(?P<field>[\d.]+)s\"", re.IGNORECASE)
-"""How Gemini tells of a quota by the minute, in the words of one that is used up, and when to come back."""
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_SOON = re.compile(
+    rf"(?:retry|try again) in (?P<said>{_NUMBER}) ?s|\"retryDelay\": ?\"(?P<field>{_NUMBER})s\"", re.IGNORECASE
+)
+"""How a rate limit says when to come back in its body: OpenAI, and Gemini in the words of a quota that is used up."""
 NO_PATH = re.compile(
     r"unexpected endpoint|unknown (?:endpoint|request url|url|route|path)|invalid url|no such (?:endpoint|route)"
     r"|(?:route|endpoint|path|page|url) (?:\S{1,80} )?(?:was )?not found|cannot post |no handler (?:for|found)"
@@ -130,10 +133,7 @@ def judgement_of(failure: StatusFailure, now: float) -> Judgement:
     words = provider_words(body) or f"HTTP {status} without a word"
     searched = f"{words} {_codes(body)}"
     if status == 429 and (soon := _SOON.search(f"{words} {body}")):
-        asked = retry_after(failure.headers, now)
-        return Judgement(
-            "retry", f"HTTP {status}: {words}", float(soon["said"] or soon["field"]) if asked is None else asked
-        )
+        return _retry(failure, words, now, said=_finite(float(soon["said"] or soon["field"])))
     if _PAYMENT.search(searched) and 400 <= status < 500:
         return Judgement("config", words, fault="credit")
     if status in (400, 403, 451) and (_REFUSAL.search(searched) or _MODERATED.search(words)):
@@ -160,8 +160,10 @@ def judgement_of(failure: StatusFailure, now: float) -> Judgement:
     return Judgement("rejected", words)
 
 
-def _retry(failure: StatusFailure, words: str, now: float) -> Judgement:
+def _retry(failure: StatusFailure, words: str, now: float, said: float | None = None) -> Judgement:
+    """`said` is the wait that the body asks for, which holds where no header asks for one."""
     after = retry_after(failure.headers, now)
+    after = said if after is None else after
     everybodys = after is not None or failure.status in _EVERYBODYS
     return Judgement("retry", f"HTTP {failure.status}: {words}", after, everybodys=everybodys)
 

@@ -19,6 +19,8 @@ from tests.support.scripted_server import Reply, scripted_server
 APIS: tuple[Api, ...] = ("anthropic", "responses", "chat")
 ANY_API = pytest.mark.parametrize("api", APIS)
 BOOM = Reply({"error": {"message": "Failed to parse input at pos 31: <tool_call>"}}, status=500)
+TOKENS_PER_MINUTE = "Rate limit reached on tokens per min (TPM): Limit 30000, Used 29500. Please try again in 1s."
+"""OpenAI's words."""
 POISON = asked(user("poison"), system="be brief")
 
 
@@ -68,9 +70,14 @@ async def test_a_provider_that_answers_nobody_is_waited_for_and_then_down(api: A
 
 
 @ANY_API
-async def test_a_rate_limit_is_everybodys_and_nothing_is_asked(api: Api) -> None:
-    limited = Reply({"error": {"message": "slow down"}}, status=429)
-    async with scripted_server(otherwise=limited) as server, client(server.url, api) as model:
+@pytest.mark.parametrize("words", ["slow down", TOKENS_PER_MINUTE])
+@pytest.mark.parametrize("headers", [{}, {"Retry-After": "1"}], ids=["silent", "header"])
+async def test_a_rate_limit_is_everybodys_and_nothing_is_asked(api: Api, words: str, headers: dict[str, str]) -> None:
+    limited = Reply({"error": {"message": words}}, status=429, headers=headers)
+    async with (
+        scripted_server(otherwise=limited) as server,
+        client(server.url, api, adaptive_concurrency=False) as model,  # a question would wait for the clock
+    ):
         with pytest.raises(ProviderOutage, match="HTTP 429"):
             await model.complete(POISON, asking(model.complete))
     assert not any(QUESTION in request.raw.decode() for request in server.requests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from email.utils import formatdate
 
 import pytest
@@ -347,6 +348,27 @@ async def test_cancelling_a_call_ends_it() -> None:
 )
 def test_retry_after_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers, now=1_000_000) == seconds
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ("Please try again in 1s.", 1.0),
+        ("Please retry in 36.5 s.", 36.5),
+        ("retry in ... s", None),
+        ("retry in 1.2.3s", None),
+        ("retry in .s", None),
+        (f"retry in {'9' * 400}s", None),
+    ],
+)
+def test_a_wait_that_the_words_of_a_rate_limit_ask_for_is_read_where_it_is_a_number(
+    words: str, seconds: float | None
+) -> None:
+    judged = [
+        judgement_of(StatusFailure(429, {}, body), now=0.0)
+        for body in (words, json.dumps({"error": {"message": words}}))
+    ]
+    assert [(each.kind, each.retry_after, each.everybodys) for each in judged] == [("retry", seconds, True)] * 2
 
 
 @given(
