@@ -14,7 +14,7 @@ from lorimer.models.failures import StatusFailure, Unreachable
 from lorimer.models.openai import why
 from lorimer.models.provider import Key, ProviderConfig
 from lorimer.models.streams.messages import MessagesAnswer
-from lorimer.models.streams.reading import Assembler, Pace, collect, pieces
+from lorimer.models.streams.reading import Assembler, Pace, collect, network_errors, pieces
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -103,7 +103,7 @@ class AnthropicDialect:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """The SDK's exceptions as lorimer's own."""
+    """The SDK's exceptions, and those that it lets through, as lorimer's own."""
     import anthropic
 
     try:
@@ -112,3 +112,5 @@ def _told() -> Iterator[None]:
         raise StatusFailure(error.status_code, dict(error.response.headers), error.response.text) from None
     except anthropic.APIConnectionError as error:
         raise Unreachable(f"{error.message.partition('.')[0]}: {why(error)}") from None
+    except network_errors() as error:
+        raise Unreachable(f"the answer could not be read: {type(error).__name__} {error}".strip()) from None

@@ -20,7 +20,7 @@ from lorimer.models.messages import (
 from lorimer.models.own_fields import refused, wants_thoughts
 from lorimer.models.provider import Key, ProviderConfig
 from lorimer.models.streams.chat import ChatAnswer
-from lorimer.models.streams.reading import Assembler, Pace, collect, pieces
+from lorimer.models.streams.reading import Assembler, Pace, collect, network_errors, pieces
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -80,7 +80,7 @@ def sdk_extra(provider: ProviderConfig) -> dict[str, Any]:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """The SDK's exceptions as lorimer's own."""
+    """The SDK's exceptions, and those that it lets through, as lorimer's own."""
     import openai
 
     try:
@@ -89,6 +89,8 @@ def _told() -> Iterator[None]:
         raise StatusFailure(error.status_code, dict(error.response.headers), error.response.text) from None
     except openai.APIConnectionError as error:
         raise Unreachable(f"{error.message.rstrip('.')}: {why(error)}") from None
+    except network_errors() as error:
+        raise Unreachable(f"the answer could not be read: {type(error).__name__} {error}".strip()) from None
 
 
 def why(error: BaseException) -> str:

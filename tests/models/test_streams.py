@@ -141,6 +141,28 @@ async def test_a_broken_stream_is_tried_again(api: Api, fault: str) -> None:
 
 
 @ANY_API
+@pytest.mark.parametrize("status", [400, 401, 429, 500, 502, 529])
+@pytest.mark.parametrize(
+    ("ending", "headers", "error"),
+    [
+        ("half", {}, "RemoteProtocolError"),
+        ("full", {"content-encoding": "gzip"}, "DecodingError"),
+        ("full", {"content-encoding": "deflate"}, "DecodingError"),
+    ],
+    ids=["half", "gzip", "deflate"],
+)
+async def test_an_error_in_a_streams_place_that_cannot_be_read_is_tried_again(
+    api: Api, status: int, ending: Any, headers: dict[str, str], error: str
+) -> None:
+    waits = list[tuple[float, str]]()
+    bad = Reply({"error": {"message": "x" * 3000}}, status=status, headers=headers, ending=ending)
+    async with scripted_server(bad, stream(api, good(api))) as server, client(server.url, api, stream=True) as model:
+        answered = await model.complete(asked(user("hi")), context(waits))
+    assert (answered.completion.text, answered.retries) == ("hello", 1)
+    assert waits[0][1].startswith(f"the answer could not be read: {error} ")
+
+
+@ANY_API
 async def test_only_the_end_marker_of_a_whole_answer_may_be_missing(api: Api) -> None:
     """The answer is whole; the server lets the connection stand, or breaks it off, in place of an end."""
     whole = tuple(events(api, good(api)))

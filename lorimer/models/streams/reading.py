@@ -47,14 +47,18 @@ class Pace:
     """Told of the characters of an answer as they come."""
 
 
+def network_errors() -> tuple[type[Exception], ...]:
+    """What an SDK lets through while it reads a stream, or the error that came in its place: it wraps the errors of sending alone.
+    The SDKs have changed from httpx to httpx2."""
+    return tuple(sys.modules[package].HTTPError for package in ("httpx", "httpx2") if package in sys.modules)
+
+
 async def pieces(response: Any) -> AsyncIterator[bytes]:
     """The bytes of an SDK's streamed response. Raises Unreachable."""
-    # The SDKs have changed from httpx to httpx2, and do not wrap the errors of reading.
-    package = sys.modules[type(response.http_response).__module__.partition(".")[0]]
     try:
         async for piece in response.iter_bytes():
             yield piece
-    except package.HTTPError as error:
+    except network_errors() as error:
         raise Unreachable(f"the stream broke off: {type(error).__name__} {error}".strip()) from None
 
 
