@@ -498,6 +498,11 @@ async def test_usage_is_counted_alike(api: Api, usage: dict[str, Any] | None, co
 
 
 NOTHING: tuple[Any, ...] = (None, {}, [], "none", 0)
+COUNTS: tuple[tuple[Api, str, str], ...] = (
+    ("anthropic", "input_tokens", "output_tokens"),
+    ("responses", "input_tokens", "output_tokens"),
+    ("chat", "prompt_tokens", "completion_tokens"),
+)
 GUESS_IN, GUESS_OUT = 7, 18
 """The estimates for "hi" in its message, and for 51 characters; three characters to a token, one token more."""
 
@@ -514,6 +519,19 @@ GUESS_IN, GUESS_OUT = 7, 18
         ("chat", {"prompt_tokens": 30, "completion_tokens": None, "total_tokens": 30}, (30, GUESS_OUT)),
         ("chat", {"prompt_tokens": "many", "completion_tokens": 8}, (GUESS_IN, 8)),
         ("chat", {"prompt_tokens": 0, "completion_tokens": 0}, (GUESS_IN, GUESS_OUT)),
+        # Counts that cannot be true; -1 without a sign is one that servers do send.
+        *(
+            (api, {given: absurd, taken: 8}, (GUESS_IN, 8))
+            for api, given, taken in COUNTS
+            for absurd in (10**400, 10**30, 5 * 10**18, 2**64 - 1, 2**32 - 1, 1e308)
+        ),
+        *((api, {given: 30, taken: 2**32 - 1}, (30, GUESS_OUT)) for api, given, taken in COUNTS),
+        (
+            "chat",
+            {"prompt_tokens": 10**30, "completion_tokens": 8, "prompt_tokens_details": {"cached_tokens": 10**30}},
+            (GUESS_IN, 8),
+        ),
+        ("anthropic", {"input_tokens": 10**30, "output_tokens": 8, "cache_read_input_tokens": 10**30}, (GUESS_IN, 8)),
     ],
 )
 async def test_what_a_provider_does_not_count_is_estimated_and_said_to_be(

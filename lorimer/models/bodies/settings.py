@@ -77,12 +77,17 @@ def unsupported(
     return None
 
 
+MOST_TOKENS = 1_000_000_000
+"""A hundred times what the largest windows hold. A count of more is none: servers that count wrongly send -1 as a number without
+a sign, and money and budgets would follow it."""
+
+
 def count(given: Any, *path: str) -> int:
-    """A number of tokens by its path in an object of counts; 0 where there is none, or none that can be read: a bad count does
-    not make an answer a bad one."""
+    """A number of tokens by its path in an object of counts; 0 where there is none, or none that can be read or be true: a bad
+    count does not make an answer a bad one."""
     for name in path:
         given = given.get(name) if isinstance(given, Mapping) else None
     try:
-        return int(given) if 0 < float(given) < float("inf") else 0
-    except (TypeError, ValueError):
+        return int(given) if 0 < float(given) <= MOST_TOKENS else 0
+    except (TypeError, ValueError, OverflowError):
         return 0

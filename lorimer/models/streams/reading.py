@@ -48,7 +48,7 @@ class Pace:
 
 
 def network_errors() -> tuple[type[Exception], ...]:
-    """What an SDK lets through while it reads a stream, or the error that came in its place: it wraps the errors of sending alone.
+    """What an SDK lets through while it reads a stream, or an error in a stream's place: it wraps what fails in sending alone.
     The SDKs have changed from httpx to httpx2."""
     return tuple(sys.modules[package].HTTPError for package in ("httpx", "httpx2") if package in sys.modules)
 
