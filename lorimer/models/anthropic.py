@@ -24,10 +24,14 @@ class _StopDetails(Wire):
     explanation: str | None = None
 
 
+class _Block(Wire):
+    type: str | None = None
+
+
 class _Reply(Wire):
     """What an answer must be; counts may be anything."""
 
-    content: list[dict[str, Any]]
+    content: list[_Block]
     stop_reason: str | None = None
     stop_details: _StopDetails | None = None
 

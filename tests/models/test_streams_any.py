@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lorimer.harness.api import user
 from lorimer.models.anthropic import AnthropicDialect
 from lorimer.models.client import Dialect
 from lorimer.models.openai import ChatDialect
@@ -20,7 +21,8 @@ from lorimer.models.streams.chat import ChatAnswer
 from lorimer.models.streams.events import Event, EventReader
 from lorimer.models.streams.messages import MessagesAnswer
 from lorimer.models.streams.reading import Pace, assembled, collect
-from tests.support.model_clients import asked, good
+from tests.support.model_clients import asked, client, context, good
+from tests.support.scripted_server import Reply, scripted_server
 from tests.support.streams import events
 
 LOCAL = ProviderConfig("local", base_url="http://127.0.0.1:1/v1")
@@ -193,3 +195,15 @@ def test_arguments_that_were_cut_stay_as_text_and_go_back_as_an_object() -> None
     back = dialect.encode(asked(said.message), frozenset())["messages"][0]["content"]
     assert back[0] == {"type": "thinking", "thinking": "", "signature": "s"}
     assert back[1]["input"] == {"malformed_arguments": '{"command": "l'}
+
+
+@pytest.mark.parametrize("kind", [["text"], {"a": 1}, 5])
+async def test_a_block_of_no_type_that_can_be_makes_a_broken_answer_streamed_or_not(kind: Any) -> None:
+    answer = good("anthropic")
+    answer["content"][0]["type"] = "odd"
+    waits = list[tuple[float, str]]()
+    for form in (json.dumps(answer).encode(), b"".join(events("anthropic", answer))):
+        bad = Reply(form.replace(b'"odd"', json.dumps(kind).encode()))
+        async with scripted_server(bad, Reply(good("anthropic"))) as server, client(server.url, "anthropic") as model:
+            assert (await model.complete(asked(user("hi")), context(waits))).completion.text == "hello"
+    assert [why[:54] for _, why in waits] == ["the answer is not a completion (content.0.type: Input "] * 2
