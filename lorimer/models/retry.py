@@ -19,6 +19,8 @@ PATIENCE = 4
 """Failures in a row that raise the question whose they are. With the default waits that is after five seconds or so: most
 hiccups are over by then, and a conversation that fails for ever does not hold up its trial for the whole window."""
 
+_YEAR = 366 * 86_400.0
+
 
 class Retryable(Exception):
     """An attempt failed in a way that may pass.
@@ -117,6 +119,7 @@ def _wait(retries: int, asked: float | None, policy: RetryPolicy, clock: Clock) 
 
 def _outage(who: str, failure: Retryable, retries: int, policy: RetryPolicy) -> str:
     if failure.after is not None and failure.after > policy.window_seconds:
-        return f"{who}: asked to wait {failure.after:.0f} s, past the retry window of {policy.window_seconds:g} s: {failure.why}"
+        asked = f"{failure.after:.0f} s" if failure.after <= _YEAR else "more than a year"
+        return f"{who}: asked to wait {asked}, past the retry window of {policy.window_seconds:g} s: {failure.why}"
     times = "once" if retries == 0 else f"{retries + 1} times"
     return f"{who}: failed {times}, retry window of {policy.window_seconds:g} s used up: {failure.why}"

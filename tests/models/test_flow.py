@@ -21,6 +21,10 @@ def turns(flow: Flow, name: str, now: float = 0.0, *, bound: int | None = None) 
     return control.looked(flow, name, flow.users.get(name, User(bound=bound)), now, PATIENCE)
 
 
+def refused(flow: Flow, began: float, now: float, after: float | None) -> Flow:
+    return control.refused(flow, began, now, after, PATIENCE)
+
+
 def left(flow: Flow, name: str) -> Flow:
     return flow.with_user(name, replace(flow.users[name], flying=flow.users[name].flying - 1))
 
@@ -86,7 +90,7 @@ class Simulated:
                 later(now, "ready", name)
             else:
                 self.refused.append(now)
-                self.flow = control.refused(self.flow, began, now, None)
+                self.flow = refused(self.flow, began, now, None)
                 later(now + 0.5 + 0.5 * chance.random(), "ready", name)
             self.lowest = min(self.lowest, self.flow.limit or 1e9)
             knows[name] = replace(knows[name], flying=knows[name].flying - 1)
@@ -134,25 +138,41 @@ def test_it_recovers_once_the_provider_takes_more() -> None:
 def test_refusals_of_one_moment_are_one_cut_to_what_was_taken(taken: int, more: int) -> None:
     flow = filled(taken + more)
     for _ in range(more):
-        flow = left(control.refused(flow, began=0.0, now=1.0, after=None), "a")
+        flow = left(refused(flow, began=0.0, now=1.0, after=None), "a")
     assert flow.limit == max(1, min(0.75 * (taken + more), taken if more > 1 else 100))
 
 
 def test_a_refusal_after_the_cut_cuts_again() -> None:
-    flow = left(control.refused(filled(9), 0.0, 1.0, None), "a")
-    assert control.refused(flow, 2.0, 3.0, None).limit == 0.75 * 6.75
+    flow = left(refused(filled(9), 0.0, 1.0, None), "a")
+    assert refused(flow, 2.0, 3.0, None).limit == 0.75 * 6.75
 
 
 def test_nobody_asks_a_provider_that_wants_to_be_left_alone() -> None:
-    flow = left(control.refused(filled(1), 0.0, 100.0, after=7.0), "a")
+    flow = left(refused(filled(1), 0.0, 100.0, after=7.0), "a")
     assert not turns(flow, "a", 106.9)[1]
     assert not turns(flow, "b", 106.9)[1]
     assert turns(flow, "a", 107.0)[1]
 
 
 def test_who_would_wait_for_longer_than_its_window_asks_and_is_told() -> None:
-    flow = left(control.refused(filled(1), 0.0, 100.0, after=3600.0), "a")
+    flow = left(refused(filled(1), 0.0, 100.0, after=3600.0), "a")
     assert turns(flow, "a", 101.0)[1]
+
+
+@pytest.mark.parametrize("kept", [0.0, 2.3e9])
+def test_a_wait_that_nobody_keeps_to_hides_no_later_one(kept: float) -> None:
+    """Whether it was asked for just now, a date in 2099, or an older lorimer left it in the file."""
+    flow = refused(filled(2), 0.0, 1000.0, after=2.3e9)
+    flow = replace(flow, until=kept or flow.until)
+    flow = left(refused(left(flow, "a"), 2000.0, 2001.0, after=30.0), "a")
+    assert not turns(flow, "b", 2030.9)[1]
+    assert turns(flow, "b", 2031.0)[1]
+
+
+def test_a_wait_that_is_asked_for_is_kept_whatever_others_are_told() -> None:
+    flow = left(refused(filled(1), 0.0, 100.0, after=60.0), "a")
+    for after in (None, 5.0, 3600.0):
+        assert refused(flow, 101.0, 102.0, after).until == 160.0
 
 
 def test_the_limit_rises_only_where_it_holds_requests_back() -> None:
@@ -186,14 +206,14 @@ def test_one_that_was_stopped_while_it_waited_loses_its_turn() -> None:
 
 
 def test_a_limit_is_forgotten_when_nobody_has_used_the_key_for_long() -> None:
-    flow = left(control.refused(filled(1), 0.0, 100.0, None), "a")
+    flow = left(refused(filled(1), 0.0, 100.0, None), "a")
     assert flow.limit == 1.0
     assert turns(flow, "a", 100.0 + FORGOTTEN_SECONDS)[0].limit == 1.0
     assert turns(flow, "a", 101.0 + FORGOTTEN_SECONDS)[0].limit is None
 
 
 def test_a_clock_that_is_set_back_holds_nobody_up() -> None:
-    flow = left(control.refused(filled(1), 0.0, 5000.0, after=60.0), "a")
+    flow = left(refused(filled(1), 0.0, 5000.0, after=60.0), "a")
     flow, mine = turns(flow, "a", 100.0)
     assert mine
     assert (flow.cut, flow.until) == (100.0, 100.0)

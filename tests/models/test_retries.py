@@ -148,11 +148,19 @@ async def test_errors_past_the_window_are_an_outage(api: Api) -> None:
     assert time.slept[:3] == [0.75, 1.5, 3.0]
 
 
-async def test_a_wait_past_the_window_is_an_outage_at_once() -> None:
+@pytest.mark.parametrize(
+    ("asked_for", "said"),
+    [
+        ("3600", "3600 s"),
+        ("1e308", "more than a year"),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", "more than a year"),
+    ],
+)
+async def test_a_wait_past_the_window_is_an_outage_at_once(asked_for: str, said: str) -> None:
     time = FakeTime()
-    limited = Reply(BUSY.body, status=429, headers={"retry-after": "3600"})
+    limited = Reply(BUSY.body, status=429, headers={"retry-after": asked_for})
     async with scripted_server(limited) as server, client(server.url, "chat", time=time) as model:
-        with pytest.raises(ProviderOutage, match=r"asked to wait 3600 s, past the retry window of 100 s: HTTP 429"):
+        with pytest.raises(ProviderOutage, match=rf"asked to wait {said}, past the retry window of 100 s: HTTP 429"):
             await model.complete(asked(user("hi")), context())
     assert time.slept == []
 

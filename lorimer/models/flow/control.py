@@ -127,7 +127,7 @@ def answered(flow: Flow, name: str, began: float) -> Flow:
     return replace(flow, limit=flow.limit + step / flow.limit)
 
 
-def refused(flow: Flow, began: float, now: float, after: float | None) -> Flow:
+def refused(flow: Flow, began: float, now: float, after: float | None, patience: float) -> Flow:
     """The provider refused a request that began at a time, as it has too much to do; it still counts as in flight.
 
     Requests that were on their way when the limit was last cut are of the same moment, and cut it no deeper than to those that
@@ -135,8 +135,12 @@ def refused(flow: Flow, began: float, now: float, after: float | None) -> Flow:
 
     Args:
         after: seconds that the provider asked to be left alone.
+        patience: seconds; a wait for longer is not kept, and makes way for one that is: who is refused does not keep to it, and
+            who would is told by the provider itself.
     """
-    flow = replace(flow, until=max(flow.until, now + (after or 0.0)))
+    if after is not None and after <= patience:
+        kept = flow.until if flow.until - now <= patience else 0.0
+        flow = replace(flow, until=max(kept, now + after))
     if began < flow.cut and flow.limit is not None:
         taken = max(1, flow.flying - 1)
         return replace(flow, limit=min(flow.limit, taken), refused_at=min(flow.refused_at, taken + 1))

@@ -93,7 +93,7 @@ class Turns:
 
         def work(flow: Flow) -> tuple[Flow, int | None]:
             flow = flow.with_user(self._name, self._me)
-            cut = control.refused(flow, began, self._wall(), after)
+            cut = control.refused(flow, began, self._wall(), after, self._patience)
             return cut, cut.allowed if cut.allowed is not None and cut.allowed < flow.flying else None
 
         return self._change(work)
