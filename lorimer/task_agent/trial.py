@@ -175,20 +175,27 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
 async def _acquire(
     machine: Machine, spec: TrialSpec, task: Task, image: str, owner: Owner
 ) -> tuple[Sandbox, Jail | None]:
-    """The task's sandbox and, for a harness, its jail, made side by side. Both or none."""
+    """The task's sandbox and, for a harness, its jail, made side by side. Both or none, even where the trial is cancelled."""
     wanted_sandbox = machine.provider.acquire(sandbox_request(task, image, spec.settings, owner))
     if not isinstance(spec.agent, Harness):
         return await wanted_sandbox, None
     wanted_jail = machine.provider.jail(jail_request(spec.settings, owner))
-    sandbox, jail = await asyncio.gather(wanted_sandbox, wanted_jail, return_exceptions=True)
-    if isinstance(sandbox, BaseException):
-        if not isinstance(jail, BaseException):
-            await jail.close()
-        raise sandbox
-    if isinstance(jail, BaseException):
-        await sandbox.close()
-        raise jail
-    return sandbox, jail
+    making_sandbox, making_jail = asyncio.create_task(wanted_sandbox), asyncio.create_task(wanted_jail)
+    try:
+        await asyncio.wait((making_sandbox, making_jail))
+        return making_sandbox.result(), making_jail.result()
+    except BaseException:  # one of them failed, or the trial is cancelled
+        await asyncio.shield(_undo(making_sandbox, making_jail))
+        raise
+
+
+async def _undo(*making: asyncio.Task[Sandbox | Jail]) -> None:
+    """Stop what is being made, and close what is made already."""
+    for task in making:
+        task.cancel()
+    for made in await asyncio.gather(*making, return_exceptions=True):
+        if not isinstance(made, BaseException):
+            await made.close()
 
 
 async def _make_ready(sandbox: Sandbox, task: Task, setup: str = "") -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,21 @@ async def test_a_jail_is_in_its_group_which_goes_with_it(provider: BubblewrapPro
     assert held
     assert all(len((folder / "cgroup.procs").read_text().split()) >= 2 for folder in held)
     await jail.close()
+    assert own(groups) == []
+
+
+@pytest.mark.bubblewrap
+async def test_the_start_of_a_jail_that_is_cancelled_leaves_no_group(
+    provider: BubblewrapProvider, groups: JailGroups
+) -> None:
+    request = JailRequest(["python3", "-I", "-c", "input()"], OWNER)
+    for turns in range(1, 9):  # of the event loop, until it is cancelled
+        start = asyncio.create_task(provider.jail(request))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        start.cancel()
+        with suppress(asyncio.CancelledError):
+            await (await start).close()
     assert own(groups) == []
 
 

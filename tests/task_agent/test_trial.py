@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,17 @@ from lorimer.errors import ImageError, SandboxError
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace.session import scrub_for
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.sandbox.base import ExecOutput, ImageSpec, Owner, PythonImage, Sandbox, SandboxProvider, SandboxRequest
+from lorimer.sandbox.base import (
+    ExecOutput,
+    ImageSpec,
+    Jail,
+    JailRequest,
+    Owner,
+    PythonImage,
+    Sandbox,
+    SandboxProvider,
+    SandboxRequest,
+)
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.scale import Scale
 from lorimer.task_agent.check import check_tasks
@@ -493,6 +504,48 @@ async def test_a_cancelled_trial_leaves_nothing_behind(provider: SandboxProvider
     (sandbox,) = opened
     with pytest.raises(SandboxError):
         await sandbox.exec("true", timeout=5)
+
+
+class Halting(FakeProvider):
+    """A fake engine that makes one half of what a trial runs on, and never the other."""
+
+    def __init__(self, never: str) -> None:
+        super().__init__(allow_unsandboxed_jail=True)
+        self._never = never
+        self.halves: list[Sandbox | Jail] = []
+        self.made, self.halts = asyncio.Event(), asyncio.Event()
+
+    async def _half(self, name: str, making: Awaitable[Any]) -> Any:
+        half = await making
+        if name == self._never:
+            await half.close()
+            self.halts.set()
+            await asyncio.Event().wait()
+        self.halves.append(half)
+        self.made.set()
+        return half
+
+    async def acquire(self, request: SandboxRequest) -> Any:
+        return await self._half("acquire", super().acquire(request))
+
+    async def jail(self, request: JailRequest) -> Any:
+        return await self._half("jail", super().jail(request))
+
+
+@pytest.mark.parametrize("never", ["acquire", "jail"])
+async def test_a_trial_that_is_cancelled_while_it_starts_closes_the_half_that_is_made(
+    tmp_path: Path, never: str
+) -> None:
+    provider = Halting(never)
+    trial = asyncio.create_task(play(provider, make_task(tmp_path), solve("return ''")))
+    await provider.made.wait()
+    await provider.halts.wait()
+    trial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await trial
+    (half,) = provider.halves
+    assert not await half.running()
+    await provider.close()
 
 
 # ---- dry starts and checks ------------------------------------------------------------------------------------------

@@ -77,14 +77,24 @@ class BubblewrapJail:
             raise
         try:
             self._reader, self._writer = await asyncio.open_connection(sock=mine, limit=LINE_LIMIT)
-            self._error_reader, self._error_writer = await asyncio.open_connection(sock=errors)
+            try:
+                self._error_reader, self._error_writer = await asyncio.open_connection(sock=errors)
+            except BaseException:
+                self._writer.close()
+                raise
         except BaseException:
             mine.close()
             errors.close()
-            await asyncio.shield(self._process.end())
+            await asyncio.shield(self._give_up())
             raise
         self._register.add(self)
         self._collector = asyncio.ensure_future(self._collect())
+
+    async def _give_up(self) -> None:
+        """End what was started and has nobody to talk to."""
+        await self._process.end()
+        if self._group is not None:
+            await self._group.remove()
 
     async def _collect(self) -> None:
         with suppress(ConnectionError):

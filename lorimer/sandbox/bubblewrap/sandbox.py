@@ -80,6 +80,9 @@ class BubblewrapSandbox:
         except (SandboxError, TimeoutError):
             await channel.close("")
             raise SandboxError(f"the sandbox could not start: {await self._words()}") from None
+        except asyncio.CancelledError:
+            await asyncio.shield(channel.close(""))
+            raise
         self._channel = channel
 
     async def _words(self) -> str:
