@@ -38,6 +38,8 @@ MAX_TRACED_BYTES = 64 << 20
 """What one trial's own steps may add to the trace store; fifty commands at the default limits make 6 MiB."""
 MODELS_NAMED = 8
 """Models kept by name of those that answered a trial. A server that names another one each time must not fill the store."""
+MAX_UNFINISHED = 64
+"""Files that one trial may be in the middle of reading or writing, as empty ones take memory too."""
 STEP_BYTES = 256
 """What a step takes in the store beside its text, about."""
 
@@ -370,7 +372,8 @@ class Calls:
         piece, rest = data[: host.CHUNK], data[host.CHUNK :]
         handle = ""
         if rest:
-            handle = self._open_piece(params.path, len(rest))
+            self._check_held(params.path, len(rest))
+            handle = self._next_handle()
             self._reading[handle] = rest
         return wired.Piece(piece, handle)
 
@@ -382,11 +385,13 @@ class Calls:
         data = self._writing.pop(params.handle, None) if params.handle else bytearray()
         if data is None:
             raise SandboxFileError(f"no such write in progress: {params.handle[:40]}")
-        data += piece
-        if len(data) > self.limits.read_bytes:
+        if len(data) + len(piece) > self.limits.read_bytes:
             raise SandboxFileError(f"{params.path}: over the limit of {self.limits.read_bytes} bytes")
+        if params.more:  # each piece is counted: many handles of one byte may all grow
+            self._check_held(params.path, len(data) + len(piece))
+        data += piece
         if params.more:
-            handle = params.handle or self._open_piece(params.path, len(data))
+            handle = params.handle or self._next_handle()
             self._writing[handle] = data
             return wired.Opened(handle)
         at, recorded = time.monotonic(), self._is_recorded(number)
@@ -398,10 +403,13 @@ class Calls:
         self.step(StepKind.WRITE, {"path": params.path, "bytes": len(data)}, at, number, recorded=recorded)
         return wired.Opened()
 
-    def _open_piece(self, path: str, size: int) -> str:
-        held = sum(len(piece) for piece in (*self._reading.values(), *self._writing.values()))
-        if held + size > 2 * self.limits.read_bytes:
+    def _check_held(self, path: str, size: int) -> None:
+        """Raises SandboxFileError where so many bytes are too many beside what other reads and writes hold."""
+        held = [len(piece) for piece in (*self._reading.values(), *self._writing.values())]
+        if sum(held) + size > 2 * self.limits.read_bytes or len(held) >= MAX_UNFINISHED:
             raise SandboxFileError(f"{path}: too many large files are being read or written at once; do one at a time")
+
+    def _next_handle(self) -> str:
         self._pieces += 1  # no secret: whoever may use the handle is the harness that it is given to
         return f"piece-{self._pieces}"
 

@@ -650,3 +650,35 @@ async def test_large_reads_at_once_are_served_one_after_the_other(attempt: Try, 
         make_task(tmp_path),
     )
     assert played.end.answer == str([6_000_000] * 6), played.end
+
+
+@bubblewrap
+async def test_files_written_in_pieces_hold_no_more_together_than_is_allowed(attempt: Try) -> None:
+    """A handle that is opened with one byte may not grow past what one that is opened with all of them may."""
+    played = await attempt(
+        solve(
+            FORGE.replace("\n    ", "\n")
+            + """
+def write(size, handle=""):
+    data = base64.b64encode(b"x" * size).decode()
+    return wire.call("env.write", {"path": "/app/x", "data": data, "handle": handle, "more": True})["handle"]
+
+handles = [write(1) for _ in range(6)]
+told = []
+for handle in handles:
+    try:
+        told.append(write(1000, handle) == handle)
+    except EnvError as error:
+        told.append(str(error))
+try:
+    for _ in range(100):
+        write(0)
+except EnvError as error:
+    told.append(str(error))
+return json.dumps(told)
+"""
+        ),
+        limits={"read_bytes": 1024},
+    )
+    refused = "/app/x: too many large files are being read or written at once; do one at a time"
+    assert json.loads(played.end.answer) == [True, True, *[refused] * 5], played.end
