@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from lorimer.benchmarks.base import Task
@@ -55,9 +56,11 @@ class StudyAttempts:
         self._nop_is_clean: dict[str, bool] = {}
         self._waiting = asyncio.Lock()
         self._asking_nop = {name: asyncio.Lock() for name in tasks}
+        self._controls = Counter[tuple[str, int, str]]()
+        """How many of each kind an attempt has had, which tells their names."""
         self._verifiers = Verifiers(
             tasks,
-            lambda planned, number: self._attempt(planned, "", number),
+            self._control,
             lambda name, said: budget.note(VERIFIERS, ModelNote(name, said)),
             self._wait,
             settings.retries.engine_seconds,
@@ -160,18 +163,24 @@ class StudyAttempts:
         await asyncio.shield(machine.sink.close_trial(end))
         return end
 
+    async def _control(self, planned: PlannedTrial, number: int, agent: str) -> TrialEnd:
+        """Run `oracle` or `nop` for an attempt at a planned trial, under a name of its own. Raises EngineOutage."""
+        again = self._controls[planned.id, number, agent]
+        self._controls[planned.id, number, agent] += 1
+        name = f"{planned.id}/{agent}" + (f"-{again}" if again else "")
+        control = dataclasses.replace(planned, id=name, evaluation=f"{planned.evaluation}/{agent}", harness=agent)
+        end = await self._attempt(control, "", number)
+        if end.cause == Cause.ENGINE_OUTAGE:
+            raise EngineOutage(end.detail)
+        return end
+
     async def _verifies_cleanly(self, planned: PlannedTrial, number: int) -> bool:
         """Whether the task's own verifier gives a reward when no agent acts. Asked once a task."""
         async with self._asking_nop[planned.task]:
             known = self._nop_is_clean.get(planned.task)
             if known is not None:
                 return known
-            nop = dataclasses.replace(
-                planned, id=f"{planned.id}/nop", evaluation=f"{planned.evaluation}/nop", harness="nop"
-            )
-            end = await self._attempt(nop, "", number)
-            if end.cause == Cause.ENGINE_OUTAGE:
-                raise EngineOutage(end.detail)
+            end = await self._control(planned, number, "nop")
             if end.cause not in WORLD:  # an engine that fails says nothing of the task
                 self._nop_is_clean[planned.task] = end.state is TrialState.SCORED
             return end.state is TrialState.SCORED

@@ -18,11 +18,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 from lorimer.benchmarks.base import Task
-from lorimer.errors import EngineOutage
 from lorimer.task_agent.causes import SCORED, SUSPECT, Cause
 from lorimer.task_agent.downloads import LONGEST_LINE, failed_download, reason
 from lorimer.task_agent.output import last_line
@@ -39,8 +37,8 @@ is run six times an hour, and not for each trial."""
 VERIFIERS = "verifiers"
 """What notes about them are about, where others name a model (`Budget.note`)."""
 
-Control = Callable[[PlannedTrial, int], Awaitable[TrialEnd]]
-"""Runs a planned trial of `oracle` or `nop`, as its attempt of this number, and stores it."""
+Control = Callable[[PlannedTrial, int, str], Awaitable[TrialEnd]]
+"""Runs `oracle` or `nop` for an attempt of this number at a planned trial, and stores that. Raises EngineOutage."""
 
 
 class Verifiers:
@@ -74,8 +72,6 @@ class Verifiers:
         """Those since a verifier worked."""
         self._means_nothing: set[tuple[str, str]] = set()
         """Tasks, and what their verifiers say where they work too."""
-        self._controls = Counter[tuple[str, int]]()
-        """How many each attempt has had, which tells their names."""
         self._alike, self._alike_said = list[str](), ""
         """Tasks in a row whose verifiers gave no reward, and what they said alike."""
         self._given_up = False
@@ -153,14 +149,8 @@ class Verifiers:
             line: what the verifier is known to say.
         """
         task, began = planned.task, time.monotonic()
-        again = self._controls[planned.id, number]
-        self._controls[planned.id, number] += 1
         agent = "oracle" if self._tasks[task].solution_runs else "nop"
-        name = f"{planned.id}/{agent}" + (f"-{again}" if again else "")
-        control = dataclasses.replace(planned, id=name, evaluation=f"{planned.evaluation}/{agent}", harness=agent)
-        end = await self._control(control, number)
-        if end.cause == Cause.ENGINE_OUTAGE:
-            raise EngineOutage(end.detail)
+        end = await self._control(planned, number, agent)
         said = failed_download(end.verifier_output)
         # Nothing done is worth 0: of it there is no more to ask than whether its verifier had what it needs.
         if end.reward or (agent == "nop" and end.state is TrialState.SCORED and not said):

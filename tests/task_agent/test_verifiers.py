@@ -269,6 +269,18 @@ async def test_agents_that_leave_no_reward_for_one_reason_win_nothing_where_veri
     assert not [end for end in rig.sink.ends.values() if end.cause == "verifier_broken"]
 
 
+async def test_an_attempt_that_is_judged_by_two_controls_gives_each_a_name_of_its_own(tmp_path: Path) -> None:
+    """Its verifier tells of a download, so it is asked without the agent; and it is suspect for the last time."""
+
+    def verdict(trial: str) -> tuple[float | None, str]:
+        return (0.0, "fine") if is_control(trial) else (None, "killed" if trial.endswith("/0") else CURL)
+
+    rig = Rig(tmp_path, verdict, solution=False)
+    (outcome,) = await rig.play()
+    assert (outcome.cause, outcome.reward) == ("reward_missing", 0.0)
+    assert rig.controls() == ["s/e/a/0/nop/1", "s/e/a/0/nop-1/1"]
+
+
 async def test_a_check_that_a_failed_download_spoiled_counts_as_none(tmp_path: Path) -> None:
     rig = Rig(tmp_path, lambda trial: (0.0, CURL), retries=0)
     (found,) = await check_tasks(lambda tasks: rig.scheduler, "s", rig.tasks)
