@@ -43,6 +43,7 @@ class AgentResult:
 
     cause: Cause
     answer: str = ""
+    """Whole, as it is judged; the trace keeps less of a long one."""
     detail: str = ""
     used: Used = NOTHING
     answered: tuple[str, ...] = ()
@@ -161,7 +162,7 @@ class Gateway:
             calls.step(StepKind.ERROR, {"text": cut(detail, calls.limits.trace_bytes), "cause": cause.value})
         return AgentResult(
             cause=cause,
-            answer=cut(self._finish.answer, calls.limits.trace_bytes) if self._finish else "",
+            answer=self._finish.answer if self._finish else "",
             detail=last_line(detail),
             used=calls.used,
             answered=calls.answered,

@@ -33,7 +33,7 @@ from lorimer.task_agent.causes import SCORED, Cause
 from lorimer.task_agent.gateway import AgentResult, Gateway, last_words, start_line
 from lorimer.task_agent.judge import Court, judge
 from lorimer.task_agent.limits import TaskModel
-from lorimer.task_agent.output import last_line
+from lorimer.task_agent.output import cut, last_line
 from lorimer.task_agent.paired.replay import Replay
 from lorimer.task_agent.parts import combined, heading, missed
 from lorimer.task_agent.ready import wait_until_healthy
@@ -156,7 +156,7 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
         # How a harness failed says more than that it left no answer.
         broke = result.detail if reward.cause is None and result.cause is not Cause.FINISHED else ""
         said = broke or reward.detail or result.detail
-        return _end(start, began, result, reward.cause or result.cause, said, reward, ran, replay)
+        return _end(spec, began, result, reward.cause or result.cause, said, reward, ran, replay)
     except (BudgetExhausted, ConfigError, PrerequisiteError):
         raise
     except ImageError as error:
@@ -169,7 +169,7 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
     except Exception as error:  # noqa: BLE001 - the trial boundary: our bug errors this trial, with its traceback
         _trace_error(machine, start, began, traceback.format_exc())
         cause, detail = Cause.INTERNAL, f"{type(error).__name__}: {error}"
-    return _end(start, began, result, cause, detail, Reward(None), ran, replay)
+    return _end(spec, began, result, cause, detail, Reward(None), ran, replay)
 
 
 async def _acquire(
@@ -315,7 +315,7 @@ def _trace_error(machine: Machine, start: TrialStart, began: float, text: str) -
 
 
 def _end(
-    start: TrialStart,
+    spec: TrialSpec,
     began: float,
     result: AgentResult,
     cause: Cause,
@@ -325,13 +325,13 @@ def _end(
     replay: Replay | None,
 ) -> TrialEnd:
     return TrialEnd(
-        id=start.id,
+        id=spec.start.id,
         state=TrialState.SCORED if cause in SCORED else TrialState.ERRORED,
         cause=cause.value,
         detail=detail,
         reward=reward.value,
         rewards=reward.named,
-        answer=result.answer,
+        answer=cut(result.answer, spec.settings.limits.trace_bytes),
         verifier_output=reward.output,
         used=result.used,
         seconds=time.monotonic() - began,

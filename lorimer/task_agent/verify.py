@@ -15,12 +15,13 @@ from lorimer.benchmarks.base import Graded, MarkedVerdict, PytestSummary, Reward
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 from lorimer.scale import Scale
 from lorimer.task_agent.causes import Cause
+from lorimer.task_agent.output import cut
 from lorimer.task_agent.upload import make_executable, upload
 
 REWARD_BYTES = 65_536
 OUTPUT_BYTES = 65_536
 ANSWER_BYTES = 1 << 20
-"""The longest answer that the host grades: longer than any model writes, short enough to hold."""
+"""The longest answer that is judged, in characters: longer than any model writes, short enough to hold."""
 PREPARE_SECONDS = 60.0
 """The time to clear the verifier's place: milliseconds, unless the agent left a million files there."""
 
@@ -76,7 +77,7 @@ async def verify(
         for source, target in task.verifier.files():
             await upload(sandbox, source, target, without=task.verifier.without)
         if task.verifier.message is not None:
-            await sandbox.write(task.verifier.message, message.encode("utf-8", "replace"))
+            await sandbox.write(task.verifier.message, cut(message, ANSWER_BYTES).encode("utf-8", "replace"))
         await make_executable(sandbox, task.verifier)
     except SandboxFileError as error:  # the agent may have barred the way
         return Reward(None, cause=Cause.REWARD_MISSING, detail=f"the verifier's files cannot be copied in: {error}")

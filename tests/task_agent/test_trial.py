@@ -6,12 +6,13 @@ import asyncio
 import dataclasses
 import re
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lorimer.benchmarks.base import MarkedVerdict, PytestSummary, RewardFiles, Task
+from lorimer.benchmarks.base import Grade, Graded, MarkedVerdict, PytestSummary, RewardFiles, Task
 from lorimer.benchmarks.harbor.benchmark import HarborBenchmark
 from lorimer.benchmarks.harbor.variables import Host
 from lorimer.errors import ImageError, SandboxError
@@ -35,6 +36,7 @@ from lorimer.task_agent.check import check_tasks
 from lorimer.task_agent.outcome import is_settled
 from lorimer.task_agent.spec import Nop, Oracle
 from lorimer.task_agent.trial import dry_start
+from lorimer.task_agent.verify import ANSWER_BYTES
 from lorimer.traces.schema import StepKind, TrialState
 from tests.support.trials import REAL, Remembering, config, local_scheduler, make_task, play, reply, script, solve
 from tests.task_agent.conftest import Try
@@ -404,6 +406,41 @@ async def test_loose_files_of_a_task_and_of_its_verifier_arrive_at_their_paths(a
     task = dataclasses.replace(task, verifier=verifier, workspace=((tmp_path / "given.txt", "/app/in/7"),))
     played = await attempt(solve("return env.read_text('/app/in/7')"), task)
     assert (played.end.answer, played.end.reward) == ("7", 1.0)
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A grader that wants so many letters."""
+
+    wanted: int
+
+    async def grade(self, answer: str, timeout: float) -> Grade:
+        return Grade(float(answer == "x" * self.wanted), f"{len(answer)} letters")
+
+
+@pytest.mark.parametrize("size", [3_000, 100_000])
+async def test_an_answer_is_judged_whole_however_little_of_it_the_trace_keeps(tmp_path: Path, size: int) -> None:
+    provider = FakeProvider(allow_unsandboxed_jail=True)
+    task = make_task(tmp_path, reward=Graded(Sized(size)))
+    played = await play(provider, task, solve(f"return 'x' * {size}"), limits={"trace_bytes": 1024})
+    assert (played.end.reward, played.end.detail) == (1.0, f"{size} letters")
+    assert played.end.answer == f"{'x' * 512}\n[... {size - 1024} characters dropped ...]\n{'x' * 512}"
+    await provider.close()
+
+
+@pytest.mark.parametrize(("size", "kept"), [(100_000, 100_000), (ANSWER_BYTES + 1, ANSWER_BYTES)])
+async def test_a_verifier_is_given_the_answer_up_to_a_megabyte(tmp_path: Path, size: int, kept: int) -> None:
+    def command(text: str, sandbox: FakeSandbox) -> ExecOutput:
+        if text.startswith("sh /tests/"):
+            sandbox.files["/logs/verifier/reward.txt"] = b"%d" % (sandbox.files["/answer"].count(b"x") == kept)
+        return ExecOutput(b"", b"", 0)
+
+    provider = FakeProvider(command, allow_unsandboxed_jail=True)
+    task = make_task(tmp_path)
+    task = dataclasses.replace(task, verifier=dataclasses.replace(task.verifier, message="/answer"))
+    played = await play(provider, task, solve(f"return 'x' * {size}"))
+    assert (played.end.reward, played.end.detail) == (1.0, "")
+    await provider.close()
 
 
 # ---- the world's fault ----------------------------------------------------------------------------------------------
