@@ -111,7 +111,9 @@ class Hosts(Generic[P]):
             at = chosen([host.load for host in self.all], self._most, avoid)
             if at is not None:
                 break
-            await self._changed.wait()
+            with suppress(TimeoutError):  # one that is down says nothing when it is back
+                async with asyncio.timeout(self._until_look()):
+                    await self._changed.wait()
         host = self.all[at]
         host.taken += 1
         try:
@@ -168,6 +170,11 @@ class Hosts(Generic[P]):
             if host.down and not host.unfit and now - host.looked >= AGAIN_SECONDS:
                 host.looked = now
                 self._beside(self._look(host))
+
+    def _until_look(self) -> float | None:
+        """Seconds until a host is to be asked again; `None` where none is down."""
+        looked = [host.looked for host in self.all if host.down and not host.unfit]
+        return max(0.0, min(looked) + AGAIN_SECONDS - time.monotonic()) if looked else None
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

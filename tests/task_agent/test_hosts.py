@@ -175,6 +175,27 @@ async def test_a_host_that_answers_again_takes_trials_again(tmp_path: Path) -> N
     assert rig.made() == [2, 6]
 
 
+async def test_a_lost_host_is_asked_again_while_trials_wait_for_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lorimer.sandbox.hosts.AGAIN_SECONDS", 0.01)
+    rig = Rig()
+    lost = rig.hosts.all[1]
+    rig.hosts.at_once(2)
+    rig.engines[1].away = True
+    rig.hosts.lost(lost, "gone")
+
+    async def place() -> str:
+        async with rig.hosts.place() as host:
+            return host.url
+
+    async with rig.hosts.place():  # the only one of the other host, whose trial does not end
+        waiting = asyncio.create_task(place())
+        await asyncio.sleep(0)
+        rig.engines[1].away = False
+        async with asyncio.timeout(20):
+            assert await waiting == lost.url
+    await rig.hosts.close()
+
+
 async def test_trials_error_as_an_outage_only_where_no_host_answers(tmp_path: Path) -> None:
     rig, tasks = Rig(), tasks_in(tmp_path, 1)
     for engine in rig.engines:
