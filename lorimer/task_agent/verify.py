@@ -15,8 +15,10 @@ from lorimer.benchmarks.base import Graded, MarkedVerdict, PytestSummary, Reward
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 from lorimer.scale import Scale
 from lorimer.task_agent.causes import Cause
+from lorimer.task_agent.flags import SUSPECT
 from lorimer.task_agent.output import cut
 from lorimer.task_agent.upload import make_executable, upload
+from lorimer.wording import first_names
 
 REWARD_BYTES = 65_536
 OUTPUT_BYTES = 65_536
@@ -24,6 +26,8 @@ ANSWER_BYTES = 1 << 20
 """The longest answer that is judged, in characters: longer than any model writes, short enough to hold."""
 PREPARE_SECONDS = 60.0
 """The time to clear the verifier's place: milliseconds, unless the agent left a million files there."""
+SHOWN = 6
+"""Paths named in a flag."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,14 @@ async def verify(
         return await _grade(sandbox, task.reward, timeout, message)
     # What an agent may have left where the verifier's files and its reward belong must not be taken for them. As root,
     # where there is one: the image's user may not make folders in `/`, and must be able to write the reward.
-    await sandbox.exec(_clear(task), timeout=PREPARE_SECONDS, cwd="/", user="0")
+    cleared = await sandbox.exec(_clear(task), timeout=PREPARE_SECONDS, cwd="/", user="0")
+    if left := [place for place in _places(task) if not await _is_gone(sandbox, place)]:
+        # Only an agent can have made it so. Verified over what it left, its files would run as the verifier's own.
+        said = f"{first_names(left, SHOWN)} was there before the verifier ran and cannot be removed"
+        return Reward(0.0, detail=said, flags=(f"{SUSPECT}{said}",))
+    if cleared.timed_out:
+        detail = f"clearing the verifier's place took over {PREPARE_SECONDS:g} s"
+        return Reward(None, cause=Cause.REWARD_MISSING, detail=detail)
     for path in _reward_files(task):
         if await _read(sandbox, path) is not None:
             return Reward(0.0, detail=f"{path} was there before the verifier ran and cannot be removed")
@@ -166,13 +177,26 @@ def _clear(task: Task) -> str:
     rewards = _reward_files(task)
     folders = sorted({posixpath.dirname(path) for path in rewards} - {"/", ""})
     stale = (*rewards, *_places(task))
-    commands = ["rm -rf -- " + " ".join(shlex.quote(path) for path in stale)] if stale else []
+    # Without root a folder without the right to write cannot be emptied before it is given that right.
+    commands = [
+        f"rm -rf -- {path} || {{ [ -L {path} ] || chmod -R u+rwx -- {path}; rm -rf -- {path}; }}"
+        for path in map(shlex.quote, stale)
+    ]
     for folder in (shlex.quote(folder) for folder in folders):
         # A folder of loose files may be the agent's own work: only what is no folder is removed.
         commands.append(
             f"[ -d {folder} ] && [ ! -L {folder} ] || rm -rf -- {folder}; mkdir -p -- {folder}; chmod a+rwx {folder}"
         )
     return "; ".join(commands)
+
+
+async def _is_gone(sandbox: Sandbox, place: str) -> bool:
+    """Whether nothing stands at `place`, or an empty folder: one that a volume is mounted on stays."""
+    found = await _read(sandbox, place)
+    if found is None or "is a directory" not in str(found):
+        return found is None or "not a directory" in str(found)
+    listed = await sandbox.exec(f"ls -A -- {shlex.quote(place)}", timeout=PREPARE_SECONDS, cwd="/", user="0")
+    return listed.exit_code == 0 and not listed.stdout and not listed.stderr
 
 
 def _reward_files(task: Task) -> tuple[str, ...]:

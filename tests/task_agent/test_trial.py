@@ -242,6 +242,53 @@ async def test_rewards_and_tests_left_by_the_agent_are_not_the_verifiers(attempt
     assert played.end.verifier_output.splitlines()[0] == "run.sh"
 
 
+PLANTED = "mkdir -p /tests/deep/er && cd /tests && echo 'import os' | tee json.py deep/er/json.py && ln -s json.py link"
+
+
+@both
+async def test_what_an_agent_left_write_protected_in_the_verifiers_place_is_removed(
+    attempt: Try, tmp_path: Path
+) -> None:
+    barred = f"{PLANTED} && chmod 0555 deep/er && chmod 0000 deep && chmod 0555 . && echo done"
+    played = await attempt(
+        solve(f"return env.exec({barred!r}).stdout[-5:]"),
+        make_task(tmp_path, "ls -A /tests; echo 0 > /logs/verifier/reward.txt"),
+    )
+    assert played.end.answer == "done\n"
+    assert (played.end.state, played.end.reward, played.end.flags) == (TrialState.SCORED, 0.0, ())
+    assert played.end.verifier_output == "run.sh"
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("provider", ["docker"], indirect=True)
+async def test_nothing_is_verified_over_what_cannot_be_removed(attempt: Try, tmp_path: Path) -> None:
+    kept = f"{PLANTED} && cp /bin/true /bin/rm && echo done"
+    played = await attempt(solve(f"return env.exec({kept!r}).stdout[-5:]"), make_task(tmp_path))
+    assert played.end.answer == "done\n"
+    assert (played.end.state, played.end.reward) == (TrialState.SCORED, 0.0)
+    assert played.end.detail == "/tests was there before the verifier ran and cannot be removed"
+    assert played.end.flags == (f"suspect: {played.end.detail}",)
+
+
+async def test_a_place_that_is_not_cleared_in_time_is_no_pass(tmp_path: Path) -> None:
+    """Where the agent's files are still there it scores 0; where they are gone nobody knows what took so long."""
+
+    def command(text: str, sandbox: FakeSandbox) -> ExecOutput:
+        sandbox.files["/logs/verifier/reward.txt"] = b"1"
+        return ExecOutput(b"", b"", None, timed_out=text.startswith("rm -rf"))
+
+    def left(text: str, sandbox: FakeSandbox) -> ExecOutput:
+        sandbox.files["/tests/sub/json.py"] = b""
+        return ExecOutput(b"sub\n" if text.startswith("ls") else b"", b"", 0, timed_out=text.startswith("rm -rf"))
+
+    played = await play(FakeProvider(command), make_task(tmp_path), Nop())
+    assert (played.end.cause, played.end.reward) == ("reward_missing", None)
+    assert played.end.detail == "clearing the verifier's place took over 60 s"
+    played = await play(FakeProvider(left), make_task(tmp_path), Nop())
+    assert (played.end.cause, played.end.reward) == ("finished", 0.0)
+    assert played.end.flags == ("suspect: /tests was there before the verifier ran and cannot be removed",)
+
+
 @both
 async def test_a_reward_folder_that_is_a_link_elsewhere_is_no_way_in(attempt: Try, tmp_path: Path) -> None:
     played = await attempt(
