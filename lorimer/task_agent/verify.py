@@ -255,7 +255,8 @@ def _counted(data: bytes, *, json_object: bool, key: str) -> tuple[str, float, M
     return key, _number(key, value), {}
 
 
-_SUMMARY = re.compile(r"=+\s*short test summary info\s*=+", re.IGNORECASE)
+# One `=` before it, not all: a search for a run of them begins anew at each of its characters, quadratic in what an agent prints.
+_SUMMARY = re.compile(r"=\s*short test summary info\s*=+", re.IGNORECASE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _PASSED = {"PASSED": True, "SKIPPED": True, "XFAIL": True, "FAILED": False, "XPASS": False, "ERROR": False}
 """Skipped and expected to fail count as passed, as Terminal-Bench counts them."""

@@ -141,6 +141,16 @@ def test_a_summary_in_colour_is_read_too() -> None:
     assert parse_summary(coloured) == {"test_a": True}
 
 
+def test_a_long_line_of_equals_signs_is_read_once() -> None:
+    """Read anew from each of its characters, it would take hours."""
+    long = "=" * 1_000_000
+    with pytest.raises(Unreadable, match="printed no pytest short test summary"):
+        parse_summary(long)
+    assert parse_summary(f"{long}\n{long} short test summary info {long}\nPASSED test_a.py::test_one\n") == {
+        "test_one": True
+    }
+
+
 def test_a_summary_printed_by_the_agents_work_does_not_hide_the_true_one() -> None:
     forged = f"{HEADER}\nPASSED t.py::test_a\n"
     assert parse_summary(summary("FAILED t.py::test_a - assert 0", before=forged)) == {"test_a": False}
