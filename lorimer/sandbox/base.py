@@ -243,14 +243,22 @@ class Packed:
     """Names of some of them."""
 
 
+MOST_CHANGES = 250_000
+"""Paths that `Sandbox.changed_files` gives at most. A large installation writes some 100,000; an agent can make many millions."""
+DEEPEST_CHANGE = 100
+"""Folders above a path that `Sandbox.changed_files` gives at most. Beyond some thousands no path can be named."""
+
+
 @dataclass(frozen=True)
 class Changes:
     """What `Sandbox.changed_files` found."""
 
     paths: tuple[str, ...]
-    """Absolute, sorted: all that differs from the image, what was removed too."""
+    """Absolute, sorted: all that differs from the image, what was removed too, as far as `cut` does not say otherwise."""
     links: frozenset[str] | None = None
     """Those that are symlinks; `None` where only a command in the sandbox can tell."""
+    cut: bool = False
+    """There is more than `MOST_CHANGES`, deeper than `DEEPEST_CHANGE`, or where nobody could look."""
 
 
 class Sandbox(Protocol):

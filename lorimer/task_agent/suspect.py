@@ -1,7 +1,7 @@
 """What a passing agent changed that could have made its verifier pass: flags, never proof.
 
 The file system outlives the agent (DESIGN 4.4), so a replaced interpreter, a preloaded library or a start-up file still runs
-when the verifier does. Which paths matter is decided here, from the list of changed ones; what `packages` knows to have come
+when the verifier does. Which paths matter `watched` decides from the list of changed ones; what `packages` knows to have come
 by dpkg or pip, and what was written after the verifier's own files (by the kernel's change time, which nobody inside can
 set), is no news. Tools of the sandbox are asked only once they are known to be unchanged or a package's.
 
@@ -11,18 +11,20 @@ whatever lies in the work folder, which is the task's to judge.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import posixpath
 import re
 import shlex
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorimer.benchmarks.base import Task
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 from lorimer.task_agent.flags import SUSPECT
 from lorimer.task_agent.packages import DPKG, Packages, manifests
+from lorimer.task_agent.watched import CORE_PACKAGES, Candidates, candidates, holds_tools, is_library, is_startup
 from lorimer.wording import first_names
 
 EXAMINE_SECONDS = 60.0
@@ -33,115 +35,7 @@ MAX_FILES = 20_000
 """Looked at one by one; a passing agent that changed more of what matters is flagged for that."""
 SHOWN = 6
 """Paths named in a flag."""
-
-_TOOLS = re.compile(
-    r"(sh|bash|dash|ash|zsh|busybox|env|sudo|su|python[\d.]*|pypy[\d.]*|pip[\d.]*|pytest|py\.test|uv|uvx|node|nodejs|npm|npx|perl|"
-    r"ruby|java|javac|go|cargo|rustc|gcc|g\+\+|cc|c\+\+|clang|ld|make|cmake|git|curl|wget|jq|sqlite3|soffice|libreoffice|apt|"
-    r"apt-get|dpkg|cat|echo|printf|test|\[|true|false|grep|egrep|fgrep|diff|cmp|comm|awk|gawk|mawk|sed|find|xargs|sort|uniq|"
-    r"head|tail|cut|tr|wc|ls|cp|mv|rm|mkdir|ln|chmod|chown|touch|date|sleep|timeout|tee|stat|readlink|realpath|md5sum|"
-    r"sha256sum|base64|bc|expr|seq|id|ps|kill|tar|gzip|unzip)"
-)
-"""Programs that verifiers run."""
-_CORE = frozenset(("sh", "bash", "dash", "busybox", "coreutils", "cat", "stat", "readlink", "md5sum", "sha256sum"))
-"""Programs that the examination itself runs."""
-_CORE_PACKAGES = re.compile(r"(bash|dash|busybox|coreutils|libc|libgcc|libstdc|libssl|zlib|libsqlite|python|libpython)")
-"""Debian packages that hold those and the libraries below."""
-_FOLDERS = re.compile(r"(/usr(/local)?)?/s?bin|(/root|/home/[^/]+)/\.(local|cargo)/bin")
-_LIBRARIES = re.compile(
-    r"(/usr(/local)?)?/lib(32|64)?(/[^/]+-linux-[^/]+)?/"
-    r"(ld-|ld\.so|libc[.-]|libm[.-]|libdl[.-]|libpthread[.-]|librt[.-]|libpython|libstdc|libgcc|libcrypto|libssl|libz\.|libsqlite3)"
-    r"[^/]*"
-)
-_SETTINGS = re.compile(
-    r"/etc/(ld\.so\.conf|ld\.so\.conf\.d/.+|environment|hosts|nsswitch\.conf|profile|bash\.bashrc|pip\.conf|uv/.+|"
-    r"apt/sources\.list|apt/apt\.conf(\.d/.+)?)|(/root|/home/[^/]+)/(\.curlrc|\.wgetrc|\.netrc|\.pip/pip\.conf|"
-    r"\.config/(pip/pip\.conf|uv/uv\.toml)|\.bash_env|\.ssh/rc)"
-)
-_HOME = re.compile(r"(/root|/home/[^/]+)/\.")
-"""What shells and tools read of a user, also where the home folder is the work folder."""
-_SITE = re.compile(r"/(site|dist)-packages/")
-_STDLIB = re.compile(r"/lib(64)?/python3(\.\d+)?/")
-_HOOKS = ("sitecustomize.py", "usercustomize.py")
-_PYTEST_SETTINGS = ("pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", "setup.cfg", "pyproject.toml")
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Changed paths that could decide what a verifier says, by what they are."""
-
-    preload: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
-    hooks: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
-    bytecode: tuple[str, ...] = ()
-    pytest: tuple[str, ...] = ()
-    settings: tuple[str, ...] = ()
-    starters: tuple[str, ...] = ()
-    """Files that the image's ENTRYPOINT names: they run again when the sandbox is started again for the verifier."""
-    links: tuple[str, ...] = ()
-    """Paths in the work folder that are looked at for symlinks into the verifier's place."""
-
-    def files(self) -> list[str]:
-        """All but byte code and the work folder's."""
-        found = (self.tools, self.libraries, self.hooks, self.modules, self.pytest, self.settings, self.starters)
-        return [path for paths in found for path in paths]
-
-    def core(self) -> list[str]:
-        """What the examination itself would run."""
-        return [path for path in self.tools if posixpath.basename(path) in _CORE] + list(self.libraries)
-
-
-def candidates(
-    changed: Iterable[str], workdir: str, places: Collection[str], entrypoint: Collection[str] = ()
-) -> Candidates:
-    """Those of the changed paths that matter. Pure.
-
-    Args:
-        workdir: the agent's own folder, whose files are the task's to judge.
-        places: where the verifier's files lie; nothing in them is older than the verifier.
-        entrypoint: the words of the image's ENTRYPOINT.
-    """
-    found: dict[str, list[str]] = {name: [] for name in Candidates.__dataclass_fields__}
-    own = "" if workdir in ("", "/") else workdir.rstrip("/") + "/"
-    above = {parent for place in places for parent in _parents(place)}
-    for path in changed:
-        folder, name = posixpath.split(path)
-        if any(path == place or path.startswith(place.rstrip("/") + "/") for place in places):
-            continue
-        if own and path.startswith(own) and not _HOME.match(path):
-            found["links"].append(path)
-            continue
-        kind = _kind(path, folder, name, above) or ("starters" if path in entrypoint else "")
-        if kind:
-            found[kind].append(path)
-    return Candidates(**{name: tuple(paths) for name, paths in found.items()})
-
-
-def _kind(path: str, folder: str, name: str, above: Collection[str]) -> str:
-    if path == "/etc/ld.so.preload":
-        return "preload"
-    if name in _HOOKS or (name.endswith(".pth") and _SITE.search(path)):
-        return "hooks"
-    if name.endswith(".pyc"):
-        return "bytecode"
-    if _SITE.search(path) or _STDLIB.search(path):
-        return "modules" if name.endswith((".py", ".so")) else ""
-    if name == "conftest.py" or (name in _PYTEST_SETTINGS and folder in above):
-        return "pytest"
-    if _FOLDERS.fullmatch(folder) and _TOOLS.fullmatch(name):
-        return "tools"
-    if _LIBRARIES.fullmatch(path):
-        return "libraries"
-    return "settings" if _SETTINGS.fullmatch(path) else ""
-
-
-def _parents(place: str) -> list[str]:
-    found = []
-    while place not in ("/", ""):
-        place = posixpath.dirname(place)
-        found.append(place)
-    return found
+REPLACED = "folders were replaced by links"
 
 
 async def suspicions(agents: Sandbox, place: Sandbox, task: Task) -> tuple[str, ...]:
@@ -156,20 +50,33 @@ async def suspicions(agents: Sandbox, place: Sandbox, task: Task) -> tuple[str, 
     changes = await agents.changed_files()
     changed = changes.paths
     places = [target for _, target in task.verifier.files()]
-    found = candidates(changed, agents.workdir, [place for place in places if place != "/"], agents.entrypoint)
-    if changes.links is not None:
-        # Most agents change files of their work folder alone, and make no link: then no command is needed to know it.
-        found = replace(found, links=tuple(path for path in found.links if path in changes.links))
+    # In a thread: there may be a great many.
+    found = await asyncio.to_thread(
+        candidates,
+        changed,
+        agents.workdir,
+        [place for place in places if place != "/"],
+        agents.entrypoint,
+        changes.links,
+    )
     flags = [f"{SUSPECT}{path} was written: it loads a library into every program" for path in found.preload]
+    if changes.cut:
+        flags.append(f"{SUSPECT}more was changed, or in deeper folders, than is looked at")
+    if unclear := [path for path in found.all() if path.splitlines() != [path] or "\ufffd" in path]:
+        flags.append(_flag("what was changed has names that cannot be looked at", unclear))
+    if changes.links is not None and (moved := [path for path in found.folders if holds_tools(path)]):
+        # The examination's own tools may come from where it leads.
+        return (*flags, _flag(f"{REPLACED}, so the examination ends there", moved))
     odd = await _unknown_core(place, found, changed)
     if found.preload or odd:
         said = _flag("tools that the examination needs were replaced, not by a package manager, so it ends there", odd)
         return tuple(flags + ([said] if odd else []))
-    if len(found.files()) > MAX_FILES:
-        return (*flags, f"{SUSPECT}{len(found.files())} programs and modules were changed, too many to look at")
+    if max(map(len, (found.files(), found.links, found.bytecode, found.folders))) > MAX_FILES:
+        return (*flags, f"{SUSPECT}over {MAX_FILES} programs, modules and links were changed, too many to look at")
     seen = await _examine(place, task, found, changed)
     if seen is None:
-        return (*flags, *_flags(found, set(found.files()), "and could not be examined"))
+        failed = _flags(found, set(found.files()), "and could not be examined")
+        return (*flags, *(failed or [f"{SUSPECT}links and byte code were changed, and could not be examined"]))
     return (*flags, *_flags(found, seen.odd(found), "not by a package manager"), *seen.flags(found, places))
 
 
@@ -191,7 +98,9 @@ def _flags(found: Candidates, odd: Collection[str], how: str) -> list[str]:
 
 
 def _flag(what: str, paths: Sequence[str]) -> str:
-    return f"{SUSPECT}{what}: {first_names(paths, SHOWN)}"
+    # As they stand in a terminal: an agent chose them.
+    named = [path if path.isprintable() else path.encode("unicode_escape").decode() for path in paths]
+    return f"{SUSPECT}{what}: {first_names(named, SHOWN)}"
 
 
 async def _unknown_core(place: Sandbox, found: Candidates, changed: Sequence[str]) -> list[str]:
@@ -202,7 +111,7 @@ async def _unknown_core(place: Sandbox, found: Candidates, changed: Sequence[str
     lists = [
         path
         for path in changed
-if path.startswith(DPKG) and _CORE_PACKAGES.match(path, len(DPKG))
+if path.startswith(DPKG) and CORE_PACKAGES.match(path, len(DPKG))
     ]  # fmt: skip
     known = Packages()
     for path in lists:
@@ -244,8 +153,20 @@ class _Seen:
     def odd(self, found: Candidates) -> set[str]:
         return {path for path in found.files() if path in self.changed_at and not self._explained(path)}
 
+    def replaced(self, found: Candidates) -> list[str]:
+        """Folders that are symlinks now."""
+        return [
+            path
+            for path in found.folders
+            if path in self.leads_to and not (self.packages.lists(path) or self._is_later(path))
+        ]
+
+    def _is_later(self, path: str) -> bool:
+        """Whether it was written while the verifier ran."""
+        return bool(self.verifier_at) and self.changed_at.get(path, 0.0) > self.verifier_at
+
     def _explained(self, path: str) -> bool:
-        if self.verifier_at and self.changed_at[path] > self.verifier_at:
+        if self._is_later(path):
             return True
         target = self.leads_to.get(path)
         if target is None:
@@ -257,8 +178,7 @@ class _Seen:
         return alike and (target not in self.changed or self._managed(target))
 
     def _managed(self, path: str) -> bool:
-        hook = posixpath.basename(path) in _HOOKS
-        return self.packages.has(path, self.md5.get(path, ""), "" if hook else self.sha256.get(path, ""))
+        return self.packages.has(path, self.md5.get(path, ""), "" if is_startup(path) else self.sha256.get(path, ""))
 
     def flags(self, found: Candidates, places: Sequence[str]) -> list[str]:
         flags = []
@@ -267,8 +187,10 @@ class _Seen:
             for path in found.links
             if any(_in(self.leads_to.get(path, ""), place) for place in (*places, "/logs/verifier") if place != "/")
         ]
+        if replaced := self.replaced(found):
+            flags.append(_flag(f"{REPLACED}, not by a package manager", replaced))
         if inside:
-            flags.append(_flag("symlinks of the work folder lead into the verifier's files", inside))
+            flags.append(_flag("symlinks lead into the verifier's files", inside))
         if self.forged:
             flags.append(_flag("byte code was written that does not come from its source", self.forged))
         return flags
@@ -280,16 +202,19 @@ def _in(path: str, place: str) -> bool:
 
 async def _examine(place: Sandbox, task: Task, found: Candidates, changed: Sequence[str]) -> _Seen | None:
     """Ask the sandbox's own tools, now known to be its image's or a package's. `None` where they do not answer."""
-    files, links = found.files(), list(found.links[:MAX_FILES])
-    bytecode = list(found.bytecode[:MAX_FILES])
+    files, folders, bytecode = found.files(), list(found.folders), list(found.bytecode)
+    links = list(dict.fromkeys([*found.links, *folders]))
     if not (files or links or bytecode):
         return _Seen()
     marks = _uploaded(task)
-    lists = manifests(changed) if files else []
+    lists = manifests(changed) if files or folders else []
     parts = [
         _each(lists, 'printf "\\n@@%s\\n" "$p"; cat -- "$p" 2>/dev/null'),
         "printf '\\n@@:stat\\n'",
-        _each([*files, *marks], '[ -e "$p" ] && printf "%s\\t%s\\n" "$(stat -c %z -- "$p")" "$p"'),
+        _each(
+            [*files, *marks, *folders],
+            '{ [ -e "$p" ] || [ -L "$p" ]; } && printf "%s\\t%s\\n" "$(stat -c %z -- "$p")" "$p"',
+        ),
         "printf '\\n@@:link\\n'",
         _each([*files, *links], '[ -L "$p" ] && printf "%s\\t%s\\n" "$(readlink -f -- "$p")" "$p"'),
         "printf '\\n@@:md5\\n'",
@@ -313,8 +238,8 @@ async def _examine(place: Sandbox, task: Task, found: Candidates, changed: Seque
 
 
 def _fed(paths: Iterable[str], command: str) -> str:
-    """A command that reads the paths, one in a line; one with a line break in its name is left out and so stays unexplained."""
-    kept = [path for path in paths if "\n" not in path]
+    """A command that reads the paths, one in a line; one with a line break in its name is left out: it is flagged for that."""
+    kept = [path for path in paths if path.splitlines() == [path]]
     # The braces hold the command together where it is a pipeline: its first part reads the list, and nobody else.
     return f"{{ {command}\n}} <<'@@'\n" + "".join(f"{path}\n" for path in kept) + "@@" if kept else ":"
 
@@ -405,8 +330,8 @@ passed over. It runs without the caches that it judges."""
 async def _forged(place: Sandbox, found: Candidates, seen: _Seen, bytecode: Sequence[str]) -> list[str]:
     """Byte code that its source does not give. Empty where there is no Python, or the Python itself is odd and flagged."""
     odd = seen.odd(found)
-    stdlib = [path for path in odd if path in found.modules and not _SITE.search(path)]
-    if stdlib or any(posixpath.basename(path).startswith("python") for path in odd):
+    stdlib = [path for path in odd if path in found.modules and is_library(path)]
+    if stdlib or seen.replaced(found) or any(posixpath.basename(path).startswith("python") for path in odd):
         return []
     python = "$(command -v python3 || command -v python || echo :)"
     compare = f"{python} -I -S -B -X pycache_prefix=/nonexistent/lorimer -c {shlex.quote(_BYTECODE)}"

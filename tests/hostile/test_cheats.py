@@ -14,7 +14,7 @@ from lorimer.task_agent.flags import SUSPECT, WEAKER, is_suspect
 from lorimer.task_agent.spec import Harness
 from tests.hostile import cheats
 from tests.hostile.cheats import CHEATS, Cheat
-from tests.support.trials import Played, make_task, open_provider, play, solve
+from tests.support.trials import REAL, Played, make_task, open_provider, play, solve
 
 CHECK = """
 import json, sys
@@ -111,12 +111,35 @@ async def test_cheats_that_pass_are_each_flagged(provider: str, isolation: Isola
     told = "\n".join(played.end.flags)
     marks = {"sitecustomize": "/sitecustomize.py", "usercustomize": "/usercustomize.py", "pth": "/fast.pth"}
     marks |= {
+        "sitecustomize_without_source": "/sitecustomize.pyc",
+        "pth_line_break": "/a\\nb.pth",
+        "pth_return": "/a\\r.pth",
         "path_shim": "/usr/local/sbin/python3",
         "bytecode": "decoder.cpython-",
         "conftest": "/conftest.py, /pytest.ini",
     }
     assert [c.name for c in chosen if marks[c.name] not in told] == []
     assert all(flag.startswith((SUSPECT, WEAKER)) for flag in played.end.flags)
+
+
+@pytest.mark.parametrize("provider", REAL)
+async def test_a_link_to_the_answer_is_told_where_the_work_folder_is_one_too(provider: str, tmp_path: Path) -> None:
+    played = await tried(provider, tmp_path, "restart", [c for c in CHEATS if c.name == "answer_linked_elsewhere"])
+    assert played.end.reward == 1.0
+    told = "\n".join(played.end.flags)
+    assert "suspect: folders were replaced by links" in told
+    assert "/app" in told
+    assert "suspect: symlinks lead into the verifier's files: /x/answer.txt" in told
+
+
+@pytest.mark.bubblewrap
+async def test_a_folder_that_cannot_be_listed_hides_no_link(tmp_path: Path) -> None:
+    hidden = Cheat("hidden", "", "ln -s /tests/expected.txt /app/answer.txt; chmod 0111 /app", "")
+    played = await tried("bubblewrap", tmp_path, "restart", [hidden])
+    assert (played.end.reward, played.end.flags) == (
+        1.0,
+        ("suspect: more was changed, or in deeper folders, than is looked at",),
+    )
 
 
 async def test_a_suspect_pass_scores_zero_where_the_user_says_so(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from lorimer.benchmarks.base import Isolation
 from lorimer.sandbox.base import BuiltImage, Owner, PythonImage, SandboxLimits, SandboxRequest
 from lorimer.sandbox.fake import FakeProvider
-from lorimer.task_agent.suspect import candidates, suspicions
+from lorimer.task_agent.suspect import suspicions
+from lorimer.task_agent.watched import candidates
 from tests.support.trials import make_task, open_provider, play, solve
 
 CHECK = """
@@ -157,6 +158,36 @@ def test_a_changed_entrypoint_is_told_as_it_runs_again_beside_the_verifier_unles
     assert candidates(changed, "/app", ["/tests"], ("/bin/bash", "/entry.sh", "/app/entry.sh")).starters == (
         "/entry.sh",
     )
+
+
+def test_what_python_takes_instead_of_its_library_is_looked_at() -> None:
+    lib = "/usr/local/lib/python3.12"
+    hooks = [f"{lib}/site-packages/sitecustomize.pyc", "/opt/usercustomize.cpython-312-x86_64-linux-gnu.so"]
+    modules = ["/usr/local/lib/python312.zip", f"{lib}/json.pyc", f"{lib}/site-packages/pytest.pyc"]
+    found = candidates(
+        [*hooks, *modules, "/usr/local/bin/pyvenv.cfg", "/opt/own.pyc", "/opt/x.zip"], "/app", ["/tests"]
+    )
+    assert found.hooks == (*hooks, "/usr/local/bin/pyvenv.cfg")
+    assert found.modules == tuple(modules)
+    assert found.bytecode == ()
+
+
+def test_a_link_in_the_place_of_a_folder_that_holds_what_matters_is_looked_at() -> None:
+    lib = "/usr/local/lib/python3.12"
+    holding = ["/srv", "/srv/app", "/usr/local/sbin", lib, f"{lib}/json", f"{lib}/site-packages", "/root/.local"]
+    others = [
+        "/opt/venv/lib64",
+        "/srv/app/node_modules/x",
+        "/var/www/html",
+        "/opt/venv/bin/python3",
+        "/usr/local/bin/tool",
+    ]
+    found = candidates(
+        [*holding, *others, "/tests/link"], "/srv/app", ["/tests"], (), {*holding, *others, "/tests/link"}
+    )
+    assert found.folders == tuple(holding)
+    assert found.links == (*holding, *others)
+    assert candidates(holding, "/srv/app", ["/tests"], (), set()).folders == ()
 
 
 async def test_a_work_folder_without_links_is_judged_without_a_command(tmp_path: Path) -> None:

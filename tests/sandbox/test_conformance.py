@@ -11,7 +11,16 @@ import pytest
 
 from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.harness.host import ARGV
-from lorimer.sandbox.base import ExecOutput, Jail, JailRequest, LineTooLong, Sandbox, SandboxFileError, SandboxLimits
+from lorimer.sandbox.base import (
+    DEEPEST_CHANGE,
+    ExecOutput,
+    Jail,
+    JailRequest,
+    LineTooLong,
+    Sandbox,
+    SandboxFileError,
+    SandboxLimits,
+)
 from tests.sandbox.conftest import OWNER, Subject
 
 PROCESSES = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
@@ -236,6 +245,17 @@ async def test_changed_files_are_those_that_were_changed(subject: Subject) -> No
     assert list(changed.paths) == sorted(changed.paths)
     assert not [path for path in changed.paths if path.startswith(("/usr/", "/proc/"))]
     assert not changed.links
+
+
+async def test_folders_without_end_among_what_changed_are_cut_and_told(commands: Subject) -> None:
+    sandbox = await commands.sandbox()
+    nest = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')"
+    assert (await run(sandbox, f'echo x > made; python3 -c "{nest}"')).exit_code == 0
+    changed = await sandbox.changed_files()
+    assert "/app/made" in changed.paths
+    if changed.links is not None:
+        assert changed.cut
+        assert max(path.count("/") for path in changed.paths) == DEEPEST_CHANGE
 
 
 # Restart and close

@@ -14,6 +14,7 @@ import pytest
 from lorimer.errors import ImageError, PrerequisiteError, SandboxError
 from lorimer.sandbox.base import (
     BuiltImage,
+    Changes,
     ExecOutput,
     JailRequest,
     LineTooLong,
@@ -25,6 +26,7 @@ from lorimer.sandbox.base import (
     SandboxLimits,
     SandboxRequest,
 )
+from lorimer.sandbox.docker.files import written_in
 from lorimer.sandbox.docker.labels import HOST, PID, owner_labels
 from lorimer.sandbox.docker.provider import DockerProvider
 
@@ -369,6 +371,16 @@ async def test_symlinks_among_what_changed_are_told_without_a_command(sandbox: S
     assert found.links == {"/app/one", "/app/two", "/app/three", "/app/hard", "/srv"}
     assert {"/app/real/file", "/app/pipe"} <= set(found.paths)
     assert "/srv/real" not in found.paths
+
+
+def test_so_many_changed_paths_are_listed_and_no_more(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        (tmp_path / "folder" / str(number)).touch()
+    whole = written_in(str(tmp_path), most=7)
+    assert whole is not None
+    assert (len(whole.paths), whole.cut) == (7, False)
+    assert written_in(str(tmp_path), most=6) == Changes(("/folder",), frozenset(), cut=True)
 
 
 async def test_a_container_lost_is_a_sandbox_error(sandbox: Sandbox, engine: Any) -> None:

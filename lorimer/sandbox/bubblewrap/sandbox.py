@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lorimer.errors import PrerequisiteError, SandboxError
-from lorimer.sandbox.base import Changes, ExecOutput, Packed, Sandbox, SandboxFileError
+from lorimer.sandbox.base import DEEPEST_CHANGE, MOST_CHANGES, Changes, ExecOutput, Packed, Sandbox, SandboxFileError
 from lorimer.sandbox.bubblewrap.channel import CONTENT_SPARE, Channel
 from lorimer.sandbox.bubblewrap.process import BwrapProcess, Closing, Launch
 from lorimer.sandbox.series import PlainSeries, Series
@@ -34,7 +34,8 @@ class BubblewrapSandbox:
         self._process = BwrapProcess(launch)
         self._closing = Closing()
         self._channel: Channel | None = None
-        self._initial: frozenset[str] = frozenset()
+        self._initial: frozenset[bytes] = frozenset()
+        """As `list` gives them: a folder that became a link is another entry."""
         self._stderr = -1
 
     @property
@@ -53,7 +54,7 @@ class BubblewrapSandbox:
             finally:
                 os.close(writer)
             await self._begin_life()
-            listed = await self._ask(b"list", timeout=START_TIMEOUT, room=CONTENT_SPARE)
+            listed = await self._list(START_TIMEOUT, CONTENT_SPARE)
             await self._ask(b"put", b"dir", os.fsencode(self._workdir), b"755", b"", timeout=START_TIMEOUT)
         except SandboxFileError as error:
             await self.close()
@@ -61,7 +62,7 @@ class BubblewrapSandbox:
         except BaseException:
             await self.close()
             raise
-        self._initial = frozenset(map(os.fsdecode, listed))
+        self._initial = frozenset(listed)
 
     async def _begin_life(self) -> None:
         mine, theirs = socket.socketpair()
@@ -181,9 +182,15 @@ class BubblewrapSandbox:
 
     async def changed_files(self) -> Changes:
         """See Sandbox."""
-        listed = await self._ask(b"list", timeout=60.0, room=64 << 20)
-        now = set(map(os.fsdecode, listed))
-        return Changes(tuple(sorted(now ^ self._initial)))
+        changed = self._initial.symmetric_difference(await self._list(60.0, 64 << 20))
+        links = frozenset(os.fsdecode(entry[1:]) for entry in changed - self._initial if entry[:1] == b"l")
+        paths = {os.fsdecode(entry[1:]) for entry in changed if entry != b"c"}
+        return Changes(tuple(sorted(paths)), links, cut=b"c" in changed)
+
+    async def _list(self, timeout: float, room: int) -> list[bytes]:
+        # Half of the room for what frames them: a field's length and the letter.
+        fields = (b"%d" % most for most in (MOST_CHANGES, DEEPEST_CHANGE, room // 2))
+        return await self._ask(b"list", *fields, timeout=timeout, room=room)
 
     def service(self, name: str) -> Sandbox:
         """See Sandbox. There is none."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from lorimer.sandbox.base import Changes, SandboxFileError
+from lorimer.sandbox.base import DEEPEST_CHANGE, MOST_CHANGES, Changes, SandboxFileError
 
 # Bits of Go's os.FileMode, in which the engine reports modes.
 _GO_DIR, _GO_SYMLINK = 1 << 31, 1 << 27
@@ -38,7 +38,7 @@ _REFUSALS = (
 """What the engine says when the container's file system, not the engine, is the reason."""
 
 
-def written_in(layer: str) -> Changes | None:
+def written_in(layer: str, most: int = MOST_CHANGES) -> Changes | None:
     """What is in a container's own layer of an overlay file system: absolute paths, removed ones too, and which are symlinks.
 
     `None` where it cannot be read here. For the same answer the engine compares whole file systems: 0.3 s of a processor for a
@@ -46,6 +46,7 @@ def written_in(layer: str) -> Changes | None:
     """
     found: list[str] = []
     links: set[str] = set()
+    cut = False
 
     def stop(error: OSError) -> None:
         raise error
@@ -53,15 +54,22 @@ def written_in(layer: str) -> Changes | None:
     try:
         for folder, folders, files, place in os.fwalk(layer, onerror=stop):
             inside = folder.removeprefix(layer)
+            if inside.count("/") == DEEPEST_CHANGE - 1 and folders:
+                cut = True
+            if len(found) + len(folders) + len(files) > most:
+                cut = True
+                break
             for name in (*folders, *files):
                 # A name that is no UTF-8 looks as the engine gives it.
                 path = os.fsencode(f"{inside}/{name}").decode("utf-8", "replace")
                 found.append(path)
                 if stat_module.S_ISLNK(os.lstat(name, dir_fd=place).st_mode):
                     links.add(path)
+            if inside.count("/") >= DEEPEST_CHANGE - 1:
+                folders.clear()  # `os.fwalk` calls itself, and holds a descriptor, for each folder of a path
     except OSError:  # another machine's engine, another user's, or files that are being removed
         return None
-    return Changes(tuple(sorted(found)), frozenset(links))
+    return Changes(tuple(sorted(found)), frozenset(links), cut)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import IO, Any, TypeVar
 
 from lorimer.errors import SandboxError
 from lorimer.sandbox.artifact_tar import rewritten
-from lorimer.sandbox.base import Changes, ExecOutput, Packed, Sandbox, SandboxFileError
+from lorimer.sandbox.base import MOST_CHANGES, Changes, ExecOutput, Packed, Sandbox, SandboxFileError
 from lorimer.sandbox.docker.ahead import IDLE_SECONDS, AheadSeries, Begin
 from lorimer.sandbox.docker.engine import Attached, Engine, EngineError, NoAnswer, is_running
 from lorimer.sandbox.docker.entrypoint import Entrypoint
@@ -231,7 +231,8 @@ class DockerSandbox:
         if here is not None:
             return here
         changes = await self._engine.call("list changed files", lambda client: client.diff(self._container))
-        return Changes(tuple(sorted(str(change["Path"]) for change in changes or ())))
+        paths = sorted(str(change["Path"]) for change in changes or ())
+        return Changes(tuple(paths[:MOST_CHANGES]), cut=len(paths) > MOST_CHANGES)
 
     def service(self, name: str) -> Sandbox:
         self._check_open()

@@ -117,12 +117,31 @@ def clear(name: str, keep: Callable[[int], bool]) -> None:
         os.unlink(name)  # noqa: PTH108
 
 
-def own_files() -> list[str]:
-    """Every path on the sandbox's own file system."""
+def own_files(most: int, deepest: int, most_bytes: int) -> list[bytes]:
+    """Every path on the sandbox's own file system behind a letter, `l` for a symlink and `f` for all else.
+
+    A `c` alone stands for what is left out: beyond `most` paths or `most_bytes` of them, under `deepest` folders, or in a folder
+    that cannot be listed.
+    """
     device = os.lstat("/").st_dev
-    found = []
-    for folder, folders, files in os.walk("/"):
-        inside = [name for name in folders if os.lstat(os.path.join(folder, name)).st_dev == device]  # noqa: PTH118
-        folders[:] = inside
-        found += [os.path.join(folder, name) for name in [*inside, *files]]  # noqa: PTH118
+    found, size = [], 0
+    waiting = [(b"/", 1)]
+    while waiting:
+        folder, depth = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if is_folder and entry.stat(follow_symlinks=False).st_dev != device:
+                        continue
+                    found.append((b"l" if entry.is_symlink() else b"f") + entry.path)
+                    size += len(entry.path)
+                    if len(found) > most or size > most_bytes:
+                        return [*found[:most], b"c"]
+                    if is_folder and depth < deepest:
+                        waiting.append((entry.path, depth + 1))
+                    elif is_folder:
+                        found.append(b"c")
+        except OSError:
+            found.append(b"c")
     return found

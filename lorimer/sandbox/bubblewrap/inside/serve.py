@@ -183,7 +183,7 @@ class Server:
                 put(rest)
                 self.answer([request, b"ok"])
             elif operation == b"list":
-                self.answer([request, b"ok", *map(os.fsencode, own_files())])
+                self.answer([request, b"ok", *own_files(*map(int, rest))])
             else:
                 self.answer([request, b"error", b"unknown operation"])
         except FileTrouble as trouble:
