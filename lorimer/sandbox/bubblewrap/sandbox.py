@@ -35,7 +35,7 @@ class BubblewrapSandbox:
         self._closing = Closing()
         self._channel: Channel | None = None
         self._initial: frozenset[bytes] = frozenset()
-        """As `list` gives them: a folder that became a link is another entry."""
+        """The entries are those that `list` gives: a folder that became a link is another one."""
         self._stderr = -1
 
     @property
