@@ -139,6 +139,21 @@ async def test_a_command_of_300_kilobytes_runs(commands: Subject) -> None:
     assert result.stdout.strip() == b"300001"
 
 
+async def test_no_command_has_a_descriptor_but_its_own_three(commands: Subject) -> None:
+    # Another one would be lorimer's: with it a command could answer for the sandbox.
+    sandbox = await commands.sandbox()
+
+    async def seen(command: str) -> None:
+        ran = await run(sandbox, command)
+        assert (ran.stdout, ran.exit_code) == (b"0\n1\n2\n3\n", 0)  # 3 is the folder that `ls` reads
+
+    for _ in range(2):
+        await seen("ls /proc/self/fd")
+        await seen("sh -c 'ls /proc/self/fd; true' & wait")
+        await seen(f"ls /proc/self/fd; : {'x' * 150_000}")
+        await sandbox.restart()  # as before a verifier
+
+
 async def test_a_cancelled_command_is_no_trouble_for_the_next(commands: Subject) -> None:
     sandbox = await commands.sandbox()
     work = asyncio.create_task(run(sandbox, "sleep 504", 60))
@@ -351,6 +366,11 @@ async def test_a_jail_talks_in_lines_and_says_how_it_ended(subject: Subject) -> 
     end = await ended.wait()
     assert (end.exit_code, end.out_of_memory, end.stderr, end.stderr_dropped) == (9, False, b"log\n", 0)
     await ended.close()
+
+
+async def test_a_jail_has_no_descriptor_but_its_own_three(isolating: Subject) -> None:
+    running = await jail(isolating, "import os; print(os.listdir('/proc/self/fd'))")
+    assert await lines(running) == [b"['0', '1', '2', '3']"]  # 3 is the folder that is read
 
 
 async def test_a_signal_is_seen_in_the_exit_code(subject: Subject) -> None:

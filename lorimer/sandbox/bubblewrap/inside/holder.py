@@ -59,7 +59,8 @@ class Holder:
         while True:
             ready = [fd for fd, _ in poll.poll(wait)]
             if self.control.fileno() in ready:
-                _, ancillary, _, _ = self.control.recvmsg(16, 64)
+                # Close-on-exec: no command of the agent's may inherit the life's socket, on which it could answer for its PID 1.
+                _, ancillary, _, _ = self.control.recvmsg(16, 64, _socket.MSG_CMSG_CLOEXEC)
                 if not ancillary:
                     os._exit(0)
                 self.new_life(int.from_bytes(ancillary[0][2][:4], sys.byteorder))

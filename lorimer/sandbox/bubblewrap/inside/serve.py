@@ -20,6 +20,8 @@ from .files import FileTrouble, own_files, put, read_file
 from .kernel import exit_code, kill, limit, processes, reap, reset_signals, suppress
 
 CHUNK = 1 << 16
+SCRIPT = 9
+"""The descriptor of a command's file: the greatest that every shell can close by its number."""
 SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh")
 
 
@@ -262,15 +264,18 @@ def enter(cwd: bytes) -> None:
 
 
 def script(command: bytes) -> list[bytes]:
-    """The shell's arguments. The kernel allows 128 KiB in one; longer commands go through a file without a name."""
+    """The shell's arguments. The kernel allows 128 KiB in one; longer commands go through a file without a name.
+
+    The shell opens that once more for itself, and the command's first words close the descriptor by which it found it.
+    """
     if len(command) < 100_000:
         return [b"-c", command]
     fd = os.open("/", os.O_TMPFILE | os.O_RDWR, 0o600)
-    view = memoryview(command)
+    view = memoryview(b"exec %d<&-; " % SCRIPT + command)
     while view:
         view = view[os.write(fd, view) :]
-    os.set_inheritable(fd, True)
-    return [b"/proc/self/fd/%d" % fd]
+    os.dup2(fd, SCRIPT)
+    return [b"/proc/self/fd/%d" % SCRIPT]
 
 
 def kill_session(session: int) -> None:
