@@ -9,6 +9,8 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,30 @@ MAX_IN_FLIGHT = 64
 """Calls served at once for one trial; past that the gateway stops reading, so a flood fills the jail's pipe, not our memory."""
 MAX_PENDING_BYTES = 16 << 20
 """The same for the size of the calls being served: one line of the greatest length, or many small ones."""
+
+
+PAID = 4.0
+"""Seconds that pass for each second of the processor's which reading a jail's lines took, before its next line is read: no
+harness takes more than a fifth of the time in which all trials are served, whatever it sends."""
+NOT_WAITED_FOR = 0.2
+"""Less than this is not waited for: a call makes for a thousandth of a second mostly, a piece of a large file for a tenth."""
+
+
+@dataclass
+class Pace:
+    """How soon a jail's next line is read: lines that take us long wait for each other, so that other trials go on."""
+
+    _paid: float = 0.0
+    """The moment when all that has been read so far is paid for."""
+
+    def took(self, seconds: float, now: float) -> None:
+        """Reading took so much of the processor."""
+        self._paid = max(self._paid, now) + PAID * seconds
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next line is read; 0 in an ordinary trial."""
+        left = self._paid - now
+        return left if left > NOT_WAITED_FOR else 0.0
 
 
 @dataclass(frozen=True)
@@ -108,6 +134,7 @@ class Gateway:
         self._last_id: int | None = None
         self._told = Told("")
         self._pending_bytes = 0
+        self._pace = Pace()
         # One file at a time, from the request to the last byte of its answer: a read is up to 8 MiB, thrice in memory.
         self._files = asyncio.Lock()
 
@@ -180,7 +207,7 @@ class Gateway:
         if recorded is not None:  # what it was told then: the seconds that are left differ by a hair
             task = recorded.task
         calls.taking.begin(task)
-        receiving = asyncio.ensure_future(self._jail.receive())
+        receiving = asyncio.ensure_future(self._receive())
         # Sent beside receiving: a jail that does not read must not keep us from its end or from the clock.
         handling = {
             asyncio.create_task(self._jail.send(start_line(harness_text, task, recorded.began if recorded else None)))
@@ -205,11 +232,13 @@ class Gateway:
                     line = receiving.result()
                     if line is None:
                         break
-                    receiving = asyncio.ensure_future(self._jail.receive())
+                    receiving = asyncio.ensure_future(self._receive())
                     if is_told(line):
-                        self._told.hear(line, calls.taking.next)
+                        with self._paid():
+                            self._told.hear(line, calls.taking.next)
                         continue
-                    request, number = self._accept(line)
+                    with self._paid():
+                        request, number = self._accept(line)
                     if request.method != "finish":
                         self._pending_bytes += len(line)
                         handling.add(asyncio.create_task(self._answer(request, number, len(line))))
@@ -220,6 +249,21 @@ class Gateway:
             await asyncio.gather(receiving, *handling, return_exceptions=True)
             calls.taking.ended()
         return self._verdict()
+
+    async def _receive(self) -> bytes | None:
+        """The jail's next line, as `Jail.receive` has it, once those before are paid for."""
+        if wait := self._pace.wait(time.monotonic()):
+            await asyncio.sleep(wait)
+        return await self._jail.receive()
+
+    @contextlib.contextmanager
+    def _paid(self) -> Iterator[None]:
+        """What is done inside, without a pause, is counted to the jail's lines."""
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self._pace.took(time.thread_time() - began, time.monotonic())
 
     def _verdict(self) -> tuple[Cause, str]:
         reached = self._calls.reached
@@ -261,7 +305,8 @@ class Gateway:
     async def _outcome(self, request: wire.Request, number: int) -> wired.Answer:
         """The answer to a call."""
         try:
-            params = wire.parse_params(request)
+            with self._paid():
+                params = wire.parse_params(request)
             self._calls.taking.understood(number, params)
             return await self._calls.serve(request.method, params, number)
         except wire.Invalid as error:

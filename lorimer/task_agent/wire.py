@@ -10,6 +10,7 @@ import base64
 import dataclasses
 import json
 import math
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -20,6 +21,11 @@ from lorimer.traces import wired
 MAX_DEPTH = 100
 """The deepest nesting of values. JSON Schemas of tools stay under 20; what is deeper would overflow whoever writes it down
 again."""
+MAX_VALUES = 250_000
+"""The most values in a line. The longest conversation with a tool call in each message has about 200,000; a line of the greatest
+length could hold five million, which take seconds and a gigabyte to read, while every other trial waits."""
+MAX_ERRORS = 1_000
+"""More than so many faults in one call's parameters are not listed, as listing them takes longer than finding them."""
 MAX_SCHEMA_CHARS = 50_000
 """The longest schema of an answer, which is in the trace of every call that asks for one."""
 MAX_IMAGES = 100
@@ -28,6 +34,7 @@ MAX_IMAGE_CHARS = 6_990_508
 """The longest picture, as base64: 5 MiB, the most that Anthropic takes."""
 MAX_PATH = 4096
 """Characters; Linux takes no longer path."""
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _without_nul(text: str) -> str:
@@ -170,6 +177,8 @@ class Request(BaseModel):
 
 def parse_request(line: bytes) -> Request:
     """The request in a line, its text made fit for UTF-8 (lone surrogates become U+FFFD). Raises Breach with a reason."""
+    if _has_too_many_values(line):
+        raise Breach(f"more than {MAX_VALUES:,} values in a line")
     try:
         value = _clean(json.loads(line.decode("utf-8"), parse_constant=_refuse_constant), MAX_DEPTH)
     except (ValueError, RecursionError):
@@ -188,6 +197,8 @@ def parse_params(request: Request) -> Any:
     try:
         return METHODS[request.method].model_validate(request.params)
     except ValidationError as error:
+        if error.error_count() > MAX_ERRORS:
+            raise Invalid(f"{request.method}: more than {MAX_ERRORS:,} values that do not fit") from None
         first = error.errors()[0]
         path = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
         raise Invalid(f"{request.method}: {path}{first['msg'].removeprefix('Value error, ')}"[:MAX_PATH]) from None
@@ -197,19 +208,40 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(name)  # NaN and the infinities, which Python reads and nobody else does
 
 
+def _has_too_many_values(line: bytes) -> bool:
+    """Whether a line holds more than MAX_VALUES, without reading them: each but the last follows or opens something.
+
+    What is inside texts does not count, so a file or a prompt may be as long as a line, whatever is written there.
+    """
+    if len(line) <= MAX_VALUES or _marks(line) <= MAX_VALUES:
+        return False
+    bare = line.replace(b"\\\\", b"").replace(b'\\"', b"")  # no quote is left but those around texts
+    if bare.count(b'"') > 4 * MAX_VALUES:  # two for each text, and there may be a key for each value
+        return True
+    return _marks(b"".join(bare.split(b'"')[::2])) > MAX_VALUES
+
+
+def _marks(data: bytes) -> int:
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
+
+
 def _clean(value: Any, depth: int) -> Any:
     """`value` such that every store and provider can write it down: no harness may trip our own code with its data."""
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return _LONE_SURROGATE.sub("\ufffd", value)
+        return value
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("a number that is not finite")
-    if isinstance(value, dict | list) and depth == 0:
+    if not isinstance(value, (dict, list)):
+        return value
+    if depth == 0:
         raise ValueError("nested too deeply")
     if isinstance(value, dict):
         return {_clean(key, depth): _clean(entry, depth - 1) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_clean(entry, depth - 1) for entry in value]
-    return value
+    return [_clean(entry, depth - 1) for entry in value]
 
 
 def reply(number: int, answer: wired.Answer, *, clock: float | None = None, live: bool = False) -> bytes:

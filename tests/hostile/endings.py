@@ -81,6 +81,18 @@ ENDINGS: tuple[Ending, ...] = (
         "not JSON",
     ),
     Ending(
+        "many_values",
+        "wire",
+        "millions of empty lists in a line of 16 MiB",
+        _wire(
+            'say(b\'{"id": 99, "method": "llm.complete", "params": {"schema": {"a": [\' + b"[]," * 5_000_000 + b"[]]}}}\\n"); '
+            "time.sleep(30)"
+        ),
+        BREACH,
+        "values are counted before they are read: 250,000 in a line",
+        "more than 250,000 values",
+    ),
+    Ending(
         "bad_utf8",
         "wire",
         "bytes that are no UTF-8",

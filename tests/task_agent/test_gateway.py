@@ -15,6 +15,7 @@ from lorimer.errors import BudgetExhausted, ConfigError, ProviderOutage
 from lorimer.harness.api import image, user
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.causes import SUSPECT, Cause
+from lorimer.task_agent.gateway import Pace
 from lorimer.task_agent.limits import ActiveClock
 from lorimer.task_agent.spec import Harness
 from lorimer.traces.schema import StepKind, TrialState
@@ -307,6 +308,7 @@ FORGE = """
         ("b'not json\\n'", "not JSON: b'not json'"),
         ('b\'{"id": 1, "method": "note", "params": {"text": NaN}}\\n\'', "not JSON"),
         ("b'[' * 100000 + b'\\n'", "not JSON"),
+        ("b'[' + b'[],' * 300000 + b'[]]\\n'", "more than 250,000 values in a line"),
         ("b'\\xff\\xfe{}\\n'", "not JSON"),
         ("[1]", "not a request"),
         ("{'id': 50, 'method': 'env.own', 'params': {}}", "unknown method 'env.own'"),
@@ -357,6 +359,37 @@ async def test_the_end_of_stdin_means_stop(provider: Any) -> None:
     assert json.loads(await jail.receive())["method"] == "env.exec"
     await jail.close()
     assert await jail.receive() is None
+
+
+def test_lines_that_take_long_to_read_wait_so_that_others_are_served() -> None:
+    pace = Pace()
+    assert pace.wait(100.0) == 0.0
+    for moment in range(100):  # an ordinary trial never waits
+        pace.took(0.001, 100.0 + moment / 100)
+        assert pace.wait(100.0 + moment / 100) == 0.0
+    pace.took(0.5, 200.0)
+    assert pace.wait(200.0) == 2.0
+    pace.took(0.5, 201.0)
+    assert (pace.wait(201.0), pace.wait(204.0)) == (3.0, 0.0)
+
+
+@bubblewrap
+async def test_what_reading_a_line_takes_is_counted_to_its_jail(attempt: Try, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = list[str]()
+
+    def took(pace: Pace, seconds: float, now: float) -> None:
+        counted.append("took")
+
+    def wait(pace: Pace, now: float) -> float:
+        counted.append("wait")
+        return 0.0
+
+    monkeypatch.setattr(Pace, "took", took)
+    monkeypatch.setattr(Pace, "wait", wait)
+    played = await attempt(solve("note('one')\nnote('two')\nreturn ''"))
+    assert played.sink.texts(StepKind.NOTE) == ["one", "two"]
+    assert counted.count("took") >= 5
+    assert counted.count("wait") >= 3  # two notes, read and understood, and the end
 
 
 # ---- limits ---------------------------------------------------------------------------------------------------------

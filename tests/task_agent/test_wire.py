@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lorimer.harness import api
 from lorimer.harness.api import ExecResult
 from lorimer.task_agent import wire
 from lorimer.traces import wired
@@ -39,6 +41,42 @@ def test_a_request_is_read() -> None:
 def test_anything_else_is_a_breach_with_its_reason(sent: bytes, reason: str) -> None:
     with pytest.raises(wire.Breach, match=reason):
         wire.parse_request(sent)
+
+
+LONGEST = (16 << 20) - 100
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"{},", b"0,", b'"",', b'",\\"",', b'{"a":0},'])
+def test_a_line_of_too_many_values_is_a_breach_before_it_is_read(unit: bytes) -> None:
+    # It ends in no JSON, which is not even found.
+    sent = b'{"id": 1, "method": "note", "params": {"text": [' + unit * (LONGEST // len(unit)) + b"nonsense"
+    with pytest.raises(wire.Breach, match="more than 250,000 values in a line"):
+        wire.parse_request(sent)
+
+
+@pytest.mark.parametrize("text", ["a,b\n", '[{"a": 1},', "\\", '\\",', '\\\\",[', "é,", "[[[{{{,,,:::"])
+def test_a_text_may_be_as_long_as_a_line_whatever_is_written_there(text: str) -> None:
+    long = text * ((8 << 20) // len(json.dumps(text)))
+    assert wire.parse_request(line(id=1, method="note", params={"text": long})).params["text"] == long
+
+
+def test_the_longest_conversation_fits_a_line() -> None:
+    call = api.ToolCall("call-1", "exec", {"command": "ls -la /app", "timeout": 30})
+    spoken = [api.assistant("Let me look, then decide.", [call]), api.tool_result(call, "a.csv, b.csv")]
+    messages = [dataclasses.asdict(message) for message in spoken] * 5_000
+    request = wire.parse_request(line(id=1, method="llm.complete", params={"messages": messages}))
+    assert len(wire.parse_params(request).messages) == 10_000
+
+
+def test_parameters_with_thousands_of_faults_are_refused_without_a_list() -> None:
+    request = wire.parse_request(line(id=1, method="note", params={"text": "", **{f"k{n}": 0 for n in range(2_000)}}))
+    with pytest.raises(wire.Invalid, match="note: more than 1,000 values that do not fit"):
+        wire.parse_params(request)
+
+
+def test_lone_surrogates_become_replacement_characters_and_pairs_stay() -> None:
+    sent = b'{"id": 1, "method": "note", "params": {"text": "a\\ud800b\\udfff\\ud83d\\ude00"}}'
+    assert wire.parse_request(sent).params == {"text": "a\ufffdb\ufffd\U0001f600"}
 
 
 @given(st.binary(max_size=200))
