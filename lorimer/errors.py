@@ -9,6 +9,7 @@
     ├── WorldError               the world's fault: a trial that meets one is errored, never scored
     │   ├── SandboxError         engine failure, sandbox lost
     │   │   ├── ImageError       an image could not be built, pulled or started; carries its log
+    │   │   ├── NotRemoved       containers stay behind; everything else was done
     │   │   └── EngineOutage     the engine does not answer at all
     │   ├── ProviderOutage       the model provider did not answer within the retry window
     │   ├── ProviderRefusal      the model provider refuses whatever it is asked
@@ -103,6 +104,10 @@ class WorldError(LorimerError):
 
 class SandboxError(WorldError):
     """The sandbox or its engine failed."""
+
+
+class NotRemoved(SandboxError):
+    """Containers that the engine cannot remove stay behind. Everything else was done."""
 
 
 class ImageError(SandboxError):

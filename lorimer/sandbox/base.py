@@ -441,7 +441,10 @@ class SandboxProvider(Protocol):
         """Ask the engine whether it is there, which takes it a moment. Raises EngineOutage, PrerequisiteError where it is not."""
 
     async def reap(self) -> int:
-        """Remove what dead lorimer processes left behind; returns how many things were removed."""
+        """Remove what dead lorimer processes left behind; returns how many things were removed.
+
+        Raises NotRemoved where something stays.
+        """
 
     async def close(self) -> None:
-        """Close connections and remove what this process still holds."""
+        """Close connections and remove what this process still holds. Raises NotRemoved where something stays."""

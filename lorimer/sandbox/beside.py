@@ -32,7 +32,7 @@ class JailsBeside(Forwarding):
 
     async def reap(self) -> int:
         """See SandboxProvider. An engine that does not answer is heard of, whatever the jails are made by."""
-        return await super().reap() + await self._jails.reap()
+        return await self._jails.reap() + await super().reap()
 
     async def close(self) -> None:
         ended = await asyncio.gather(self._jails.close(), super().close(), return_exceptions=True)

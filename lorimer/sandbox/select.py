@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorimer.errors import PrerequisiteError
+from lorimer.errors import NotRemoved, PrerequisiteError
 from lorimer.kinds import JAIL_IMAGE, SandboxName
 from lorimer.sandbox.base import Egress, SandboxProvider
 from lorimer.sandbox.beside import JailsBeside
@@ -60,6 +60,8 @@ class Wanted:
         provider = self.docker_unseen()
         try:
             await provider.reap()  # an answer, and what every start does anyway
+        except NotRemoved:
+            pass  # an answer too; whoever clears up tells of what stays
         except BaseException:
             await provider.close()
             raise

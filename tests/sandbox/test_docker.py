@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 import resource
 import time
 from collections.abc import AsyncIterator
@@ -10,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from docker.errors import APIError
 
-from lorimer.errors import ImageError, PrerequisiteError, SandboxError
+from lorimer.errors import ImageError, NotRemoved, PrerequisiteError, SandboxError
+from lorimer.meta_agent.workspace.session import _Nobody, told_of
 from lorimer.sandbox.base import (
     BuiltImage,
     Changes,
@@ -26,6 +30,7 @@ from lorimer.sandbox.base import (
     SandboxLimits,
     SandboxRequest,
 )
+from lorimer.sandbox.docker.engine import EngineError
 from lorimer.sandbox.docker.files import written_in
 from lorimer.sandbox.docker.labels import HOST, PID, owner_labels
 from lorimer.sandbox.docker.provider import DockerProvider
@@ -687,3 +692,60 @@ async def test_a_package_that_cannot_go_into_an_image_is_named(
 ) -> None:
     with pytest.raises(PrerequisiteError, match=f"{package} {problem}" if "not inst" in problem else problem):
         await provider.prepare(PythonImage((package,)))
+
+
+class Unremovable(DockerProvider):
+    """Its engine removes no container, as where files lie too deep."""
+
+    async def _remove_container(self, container: str) -> bool:
+        raise EngineError("remove a container", "unable to remove filesystem: file name too long", 500)
+
+
+TOO_LONG = '"unable to remove filesystem: file name too long"'
+
+
+async def test_a_container_that_stays_is_named_with_the_engines_words(provider: DockerProvider) -> None:
+    failing = Unremovable()
+    sandbox = await acquire(failing)
+    container = next(iter(failing._held))
+    await sandbox.close()
+    said = f"docker: 1 container could not be removed ({container[:12]}): {TOO_LONG}; `lorimer gc` tries again"
+    try:
+        with pytest.raises(NotRemoved, match=re.escape(said)):
+            await failing.close()
+    finally:
+        assert await provider._remove_container(container)
+
+
+async def test_reap_tells_what_it_cannot_remove(engine: Any) -> None:
+    failing = Unremovable()
+    labels = {HOST: owner_labels(OWNER)[HOST], PID: "99999999-1-x"}
+    try:
+        while True:  # any lorimer of this machine may remove it first
+            made = engine.create_container(IMAGE, command=["true"], labels=labels)["Id"]
+            try:
+                await failing.reap()
+            except NotRemoved as error:
+                said = str(error)
+                break
+            finally:
+                with contextlib.suppress(APIError):
+                    engine.remove_container(made, force=True)
+        assert "could not be removed (" in said
+        assert said.endswith(TOO_LONG)
+    finally:
+        await failing.close()
+
+
+async def test_a_session_says_what_stays_and_loses_nothing_by_it() -> None:
+    said = list[str]()
+
+    class Hears(_Nobody):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    async def close() -> None:
+        raise NotRemoved("docker: 1 container could not be removed")
+
+    await told_of(Hears(), close)
+    assert said == ["docker: 1 container could not be removed"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.config import Config
-from lorimer.errors import LorimerError, PrerequisiteError
+from lorimer.errors import LorimerError, NotRemoved, PrerequisiteError
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace import known
 from lorimer.meta_agent.workspace.engines import open_hosts_of, open_provider, room_for_trials
@@ -235,8 +235,8 @@ async def open_session(
         config = config.model_copy(update={"sandbox": sandbox, "jail": jail})
         # Each host keeps its own jails ready.
         provider = inner if hosts else Pool(inner, jails=config.sandbox.warm)
-        stack.push_async_callback(provider.close)
-        await provider.reap()
+        stack.push_async_callback(told_of, hears, provider.close)
+        await told_of(hears, provider.reap)
         passed = _passed(keys, config.verifier.pass_env)
         nodes = None
         if config.executor.kind == "ray":
@@ -266,6 +266,14 @@ async def open_session(
             hosts,
             nodes.hosts if nodes else None,
         )
+
+
+async def told_of(hears: Watcher | _Nobody, clear_up: Callable[[], Awaitable[object]]) -> None:
+    """Clear up. Of what stays behind the user is told: no result is lost for it, and no start fails."""
+    try:
+        await clear_up()
+    except NotRemoved as error:
+        hears.say(str(error))
 
 
 def _passed(keys: Keys, names: Sequence[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from lorimer.errors import EngineOutage, ImageError, PrerequisiteError, SandboxError
+from lorimer.errors import EngineOutage, ImageError, NotRemoved, PrerequisiteError, SandboxError
 from lorimer.sandbox.base import (
     Egress,
     ImageSpec,
@@ -39,6 +39,7 @@ from lorimer.sandbox.docker.labels import IMAGE, PID, is_orphan, owner_labels, p
 from lorimer.sandbox.docker.network import Networks
 from lorimer.sandbox.docker.sandbox import DockerSandbox
 from lorimer.sandbox.docker.snapshot import Snapshots
+from lorimer.wording import first_names, quoted
 
 T = TypeVar("T")
 
@@ -98,6 +99,8 @@ class DockerProvider:
         self._stuck: set[str] = set()
         self._unanswered = False
         """The engine did not answer when a container was to be removed last."""
+        self._why = ""
+        """The engine's words when it last failed to remove one."""
 
     @property
     def name(self) -> str:
@@ -283,6 +286,7 @@ class DockerProvider:
             "list images", lambda client: client.images(filters={"dangling": True, "label": IMAGE})
         )
         removed, stuck = 0, self._stuck
+        left = dict[str, str]()
         self._stuck = set()
         for container in stuck:
             await self._remove_or_keep(container)
@@ -293,6 +297,7 @@ class DockerProvider:
                 if error.status is None:
                     raise
                 # One that the engine cannot remove now must not keep the others; the next start tries again.
+                left[container] = error.explanation
         networks = await self._engine.call("list networks", lambda client: client.networks(filters={"label": PID}))
         for network in networks:
             if is_orphan(network.get("Labels") or {}):
@@ -305,6 +310,8 @@ class DockerProvider:
             # A snapshot carries its container's labels: one of a process that lives is about to be used.
             if PID not in labels or is_orphan(labels):
                 removed += await self._images.remove(image["Id"])
+        if left:
+            raise NotRemoved(f"removed {removed}; {_not_removed(left)}")
         return removed
 
     async def close(self) -> None:
@@ -325,7 +332,7 @@ class DockerProvider:
         if (
             self._stuck and not self._unanswered
         ):  # of an engine that is away its user has heard; the next start removes them
-            raise SandboxError(f"docker: {len(self._stuck)} containers could not be removed; `lorimer gc` tries again")
+            raise NotRemoved(_not_removed(dict.fromkeys(sorted(self._stuck), self._why)) + "; `lorimer gc` tries again")
 
     async def _create(self, config: dict[str, Any]) -> str:
         """Create a container and remember it, even when the caller is cancelled meanwhile."""
@@ -389,6 +396,7 @@ class DockerProvider:
         except SandboxError as error:
             self._stuck.add(container)  # `close` tries once more
             self._unanswered = isinstance(error, EngineOutage)
+            self._why = error.explanation if isinstance(error, EngineError) else str(error)
 
     async def _remove_held(self, container: str) -> None:
         """Remove a container that is nobody's sandbox. Raises EngineError."""
@@ -406,6 +414,15 @@ class DockerProvider:
                 return False
             raise
         return True
+
+
+def _not_removed(left: Mapping[str, str]) -> str:
+    """Names the containers that stay, with the engine's words for the first."""
+    names = first_names([container[:12] for container in left], 3)
+    words = quoted(next(iter(left.values())))
+    return (
+        f"docker: {len(left)} {'container' if len(left) == 1 else 'containers'} could not be removed ({names}): {words}"
+    )
 
 
 def _remove_network(network: str, client: Any) -> None:
