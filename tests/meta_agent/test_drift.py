@@ -15,12 +15,14 @@ from lorimer.meta_agent.gate.scores import Rewards
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.ledger.drifting import drift_of, run_again
 from lorimer.meta_agent.reports.export import evidence_card
-from lorimer.meta_agent.state.world import scan
+from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.names import About, evaluation_id
+from lorimer.meta_agent.state.world import World, scan
 from lorimer.terminal import listing
 from lorimer.terminal.words import to_json
-from lorimer.traces.schema import PlannedTrial
-from tests.meta_agent.test_loop import Bench, make_bench, run, script
-from tests.meta_agent.test_pooled import pooled
+from lorimer.traces.schema import PlannedTrial, Purpose, Stage
+from lorimer.traces.tables import DecisionRow
+from tests.meta_agent.test_loop import Bench, config, make_bench, run, script
 
 HALF = (0.0, 1.0)
 
@@ -82,18 +84,43 @@ def test_time_that_runs_backwards_turns_the_sign_and_nothing_changed_is_no_drift
     assert same is None or same.change.value == 0
 
 
+def decided(subject: str, stage: Stage, purpose: Purpose = Purpose.FIRST, met: int | None = None) -> DecisionRow:
+    made = evaluation_id("demo", About(subject, stage, purpose, met))
+    return DecisionRow(
+        id=made, study="demo", subject=subject, stage=stage, purpose=purpose, met=met, kind="pass", reason="", made=""
+    )
+
+
+def test_what_stood_for_a_champion_when_it_lost_is_not_told_as_it_lost_by_its_bad_luck() -> None:
+    added, refreshed = Purpose.ADDED, Purpose.REFRESHED
+    seed = World("demo", 0, "s" * 64, ("a",), ()).with_all(
+        [],
+        [
+            decided("", Stage.BASELINE),
+            decided("", Stage.AUDIT, added, 1),
+            decided("", Stage.AUDIT, refreshed, 3),
+            decided("", Stage.AUDIT, added, 4),
+        ],
+    )
+    superseded, standing = (
+        ["demo/baseline/baseline", "demo/baseline/audit+00001"],
+        ["demo/baseline/audit-00003", "demo/baseline/audit+00004"],
+    )
+    assert run_again(seed) == [[*superseded, *standing]]
+    winner = CandidateView("demo/c005", 5, "promoted", "s" * 64, "h" * 64)
+    later = seed.with_all([winner], [decided("demo/c005", Stage.AUDIT), decided("demo/c005", Stage.AUDIT, added, 7)])
+    assert run_again(later) == [superseded, ["demo/c005/audit+00007"]]
+
+
 async def test_a_study_in_which_the_world_became_easier_says_so_to_people_alone(bench: Bench) -> None:
     def easier(text: str, planned: PlannedTrial) -> float:
-        late = not planned.evaluation.startswith("demo/baseline/baseline")
-        return 1.0 if "GOOD" in text else 0.7 if late else 0.2
+        return 0.7 if planned.evaluation.startswith("demo/baseline/audit+") else 0.2
 
-    await run(bench, script("GOOD"), pooled(budget={"candidates": 1}), rate_of=easier)
+    await run(bench, script(), config(gate={"champion_every": 1}, budget={"candidates": 3}), rate_of=easier)
     reader, world = bench.reader(), scan(bench.reader(), "demo")
-    # The seed's trials side by side with c001's audit are late ones; the audit and the final trials of c001 are of one time.
-    assert run_again(world) == [
-        ["demo/baseline/baseline", "demo/baseline/audit+00001"],
-        ["demo/c001/audit-final-00002"],
-    ]
+    assert not world.promoted
+    (times,) = run_again(world)
+    assert times[:2] == ["demo/baseline/baseline", "demo/baseline/audit+00002"]
     found = drift_of(reader, world)
     assert found is not None
     assert found.change.value > 0.2

@@ -23,11 +23,20 @@ def drift_of(reader: StudyReader, world: World) -> Drift | None:
 def run_again(world: World) -> list[list[str]]:
     """The evaluations on the train tasks of each harness that has been champion, in order of time: how it scored at one time and
     at another. The audit that made it champion is left out, as that one was lucky.
+
+    Of a harness that lost to another, what stood for it then is left out too: it lost the sooner the unluckier that was, and the
+    newest of it is late, so every study would seem to drift downwards. What had been superseded before is told.
     """
     found: dict[str, list[About]] = {}
     for about in world.decisions:
         if about == About("", Stage.BASELINE) or (about.stage is Stage.AUDIT and about.purpose in AGAIN):
             found.setdefault(about.subject, []).append(about)
-    # What stands for a champion anew is run before what it runs side by side with the same candidate.
-    ordered = (sorted(own, key=lambda each: (each.met or 0, each.purpose is Purpose.ADDED)) for own in found.values())
-    return [[evaluation_id(world.study, about) for about in own] for own in ordered]
+    told = list[list[str]]()
+    for subject, own in found.items():
+        # What stands for a champion anew is run before what it runs side by side with the same candidate.
+        ordered = sorted(own, key=lambda each: (each.met or 0, each.purpose is Purpose.ADDED))
+        lost = frozenset(world.stood_at(subject)) if subject != world.champion_id else frozenset()
+        names = [name for about in ordered if (name := evaluation_id(world.study, about)) not in lost]
+        if names:
+            told.append(names)
+    return told
