@@ -192,7 +192,8 @@ async def test_the_card_says_what_the_score_rests_on(tmp_path: Path) -> None:
         "> It guesses. It should look.",
         "- full: promoted: 4/4 against 1/4, p = 0.07",
         "Price of the gain: $0.0300 per point: +50.0 points for $1.50 that the whole study spent.",
-        "- price: +75.0 points for what nobody counted, in the trials by which it was decided",
+        "- price: +50.0 points for what nobody counted, in the trials by which it was decided; the gain is that of its audit "
+        "over the trials that it beat, so it is rather too high",
         f"- commit: `{'f' * 40}`",
         "Of 3 candidates, besides those promoted: 1 rejected by the gate, 1 without a usable edit.",
         "- tokens: 1,234",

@@ -12,8 +12,8 @@ from lorimer.meta_agent.reports.export import evidence_card
 from lorimer.meta_agent.state.world import scan
 from lorimer.terminal import listing
 from lorimer.terminal.words import to_json
-from lorimer.traces.schema import PlannedTrial, Share, Used
-from tests.meta_agent.test_loop import Bench, config, make_bench, run, script
+from lorimer.traces.schema import PlannedTrial, Share, Stage, Used
+from tests.meta_agent.test_loop import Bench, config, make_bench, rate, run, script
 
 
 @pytest.fixture
@@ -46,7 +46,10 @@ def used(text: str, planned: PlannedTrial) -> Used:
 
 
 async def test_the_log_the_status_and_the_card_say_what_each_gain_was_paid_for(bench: Bench) -> None:
-    await run(bench, script("BAD", "GOOD"), config(budget={"candidates": 2}), used=used)
+    def lucky(text: str, planned: PlannedTrial) -> float:
+        return 1.0 if planned.evaluation == "demo/c002/full" else rate(text, planned)
+
+    await run(bench, script("BAD", "GOOD"), config(budget={"candidates": 2}), used=used, rate_of=lucky)
     reader, world = bench.reader(), scan(bench.reader(), "demo")
     row = reader.study("demo")
     trials = reader.trials("demo", limit=None)
@@ -56,12 +59,18 @@ async def test_the_log_the_status_and_the_card_say_what_each_gain_was_paid_for(b
     price = gain_price.of_promotions(reader, world)[2]
     assert price.usd == pytest.approx(0.01 * len(own))
     assert price.tokens == 100 * len(own)
-    full = next(found for found in reader.decisions("demo") if found.id == "demo/c002/full").numbers
-    assert price.points == pytest.approx(100 * (full["candidate_mean"] - full["champion_mean"]))
+    # Not by the comparison that it won: its audit decided nothing.
+    numbers = {found.id: found.numbers for found in reader.decisions("demo")}
+    gain = numbers["demo/c002/audit"]["score"] - numbers["demo/baseline/baseline"]["score"]
+    assert price.points == pytest.approx(100 * gain)
+    full = numbers["demo/c002/full"]
+    assert price.points < 100 * (full["candidate_mean"] - full["champion_mean"]) - 0.1
+    told = f"price: {price}, in the trials by which it was decided; the gain is that of its audit over the trials that it beat, "
+    told += "so it is rather too high"
 
     found = listing.log(reader, row)
     log = experiments.render(found)
-    assert f"  price: {price}, in the trials by which it was decided\n" in log
+    assert f"  {told}\n" in log
     assert f"\nPrice: {found.price} that the whole study spent\n" in log
     # Nothing of it reaches the meta-agent: how often a study was stopped would show in it.
     assert "rice" not in experiments.for_meta_agent(found).everything
@@ -72,7 +81,7 @@ async def test_the_log_the_status_and_the_card_say_what_each_gain_was_paid_for(b
     assert '"usd_per_point"' in to_json(status)
     card = evidence_card(reader, "demo")
     assert f"\nPrice of the gain: {found.price} that the whole study spent.\n" in card
-    assert f"\n- price: {price}, in the trials by which it was decided\n" in card
+    assert f"\n- {told}\n" in card
     assert "a trial may cost 25% more, and 5% more for each point gained |" in card
 
 
@@ -105,3 +114,10 @@ async def test_a_pooled_promotion_counts_what_the_champion_ran_in_its_confirmati
     final = [trial for trial in own if "-final-" in trial.evaluation]
     price = gain_price.of_promotions(bench.reader(), world)[1]
     assert price.tokens == 100 * (len(own) - len(final) + len(theirs))
+    audit = world.decided("demo/c001", Stage.AUDIT)
+    assert audit is not None
+    assert price.points == pytest.approx(100 * audit.numbers["difference"])
+    assert price.of_promotion == (
+        f"{price}, in the trials by which it was decided; the gain is that of its confirmation, which decided too, so it is "
+        "rather too high"
+    )

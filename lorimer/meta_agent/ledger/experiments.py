@@ -257,7 +257,7 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
     for entry in ledger.entries[first:]:
         lines += told(entry)
         if entry.price:
-            lines.append(f"  price: {entry.price}, in the trials by which it was decided")
+            lines.append(f"  price: {entry.price.of_promotion}")
         if entry.commit:
             lines.append(f"  commit: {entry.commit[:12]}")
     return "\n".join(lines) + "\n"

@@ -6,12 +6,15 @@ People are told, beside every gain; the meta-agent is not.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from lorimer.meta_agent.gate.cost import amounts
+from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.world import World, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Share, Spent, Stage
+from lorimer.traces.tables import DecisionRow
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class GainPrice:
     """`None` where the price of any call is unknown, where calls were free, and where nothing was gained."""
     tokens_per_point: float | None
     """`None` where nothing was gained, and where the server reported no tokens."""
+    flattered: str = ""
+    """Why the gain is rather too high; of promotions."""
 
     @classmethod
     def of(cls, gain: float, took: Share) -> GainPrice:
@@ -37,6 +42,11 @@ class GainPrice:
         return cls(
             points, took.usd, took.tokens, usd_per_point, took.tokens / points if took.tokens and gained else None
         )
+
+    @property
+    def of_promotion(self) -> str:
+        """The price of one promotion, for people."""
+        return f"{self}, in the trials by which it was decided" + (f"; {self.flattered}" if self.flattered else "")
 
     def __str__(self) -> str:
         """`$0.0140 per point: +38.1 points for $0.53`."""
@@ -63,15 +73,38 @@ def of_study(world: World, spent: Spent) -> GainPrice | None:
 
 
 def of_promotions(reader: StudyReader, world: World) -> dict[int, GainPrice]:
-    """The gain of each comparison that promoted, by the candidate's number, for the trials by which it was decided."""
-    rows = {each.number: world.decided(each.id, Stage.FULL) for each in world.promoted}
-    evaluations = {number: world.decided_by(number) for number in rows}
+    """The gain of each promotion as its audit has it, by the candidate's number, for the trials by which it was decided.
+
+    The comparison that it won says too much: of many candidates those win that were lucky in theirs.
+    """
+    rows = {row.id: row for row in world.decisions.values()}
+    gains = {each.number: _audited(world, each, rows) for each in world.promoted}
+    evaluations = {number: world.decided_by(number) for number, found in gains.items() if found is not None}
     took = reader.took([name for names in evaluations.values() for name in names])
     return {
-        number: GainPrice.of(
-            row.numbers["candidate_mean"] - row.numbers["champion_mean"],
-            sum((took.get(name, Share()) for name in evaluations[number]), start=Share()),
+        number: replace(
+            GainPrice.of(found[0], sum((took.get(name, Share()) for name in evaluations[number]), start=Share())),
+            flattered=found[1],
         )
-        for number, row in rows.items()
-        if row is not None
+        for number, found in gains.items()
+        if found is not None
     }
+
+
+def _audited(world: World, promoted: CandidateView, rows: Mapping[str, DecisionRow]) -> tuple[float, str] | None:
+    """A promotion's gain in its audit, and why that is rather too high; `None` where it was not measured.
+
+    Args:
+        rows: all decisions by id, which is that of the evaluation that one rests on.
+    """
+    audit = world.decided(promoted.id, Stage.AUDIT)
+    if audit is None:
+        return None
+    difference = audit.numbers.get("difference")
+    if difference is not None:
+        return float(difference), "the gain is that of its confirmation, which decided too, so it is rather too high"
+    met = [row for name in world.stood_for(promoted.number) if (row := rows.get(name)) is not None]
+    gain = score_of(audit).mean - score_of(met[-1]).mean if met else math.nan
+    if math.isnan(gain):
+        return None
+    return gain, "the gain is that of its audit over the trials that it beat, so it is rather too high"

@@ -321,7 +321,7 @@ def _promotions(reader: StudyReader, promoted: list[Candidate], world: World) ->
         if candidate.number in fired:
             lines += [f"- {word}: {said}" for word, said in fired[candidate.number].lines()]
         if candidate.number in prices:
-            lines.append(f"- price: {prices[candidate.number]}, in the trials by which it was decided")
+            lines.append(f"- price: {prices[candidate.number].of_promotion}")
         if candidate.commit:
             lines.append(f"- commit: `{candidate.commit}`")
         lines.append("")
