@@ -336,7 +336,7 @@ def studies(reader: StudyReader) -> list[StudyLine]:
 
 def _study_line(reader: StudyReader, study: Study) -> StudyLine:
     world, spent = scan(reader, study.id), reader.spent(study.id)
-    reported = world.reported
+    reported, measured = world.reported, world.reported_by(world.champion_id)
     return StudyLine(
         study=study.id,
         kind=study.kind,
@@ -346,7 +346,7 @@ def _study_line(reader: StudyReader, study: Study) -> StudyLine:
         task_model=study.task_model,
         meta_model=study.meta_model,
         score=None if reported is None else reported.numbers.get("score"),
-        refused=NONE_REFUSED if reported is None else total(reader.refused(world.stood), world.stood),
+        refused=NONE_REFUSED if reported is None else total(reader.refused(measured), measured),
         promoted=sum(each.state == "promoted" for each in world.candidates),
         candidates=len(world.candidates),
         trials=spent.trials,

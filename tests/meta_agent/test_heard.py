@@ -132,6 +132,30 @@ async def test_one_poisoned_task_stops_no_study_and_its_share_is_told_beside_eve
     assert [line[:15] for line in card] == ["| baseline (the", "| champion (`c0", "- full: promote", "- audit: 0.964 "]
 
 
+async def test_beside_a_score_stand_the_refused_calls_of_its_own_trials(bench: Bench) -> None:
+    """Under `pooled` the last champion's score is that of its final trials, and not of all that stand for it."""
+    used = calls(lambda text, planned: planned.task == "t13")
+    settings = config(gate={"policy": "pooled"}, budget={"candidates": 1})
+    with bench.parts(script("GOOD"), settings, used=used) as (parts, _, _):
+        await bench.create(parts)
+        done = await optimize(parts, "demo")
+    assert done.champion_candidate == "demo/c001"
+    assert done.final is not None
+    assert (done.final.trials, done.final.refused) == (28, Refused(4, 56))
+    told, reader = "(refused: 4 of 56 calls, 7.1%)", bench.reader()
+    shown = [
+        next(
+            line
+            for line in status_text(status(reader, pick_study(reader, None), bench.root)).splitlines()
+            if "champion  " in line
+        ),
+        next(line for line in bench.log().splitlines() if line.startswith("Champion now")),
+        next(line for line in studies_text(studies(reader)).splitlines() if line.startswith("demo ")),
+        next(line for line in evidence_card(reader, "demo").splitlines() if line.startswith("| champion")),
+    ]
+    assert [line for line in shown if told not in line] == []
+
+
 async def test_an_edit_whose_requests_are_refused_is_rejected_and_the_study_goes_on(bench: Bench) -> None:
     used = calls(lambda text, planned: "BAD" in text)
     settings = config(budget={"candidates": 2})

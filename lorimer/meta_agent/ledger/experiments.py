@@ -189,7 +189,7 @@ def read(
         tuple(entries),
         luck(reader, world),
         baseline_refused=refused.get(baseline.id, NONE_REFUSED) if baseline else NONE_REFUSED,
-        champion_refused=total(refused, world.stood),
+        champion_refused=total(refused, world.reported_by(world.champion_id)),
         refused=refusals(each for each in world.candidates if before is None or each.number < before),
     )
 

@@ -49,18 +49,20 @@ def result(reader: StudyReader, study: str) -> StudyResult:
 def result_of(reader: StudyReader, world: World, row: Study) -> StudyResult:
     """Where a study stands, of whose world this is."""
     baseline = world.decided("", Stage.BASELINE)
-    final, stood = world.reported, world.stood
-    refused = reader.refused([*stood, *((baseline.id,) if baseline else ())])
+    final, measured = world.reported, world.reported_by(world.champion_id)
+    refused = reader.refused([*measured, *((baseline.id,) if baseline else ())])
     return StudyResult(
         study=row.id,
         state=row.state,
         reason=row.state_reason,
         baseline=replace(score_of(baseline), refused=refused.get(baseline.id, NONE_REFUSED)) if baseline else None,
-        final=replace(score_of(final), refused=total(refused, stood)) if final else None,
+        final=replace(score_of(final), refused=total(refused, measured)) if final else None,
         champion=world.champion_harness,
         champion_candidate=world.champion.id if world.champion else "",
         candidates=dict(Counter(candidate.state for candidate in world.candidates)),
-        refusal=_refusal(reader, [name for name in (*stood, *((baseline.id,) if baseline else ())) if name in refused]),
+        refusal=_refusal(
+            reader, [name for name in (*measured, *((baseline.id,) if baseline else ())) if name in refused]
+        ),
     )
 
 
