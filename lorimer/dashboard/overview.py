@@ -203,8 +203,8 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
 
 
 def _gain(reader: StudyReader, opened: Opened, spent: Spent) -> list[tuple[str, str]]:
-    price = gain_price.of_study(opened.world, spent)
-    return experiments.gain_lines(gain_of(reader, opened.world, opened.row), price)
+    gain = gain_of(reader, opened.world, opened.row)
+    return gain_price.gain_lines(gain, gain_price.of_study(gain, spent))
 
 
 def tell(opened: Opened, number: int) -> Told:

@@ -26,7 +26,7 @@ from lorimer.meta_agent.reports.ab import ab
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import short
-from lorimer.meta_agent.state.result import result_of, total
+from lorimer.meta_agent.state.result import at_first, result_of, total
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.meta_agent.study.beside import departed
 from lorimer.meta_agent.study.strategies import base
@@ -61,6 +61,9 @@ class Status:
     answer: str
     """What a comparison of two files came to; "" of a study of another kind."""
     baseline: Score | None
+    """The seed harness's, over all trials that stand for it."""
+    baseline_first: Score | None
+    """Over the trials that it began with alone; `None` where no others stand for it."""
     champion: Score | None
     champion_candidate: str
     refusal: str
@@ -127,7 +130,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
     final = world.sealed_score
     tasks, spent = reader.tasks(study.id), reader.spent(study.id)
     settings = parse(study.config, study.id).budget
-    left = allowances(settings, spent)
+    left, gain = allowances(settings, spent), gain_of(reader, world, study)
     if study.kind == "optimize" and settings.candidates is not None:
         left += (Allowance("budget.candidates", world.proposals, settings.candidates),)
     state, reason = state_of(study)
@@ -144,12 +147,13 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         test=sum(task.split == "test" for task in tasks),
         answer=verdict(ab(reader, study.id)) if study.kind == "ab" and world.candidates else "",
         baseline=found.baseline,
+        baseline_first=found.baseline_first,
         champion=found.final,
         champion_candidate=found.champion_candidate,
         refusal=found.refusal,
-        price=gain_price.of_study(world, spent),
+        price=gain_price.of_study(gain, spent),
         conditions=_conditions(reader, world),
-        gain=gain_of(reader, world, study),
+        gain=gain,
         candidates=found.candidates,
         origins=dict(Counter(each.origin for each in world.candidates)),
         refused_edits=refusals(world.candidates),
@@ -249,7 +253,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             f"  model       {models}",
             *([f"  answer      {found.answer}"] if found.answer else _standing(found)),
             *([f"  refused     such as {found.refusal}"] if found.refusal else []),
-            *(f"  {word:11} {said}" for word, said in experiments.gain_lines(found.gain, found.price)),
+            *(f"  {word:11} {said}" for word, said in gain_price.gain_lines(found.gain, found.price)),
             f"  candidates  {counts}{f' ({made})' if made and found.kind == 'optimize' else ''}",
             *([f"  not tried   {found.refused_edits}"] if found.refused_edits else []),
             *([f"  edits of    {found.edits_of}"] if found.edits_of else []),
@@ -273,9 +277,11 @@ def status_text(found: Status, *, reason: bool = True) -> str:
 
 
 def _standing(found: Status) -> list[str]:
+    first = found.baseline_first
+    begun = at_first(first.trials, first.mean) if first else ""
     whose = f"  ({found.champion_candidate})" if found.champion_candidate else "  (the seed harness)"
     return [
-        f"  baseline    {score_text(found.baseline) if found.baseline else 'not measured yet'}",
+        f"  baseline    {score_text(found.baseline) if found.baseline else 'not measured yet'}{begun}",
         f"  champion    {score_text(found.champion) if found.champion else 'none yet'}{whose}",
     ]
 
@@ -382,8 +388,10 @@ def log(reader: StudyReader, study: Study, recent: int | None = None) -> experim
     """A study's experiments, with what they changed of the newest `recent` ones, or of all, and what came of them all."""
     world = scan(reader, study.id)
     found = experiments.read(reader, world, int(study.config["retries"]["errored"]), recent=recent)
-    told = experiments.priced(experiments.with_conditions(found, reader, world, recent=recent), reader, world)
-    return replace(told, gain=gain_of(reader, world, study), drift=drift_of(reader, world))
+    told = experiments.with_conditions(found, reader, world, recent=recent)
+    return replace(
+        experiments.priced(told, reader, world, gain_of(reader, world, study)), drift=drift_of(reader, world)
+    )
 
 
 def doubts(reader: StudyReader, study: Study) -> str:

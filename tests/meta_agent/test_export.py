@@ -191,7 +191,6 @@ async def test_the_card_says_what_the_score_rests_on(tmp_path: Path) -> None:
         "### `c003` Look first",
         "> It guesses. It should look.",
         "- full: promoted: 4/4 against 1/4, p = 0.07",
-        "Price of the gain: $0.0300 per point: +50.0 points for $1.50 that the whole study spent.",
         "- price: +50.0 points for what nobody counted, in the trials by which it was decided; the gain is that of its audit "
         "over the trials that it beat, so it is rather too high",
         f"- commit: `{'f' * 40}`",
@@ -201,6 +200,7 @@ async def test_the_card_says_what_the_score_rests_on(tmp_path: Path) -> None:
         "seed = 7",
     ):
         assert said in card
+    assert "Price of the gain" not in card, "no trial is stored, so the gain is not told"
 
 
 async def test_a_real_model_is_not_called_simulated_and_an_unknown_price_is_unknown(tmp_path: Path) -> None:
@@ -210,10 +210,6 @@ async def test_a_real_model_is_not_called_simulated_and_an_unknown_price_is_unkn
     assert "| simulated | no |" in card
     assert "(cross pairing)" in card
     assert "- cost: unknown" in card
-    assert (
-        "Price of the gain: dollars per point unknown, as prices are; 25 tokens per point: +50.0 points for 1,234 tokens"
-        in card
-    )
     assert "$" not in card
 
 

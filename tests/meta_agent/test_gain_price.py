@@ -85,6 +85,23 @@ async def test_the_log_the_status_and_the_card_say_what_each_gain_was_paid_for(b
     assert "a trial may cost 25% more, and 5% more for each point gained |" in card
 
 
+async def test_the_price_is_of_the_gain_that_is_told_also_where_a_task_errored_out(bench: Bench) -> None:
+    def unscored(text: str, planned: PlannedTrial) -> float | None:
+        return None if planned.evaluation == "demo/c001/audit" and planned.task == "t00" else rate(text, planned)
+
+    await run(bench, script("GOOD"), config(budget={"candidates": 1}), used=used, rate_of=unscored)
+    reader = bench.reader()
+    found = listing.log(reader, reader.study("demo"))
+    assert found.gain is not None
+    assert found.gain.gain is not None
+    assert (found.gain.tasks, found.gain.of_tasks) == (13, 14)
+    status = listing.status(reader, reader.study("demo"), bench.root)
+    assert found.price is not None
+    assert status.price == found.price
+    assert found.price.points == pytest.approx(100 * found.gain.gain.value)
+    assert f"Price of the gain: {found.price} that" in evidence_card(reader, "demo")
+
+
 async def test_a_study_without_a_promotion_has_no_price(bench: Bench) -> None:
     await run(bench, script("BAD"), config(budget={"candidates": 1}), used=used)
     reader = bench.reader()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorimer.config import Config, parse_stored
+from lorimer.exports.targets import pr
+from lorimer.exports.winner import winner_of
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.confirmation import ROUNDS, confirmed
 from lorimer.meta_agent.gate.decide import decide
@@ -26,10 +29,13 @@ from lorimer.meta_agent.gate.pooled import Arm, champion_arm, p_value
 from lorimer.meta_agent.gate.revisions import REVISIONS
 from lorimer.meta_agent.gate.scores import Result, by_task, scored
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
+from lorimer.meta_agent.ledger import experiments
+from lorimer.meta_agent.reports.export import evidence_card
 from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
 from lorimer.meta_agent.reports.replay import replay
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
+from lorimer.terminal import listing
 from lorimer.traces.schema import PlannedTrial, Purpose, Stage
 from tests.meta_agent.test_loop import HOLDOUT, Bench, config, make_bench, rate, run, script
 
@@ -467,3 +473,33 @@ async def test_a_study_that_goes_on_has_another_last_audit_and_one_that_does_not
 async def test_a_study_without_a_promotion_needs_no_last_audit(bench: Bench) -> None:
     await run(bench, script("NULL"), pooled(budget={"candidates": 1}))
     assert not [row for row in bench.reader().decisions("demo") if row.purpose == "final"]
+
+
+async def test_the_seed_harness_has_one_score_wherever_it_stands_with_its_first_trials_beside_it(bench: Bench) -> None:
+    """What it runs beside a candidate in its confirmation stands for it as well, so its score is of these too."""
+    done, _ = await run(bench, script("GOOD"), pooled(budget={"candidates": 1}))
+    reader, world = bench.reader(), scan(bench.reader(), "demo")
+    (all_of_it, first), row = (world.reported_of(""), world.decided("", Stage.BASELINE)), reader.study("demo")
+    assert all_of_it is not None
+    assert first is not None
+    trials, score = all_of_it.numbers["trials"], f"{all_of_it.numbers['score']:.3f}"
+    begun = f"the first {first.numbers['trials']}: {first.numbers['score']:.3f}"
+    assert (trials, score) != (first.numbers["trials"], f"{first.numbers['score']:.3f}")
+    assert done.baseline is not None
+    assert done.baseline.trials == trials
+    log, card = listing.log(reader, row), evidence_card(reader, "demo")
+    assert f" against {score} in {trials}" in str(log.gain.lines() if log.gain else "")
+    head = experiments.render(log).splitlines()[0]
+    assert head.startswith(f"Baseline (the seed harness): {score} [")
+    assert head.endswith(f" over {trials} trials of 14 train tasks; {begun}")
+    assert experiments.for_meta_agent(log).everything.splitlines()[0] == head
+    status = listing.status_text(listing.status(reader, row, bench.root))
+    assert f"  baseline    score {score} [" in status
+    assert f" over 14 tasks; {begun}\n" in status
+    assert re.search(rf"\| baseline \(the seed harness\) \| {score} \[.*\]; {begun} \| {trials} \|\n", card)
+    winner = winner_of(reader, "demo")
+    assert (winner.evidence.baseline.trials, winner.evidence.baseline_first) != (first.numbers["trials"], None)
+    page = pr.files(winner)[pr.DESCRIPTION].decode()
+    assert f"harness: {score} to " in page.splitlines()[0]
+    assert re.search(rf"\| before, the seed harness \| {score} \[.*\]; {begun} \| {trials} \|\n", page)
+    assert f" against {score} in {trials}" in page

@@ -11,6 +11,7 @@ from pathlib import Path
 from lorimer.errors import UserError
 from lorimer.exports.winner import Change, Winner
 from lorimer.meta_agent.reports.evidence import Measured
+from lorimer.meta_agent.state.result import at_first
 from lorimer.meta_agent.workspace.repository import branch_of
 from lorimer.meta_agent.workspace.series import Series, Step
 
@@ -76,7 +77,7 @@ def _description(winner: Winner) -> str:
         "",
         "| | score, 95% interval | trials |",
         "|---|---|---|",
-        f"| before, the seed harness | {_score(found.baseline)} |",
+        f"| before, the seed harness | {_score(found.baseline, found.baseline_first)} |",
         f"| after, on trials that decided nothing | {_score(found.audit)} |",
         "",
         f"- tasks: {flips}",
@@ -113,8 +114,9 @@ def _each(winner: Winner) -> str:
     )
 
 
-def _score(found: Measured) -> str:
+def _score(found: Measured, first: Measured | None = None) -> str:
     if found.score is None:
         return "not measured | "
     between = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
-    return f"{found.score:.3f}{between} | {found.trials}"
+    begun = at_first(first.trials, first.score) if first else ""
+    return f"{found.score:.3f}{between}{begun} | {found.trials}"

@@ -15,9 +15,10 @@ from lorimer.meta_agent.gate.cost import held_back
 from lorimer.meta_agent.gate.drift import Drift
 from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
 from lorimer.meta_agent.gate.made_of import MadeOf
+from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.ledger import conditions, foreseen, gain_price
 from lorimer.meta_agent.ledger.fired import Fired, fired_in
-from lorimer.meta_agent.ledger.gain_price import GainPrice
+from lorimer.meta_agent.ledger.gain_price import GainPrice, gain_lines
 from lorimer.meta_agent.ledger.refusals import NO_REFUSALS, Refusals, refusals
 from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.proposer.cases import one_line
@@ -26,7 +27,7 @@ from lorimer.meta_agent.proposer.touching import summary
 from lorimer.meta_agent.state.changes import Changes, changes, full_runs
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import STAGES, short
-from lorimer.meta_agent.state.result import total
+from lorimer.meta_agent.state.result import at_first, total
 from lorimer.meta_agent.state.world import ByStage, World, by_candidate, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.previews import Touches
@@ -129,12 +130,14 @@ class Ledger:
 
     study: str
     baseline: str
-    """Score with interval, or why there is none."""
+    """The seed harness's score with interval, over all trials that stand for it, or why there is none."""
     champion: str
     """Its name and its score with interval."""
     entries: tuple[Entry, ...]
     luck: FalsePromotions
     """How many false promotions to expect so far."""
+    baseline_first: Score | None = None
+    """The seed harness's score over its first trials alone; `None` where no others stand for it."""
     baseline_refused: Refused = NONE_REFUSED
     champion_refused: Refused = NONE_REFUSED
     """Those of the calls behind these scores that were refused; people are told."""
@@ -181,25 +184,27 @@ def read(
         )
         for row in rows
     ]
-    baseline = world.decided("", Stage.BASELINE)
+    first = world.seed_at_first
     return Ledger(
         world.study,
-        _score(baseline),
+        _score(world.reported_of("")),
         _champion(world),
         tuple(entries),
         luck(reader, world),
-        baseline_refused=refused.get(baseline.id, NONE_REFUSED) if baseline else NONE_REFUSED,
+        baseline_first=score_of(first) if first else None,
+        baseline_refused=total(refused, world.reported_by("")),
         champion_refused=total(refused, world.reported_by(world.champion_id)),
         refused=refusals(each for each in world.candidates if before is None or each.number < before),
     )
 
 
-def priced(ledger: Ledger, reader: StudyReader, world: World) -> Ledger:
-    """The ledger with what each gain was paid for. The meta-agent is not told: how often a study was stopped shows in it."""
+def priced(ledger: Ledger, reader: StudyReader, world: World, gain: MadeOf | None) -> Ledger:
+    """The ledger with the champion's gain, and with what each gain was paid for. The meta-agent is told of neither: how often a
+    study was stopped shows in a price."""
     prices = gain_price.of_promotions(reader, world)
     entries = tuple(replace(entry, price=prices.get(entry.number)) for entry in ledger.entries)
     spent = reader.spent(world.study)
-    return replace(ledger, entries=entries, price=gain_price.of_study(world, spent), spent=spent)
+    return replace(ledger, entries=entries, gain=gain, price=gain_price.of_study(gain, spent), spent=spent)
 
 
 def with_conditions(ledger: Ledger, reader: StudyReader, world: World, *, recent: int | None = None) -> Ledger:
@@ -221,12 +226,6 @@ def with_conditions(ledger: Ledger, reader: StudyReader, world: World, *, recent
     return replace(ledger, entries=tuple(entries)) if said else ledger
 
 
-def gain_lines(gain: MadeOf | None, price: GainPrice | None) -> list[tuple[str, str]]:
-    """A word and a sentence for the gain, its price, and each part of what it is made of."""
-    lines = gain.lines() if gain else []
-    return [*lines[:1], *([("price", f"{price} that the whole study spent")] if price else []), *lines[1:]]
-
-
 def luck(reader: StudyReader, world: World) -> FalsePromotions:
     """How many false promotions to expect of a study so far."""
     promoted = sum(candidate.state == "promoted" for candidate in world.candidates)
@@ -240,7 +239,7 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
         recent: only the newest so many experiments are told in full, and the others in a line each.
     """
     shares = (ledger.baseline_refused, ledger.champion_refused)
-    head = [f"{line} ({share})" if share else line for line, share in zip(_head(ledger), shares, strict=True)]
+    head = _head(ledger, *(f" ({share})" if share else "" for share in shares))
     gain = [f"{word.capitalize()}: {said}" for word, said in gain_lines(ledger.gain, ledger.price)]
     lines = [*head, *gain, *([f"Luck: {ledger.luck}"] if ledger.luck.tests else [])]
     lines += [*([f"Drift: {ledger.drift}"] if ledger.drift else []), *_saved(ledger)]
@@ -299,8 +298,13 @@ def _ended(entry: Entry) -> str:
     return "rejected for its cost" if entry.promising and last == [Stage.FULL] else ENDED.get(last[0], "")
 
 
-def _head(ledger: Ledger) -> list[str]:
-    return [f"Baseline (the seed harness): {ledger.baseline}", f"Champion now: {ledger.champion}"]
+def _head(ledger: Ledger, of_baseline: str = "", of_champion: str = "") -> list[str]:
+    first = ledger.baseline_first
+    begun = at_first(first.trials, first.mean) if first else ""
+    return [
+        f"Baseline (the seed harness): {ledger.baseline}{of_baseline}{begun}",
+        f"Champion now: {ledger.champion}{of_champion}",
+    ]
 
 
 def _saved(ledger: Ledger) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lorimer.meta_agent.gate.cost import amounts
+from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.world import World, score_of
 from lorimer.traces.base import StudyReader
@@ -61,15 +62,17 @@ class GainPrice:
         return f"{unknown}{amounts('tokens', self.tokens_per_point)[0]} per point: {said}"
 
 
-def of_study(world: World, spent: Spent) -> GainPrice | None:
-    """The champion's gain over the seed harness for all that the study spent; `None` where there is no such gain to speak of."""
-    baseline, final = world.reported_of(""), world.reported
-    if world.champion is None or baseline is None or final is None:
+def of_study(gain: MadeOf | None, spent: Spent) -> GainPrice | None:
+    """The champion's gain over the seed harness, as it is told, for all that the study spent; `None` where none is told."""
+    if gain is None or gain.gain is None:
         return None
-    gain = score_of(final).mean - score_of(baseline).mean
-    if math.isnan(gain):  # no trial was scored
-        return None
-    return GainPrice.of(gain, spent.task + spent.meta)
+    return GainPrice.of(gain.gain.value, spent.task + spent.meta)
+
+
+def gain_lines(gain: MadeOf | None, price: GainPrice | None) -> list[tuple[str, str]]:
+    """A word and a sentence for the gain, its price, and each part of what it is made of."""
+    lines = gain.lines() if gain else []
+    return [*lines[:1], *([("price", f"{price} that the whole study spent")] if price else []), *lines[1:]]
 
 
 def of_promotions(reader: StudyReader, world: World) -> dict[int, GainPrice]:

@@ -76,6 +76,9 @@ class Evidence:
     meta_model: str
     seed: int
     baseline: Measured
+    """The seed harness's score, over all trials that stand for it."""
+    baseline_first: Measured | None
+    """Over the trials that it began with alone; `None` where no others stand for it."""
     audit: Measured
     """The winner's score, on trials that it did not win by."""
     holdout_baseline: Measured
@@ -144,7 +147,8 @@ def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | N
         task_model=row.task_model,
         meta_model=row.meta_model,
         seed=row.seed,
-        baseline=_measured(world.decided("", Stage.BASELINE)),
+        baseline=_measured(world.reported_of("")),
+        baseline_first=_measured(first) if (first := world.seed_at_first) else None,
         audit=_measured(world.reported_of(subject)),
         holdout_baseline=_measured(world.decided("", Stage.HOLDOUT) if told(row) else None),
         holdout_final=dict(sealed.numbers) if sealed and told(row) and subject == world.champion_id else {},

@@ -25,7 +25,7 @@ from lorimer.meta_agent.reports.evidence import evidence
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.changes import full_runs
 from lorimer.meta_agent.state.names import short
-from lorimer.meta_agent.state.result import result_of
+from lorimer.meta_agent.state.result import at_first, result_of
 from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.traces.base import StudyReader
@@ -116,7 +116,7 @@ def card_of(reader: StudyReader, row: Study, world: World, gain: MadeOf | None) 
     candidates = reader.candidates(row.id)
     promoted = [candidate for candidate in candidates if candidate.state == "promoted"]
     parts = [
-        _summary(reader, row, promoted, world),
+        _summary(reader, row, promoted, world, gain),
         _gain(gain),
         _setting(reader, row),
         _promotions(reader, promoted, world),
@@ -127,8 +127,8 @@ def card_of(reader: StudyReader, row: Study, world: World, gain: MadeOf | None) 
     return "\n".join(parts)
 
 
-def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: World) -> str:
-    baseline, sealed = world.decided("", Stage.BASELINE), world.decided("", Stage.HOLDOUT)
+def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: World, gain: MadeOf | None) -> str:
+    sealed, first = world.decided("", Stage.HOLDOUT), world.seed_at_first
     found = result_of(reader, world, row)
     lines = [f"# Evidence: study `{row.id}`", ""]
     if _simulated(row):
@@ -140,7 +140,7 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
     if row.state != "finished":
         lines += [f"> The study is **{row.state}**: {row.state_reason or 'it has not ended'}", ""]
     lines += ["| harness | train score, 95% interval | trials |", "|---|---|---|"]
-    lines.append(_score_line("baseline (the seed harness)", baseline, found.baseline))
+    lines.append(_score_line("baseline (the seed harness)", world.reported_of(""), found.baseline, first))
     if world.champion is not None:
         name = f"champion (`{short(world.champion.number)}`), audited on fresh trials"
         lines.append(_score_line(name, world.reported, found.final))
@@ -161,7 +161,7 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
     drift = drift_of(reader, world)
     if drift:
         lines += ["", f"Drift: {drift}. Nothing is decided by it."]
-    price = gain_price.of_study(world, reader.spent(world.study))
+    price = gain_price.of_study(gain, reader.spent(world.study))
     if price:
         lines += ["", f"Price of the gain: {price} that the whole study spent."]
     if found.refusal:
@@ -405,12 +405,17 @@ def _reproduce(row: Study, champion: Candidate | None) -> str:
     return "\n".join(lines)
 
 
-def _score_line(name: str, decision: DecisionRow | None, counted: Score | None) -> str:
+def _score_line(
+    name: str, decision: DecisionRow | None, counted: Score | None, first: DecisionRow | None = None
+) -> str:
     if decision is None:
         return f"| {name} | not measured to the end | |"
     trials, errored = decision.numbers.get("trials"), decision.numbers.get("errored")
     refused = f" ({counted.refused})" if counted is not None and counted.refused else ""
-    return f"| {name} | {_score(decision)}{refused} | {trials}" + (f", {errored} errored" if errored else "") + " |"
+    begun = at_first(first.numbers.get("trials"), first.numbers.get("score")) if first else ""
+    return (
+        f"| {name} | {_score(decision)}{refused}{begun} | {trials}" + (f", {errored} errored" if errored else "") + " |"
+    )
 
 
 def _score(decision: DecisionRow) -> str:

@@ -13,7 +13,6 @@ from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.traces.base import StudyReader
-from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Study
 from lorimer.wording import quoted
 
@@ -27,7 +26,9 @@ class StudyResult:
     """`finished` or `paused`."""
     reason: str
     baseline: Score | None
-    """`None` where it was not measured to the end."""
+    """The seed harness's, over all trials that stand for it; `None` where it was not measured to the end."""
+    baseline_first: Score | None
+    """Over the trials that it began with alone; `None` where no others stand for it."""
     final: Score | None
     """The champion's audit; the baseline where nothing was promoted."""
     champion: str
@@ -48,22 +49,27 @@ def result(reader: StudyReader, study: str) -> StudyResult:
 
 def result_of(reader: StudyReader, world: World, row: Study) -> StudyResult:
     """Where a study stands, of whose world this is."""
-    baseline = world.decided("", Stage.BASELINE)
-    final, measured = world.reported, world.reported_by(world.champion_id)
-    refused = reader.refused([*measured, *((baseline.id,) if baseline else ())])
+    baseline, first, final = world.reported_of(""), world.seed_at_first, world.reported
+    seed, measured = world.reported_by(""), world.reported_by(world.champion_id)
+    both = list(dict.fromkeys((*measured, *seed)))
+    refused = reader.refused(both)
     return StudyResult(
         study=row.id,
         state=row.state,
         reason=row.state_reason,
-        baseline=replace(score_of(baseline), refused=refused.get(baseline.id, NONE_REFUSED)) if baseline else None,
+        baseline=replace(score_of(baseline), refused=total(refused, seed)) if baseline else None,
+        baseline_first=score_of(first) if first else None,
         final=replace(score_of(final), refused=total(refused, measured)) if final else None,
         champion=world.champion_harness,
         champion_candidate=world.champion.id if world.champion else "",
         candidates=dict(Counter(candidate.state for candidate in world.candidates)),
-        refusal=_refusal(
-            reader, [name for name in (*measured, *((baseline.id,) if baseline else ())) if name in refused]
-        ),
+        refusal=_refusal(reader, [name for name in both if name in refused]),
     )
+
+
+def at_first(trials: int | None, mean: float | None) -> str:
+    """`; the first 56: 0.393`, beside the seed harness's score where it is of more trials by now; nothing without these."""
+    return "" if not trials or mean is None else f"; the first {trials:,}: {mean:.3f}"
 
 
 def total(refused: Mapping[str, Refused], evaluations: Iterable[str]) -> Refused:

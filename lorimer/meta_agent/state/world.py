@@ -161,6 +161,13 @@ class World:
         return final[-1:] or self._stood(champion, None)
 
     @property
+    def seed_at_first(self) -> DecisionRow | None:
+        """The seed harness's score over its first trials, which every study begins with; `None` where `reported_of("")` is of
+        no others by now."""
+        first = self.decided("", Stage.BASELINE)
+        return None if first is self.reported_of("") else first
+
+    @property
     def sealed_score(self) -> DecisionRow | None:
         """What the champion and the seed harness scored on the sealed tasks at the end, in trials that decided nothing."""
         final = self._last_sealed()
