@@ -56,9 +56,14 @@ class Pages:
         return self._page("grid.html", view=grid.read(self._shelf))
 
     def study(self, request: Request) -> Response:
-        opened = self._opened(request)
+        """The page asks again and again for the part of it that changes, and is told in a word where nothing did."""
+        opened, part = self._opened(request), request.query_params.get("part")
+        if part == "live" and request.headers.get("if-none-match") == opened.version:
+            return Response(status_code=304, headers={"ETag": opened.version})
         found = overview.overview(self._shelf, opened)
-        return self._page("study.html", part=request.query_params.get("part"), opened=opened, view=found, tab="study")
+        answer = self._page("study.html", part=part, opened=opened, view=found, tab="study")
+        answer.headers["ETag"] = opened.version
+        return answer
 
     def flips(self, request: Request) -> Response:
         opened = self._opened(request)

@@ -15,7 +15,7 @@ from lorimer.traces.base import StudyReader
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 STOP_SECONDS = 1
-"""How long open pages are waited for at the end: each holds a connection on which it hears of changes."""
+"""How long answers under way are waited for at the end."""
 
 
 def serve(reader: StudyReader, root: Path, host: str, port: int, said: Callable[[str, str], None]) -> None:

@@ -53,6 +53,11 @@ class Opened:
         return state_of(self.row)[0]
 
     @property
+    def version(self) -> str:
+        """What differs as soon as the study's page would, as HTTP writes it (`ETag`). A process that died changes no row."""
+        return f'"{self.mark.word}-{self.state}"'
+
+    @property
     def reason(self) -> str:
         return state_of(self.row)[1]
 

@@ -71,15 +71,74 @@ def test_every_page_fits_its_screen_and_complains_of_nothing(
         assert page.evaluate(unnamed) == 0, path
 
 
+def running(served: Served) -> None:
+    served.change("UPDATE study SET state = 'running', holder = '' WHERE id = ?", STUDY)
+
+
+def spend(served: Served) -> None:
+    """Something that a study's page shows."""
+    served.change("UPDATE spent SET calls = calls + 1, tokens = tokens + 5 WHERE study = ?", STUDY)
+
+
 def test_a_page_follows_the_store_and_keeps_what_is_open(served: Served, opened: Open) -> None:
+    running(served)
     page = opened(f"/s/{STUDY}")
     page.get_by_text("The same as a table").click()
     assert page.locator("details[data-keep]").get_attribute("open") is not None
-    assert page.locator(".state").first.inner_text() == "paused"
+    assert page.locator(".state").first.inner_text() == "running"
     served.change("UPDATE study SET state = 'finished' WHERE id = ?", STUDY)
     expect(page.locator(".state").first).to_have_text("finished")
     assert page.locator("details[data-keep]").get_attribute("open") is not None
     assert "Updated at" in page.locator("[data-pulse]").inner_text()
+
+
+def test_twenty_windows_of_a_browser_follow_a_study_and_a_further_page_still_comes(
+    served: Served, opened: Open
+) -> None:
+    running(served)
+    first = opened(f"/s/{STUDY}")
+    windows = [first, *(first.context.new_page() for _ in range(19))]
+    for page in windows[1:]:
+        page.goto(first.url)
+    spend(served)
+    for page in windows:
+        expect(page.locator("[data-pulse]")).to_contain_text("Updated at", timeout=60_000)
+    further = first.context.new_page()
+    further.goto(f"{first.url}/candidates")
+    expect(further.get_by_role("heading", name="Candidates")).to_be_visible()
+
+
+def test_a_window_that_nobody_sees_asks_for_nothing_until_it_is_seen(served: Served, opened: Open) -> None:
+    running(served)
+    page = opened(f"/s/{STUDY}")
+    show = """(hidden) => {
+      Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+      document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.clock.install()  # a clock of the page's own, in which a minute takes no time
+    page.reload()
+    page.evaluate(show, True)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    spend(served)
+    page.clock.run_for(60_000)
+    assert asked == []
+    page.evaluate(show, False)
+    expect(page.locator("[data-pulse]")).to_contain_text("Updated at")
+
+
+@pytest.mark.parametrize("what", ["details[data-keep] summary", ".scroll[tabindex]", ".told a", ".scroll a"])
+def test_the_keyboard_stays_where_it_is_when_a_page_is_updated(served: Served, opened: Open, what: str) -> None:
+    running(served)
+    page = opened(f"/s/{STUDY}")
+    page.get_by_text("The same as a table").click()
+    page.locator(what).last.focus()
+    here = "(() => { const each = document.activeElement; return [each.tagName, each.className, each.textContent.trim()]; })()"
+    before = page.evaluate(here)
+    assert before[0] != "BODY"
+    spend(served)
+    expect(page.locator("[data-pulse]")).to_contain_text("Updated at")
+    assert page.evaluate(here) == before
 
 
 def test_a_keyboard_reaches_an_edit_its_hunks_and_two_trials(served: Served, opened: Open) -> None:

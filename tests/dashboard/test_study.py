@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from bench.made_store import STUDY
-from lorimer.dashboard.app import changes
 from lorimer.dashboard.history import bounds, drawn, history
 from lorimer.dashboard.shelf import Shelf
 from lorimer.dashboard.svg import Scale, element, ticks
@@ -135,26 +135,30 @@ def test_the_live_part_is_the_page_without_its_frame(served: Served) -> None:
     whole, part = served.page(f"/s/{STUDY}"), served.page(f"/s/{STUDY}?part=live")
     assert "<html" not in part
     assert part.strip() in whole
-    assert f'data-part="/s/{STUDY}?part=live"' in whole
-    assert f"live?since={served.reader.mark(STUDY).word}" in whole
+    assert f'data-live="/s/{STUDY}?part=live"' in whole
+    assert f'data-version="{Markup.escape(served.client.get(f"/s/{STUDY}").headers["etag"])}"' in whole
 
 
-async def test_a_page_hears_of_what_changed_since_it_was_made(served: Served) -> None:
-    before = served.reader.mark(STUDY)
-    served.change("UPDATE study SET holder = 'nobody'")
-    assert served.reader.mark(STUDY) == before, "nothing that a page shows has changed"
-    served.change("UPDATE study SET state = 'finished' WHERE id = ?", STUDY)
-    heard = changes(served.reader, STUDY, before.word, poll=0.01)
-    assert (await anext(heard)).startswith("retry:")
-    assert (await anext(heard)).startswith("event: changed\n"), "it came while the page was loading"
+def test_a_page_is_told_in_a_word_that_nothing_changed_and_else_given_its_part_anew(served: Served) -> None:
+    path = f"/s/{STUDY}?part=live"
+
+    def asked(version: str) -> tuple[int, str, str]:
+        answer = served.client.get(path, headers={"if-none-match": version})
+        return answer.status_code, answer.headers["etag"], answer.text
+
+    served.change("UPDATE study SET state = 'running' WHERE id = ?", STUDY)
+    first = served.client.get(f"/s/{STUDY}").headers["etag"]
+    served.change("UPDATE study SET holder = 'elsewhere:1:1'")
+    assert asked(first) == (304, first, ""), "nothing that a page shows has changed"
     served.change("UPDATE spent SET calls = calls + 1, tokens = tokens + 5 WHERE study = ?", STUDY)
-    said = await anext(heard)
-    assert f"id: {served.reader.mark(STUDY).word}\n" in said
-    again = changes(served.reader, STUDY, before.word, poll=0.01)
-    await anext(again)
-    assert await anext(again) == said
-    await heard.aclose()
-    await again.aclose()
+    status, second, said = asked(first)
+    assert (status, second != first) == (200, True)
+    assert f"{served.reader.spent(STUDY).tokens:,} tokens" in said
+    assert asked(second)[0] == 304
+    served.change("UPDATE study SET holder = ? WHERE id = ?", f"{socket.gethostname()}:999999999:1", STUDY)
+    status, _, said = asked(second)
+    assert status == 200, "a process that died changes no row that counts, and the page says it all the same"
+    assert "its process ended without a word" in said
 
 
 def test_every_answer_carries_the_policy_and_other_hosts_are_refused(served: Served) -> None:

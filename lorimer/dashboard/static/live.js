@@ -2,47 +2,78 @@
 // Without scripts every page works; it is then as old as its loading.
 "use strict";
 
-const LEAST_MS = 1500; // between two fetches, however often the store changes
+const RUNS_MS = 1500; // between two questions while the study runs
+const RESTS_MS = 4000; // and while nothing runs it, which a command in a terminal may change
+const ANSWER_MS = 30000; // for which an answer is waited for
 
+// The page asks in short questions. A stream that stays open would take one of the six connections that a browser has for a
+// server, so that a seventh page would wait for ever.
 function follow(box) {
   const pulse = document.querySelector("[data-pulse]");
-  let timer = 0, last = 0, busy = false, again = false;
+  let version = box.dataset.version, timer = 0, asking = false;
 
-  async function refresh() {
-    timer = 0;
-    if (busy) { again = true; return; }
-    busy = true;
-    last = Date.now();
+  async function ask() {
+    clearTimeout(timer);
+    if (asking || document.hidden) return; // one that nobody sees asks when it is seen again
+    asking = true;
     try {
-      const answer = await fetch(box.dataset.part, { headers: { Accept: "text/html" } });
-      if (answer.ok) put(await answer.text());
+      const answer = await fetch(box.dataset.live, {
+        headers: { "If-None-Match": version },
+        signal: AbortSignal.timeout(ANSWER_MS),
+      });
+      if (answer.status === 200) {
+        put(await answer.text());
+        version = answer.headers.get("ETag");
+        say(`Updated at ${new Date().toLocaleTimeString()}.`);
+      } else if (answer.status !== 304) {
+        say("The study cannot be read now; this page may be old.");
+      } else if (pulse?.dataset.lost) {
+        say("Nothing has changed.");
+      }
     } catch {
-      if (pulse) pulse.textContent = "The dashboard does not answer; this page may be old.";
+      say("The dashboard does not answer; this page may be old.", true);
     }
-    busy = false;
-    if (again) { again = false; soon(); }
+    asking = false;
+    const runs = box.querySelector("[data-state]")?.dataset.state === "running";
+    timer = setTimeout(ask, runs ? RUNS_MS : RESTS_MS);
+  }
+
+  function say(words, lost = false) {
+    if (!pulse) return;
+    pulse.textContent = words;
+    if (lost) pulse.dataset.lost = "yes"; else delete pulse.dataset.lost;
   }
 
   function put(html) {
-    const kept = new Set([...box.querySelectorAll("details[data-keep][open]")].map((each) => each.dataset.keep));
-    const focused = document.activeElement && box.contains(document.activeElement)
-      ? document.activeElement.getAttribute("href") : null;
+    const open = new Set([...box.querySelectorAll("details[data-keep][open]")].map((each) => each.dataset.keep));
+    const scrolled = [...box.querySelectorAll(".scroll[aria-label]")].map((each) => [each, each.scrollLeft, each.scrollTop]);
+    const here = box.contains(document.activeElement) ? known(document.activeElement) : "";
     // The server escaped every word in it; a script in it would not run, and the page's policy forbids one.
     box.innerHTML = html;
-    for (const each of box.querySelectorAll("details[data-keep]")) each.open = kept.has(each.dataset.keep);
-    if (focused) box.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
-    if (pulse) pulse.textContent = `Updated at ${new Date().toLocaleTimeString()}.`;
+    for (const each of box.querySelectorAll("details[data-keep]")) each.open = open.has(each.dataset.keep);
+    for (const [was, left, top] of scrolled) {
+      const now = [...box.querySelectorAll(".scroll[aria-label]")].find((each) => each.ariaLabel === was.ariaLabel);
+      if (now) { now.scrollLeft = left; now.scrollTop = top; }
+    }
+    if (!here) return;
+    // Where what had the keyboard is gone, it goes on from the beginning of the part, not of the page.
+    box.tabIndex = -1;
+    ([...box.querySelectorAll(STOPS)].find((each) => known(each) === here) ?? box).focus({ preventScroll: true });
   }
 
-  function soon() {
-    if (!timer) timer = setTimeout(refresh, Math.max(0, last + LEAST_MS - Date.now()));
-  }
+  document.addEventListener("visibilitychange", ask);
+  timer = setTimeout(ask, RUNS_MS);
+}
 
-  const events = new EventSource(box.dataset.live);
-  events.addEventListener("changed", soon);
-  // After a lost connection the store may have changed unheard.
-  let opened = false;
-  events.addEventListener("open", () => { if (opened) soon(); opened = true; });
+const STOPS = "a[href], summary, button, input, select, textarea, [tabindex]";
+
+// What something that the keyboard reaches is known by, in a page before and after an update. The score history is drawn at two
+// widths, of which one is shown.
+function known(each) {
+  const words = each.tagName === "SUMMARY" || each.tagName === "BUTTON" ? each.textContent : "";
+  const around = each.parentElement?.closest("[aria-label], .told, .panel");
+  const place = around?.getAttribute("aria-label") ?? around?.className ?? "";
+  return [each.tagName, each.getAttribute("href"), each.name, each.ariaLabel, words, place].join("\n");
 }
 
 for (const box of document.querySelectorAll("[data-live]")) follow(box);
