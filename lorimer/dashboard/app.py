@@ -69,6 +69,8 @@ def application(reader: StudyReader, root: Path, hosts: Sequence[str], token: st
             Route("/s/{study}/beside", pages.beside),
             Route("/s/{study}/candidates", pages.candidates),
             Route("/s/{study}/c/{number:int}", pages.candidate),
+            Route("/s/{study}/seed", pages.seed),
+            Route("/s/{study}/trials", pages.trials),
             Route("/s/{study}/tasks", pages.tasks),
             Route("/s/{study}/task", pages.task),
             Route("/s/{study}/lineage", pages.lineage),

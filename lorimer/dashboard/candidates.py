@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorimer.dashboard.compared import Row, rows
 from lorimer.dashboard.diffs import Beside, side_by_side, size
 from lorimer.dashboard.overview import Told, tell
 from lorimer.dashboard.shelf import Opened
-from lorimer.kinds import SOLVED
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import STAGES, About, evaluation_id
 from lorimer.traces.base import StudyReader
 from lorimer.traces.previews import Touches
 from lorimer.traces.schema import Share, Stage
-from lorimer.traces.tables import Candidate, DecisionRow, Trial
+from lorimer.traces.tables import Candidate, DecisionRow
 
 PAGE = 60
 """Candidates on a page of the table."""
-TRIALS = 400
-"""Trials of one stage that are listed."""
 
 SPOT = {"pass": "passed", "promote": "passed", "reject": "failed"}
 """What a spot-check's decision is in the table of candidates."""
@@ -90,20 +86,6 @@ class Foreseen:
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A candidate's trials of one stage."""
-
-    stage: str
-    trials: tuple[Trial, ...]
-    sealed: int
-    """Trials that are not shown yet."""
-
-    @property
-    def solved(self) -> int:
-        return sum(trial.reward is not None and trial.reward >= SOLVED for trial in self.trials)
-
-
-@dataclass(frozen=True)
 class Shown:
     """A candidate's page."""
 
@@ -118,7 +100,6 @@ class Shown:
     added: int
     foreseen: tuple[Foreseen, ...]
     compared: Row | None
-    ran: tuple[Ran, ...]
     session: int
     """Steps of the session that proposed it."""
     before: int | None
@@ -145,7 +126,6 @@ def shown(reader: StudyReader, opened: Opened, number: int) -> Shown:
         added=added,
         foreseen=tuple(_foreseen(row, compared)),
         compared=compared,
-        ran=tuple(_ran(reader, opened, row)),
         session=reader.step_count(row.id),
         before=number - 1 if number > 1 else None,
         after=number + 1 if number < len(opened.candidates) else None,
@@ -167,17 +147,3 @@ def _foreseen(row: Candidate, compared: Row | None) -> list[Foreseen]:
         fired = f"{cell.fired} of {cell.told}" if cell.told else ""
         found.append(Foreseen(task, words.get(task, ""), str(cell.before), str(cell.after), came, fired))
     return found
-
-
-def _ran(reader: StudyReader, opened: Opened, row: Candidate) -> list[Ran]:
-    found = []
-    for stage in STAGES:
-        trials = reader.trials(evaluation=evaluation_id(opened.id, About(row.id, stage)), limit=TRIALS)
-        open_ones = _ordered([trial for trial in trials if not opened.hides(trial)])
-        if trials:
-            found.append(Ran(stage.value, open_ones, len(trials) - len(open_ones)))
-    return found
-
-
-def _ordered(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    return tuple(sorted(trials, key=lambda trial: (trial.task, trial.repeat, trial.attempt)))

@@ -149,6 +149,8 @@ class TaskPage:
     row: TaskRow
     trials: tuple[Trial, ...]
     """The newest."""
+    total: int
+    """How many there are."""
 
 
 def task(reader: StudyReader, opened: Opened, name: str) -> TaskPage:
@@ -158,4 +160,5 @@ def task(reader: StudyReader, opened: Opened, name: str) -> TaskPage:
         raise UserError(f"study {opened.id} has no task {name or '(empty)'}")
     if row.split == "test" or (opened.sealed and row.split == "holdout"):
         raise UserError(f"{name} is {SEALED}")
-    return TaskPage(row, tuple(reader.trials(opened.id, task=name, limit=NEWEST)))
+    newest = tuple(reader.trials(opened.id, task=name, limit=NEWEST))
+    return TaskPage(row, newest, len(newest) if len(newest) < NEWEST else len(reader.trial_ids(opened.id, task=name)))

@@ -15,6 +15,7 @@ from lorimer.dashboard import (
     acting,
     beside,
     candidates,
+    evaluations,
     flipping,
     grid,
     lineage,
@@ -101,7 +102,21 @@ class Pages:
     def candidate(self, request: Request) -> Response:
         opened = self._opened(request)
         found = candidates.shown(self._reader, opened, request.path_params["number"])
-        return self._page("candidate.html", opened=opened, view=found, tab="candidates")
+        ran = evaluations.ran(self._reader, opened, found.row.id)
+        return self._page("candidate.html", opened=opened, view=found, ran=ran, tab="candidates")
+
+    def seed(self, request: Request) -> Response:
+        opened = self._opened(request)
+        text = self._reader.harness(opened.world.seed_harness).text
+        return self._page("seed.html", opened=opened, text=text, ran=evaluations.ran(self._reader, opened, ""), tab="")
+
+    def trials(self, request: Request) -> Response:
+        opened, first = self._opened(request), number(request, "first", 0)
+        row, found = evaluations.of(self._reader, opened, request.query_params.get("of", ""), first)
+        whose = opened.world.candidate(row.subject)
+        return self._page(
+            "trials.html", opened=opened, view=found, whose=whose, first=first, step=evaluations.PAGE, tab=""
+        )
 
     def tasks(self, request: Request) -> Response:
         opened, first = self._opened(request), number(request, "first", 0)

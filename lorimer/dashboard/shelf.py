@@ -76,7 +76,11 @@ class Opened:
 
     def hides(self, trial: Trial) -> bool:
         """Whether a trial of this study is sealed."""
-        return self.sealed and (trial.stage == Stage.HOLDOUT or trial.task in self.world.holdout)
+        return self.hides_at(trial.stage, trial.task)
+
+    def hides_at(self, stage: str, task: str) -> bool:
+        """Whether trials of a task at a stage are sealed."""
+        return (stage == Stage.HOLDOUT or task in self.world.holdout) and self.sealed
 
 
 class Shelf:

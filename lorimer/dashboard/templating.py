@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import partial
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
@@ -54,6 +55,7 @@ def environment(links: Links, place: str) -> Environment:
         duration=duration,
         here=_here,
         made_by=MADE_BY,
+        quoted=shlex.quote,
     )
     return made
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from lorimer.kinds import Refused, SearchOrder, TrialOrder
-from lorimer.traces.bulk import Ran, ScoredTrial, TrialCounts, TrialLines, Tried
+from lorimer.traces.bulk import Attempt, Ran, ScoredTrial, TrialCounts, TrialLines, Tried
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.chain import ChainEntry
 from lorimer.traces.databases.base import Table
@@ -68,10 +68,7 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def add_candidate(self, candidate: Candidate) -> Candidate:
-        """Store a new candidate, and return it as it is stored; its parent's text must be stored already.
-
-        Raises InternalError when the id is taken.
-        """
+        """Store a new candidate, whose parent's text is there, and return it as stored. InternalError when the id is taken."""
         ...
 
     async def add_round(
@@ -212,6 +209,10 @@ class StudyReader(Protocol):
         """An evaluation by its id."""
         ...
 
+    def evaluations(self, study: str, subject: str) -> list[Evaluation]:
+        """The study's evaluations of a candidate, by its id, or of the seed harness (""), in order of id."""
+        ...
+
     def evaluation_ids(self, study: str) -> frozenset[str]:
         """The ids of all the study's evaluations."""
         ...
@@ -303,14 +304,16 @@ class StudyReader(Protocol):
         """The ids of a study's trials that match all that is given, as `trials` has it, in the order in which they began."""
         ...
 
+    def attempts(self, evaluation: str) -> list[Attempt]:
+        """Every trial of an evaluation in a few words, those under way included, by task, repeat and attempt."""
+        ...
+
     def outcomes(self, evaluation: str) -> list[Trial]:
         """The last finished attempt of each planned trial that has finished, in planned order."""
         ...
 
     def ends(self, evaluation: str) -> list[tuple[str, TrialEnd]]:
-        """How every attempt of an evaluation that has ended did end, by the planned trial's id, attempts in order; without what
-        the agent and the verifier said.
-        """
+        """How every attempt of an evaluation that has ended did end, by the planned trial's id, attempts in order."""
         ...
 
     def scored(self, evaluations: Sequence[str]) -> list[tuple[str, str, int, float]]:
@@ -320,8 +323,7 @@ class StudyReader(Protocol):
         ...
 
     def took(self, evaluations: Sequence[str]) -> dict[str, Share]:
-        """What every attempt at the trials of these evaluations has used, one that was taken back included; those without any are
-        left out."""
+        """What every attempt at the trials of these evaluations has used, one that was taken back included."""
         ...
 
     def scored_trials(self, evaluations: Sequence[str]) -> list[ScoredTrial]:

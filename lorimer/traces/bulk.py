@@ -45,6 +45,27 @@ def scored(connection: Plain, evaluations: Sequence[str]) -> list[tuple[str, str
     ).fetchall()
 
 
+class Attempt(NamedTuple):
+    """A trial as far as a list of many needs it."""
+
+    id: str
+    task: str
+    repeat: int
+    number: int
+    """The number of the attempt."""
+    state: str
+    reward: float | None
+
+
+def attempts(connection: Plain, evaluation: str) -> list[Attempt]:
+    """Every trial of an evaluation, by task, repeat and attempt, from an index that holds all of these columns."""
+    found = connection.execute(
+        "SELECT id, task, repeat, attempt, state, reward FROM trial WHERE evaluation = ? ORDER BY task, repeat, attempt",
+        [evaluation],
+    )
+    return [Attempt(*row) for row in found.fetchall()]
+
+
 class ScoredTrial(NamedTuple):
     """A scored trial with what its model calls took."""
 

@@ -113,6 +113,10 @@ class StoreReader(SealedReader):
     def evaluation(self, evaluation: str) -> Evaluation | None:
         return self._get(Evaluation, evaluation)
 
+    def evaluations(self, study: str, subject: str) -> list[Evaluation]:
+        wanted = select(Evaluation).where(Evaluation.study == study, Evaluation.subject == subject)
+        return self._all(wanted.order_by(Evaluation.id))
+
     def evaluation_ids(self, study: str) -> frozenset[str]:
         with self.database.plain() as connection:
             return bulk.evaluation_ids(connection, study)
@@ -175,6 +179,10 @@ class StoreReader(SealedReader):
     def scored(self, evaluations: Sequence[str]) -> list[tuple[str, str, int, float]]:
         with self.database.plain() as connection:
             return bulk.scored(connection, evaluations)
+
+    def attempts(self, evaluation: str) -> list[bulk.Attempt]:
+        with self.database.plain() as connection:
+            return bulk.attempts(connection, evaluation)
 
     def took(self, evaluations: Sequence[str]) -> dict[str, Share]:
         with self.database.plain() as connection:

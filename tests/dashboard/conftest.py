@@ -53,6 +53,8 @@ def paths(served: Served) -> list[str]:
         "tasks",
         f"task?task={quote(trial.task)}",
         f"trace?of={quote(trial.id, safe='')}",
+        f"trials?of={quote(trial.evaluation, safe='')}",
+        "seed",
         "lineage",
     )
     return ["/", f"/s/{STUDY}", *(f"/s/{STUDY}/{page}" for page in pages)]

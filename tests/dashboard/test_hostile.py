@@ -50,6 +50,8 @@ class Elements(HTMLParser):
         self.text.append(data)
 
 
+QUIET = ("/s/long/flips?hunks=1", "/s/long/tasks", "/s/long/trials", "/s/long/seed")
+"""Pages on which nothing stands of what `poison` writes."""
 FOREIGN = {"img", "iframe", "style", "base", "form", "input", "math", "object", "embed"}
 
 
@@ -95,4 +97,4 @@ def test_nothing_that_others_wrote_becomes_part_of_a_page(served: Served, payloa
         links = [value for name, value in found.attributes if name in ("href", "src", "action", "formaction")]
         assert all(link.startswith(("/", "beside?", "#")) for link in links), path
         assert not [link for link in links if link.startswith("//")], path
-        assert payload.strip()[:12] in "".join(found.text) or path in ("/s/long/flips?hunks=1", "/s/long/tasks"), path
+        assert payload.strip()[:12] in "".join(found.text) or path.startswith(QUIET), path

@@ -22,8 +22,10 @@ from lorimer.harness.version import Hunk, sha
 from lorimer.harness.watched import watched
 from lorimer.meta_agent.reports.flips import flips
 from lorimer.meta_agent.state.changes import arms
+from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.trials import rewards
 from lorimer.traces.schema import Stage
+from lorimer.traces.tables import DecisionRow, Evaluation, Trial
 from tests.dashboard.conftest import Served
 
 
@@ -178,6 +180,94 @@ def test_a_candidates_page_lays_predictions_beside_outcomes(served: Served) -> N
     assert "Predictions against outcomes" in said
 
 
+def more_trials(served: Served, evaluation: str, many: int, reward: float | None, into: str = "") -> None:
+    """Copies of a trial of an evaluation, of repeats of their own, in the same evaluation or in another one."""
+    (like,) = served.reader.trials(evaluation=evaluation, state="scored", limit=1)
+    own = ("id", "planned", "repeat", "state", "reward", "evaluation")
+    kept = ", ".join(f'"{name}"' for name in Trial.model_fields if name not in own)
+    state = "errored" if reward is None else "scored"
+    served.change(
+        "WITH RECURSIVE each(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM each WHERE n < ?) "
+        f"INSERT INTO trial (id, planned, repeat, state, reward, evaluation, {kept}) "
+        f"SELECT id || ? || n, planned || ? || n, repeat + 1000 + n, ?, ?, ?, {kept} FROM trial, each WHERE id = ?",
+        many, state + into, state + into, state, reward, into or evaluation, like.id,
+    )  # fmt: skip
+
+
+def final(served: Served, evaluation: str) -> str:
+    """Give a champion the trials of a study's end, made of its audit; their evaluation."""
+    name = f"{evaluation}-final-00009"
+    for table, model in (("evaluation", Evaluation), ("decision", DecisionRow)):
+        kept = ", ".join(f'"{field}"' for field in model.model_fields if field not in ("id", "purpose", "met"))
+        served.change(
+            f"INSERT INTO {table} (id, purpose, met, {kept}) SELECT ?, 'final', 9, {kept} FROM {table} WHERE id = ?",
+            name, evaluation,
+        )  # fmt: skip
+    more_trials(served, evaluation, 3, 1.0, into=name)
+    return name
+
+
+def test_what_came_out_is_counted_over_all_trials_though_some_are_not_listed(served: Served) -> None:
+    full = opened(served).world.full_runs[-1]
+    more_trials(served, full.id, 450, 1.0)
+    more_trials(served, full.id, 5, None)
+    found = served.reader.trials(evaluation=full.id, limit=None)
+    scored = [trial for trial in found if trial.reward is not None]
+    solved = sum(trial.reward == 1 for trial in scored)
+    page = f"/s/{STUDY}/c/{opened(served).world.candidate(full.subject).number}"  # type: ignore[union-attr]
+    said = served.page(page)
+    assert f"{solved} of {len(scored)} solved; 5 more errored, which no score counts" in said
+    assert f"{len(found) - 400} more are not listed here: all {len(found)} trials" in said
+    further = f"/s/{STUDY}/trials?of={quote(full.id, safe='')}"
+    assert f'href="{further}"' in said
+    whole = served.page(further)
+    assert whole.count('class="trial ') == len(found)
+    assert page in whole
+    assert f"{solved} of {len(scored)} solved" in whole
+
+
+def test_the_trials_behind_the_scores_of_a_study_are_found_from_them(finished: Served) -> None:
+    champion = opened(finished).world.champion
+    assert champion is not None
+    last = final(finished, f"{champion.id}/audit")
+    assert opened(finished).world.reported_by(champion.id) == (last,)
+    said = finished.page(f"/s/{STUDY}")
+    assert f'href="/s/{STUDY}/c/{champion.number}#trials"' in said
+    assert f'href="/s/{STUDY}/seed#trials"' in said
+    theirs = finished.page(f"/s/{STUDY}/c/{champion.number}")
+    assert theirs.count("<h2>Trials: ") == 5
+    _, section = theirs.split("<h2>Trials: audit, at the end of the study, in trials that decided nothing</h2>")
+    assert section.startswith(
+        '\n<p>3 of 3 solved <span class="tag acted">the score that is told is that of these trials'
+    )
+    assert f'href="/s/{STUDY}/trials?of={quote(last, safe="")}">All 3 trials</a>' in section
+    assert theirs.count("the score that is told") == 1
+    seed = finished.page(f"/s/{STUDY}/seed")
+    assert "<h2>Trials: baseline</h2>" in seed
+    added = [row for row in finished.reader.evaluations(STUDY, "") if row.purpose == "added"]
+    assert added
+    for each in added:
+        assert f"<h2>Trials: audit, one more trial of each task as it met {short(each.met or 0)}</h2>" in seed
+    assert f"<h2>Trials: holdout, as champion side by side with {short(champion.number)}</h2>" in seed
+    trial = finished.reader.trials(evaluation=f"{STUDY}/baseline/baseline", limit=1)[0]
+    assert f"trace?of={quote(trial.id, safe='')}" in seed
+    assert f'href="/s/{STUDY}/seed"' in finished.page(f"/s/{STUDY}/trace?of={quote(trial.id, safe='')}")
+
+
+def test_an_evaluation_that_is_not_there_is_said(served: Served) -> None:
+    assert f"study {STUDY} has no evaluation none" in served.page(f"/s/{STUDY}/trials?of=none", 404)
+
+
+def test_a_tasks_page_says_how_many_trials_it_does_not_list(served: Served) -> None:
+    trial = served.reader.trials(STUDY, stage="full", limit=1)[0]
+    more_trials(served, trial.evaluation, 250, 1.0)
+    (task,) = {each.task for each in served.reader.trials(evaluation=trial.evaluation, limit=250)}
+    many = len(served.reader.trial_ids(STUDY, task=task))
+    said = served.page(f"/s/{STUDY}/task?task={quote(task)}")
+    assert f"The newest 200 of {many}." in said
+    assert f"lorimer traces ls --study {STUDY} --task {task} --limit {many}" in said
+
+
 def test_sealed_trials_are_neither_listed_nor_opened_until_the_study_has_finished(served: Served) -> None:
     sealed = next(trial for trial in served.reader.trials(STUDY, stage="holdout") if trial.state == "scored")
     trace, task = f"/s/{STUDY}/trace?of={quote(sealed.id, safe='')}", f"/s/{STUDY}/task?task={quote(sealed.task)}"
@@ -185,7 +275,8 @@ def test_sealed_trials_are_neither_listed_nor_opened_until_the_study_has_finishe
     assert "sealed while the study goes on" in served.page(trace, 404)
     assert "sealed while the study goes on" in served.page(task, 404)
     candidate, tasks = f"/s/{STUDY}/c/{promoted.number}", f"/s/{STUDY}/tasks"
-    for path in (candidate, tasks, f"/s/{STUDY}/flips", f"/s/{STUDY}"):
+    trials = f"/s/{STUDY}/trials?of={quote(sealed.evaluation, safe='')}"
+    for path in (candidate, tasks, trials, f"/s/{STUDY}/seed", f"/s/{STUDY}/flips", f"/s/{STUDY}"):
         said = served.page(path)
         assert not [name for name in opened(served).world.holdout if name in said], path
     assert "are shown when the study has finished" in served.page(candidate)
@@ -193,6 +284,7 @@ def test_sealed_trials_are_neither_listed_nor_opened_until_the_study_has_finishe
     assert sealed.task in served.page(trace)
     assert sealed.task in served.page(task)
     assert sealed.task in served.page(tasks)
+    assert sealed.task in served.page(trials)
 
 
 def test_the_matrix_has_five_looks(served: Served) -> None:
