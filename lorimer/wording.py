@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
+
+_OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Control and format characters, lone surrogates, and separators of lines: a terminal moves, hides or turns text by them."""
 
 LONGEST_WORDS = 500
 """The provider's words are cut to so many characters in a message of one line: enough for what is wrong, where some servers
@@ -18,6 +22,27 @@ def first_names(names: Sequence[str], most: int) -> str:
 def a(word: str) -> str:
     """`a run`, `an optimize`."""
     return f"{'an' if word[:1] in 'aeiou' else 'a'} {word}"
+
+
+def visible(text: str) -> str:
+    """A text of somebody else's for a terminal: what it would obey (control characters, turns of direction) is shown as `\\x1b`.
+
+    Newlines and tabs stay.
+    """
+    return "".join(letter if letter in "\n\t" or not _is_obeyed(letter) else _escape(letter) for letter in text)
+
+
+def visible_line(text: str) -> str:
+    """The same in one line."""
+    return visible(" ".join(text.split()))
+
+
+def _is_obeyed(letter: str) -> bool:
+    return unicodedata.category(letter) in _OBEYED and letter not in "\u200c\u200d"  # joiners, as in Persian and emoji
+
+
+def _escape(letter: str) -> str:
+    return letter.encode("unicode_escape").decode("ascii")
 
 
 def quoted(words: str) -> str:

@@ -6,6 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
+from lorimer.wording import visible
+
 _COMMAND = re.compile(r"`lorimer ([a-z][^`]*)`")
 
 MARKS = ("lorimer.toml", ".lorimer")
@@ -28,8 +30,10 @@ def from_here(text: str, workspace: Path | None) -> str:
     """`text` with the workspace in each command that it names, where the current folder does not lie in it.
 
     So `` `lorimer resume study-1` `` becomes `` `lorimer resume study-1 -C demo` ``. Messages are written, and some stored, as
-    for somebody in the workspace's own folder. Where no workspace is known (`None`) the text stays as it is.
+    for somebody in the workspace's own folder. Where no workspace is known (`None`) the commands stay as they are. Titles and
+    details in it are models' and harnesses' words, so what a terminal would obey is shown as an escape.
     """
+    text = visible(text)
     if workspace is None or workspace.resolve() == find_workspace(Path()).resolve():
         return text
     folder = shlex.quote(str(workspace))

@@ -16,6 +16,7 @@ from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import StepKind
 from lorimer.traces.tables import Candidate, Step, Trial
+from lorimer.wording import visible
 
 SHOWN_CHARS = 2_000
 """The characters of one text in `traces show`, head and tail; `--full` shows everything."""
@@ -110,7 +111,7 @@ def trajectory_text(reader: StudyReader, found: Trial | Candidate, first: int, l
             lines += ["", "answer:", _indented(found.answer, full)]
         if found.verifier_output:
             lines += ["", "verifier output:", _indented(found.verifier_output, full)]
-    return "\n".join(lines)
+    return visible("\n".join(lines))  # models, tasks and agents wrote most of it
 
 
 def _candidate_head(candidate: Candidate) -> list[str]:

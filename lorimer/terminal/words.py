@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.scores import Score
+from lorimer.wording import visible_line
 
 if TYPE_CHECKING:
     from lorimer.task_agent.budget import Allowance
@@ -93,7 +94,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.3f}"
-    return " ".join(str(value).split())
+    return visible_line(str(value))
 
 
 def plain(value: Any) -> Any:

@@ -27,6 +27,7 @@ from tests.cli.support import process, refused, start, typed
     [
         ("`lorimer resume demo` goes on", Path("demo"), "`lorimer resume demo -C demo` goes on"),
         ("`lorimer resume` or `lorimer run`", Path("a b"), "`lorimer resume -C 'a b'` or `lorimer run -C 'a b'`"),
+        ("a title \x1b[2J\x07\nof a model", None, "a title \\x1b[2J\\x07\nof a model"),
         ("`lorimer traces show x/y`", Path("demo"), "`lorimer traces show x/y -C demo`"),
         ("`lorimer resume s --set budget.usd=4`", Path("w"), "`lorimer resume s --set budget.usd=4 -C w`"),
         ("`lorimer init` makes one", Path("w"), "`lorimer init w` makes one"),

@@ -85,6 +85,11 @@ async def test_a_trial_says_which_hunks_fired_in_it(bench: Bench) -> None:
     ended_early = "it was ended before it said the last, so others may have run"
     assert f"  lines of agent.py that ran: 1,5; {ended_early}" in shown
     assert "  of the edit of c001 hunk 1 cannot be told; hunk 2 cannot be told" in shown
+    forged = told["t07"].model_copy(update={"detail": "\x1b[2Jboom", "answer": "\x1b]0;own\x07\n\u202eb"})
+    shown = trajectory_text(reader, forged, 0, None, full=False).splitlines()
+    assert shown[1].endswith(r": \x1b[2Jboom")
+    at = shown.index("answer:")
+    assert shown[at + 1 : at + 3] == [r"    \x1b]0;own\x07", r"    \u202eb"], "no terminal obeys what a harness wrote"
     baseline = scan(reader, "demo").decided("", Stage.BASELINE)
     assert baseline is not None
     (seed, *_) = reader.outcomes(baseline.id)

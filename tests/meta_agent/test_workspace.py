@@ -186,6 +186,11 @@ def test_a_long_title_is_cut_and_an_empty_one_replaced() -> None:
     assert Promotion("s", "s/c001", "0", " \n", "", "", "1", "[1, 1]").message().startswith("Promote s/c001\n\n")
 
 
+def test_a_commit_message_holds_nothing_that_a_terminal_obeys() -> None:
+    said = Promotion("s", "s/c001", "0", "\x1b[2Jnice \u202e", "why\x1b]0;own\x07\nso", "", "1", "[1, 1]").message()
+    assert said.startswith(r"\x1b[2Jnice \u202e" + "\n\n" + r"why\x1b]0;own\x07" + "\nso\n\nLorimer-Study: s\n")
+
+
 def test_uncommitted_changes_stop_a_study_before_it_starts(root: Path) -> None:
     (root / "harness" / "agent.py").write_text("# changed\n")
     with pytest.raises(UserError, match=r"uncommitted changes.*git -C .* commit") as caught:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lorimer.errors import PrerequisiteError, UserError
 from lorimer.keys import child_environment
+from lorimer.wording import visible, visible_line
 
 STORE = Path(".lorimer") / "lorimer.db"
 """The trace store's place in a workspace."""
@@ -65,7 +66,7 @@ class Promotion:
     """Where a person made an earlier champion the champion again: the number of the candidate that is to meet it next."""
 
     def message(self) -> str:
-        subject = " ".join(self.title.split()) or f"Promote {self.candidate}"
+        subject = visible_line(self.title) or f"Promote {self.candidate}"
         if len(subject) > SUBJECT_CHARS:
             subject = subject[: SUBJECT_CHARS - 1].rstrip() + "…"
         trailers = {
@@ -79,7 +80,7 @@ class Promotion:
             trailers[REVERT_TRAILER] = str(self.reverted_before)
         if self.chain:
             trailers[CHAIN_TRAILER] = self.chain
-        paragraphs = [subject, self.hypothesis.strip(), self.decision.strip()]
+        paragraphs = [subject, visible(self.hypothesis.strip()), self.decision.strip()]
         paragraphs.append("\n".join(f"{key}: {value}" for key, value in trailers.items() if value))
         return "\n\n".join(part for part in paragraphs if part) + "\n"
 
