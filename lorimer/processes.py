@@ -32,6 +32,15 @@ def started(pid: int) -> str:
         return ""
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a process was suspended (Ctrl-Z, SIGSTOP) and does nothing until it is continued; `False` without a /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[:1] == ["T"]
+
+
 def open_files(wanted: int) -> int:
     """Let this process have `wanted` files, pipes and connections open at once, as far as its hard limit goes.
 

@@ -52,7 +52,8 @@ class CallContext:
     stage: str = ""
     """Why the trial runs: the same repeat of another stage is a fresh trial, with luck of its own."""
     on_wait: Callable[[float, str], None] = field(default=unheard, compare=False)
-    """Told before each wait for a retry: seconds to come and the reason, to be shown to the user."""
+    """Told before each wait for a retry: seconds to come and the reason, to be shown to the user. Where a wait for the call's
+    turn has become long, it is told with 0 seconds whom that is for."""
     queued: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
     """Entered while the call waits for its turn among the requests that are in flight at once."""
     answers: Callable[[], Awaitable[bool]] | None = field(default=None, compare=False)

@@ -157,6 +157,7 @@ class ProviderClient:
             clock.wall,
             adapts=provider.adaptive_concurrency,
             patience=provider.retry.window_seconds,
+            within=provider.retry.timeout_seconds,
         )
 
     @property
@@ -172,7 +173,7 @@ class ProviderClient:
         policy = self._provider.retry
         if context.once:  # a window that has ended before it begins
             policy = replace(policy, window_seconds=-1.0)
-        held = Held(context.queued, self._clock.monotonic)
+        held = Held(context.queued, self._clock.monotonic, lambda why: context.on_wait(0.0, why))
         try:
             outcome = await retrying(
                 lambda: self._attempt(request, held),
@@ -305,7 +306,7 @@ class ProviderClient:
     async def _answer(self, body: dict[str, Any], request: ModelRequest, held: Held) -> _Answer | Judgement:
         """The answer, or what its failure means. Raises Retryable where there is none."""
         try:
-            async with self._turns.turn(held) as turn:
+            async with self._turns.turn(held, held.say) as turn:
                 began = self._clock.monotonic()
                 try:
                     # A second bound over the SDK's: its timeouts are per read, and a server may trickle for ever.

@@ -187,11 +187,11 @@ class Terminal:
                 self._draw()
 
     def on_wait(self, seconds: float, why: str) -> None:
-        """A provider, an engine or a verifier is asked again after this."""
+        """A provider, an engine or a verifier is asked again after this; with 0 seconds a request waits `for` something else."""
         if self._mode == "json":
             self._write(json.dumps({"event": "Waiting", "seconds": round(seconds, 1), "why": why}))
         elif self._mode != "quiet":
-            self.say(f"  waiting {duration(seconds)} before asking again: {why}")
+            self.say(f"  waiting {duration(seconds)} before asking again: {why}" if seconds else f"  waiting {why}")
 
     def on_tokens(self, tokens: float) -> None:
         """Tokens of a streamed answer have arrived. The screen draws by itself twice a second."""

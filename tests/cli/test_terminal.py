@@ -96,6 +96,15 @@ def test_a_pipe_gets_plain_lines() -> None:
     assert shown("plain", io.StringIO(), *EVENTS) == PLAIN + wait
 
 
+def test_whom_a_request_waits_for_is_said_without_a_time() -> None:
+    stream = io.StringIO()
+    with Terminal("plain", stream) as terminal:
+        terminal.on_wait(0.0, "for a turn: local may have 1 request in flight at once, and process 4711 has 1")
+    assert stream.getvalue() == (
+        "  waiting for a turn: local may have 1 request in flight at once, and process 4711 has 1\n"
+    )
+
+
 def test_what_records_saved_stands_beside_what_is_spent() -> None:
     spent = BudgetUsed(0.5, 0.5, 0, 1000, (), Saved(2, 4, 240, 0.02, 0, 9.0))
     unpriced = BudgetUsed(None, 0.0, 3, 1000, (), Saved(2, 4, 240, 0.0, 4, 9.0))

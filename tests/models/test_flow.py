@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorimer.models.flow import control
-from lorimer.models.flow.control import FORGOTTEN_SECONDS, STALE_SECONDS, Flow, User
+from lorimer.models.flow.control import FORGOTTEN_SECONDS, LATE_SECONDS, STALE_SECONDS, Flow, User
 
 PATIENCE = 600.0
 
@@ -203,6 +203,27 @@ def test_one_that_was_stopped_while_it_waited_loses_its_turn() -> None:
     flow = left(flow, "a")
     assert not turns(flow, "a", 10.0 + STALE_SECONDS)[1]
     assert turns(flow, "a", 10.1 + STALE_SECONDS)[1]
+
+
+def test_requests_that_must_have_ended_long_ago_hold_nobody_up() -> None:
+    """Those of a process that hangs; it is there, and says nothing."""
+    hung = User(bound=1, within=600.0)
+    flow, mine = control.looked(Flow(), "hung", hung, 100.0, PATIENCE)
+    assert mine
+    end = 700.0 + LATE_SECONDS
+    assert not turns(flow, "b", end, bound=8)[1]  # a request may take as long as its process allows
+    flow, mine = turns(flow, "b", end + 0.1, bound=8)
+    assert (mine, flow.allowed) == (True, 8)
+    back = flow.with_user("hung", replace(hung, flying=1, last=100.0))  # it was only slow to say so
+    assert control.looked(back, "hung", back.users["hung"], end + 0.2, PATIENCE)[0].flying == 2
+
+
+def test_a_process_that_asks_all_the_time_is_counted_however_long_it_does() -> None:
+    flow = Flow()
+    for now in range(0, 10_000, 500):
+        flow, mine = control.looked(flow, "busy", flow.users.get("busy", User(within=600.0)), now, PATIENCE)
+        assert mine
+        assert turns(flow, "b", now + 499.0)[0].users["busy"].flying == flow.users["busy"].flying
 
 
 def test_a_limit_is_forgotten_when_nobody_has_used_the_key_for_long() -> None:

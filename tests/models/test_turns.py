@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,12 +20,13 @@ from hypothesis import strategies as st
 
 from lorimer.harness.api import user
 from lorimer.models.base import CallContext
-from lorimer.models.flow import places
+from lorimer.models.flow import control, places
 from lorimer.models.flow.control import Flow, User
 from lorimer.models.flow.places import InFile, InMemory, is_alive, name_of
 from lorimer.models.flow.told import limits
 from lorimer.models.flow.turns import Turns
 from lorimer.models.provider import Api, RetryPolicy
+from lorimer.models.retry import Clock
 from lorimer.traces.holder import this_process
 from tests.models.test_retries import ANY_API, BUSY
 from tests.support.model_clients import KEY, FakeTime, asked, client, context, good
@@ -37,7 +40,7 @@ from lorimer.models.flow.turns import Turns
 import time
 
 async def main():
-    turns = Turns(lambda: InFile(Path(sys.argv[1])), "local", 1, time.time, adapts=True, patience=600)
+    turns = Turns(lambda: InFile(Path(sys.argv[1])), "local", 1, time.time, adapts=True, patience=600, within=600)
     async with turns.turn():
         print("holds", flush=True)
         await asyncio.sleep(600)
@@ -83,12 +86,47 @@ async def crowded(takes: int, api: Api) -> AsyncIterator[Crowded]:
         await server.end()
 
 
+@asynccontextmanager
+async def holding(place: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Another process that has a request in flight."""
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HELD, str(place), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        assert await holder.stdout.readline() == b"holds\n"
+        yield holder
+    finally:
+        with suppress(ProcessLookupError):
+            holder.kill()
+        await holder.wait()
+
+
+@dataclass
+class Hurried(FakeTime):
+    """A clock that each look at it moves on."""
+
+    step: float = 0.0
+
+    def clock(self) -> Clock:
+        def look() -> float:
+            self.now += self.step
+            return self.now
+
+        return Clock(look, look, self.sleep, lambda: self.chance)
+
+
 def list_of(folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in folder.iterdir()] if folder.is_dir() else []
 
 
+def only_file_in(folder: Path) -> Path:
+    [path] = folder.iterdir()
+    return path
+
+
 def own(place: Path, *, bound: int | None = None) -> Turns:
-    return Turns(lambda: InFile(place), "local", bound, time.time, adapts=True, patience=600)
+    return Turns(lambda: InFile(place), "local", bound, time.time, adapts=True, patience=600, within=600)
 
 
 @ANY_API
@@ -161,20 +199,49 @@ async def test_the_bound_holds_over_two_clients(tmp_path: Path) -> None:
 
 async def test_requests_of_a_killed_process_are_taken_out(tmp_path: Path) -> None:
     place = tmp_path / "key.json"
-    holder = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", HELD, str(place), stdout=asyncio.subprocess.PIPE
-    )
-    assert holder.stdout is not None
-    assert await holder.stdout.readline() == b"holds\n"
-    turns = own(place, bound=1)
-    waiting = asyncio.create_task(_one(turns))
-    await asyncio.sleep(0.3)
-    assert not waiting.done()
-    holder.send_signal(signal.SIGKILL)
-    await holder.wait()
-    async with asyncio.timeout(60):
-        await waiting
-    turns.close()
+    async with holding(place) as holder:
+        turns = own(place, bound=1)
+        waiting = asyncio.create_task(_one(turns))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        holder.send_signal(signal.SIGKILL)
+        await holder.wait()
+        async with asyncio.timeout(60):
+            await waiting
+        turns.close()
+
+
+async def test_requests_of_a_suspended_process_hold_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "STOPPED_SECONDS", 0.0)
+    place = tmp_path / "key.json"
+    async with holding(place) as holder:
+        turns = own(place, bound=1)
+        waiting = asyncio.create_task(_one(turns))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        holder.send_signal(signal.SIGSTOP)
+        async with asyncio.timeout(60):
+            await waiting
+        turns.close()
+
+
+async def test_who_waits_long_for_another_process_is_told_once_for_which(state: Path) -> None:
+    """And waits until its request must have ended long ago."""
+    waits = list[tuple[float, str]]()
+    now = Hurried(time.time())
+    async with (
+        scripted_server(otherwise=Reply(good("chat"))) as server,
+        client(server.url, "chat", concurrency=1, time=now) as model,
+    ):
+        await model.complete(asked(user("hi")), context(waits))
+        place = only_file_in(state)
+        async with holding(place) as holder:
+            now.step = 5.0
+            for _ in range(2):
+                async with asyncio.timeout(60):
+                    reply = await model.complete(asked(user("hi")), context(waits))
+                assert reply.completion.text == "hello"
+    assert waits == [(0.0, f"for a turn: local may have 1 request in flight at once, and process {holder.pid} has 1")]
 
 
 async def _one(turns: Turns) -> None:
@@ -219,6 +286,12 @@ def test_what_is_kept_is_read_as_it_was(tmp_path: Path) -> None:
     place.change(lambda flow: (kept, None))
     assert place.change(lambda flow: (flow, flow)) == kept
     place.close()
+
+
+def test_a_file_of_an_older_lorimer_is_read() -> None:
+    name, stored = name_of(1), {"flying": 2, "bound": 8, "waits": True, "seen": 1.5, "last": 2.5, "provider": "local"}
+    flow = places.read(json.dumps({"limit": 6.75, "cut": 12.5, "users": {name: stored}}).encode())
+    assert flow == Flow(6.75, 12.5, users={name: User(2, 8, True, 1.5, 2.5, "local", control.UNSAID_SECONDS)})
 
 
 def test_a_name_is_a_living_processs_or_not() -> None:

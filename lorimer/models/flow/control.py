@@ -27,6 +27,12 @@ FORGOTTEN_SECONDS = 600.0
 STALE_SECONDS = 2.0
 """Whoever waits looks twenty times a second. One that has not looked for this long is stopped, and loses its turn."""
 
+LATE_SECONDS = 60.0
+"""A request that is in flight for so much longer than its process allows is none: the process hangs, or cannot run."""
+
+UNSAID_SECONDS = 86_400.0
+"""What stands for that time where an older lorimer wrote the file, which did not say it."""
+
 
 @dataclass(frozen=True)
 class User:
@@ -44,6 +50,8 @@ class User:
     """When it last had a turn."""
     provider: str = ""
     """What it calls the provider, for people."""
+    within: float = UNSAID_SECONDS
+    """Seconds that one of its requests is in flight at most, which it sees to itself."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,11 @@ def is_turn_of(flow: Flow, name: str, now: float, patience: float) -> bool:
     return min(waiting)[-1] == name
 
 
+def is_lost(user: User, now: float) -> bool:
+    """Whether a user's requests in flight must have ended long ago, and it has not said so."""
+    return user.flying > 0 and now - user.last > user.within + LATE_SECONDS
+
+
 def looked(flow: Flow, name: str, user: User, now: float, patience: float) -> tuple[Flow, bool]:
     """A user looks whether it is its turn, and takes it if it is.
 
@@ -108,6 +121,9 @@ def looked(flow: Flow, name: str, user: User, now: float, patience: float) -> tu
         flow = replace(flow, limit=None)
     if flow.cut > now:  # the clock was set back
         flow = replace(flow, cut=now, until=now)
+    # A process that goes on after all puts its requests back at its next look.
+    there = {other: each for other, each in flow.users.items() if other == name or not is_lost(each, now)}
+    flow = replace(flow, users=there)
     mine = replace(user, waits=True, seen=now)
     flow = flow.with_user(name, mine)
     if not is_turn_of(flow, name, now, patience):

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from lorimer.models.flow.control import Flow
-from lorimer.processes import exists, started
+from lorimer.processes import exists, is_stopped, started
 
 T = TypeVar("T")
 
@@ -29,7 +29,10 @@ ALONE_SECONDS = 10.0
 """How long a file that could not be had is left alone then."""
 
 SWEEP_SECONDS = 1.0
-"""How often a client looks for requests of killed processes."""
+"""How often a client looks for requests of killed and of stopped processes."""
+
+STOPPED_SECONDS = 10.0
+"""How long a process has to be found stopped until its requests count no more: the provider has given them up, or will."""
 
 ROUNDS = 50_000
 """PBKDF2 repeats itself so often, for 20 ms once a client: even a short key is slow to guess from the name of its file."""
@@ -64,8 +67,8 @@ class InFile:
     """A place that all clients of this machine's user see: a file that is locked for each look at it, and never waited for long.
 
     What a killed process leaves in it, be it half written, harms nobody: its requests are taken out when another client looks,
-    and what cannot be read is nothing. While the file cannot be had, the client goes by what it last saw. Raises OSError where
-    there can be no such file.
+    and what cannot be read is nothing. The requests of a process that is suspended are taken out too; it puts them back when it
+    goes on. While the file cannot be had, the client goes by what it last saw. Raises OSError where there can be no such file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,13 +79,15 @@ class InFile:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._swept, self._alone_until = -SWEEP_SECONDS, 0.0
         self._seen = Flow()
+        self._stopped: dict[str, float] = {}
+        """Clients whose process is stopped, and since when this one has found it so."""
 
     def change(self, work: Callable[[Flow], tuple[Flow, T]]) -> T:
         """See Place."""
         with suppress(OSError):  # a full disk, a folder on a server that went away
             if self._locked():
                 try:
-                    flow, said = work(self._swept_of_the_dead(read(os.pread(self._file, 1 << 20, 0))))
+                    flow, said = work(self._swept_clean(read(os.pread(self._file, 1 << 20, 0))))
                     self._seen = flow
                     written = _FLOW.dump_json(flow)
                     os.pwrite(self._file, written, 0)
@@ -111,12 +116,15 @@ class InFile:
                     return False
                 time.sleep(0.0005)
 
-    def _swept_of_the_dead(self, flow: Flow) -> Flow:
+    def _swept_clean(self, flow: Flow) -> Flow:
         now = time.monotonic()
         if now - self._swept < SWEEP_SECONDS:
             return flow
         self._swept = now
-        return replace(flow, users={name: user for name, user in flow.users.items() if is_alive(name)})
+        users = {name: user for name, user in flow.users.items() if is_alive(name)}
+        self._stopped = {name: self._stopped.get(name, now) for name in users if is_stopped(_pid(name))}
+        gone = {name for name, since in self._stopped.items() if now - since >= STOPPED_SECONDS}
+        return replace(flow, users={name: user for name, user in users.items() if name not in gone})
 
 
 _FLOW = TypeAdapter(Flow)
@@ -128,7 +136,8 @@ def read(stored: bytes) -> Flow:
         flow = _FLOW.validate_json(stored)
     except ValidationError:
         return Flow()
-    numbers = (flow.limit or 1.0, flow.cut, flow.until, *(user.flying for user in flow.users.values()))
+    users = [number for user in flow.users.values() for number in (user.flying, user.last, user.within)]
+    numbers = (flow.limit or 1.0, flow.cut, flow.until, *users)
     return flow if all(math.isfinite(number) and number >= 0 for number in numbers) else Flow()
 
 
@@ -140,10 +149,14 @@ def name_of(number: int) -> str:
 def is_alive(name: str) -> bool:
     """Whether the process of a client is still there."""
     try:
-        pid, start, _ = name.split(":")
-        return exists(int(pid)) and started(int(pid)) == start
+        _, start, _ = name.split(":")
+        return exists(_pid(name)) and started(_pid(name)) == start
     except ValueError:
         return False
+
+
+def _pid(name: str) -> int:
+    return int(name.partition(":")[0])
 
 
 def folder(environment: Mapping[str, str] = os.environ) -> Path:

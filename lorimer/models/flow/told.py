@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -23,6 +24,20 @@ def limits(holder: str, now: float) -> list[str]:
         for path in places.folder().glob("*.json"):
             found |= _of(places.read(path.read_bytes()), process, now)
     return sorted(found)
+
+
+def held_up(flow: Flow, name: str, provider: str) -> str:
+    """Which other processes have the requests that may be in flight while a client waits; empty where that is not why. Pure."""
+    process, _, _ = name.rpartition(":")
+    held = Counter[str]()
+    for other, user in flow.users.items():
+        if user.flying and other.rpartition(":")[0] != process:
+            held[other.partition(":")[0]] += user.flying
+    if not held or flow.allowed is None or flow.flying < flow.allowed:
+        return ""
+    most = f"{flow.allowed} request{'' if flow.allowed == 1 else 's'}"
+    have = ", ".join(f"process {pid} has {count}" for pid, count in held.most_common())
+    return f"for a turn: {provider} may have {most} in flight at once, and {have}"
 
 
 def _of(flow: Flow, process: str, now: float) -> set[str]:

@@ -12,11 +12,15 @@ from typing import TypeVar
 from lorimer.models.flow import control, places
 from lorimer.models.flow.control import Flow, User
 from lorimer.models.flow.places import Place
+from lorimer.models.flow.told import held_up
 
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.05
 """The pause between two looks: what another process leaves stays free for half of that on average; a call takes seconds."""
+
+LONG_SECONDS = 60.0
+"""How long a request waits until people are told which processes it waits for: longer than most calls take."""
 
 _NUMBERS = itertools.count()
 
@@ -50,6 +54,7 @@ class Turns:
         bound: how many may be in flight at once, whatever the provider takes; `None` sets no bound.
         adapts: whether refusals change how many may be in flight.
         patience: see `control.is_turn_of`.
+        within: seconds that a request is in flight at most, see `User`.
     """
 
     def __init__(
@@ -61,25 +66,32 @@ class Turns:
         *,
         adapts: bool,
         patience: float,
+        within: float,
     ) -> None:
         self._opened, self._wall, self._adapts, self._patience = place, wall, adapts, patience
         self._place: Place | None = None
         self._name = places.name_of(next(_NUMBERS))
-        self._me = User(bound=bound, provider=provider)
+        self._me = User(bound=bound, provider=provider, within=within)
+        self._found, self._told = Flow(), False
         self._first = asyncio.Lock()
         self._left = asyncio.Event()
 
     @asynccontextmanager
-    async def turn(self, queued: Callable[[], AbstractContextManager[None]] = nullcontext) -> AsyncIterator[Turn]:
+    async def turn(
+        self,
+        queued: Callable[[], AbstractContextManager[None]] = nullcontext,
+        say: Callable[[str], None] = lambda words: None,
+    ) -> AsyncIterator[Turn]:
         """Within it a request may be sent. They get their turns in the order in which they came.
 
         Args:
             queued: entered while the request waits.
+            say: told once, of all of this client's requests, where one waits long for other processes.
         """
         if self._first.locked() or not self._look():
             with queued():
                 async with self._first:  # one looks for all
-                    await self._wait()
+                    await self._wait(say)
         try:
             yield Turn(self, self._wall())
         finally:
@@ -115,12 +127,18 @@ class Turns:
         self._place.close()
         self._place = None
 
-    async def _wait(self) -> None:
+    async def _wait(self, say: Callable[[str], None]) -> None:
+        began = self._wall()
         try:
             while True:
                 self._left.clear()
                 if self._look():
                     return
+                if not self._told and self._wall() - began >= LONG_SECONDS:
+                    words = held_up(self._found, self._name, self._me.provider)
+                    self._told = bool(words)
+                    if words:
+                        say(words)
                 try:
                     async with asyncio.timeout(LOOK_SECONDS):
                         await self._left.wait()
@@ -135,7 +153,7 @@ class Turns:
 
         def work(flow: Flow) -> tuple[Flow, bool]:
             flow, mine = control.looked(flow, self._name, self._me, self._wall(), self._patience)
-            self._me = flow.users[self._name]
+            self._me, self._found = flow.users[self._name], flow
             return flow, mine
 
         return self._change(work)
@@ -154,10 +172,16 @@ class Held:
 
     Args:
         queued: entered while it waits.
+        say: told what a long wait is for.
     """
 
-    def __init__(self, queued: Callable[[], AbstractContextManager[None]], monotonic: Callable[[], float]) -> None:
-        self._queued, self._monotonic = queued, monotonic
+    def __init__(
+        self,
+        queued: Callable[[], AbstractContextManager[None]],
+        monotonic: Callable[[], float],
+        say: Callable[[str], None],
+    ) -> None:
+        self._queued, self._monotonic, self.say = queued, monotonic, say
         self.seconds = 0.0
 
     @contextmanager
