@@ -132,11 +132,16 @@ def run_to_end(
             if signal.getsignal(signal.SIGHUP) is hung_up:
                 signal.signal(signal.SIGHUP, before)
 
+    whole = stoppable()
     try:
-        return asyncio.run(stoppable())
+        return asyncio.run(whole)
     except (asyncio.CancelledError, KeyboardInterrupt):
         typer.echo(from_here(f"lorimer: stopped{_left(terminal, again)}", resumable), err=True)
         raise typer.Exit(STOPPED) from None
+    finally:
+        # A Ctrl-C before the loop runs leaves both unbegun, of which Python would warn below the last words.
+        whole.close()
+        work.close()
 
 
 def _left(terminal: Terminal | None, again: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import signal
 import sqlite3
@@ -105,6 +106,17 @@ def test_what_is_stopped_names_its_own_study_or_says_that_there_is_none(
         run_to_end(stopped(), resumable=tmp_path, terminal=terminal)
     assert left.value.exit_code == 130
     assert capsys.readouterr().err == f"lorimer: {said.format(root=tmp_path)}\n"
+
+
+async def test_work_that_never_began_is_let_go(tmp_path: Path) -> None:
+    """As where Ctrl-C comes before its loop runs; here there is one already, in which another cannot run."""
+
+    async def never() -> None: ...
+
+    work = never()
+    with pytest.raises(RuntimeError, match="running event loop"):
+        run_to_end(work, resumable=tmp_path)
+    assert inspect.getcoroutinestate(work) == inspect.CORO_CLOSED
 
 
 def begun(root: Path) -> bool:
