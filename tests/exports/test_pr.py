@@ -75,7 +75,7 @@ async def test_a_winner_is_a_branch_of_one_commit_per_promotion_and_nothing_else
     for words in (
         "> **Simulated.**",
         "| before, the seed harness | 0.400 [0.200, 0.600] | 4 |",
-        "| after, on trials that decided nothing | 0.900 [0.200, 0.600] | 4 |",
+        "| after, on trials that it did not win by | 0.900 [0.200, 0.600] | 4 |",
         "by chance alone",
         "1. **Look** (`c001`)",
         "2. **Look first** (`c003`)\n   It guesses. It should look.",

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from lorimer.meta_agent.reports.export import evidence_card
+from lorimer.meta_agent.reports.promotions import score_words
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.events import Decided, StageFinished
-from lorimer.traces.schema import PlannedTrial, Stage
+from lorimer.traces.schema import PlannedTrial, Purpose, Stage
 from tests.meta_agent.test_loop import HOLDOUT, SEED, Bench, config, make_bench, rate, run, script
 from tests.support.dice_trials import Killed
 
@@ -230,3 +232,16 @@ async def test_no_score_of_the_holdout_is_shown_and_all_are_kept(bench: Bench) -
     assert row.numbers["candidate_mean"] == 1.0
     sealed = [e for e in recorder.events if isinstance(e, StageFinished) and e.stage is Stage.HOLDOUT]
     assert [event.score is None for event in sealed] == [False, True]
+
+
+async def test_the_card_tells_a_champions_audit_and_beside_it_all_trials_that_stand_for_it(bench: Bench) -> None:
+    await run(bench, script("GOOD"), config(gate={"champion_every": 1}, budget={"candidates": 4}))
+    reader, world = bench.reader(), scan(bench.reader(), "demo")
+    audit, reported = world.decided("demo/c001", Stage.AUDIT), world.reported
+    assert audit is not None
+    assert reported is not None
+    assert reported.purpose == Purpose.ADDED
+    lines = evidence_card(reader, "demo").splitlines()
+    assert f"- audit: {score_words(audit)}" in lines
+    trials = reported.numbers["trials"]
+    assert f"- standing: {score_words(reported)} over the {trials} trials that stand for it, or did in the end" in lines

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorimer.config import Config, parse_stored
+from lorimer.errors import UserError
 from lorimer.exports.targets import pr
 from lorimer.exports.winner import winner_of
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
@@ -30,8 +31,10 @@ from lorimer.meta_agent.gate.revisions import REVISIONS
 from lorimer.meta_agent.gate.scores import Result, by_task, scored
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from lorimer.meta_agent.ledger import experiments
+from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.reports.export import evidence_card
 from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
+from lorimer.meta_agent.reports.promotions import score_words
 from lorimer.meta_agent.reports.replay import replay
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
@@ -503,3 +506,46 @@ async def test_the_seed_harness_has_one_score_wherever_it_stands_with_its_first_
     assert f"harness: {score} to " in page.splitlines()[0]
     assert re.search(rf"\| before, the seed harness \| {score} \[.*\]; {begun} \| {trials} \|\n", page)
     assert f" against {score} in {trials}" in page
+
+
+async def test_the_card_tells_the_audit_that_decided_and_the_last_measurement_by_its_own_name(bench: Bench) -> None:
+    await run(bench, script("GOOD"), pooled(budget={"candidates": 1}))
+    reader, world = bench.reader(), scan(bench.reader(), "demo")
+    audit, last = world.decided("demo/c001", Stage.AUDIT), world.reported
+    assert audit is not None
+    assert last is not None
+    assert last.purpose == Purpose.FINAL
+    lines = evidence_card(reader, "demo").splitlines()
+    assert f"- audit: {audit.reason}; it scored {score_words(audit)}" in lines
+    assert f"- at the study's end: {score_words(last)} over {last.numbers['trials']} trials" in lines
+    assert audit.reason.startswith("confirmed: ")
+    # What was measured last decided nothing, so the score is not called flattered.
+    assert "rests on the confirmation" not in "".join(lines)
+    page = pr.files(winner_of(reader, "demo"))[pr.DESCRIPTION].decode()
+    assert f"| after, on trials that decided nothing | {score_words(last)} |" in page
+    assert "and a confirmation in fresh trials, side by side with the harness before it." in page
+
+
+async def test_until_the_study_ends_a_score_that_promoted_is_said_to_be_rather_too_high(bench: Bench) -> None:
+    async def stops(session: ProposalSession) -> Proposal | NoProposal:
+        if session.number == 2:
+            raise UserError("enough")
+        return await script("GOOD")(session)
+
+    with pytest.raises(UserError):
+        await run(bench, stops, pooled(budget={"candidates": 2}))
+    reader, world = bench.reader(), scan(bench.reader(), "demo")
+    assert world.reported is not None
+    assert world.reported.id == "demo/c001/audit"
+    card, said = evidence_card(reader, "demo"), score_words(world.reported)
+    assert f"| champion (`c001`), in the trials that confirmed it | {said} |" in card
+    assert (
+        "The champion's score rests on the confirmation that it passed, which promoted it, so it is rather too high. "
+        in card
+    )
+    assert "When the study ends, it is measured once more, in trials that decide nothing.\n" in card
+    assert "never of those that won it" not in card
+    winner = winner_of(reader, "demo")
+    assert winner.evidence.audit_won
+    page = pr.files(winner)[pr.DESCRIPTION].decode()
+    assert f"| after, on the trials that confirmed it, so rather too high | {said} |" in page

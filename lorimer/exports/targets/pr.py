@@ -73,12 +73,12 @@ def _description(winner: Winner) -> str:
             else []
         ),
         f"`{winner.harness_path}` as lorimer's study `{found.study}` left it, `{found.winner}`: {_each(winner)} promoted by a "
-        f"gate, after a full run of the benchmark and fresh trials that it did not win by.",
+        f"gate, after a full run of the benchmark and {_fresh(winner)}.",
         "",
         "| | score, 95% interval | trials |",
         "|---|---|---|",
         f"| before, the seed harness | {_score(found.baseline, found.baseline_first)} |",
-        f"| after, on trials that decided nothing | {_score(found.audit)} |",
+        f"| after, on {_trials(winner)} | {_score(found.audit)} |",
         "",
         f"- tasks: {flips}",
         *([f"- fixed: {', '.join(flips.fixed)}"] if flips.fixed else []),
@@ -112,6 +112,20 @@ def _each(winner: Winner) -> str:
         if all(each.promoted for each in winner.changes)
         else "the commits that do not say otherwise were"
     )
+
+
+def _fresh(winner: Winner) -> str:
+    if winner.evidence.gate.get("policy") == "pooled":
+        return "a confirmation in fresh trials, side by side with the harness before it"
+    return "fresh trials that it did not win by"
+
+
+def _trials(winner: Winner) -> str:
+    """The trials that the winner's score is of."""
+    found = winner.evidence
+    if found.audit_won:
+        return "the trials that confirmed it, so rather too high"
+    return f"trials that {'decided nothing' if found.gain and found.gain.decided_nothing else 'it did not win by'}"
 
 
 def _score(found: Measured, first: Measured | None = None) -> str:

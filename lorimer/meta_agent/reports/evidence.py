@@ -80,7 +80,9 @@ class Evidence:
     baseline_first: Measured | None
     """Over the trials that it began with alone; `None` where no others stand for it."""
     audit: Measured
-    """The winner's score, on trials that it did not win by."""
+    """The winner's score, on trials that it did not win by, unless `audit_won`."""
+    audit_won: bool
+    """Whether it did: under `pooled` a champion's score is that of its confirmation until the study's end measures it anew."""
     holdout_baseline: Measured
     """Not told, like `holdout_final`, while the study goes on."""
     holdout_final: dict[str, Any]
@@ -150,6 +152,7 @@ def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | N
         baseline=_measured(world.reported_of("")),
         baseline_first=_measured(first) if (first := world.seed_at_first) else None,
         audit=_measured(world.reported_of(subject)),
+        audit_won=won_by(world, subject),
         holdout_baseline=_measured(world.decided("", Stage.HOLDOUT) if told(row) else None),
         holdout_final=dict(sealed.numbers) if sealed and told(row) and subject == world.champion_id else {},
         tasks=compared(reader, world, "", subject),
@@ -166,6 +169,12 @@ def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | N
         calls_of_unknown_price=spent.unknown,
         replay="lorimer optimize" if row.task_model.startswith("simulated/") else "lorimer gate replay; lorimer run",
     )
+
+
+def won_by(world: World, champion: str) -> bool:
+    """Whether a champion's score is of trials by which it was promoted: those of its confirmation, under `pooled`."""
+    audit = world.decided(champion, Stage.AUDIT)
+    return audit is not None and "difference" in audit.numbers and audit.id in world.reported_by(champion)
 
 
 def _line(world: World, winner: CandidateView | None) -> list[CandidateView]:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorimer.config import OLDER_GATE, parse
+from lorimer.config import OLDER_GATE
 from lorimer.errors import UserError
 from lorimer.harness.version import diff
 from lorimer.meta_agent.gate.cost import bound_words
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.ledger import experiments, gain_price
-from lorimer.meta_agent.ledger.conditions import StudyConditions, differing, study_conditions
+from lorimer.meta_agent.ledger.conditions import StudyConditions, study_conditions
 from lorimer.meta_agent.ledger.drifting import drift_of
-from lorimer.meta_agent.ledger.fired import fired_in
 from lorimer.meta_agent.ledger.trust import trust
-from lorimer.meta_agent.reports.evidence import evidence
+from lorimer.meta_agent.reports.evidence import evidence, won_by
 from lorimer.meta_agent.reports.gain import gain_of
-from lorimer.meta_agent.state.changes import full_runs
+from lorimer.meta_agent.reports.promotions import one_line, promotions, refused_words, score_words
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import at_first, result_of
 from lorimer.meta_agent.state.sealed import told
@@ -36,6 +34,10 @@ from lorimer.wording import a, first_names
 
 TASKS_NAMED = 8
 """Tasks named that share an image."""
+
+CONFIRMED = "rests on the confirmation that it passed, which promoted it, so it is rather too high."
+"""What is said of a champion's score where it has won by those trials."""
+MEASURED_LAST = " When the study ends, it is measured once more, in trials that decide nothing."
 
 HARNESS, PATCH, CARD, EVIDENCE = "agent.py", "harness.diff", "EVIDENCE.md", "evidence.json"
 
@@ -119,7 +121,7 @@ def card_of(reader: StudyReader, row: Study, world: World, gain: MadeOf | None) 
         _summary(reader, row, promoted, world, gain),
         _gain(gain),
         _setting(reader, row),
-        _promotions(reader, promoted, world),
+        promotions(reader, promoted, world),
         _others(candidates),
         _cost(reader, row),
         _reproduce(row, _champion(candidates, world)),
@@ -141,8 +143,10 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
         lines += [f"> The study is **{row.state}**: {row.state_reason or 'it has not ended'}", ""]
     lines += ["| harness | train score, 95% interval | trials |", "|---|---|---|"]
     lines.append(_score_line("baseline (the seed harness)", world.reported_of(""), found.baseline, first))
+    confirmed = won_by(world, world.champion_id)
     if world.champion is not None:
-        name = f"champion (`{short(world.champion.number)}`), audited on fresh trials"
+        on = "in the trials that confirmed it" if confirmed else "audited on fresh trials"
+        name = f"champion (`{short(world.champion.number)}`), {on}"
         lines.append(_score_line(name, world.reported, found.final))
     elif world.reign.reverted is None:
         lines.append("| no candidate was promoted: the champion is the seed harness | | |")
@@ -153,7 +157,7 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
     lines += [
         "",
         "A score is the mean over tasks of each task's mean reward. The interval is clustered by task. The champion's score "
-        "is that of trials run after it had won, never of those that won it.",
+        + (_confirmed(row) if confirmed else "is that of trials run after it had won, never of those that won it."),
     ]
     luck = experiments.luck(reader, world)
     if luck.tests:
@@ -165,14 +169,18 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
     if price:
         lines += ["", f"Price of the gain: {price} that the whole study spent."]
     if found.refusal:
-        lines += ["", f"A refused call is one that the provider did not take, such as: {_one_line(found.refusal)}."]
+        lines += ["", f"A refused call is one that the provider did not take, such as: {one_line(found.refusal)}."]
     if sealed is not None and not told(row):
         lines += ["", "Sealed holdout: told when the study has finished, as people may steer by it before."]
     elif sealed is not None:
-        said = f"Sealed holdout: baseline {_score(sealed)}{_refused(reader, sealed)}"
+        said = f"Sealed holdout: baseline {score_words(sealed)}{refused_words(reader, [sealed.id])}"
         lines += ["", said + _holdout(reader, world) + "."]
     lines += ["", f"SHA-256 of `{HARNESS}`: `{world.champion_harness}`", ""]
     return "\n".join(lines)
+
+
+def _confirmed(row: Study) -> str:
+    return CONFIRMED if row.state == "finished" else CONFIRMED + MEASURED_LAST
 
 
 def _gain(gain: MadeOf | None) -> str:
@@ -185,12 +193,6 @@ def _gain(gain: MadeOf | None) -> str:
         "over tasks."
     )
     return "\n".join(["## What the gain is made of", "", *lines, "", *([explained, ""] if gain.gain else [])])
-
-
-def _refused(reader: StudyReader, decision: DecisionRow) -> str:
-    """The share of refused calls of the trials that a decision was made by, where there are any."""
-    share = reader.refused([decision.id]).get(decision.id)
-    return f" ({share})" if share else ""
 
 
 def _champion(candidates: list[Candidate], world: World) -> Candidate | None:
@@ -212,7 +214,7 @@ def _holdout(reader: StudyReader, world: World) -> str:
     mean = decision.numbers.get("candidate_mean") if decision else None
     if decision is None or mean is None:
         return ""
-    share = _refused(reader, decision)
+    share = refused_words(reader, [decision.id])
     return (
         f"; champion {mean:.3f}{share}, from the trials that could have vetoed it. It was asked {times} in this study"
     )
@@ -300,36 +302,6 @@ def _champion_repeats(gate: dict[str, Any]) -> int | None:
     return repeats + 1 if "champion_every" in gate else 2 * repeats
 
 
-def _promotions(reader: StudyReader, promoted: list[Candidate], world: World) -> str:
-    lines, prices = ["## Promotions", ""], gain_price.of_promotions(reader, world)
-    retries = parse(reader.study(world.study).config, world.study).retries.errored
-    fired = fired_in(reader, promoted, full_runs(reader, world, promoted, retries))
-    stages = (Stage.SPOT, Stage.FULL, Stage.HOLDOUT)
-    rows = [row for each in promoted for stage in stages if (row := world.decided(each.id, stage)) is not None]
-    conditions = differing(reader, world, rows)
-    for candidate in promoted:
-        lines += [f"### `{short(candidate.number)}` {_one_line(candidate.title)}", ""]
-        if candidate.hypothesis:
-            lines += [f"> {_one_line(candidate.hypothesis)}", ""]
-        for row in rows:
-            if row.subject == candidate.id:
-                differ = f"; {conditions[row.id]}" if row.id in conditions else ""
-                lines.append(f"- {row.stage}: {row.reason}{_refused(reader, row)}{differ}")
-        audit = world.reported_of(candidate.id)
-        if audit is not None:
-            lines.append(f"- audit: {_score(audit)}{_refused(reader, audit)}")
-        if candidate.number in fired:
-            lines += [f"- {word}: {said}" for word, said in fired[candidate.number].lines()]
-        if candidate.number in prices:
-            lines.append(f"- price: {prices[candidate.number].of_promotion}")
-        if candidate.commit:
-            lines.append(f"- commit: `{candidate.commit}`")
-        lines.append("")
-    if not promoted:
-        lines += ["None.", ""]
-    return "\n".join(lines)
-
-
 def _others(candidates: list[Candidate]) -> str:
     words = {
         "rejected": "rejected by the gate",
@@ -414,24 +386,14 @@ def _score_line(
     refused = f" ({counted.refused})" if counted is not None and counted.refused else ""
     begun = at_first(first.numbers.get("trials"), first.numbers.get("score")) if first else ""
     return (
-        f"| {name} | {_score(decision)}{refused}{begun} | {trials}" + (f", {errored} errored" if errored else "") + " |"
+        f"| {name} | {score_words(decision)}{refused}{begun} | {trials}"
+        + (f", {errored} errored" if errored else "")
+        + " |"
     )
-
-
-def _score(decision: DecisionRow) -> str:
-    numbers = decision.numbers
-    mean = numbers.get("score")
-    if mean is None or math.isnan(mean):
-        return "no trial was scored"
-    return f"{mean:.3f} [{numbers['low']:.3f}, {numbers['high']:.3f}]"
 
 
 def _simulated(row: Study) -> bool:
     return any(model.startswith("simulated/") for model in (row.task_model, row.meta_model))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _toml(value: Any) -> str:
