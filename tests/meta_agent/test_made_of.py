@@ -213,6 +213,7 @@ def test_a_harness_that_beats_parallel_sampling_says_so() -> None:
         "the champion beats parallel sampling of its seed: 1.000 against 0.375 of the best of 1.5 trials, which take as many "
         "tokens"
     )
+    assert said["compute"].startswith("at most +")
     assert said["rest"].endswith(", with what did not carry over still in it")
     assert said["not carried"] == "later"
 
@@ -243,9 +244,13 @@ def test_more_tokens_than_the_seed_has_trials_for_are_said_and_cut_off() -> None
     assert found.compute
     assert (found.compute.ratio, found.compute.tries) == (6.5, 4.0)
     said = told(found)
+    assert said["compute"].startswith("at least +0.500 [")
     assert said["compute"].endswith(
-        "what the best of 4 trials of the seed gains over one; 650 tokens per trial against 100 would pay for 6.5 trials, and "
-        "the seed has no more per task"
+        "] (the best of all 4 trials that the seed has per task over one); 650 tokens per trial against 100 would pay for 6.5 "
+        "trials"
+    )
+    assert said["rest"].endswith(
+        ", with what did not carry over still in it, too high by what compute beyond 4 trials buys"
     )
     assert (
         "does not beat parallel sampling of its seed: 1.000 against 1.000 of the best of 4 trials, which is"
@@ -263,7 +268,16 @@ def test_a_task_with_fewer_trials_of_the_seed_is_told_by_those() -> None:
     found = made_of(arm({**HALF, "a": [0.0]}, 100.0), arm(WON, 200.0), None, unsealed="later")
     assert found.compute
     assert found.compute.short == 1
-    assert told(found)["compute"].endswith("; 1 task of the seed with fewer trials, told by all of them")
+    said = told(found)
+    assert said["compute"].startswith("at least +0.")
+    assert said["compute"].endswith("; 1 task of the seed with fewer trials, told by all of them")
+    assert said["rest"].endswith(", too high by what more trials of the seed buy on 1 task")
+    never = {name: [0.0] * 4 for name in "abcdefgh"} | {"a": [0.0]}
+    said = told(made_of(arm(never, 100.0), arm(WON, 200.0), None, unsealed="later"))
+    assert said["sampling"] == (
+        "whether the champion beats parallel sampling of its seed cannot be told: 1.000 against 0.000 of the best of 2 trials, "
+        "which take as many tokens, or of all that there are on 1 task with fewer"
+    )
 
 
 def test_graded_rewards_have_a_best_too() -> None:

@@ -2,7 +2,8 @@
 
 Three parts add up to it. *Compute*: a harness that takes twice the tokens is to be compared with the best of two trials of its
 seed, which cost as much; what these gain over one trial is what compute alone could have bought, at most, as an oracle picks the
-best of them. *What did not carry over*: the gain on the train tasks less that on the sealed ones. And the *rest*.
+best of them; where the seed has fewer trials than that, it is at least what the best of all of them gains. *What did not carry
+over*: the gain on the train tasks less that on the sealed ones. And the *rest*.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Compute:
     """What compute alone could have bought."""
 
     bought: Estimate
-    """What the best of so many trials of the seed gains over one of them: the most that any choice among them can gain."""
+    """What the best of so many trials of the seed gains over one of them: the most that any choice among them can gain. Where
+    `ratio` is above `tries` or any task is `short`, compute could have bought more than that."""
     beyond: Estimate
     """The champion's score less that of the best of so many trials of its seed."""
     sampling: Literal["beaten", "not beaten", "open"]
@@ -126,7 +128,9 @@ class MadeOf:
         if self.rest is not None:
             parts = ((self.compute, "compute"), (self.carried, "what did not carry over"))
             missing = " and ".join(word for part, word in parts if part is None)
-            said.append(("rest", str(self.rest) + (f", with {missing} still in it" if missing else "")))
+            more = _untold(self.compute) if self.compute else ""
+            notes = [*([f"with {missing} still in it"] if missing else []), *([more] if more else [])]
+            said.append(("rest", ", ".join([str(self.rest), *notes])))
         if self.compute is not None:
             said.append(("sampling", _sampling(self.compute, self.champion)))
         return said
@@ -271,14 +275,19 @@ def _compute(before: Sequence[TaskTrials], after: Sequence[TaskTrials]) -> tuple
     price = jackknife(bought, [one[0] for one in without]) if tries > 1 else Known(0.0, 0.0, 1)
     ahead = jackknife(beyond, [one[1] for one in without])
     spread, margin = price.estimate(), ahead.estimate()
+    short = sum(len(one.rewards) < math.ceil(tries) for one in before)
     return (
         Compute(
             bought=replace(spread, low=max(0.0, spread.low)),
             beyond=margin,
-            sampling="not beaten" if beyond <= 0 else "beaten" if margin.low > 0 and ratio <= most else "open",
+            sampling="not beaten"
+            if beyond <= 0
+            else "beaten"
+            if margin.low > 0 and ratio <= most and not short
+            else "open",
             ratio=ratio,
             tries=tries,
-            short=sum(len(one.rewards) < math.ceil(tries) for one in before),
+            short=short,
             seed_tokens=whole.paid / tasks,
             champion_tokens=whole.takes / tasks,
         ),
@@ -294,12 +303,23 @@ def _bought(compute: Compute) -> str:
     tokens = f"{compute.champion_tokens:,.0f} tokens per trial against {compute.seed_tokens:,.0f}"
     if compute.ratio <= 1:
         return f"nothing, as the champion takes {tokens}"
-    said = f"at most {compute.bought}: what the best of {compute.tries:.3g} trials of the seed gains over one; {tokens}"
     if compute.ratio > compute.tries:
-        said += f" would pay for {compute.ratio:.3g} trials, and the seed has no more per task"
-    elif compute.short:
-        said += f"; {count(compute.short, 'task')} of the seed with fewer trials, told by all of them"
-    return said
+        said = f"at least {compute.bought} (the best of all {compute.tries:.3g} trials that the seed has per task over one)"
+        return f"{said}; {tokens} would pay for {compute.ratio:.3g} trials"
+    best = f"what the best of {compute.tries:.3g} trials of the seed gains over one; {tokens}"
+    if compute.short:
+        fewer = f"{count(compute.short, 'task')} of the seed with fewer trials, told by all of them"
+        return f"at least {compute.bought}: {best}; {fewer}"
+    return f"at most {compute.bought}: {best}"
+
+
+def _untold(compute: Compute) -> str:
+    """What of compute is still in the rest, where the seed has too few trials to tell all that it could buy; else nothing."""
+    if compute.ratio > compute.tries:
+        return f"too high by what compute beyond {compute.tries:.3g} trials buys"
+    if compute.short:
+        return f"too high by what more trials of the seed buy on {count(compute.short, 'task')}"
+    return ""
 
 
 def _sampling(compute: Compute, champion: float) -> str:
@@ -309,6 +329,7 @@ def _sampling(compute: Compute, champion: float) -> str:
         against += " of one trial, as it takes no more tokens"
     elif compute.ratio <= compute.tries:
         against += f" of the best of {compute.tries:.3g} trials, which take as many tokens"
+        against += f", or of all that there are on {count(compute.short, 'task')} with fewer" if compute.short else ""
     else:
         against += f" of the best of {compute.tries:.3g} trials, which is all that the seed has per task"
     match compute.sampling:

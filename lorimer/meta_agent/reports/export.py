@@ -189,8 +189,8 @@ def _gain(gain: MadeOf | None) -> str:
     lines = [f"- {word}: {said}" for word, said in gain.lines()]
     explained = (
         "Of the gain over the seed harness, *compute* is the most that as many tokens could have bought without any change, by "
-        "trying the seed several times and keeping the best; what the sealed tasks do not show is *not carried*. 95% intervals, "
-        "over tasks."
+        "trying the seed several times and keeping the best (where it has too few trials, at least what these tell); what the "
+        "sealed tasks do not show is *not carried*. 95% intervals, over tasks."
     )
     return "\n".join(["## What the gain is made of", "", *lines, "", *([explained, ""] if gain.gain else [])])
 
