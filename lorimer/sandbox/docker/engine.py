@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -105,6 +105,7 @@ class Engine:
         self._client: APIClient | None = None
         self._connecting = asyncio.Lock()
         self._attached: set[Attached] = set()
+        self._making: set[asyncio.Task[Any]] = set()
         self.cpus = 1
         """The processors of the engine's machine; a container may not be given more."""
         self.memory = 0
@@ -121,6 +122,32 @@ class Engine:
         """Run `function` on the client in the thread pool. Raises EngineError, PrerequisiteError if there is no engine."""
         client = self._client or await self._connect()
         return await self._run(lambda: _translated(what, function, client))
+
+    async def make(self, making: Coroutine[Any, Any, str], remove: Callable[[str], Awaitable[object]]) -> str:
+        """The id of what `making` has the engine make. No cancellation reaches the engine: where the caller is cancelled
+        meanwhile, what was made for it is removed in the background, which `made` awaits."""
+        work = asyncio.create_task(making)
+        self._remember(work)
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+
+            async def undo() -> None:
+                await asyncio.wait({work})
+                if not work.cancelled() and work.exception() is None:
+                    await remove(work.result())
+
+            self._remember(asyncio.create_task(undo()))
+            raise
+
+    def _remember(self, task: asyncio.Task[Any]) -> None:
+        self._making.add(task)
+        task.add_done_callback(self._making.discard)
+
+    async def made(self) -> None:
+        """Wait until all is there that was asked for, and gone again where nobody takes it."""
+        while self._making:
+            await asyncio.wait(self._making)
 
     async def attach(self, what: str, function: Callable[[Any], Any]) -> Attached:
         """Like `call` for a function that returns the SDK's socket of a hijacked connection (after all else it does)."""

@@ -25,6 +25,7 @@ from lorimer.sandbox.docker.container import MAX_FILE_BYTES, NO_RESOLVER, Way
 from lorimer.sandbox.docker.engine import Engine, EngineError
 from lorimer.sandbox.docker.files import one_file_tar, tree_tar
 from lorimer.sandbox.docker.labels import PID, is_orphan
+from lorimer.sandbox.docker.network import make_network, remove_network
 
 READY_SECONDS = 600.0
 """All services must be up within this time, and healthy where they have a health check: a data base takes a minute."""
@@ -83,9 +84,7 @@ class Groups:
                 made.networks[network.name] = await self._network(f"{made.name}-{network.name}", labels, closed=closed)
             places = {volume for service in (group.main, *group.services) for volume, _ in service.volumes}
             for volume in sorted(places):
-                name = f"{made.name}-{volume}"
-                await self._engine.call("create a volume", partial(_create_volume, name, dict(labels)))
-                made.volumes[volume] = name
+                made.volumes[volume] = await self._volume(f"{made.name}-{volume}", labels)
             for service in group.services:
                 assert service.image is not None
                 image = await self._prepare(service.image)
@@ -166,11 +165,9 @@ class Groups:
             with contextlib.suppress(EngineError):
                 await self._remove(container)
         for network in made.networks.values():
-            with contextlib.suppress(EngineError):
-                await self._engine.call("remove a network", partial(_remove_network, network))
+            await remove_network(self._engine, network)
         for volume in made.volumes.values():
-            with contextlib.suppress(EngineError):
-                await self._engine.call("remove a volume", partial(_remove_volume, volume))
+            await self._remove_volume(volume)
 
     async def reap(self) -> int:
         """Remove volumes of dead processes; their containers and networks go before."""
@@ -178,21 +175,27 @@ class Groups:
         removed = 0
         for volume in found.get("Volumes") or ():
             if is_orphan(volume.get("Labels") or {}):
-                with contextlib.suppress(EngineError):
-                    await self._engine.call("remove a volume", partial(_remove_volume, volume["Name"]))
-                    removed += 1
+                removed += await self._remove_volume(volume["Name"])
         return removed
 
     async def _network(self, name: str, labels: Mapping[str, str], *, closed: bool) -> str:
         # Without an address on a closed bridge, the host is not to be reached by it either.
         options = {"com.docker.network.bridge.inhibit_ipv4": "true"} if closed else {}
-        made = await self._engine.call(
-            "create a network",
-            lambda client: client.create_network(
-                name, driver="bridge", internal=closed, options=options, labels=dict(labels)
-            ),
-        )
-        return str(made["Id"])
+        return await make_network(self._engine, name, labels, internal=closed, options=options)
+
+    async def _volume(self, name: str, labels: Mapping[str, str]) -> str:
+        async def make() -> str:
+            await self._engine.call("create a volume", lambda client: client.create_volume(name, labels=dict(labels)))
+            return name
+
+        return await self._engine.make(make(), self._remove_volume)
+
+    async def _remove_volume(self, name: str) -> bool:
+        """Whether it could be removed. One that a container has carries its labels for `reap`."""
+        with contextlib.suppress(EngineError):
+            await self._engine.call("remove a volume", lambda client: client.remove_volume(name, force=True))
+            return True
+        return False
 
 
 def service_config(
@@ -303,24 +306,12 @@ def _last_check(state: Mapping[str, Any]) -> str:
     return f"exit code {log[-1].get('ExitCode')}: {' '.join(str(log[-1].get('Output') or '').split())[:200]}"
 
 
-def _create_volume(name: str, labels: dict[str, str], client: Any) -> None:
-    client.create_volume(name, labels=labels)
-
-
 def _connect(container: str, network: str, aliases: list[str], client: Any) -> None:
     client.connect_container_to_network(container, network, aliases=aliases)
 
 
 def _start(container: str, client: Any) -> None:
     client.start(container)
-
-
-def _remove_network(network: str, client: Any) -> None:
-    client.remove_network(network)
-
-
-def _remove_volume(volume: str, client: Any) -> None:
-    client.remove_volume(volume, force=True)
 
 
 def _copy_in(container: str, source: Path, target: str, client: Any) -> None:

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ class Networks:
         except BaseException:
             if proxy:
                 self._discard(proxy)
-            await asyncio.shield(self._remove_network(network))
+            await asyncio.shield(remove_network(self._engine, network))
             raise
         url = f"http://{address}:{PORT}"
         env = {name: url for each in ("http_proxy", "https_proxy") for name in (each, each.upper())}
@@ -107,7 +108,7 @@ class Networks:
             with contextlib.suppress(EngineError):  # gone already
                 await self._engine.call("remove a proxy", lambda client: client.remove_container(way.proxy, force=True))
             self._removed(way.proxy)
-            await self._remove_network(way.network)
+            await remove_network(self._engine, way.network)
 
     async def hosts(self, container: str) -> tuple[str, ...]:
         """What a container's proxy was asked for, in order. Raises EngineError."""
@@ -121,7 +122,7 @@ class Networks:
         """Remove the open network."""
         if self._open:
             network, self._open = self._open, ""
-            await self._remove_network(network)
+            await remove_network(self._engine, network)
 
     async def _open_network(self, labels: Mapping[str, str]) -> str:
         async with self._opening:
@@ -132,21 +133,13 @@ class Networks:
     async def _make(self, labels: Mapping[str, str], role: str, *, internal: bool, options: Mapping[str, str]) -> str:
         import secrets
 
-        made = await self._engine.call(
-            "create a network",
-            lambda client: client.create_network(
-                f"lorimer-{role}-{secrets.token_hex(6)}",
-                driver="bridge",
-                internal=internal,
-                options={f"com.docker.network.bridge.{name}": value for name, value in options.items()},
-                labels={**labels, ROLE: role},
-            ),
+        return await make_network(
+            self._engine,
+            f"lorimer-{role}-{secrets.token_hex(6)}",
+            {**labels, ROLE: role},
+            internal=internal,
+            options={f"com.docker.network.bridge.{name}": value for name, value in options.items()},
         )
-        return str(made["Id"])
-
-    async def _remove_network(self, network: str) -> None:
-        with contextlib.suppress(EngineError):  # `reap` finds it again
-            await self._engine.call("remove a network", lambda client: client.remove_network(network))
 
     async def _listening(self, proxy: str, network: str) -> str:
         """The proxy's address once it listens."""
@@ -167,6 +160,31 @@ class Networks:
             "read a proxy's log", lambda client: client.logs(proxy, stdout=True, stderr=False)
         )
         return [json.loads(line) for line in text.decode().splitlines()]
+
+
+async def make_network(
+    engine: Engine, name: str, labels: Mapping[str, str], *, internal: bool, options: Mapping[str, str]
+) -> str:
+    """The id of a new network, of which nothing is left where the caller is cancelled meanwhile. Raises EngineError."""
+
+    async def make() -> str:
+        made = await engine.call(
+            "create a network",
+            lambda client: client.create_network(
+                name, driver="bridge", internal=internal, options=dict(options), labels=dict(labels)
+            ),
+        )
+        return str(made["Id"])
+
+    return await engine.make(make(), partial(remove_network, engine))
+
+
+async def remove_network(engine: Engine, network: str) -> bool:
+    """Whether it could be removed. One that a container is in carries its labels for `reap`."""
+    with contextlib.suppress(EngineError):
+        await engine.call("remove a network", lambda client: client.remove_network(network))
+        return True
+    return False
 
 
 def _proxy_config(

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import uuid
 from collections.abc import Awaitable, Coroutine, Mapping
-from functools import partial
 from typing import Any, TypeVar
 
 from lorimer.errors import EngineOutage, ImageError, NotRemoved, PrerequisiteError, SandboxError
@@ -36,7 +35,7 @@ from lorimer.sandbox.docker.group import Groups, Made, add_group, group_way
 from lorimer.sandbox.docker.images import Images, python_image_missing
 from lorimer.sandbox.docker.jail import DockerJail, jail_config, no_inodes
 from lorimer.sandbox.docker.labels import IMAGE, PID, is_orphan, owner_labels, process_identity
-from lorimer.sandbox.docker.network import Networks
+from lorimer.sandbox.docker.network import Networks, remove_network
 from lorimer.sandbox.docker.sandbox import DockerSandbox
 from lorimer.sandbox.docker.snapshot import Snapshots
 from lorimer.wording import first_names, quoted
@@ -95,7 +94,6 @@ class DockerProvider:
         self._snapshots = Snapshots(self._engine)
         self._held: set[str] = set()
         self._removals: set[asyncio.Task[None]] = set()
-        self._creating: set[asyncio.Task[str]] = set()
         self._stuck: set[str] = set()
         self._unanswered = False
         """The engine did not answer when a container was to be removed last."""
@@ -301,9 +299,7 @@ class DockerProvider:
         networks = await self._engine.call("list networks", lambda client: client.networks(filters={"label": PID}))
         for network in networks:
             if is_orphan(network.get("Labels") or {}):
-                with contextlib.suppress(EngineError):  # in use by a container that could not be removed
-                    await self._engine.call("remove a network", partial(_remove_network, network["Id"]))
-                    removed += 1
+                removed += await remove_network(self._engine, network["Id"])
         removed += await self._groups.reap()
         for image in images:
             labels = image.get("Labels") or {}
@@ -318,8 +314,7 @@ class DockerProvider:
         await self._watch.close()
         await self._images.close()
         self._engine.detach_all()
-        if self._creating:  # of callers that were cancelled: what the engine makes for them is there a moment later
-            await asyncio.wait(self._creating)
+        await self._engine.made()  # for callers that were cancelled: it is there a moment later
         for container in list(self._held):
             self._discard(container)
         while self._removals:
@@ -357,16 +352,10 @@ class DockerProvider:
             self._held.add(container := str(made["Id"]))
             return container
 
-        work = asyncio.create_task(create())
-        self._creating.add(work)
-        work.add_done_callback(self._creating.discard)
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            work.add_done_callback(
-                lambda done: None if done.cancelled() or done.exception() else self._discard(done.result())
-            )
-            raise
+        async def discard(container: str) -> None:
+            self._discard(container)
+
+        return await self._engine.make(create(), discard)
 
     async def _or_discard(self, container: str, starting: Awaitable[T]) -> T:
         try:
@@ -423,7 +412,3 @@ def _not_removed(left: Mapping[str, str]) -> str:
     return (
         f"docker: {len(left)} {'container' if len(left) == 1 else 'containers'} could not be removed ({names}): {words}"
     )
-
-
-def _remove_network(network: str, client: Any) -> None:
-    client.remove_network(network)

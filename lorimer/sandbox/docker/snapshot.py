@@ -22,10 +22,14 @@ class Snapshots:
 
         The image has no name and carries the container's labels, so a later process finds one that was left.
         """
-        made = await self._engine.call(
-            "take a snapshot", lambda client: client.commit(container, conf={"Labels": {IMAGE: "snapshot"}})
-        )
-        return str(made["Id"])
+
+        async def take() -> str:
+            made = await self._engine.call(
+                "take a snapshot", lambda client: client.commit(container, conf={"Labels": {IMAGE: "snapshot"}})
+            )
+            return str(made["Id"])
+
+        return await self._engine.make(take(), self.forget)
 
     def use(self, image: str, container: str) -> None:
         """Remember which container was made of a snapshot."""
