@@ -112,9 +112,13 @@ class Pool(Forwarding):
             while (warm := self._jails.pop(key)) is not None:
                 with suppress(SandboxError):  # a warm-up that failed some time ago says nothing of now
                     jail = await self._jails.ready(warm)
-                    # An engine that was restarted meanwhile took it along, and its death would be the harness's.
-                    if await jail.running():
-                        return jail
+                    try:
+                        # An engine that was restarted meanwhile took it along, and its death would be the harness's.
+                        if await jail.running():
+                            return jail
+                    except BaseException:  # of one that does not say, or whose taker is gone, nobody takes care
+                        await jail.close()
+                        raise
                     await jail.close()
             return await self._provider.jail(request)
         finally:

@@ -103,6 +103,34 @@ async def test_a_warm_up_that_failed_is_no_failure_of_the_one_that_comes_after(m
     assert asked == ["one", "warm", "one", "warm"]
 
 
+async def test_a_warm_jail_that_does_not_say_whether_it_runs_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asyncio.Event()
+
+    async def fails() -> bool:
+        raise SandboxError("inspect: 500")
+
+    async def hangs() -> bool:
+        asked.set()
+        return await asyncio.Event().wait()
+
+    pool = Pool(FakeProvider(allow_unsandboxed_jail=True), jails=1)
+    await pool.jail(JAIL)
+    failed = await pool._jails._warm[0].making
+    monkeypatch.setattr(failed, "running", fails)
+    assert await pool.jail(JAIL) is not failed
+    silent = await pool._jails._warm[0].making
+    monkeypatch.setattr(silent, "running", hangs)
+    taking = asyncio.create_task(pool.jail(JAIL))
+    await asked.wait()
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    monkeypatch.undo()
+    left = [await jail.running() for jail in (failed, silent)]
+    await pool.close()
+    assert left == [False, False]
+
+
 @pytest.mark.docker
 async def test_a_cancelled_taker_leaves_nothing_and_closing_removes_the_unused(engine: Any) -> None:
     pool = Pool(DockerProvider(), jails=2)
