@@ -93,7 +93,7 @@ class LimitSettings(Table):
     read_bytes: int = Field(default=8_388_608, ge=1024)
     """Largest file that `env.read` returns."""
     trace_bytes: int = Field(default=65_536, ge=1024)
-    """Bytes of an output that the trace keeps."""
+    """Characters of an output that the trace keeps; head and tail are kept."""
     artifact_bytes: int = Field(default=536_870_912, ge=1024)
     """All of what a trial's agent leaves for a verifier that has a sandbox of its own."""
     verifier_seconds: float | None = Field(default=None, gt=0)

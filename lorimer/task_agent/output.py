@@ -30,7 +30,8 @@ def cut(text: str, limit: int) -> str:
     """The text in at most `limit` characters of its head and tail, and the cut said."""
     if len(text) <= limit:
         return text
-    return f"{text[: limit // 2]}\n[... {len(text) - limit} characters dropped ...]\n{text[-(limit // 2) :]}"
+    tail = limit // 2
+    return f"{text[: limit - tail]}\n[... {len(text) - limit} characters dropped ...]\n{text[len(text) - tail :]}"
 
 
 def last_line(text: str) -> str:

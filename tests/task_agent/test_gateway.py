@@ -17,6 +17,7 @@ from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.causes import SUSPECT, Cause
 from lorimer.task_agent.gateway import Pace
 from lorimer.task_agent.limits import ActiveClock
+from lorimer.task_agent.output import cut
 from lorimer.task_agent.spec import Harness
 from lorimer.traces.schema import StepKind, TrialState
 from tests.support.trials import REAL, make_task, reply, solve
@@ -190,6 +191,13 @@ async def test_output_over_the_limit_keeps_both_ends_and_says_the_cut(attempt: T
     assert (head, tail, truncated, said) == ("head\n", "tail\n", True, True)
     assert length < 2200
     assert played.only(StepKind.EXEC)["dropped"] == 100_011 - 2048
+
+
+@pytest.mark.parametrize("limit", [1024, 1025])
+def test_a_text_is_cut_to_just_as_many_characters_as_are_allowed(limit: int) -> None:
+    head, said, tail = cut("é" * 3000, limit).split("\n")
+    assert (len(head) + len(tail), said) == (limit, f"[... {3000 - limit} characters dropped ...]")
+    assert cut("é" * limit, limit) == "é" * limit
 
 
 @bubblewrap
