@@ -286,8 +286,7 @@ def _pairs(body: str) -> list[tuple[str, str]]:
 
 
 def _seconds(text: str) -> float | None:
-    """`2026-11-21 14:27:47.123456789 +0000` as seconds; without a fraction, as the last instant before the next second
-    would be too late for one that is compared, so the whole second is taken."""
+    """`2026-11-21 14:27:47.123456789 +0000` as seconds. Without a fraction, the whole second."""
     from datetime import datetime
 
     matched = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)? ?([+-]\d{4})?", text)

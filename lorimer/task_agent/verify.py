@@ -1,4 +1,4 @@
-"""After the agent: its processes die, the verifier comes in, its reward is read by the host."""
+"""The verifier comes in where the agent acts no more, and the host reads its reward; or the host grades the answer."""
 
 from __future__ import annotations
 
