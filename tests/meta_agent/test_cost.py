@@ -265,7 +265,7 @@ async def test_what_is_too_dear_for_the_gain_of_its_confirmation_is_held_back_th
     assert (found.changed, found.open) == (0, 0)
     lifted = replay(bench.reader(), "demo", {"gate.max_cost_increase": "none"})
     assert lifted.candidates[0].after == "open"
-    assert "the holdout, which could veto it, were never run" in lifted.candidates[0].reason
+    assert "; the holdout, which could veto it, was never run" in lifted.candidates[0].reason
 
 
 @pytest.mark.parametrize("gate", GATES)

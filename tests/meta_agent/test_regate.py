@@ -16,6 +16,7 @@ from lorimer.meta_agent.study.loop import evaluate, optimize
 from lorimer.meta_agent.workspace.parts import create
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, TrialEnd
+from lorimer.traces.tables import Candidate, DecisionRow
 from tests.meta_agent.test_loop import HOLDOUT, MARKS, SEED, TASKS, Bench, config, make_bench, rate, run, script, suite
 
 
@@ -77,6 +78,33 @@ async def test_another_policy_says_which_decisions_change_and_why(bench: Bench) 
     assert "demo under policy paired, alpha 0.1 per candidate, futility 0, 2 trials per task" in said
     assert "c001 Edit GOOD: rejected -> cannot be told" in said
     assert "from here on another champion may have held" in said
+
+
+class Stopped(StoreReader):
+    """A store as it was before these decisions about a candidate, which was under way then."""
+
+    def __init__(self, path: Path, *missing: str) -> None:
+        super().__init__(path)
+        self._missing = missing
+
+    def decisions(self, study: str) -> list[DecisionRow]:
+        return [row for row in super().decisions(study) if row.id not in self._missing]
+
+    def candidates(self, study: str) -> list[Candidate]:
+        return [row.model_copy(update={"state": "proposed"}) for row in super().candidates(study)]
+
+
+@pytest.mark.parametrize("policy", ["paired", "pooled"])
+async def test_of_a_candidate_under_way_that_is_said_to_be_missing_which_is(bench: Bench, policy: str) -> None:
+    await run(bench, script("GOOD"), config(budget={"candidates": 1}, gate={"policy": policy}))
+    path = bench.root / bench.store
+    found = of(replay(Stopped(path, "demo/c001/holdout"), "demo", {}), 1)
+    assert found.after == "open"
+    assert found.reason.endswith("; the holdout, which could veto it, is not over")
+    both = Stopped(path, "demo/c001/holdout", "demo/c001/audit")
+    assert of(replay(both, "demo", {}), 1).reason.endswith(
+        "; its audit and the holdout, which could veto it, are not over"
+    )
 
 
 async def test_what_no_trial_left_could_have_changed_is_told(bench: Bench) -> None:

@@ -28,7 +28,7 @@ from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.gate.transfer import WHOSE, not_carried
 from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
-from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.folding import UNDER_WAY, CandidateView
 from lorimer.meta_agent.state.names import About, evaluation_id, short
 from lorimer.meta_agent.state.stored import StoredRuns
 from lorimer.meta_agent.state.trials import EarlierRates, Withstood, paid, results, settled_trials, standing_trials
@@ -324,7 +324,7 @@ class _Again:
             return "promoted", decision.reason
         if world.holdout:
             if holdout is None:
-                return "open", f"{decision.reason}; its audit and the holdout, which could veto it, were never run"
+                return "open", f"{decision.reason}; {self._missing(audit)}"
             difference = holdout.numbers.get("difference")
             if holdout.kind == "undecided" or difference is None:
                 return "undecided", holdout.reason
@@ -336,8 +336,18 @@ class _Again:
                 gain = f"what it gains over {WHOSE[lost]} on train tasks is not there"
                 return "rejected", f"{decision.reason}; then vetoed by the sealed holdout: {gain}"
         if audit is None:
-            return "open", f"{decision.reason}; its audit was never run"
+            return "open", f"{decision.reason}; its audit {'is not over' if self._under_way else 'was never run'}"
         return "promoted", decision.reason
+
+    @property
+    def _under_way(self) -> bool:
+        return self._candidate.state in UNDER_WAY
+
+    def _missing(self, audit: DecisionRow | None) -> str:
+        """What the study does not know of a candidate that has met no sealed task."""
+        if audit is None:
+            return f"its audit and the holdout, which could veto it, {'are not over' if self._under_way else 'were never run'}"
+        return f"the holdout, which could veto it, {'is not over' if self._under_way else 'was never run'}"
 
     def _bounded(self, audit: DecisionRow) -> tuple[str, str]:
         """The kind and the reason of an audit's decision under this gate's ends and bound on cost; its own where these are the
