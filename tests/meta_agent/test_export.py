@@ -162,16 +162,16 @@ async def test_a_study_is_scanned_once_by_an_export(tmp_path: Path) -> None:
     assert counted.asked["decisions"] == 2
 
 
-async def test_the_card_says_which_settings_a_resume_changed(tmp_path: Path) -> None:
+async def test_the_card_says_which_settings_changed_since_the_study_began(tmp_path: Path) -> None:
     reader = await fill(tmp_path / "traces.db")
-    assert "changed by a resume" not in evidence_card(reader, "demo")
+    assert "changed since it began" not in evidence_card(reader, "demo")
     with Store.open(tmp_path / "traces.db") as store:
         for usd in (20.0, 40.0):
             before = reader.study("demo").config
             await store.set_settings("demo", before, {**before, "budget": {"usd": usd}})
     card = evidence_card(reader, "demo")
-    assert "| changed by a resume | `budget.usd` from `unset` to `20.0`, 20" in card
-    assert "| changed by a resume | `budget.usd` from `20.0` to `40.0`, 20" in card
+    assert "| changed since it began | `budget.usd` from `unset` to `20.0`, 20" in card
+    assert "| changed since it began | `budget.usd` from `20.0` to `40.0`, 20" in card
 
 
 async def test_the_card_says_what_the_score_rests_on(tmp_path: Path) -> None:

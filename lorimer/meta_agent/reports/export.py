@@ -246,7 +246,7 @@ def _setting(reader: StudyReader, row: Study) -> str:
         lines.append(
             f"| weaker evidence | {weaker} tasks were verified beside processes that the agent had left running |"
         )
-    lines += [f"| changed by a resume | {said} |" for said in _changed_settings(reader, row)]
+    lines += [f"| changed since it began | {said} |" for said in _changed_settings(reader, row)]
     ran = study_conditions(reader, row.id)
     if ran.concurrency:
         lines.append(f"| trials at once | {_counts(ran.concurrency)} |")
@@ -277,7 +277,7 @@ def _images(ran: StudyConditions) -> list[str]:
 
 
 def _changed_settings(reader: StudyReader, row: Study) -> list[str]:
-    """What resumes changed, as the chain has it, in order."""
+    """What resumes and `lorimer tune` changed, as the chain has it, in order."""
     return [
         f"`{change['key']}` from `{shown(change['from'])}` to `{shown(change['to'])}`, {entry.made[:16]}Z"
         for entry in reader.chain(row.id, "settings")
