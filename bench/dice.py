@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from bench.touches import INERT, KEYED, PROMPT, in_pairs, reaches
 from lorimer.config_gate import GateSettings
@@ -105,6 +105,30 @@ class Campaign:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """A decision as a store has it."""
+
+    kind: str
+    numbers: dict[str, Any]
+    policy: dict[str, Any]
+
+    @classmethod
+    def of(cls, decision: Decision, policy: Policy) -> Decided:
+        return cls(decision.kind, dict(decision.numbers), dict(policy.as_json()))
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """An edit that was promoted."""
+
+    full: Decided
+    audit: Decided | None
+    """Its confirmation, where there is one."""
+    gain: float
+    """By how much it is truly better than the champion before it."""
+
+
+@dataclass(frozen=True)
 class Ended:
     """What a study came to."""
 
@@ -117,6 +141,8 @@ class Ended:
     gains: int
     nulls: int
     losses: int
+    tests: tuple[Decided, ...] = ()
+    promoted: tuple[Promoted, ...] = ()
 
 
 def names(chances: Chances) -> tuple[str, ...]:
@@ -285,8 +311,10 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
         return BAD if play.bad and dice.random() < play.bad else 1.0
 
     standing, earlier = run_of(champion, first), Earlier()
+    tests, promoted = list[Decided](), list[Promoted]()
     spent, met, won, passed = float(len(standing)), 0, [0, 0, 0], list[bool]()
     for number, (points, reach) in enumerate(zip(kinds, reach_of, strict=True), 1):
+        policy = design.policy
         if play.drift and number == len(kinds) // 2 + 1:
             champion = edited(champion, play.drift, dice, "thin")
         chances = (edited_below if play.beyond else edited)(champion, points, dice, play.shape)
@@ -314,8 +342,9 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
             opposed = met_by(design, standing, rejected, earlier.rates())
             decision, run = full(design, policy, opposed, chances, number, dice, play, hour())
         spent += len(run)
+        tests.append(Decided.of(decision, policy))
         passed.append(decision.kind == "promote")
-        place = (points > 0) - (points < 0)
+        place, gain = (points > 0) - (points < 0), (sum(chances) - sum(champion)) / len(tasks)
         if pooled:
             mine, theirs = list[Result](), list[Result]()
             if passed[-1]:
@@ -323,6 +352,7 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
                 passed[-1] = answer.kind == "pass"
                 spent += len(mine) + len(theirs)
             if passed[-1]:
+                promoted.append(Promoted(tests[-1], Decided.of(answer, policy), gain))
                 champion, standing, rejected = chances, mine, []
                 won[place] += 1
             else:
@@ -331,6 +361,7 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
         met += 1
         earlier.add(run)
         if passed[-1]:
+            promoted.append(Promoted(tests[-1], None, gain))
             champion, met = chances, 0
             won[place] += 1
             if not plain:
@@ -343,4 +374,4 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
         spent += len(standing)
     true = sum(champion) / len(champion)
     reported = sum(outcome.reward or 0.0 for outcome in standing) / len(standing)
-    return Ended(true, reported - true, spent, won[1], won[0], won[-1])
+    return Ended(true, reported - true, spent, won[1], won[0], won[-1], tuple(tests), tuple(promoted))

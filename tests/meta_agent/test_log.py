@@ -155,7 +155,7 @@ def test_people_are_told_the_newest_in_full_and_that_all_can_be_told() -> None:
         )
         for n in (1, 2, 3)
     )
-    told = Ledger("s", "0.5", "the seed harness: 0.5", entries, expect([], {}, 0))
+    told = Ledger("s", "0.5", "the seed harness: 0.5", entries, expect([], {}, []))
     lines = ["c001 [failed] Edit 1: no edit", "c002 [failed] Edit 2: no edit", "c003 [failed] Edit 3: no edit"]
     assert render(told, 1).splitlines()[2:] == [
         "",

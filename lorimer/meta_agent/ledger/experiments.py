@@ -13,7 +13,7 @@ from lorimer.harness.version import Hunk
 from lorimer.kinds import MADE_BY, NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.cost import held_back
 from lorimer.meta_agent.gate.drift import Drift
-from lorimer.meta_agent.gate.false_promotions import FalsePromotions, expect
+from lorimer.meta_agent.gate.false_promotions import FalsePromotions, Won, expect
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.ledger import conditions, foreseen, gain_price
@@ -228,8 +228,9 @@ def with_conditions(ledger: Ledger, reader: StudyReader, world: World, *, recent
 
 def luck(reader: StudyReader, world: World) -> FalsePromotions:
     """How many false promotions to expect of a study so far."""
-    promoted = sum(candidate.state == "promoted" for candidate in world.candidates)
-    return expect(world.full_runs, reader.study(world.study).config.get("gate", {}), promoted)
+    decided = ((world.decided(each.id, Stage.FULL), world.decided(each.id, Stage.AUDIT)) for each in world.promoted)
+    promotions = [Won(full, audit) for full, audit in decided if full is not None]
+    return expect(world.full_runs, reader.study(world.study).config.get("gate", {}), promotions)
 
 
 def render(ledger: Ledger, recent: int | None = None) -> str:
