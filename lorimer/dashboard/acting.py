@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
@@ -82,10 +83,24 @@ class Acting:
     """What was done."""
     refused: str = ""
     """Why nothing was."""
+    typed: Mapping[str, str] = field(default_factory=dict)
+    """The fields of a form that was refused, which comes back as it was typed."""
+
+    def typed_in(self, forms: Collection[str], name: str, otherwise: str = "") -> str:
+        """What a field says: what was typed where the form that was refused does one of `forms`, else what the page would say."""
+        return self.typed.get(name, otherwise) if self.typed.get("do") in forms else otherwise
 
 
 def acting(
-    reader: StudyReader, root: Path, opened: Opened, token: str, *, offered: bool, said: str = "", refused: str = ""
+    reader: StudyReader,
+    root: Path,
+    opened: Opened,
+    token: str,
+    *,
+    offered: bool,
+    said: str = "",
+    refused: str = "",
+    typed: Mapping[str, str] = MappingProxyType({}),
 ) -> Acting:
     """Read the page. `token` is what the person has given, if it is the right one."""
     world, held = opened.world, review.held(reader, opened.row, opened.world)
@@ -107,6 +122,7 @@ def acting(
         offered,
         said,
         refused,
+        typed,
     )
 
 
@@ -136,11 +152,22 @@ async def form_of(request: Request, opened: Opened) -> dict[str, str]:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def refusal(request: Request, token: str, given: str) -> str:
-    """Why this request may change nothing; "" where it may."""
+def typed(form: Mapping[str, str]) -> dict[str, str]:
+    """What a person typed into a form, to be shown again. One that waited for the token says what it does in `did`."""
+    kept = {name: value.replace("\r\n", "\n") for name, value in form.items() if name not in ("token", "do", "did")}
+    return kept | {"do": form.get("did") or form.get("do", "")}
+
+
+def foreign(request: Request) -> str:
+    """Why nothing is taken from the page that sent this request; "" for a page of this dashboard."""
     host, sent = request.headers.get("host", ""), urlsplit(request.headers.get("origin", "")).netloc
     if not host or sent != host or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         return "this was not sent by a page of this dashboard, so nothing was changed"
+    return ""
+
+
+def refusal(token: str, given: str) -> str:
+    """Why whoever gives this token may change nothing; "" where they may."""
     if not token:
         return "this dashboard has no token, so nothing can be changed from its pages; the commands below do it"
     if not given:
@@ -173,7 +200,7 @@ async def act(reader: StudyReader, root: Path, opened: Opened, form: Mapping[str
         return "; ".join(map(str, changed))
     if what == "propose":
         text = form.get("text", "").replace("\r\n", "\n")  # as a form sends each line's end
-        fixes, at_risk = (form.get(field, "").split() for field in ("fixes", "at_risk"))
+        fixes, at_risk = (form.get(name, "").split() for name in ("fixes", "at_risk"))
         put = await edits.propose(root, opened.row, text, why, fixes, at_risk)
         touches = f", and {put.touches}" if put.touches else ""
         return f"{put.candidate} ({put.title}) is put before the gate of {opened.id}{touches}"

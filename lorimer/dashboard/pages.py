@@ -172,20 +172,21 @@ class Pages:
             form = await acting.form_of(request, opened)
         except UserError as error:
             return await run_in_threadpool(self._act, opened, "", refused=str(error), status=400)
-        given = form.get("token", "")
-        refused = acting.refusal(request, self._token, given)
-        if refused:
+        if refused := acting.foreign(request):
             return await run_in_threadpool(self._act, opened, "", refused=refused, status=403)
+        given, typed = form.get("token", ""), acting.typed(form)
+        if refused := acting.refusal(self._token, given):
+            return await run_in_threadpool(self._act, opened, "", refused=refused, typed=typed, status=403)
         try:
             said = await acting.act(self._reader, self._root, opened, form)
         except LorimerError as error:
-            return await run_in_threadpool(self._act, opened, given, refused=str(error), status=409)
+            return await run_in_threadpool(self._act, opened, given, refused=str(error), typed=typed, status=409)
         opened = await run_in_threadpool(self._opened, request)
-        return await run_in_threadpool(self._act, opened, given, said=said)
+        # A form that came with a wrong token is there again once the right one is given.
+        return await run_in_threadpool(self._act, opened, given, said=said, typed=typed if "did" in form else {})
 
-    def _act(self, opened: Opened, token: str, said: str = "", refused: str = "", status: int = 200) -> Response:
-        offered = bool(self._token)
-        found = acting.acting(self._reader, self._root, opened, token, offered=offered, said=said, refused=refused)
+    def _act(self, opened: Opened, token: str, *, status: int = 200, **outcome: Any) -> Response:
+        found = acting.acting(self._reader, self._root, opened, token, offered=bool(self._token), **outcome)
         return self._page("act.html", status=status, opened=opened, view=found, tab="act")
 
     def _opened(self, request: Request) -> Opened:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from urllib.parse import urlencode
 
 import pytest
@@ -206,6 +207,74 @@ def test_nothing_that_others_wrote_becomes_part_of_the_page_on_which_people_act(
         assert not elements(said) & {"img", "iframe", "style", "base", "math", "object", "svg"}, payload
         assert said.count("<script") == 1, payload
         assert said.count("<textarea") == said.count("</textarea>"), payload
+
+
+class Fields(HTMLParser):
+    """What the fields of a page's forms hold, as a browser reads them; the last of each name."""
+
+    def __init__(self, page: str, button: str = "") -> None:
+        super().__init__()
+        self.found: dict[str, str] = {}
+        self._inside = ""
+        forms = [each.partition("</form>")[0] for each in page.split("<form ")[1:]]
+        self.feed("<form " + next(each for each in forms if f'value="{button}"' in each))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        each = dict(attrs)
+        if tag == "textarea":
+            self._inside = each["name"] or ""
+            self.found[self._inside] = ""
+        if tag == "input" and (each.get("type") != "checkbox" or "checked" in each):
+            self.found[each["name"] or ""] = each.get("value") or ""
+        if tag == "option" and "selected" in each:
+            self.found["candidate"] = each["value"] or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea":  # whose first line's end a browser leaves out
+            self.found[self._inside] = self.found[self._inside].removeprefix("\n")
+            self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.found[self._inside] += data
+
+
+TYPED = "\n\n<b>\N{HEBREW LETTER ALEF}\N{RIGHT-TO-LEFT OVERRIDE} & 'x' {{ 7 }}\n\n"
+EDIT = {"do": "propose", "text": f"{TYPED}def broken(:\n", "why": "", "fixes": "t00 nowhere", "at_risk": "t01"}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        EDIT,
+        {"do": "refuse", "candidate": "c001", "why": "", "by": '"Ada" <&>'},
+        {"do": "revert", "candidate": "c001", "why": "it broke " * 250, "by": "Ada", "drop": "yes"},
+        {"do": "tune", "budget.usd": "1,000", "budget.hours": "12"},
+    ],
+    ids=lambda form: form["do"],
+)
+def test_a_form_that_is_refused_comes_back_as_it_was_typed(waiting: Waiting, form: dict[str, str]) -> None:
+    if form["do"] == "revert":  # to c001, which was the champion once
+        waiting.post(APPROVE, 200)
+        gone_on(waiting.bench)
+        waiting.post(APPROVE | {"do": "revert", "candidate": "seed"}, 200)
+    sent = {name: value.replace("\n", "\r\n") for name, value in form.items()} | {"token": TOKEN}
+    said = waiting.post(sent, 409)
+    back = Fields(said, form["do"]).found
+    assert {name: back[name] for name in form if name != "do"} == {name: form[name] for name in form if name != "do"}
+
+
+def test_an_edit_that_came_with_a_token_of_before_is_there_again_with_the_right_one(waiting: Waiting) -> None:
+    sent = {name: value.replace("\n", "\r\n") for name, value in EDIT.items()} | {"token": "of-an-earlier-start"}
+    refused = waiting.post(sent, 403)
+    assert "What was typed is there again when the token is given." in refused
+    opening = Fields(refused, "open").found | {"token": TOKEN, "do": "open"}
+    back = Fields(waiting.post(opening, 200), "propose").found
+    assert {name: back[name] for name in EDIT if name != "do"} == {name: EDIT[name] for name in EDIT if name != "do"}
+    elsewhere = waiting.post(sent, 403, origin="http://evil.example")
+    assert "def broken(" not in elsewhere, "what another page sends is not shown"
+    fresh = Fields(waiting.post({"do": "open", "token": TOKEN}, 200), "propose").found
+    assert "def broken(" not in fresh["text"]
 
 
 @pytest.mark.bubblewrap

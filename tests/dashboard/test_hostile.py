@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from bench.made_store import STUDY
+from lorimer.dashboard.report import report
 from lorimer.traces import codec
 from tests.dashboard.conftest import Served, paths
 
@@ -98,3 +100,13 @@ def test_nothing_that_others_wrote_becomes_part_of_a_page(served: Served, payloa
         assert all(link.startswith(("/", "beside?", "#")) for link in links), path
         assert not [link for link in links if link.startswith("//")], path
         assert payload.strip()[:12] in "".join(found.text) or path.startswith(QUIET), path
+
+
+def test_marks_that_turn_the_direction_of_text_are_told_of_and_do_not_work(served: Served) -> None:
+    marks = "".join(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+    payload = f"a \N{HEBREW LETTER ALEF} title{marks}"
+    pages = [served.page(path) for path in poison(served, payload)]
+    for said in (*pages, report(served.reader, served.root, STUDY).text):
+        assert not set(said) & set(marks)
+        assert "title[U+202A]" in said or payload[:5] not in said
+    assert sum("[U+202E]" in said for said in pages) >= 7
