@@ -55,6 +55,8 @@ class UserError(LorimerError):
     """
 
     exit_code = 2
+    paused = False
+    """Whether a study was under way, which is paused for it and can be resumed."""
 
     def __init__(self, problem: str, fix: str = "") -> None:
         super().__init__(f"{problem}; {fix}" if fix else problem)

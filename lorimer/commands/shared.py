@@ -102,6 +102,7 @@ def run_to_end(
     import asyncio
     import signal
 
+    from lorimer.errors import UserError
     from lorimer.terminal.hangup import let_go
 
     collect_seldom()
@@ -138,6 +139,11 @@ def run_to_end(
     except (asyncio.CancelledError, KeyboardInterrupt):
         typer.echo(from_here(f"lorimer: stopped{_left(terminal, again)}", resumable), err=True)
         raise typer.Exit(STOPPED) from None
+    except UserError as error:
+        how = _how(terminal, again)
+        if error.paused and how:
+            error.args = (f"{error}; what has finished is kept, and once that is put right, {how}",)
+        raise
     finally:
         # A Ctrl-C before the loop runs leaves both unbegun, of which Python would warn below the last words.
         whole.close()
@@ -146,11 +152,17 @@ def run_to_end(
 
 def _left(terminal: Terminal | None, again: str) -> str:
     """What there is to go on with, once work was stopped."""
-    if terminal is not None and not again:
-        if terminal.study is None:
-            return " before a study began, so this command left none to resume"
-        again = f"`{shlex.join(['lorimer', 'resume', *filter(None, [terminal.study])])}` goes on"
-    return f"; what has finished is kept, and {again}" if again else ""
+    if terminal is not None and not again and terminal.study is None:
+        return " before a study began, so this command left none to resume"
+    how = _how(terminal, again)
+    return f"; what has finished is kept, and {how}" if how else ""
+
+
+def _how(terminal: Terminal | None, again: str) -> str:
+    """How what was begun goes on; "" where nothing was, or nobody knows."""
+    if again or terminal is None or terminal.study is None:
+        return again
+    return f"`{shlex.join(['lorimer', 'resume', *filter(None, [terminal.study])])}` goes on"
 
 
 def say_json(value: object) -> None:

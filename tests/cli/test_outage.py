@@ -73,6 +73,23 @@ async def test_an_outage_pauses_the_study_and_a_resume_goes_on(
     assert KEY not in said.out + said.err + status.out
 
 
+async def test_a_key_that_is_revoked_half_way_says_that_the_rest_is_kept_and_a_resume_goes_on(
+    bubblewrap: None, workspace: Path
+) -> None:
+    revoked = Reply({"error": {"message": "Incorrect API key provided"}}, status=401)
+    async with scripted_server(ANSWER, otherwise=revoked) as server:
+        at(server, workspace)
+        said = await lorimer(workspace, "run", "--quiet")
+        assert said.code == 2
+        assert said.err == (
+            f"lorimer: model local/model at {server.url}/v1/: Incorrect API key provided (check the key in LOCAL_KEY "
+            "([providers.local] key_env)); what has finished is kept, and once that is put right, "
+            f"`lorimer resume -C {workspace}` goes on\n"
+        )
+        server.from_now_on(ANSWER)
+        assert (await lorimer(workspace, "resume", "--quiet")).code == 0
+
+
 @pytest.mark.hostile
 async def test_an_outage_while_the_meta_agent_works_pauses_it_too(bubblewrap: None, workspace: Path) -> None:
     async with scripted_server(otherwise=ANSWER) as server:

@@ -27,6 +27,7 @@ from lorimer.errors import (
     LorimerError,
     ProviderOutage,
     ProviderRefusal,
+    UserError,
     VerifierOutage,
 )
 from lorimer.kinds import NONE_REFUSED
@@ -75,7 +76,8 @@ async def optimize(parts: StudyParts, study: str) -> StudyResult:
     Cancelling it (Ctrl-C) stops cleanly: trials under way are dropped, finished ones kept, the state is `paused`.
     An outage pauses it; a spent budget finishes it. Both are results, and both can be resumed.
 
-    Raises UserError when another process runs the study; other LorimerErrors after marking it `paused`.
+    Raises UserError when another process runs the study; other LorimerErrors after marking it `paused`, which a UserError
+    says of itself.
     """
     loop = _Loop(parts, study)
     return await _attended(parts, study, loop.heard, loop.work)
@@ -127,6 +129,8 @@ async def _attended(
             why = "stopped by the user" if stopped else str(error) or type(error).__name__
             with suppress(LorimerError):  # a store that cannot be written is the error already on its way
                 await _end(parts, StudyEnded(study, "paused", f"{why}; {again}", "stopped" if stopped else "error"))
+                if isinstance(error, UserError):
+                    error.paused = True
             raise
         await _end(parts, ended, waits)
         return await asyncio.to_thread(result, parts.reader, study)
