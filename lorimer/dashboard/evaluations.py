@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from lorimer.dashboard.paths import last_page
 from lorimer.dashboard.shelf import Opened
 from lorimer.errors import UserError
 from lorimer.kinds import SOLVED
@@ -65,12 +66,14 @@ def ran(reader: StudyReader, opened: Opened, subject: str) -> tuple[Ran, ...]:
     return tuple(_ran(reader, opened, row, stands, LISTED if row.purpose == Purpose.FIRST else 0) for row in found)
 
 
-def of(reader: StudyReader, opened: Opened, evaluation: str, first: int) -> tuple[Evaluation, Ran]:
-    """One evaluation with its trials from place `first` on. Raises UserError for one that the study has not."""
+def of(reader: StudyReader, opened: Opened, evaluation: str, first: int) -> tuple[Evaluation, Ran, int]:
+    """One evaluation with its trials from place `first` on, and that place. Raises UserError for one that the study has not."""
     row = reader.evaluation(evaluation)
     if row is None or row.study != opened.id:
         raise UserError(f"study {opened.id} has no evaluation {evaluation or '(empty)'}")
-    return row, _ran(reader, opened, row, _told(opened), PAGE, first)
+    found = _ran(reader, opened, row, _told(opened), PAGE, first)
+    last = last_page(first, found.attempts, PAGE)
+    return row, found if last == first else _ran(reader, opened, row, _told(opened), PAGE, last), last
 
 
 def named(row: Evaluation) -> str:

@@ -13,6 +13,7 @@ from lorimer.dashboard.svg import Scale, element, picture
 from lorimer.meta_agent.gate.estimates import Estimate
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.reports.gain import gain_of
+from lorimer.meta_agent.state.names import short
 from lorimer.traces.base import StudyReader
 
 EDITS = 15
@@ -30,6 +31,8 @@ class Flipping:
     """Columns: those on which some shown edit flips, then the others, each in the suite's order."""
     focus: Row | None
     """The edit that the sentence is about: the one that was asked for, else the champion's, else the newest."""
+    passed_over: str
+    """The edit that was asked for and has no row, as its full run is not decided; empty where there is none."""
     open: bool
     """Whether the focus shows its hunks."""
     gain: MadeOf | None
@@ -69,6 +72,7 @@ def flipping(
         again=tuple(again(reader, opened)),
         tasks=tuple([task for task in order if task in flipped] + [task for task in order if task not in flipped]),
         focus=chosen,
+        passed_over=short(focus) if focus is not None and focus not in {row.number for row in found} else "",
         open=hunks,
         gain=gain_of(reader, opened.world, opened.row),
         total=len(known),

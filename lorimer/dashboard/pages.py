@@ -25,7 +25,8 @@ from lorimer.dashboard import (
     searching,
     trajectory,
 )
-from lorimer.dashboard.paths import Served, study_of
+from lorimer.dashboard.compared import with_full_run
+from lorimer.dashboard.paths import Served, last_page, study_of
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.dashboard.templating import environment
 from lorimer.errors import LorimerError, UserError
@@ -69,7 +70,9 @@ class Pages:
     def flips(self, request: Request) -> Response:
         opened = self._opened(request)
         focus = number(request, "of", 0) or None
-        first = number(request, "first", 0)
+        if focus is not None:
+            opened.candidate(focus)  # one that is not there is said
+        first = place(request, len(with_full_run(opened)), flipping.EDITS)
         hunks = number(request, "hunks", 0) > 0
         # Its trials are decided: they change no more while the decisions do not.
         found = self._shelf.worked_out(
@@ -93,7 +96,8 @@ class Pages:
         return self._page("beside.html", opened=opened, view=found, tab="flips")
 
     def candidates(self, request: Request) -> Response:
-        opened, first = self._opened(request), number(request, "first", 0)
+        opened = self._opened(request)
+        first = place(request, len(opened.candidates), candidates.PAGE)
         found = candidates.entries(self._reader, opened, first)
         return self._page(
             "candidates.html", opened=opened, entries=found, first=first, step=candidates.PAGE, tab="candidates"
@@ -111,15 +115,16 @@ class Pages:
         return self._page("seed.html", opened=opened, text=text, ran=evaluations.ran(self._reader, opened, ""), tab="")
 
     def trials(self, request: Request) -> Response:
-        opened, first = self._opened(request), number(request, "first", 0)
-        row, found = evaluations.of(self._reader, opened, request.query_params.get("of", ""), first)
+        opened, wanted = self._opened(request), number(request, "first", 0)
+        row, found, first = evaluations.of(self._reader, opened, request.query_params.get("of", ""), wanted)
         whose = opened.world.candidate(row.subject)
         return self._page(
             "trials.html", opened=opened, view=found, whose=whose, first=first, step=evaluations.PAGE, tab=""
         )
 
     def tasks(self, request: Request) -> Response:
-        opened, first = self._opened(request), number(request, "first", 0)
+        opened = self._opened(request)
+        first = place(request, len(opened.candidates), matrix.COLUMNS)
         found = matrix.matrix(self._reader, opened, first)
         return self._long("tasks.html", opened=opened, view=found, first=first, step=matrix.COLUMNS, tab="tasks")
 
@@ -224,3 +229,8 @@ def number(request: Request, name: str, default: int) -> int:
     if not said.isascii() or not said.isdigit() or len(said) > 9:
         raise UserError(f"{name} is to be a whole number in this page's address")
     return int(said)
+
+
+def place(request: Request, total: int, step: int) -> int:
+    """The first of a list that a page shows, as its address says; past the end it is the last page's. Raises UserError."""
+    return last_page(number(request, "first", 0), total, step)

@@ -79,6 +79,11 @@ def study_of(found: str) -> str:
     return found.replace("~", "/")
 
 
+def last_page(first: int, total: int, step: int) -> int:
+    """Where a page of a list begins that is asked for from `first` on: past the end the last page is meant."""
+    return first if first < total else max(0, total - 1) // step * step
+
+
 def to(path: str) -> Markup:
     """The attribute that links to an address; nothing where there is none."""
     return Markup(' href="{}"').format(escape(path)) if path else Markup("")

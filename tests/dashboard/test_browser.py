@@ -160,6 +160,51 @@ def test_a_keyboard_reaches_an_edit_its_hunks_and_two_trials(served: Served, ope
         assert 0 <= place["y"] <= 900, "the page opens where they part"
 
 
+CUT = """() => [...document.querySelectorAll("main *")]
+  .filter((each) => getComputedStyle(each).overflowX !== "visible" || getComputedStyle(each).overflowY !== "visible")
+  .filter((each) => each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1)
+  .filter((each) => each.clientWidth > 1 && each.tagName !== "svg")
+  .map((each) => each.outerHTML.slice(0, 90))"""
+"""What does not show all that is in it."""
+
+
+def test_nothing_is_cut_off_on_paper(served: Served, opened: Open, tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    write(report(served.reader, served.root, STUDY), file, force=False)
+    page = opened(f"/s/{STUDY}", 700, "dark")  # an upright A4 page between its margins
+    page.emulate_media(media="print")
+    here = page.url.removesuffix(f"/s/{STUDY}")
+    for address in (*(here + path for path in paths(served)), file.as_uri()):
+        page.goto(address)
+        page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+        assert page.evaluate(CUT) == [], address
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0, address
+        shoot(page, f"print-{address.partition('?')[0].rpartition('/')[2]}")
+
+
+def test_every_tab_is_seen_on_a_telephone(served: Served, opened: Open) -> None:
+    page = opened(f"/s/{STUDY}/act", 390)
+    assert page.locator(".tabs a[aria-current=page]").inner_text() == "Act"
+    for tab in page.locator(".tabs a").all():
+        place = tab.bounding_box()
+        assert place is not None
+        assert place["x"] >= 0
+        assert place["x"] + place["width"] <= 390
+
+
+def test_two_trials_stand_below_each_other_on_a_telephone(served: Served, opened: Open) -> None:
+    path = next(path for path in paths(served) if "/beside?" in path)
+    page = opened(path, 390)
+    shoot(page, "beside-390")
+    for lane in page.locator(".lane:not(:empty)").all():
+        place = lane.bounding_box()
+        assert place is not None
+        assert place["width"] > 340
+    lanes = "[...document.querySelectorAll('.lane[data-whose]:not(:empty)')]"
+    whose = f"{lanes}.map((each) => getComputedStyle(each, '::before').content)"
+    assert set(page.evaluate(whose)) == {'"champion"', '"candidate"'}
+
+
 def test_no_payload_runs_in_a_browser(served: Served, opened: Open) -> None:
     for path in poison(served, " ".join(PAYLOADS)):
         page = opened(path)

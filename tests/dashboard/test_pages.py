@@ -15,6 +15,7 @@ from lorimer.dashboard import flipping, matrix, trajectory
 from lorimer.dashboard.beside import pairing
 from lorimer.dashboard.compared import again, rows, with_full_run
 from lorimer.dashboard.diffs import side_by_side, size
+from lorimer.dashboard.paths import last_page
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.errors import UserError
 from lorimer.harness.changed import parsed
@@ -124,6 +125,36 @@ def test_more_edits_are_on_further_pages(served: Served) -> None:
     assert {row.number for row in page.rows} == {known[-1].number, champion.number}
     assert page.focus is not None
     assert page.focus.number == champion.number
+
+
+@pytest.mark.parametrize(
+    "page", ["candidates", "tasks", "flips", f"trials?of={quote(f'{STUDY}/baseline/baseline', safe='')}"]
+)
+def test_an_address_past_the_end_of_a_list_shows_its_last_page(served: Served, page: str) -> None:
+    path = f"/s/{STUDY}/{page}"
+    last = served.page(path)  # the only one there is
+    assert served.page(f"{path}{'&' if '?' in path else '?'}first=5000") == last
+
+
+@given(st.integers(0, 400), st.integers(0, 300), st.integers(1, 60))
+def test_the_last_page_begins_where_paging_would(first: int, total: int, step: int) -> None:
+    found = last_page(first, total, step)
+    assert found == first if first < total else found in range(0, max(1, total), step)
+    assert found < max(1, total)
+    assert first < total or found + step >= total
+
+
+def test_an_edit_that_has_no_row_among_the_others_is_said(served: Served) -> None:
+    assert f"study {STUDY} has no candidate 99999" in served.page(f"/s/{STUDY}/flips?of=99999", 404)
+    missing = with_full_run(opened(served))[0]
+    for row in served.reader.sql(
+        "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'decision'"
+    ).rows:
+        served.change(f'DROP TRIGGER "{row[0]}"')  # which keep decisions as they are
+    served.change("DELETE FROM decision WHERE subject = ? AND stage = 'full'", missing.id)
+    said = served.page(f"/s/{STUDY}/flips?of={missing.number}")
+    assert f"The full run of {short(missing.number)} is not decided, so it has no row here." in said
+    assert "so it has no row here" not in served.page(f"/s/{STUDY}/flips?of={with_full_run(opened(served))[-1].number}")
 
 
 def test_a_cell_opens_a_failed_and_a_solved_trial_where_they_part(served: Served) -> None:
