@@ -87,11 +87,11 @@ class Stopped(StoreReader):
         super().__init__(path)
         self._missing = missing
 
-    def decisions(self, study: str) -> list[DecisionRow]:
-        return [row for row in super().decisions(study) if row.id not in self._missing]
+    def decisions(self, study: str, after: int = 0) -> list[DecisionRow]:
+        return [row for row in super().decisions(study, after) if row.id not in self._missing]
 
-    def candidates(self, study: str) -> list[Candidate]:
-        return [row.model_copy(update={"state": "proposed"}) for row in super().candidates(study)]
+    def candidates(self, study: str, since: int = 0) -> list[Candidate]:
+        return [row.model_copy(update={"state": "proposed"}) for row in super().candidates(study, since)]
 
 
 @pytest.mark.parametrize("policy", ["paired", "pooled"])
