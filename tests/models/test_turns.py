@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import json
 import os
@@ -270,6 +271,27 @@ def test_a_file_that_a_stopped_process_keeps_locked_holds_nobody_up(tmp_path: Pa
     with (tmp_path / "key.json").open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         assert place.change(lambda flow: (flow, flow)) == Flow()
+    place.close()
+
+
+async def test_a_file_that_cannot_be_written_holds_no_call_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    turns, looks = own(tmp_path / "key.json", bound=1), list[Flow]()
+    monkeypatch.setattr(os, "pwrite", full)
+    async with asyncio.timeout(60):
+        for _ in range(3):
+            await _one(turns)
+    turns.close()
+
+    def look(flow: Flow) -> tuple[Flow, None]:
+        looks.append(flow)
+        return flow, None
+
+    place = InFile(tmp_path / "key.json")
+    place.change(look)
+    assert looks == [Flow()], "it looks once, whether or not that can be kept"
     place.close()
 
 

@@ -84,19 +84,28 @@ class InFile:
 
     def change(self, work: Callable[[Flow], tuple[Flow, T]]) -> T:
         """See Place."""
-        with suppress(OSError):  # a full disk, a folder on a server that went away
-            if self._locked():
-                try:
-                    flow, said = work(self._swept_clean(read(os.pread(self._file, 1 << 20, 0))))
-                    self._seen = flow
-                    written = _FLOW.dump_json(flow)
-                    os.pwrite(self._file, written, 0)
-                    os.ftruncate(self._file, len(written))
-                    return said
-                finally:
-                    self._lock(self._file, self._unlock)
-        self._seen, said = work(replace(self._seen, users={}))
+        if not self._locked():
+            self._seen, said = work(replace(self._seen, users={}))
+            return said
+        try:
+            self._seen, said = work(self._read())
+            self._write(self._seen)
+        finally:
+            with suppress(OSError):
+                self._lock(self._file, self._unlock)
         return said
+
+    def _read(self) -> Flow:
+        try:
+            return self._swept_clean(read(os.pread(self._file, 1 << 20, 0)))
+        except OSError:  # a folder on a server that went away
+            return replace(self._seen, users={})
+
+    def _write(self, flow: Flow) -> None:
+        written = _FLOW.dump_json(flow)
+        with suppress(OSError):  # a full disk: the next one reads what was there before, or nothing
+            os.pwrite(self._file, written, 0)
+            os.ftruncate(self._file, len(written))
 
     def close(self) -> None:
         """See Place."""
@@ -115,6 +124,8 @@ class InFile:
                     self._alone_until = time.monotonic() + ALONE_SECONDS
                     return False
                 time.sleep(0.0005)
+            except OSError:  # a file system without locks, or one that went away
+                return False
 
     def _swept_clean(self, flow: Flow) -> Flow:
         now = time.monotonic()
