@@ -37,6 +37,8 @@ class Ran:
     """Planned trials that have a reward; of one that was tried anew the last counts."""
     errored: int
     """Planned trials that ended without one, which no score counts."""
+    again: int
+    """Attempts that ended without one and were tried anew."""
     attempts: int
     """All that were begun and may be shown, those under way included."""
     sealed: int
@@ -46,11 +48,12 @@ class Ran:
 
     @property
     def outcome(self) -> str:
-        """`286 of 430 solved; 7 more errored, which no score counts`."""
+        """`286 of 430 solved; 5 more errored, which no score counts; 2 errored and were tried anew`."""
         if not self.attempts:
             return ""
         errored = f"; {self.errored} more errored, which no score counts" if self.errored else ""
-        return f"{self.solved} of {self.scored} solved{errored}"
+        again = f"; {self.again} errored and {'was' if self.again == 1 else 'were'} tried anew" if self.again else ""
+        return f"{self.solved} of {self.scored} solved{errored}{again}"
 
     @property
     def unlisted(self) -> int:
@@ -113,6 +116,7 @@ def _ran(
         solved=sum(reward >= SOLVED for reward in rewards.values()),
         scored=len(rewards),
         errored=len(errored),
+        again=sum(each.state == TrialState.ERRORED for each in trials) - len(errored),
         attempts=len(trials),
         sealed=sum(opened.hides_at(row.stage, str(task)) for task, _ in row.plan),
         trials=tuple(trials[first : first + most]),

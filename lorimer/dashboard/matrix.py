@@ -160,5 +160,6 @@ def task(reader: StudyReader, opened: Opened, name: str) -> TaskPage:
         raise UserError(f"study {opened.id} has no task {name or '(empty)'}")
     if row.split == "test" or (opened.sealed and row.split == "holdout"):
         raise UserError(f"{name} is {SEALED}")
-    newest = tuple(reader.trials(opened.id, task=name, limit=NEWEST))
-    return TaskPage(row, newest, len(newest) if len(newest) < NEWEST else len(reader.trial_ids(opened.id, task=name)))
+    return TaskPage(
+        row, tuple(reader.trials(opened.id, task=name, limit=NEWEST)), reader.trials_of_task(opened.id, name)
+    )

@@ -177,8 +177,7 @@ class StudyReader(Protocol):
 
     def latest_study(self, kind: str | None = None) -> Study | None:
         """The study of this kind (`optimize`, `run`, `check`) that began last, or `None`; without a kind, that of any but
-        `check`, which every command means by "the latest".
-        """
+        `check`, which every command means by "the latest"."""
         ...
 
     def tasks(self, study: str, split: str | None = None) -> list[TaskRow]:
@@ -291,6 +290,10 @@ class StudyReader(Protocol):
         """
         ...
 
+    def trials_of_task(self, study: str, task: str) -> int:
+        """How many trials a study has of a task."""
+        ...
+
     def trial_ids(
         self,
         study: str,
@@ -318,8 +321,7 @@ class StudyReader(Protocol):
 
     def scored(self, evaluations: Sequence[str]) -> list[tuple[str, str, int, float]]:
         """Evaluation, task, repeat and reward of each scored trial of these evaluations, in that order; where one was tried anew,
-        its last reward, which counts, comes last.
-        """
+        its last reward, which counts, comes last."""
         ...
 
     def took(self, evaluations: Sequence[str]) -> dict[str, Share]:
@@ -410,9 +412,7 @@ class StudyReader(Protocol):
 
     def records(self, trials: Sequence[str]) -> dict[str, Record | Gap]:
         """The records of these trials by their ids: all that was asked for and answered, or why that cannot be replayed.
-
-        Raises UserError for a trial that is not there.
-        """
+        Raises UserError for a trial that is not there."""
         ...
 
     def search(

@@ -66,6 +66,15 @@ def attempts(connection: Plain, evaluation: str) -> list[Attempt]:
     return [Attempt(*row) for row in found.fetchall()]
 
 
+def trials_of_task(connection: Plain, study: str, task: str) -> int:
+    """The number of a task's trials, which is asked of each evaluation: no index begins with a study and a task."""
+    found = connection.execute(
+        "SELECT count(*) FROM trial WHERE evaluation IN (SELECT id FROM evaluation WHERE study = ?) AND task = ?",
+        [study, task],
+    )
+    return int(found.fetchone()[0])
+
+
 class ScoredTrial(NamedTuple):
     """A scored trial with what its model calls took."""
 

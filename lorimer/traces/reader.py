@@ -286,6 +286,10 @@ class StoreReader(SealedReader):
             wanted = wanted.where(or_(col(Trial.stage) != Stage.HOLDOUT, col(Trial.study).not_in(sealed)))
         return self._all(wanted if limit is None else wanted.limit(limit))
 
+    def trials_of_task(self, study: str, task: str) -> int:
+        with self.database.plain() as connection:
+            return bulk.trials_of_task(connection, study, task)
+
     def trial_ids(
         self,
         study: str,
