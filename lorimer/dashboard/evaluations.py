@@ -20,6 +20,8 @@ LISTED = 400
 PAGE = 1_000
 """Trials of an evaluation's own page."""
 
+UNCOUNTED = (TrialState.ERRORED, TrialState.CANCELLED)
+
 ORDER = (Stage.BASELINE, *STAGES)
 
 
@@ -38,7 +40,7 @@ class Ran:
     errored: int
     """Planned trials that ended without one, which no score counts."""
     again: int
-    """Attempts that ended without one and were tried anew."""
+    """Further attempts that ended without one: they were cancelled, or errored and were tried anew."""
     attempts: int
     """All that were begun and may be shown, those under way included."""
     sealed: int
@@ -48,11 +50,12 @@ class Ran:
 
     @property
     def outcome(self) -> str:
-        """`286 of 430 solved; 5 more errored, which no score counts; 2 errored and were tried anew`."""
+        """`286 of 430 solved; 5 more errored, which no score counts; 2 attempts were cancelled or tried anew`."""
         if not self.attempts:
             return ""
         errored = f"; {self.errored} more errored, which no score counts" if self.errored else ""
-        again = f"; {self.again} errored and {'was' if self.again == 1 else 'were'} tried anew" if self.again else ""
+        attempts = "attempt was" if self.again == 1 else "attempts were"
+        again = f"; {self.again} {attempts} cancelled or tried anew" if self.again else ""
         return f"{self.solved} of {self.scored} solved{errored}{again}"
 
     @property
@@ -116,7 +119,7 @@ def _ran(
         solved=sum(reward >= SOLVED for reward in rewards.values()),
         scored=len(rewards),
         errored=len(errored),
-        again=sum(each.state == TrialState.ERRORED for each in trials) - len(errored),
+        again=sum(each.state in UNCOUNTED for each in trials) - len(errored),
         attempts=len(trials),
         sealed=sum(opened.hides_at(row.stage, str(task)) for task, _ in row.plan),
         trials=tuple(trials[first : first + most]),

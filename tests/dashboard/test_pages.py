@@ -253,7 +253,8 @@ def test_what_came_out_is_counted_over_all_trials_though_some_are_not_listed(ser
     page = f"/s/{STUDY}/c/{opened(served).world.candidate(full.subject).number}"  # type: ignore[union-attr]
     said = served.page(page)
     assert (
-        f"{solved} of {len(scored)} solved; 4 more errored, which no score counts; 1 errored and was tried anew" in said
+        f"{solved} of {len(scored)} solved; 4 more errored, which no score counts; 1 attempt was cancelled or tried anew"
+        in said
     )
     assert f"{len(found) - 400} more are not listed here: all {len(found)} trials" in said
     further = f"/s/{STUDY}/trials?of={quote(full.id, safe='')}"
