@@ -9,7 +9,7 @@ from lorimer.dashboard.paths import last_page
 from lorimer.dashboard.shelf import Opened
 from lorimer.errors import UserError
 from lorimer.kinds import SOLVED
-from lorimer.meta_agent.state.names import STAGES, About, evaluation_id, short
+from lorimer.meta_agent.state.names import STAGES, short
 from lorimer.traces.base import StudyReader
 from lorimer.traces.bulk import Attempt
 from lorimer.traces.schema import Purpose, Stage, TrialState
@@ -102,8 +102,7 @@ def _told(opened: Opened) -> Collection[str]:
     """The evaluations whose trials have the scores that the study's page tells."""
     world = opened.world
     sealed = world.sealed_by if world.sealed_score is not None else ()
-    baseline = evaluation_id(opened.id, About("", Stage.BASELINE))
-    return {baseline, *world.reported_by(world.champion_id), *sealed}
+    return {*world.reported_by(""), *world.reported_by(world.champion_id), *sealed}
 
 
 def _ran(

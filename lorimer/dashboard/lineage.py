@@ -59,7 +59,7 @@ def read(reader: StudyReader, opened: Opened) -> Lineage:
     """Read the page."""
     world, line = opened.world, line_of(opened.world, opened.world.champion_harness)
     own, known = {view.id for view in line}, {row.id: row for row in opened.candidates}
-    baseline = world.decided("", Stage.BASELINE)
+    baseline = world.reported_of("")
     events = [
         *(
             _promotion(opened, known[row.subject], row, row.subject in own)

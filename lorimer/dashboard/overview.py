@@ -60,7 +60,7 @@ def _line(shelf: Shelf, study: str) -> Line:
     opened = shelf.open(study)
     spent = shelf.worked_out(study, "spent", opened.mark, lambda: shelf.reader.spent(study))
     row, world = opened.row, opened.world
-    reported, baseline = world.reported, world.decided("", Stage.BASELINE)
+    reported, baseline = world.reported, world.reported_of("")
     return Line(
         id=row.id,
         kind=row.kind,
@@ -168,7 +168,7 @@ def _interval(found: Score) -> str:
 def overview(shelf: Shelf, opened: Opened) -> Overview:
     """Read a study's page."""
     reader, world, row = shelf.reader, opened.world, opened.row
-    baseline, reported, final = world.decided("", Stage.BASELINE), world.reported, world.sealed_score
+    baseline, reported, final = world.reported_of(""), world.reported, world.sealed_score
     mark = opened.mark
     spent = shelf.worked_out(row.id, "spent", mark, lambda: reader.spent(row.id))
     settings = parse(row.config, row.id).budget

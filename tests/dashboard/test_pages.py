@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
-from bench.made_store import STUDY
+from bench.made_store import STUDY, Size, make
 from lorimer.dashboard import flipping, matrix, trajectory
+from lorimer.dashboard.app import application
 from lorimer.dashboard.beside import pairing
 from lorimer.dashboard.compared import again, rows, with_full_run
 from lorimer.dashboard.diffs import side_by_side, size
@@ -25,6 +28,8 @@ from lorimer.meta_agent.reports.flips import flips
 from lorimer.meta_agent.state.changes import arms
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.trials import rewards
+from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import DecisionRow, Evaluation, Trial
 from tests.dashboard.conftest import Served
@@ -108,13 +113,17 @@ def _edited(served: Served, candidate: str) -> int:
     raise AssertionError("no line of the harness can be watched")
 
 
-def test_a_champion_that_was_run_at_two_times_stands_against_itself(served: Served) -> None:
-    study = opened(served)
-    found = again(served.reader, study)
-    assert found, "the made study refreshes its champions"
-    for each in found:
-        assert each.flips.tasks
-    assert f"{found[0].name} against itself" in served.page(f"/s/{STUDY}/flips")
+def test_a_champion_that_was_run_at_two_times_stands_against_itself(tmp_path: Path) -> None:
+    root = tmp_path / "longer"
+    make(root, Size(candidates=16, tasks=12, turns=2), seed=4)  # long enough for a champion to be run anew
+    reader = StoreReader(root / STORE)
+    with TestClient(application(reader, root, ["testserver"])) as client:
+        served = Served(root, client, reader)
+        found = again(reader, opened(served))
+        assert found
+        for each in found:
+            assert each.flips.tasks
+        assert f"{found[0].name} against itself" in served.page(f"/s/{STUDY}/flips")
 
 
 def test_more_edits_are_on_further_pages(served: Served) -> None:

@@ -26,7 +26,7 @@ from tests.dashboard.conftest import Served
 def test_all_studies_are_listed_with_their_scores(served: Served) -> None:
     said = served.page("/")
     world = scan(served.reader, STUDY)
-    baseline, reported = world.decided("", Stage.BASELINE), world.reported
+    baseline, reported = world.reported_of(""), world.reported
     assert baseline is not None
     assert reported is not None
     assert f'<a href="/s/{STUDY}">{STUDY}</a>' in said
