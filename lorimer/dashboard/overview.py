@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from lorimer.config import parse
+from lorimer.config import parse_stored
 from lorimer.dashboard.history import History, history
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.meta_agent.gate.comparison import count
@@ -171,7 +171,7 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
     baseline, reported, final = world.reported_of(""), world.reported, world.sealed_score
     mark = opened.mark
     spent = shelf.worked_out(row.id, "spent", mark, lambda: reader.spent(row.id))
-    settings = parse(row.config, row.id).budget
+    settings = parse_stored(row.config, row.id).budget
     bounds = allowances(settings, spent)
     if row.kind == "optimize" and settings.candidates is not None:
         bounds += (Allowance("budget.candidates", world.proposals, settings.candidates),)

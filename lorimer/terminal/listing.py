@@ -122,14 +122,14 @@ class Status:
 
 def status(reader: StudyReader, study: Study, root: Path) -> Status:
     """Read the status of a study of the workspace at `root`."""
-    from lorimer.config import parse
+    from lorimer.config import parse_stored
     from lorimer.task_agent.budget import Allowance, allowances
 
     world = scan(reader, study.id)
     found = result_of(reader, world, study)
     final = world.sealed_score
     tasks, spent = reader.tasks(study.id), reader.spent(study.id)
-    settings = parse(study.config, study.id).budget
+    settings = parse_stored(study.config, study.id).budget
     left, gain = allowances(settings, spent), gain_of(reader, world, study)
     if study.kind == "optimize" and settings.candidates is not None:
         left += (Allowance("budget.candidates", world.proposals, settings.candidates),)
@@ -218,13 +218,13 @@ def _conditions(reader: StudyReader, world: World) -> tuple[str, ...]:
 
 def _branch(reader: StudyReader, study: Study, world: World, root: Path) -> str:
     """Asked of the latest study that tries candidates alone: of an earlier one the branch has gone on by itself."""
-    from lorimer.config import parse
+    from lorimer.config import parse_stored
 
     latest = reader.latest_study("optimize")
     if latest is None or latest.id != study.id:
         return ""
     try:
-        return departed(world, Workspace(root, parse(study.config, study.id).study.harness).committed())
+        return departed(world, Workspace(root, parse_stored(study.config, study.id).study.harness).committed())
     except (PrerequisiteError, UserError):  # no git here, or no repository: there is no branch to speak of
         return ""
 

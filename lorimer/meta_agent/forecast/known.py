@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lorimer.benchmarks.split import around, rank, split
-from lorimer.config import Config, parse
+from lorimer.config import Config, parse_stored
 from lorimer.errors import PrerequisiteError, SandboxError, UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.forecast import panel as panels
@@ -71,7 +71,7 @@ def plan(
     reader = StoreReader(store_at(root)) if study is not None or has_store(root) else None
     row = None if reader is None else reader.study(study) if study is not None else _latest(reader)
     if reader is not None and row is not None and study is not None and row.kind == "optimize":
-        return of_study(reader, row, parse(row.config, row.id, overrides))
+        return of_study(reader, row, parse_stored(row.config, row.id, overrides))
     return _of_new(root, config, reader, row)
 
 

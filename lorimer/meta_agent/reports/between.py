@@ -99,9 +99,9 @@ def compared(reader: StudyReader, world: World, before: str, after: str) -> Flip
     was not promoted, the champion that it met is told of by the trials in which it was met. Of each, only trials count that a
     decision has read.
     """
-    from lorimer.config import parse
+    from lorimer.config import parse_stored
 
-    retries = parse(reader.study(world.study).config, world.study).retries.errored
+    retries = parse_stored(reader.study(world.study).config, world.study).retries.errored
     mine, theirs = _met(reader, world, before, after)
     read = rewards(reader, {**mine, **theirs}, retries)
     return flips(together(read[name] for name in theirs), together(read[name] for name in mine), world.train)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from lorimer.config import parse
+from lorimer.config import parse_stored
 from lorimer.meta_agent.ledger import gain_price
 from lorimer.meta_agent.ledger.conditions import differing
 from lorimer.meta_agent.ledger.fired import fired_in
@@ -23,7 +23,7 @@ STAGES = (Stage.SPOT, Stage.FULL, Stage.AUDIT, Stage.HOLDOUT)
 def promotions(reader: StudyReader, promoted: Sequence[Candidate], world: World) -> str:
     """The card's section, in Markdown."""
     lines, prices = ["## Promotions", ""], gain_price.of_promotions(reader, world)
-    retries = parse(reader.study(world.study).config, world.study).retries.errored
+    retries = parse_stored(reader.study(world.study).config, world.study).retries.errored
     fired = fired_in(reader, promoted, full_runs(reader, world, promoted, retries))
     rows = [row for each in promoted for stage in STAGES if (row := world.decided(each.id, stage)) is not None]
     conditions = differing(reader, world, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lorimer.config import parse
+from lorimer.config import parse_stored
 from lorimer.harness.version import diff
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.ledger.experiments import Entry
@@ -26,7 +26,7 @@ class Held:
 
 def held(reader: StudyReader, study: Study, world: World) -> Held | None:
     """The promotion of a study that waits for a person; `None` where there is none."""
-    config = parse(study.config, study.id)
+    config = parse_stored(study.config, study.id)
     candidate = hand.waiting(world, config)
     if candidate is None or candidate.harness is None:
         return None

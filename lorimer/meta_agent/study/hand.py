@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorimer.config import Config, parse
+from lorimer.config import Config, parse_stored
 from lorimer.errors import UserError
 from lorimer.meta_agent.gate.comparison import Kind
 from lorimer.meta_agent.state.commands import Await, next_command
@@ -95,7 +95,7 @@ async def review(root: Path, study: Study, candidate: str | None, who: Person, *
     if not approve and not who.why:
         raise UserError("a refusal needs a reason, for the log and for the meta-agent: say it with --why")
     async with _at_rest(root, study) as (store, world, _):
-        found = waiting(world, parse(study.config, study.id))
+        found = waiting(world, parse_stored(study.config, study.id))
         if found is None:
             raise UserError(f"no promotion of {study.id} waits for a review", _how_it_would(study))
         if candidate is not None and candidate not in (short(found.number), found.id):
@@ -107,7 +107,7 @@ async def review(root: Path, study: Study, candidate: str | None, who: Person, *
 
 
 def _how_it_would(study: Study) -> str:
-    if not parse(study.config, study.id).review.required:
+    if not parse_stored(study.config, study.id).review.required:
         return "a study holds its promotions where lorimer.toml says `[review] required = true` when it begins"
     return f"`lorimer status {study.id}` says where it stands"
 
@@ -122,7 +122,7 @@ async def revert(root: Path, study: Study, candidate: str, who: Person, *, drop:
     Raises UserError for one that was never promoted or is the champion, where a candidate is under way and not to be dropped,
     where git refuses the commit, and where a process runs the study.
     """
-    workspace = workspace_of(root, parse(study.config, study.id))
+    workspace = workspace_of(root, parse_stored(study.config, study.id))
     async with _at_rest(root, study) as (store, world, reader):
         target = _earlier(world, candidate)
         subject, name = (target.id, short(target.number)) if target else ("", "the seed harness")
@@ -221,7 +221,7 @@ async def _at_rest(root: Path, study: Study) -> AsyncIterator[tuple[StudyWriter,
     """The study's store, its world, and a reader, while nobody else runs the study. Raises UserError where somebody does."""
     if study.kind != "optimize":
         raise UserError(f"{study.id} is {a(study.kind)}, which promotes nothing")
-    with open_store(root, parse(study.config, study.id)) as (store, reader):
+    with open_store(root, parse_stored(study.config, study.id)) as (store, reader):
         holder = this_process()
         await store.claim(study.id, holder)
         try:

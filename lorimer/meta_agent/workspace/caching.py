@@ -84,7 +84,7 @@ def _share(of: Share) -> float | None:
 
 def _lost_usd(study: Study, breaks: CacheBreaks) -> float | None:
     # What reads a study mostly finds no breaks, and is spared the import of what runs one.
-    from lorimer.config import parse
+    from lorimer.config import parse_stored
     from lorimer.errors import ConfigError
     from lorimer.meta_agent.workspace.named import providers
     from lorimer.models.pricing import cache_saves
@@ -93,7 +93,7 @@ def _lost_usd(study: Study, breaks: CacheBreaks) -> float | None:
     if simulated(study.task_model):
         return None
     try:
-        provider = provider_of(study.task_model, providers(parse(study.config, study.id)))
+        provider = provider_of(study.task_model, providers(parse_stored(study.config, study.id)))
     except ConfigError:  # a study of settings that this lorimer knows no more is told of all the same
         return None
     return cache_saves(provider, study.task_model.partition("/")[2], breaks.lost_tokens)
