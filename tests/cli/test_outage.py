@@ -84,7 +84,7 @@ async def test_a_key_that_is_revoked_half_way_says_that_the_rest_is_kept_and_a_r
         assert said.err == (
             f"lorimer: model local/model at {server.url}/v1/: Incorrect API key provided (check the key in LOCAL_KEY "
             "([providers.local] key_env)); what has finished is kept, and once that is put right, "
-            f"`lorimer resume -C {workspace}` goes on\n"
+            f"`lorimer resume run-1 -C {workspace}` goes on\n"
         )
         server.from_now_on(ANSWER)
         assert (await lorimer(workspace, "resume", "--quiet")).code == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.events import Proposed
 from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.task_agent.causes import Cause
-from lorimer.traces.schema import PlannedTrial, Stage
+from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd
 from tests.meta_agent.test_loop import Bench, Proposer, Recorder, config, make_bench
 from tests.support.dice_trials import DiceTrials, Killed, Sigkill
 
@@ -293,8 +293,27 @@ async def test_the_proposals_of_a_round_are_made_at_once_and_kept_in_order(bench
 
 
 @pytest.mark.parametrize("stage", [Stage.SPOT, Stage.FULL])
-async def test_the_runs_of_a_round_share_the_places_of_a_study(bench: Bench, stage: Stage) -> None:
+async def test_the_runs_of_a_round_share_the_places_of_a_study(
+    bench: Bench, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, all_have = set[str](), asyncio.Event()
+
+    async def prepare(plan: Sequence[PlannedTrial]) -> None:
+        asked.update(planned.id.split("/")[1] for planned in plan if planned.stage is stage)
+        if asked >= {"c001", "c002", "c003"}:
+            all_have.set()
+
     with opened(bench, Edits({1: "GOOD 1", 2: "GOOD 2", 3: "GOOD 4"}), wide(3), width=3) as (parts, trials):
+        attempt = trials.attempt
+
+        async def held(planned: PlannedTrial, *rest: Any) -> TrialEnd:
+            """No trial ends before all three runs have asked for places: how soon they do is the machine's affair."""
+            if planned.stage is stage:
+                await all_have.wait()
+            return await attempt(planned, *rest)
+
+        monkeypatch.setattr(trials, "prepare", prepare)
+        monkeypatch.setattr(trials, "attempt", held)
         await bench.create(parts)
         await optimize(parts, "demo")
     ran = [each.split("/")[1] for each in trials.ran if f"/{stage}/" in each]
