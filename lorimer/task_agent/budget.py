@@ -234,7 +234,6 @@ class Budget:
 
     def _check(self, role: str = "", usd: float = 0.0, tokens: int = 0, trials: int = 0) -> None:
         self._warn()
-        certain = {bound.key: bound.used for bound in self.left}
         wanted = {"usd": usd, "tokens": tokens, "trials": trials, f"{role}.usd": usd, f"{role}.tokens": tokens}
         for bound in allowances(self._settings, self.spent):
             name = bound.key.removeprefix("budget.")
@@ -243,7 +242,7 @@ class Budget:
             more = wanted.get(name, 0)
             # The last trial that is allowed may still spend; it is only no further one that begins.
             if bound.used + more > bound.limit or (bound.used >= bound.limit and name != "trials"):
-                used = certain[bound.key]
+                used = next(each.used for each in self.left if each.key == bound.key)
                 calls = (bound.used - used, more) if name not in ("trials", "hours") else ()
                 raise BudgetExhausted(bound.key, used, bound.limit, *calls)
 

@@ -122,10 +122,8 @@ class Terminal:
         """Show an event."""
         if isinstance(event, StudyEnded):
             self.study = event.study
-        elif (
-            isinstance(event, BudgetUsed) and self.study is None
-        ):  # the first that every study tells, once it is stored
-            self.study = ""
+        elif isinstance(event, BudgetUsed) and self.study is None:
+            self.study = ""  # every study tells this first, once it is stored
         if self._mode == "json":
             self._write(json.dumps({"event": type(event).__name__, **plain(_sealed(event))}))
             return
