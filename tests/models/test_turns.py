@@ -103,6 +103,20 @@ async def holding(place: Path) -> AsyncIterator[asyncio.subprocess.Process]:
         await holder.wait()
 
 
+@asynccontextmanager
+async def held_up(place: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A call waits for the other process's request, and has its turn once that process has met what a test does to it."""
+    async with holding(place) as holder:
+        turns = own(place, bound=1)
+        waiting = asyncio.create_task(_one(turns))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+        yield holder
+        async with asyncio.timeout(60):
+            await waiting
+        turns.close()
+
+
 @dataclass
 class Hurried(FakeTime):
     """A clock that each look at it moves on."""
@@ -199,31 +213,15 @@ async def test_the_bound_holds_over_two_clients(tmp_path: Path) -> None:
 
 
 async def test_requests_of_a_killed_process_are_taken_out(tmp_path: Path) -> None:
-    place = tmp_path / "key.json"
-    async with holding(place) as holder:
-        turns = own(place, bound=1)
-        waiting = asyncio.create_task(_one(turns))
-        await asyncio.sleep(0.3)
-        assert not waiting.done()
+    async with held_up(tmp_path / "key.json") as holder:
         holder.send_signal(signal.SIGKILL)
         await holder.wait()
-        async with asyncio.timeout(60):
-            await waiting
-        turns.close()
 
 
 async def test_requests_of_a_suspended_process_hold_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(places, "STOPPED_SECONDS", 0.0)
-    place = tmp_path / "key.json"
-    async with holding(place) as holder:
-        turns = own(place, bound=1)
-        waiting = asyncio.create_task(_one(turns))
-        await asyncio.sleep(0.3)
-        assert not waiting.done()
+    async with held_up(tmp_path / "key.json") as holder:
         holder.send_signal(signal.SIGSTOP)
-        async with asyncio.timeout(60):
-            await waiting
-        turns.close()
 
 
 async def test_who_waits_long_for_another_process_is_told_once_for_which(state: Path) -> None:
