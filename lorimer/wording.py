@@ -29,12 +29,17 @@ def visible(text: str) -> str:
 
     Newlines and tabs stay.
     """
-    return "".join(letter if letter in "\n\t" or not _is_obeyed(letter) else _escape(letter) for letter in text)
+    # Most lines hold nothing of the kind, which is seen of a whole line at once: a long log has a million letters.
+    return "\n".join(line if line.isprintable() else _visible(line) for line in text.split("\n"))
 
 
 def visible_line(text: str) -> str:
     """The same in one line."""
     return visible(" ".join(text.split()))
+
+
+def _visible(line: str) -> str:
+    return "".join(letter if letter == "\t" or not _is_obeyed(letter) else _escape(letter) for letter in line)
 
 
 def _is_obeyed(letter: str) -> bool:
