@@ -9,6 +9,7 @@ import typer
 from lorimer.commands.options import HERE, Json, Study, Workspace
 from lorimer.commands.shared import experiments_of
 from lorimer.kinds import PolicyName
+from lorimer.wording import visible
 
 app = typer.Typer(help="The gate: decide again what was decided.", no_args_is_help=True)
 
@@ -40,4 +41,4 @@ def gate_replay(
     changes = overrides(set_ or []) | {key: value for key, value in named.items() if value is not None}
     reader = open_reader(workspace)
     found = regate.replay(reader, experiments_of(reader, study).id, changes)
-    typer.echo(to_json(found) if json else regate.text(found))
+    typer.echo(to_json(found) if json else visible(regate.text(found)))

@@ -10,6 +10,7 @@ import typer
 from lorimer.commands.options import HERE, Json, Set, Study, StudyName, Workspace
 from lorimer.commands.shared import config_of, experiments_of, goes_on, harness_of, run_to_end
 from lorimer.terminal.here import from_here
+from lorimer.wording import visible
 
 app = typer.Typer()
 
@@ -51,7 +52,7 @@ def review(
         if json:
             typer.echo(to_json(found))
         else:
-            typer.echo(page.text(found) if found else f"no promotion of {row.id} waits for a review")
+            typer.echo(visible(page.text(found)) if found else f"no promotion of {row.id} waits for a review")
         return
     who = hand.person(hand.workspace_of(workspace, config), by, why)
     said = run_to_end(hand.review(workspace, row, candidate, who, approve=approve))
@@ -182,4 +183,4 @@ def tune(
     asked |= {"sandbox.concurrency": at_once} if at_once is not None else {}
     asked |= {"search.width": width} if width is not None else {}
     found = run_to_end(asking.tune(workspace, row, asked))
-    typer.echo(to_json({"study": row.id, "changed": found}) if json else "\n".join(map(str, found)))
+    typer.echo(to_json({"study": row.id, "changed": found}) if json else visible("\n".join(map(str, found))))

@@ -9,6 +9,7 @@ import typer
 
 from lorimer.commands.options import HERE, Json, Quiet, Set, Workspace
 from lorimer.commands.shared import config_of, open_terminal, run_to_end, say_json
+from lorimer.wording import visible
 
 if TYPE_CHECKING:
     from lorimer.meta_agent.pairings.spec import Spec
@@ -100,4 +101,4 @@ def compare(
     if json:
         say_json(found)
     else:
-        typer.echo(paired.result_text(found))
+        typer.echo(visible(paired.result_text(found)))

@@ -9,6 +9,7 @@ import typer
 
 from lorimer.commands.options import HERE, Json, StudyName, Workspace
 from lorimer.commands.shared import config_of, experiments_of, harness_of, run_to_end
+from lorimer.wording import visible
 
 if TYPE_CHECKING:
     from lorimer.task_agent.shadow.previewed import Preview
@@ -50,4 +51,4 @@ def preview(
             await provider.close()
 
     found = run_to_end(work())
-    typer.echo(to_json(previewed.rows(found)) if json else previewed.text(found, diffs=diffs))
+    typer.echo(to_json(previewed.rows(found)) if json else visible(previewed.text(found, diffs=diffs)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shlex
+import sys
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,7 @@ import typer
 
 from lorimer.commands.options import WORKSPACE
 from lorimer.terminal.here import from_here
+from lorimer.wording import visible
 
 if TYPE_CHECKING:
     from lorimer.config import Config
@@ -170,6 +172,17 @@ def say_json(value: object) -> None:
     from lorimer.terminal.words import to_json
 
     typer.echo(to_json({"event": "Result", "result": value}, indent=None))
+
+
+def say_source(text: str, *, end: bool = True) -> None:
+    """Print a harness or a diff: a file gets every character of it, as it may be run or applied; a terminal obeys none.
+
+    Args:
+        end: the text ends without a newline, and gets one.
+    """
+    at_terminal = sys.stdout.isatty()
+    # Without `color` what looks like a terminal's codes would be taken out of what a file gets.
+    typer.echo(visible(text) if at_terminal else text, nl=end, color=True)
 
 
 def say_result(workspace: Path, result: StudyResult, json: bool) -> None:

@@ -15,6 +15,7 @@ from lorimer.commands.shared import (
     harness_of,
     open_terminal,
     run_to_end,
+    say_source,
     say_two,
 )
 from lorimer.terminal.here import from_here
@@ -43,7 +44,10 @@ def diff_(
 
     reader = open_reader(workspace)
     found = between(reader, experiments_of(reader, study).id, a, b, harness_of)
-    typer.echo(to_json(found) if json else text(found))
+    if json:
+        typer.echo(to_json(found))
+    else:
+        say_source(text(found))
 
 
 @app.command()
@@ -63,7 +67,10 @@ def harness(
 
     reader = open_reader(workspace)
     found = named(reader, experiments_of(reader, study).id, name, harness_of)
-    typer.echo(to_json(found) if json else found.text, nl=json)
+    if json:
+        typer.echo(to_json(found))
+    else:
+        say_source(found.text, end=False)
 
 
 @app.command("ab")

@@ -16,6 +16,7 @@ from lorimer.commands.shared import (
     run_to_end,
 )
 from lorimer.kinds import SeedName
+from lorimer.wording import visible
 
 app = typer.Typer()
 
@@ -117,7 +118,7 @@ def doctor(
 
     asking = None if offline else Asking(seconds, say, datetime.now(UTC).date(), probes=model)
     findings = run_to_end(examine(workspace, asking))
-    typer.echo(to_json(findings) if json else text(findings))
+    typer.echo(to_json(findings) if json else visible(text(findings)))
     raise typer.Exit(3 if any(finding.level == "missing" for finding in findings) else 0)
 
 
@@ -134,7 +135,7 @@ def _replay(workspace: Path, name: str | None, *, asked: bool, json: bool) -> No
     config = config_of(workspace, None)
     reader = open_reader(workspace)
     found = run_to_end(measured(reader, pick_study(reader, name).id, config))
-    typer.echo(to_json(replayed.rows(found)) if json else replayed.text(found))
+    typer.echo(to_json(replayed.rows(found)) if json else visible(replayed.text(found)))
 
 
 @app.command()

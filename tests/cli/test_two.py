@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from lorimer.harness.version import sha
-from tests.cli.support import Said, refused, typed
+from tests.cli.support import LORIMER, Said, refused, typed
 
 Used = tuple[Path, dict[str, Said]]
 
@@ -38,6 +39,26 @@ def test_a_harness_is_printed_as_it_was_run(used: Used, tmp_path: Path, capsys: 
     seed.write_text(typed(capsys, "harness", "seed", "-C", root).out)
     subprocess.run(["patch", "-s", str(seed), str(patch)], check=True)
     assert seed.read_text() == file.read_text(), "what follows the diff is no part of it"
+
+
+def test_a_terminal_obeys_no_text_of_a_harness_and_a_file_gets_all_of_it(
+    used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, _ = used
+    other = tmp_path / "other.py"
+    seed = typed(capsys, "harness", "seed", "-C", root).out
+    other.write_text(seed + "ERASED = '\x1b[2J'\n")
+    assert "+ERASED = '\x1b[2J'\n" in typed(capsys, "diff", "seed", other, "-C", root).out
+    assert typed(capsys, "harness", other, "-C", root).out == other.read_text()
+    ours, terminals = os.openpty()
+    try:
+        command = [*LORIMER, "diff", "seed", str(other), "-C", str(root)]
+        subprocess.run(command, check=True, stdout=terminals, stdin=subprocess.DEVNULL)
+        shown = os.read(ours, 1 << 16)
+    finally:
+        os.close(ours)
+        os.close(terminals)
+    assert b"+ERASED = '\\x1b[2J'\r\n" in shown
 
 
 def test_what_cannot_be_compared_is_said(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Trial
+from lorimer.wording import visible_line
 
 TITLE_CHARS = 60
 """Characters of a title after a name in a sentence."""
@@ -49,7 +50,7 @@ def edit_of(world: World, number: int, parent: str) -> str:
     if made is None:
         return "the seed harness"
     was = "an earlier champion" if made.state == "promoted" else "which was not promoted"
-    title = " ".join(made.title.split())[:TITLE_CHARS].rstrip()
+    title = visible_line(made.title)[:TITLE_CHARS].rstrip()
     return f"{short(made.number)}{f' ({title})' if title else ''}, {was}"
 
 
