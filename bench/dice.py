@@ -22,7 +22,7 @@ from lorimer.meta_agent.gate.plans import Luck, full_plan, spot_plan, spot_trial
 from lorimer.meta_agent.gate.policies import ANYTIME, Policy
 from lorimer.meta_agent.gate.scores import Result, task_means
 from lorimer.meta_agent.gate.verdicts import spot_verdict
-from lorimer.meta_agent.gate.weights import Earlier, Rates, rates
+from lorimer.meta_agent.gate.weights import EarlierTrials, Rates, rates
 
 Chances = Sequence[float]
 PANEL = (0.95,) * 28 + tuple(0.1 + 0.8 * step / 19 for step in range(20)) + (0.0,) * 10
@@ -310,7 +310,7 @@ def study(design: Design, play: Campaign, seed: int) -> Ended:
     def hour() -> float:
         return BAD if play.bad and dice.random() < play.bad else 1.0
 
-    standing, earlier = run_of(champion, first), Earlier()
+    standing, earlier = run_of(champion, first), EarlierTrials()
     tests, promoted = list[Decided](), list[Promoted]()
     spent, met, won, passed = float(len(standing)), 0, [0, 0, 0], list[bool]()
     for number, (points, reach) in enumerate(zip(kinds, reach_of, strict=True), 1):

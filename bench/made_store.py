@@ -32,7 +32,7 @@ from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, s
 from lorimer.meta_agent.gate.scores import Result, score, task_means
 from lorimer.meta_agent.gate.transfer import Met, sealed_verdict, sentence
 from lorimer.meta_agent.gate.verdicts import spot_verdict
-from lorimer.meta_agent.gate.weights import Earlier, weights
+from lorimer.meta_agent.gate.weights import EarlierTrials, weights
 from lorimer.meta_agent.state.names import About, candidate_id, evaluation_id
 from lorimer.meta_agent.state.world import score_numbers
 from lorimer.meta_agent.workspace.parts import create
@@ -132,7 +132,7 @@ class _Maker:
         self._dice = random.Random(seed)
         self._steps = Steps(random.Random(seed + 1), size.turns)
         self._clock = datetime(2026, 1, 1, tzinfo=UTC)
-        self._earlier, self._passed = Earlier(), list[bool]()
+        self._earlier, self._passed = EarlierTrials(), list[bool]()
         self._seed_trials = Met(([], []), ([], []))
         """The seed harness's, as the earlier ones."""
         self._outcomes: dict[str, list[Result]] = {}

@@ -32,7 +32,7 @@ from lorimer.sandbox.base import ImageSpec
 from lorimer.sandbox.fake import FakeProvider
 from lorimer.sandbox.hosts import Host, Hosts
 from lorimer.task_agent.attempts import StudyAttempts
-from lorimer.task_agent.cluster.messages import Ended, Said, Told
+from lorimer.task_agent.cluster.messages import Said, Told, TrialEnded
 from lorimer.task_agent.cluster.node import Link, Node, OnNode
 from lorimer.task_agent.cluster.worker import FarModel, FarSink, Outbox, TaskModelSpec
 from lorimer.task_agent.hosts import OnHosts
@@ -85,7 +85,7 @@ class Simulated(Link):
             self._sink.step(StepData(owner, StepKind.EXEC, 0.0, 0.0, data, listing, 2 * number + 1))
             messages += [reply.completion.message, user(listing)]
         end = TrialEnd(owner, TrialState.SCORED, "finished", reward=1.0)
-        self._outbox.say(Ended(owner, end))
+        self._outbox.say(TrialEnded(owner, end))
 
     async def image(self, spec: ImageSpec) -> int | None:
         return None

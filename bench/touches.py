@@ -11,7 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lorimer.meta_agent.gate.pairs import Touch, pair_plan, pair_verdict
+from lorimer.meta_agent.gate.pairs import TouchedTrial, pair_plan, pair_verdict
 from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.gate.scores import Result
 
@@ -65,12 +65,12 @@ def in_pairs(
         rates: the chances of the champion and of the edited harness on each task.
         gate: the full run's trials per task, and its level.
     """
-    left, touched, later = 1 - reach.depth, list[Touch](), dict[str, float]()
+    left, touched, later = 1 - reach.depth, list[TouchedTrial](), dict[str, float]()
     for place, each in enumerate(standing):
         task = int(each.task[1:])
         reward = again(each.reward or 0.0, rates[0][task], rates[1][task], reach, dice)
         if reward is not None:
-            touched.append(Touch(f"r{place}", each.task, each.reward or 0.0, left))
+            touched.append(TouchedTrial(f"r{place}", each.task, each.reward or 0.0, left))
             later[f"r{place}"] = reward
     repeats, alpha = gate
     luck = Luck(dice.randrange(1 << 30), 1)

@@ -29,7 +29,7 @@ window."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class TaskFile:
     """One file or symlink of a task; folders count by what they hold."""
 
     path: str
@@ -40,13 +40,13 @@ class Entry:
     """Where a symlink points, as written; `None` for a file."""
 
 
-def walk(task: str, root: Path) -> list[Entry]:
+def walk(task: str, root: Path) -> list[TaskFile]:
     """All files of a task, in order of path.
 
     Raises TaskError for anything that would mean different things on another machine, or reach out of the task: symlinks
     that leave it, sockets and devices, names that are not UTF-8 or hold control characters, more than MAX_TASK_BYTES.
     """
-    entries: list[Entry] = []
+    entries: list[TaskFile] = []
     home = root.resolve()
     folders = [(str(root), "")]
     while folders:
@@ -69,7 +69,7 @@ def walk(task: str, root: Path) -> list[Entry]:
                 info = item.stat()
                 if not stat.S_ISREG(info.st_mode):
                     raise TaskError(task, path, "is not a file, a folder or a symlink")
-                entries.append(Entry(path, info.st_size, bool(info.st_mode & 0o100)))
+                entries.append(TaskFile(path, info.st_size, bool(info.st_mode & 0o100)))
     total = sum(entry.size for entry in entries)
     if total > MAX_TASK_BYTES:
         largest = max(entries, key=lambda entry: entry.size)
@@ -78,7 +78,7 @@ def walk(task: str, root: Path) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.path)
 
 
-def _link(task: str, path: str, full: str, home: Path) -> Entry:
+def _link(task: str, path: str, full: str, home: Path) -> TaskFile:
     target = str(Path(full).readlink())
     # Not Path.resolve: what it makes of a loop differs between Python's versions.
     try:
@@ -90,10 +90,10 @@ def _link(task: str, path: str, full: str, home: Path) -> Entry:
     # An absolute target stays inside on this machine only.
     if not inside or target.startswith("/"):
         raise TaskError(task, path, "is a symlink that leaves the task's folder")
-    return Entry(path, 0, False, target)
+    return TaskFile(path, 0, False, target)
 
 
-def digest(task: str, root: Path, entries: list[Entry]) -> str:
+def digest(task: str, root: Path, entries: list[TaskFile]) -> str:
     """SHA-256 over paths, executable bits and bytes; the bytes are streamed. Raises TaskError."""
     total = hashlib.sha256()
     for entry in entries:
@@ -114,7 +114,7 @@ def digest(task: str, root: Path, entries: list[Entry]) -> str:
 _IGNORABLE = re.compile(r"(environment|tests|solution|steps/[^/]+/(tests|solution|workdir))/.")
 
 
-def ignored(task: str, root: Path, entries: list[Entry]) -> frozenset[str]:
+def ignored(task: str, root: Path, entries: list[TaskFile]) -> frozenset[str]:
     """Paths that `.harborignore` files leave out, and these files themselves.
 
     They have `.gitignore`'s syntax; one in a folder speaks of what is below it, the deepest one last. What says what a task is
@@ -158,7 +158,7 @@ def _decided(specs: Mapping[str, GitIgnoreSpec], path: str) -> bool:
     return verdict
 
 
-def _name(entry: Entry) -> str:
+def _name(entry: TaskFile) -> str:
     return entry.path.rpartition("/")[2]
 
 

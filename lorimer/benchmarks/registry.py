@@ -75,9 +75,9 @@ def open_benchmark(
         return StarterBenchmark()
     if kind == "harbor" and rest.strip():
         from lorimer.benchmarks.harbor.benchmark import HarborBenchmark
-        from lorimer.benchmarks.harbor.variables import Host
+        from lorimer.benchmarks.harbor.variables import HostVariables
 
-        return HarborBenchmark(base / Path(rest.strip()).expanduser(), host=Host.here(passed))
+        return HarborBenchmark(base / Path(rest.strip()).expanduser(), host=HostVariables.here(passed))
     if kind == "terminal-bench" and rest.strip():
         from lorimer.benchmarks.terminal_bench import TerminalBenchmark
 

@@ -17,11 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.requests import Request
 
 from lorimer.config import Config, overrides, parse_stored
-from lorimer.dashboard.overview import Told, tell
+from lorimer.dashboard.overview import ToldCandidate, tell
 from lorimer.dashboard.shelf import Opened
 from lorimer.errors import UserError
 from lorimer.meta_agent.reports import review
-from lorimer.meta_agent.reports.review import Held
+from lorimer.meta_agent.reports.review import HeldPromotion
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.study import apart, asking, edits, hand
 from lorimer.traces.base import StudyReader
@@ -64,9 +64,9 @@ class Bound:
 class Acting:
     """The page on which a person acts."""
 
-    held: Held | None
+    held: HeldPromotion | None
     """The promotion that waits."""
-    waits: Told | None
+    waits: ToldCandidate | None
     """Its candidate in words."""
     earlier: tuple[tuple[str, str], ...]
     """Champions to which it can go back, with their titles; the newest first."""

@@ -47,7 +47,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Pairing:
+class SideBySide:
     """Two trials side by side."""
 
     task: str
@@ -72,7 +72,7 @@ class Pairing:
 
 def pairing(
     reader: StudyReader, opened: Opened, number: int, task: str, before: str | None = None, after: str | None = None
-) -> Pairing:
+) -> SideBySide:
     """The two trials that tell most of a task: of a champion that failed and a candidate that solved it, or the other way round.
 
     Args:
@@ -100,7 +100,7 @@ def pairing(
         left, right = right, left
     rows, parts = _rows(reader, left, right)
     cut = any(reader.step_count(lane.trial.id) > MOST for lane in (left, right))
-    return Pairing(task, number, left, right, rows, parts, (champion, candidate), cut)
+    return SideBySide(task, number, left, right, rows, parts, (champion, candidate), cut)
 
 
 def _scored(reader: StudyReader, evaluations: Sequence[str], task: str) -> tuple[Trial, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lorimer.dashboard.compared import Row, rows
+from lorimer.dashboard.compared import EditRow, rows
 from lorimer.dashboard.diffs import Beside, side_by_side, size
-from lorimer.dashboard.overview import Told, tell
+from lorimer.dashboard.overview import ToldCandidate, tell
 from lorimer.dashboard.shelf import Opened
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import STAGES, About, evaluation_id
@@ -23,10 +23,10 @@ SPOT = {"pass": "passed", "promote": "passed", "reject": "failed"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class CandidateLine:
     """A candidate in the table."""
 
-    told: Told
+    told: ToldCandidate
     kind: str
     origin: str
     hypothesis: str
@@ -43,7 +43,7 @@ class Entry:
     """What all its trials were paid."""
 
 
-def entries(reader: StudyReader, opened: Opened, first: int, most: int = PAGE) -> list[Entry]:
+def entries(reader: StudyReader, opened: Opened, first: int, most: int = PAGE) -> list[CandidateLine]:
     """The candidates from place `first` on, `most` of them, the newest first."""
     shown = list(reversed(opened.candidates))[first : first + most]
     own = {row.id: [evaluation_id(opened.id, About(row.id, stage)) for stage in STAGES] for row in shown}
@@ -51,11 +51,11 @@ def entries(reader: StudyReader, opened: Opened, first: int, most: int = PAGE) -
     return [_entry(opened, row, sum((took.get(name, Share()) for name in own[row.id]), start=Share())) for row in shown]
 
 
-def _entry(opened: Opened, row: Candidate, cost: Share) -> Entry:
+def _entry(opened: Opened, row: Candidate, cost: Share) -> CandidateLine:
     spot, full = (opened.world.decided(row.id, stage) for stage in (Stage.SPOT, Stage.FULL))
     numbers = full.numbers if full else {}
     removed, added = size(row.edit)
-    return Entry(
+    return CandidateLine(
         told=tell(opened, row.number),
         kind=row.kind,
         origin=row.origin,
@@ -90,7 +90,7 @@ class Shown:
     """A candidate's page."""
 
     row: Candidate
-    told: Told
+    told: ToldCandidate
     verdicts: tuple[DecisionRow, ...]
     edit_of: str
     """Which harness its edit is one of, where that is not the champion that it met."""
@@ -99,7 +99,7 @@ class Shown:
     removed: int
     added: int
     foreseen: tuple[Foreseen, ...]
-    compared: Row | None
+    compared: EditRow | None
     session: int
     """Steps of the session that proposed it."""
     before: int | None
@@ -132,7 +132,7 @@ def shown(reader: StudyReader, opened: Opened, number: int) -> Shown:
     )
 
 
-def _foreseen(row: Candidate, compared: Row | None) -> list[Foreseen]:
+def _foreseen(row: Candidate, compared: EditRow | None) -> list[Foreseen]:
     cells = compared.cells if compared else {}
     words = dict.fromkeys(row.fixes, "should be fixed") | dict.fromkeys(row.at_risk, "at risk")
     changed = [task for task, cell in cells.items() if abs(cell.after.mean - cell.before.mean) > 1e-9]

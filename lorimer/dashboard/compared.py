@@ -38,7 +38,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TaskCell:
     """A task under the champion and under the candidate."""
 
     task: str
@@ -65,14 +65,14 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class EditRow:
     """One edit."""
 
     number: int
     name: str
     title: str
     state: str
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, TaskCell]
     """A cell for each task that both have run."""
     flips: Flips
     fired: Fired | None = None
@@ -104,11 +104,11 @@ class Again:
     """A champion against itself: its first trials, and those that were run later."""
 
     name: str
-    cells: Mapping[str, Cell]
+    cells: Mapping[str, TaskCell]
     flips: Flips
 
 
-def rows(reader: StudyReader, opened: Opened, candidates: Sequence[Candidate]) -> list[Row]:
+def rows(reader: StudyReader, opened: Opened, candidates: Sequence[Candidate]) -> list[EditRow]:
     """Those of these candidates whose full run is decided, in the order given. All of their trials are read at once."""
     runs = full_runs(reader, opened.world, candidates, opened.retries)
     read = {name: by_task(trials) for name, trials in runs.read.items()}
@@ -124,7 +124,9 @@ def rows(reader: StudyReader, opened: Opened, candidates: Sequence[Candidate]) -
         told = flips(before, after, opened.world.train)
         cells = _cells(told, before, after, fired.get(row.number))
         state = view.state if view else row.state
-        found.append(Row(row.number, short(row.number), row.title, state, cells, told, fired.get(row.number), hunks))
+        found.append(
+            EditRow(row.number, short(row.number), row.title, state, cells, told, fired.get(row.number), hunks)
+        )
     return found
 
 
@@ -150,13 +152,13 @@ def with_full_run(opened: Opened) -> list[Candidate]:
     return [row for row in reversed(opened.candidates) if opened.world.decided(row.id, Stage.FULL) is not None]
 
 
-def _cells(told: Flips, before: Rewards, after: Rewards, fired: Fired | None) -> dict[str, Cell]:
+def _cells(told: Flips, before: Rewards, after: Rewards, fired: Fired | None) -> dict[str, TaskCell]:
     found = {}
     for pair in told.tasks:
         a, b = before[pair.task], after[pair.task]
         some, known = fired.tasks.get(pair.task, (0, 0)) if fired else (0, 0)
         hunks = tuple(hunk.tasks.get(pair.task, (0, 0)) for hunk in fired.hunks) if fired else ()
-        found[pair.task] = Cell(pair.task, _side(a), _side(b), pair.flip, chance(a, b), some, known, hunks)
+        found[pair.task] = TaskCell(pair.task, _side(a), _side(b), pair.flip, chance(a, b), some, known, hunks)
     return found
 
 

@@ -26,7 +26,7 @@ ORDER = (Stage.BASELINE, *STAGES)
 
 
 @dataclass(frozen=True)
-class Ran:
+class EvaluationLine:
     """An evaluation of a harness."""
 
     id: str
@@ -64,7 +64,7 @@ class Ran:
         return self.attempts - len(self.trials)
 
 
-def ran(reader: StudyReader, opened: Opened, subject: str) -> tuple[Ran, ...]:
+def ran(reader: StudyReader, opened: Opened, subject: str) -> tuple[EvaluationLine, ...]:
     """The evaluations of a candidate, by its id, or of the seed harness (""), in the order in which a candidate meets stages."""
     found = reader.evaluations(opened.id, subject)
     found.sort(key=lambda row: (ORDER.index(Stage(row.stage)), row.met or 0, row.id))
@@ -72,7 +72,7 @@ def ran(reader: StudyReader, opened: Opened, subject: str) -> tuple[Ran, ...]:
     return tuple(_ran(reader, opened, row, stands, LISTED if row.purpose == Purpose.FIRST else 0) for row in found)
 
 
-def of(reader: StudyReader, opened: Opened, evaluation: str, first: int) -> tuple[Evaluation, Ran, int]:
+def of(reader: StudyReader, opened: Opened, evaluation: str, first: int) -> tuple[Evaluation, EvaluationLine, int]:
     """One evaluation with its trials from place `first` on, and that place. Raises UserError for one that the study has not."""
     row = reader.evaluation(evaluation)
     if row is None or row.study != opened.id:
@@ -107,11 +107,11 @@ def _told(opened: Opened) -> Collection[str]:
 
 def _ran(
     reader: StudyReader, opened: Opened, row: Evaluation, stands: Collection[str], most: int, first: int = 0
-) -> Ran:
+) -> EvaluationLine:
     trials = [each for each in reader.attempts(row.id) if not opened.hides_at(row.stage, each.task)]
     rewards = {(each.task, each.repeat): each.reward for each in trials if each.reward is not None}
     errored = {(each.task, each.repeat) for each in trials if each.state == TrialState.ERRORED} - rewards.keys()
-    return Ran(
+    return EvaluationLine(
         id=row.id,
         what=named(row),
         stands=row.id in stands,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lorimer.dashboard.compared import Again, Cell, Row, again, rows, with_full_run
+from lorimer.dashboard.compared import Again, EditRow, TaskCell, again, rows, with_full_run
 from lorimer.dashboard.shelf import Opened
-from lorimer.dashboard.svg import Scale, element, picture
+from lorimer.dashboard.svg import Axis, element, picture
 from lorimer.meta_agent.gate.estimates import Estimate
 from lorimer.meta_agent.gate.made_of import MadeOf
 from lorimer.meta_agent.reports.gain import gain_of
@@ -24,12 +24,12 @@ EDITS = 15
 class Flipping:
     """The page."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[EditRow, ...]
     again: tuple[Again, ...]
     """The champions against themselves."""
     tasks: tuple[str, ...]
     """Columns: those on which some shown edit flips, then the others, each in the suite's order."""
-    focus: Row | None
+    focus: EditRow | None
     """The edit that the sentence is about: the one that was asked for, else the champion's, else the newest."""
     passed_over: str
     """The edit that was asked for and has no row, as its full run is not decided; empty where there is none."""
@@ -84,7 +84,7 @@ WIDE, HIGH = 58, 40
 """A cell's picture."""
 
 
-def cell_picture(cell: Cell, *, faint: bool = False) -> Markup:
+def cell_picture(cell: TaskCell, *, faint: bool = False) -> Markup:
     """Before and after as points on their intervals, joined; a dot where the edit fired; chance as a bar below.
 
     What it says in words stands beside it, where a screen reader finds it. There are thousands on a page, so it is put together
@@ -93,7 +93,7 @@ def cell_picture(cell: Cell, *, faint: bool = False) -> Markup:
     Args:
         faint: of a champion against itself.
     """
-    y = Scale(0.0, 1.0, HIGH - 13.0, 4.0)
+    y = Axis(0.0, 1.0, HIGH - 13.0, 4.0)
     before, after, kind = cell.before, cell.after, cell.flip or "stays"
     a, b = y(before.mean), y(after.mean)
     parts = [
@@ -131,7 +131,7 @@ def gain_picture(gain: MadeOf, width: int = 520) -> Markup:
         return Markup("")
     low = min(0.0, *(min(each.low, each.value) for _, each in parts))
     high = max(0.0, *(max(each.high, each.value) for _, each in parts))
-    x = Scale(low, high, 132.0, width - 62.0)
+    x = Axis(low, high, 132.0, width - 62.0)
     drawn = [element("line", x1=x(0), x2=x(0), y1=0, y2=24 * len(parts), class_="zero")]
     for place, (name, each) in enumerate(parts):
         top, start, end = 24 * place, min(x(0), x(each.value)), max(x(0), x(each.value))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lorimer.dashboard.svg import Scale, across, element, group, mark, picture, ticks
+from lorimer.dashboard.svg import Axis, across, element, group, mark, picture, ticks
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import World, score_of
@@ -117,7 +117,7 @@ def drawn(found: History, link: Callable[[int], str], width: int, height: int, c
     """
     left, right, top, bottom = 44.0, width - 14.0, 12.0, height - 30.0
     low, high = bounds(found)
-    x, y = Scale(0, max(1, found.candidates) + 0.3, left, right), Scale(low, high, bottom, top)
+    x, y = Axis(0, max(1, found.candidates) + 0.3, left, right), Axis(low, high, bottom, top)
     parts = [
         group([across(y(value), left, right, f"{value:.2f}") for value in ticks(low, high)], class_="axis"),
         group(
@@ -134,7 +134,7 @@ def drawn(found: History, link: Callable[[int], str], width: int, height: int, c
     return picture(parts, width, height, found.label, class_, links=True)
 
 
-def _stairs(treads: Sequence[Tread], x: Scale, y: Scale) -> list[Markup]:
+def _stairs(treads: Sequence[Tread], x: Axis, y: Axis) -> list[Markup]:
     bands = [
         element(
             "rect",
@@ -153,7 +153,7 @@ def _stairs(treads: Sequence[Tread], x: Scale, y: Scale) -> list[Markup]:
     return [*bands, *([element("path", d=d, class_="stair")] if d else [])]
 
 
-def _point(point: Point, x: Scale, y: Scale, address: str, size: float) -> Markup:
+def _point(point: Point, x: Axis, y: Axis, address: str, size: float) -> Markup:
     said = f"{point.name} {point.shape}, {point.said}" + (f": {point.title}" if point.title else "")
     drawn_mark = mark(point.shape, x(point.number), y(point.score), size)
     # A keyboard goes through the table below instead of hundreds of points.

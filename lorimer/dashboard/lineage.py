@@ -20,7 +20,7 @@ from lorimer.traces.tables import Candidate, DecisionRow
 
 
 @dataclass(frozen=True)
-class Event:
+class LineageEvent:
     """Something that made a champion, kept one, changed by what rules the next is found, or stopped the search for it."""
 
     made: str
@@ -49,7 +49,7 @@ class Lineage:
 
     seed: Score | None
     begun: str
-    events: tuple[Event, ...]
+    events: tuple[LineageEvent, ...]
     """What happened, in the order in which it happened."""
     line: tuple[tuple[int, float | None], ...]
     """Number and score of each harness from the seed to the champion of today, each an edit of the one before."""
@@ -78,9 +78,9 @@ def read(reader: StudyReader, opened: Opened) -> Lineage:
     )
 
 
-def _promotion(opened: Opened, candidate: Candidate, row: ChainEntry, stands: bool) -> tuple[datetime, Event]:
+def _promotion(opened: Opened, candidate: Candidate, row: ChainEntry, stands: bool) -> tuple[datetime, LineageEvent]:
     decided = opened.world.decided(candidate.id, Stage.FULL)
-    return _at(row.made), Event(
+    return _at(row.made), LineageEvent(
         made=_minute(row.made),
         kind="promoted",
         number=candidate.number,
@@ -95,31 +95,33 @@ def _promotion(opened: Opened, candidate: Candidate, row: ChainEntry, stands: bo
     )
 
 
-def _people(opened: Opened) -> Iterator[tuple[datetime, Event]]:
+def _people(opened: Opened) -> Iterator[tuple[datetime, LineageEvent]]:
     """Reviews and reverts."""
     for about, row in opened.world.decisions.items():
         if about.stage is Stage.REVIEW:
             yield _at(row.made), _person(opened, about, row)
 
 
-def _person(opened: Opened, about: About, row: DecisionRow) -> Event:
+def _person(opened: Opened, about: About, row: DecisionRow) -> LineageEvent:
     view = opened.world.candidate(about.subject)
     kind = "reverted" if about.purpose is Purpose.REVERTED else "approved" if row.kind == "pass" else "refused"
-    return Event(_minute(row.made), kind, view.number if view else None, view.title if view else "", said=row.reason)
+    return LineageEvent(
+        _minute(row.made), kind, view.number if view else None, view.title if view else "", said=row.reason
+    )
 
 
-def _settings(row: ChainEntry) -> tuple[datetime, Event]:
+def _settings(row: ChainEntry) -> tuple[datetime, LineageEvent]:
     said = "; ".join(f"{each['key']} from {shown(each['from'])} to {shown(each['to'])}" for each in row.body["changes"])
     return _at(row.made), _chained(row, "settings", said)
 
 
-def _pause(row: ChainEntry) -> tuple[datetime, Event]:
+def _pause(row: ChainEntry) -> tuple[datetime, LineageEvent]:
     return _at(row.made), _chained(row, "pause", str(Person(row.body["by"], row.body["why"])))
 
 
-def _chained(row: ChainEntry, kind: str, said: str) -> Event:
+def _chained(row: ChainEntry, kind: str, said: str) -> LineageEvent:
     """Something that is no candidate's and has an entry of its own in the chain."""
-    return Event(_minute(row.made), kind, None, said=said, entry=row.number, seal=row.hash[:12], stands=True)
+    return LineageEvent(_minute(row.made), kind, None, said=said, entry=row.number, seal=row.hash[:12], stands=True)
 
 
 def _score(opened: Opened, candidate: str) -> Score | None:

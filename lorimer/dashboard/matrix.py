@@ -43,7 +43,7 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class TaskLine:
+class MatrixLine:
     """A task with what the champion makes of it."""
 
     task: str
@@ -66,7 +66,7 @@ class Matrix:
 
     candidates: tuple[tuple[int, str, str], ...]
     """Number, name and state of each column."""
-    lines: tuple[TaskLine, ...]
+    lines: tuple[MatrixLine, ...]
     sealed: int
     """Tasks that are not shown yet."""
     champion: str
@@ -89,7 +89,7 @@ def matrix(reader: StudyReader, opened: Opened, first: int, most: int = COLUMNS)
         total = totals.get(row.id)
         rate = total.reward / total.trials if total else None
         lines.append(
-            TaskLine(
+            MatrixLine(
                 task=row.id,
                 split=row.split,
                 rate=rate,

@@ -33,7 +33,7 @@ AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class Line:
+class ListedStudy:
     """One study in the list of all."""
 
     id: str
@@ -51,17 +51,17 @@ class Line:
     spent: Spent
 
 
-def lines(shelf: Shelf) -> list[Line]:
+def lines(shelf: Shelf) -> list[ListedStudy]:
     """All studies, the one that began last first."""
     return [_line(shelf, row.id) for row in reversed(shelf.reader.studies())]
 
 
-def _line(shelf: Shelf, study: str) -> Line:
+def _line(shelf: Shelf, study: str) -> ListedStudy:
     opened = shelf.open(study)
     spent = shelf.worked_out(study, "spent", opened.mark, lambda: shelf.reader.spent(study))
     row, world = opened.row, opened.world
     reported, baseline = world.reported, world.reported_of("")
-    return Line(
+    return ListedStudy(
         id=row.id,
         kind=row.kind,
         state=opened.state,
@@ -77,7 +77,7 @@ def _line(shelf: Shelf, study: str) -> Line:
 
 
 @dataclass(frozen=True)
-class Told:
+class ToldCandidate:
     """A candidate and what came of it, in words."""
 
     number: int
@@ -131,8 +131,8 @@ class Overview:
     refused: str
     """Which edits were refused before anything was paid for them, in words; empty where none was."""
     running: tuple[Stint, ...]
-    proposing: Told | None
-    latest: tuple[Told, ...]
+    proposing: ToldCandidate | None
+    latest: tuple[ToldCandidate, ...]
     alerts: tuple[Alert, ...]
     gain: tuple[tuple[str, str], ...]
     cache: tuple[tuple[str, str], ...]
@@ -184,7 +184,7 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
         champion_name=short(champion.number) if champion else "the seed harness",
         champion_title=champion.title if champion else "",
         sealed=(score_of(final), score_of(final, "seed_")) if final and not opened.sealed else None,
-        history=shelf.worked_out(row.id, "history", mark.settled, lambda: history(world)),
+        history=shelf.worked_out(row.id, "history", mark.decided, lambda: history(world)),
         spent=spent,
         left=tuple((left_of(each), min(1.0, each.used / each.limit) if each.limit else 1.0) for each in bounds),
         counts=dict(Counter(view.state for view in world.candidates)),
@@ -193,7 +193,7 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
         proposing=next((each for each in told if each.state == "proposing"), None),
         latest=tuple(each for each in told if each.state != "proposing")[:LATEST],
         alerts=shelf.worked_out(row.id, "alerts", (mark, opened.state), lambda: tuple(alerts(reader, opened))),
-        gain=shelf.worked_out(row.id, "gain", mark.settled, lambda: tuple(_gain(reader, opened, spent))),
+        gain=shelf.worked_out(row.id, "gain", mark.decided, lambda: tuple(_gain(reader, opened, spent))),
         cache=shelf.worked_out(
             row.id, "cache", mark, lambda: tuple(cache_use(row, spent, reader.cache_breaks).lines())
         ),
@@ -207,13 +207,13 @@ def _gain(reader: StudyReader, opened: Opened, spent: Spent) -> list[tuple[str, 
     return gain_price.gain_lines(gain, gain_price.of_study(gain, spent))
 
 
-def tell(opened: Opened, number: int) -> Told:
+def tell(opened: Opened, number: int) -> ToldCandidate:
     """A candidate in words. Raises UserError."""
     row, world = opened.candidate(number), opened.world
     view = world.candidate(row.id)
     state = view.state if view else row.state
     decided = [each for stage in (*STAGES, Stage.REVIEW) if (each := world.decided(row.id, stage)) is not None]
-    return Told(number, short(number), state, row.title, came_of(state, row.failure, decided))
+    return ToldCandidate(number, short(number), state, row.title, came_of(state, row.failure, decided))
 
 
 def stints(reader: StudyReader, opened: Opened) -> tuple[Stint, ...]:

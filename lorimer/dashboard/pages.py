@@ -26,7 +26,7 @@ from lorimer.dashboard import (
     trajectory,
 )
 from lorimer.dashboard.compared import with_full_run
-from lorimer.dashboard.paths import Served, last_page, study_of
+from lorimer.dashboard.paths import ServerPaths, last_page, study_of
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.dashboard.templating import environment
 from lorimer.errors import LorimerError, UserError
@@ -47,7 +47,7 @@ class Pages:
         self._shelf, self._reader = shelf, shelf.reader
         self._root, self._token = root, token
         self._playing = threading.Lock()
-        self._templates = environment(Served(), root.resolve().name)
+        self._templates = environment(ServerPaths(), root.resolve().name)
 
     # ---- studies
 
@@ -78,7 +78,7 @@ class Pages:
         found = self._shelf.worked_out(
             opened.id,
             f"flips {first} {focus} {hunks}",
-            opened.mark.settled,
+            opened.mark.decided,
             lambda: flipping.flipping(self._reader, opened, first, focus, hunks),
         )
         return self._long("flips.html", opened=opened, view=found, tab="flips", step=flipping.EDITS)
@@ -136,7 +136,7 @@ class Pages:
     def lineage(self, request: Request) -> Response:
         opened = self._opened(request)
         found = self._shelf.worked_out(
-            opened.id, "lineage", opened.mark.settled, lambda: lineage.read(self._reader, opened)
+            opened.id, "lineage", opened.mark.decided, lambda: lineage.read(self._reader, opened)
         )
         return self._page("lineage.html", opened=opened, view=found, tab="lineage")
 
@@ -154,12 +154,12 @@ class Pages:
     def power(self, request: Request) -> Response:
         """The page comes at once; a forecast that has to be worked out takes seconds, and the page asks for that part later."""
         opened, part = self._opened(request), request.query_params.get("part")
-        if part is None and not self._shelf.known(opened.id, "power", opened.mark.settled):
+        if part is None and not self._shelf.known(opened.id, "power", opened.mark.decided):
             return self._page("power.html", opened=opened, view=None, said="", tab="power")
         try:
             with self._playing:  # one forecast takes all processors
                 found = self._shelf.worked_out(
-                    opened.id, "power", opened.mark.settled, lambda: power.read(self._reader, opened)
+                    opened.id, "power", opened.mark.decided, lambda: power.read(self._reader, opened)
                 )
         except UserError as error:
             return self._page("power.html", part=part, opened=opened, view=None, said=str(error), tab="power")

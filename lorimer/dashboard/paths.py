@@ -1,7 +1,7 @@
 """The address of every page: the one place where they are put together. Pure.
 
-A page links to others by `Links`: of the server (`Served`), or of the one file that a report is (`InFile`), which holds few of
-them. An empty address is no link.
+A page links to others by `Links`: of the server (`ServerPaths`), or of the one file that a report is (`FilePaths`), which
+holds few of them. An empty address is no link.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Links(Protocol):
         ...
 
 
-class Served:
+class ServerPaths:
     """Addresses on the dashboard's server."""
 
     def study_path(self, study: str, page: str = "", **query: object) -> str:
@@ -44,7 +44,7 @@ class Served:
         return self.study_path(study, "trace", of=owner, at=step) + ("" if step is None else f"#step-{step}")
 
 
-class InFile:
+class FilePaths:
     """Addresses within one file.
 
     Args:

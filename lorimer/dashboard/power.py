@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from lorimer.config import parse_stored
 from lorimer.dashboard.shelf import Opened
-from lorimer.dashboard.svg import Scale, across, element, group, mark, picture, ticks
+from lorimer.dashboard.svg import Axis, across, element, group, mark, picture, ticks
 from lorimer.meta_agent.forecast import known
 from lorimer.meta_agent.forecast.playing import Promotions
 from lorimer.meta_agent.forecast.power import WANTED, Forecast
@@ -56,7 +56,7 @@ def drawn(found: Power, width: int = 1120, height: int = 330) -> Markup:
     left, right, top, bottom = 52.0, width - 16.0, 12.0, height - 34.0
     points = found.points
     most = max(point.gain for point in points)
-    x, y = Scale(0.0, most or 0.1, left, right), Scale(0.0, 1.0, bottom, top)
+    x, y = Axis(0.0, most or 0.1, left, right), Axis(0.0, 1.0, bottom, top)
     steps = [x(point.gain) for point in points]
     line = "M" + "L".join(f"{place:.1f} {y(point.promoted):.1f}" for place, point in zip(steps, points, strict=True))
     parts = [
@@ -76,7 +76,7 @@ def drawn(found: Power, width: int = 1120, height: int = 330) -> Markup:
     return picture(parts, width, height, found.headline)
 
 
-def _point(point: Promotions, place: float, y: Scale) -> Markup:
+def _point(point: Promotions, place: float, y: Axis) -> Markup:
     low, high = max(0.0, point.promoted - 2 * point.error), min(1.0, point.promoted + 2 * point.error)
     whisker = element("line", x1=place, x2=place, y1=y(low), y2=y(high), class_="whisker")
     shape = "audit" if point.gain == 0 else "rejected"

@@ -13,7 +13,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from lorimer.dashboard import candidates, flipping, matrix, overview
-from lorimer.dashboard.paths import InFile
+from lorimer.dashboard.paths import FilePaths
 from lorimer.dashboard.prose import prose
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.dashboard.templating import environment
@@ -63,7 +63,7 @@ def report(reader: StudyReader, root: Path, study: str) -> Report:
             f"study {study} is {a(opened.row.kind)}, which tries no candidates", "name one made by `lorimer optimize`"
         )
     order = _in_order(opened)
-    links = InFile([row.number for row in order])
+    links = FilePaths([row.number for row in order])
     templates = environment(links, root.resolve().name)
     one = templates.get_template("part/in_full.html")
     style = (importlib.resources.files("lorimer.dashboard") / "static" / "style.css").read_text(encoding="utf-8")

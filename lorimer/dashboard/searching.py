@@ -36,7 +36,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchPage:
     """The page."""
 
     words: str
@@ -45,7 +45,7 @@ class Search:
     """Whether there may be further ones."""
 
 
-def search(reader: StudyReader, opened: Opened, words: str) -> Search:
+def search(reader: StudyReader, opened: Opened, words: str) -> SearchPage:
     """Look for words in all that the study's trials and proposal sessions hold; sealed trials are left out while it goes on."""
     words = words[:LONGEST]
     sealed = [opened.id] if opened.sealed else []
@@ -54,7 +54,7 @@ def search(reader: StudyReader, opened: Opened, words: str) -> Search:
     # A harness that several candidates have is the first one's.
     whose = {row.harness: short(row.number) for row in reversed(opened.candidates) if row.harness}
     found = [match for hit in hits if (match := _match(reader, opened, proposed, whose, hit)) is not None]
-    return Search(words, tuple(found), len(hits) == MOST)
+    return SearchPage(words, tuple(found), len(hits) == MOST)
 
 
 def _match(

@@ -101,7 +101,7 @@ class Shelf:
         row, mark = self.reader.study(study), self.reader.mark(study)
         with self._lock:
             kept = self._kept.pop(study, None)
-        if kept is not None and kept.mark.settled == mark.settled:
+        if kept is not None and kept.mark.decided == mark.decided:
             found = Opened(row, kept.world, kept.candidates, mark)
         elif kept is not None and kept.mark.decisions <= mark.decisions and kept.mark.chain <= mark.chain:
             found = self._grown(kept, row, mark)

@@ -58,7 +58,7 @@ def _value(value: object) -> str:
 
 
 @dataclass(frozen=True)
-class Scale:
+class Axis:
     """A line from values to places."""
 
     low: float

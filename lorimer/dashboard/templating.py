@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from lorimer import __version__
 from lorimer.dashboard import flipping, power
 from lorimer.dashboard.history import History, drawn
-from lorimer.dashboard.paths import InFile, Links, to
+from lorimer.dashboard.paths import FilePaths, Links, to
 from lorimer.dashboard.prose import sentence
 from lorimer.kinds import MADE_BY
 from lorimer.terminal.words import cost, dollars, duration
@@ -23,18 +23,18 @@ TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 title would turn lorimer's own numbers around."""
 
 
-class Exact(Markup):
+class ExactText(Markup):
     """What a person typed, or a harness to be edited, given back in a field of a form to the last character."""
 
 
-def exact(text: str) -> Exact:
+def exact(text: str) -> ExactText:
     """A text for a field of a form, in which it stands alone."""
-    return Exact(escape(text))
+    return ExactText(escape(text))
 
 
 def shown(value: object) -> object:
     """A value as every page and the report show it: marks that turn the text's direction are told of by number, `[U+202E]`."""
-    if not isinstance(value, str) or value.isascii() or isinstance(value, Exact) or not TURNS.search(value):
+    if not isinstance(value, str) or value.isascii() or isinstance(value, ExactText) or not TURNS.search(value):
         return value
     said = TURNS.sub(lambda found: f"[U+{ord(found[0]):04X}]", value)
     return Markup(said) if isinstance(value, Markup) else said  # noqa: S704 - as safe as it was
@@ -62,7 +62,7 @@ def environment(links: Links, place: str) -> Environment:
     made.globals.update(
         version=__version__,
         place=place,
-        in_file=isinstance(links, InFile),
+        in_file=isinstance(links, FilePaths),
         study_path=links.study_path,
         candidate_path=links.candidate_path,
         trace_path=links.trace_path,

@@ -58,7 +58,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Trajectory:
+class TrajectoryPage:
     """A page of a trial or of a proposal session."""
 
     owner: str
@@ -81,7 +81,7 @@ class Trajectory:
         return tuple((at, min(at + STEPS, self.total) - 1) for at in range(0, self.total, STEPS))
 
 
-def trajectory(reader: StudyReader, opened: Opened, owner: str, at: int) -> Trajectory:
+def trajectory(reader: StudyReader, opened: Opened, owner: str, at: int) -> TrajectoryPage:
     """The page that holds step `at`. Raises UserError for what is no trial or session of this study, and for a sealed one."""
     candidate = reader.candidate(owner)
     found = candidate if candidate is not None else reader.trial(owner)
@@ -99,7 +99,7 @@ def trajectory(reader: StudyReader, opened: Opened, owner: str, at: int) -> Traj
             ("hypothesis", found.hypothesis),
         ]
         title = f"How {short(found.number)} was proposed"
-        return Trajectory(
+        return TrajectoryPage(
             found.id,
             title,
             found.number,
@@ -115,7 +115,7 @@ def trajectory(reader: StudyReader, opened: Opened, owner: str, at: int) -> Traj
     evaluation = reader.evaluation(found.evaluation)
     whose = reader.candidate(evaluation.subject) if evaluation and evaluation.subject else None
     last = first + STEPS >= total
-    return Trajectory(
+    return TrajectoryPage(
         found.id,
         found.task,
         whose.number if whose else None,

@@ -19,7 +19,7 @@ from lorimer.harness.text import text_calls
 from lorimer.models.abilities import Abilities, Ability
 from lorimer.models.base import ModelRequest
 from lorimer.models.client import ProviderClient
-from lorimer.models.failures import Unreachable, Unreadable
+from lorimer.models.failures import Unreachable, UnreadableAnswer
 from lorimer.models.retry import Retryable
 
 FEW = 48
@@ -61,7 +61,7 @@ async def probe(client: ProviderClient, say: Callable[[str], None] = lambda line
         say(name)
         try:
             completion, streamed = await client.as_it_stands(replace(request, max_tokens=FEW), stream=stream)
-        except (Retryable, ConfigError, Unreachable, Unreadable, TimeoutError, ValueError):
+        except (Retryable, ConfigError, Unreachable, UnreadableAnswer, TimeoutError, ValueError):
             return "unknown"
         if completion.stop_reason in _REFUSED:
             return "refused"

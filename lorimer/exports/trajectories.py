@@ -52,7 +52,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Event:
+class RecordedStep:
     """One recorded step; of a model call also what was said, with the messages that it added to the one before."""
 
     step: Step
@@ -71,7 +71,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Conversation:
+class FullConversation:
     """All that was said in one conversation with the model, up to its last answer."""
 
     call: ModelCallData
@@ -91,14 +91,14 @@ class TrialTrace:
     trial: Trial
     candidate: str
     """Whose harness ran: `c003`, or `seed`; empty for another one."""
-    events: tuple[Event, ...]
+    events: tuple[RecordedStep, ...]
 
     def at(self, seconds: float) -> datetime:
         """The time so many seconds after the trial began; UTC."""
         return datetime.fromisoformat(self.trial.started) + timedelta(seconds=seconds)
 
     @cached_property
-    def conversations(self) -> tuple[Conversation, ...]:
+    def conversations(self) -> tuple[FullConversation, ...]:
         """Every conversation of the trial that no later call went on with. A harness has several where it asks sub-agents, or
         where it shortens what was said."""
         sent: dict[int, tuple[Message, ...]] = {}
@@ -115,7 +115,8 @@ class TrialTrace:
                 last.pop(base, None)
             last[index] = event.call
         return tuple(
-            Conversation(call, (*sent[index], call.completion.message), calls[index]) for index, call in last.items()
+            FullConversation(call, (*sent[index], call.completion.message), calls[index])
+            for index, call in last.items()
         )
 
 
@@ -155,7 +156,7 @@ def read(reader: StudyReader, study: Study, ids: Sequence[str]) -> Iterator[Tria
     names |= {row.harness: short(row.number) for row in reader.candidates(study.id) if row.harness}
     for each in ids:
         trial = reader.trial(each)
-        events = tuple(Event(step, call) for step, call in reader.trajectory(each))
+        events = tuple(RecordedStep(step, call) for step, call in reader.trajectory(each))
         yield TrialTrace(study, tasks[trial.task], trial, names.get(trial.harness, ""), events)
 
 
@@ -168,7 +169,7 @@ def valid(value: Any) -> Any:
     return [valid(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def happened(event: Event) -> dict[str, Any]:
+def happened(event: RecordedStep) -> dict[str, Any]:
     """A step that is no model call in short, as JSON has it: what was done and how it ended, without long outputs."""
     step, data = event.step, event.step.data
     told: dict[str, Any] = {"kind": step.kind, "step": step.index, "at": step.at, "seconds": step.seconds}
@@ -179,7 +180,7 @@ def happened(event: Event) -> dict[str, Any]:
     return told | {"text": str(data.get("text", ""))}
 
 
-def output_of(event: Event) -> str:
+def output_of(event: RecordedStep) -> str:
     """What a command printed: standard output, then standard error, as far as they were kept."""
     parts = (event.step.data.get("stdout", ""), event.step.data.get("stderr", ""))
     return "\n".join(part for part in parts if part)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lorimer.meta_agent.reports.evidence import Evidence, evidence, table
+from lorimer.meta_agent.reports.evidence import EvidenceCard, evidence, table
 from lorimer.meta_agent.reports.export import card_of, with_winner
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.world import scan
@@ -38,7 +38,7 @@ class Winner:
     seed_text: str
     changes: tuple[Change, ...]
     """The edits that lead from the seed harness to the winner; empty where that is the seed harness."""
-    evidence: Evidence
+    evidence: EvidenceCard
     card: str
     """The evidence in Markdown."""
     config: Mapping[str, Any]

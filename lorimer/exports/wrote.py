@@ -43,7 +43,7 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedTrajectories:
     """What an export did."""
 
     study: str
@@ -64,7 +64,7 @@ def names() -> list[str]:
 
 def export(
     reader: StudyReader, selection: Selection, to: str, place: str | None = None, *, force: bool = False
-) -> Exported:
+) -> ExportedTrajectories:
     """Write the trajectories of a selection. Nothing but the trial under way is held in memory.
 
     Args:
@@ -78,7 +78,7 @@ def export(
     target = cast(Target, import_module(f"{traces.__name__}.{to}"))
     found, where = chosen(reader, selection), place or target.PLACE
     wrote = target.write(read(reader, selection.study, found.ids), where, force=force)
-    return Exported(selection.study.id, to, where, wrote.trials, wrote.said, found.sealed, found.dropped)
+    return ExportedTrajectories(selection.study.id, to, where, wrote.trials, wrote.said, found.sealed, found.dropped)
 
 
 @contextmanager

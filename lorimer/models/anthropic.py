@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lorimer.harness.api import Completion
 from lorimer.models.base import ModelRequest
 from lorimer.models.bodies import messages_api
-from lorimer.models.client import Wire, served
+from lorimer.models.client import ReplyFields, served
 from lorimer.models.failures import StatusFailure, Unreachable
 from lorimer.models.openai import why
 from lorimer.models.provider import Key, ProviderConfig
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
 
-class _StopDetails(Wire):
+class _StopDetails(ReplyFields):
     explanation: str | None = None
 
 
-class _Block(Wire):
+class _Block(ReplyFields):
     type: str | None = None
 
 
-class _Reply(Wire):
+class _Reply(ReplyFields):
     """What an answer must be; counts may be anything."""
 
     content: list[_Block]

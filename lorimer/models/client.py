@@ -21,19 +21,19 @@ from lorimer.models.failures import (
     Judgement,
     StatusFailure,
     Unreachable,
-    Unreadable,
+    UnreadableAnswer,
     advice,
     judgement_of,
 )
 from lorimer.models.flow import places
 from lorimer.models.flow.places import Place
-from lorimer.models.flow.turns import Held, Turn, Turns
+from lorimer.models.flow.turns import RequestTurn, Turns, TurnsWaited
 from lorimer.models.inside import failure_inside
 from lorimer.models.lengths import lengths
 from lorimer.models.listed import ListedModel
 from lorimer.models.messages import encodable
 from lorimer.models.provider import Key, ProviderConfig
-from lorimer.models.retry import Clock, Retryable, retrying
+from lorimer.models.retry import Retryable, RetryClock, retrying
 from lorimer.models.room import PLAINLY, Room
 from lorimer.models.streams.asked import Streaming
 from lorimer.models.streams.events import is_stream
@@ -41,7 +41,7 @@ from lorimer.models.streams.reading import Assembler, Pace, assembled
 from lorimer.models.usage import counted
 
 
-class Wire(BaseModel):
+class ReplyFields(BaseModel):
     """The part of a provider's reply that lorimer reads; providers add fields freely."""
 
     model_config = ConfigDict(extra="ignore")
@@ -71,7 +71,7 @@ class Dialect(Protocol):
     def decode(self, data: Any, request: ModelRequest) -> Completion:
         """A reply in lorimer's words, with 0 for what the provider did not count.
 
-        Raises pydantic's ValidationError, Unreadable or StatusFailure for a body that is no completion.
+        Raises pydantic's ValidationError, UnreadableAnswer or StatusFailure for a body that is no completion.
         """
         ...
 
@@ -140,7 +140,7 @@ class ProviderClient:
         provider: ProviderConfig,
         dialect: Dialect,
         key: Key,
-        clock: Clock,
+        clock: RetryClock,
         on_tokens: Callable[[float], None] = lambda tokens: None,
     ) -> None:
         self._id = model_id
@@ -173,7 +173,7 @@ class ProviderClient:
         policy = self._provider.retry
         if context.once:  # a window that has ended before it begins
             policy = replace(policy, window_seconds=-1.0)
-        held = Held(context.queued, self._clock.monotonic, lambda why: context.on_wait(0.0, why))
+        held = TurnsWaited(context.queued, self._clock.monotonic, lambda why: context.on_wait(0.0, why))
         try:
             outcome = await retrying(
                 lambda: self._attempt(request, held),
@@ -225,7 +225,7 @@ class ProviderClient:
     async def as_it_stands(self, request: ModelRequest, *, stream: bool = False) -> tuple[Completion, bool]:
         """One answer, or the refusal, to a request that is sent once and with all its settings, and whether it came as a stream.
 
-        Raises Retryable, ConfigError, Unreachable, Unreadable; TimeoutError; ValueError for what is not JSON.
+        Raises Retryable, ConfigError, Unreachable, UnreadableAnswer; TimeoutError; ValueError for what is not JSON.
         """
         guard.check(self._dialect.base_url)
         heard: list[int] = []
@@ -254,7 +254,7 @@ class ProviderClient:
             return places.InMemory()
         return places.at(self._dialect.base_url, self._key.reveal(), self._key.headers())
 
-    async def _attempt(self, request: ModelRequest, held: Held) -> _Answer:
+    async def _attempt(self, request: ModelRequest, held: TurnsWaited) -> _Answer:
         """One answer. Raises Retryable, ConfigError.
 
         Sent again at once only without a setting that the model does not take, with fewer tokens of output, or as a stream.
@@ -303,7 +303,7 @@ class ProviderClient:
                     continue
             return _Answer(self._verdict(judgement), self._clock.monotonic() - began)
 
-    async def _answer(self, body: dict[str, Any], request: ModelRequest, held: Held) -> _Answer | Judgement:
+    async def _answer(self, body: dict[str, Any], request: ModelRequest, held: TurnsWaited) -> _Answer | Judgement:
         """The answer, or what its failure means. Raises Retryable where there is none."""
         try:
             async with self._turns.turn(held, held.say) as turn:
@@ -323,11 +323,11 @@ class ProviderClient:
         except TimeoutError as late:
             timeout = self._provider.retry.timeout_seconds
             raise Retryable(str(late) or f"no answer within {timeout:g} s", kind="slow") from None
-        except (Unreachable, Unreadable) as failure:
+        except (Unreachable, UnreadableAnswer) as failure:
             kind: OutageKind = "unreachable" if isinstance(failure, Unreachable) else "unreadable"
             raise Retryable(self._key.scrub(str(failure)), kind=kind) from None
 
-    def _judged(self, failure: StatusFailure, turn: Turn) -> Judgement:
+    def _judged(self, failure: StatusFailure, turn: RequestTurn) -> Judgement:
         """What a failure means. Where the provider has too much to do, fewer requests are in flight from then on."""
         judgement = judgement_of(failure, self._clock.wall())
         if judgement.kind == "retry" and (judgement.everybodys or judgement.retry_after is not None):
@@ -346,14 +346,14 @@ class ProviderClient:
             if self._provider.lacks_version and raw.lstrip()[:1] == b"<":
                 # The root of many servers is a page for people; waiting makes no API of it.
                 raise StatusFailure(404, {}, f"the answer is a web page: {_start(raw)}") from None
-            raise Unreadable(f"the answer is not JSON: {_start(raw)}") from None
+            raise UnreadableAnswer(f"the answer is not JSON: {_start(raw)}") from None
         if failure := failure_inside(data):
             raise failure
         try:
             completion = self._dialect.decode(data, request)
         except ValidationError as error:
             where = "; ".join(".".join(map(str, item["loc"])) + ": " + item["msg"] for item in error.errors()[:3])
-            raise Unreadable(f"the answer is not a completion ({where}): {_start(raw)}") from None
+            raise UnreadableAnswer(f"the answer is not a completion ({where}): {_start(raw)}") from None
         completion = counted(request, completion, request.max_tokens or self._provider.max_tokens)
         if not completion.usage.estimated:
             self._room.heard(request, completion.usage)

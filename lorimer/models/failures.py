@@ -37,7 +37,7 @@ class WentSilent(TimeoutError):
     """A stream that stopped in the middle of an answer, its connection open."""
 
 
-class Unreadable(Exception):
+class UnreadableAnswer(Exception):
     """An answer that is not what the API promises: invalid JSON, missing fields."""
 
 

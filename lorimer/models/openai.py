@@ -12,7 +12,7 @@ from pydantic import Field
 from lorimer.harness.api import Completion
 from lorimer.models.base import ModelRequest
 from lorimer.models.bodies import chat_api
-from lorimer.models.client import Wire, served
+from lorimer.models.client import ReplyFields, served
 from lorimer.models.failures import StatusFailure, Unreachable
 from lorimer.models.messages import (
     encodable,
@@ -101,17 +101,17 @@ def why(error: BaseException) -> str:
     return f"{type(cause).__name__} {cause}".strip()
 
 
-class _Function(Wire):
+class _Function(ReplyFields):
     name: str | None = None
     arguments: Any = None
 
 
-class _Call(Wire):
+class _Call(ReplyFields):
     id: str | None = None
     function: _Function
 
 
-class _Message(Wire):
+class _Message(ReplyFields):
     content: Any = None
     refusal: str | None = None
     reasoning_content: Any = None
@@ -119,13 +119,13 @@ class _Message(Wire):
     tool_calls: list[_Call] | None = None
 
 
-class _Choice(Wire):
+class _Choice(ReplyFields):
     message: _Message
     finish_reason: str | None = None
     stop_reason: Any = None
 
 
-class _Reply(Wire):
+class _Reply(ReplyFields):
     """What an answer must be; counts may be anything."""
 
     choices: list[_Choice] = Field(min_length=1)

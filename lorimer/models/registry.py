@@ -13,7 +13,7 @@ from lorimer.models import guard
 from lorimer.models.base import ModelClient
 from lorimer.models.client import Dialect, ProviderClient
 from lorimer.models.provider import BUILT_IN, Key, ProviderConfig
-from lorimer.models.retry import Clock
+from lorimer.models.retry import RetryClock
 
 SIMULATED = "simulated"
 EXAMPLES = ("anthropic/claude-sonnet-5-5", "openai/gpt-6.1-terra")
@@ -27,7 +27,7 @@ def open_model(
     providers: Mapping[str, ProviderConfig] | None = None,
     *,
     keys: Keys | None = None,
-    clock: Clock | None = None,
+    clock: RetryClock | None = None,
     on_tokens: Callable[[float], None] = lambda tokens: None,
 ) -> ModelClient:
     """A client for `PROVIDER/NAME`; close it when done. Its key is read here, once; `keys` is the environment alone by default.
@@ -55,7 +55,7 @@ def open_at_provider(
     providers: Mapping[str, ProviderConfig] | None = None,
     *,
     keys: Keys | None = None,
-    clock: Clock | None = None,
+    clock: RetryClock | None = None,
     on_tokens: Callable[[float], None] = lambda tokens: None,
 ) -> ProviderClient:
     """Open a model that is not simulated, as `open_model` does."""
@@ -63,7 +63,7 @@ def open_at_provider(
     key = _key(provider, keys or Keys())
     dialect = _dialect(model.partition("/")[2], provider, key)
     guard.check(dialect.base_url)
-    return ProviderClient(model, provider, dialect, key, clock or Clock(), on_tokens)
+    return ProviderClient(model, provider, dialect, key, clock or RetryClock(), on_tokens)
 
 
 def check_name(model: str, providers: Mapping[str, ProviderConfig] | None = None) -> None:

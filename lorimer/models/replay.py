@@ -80,7 +80,7 @@ class ReplayModel:
         pass
 
 
-class Recorder:
+class RecordingModel:
     """A ModelClient that passes calls on and keeps every reply in `replies`, ready for a ReplayModel."""
 
     def __init__(self, model: ModelClient) -> None:

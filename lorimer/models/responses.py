@@ -9,18 +9,18 @@ from typing import Any
 from lorimer.harness.api import Completion
 from lorimer.models.base import ModelRequest
 from lorimer.models.bodies import responses_api
-from lorimer.models.client import Wire, served
+from lorimer.models.client import ReplyFields, served
 from lorimer.models.openai import OpenAIConnection, sdk_extra
 from lorimer.models.provider import Key, ProviderConfig
 from lorimer.models.streams.reading import Assembler, Pace
 from lorimer.models.streams.responses import ResponsesAnswer
 
 
-class _Incomplete(Wire):
+class _Incomplete(ReplyFields):
     reason: str | None = None
 
 
-class _Reply(Wire):
+class _Reply(ReplyFields):
     """What an answer must be; counts may be anything."""
 
     output: list[dict[str, Any]]

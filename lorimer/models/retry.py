@@ -40,7 +40,7 @@ class Retryable(Exception):
 
 
 @dataclass(frozen=True)
-class Clock:
+class RetryClock:
     """Time and chance, so that a test need not wait for either."""
 
     monotonic: Callable[[], float] = time.monotonic
@@ -63,7 +63,7 @@ class Retried(Generic[T]):
 async def retrying(
     attempt: Callable[[], Awaitable[T]],
     policy: RetryPolicy,
-    clock: Clock,
+    clock: RetryClock,
     on_wait: Callable[[float, str], None],
     who: str,
     answers: Callable[[], Awaitable[bool]] | None = None,
@@ -107,7 +107,7 @@ async def retrying(
             return Retried(value, clock.monotonic() - start, retries)
 
 
-def _wait(retries: int, asked: float | None, policy: RetryPolicy, clock: Clock) -> float:
+def _wait(retries: int, asked: float | None, policy: RetryPolicy, clock: RetryClock) -> float:
     # 2**30 seconds is past any window; the bound keeps the power from overflowing in a long one with tiny waits.
     backoff = min(policy.maximum_seconds, math.ldexp(policy.initial_seconds, min(retries, 30)))
     if asked is None:

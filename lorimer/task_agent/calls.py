@@ -26,10 +26,10 @@ from lorimer.task_agent import wire
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.limits import ActiveClock, TaskModel
 from lorimer.task_agent.output import cut, exec_result
-from lorimer.task_agent.paired.replay import SANDBOX, PartedFromRecord, Replay
+from lorimer.task_agent.paired.replay import SANDBOX, PartedFromRecord, RecordReplay
 from lorimer.task_agent.ready import read_file, write_file
 from lorimer.task_agent.record import Caps, Taking, effective
-from lorimer.task_agent.refusals import Refusals, is_answered, plain_question
+from lorimer.task_agent.refusals import RefusalWatch, is_answered, plain_question
 from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, Stage, StepData, StepKind, TraceSink, Used
 from lorimer.traces.wired import AnsweredCall
@@ -78,7 +78,7 @@ class Calls:
         used: Used = NOTHING,
         answered: Iterable[str] = (),
         first: int = 0,
-        replay: Replay | None = None,
+        replay: RecordReplay | None = None,
     ) -> None:
         self._sandbox, self._commands, self._model, self._sink = sandbox, commands, model, sink
         self._owner, self._context = owner, context
@@ -100,7 +100,7 @@ class Calls:
         self._reading: dict[str, bytes] = {}
         self._writing: dict[str, bytearray] = {}
         self._traced = 0
-        self._refusals = Refusals(model.id, own_form=context.stage == Stage.BASELINE)
+        self._refusals = RefusalWatch(model.id, own_form=context.stage == Stage.BASELINE)
         self._handlers: dict[str, Callable[[Any, int], Awaitable[wired.Answer]]] = {
             "llm.complete": self._complete,
             "env.exec": self._exec,
@@ -204,7 +204,7 @@ class Calls:
         return await self._complete(params, number) if recorded is None else self._spared(params, recorded, number)
 
     async def _in_step(
-        self, replay: Replay, recorded: AnsweredCall | None, method: str, params: Any, number: int
+        self, replay: RecordReplay, recorded: AnsweredCall | None, method: str, params: Any, number: int
     ) -> wired.Answer:
         """A call to the sandbox of a trial with a record; one that the record holds is made again. Raises PartedFromRecord."""
         request = effective(wire.Request(id=0, method=method, params={}), params, self._caps)
@@ -216,7 +216,7 @@ class Calls:
             try:
                 now = await self._handlers[method](params, number)
             except SandboxFileError as error:
-                now = wired.Refusal("env", str(error))
+                now = wired.RefusedCall("env", str(error))
         replay.compare(number, request, now)
         replay.answered(recorded, self.clock)
         return recorded.answer
@@ -300,7 +300,7 @@ class Calls:
             if self._model.control is not None and await self._answers_others(question, context):
                 return
             reply = await self._model.complete(question, context, owner=self._owner, began=self._began, traced=False)
-            self._refusals.judge(reply.completion)
+            self._refusals.raise_if_refused(reply.completion)
 
     def _check_limits(self) -> None:
         """Raises Limit where nothing is left for a model call. Calls in flight count at their most, so threads together
@@ -356,7 +356,7 @@ class Calls:
     def _is_recorded(self, number: int) -> bool:
         return self.replay is not None and self.replay.recorded(number) is not None
 
-    async def _read(self, params: wire.ReadParams, number: int) -> wired.Piece:
+    async def _read(self, params: wire.ReadParams, number: int) -> wired.ReadPiece:
         if params.handle:
             data = self._reading.pop(params.handle, None)
             if data is None:
@@ -375,9 +375,9 @@ class Calls:
             self._check_held(params.path, len(rest))
             handle = self._next_handle()
             self._reading[handle] = rest
-        return wired.Piece(piece, handle)
+        return wired.ReadPiece(piece, handle)
 
-    async def _write(self, params: wire.WriteParams, number: int) -> wired.Opened:
+    async def _write(self, params: wire.WriteParams, number: int) -> wired.OpenedWrite:
         try:
             piece = base64.b64decode(params.data, validate=True)
         except ValueError:
@@ -393,7 +393,7 @@ class Calls:
         if params.more:
             handle = params.handle or self._next_handle()
             self._writing[handle] = data
-            return wired.Opened(handle)
+            return wired.OpenedWrite(handle)
         at, recorded = time.monotonic(), self._is_recorded(number)
         try:
             await write_file(self._sandbox, self.task, params.path, bytes(data))
@@ -401,7 +401,7 @@ class Calls:
             self.step(StepKind.WRITE, {"path": params.path, "error": str(error)}, at, number, recorded=recorded)
             raise
         self.step(StepKind.WRITE, {"path": params.path, "bytes": len(data)}, at, number, recorded=recorded)
-        return wired.Opened()
+        return wired.OpenedWrite()
 
     def _check_held(self, path: str, size: int) -> None:
         """Raises SandboxFileError where so many bytes are too many beside what other reads and writes hold."""

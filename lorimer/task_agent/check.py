@@ -60,7 +60,7 @@ class CheckResult:
         )
 
 
-class Seen(Protocol):
+class FinishedTrial(Protocol):
     """A finished trial: an outcome, or a stored row."""
 
     @property
@@ -73,10 +73,10 @@ class Seen(Protocol):
     def detail(self) -> str: ...
 
 
-SeenT = TypeVar("SeenT", bound=Seen)
+SeenT = TypeVar("SeenT", bound=FinishedTrial)
 
 
-def problem(oracle: Seen | None, nop: Seen, *, scaled: bool = False) -> str:
+def problem(oracle: FinishedTrial | None, nop: FinishedTrial, *, scaled: bool = False) -> str:
     """Why a task whose oracle and nop trials came out so is not valid; empty when it is. No oracle: no solution to run."""
     found = [
         problem_of(agent, seen, scaled=scaled) for agent, seen in (("oracle", oracle), ("nop", nop)) if seen is not None
@@ -84,7 +84,7 @@ def problem(oracle: Seen | None, nop: Seen, *, scaled: bool = False) -> str:
     return next((each for each in found if each), "")
 
 
-def problem_of(agent: str, seen: Seen, *, scaled: bool = False) -> str:
+def problem_of(agent: str, seen: FinishedTrial, *, scaled: bool = False) -> str:
     """Why this trial of `oracle` or `nop` did not come out as a valid task's does; empty when it did."""
     if seen.state != TrialState.SCORED or seen.reward is None:
         return f"{agent} errored: {seen.cause}: {seen.detail}"
@@ -94,7 +94,7 @@ def problem_of(agent: str, seen: Seen, *, scaled: bool = False) -> str:
     return ""
 
 
-def as_it_should(agent: str, seen: Seen, *, scaled: bool = False) -> bool:
+def as_it_should(agent: str, seen: FinishedTrial, *, scaled: bool = False) -> bool:
     """Whether a trial of `oracle` or `nop` came out as a valid task's does.
 
     Args:

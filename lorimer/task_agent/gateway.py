@@ -21,7 +21,7 @@ from lorimer.sandbox.base import Jail, JailExit, LineTooLong, SandboxFileError
 from lorimer.task_agent import wire
 from lorimer.task_agent.calls import Calls, Limit
 from lorimer.task_agent.causes import SCORED, Cause
-from lorimer.task_agent.lines import Told, is_told
+from lorimer.task_agent.lines import LinesTold, is_told
 from lorimer.task_agent.output import cut, kept_text, last_line
 from lorimer.task_agent.paired.replay import PartedFromRecord
 from lorimer.traces import wired
@@ -47,7 +47,7 @@ NOT_WAITED_FOR = 0.2
 
 
 @dataclass
-class Pace:
+class LinePace:
     """How soon a jail's next line is read: lines that take us long wait for each other, so that other trials go on."""
 
     _paid: float = 0.0
@@ -132,9 +132,9 @@ class Gateway:
         self._jail, self._calls = jail, calls
         self._finish: wire.FinishParams | None = None
         self._last_id: int | None = None
-        self._told = Told("")
+        self._told = LinesTold("")
         self._pending_bytes = 0
-        self._pace = Pace()
+        self._pace = LinePace()
         # One file at a time, from the request to the last byte of its answer: a read is up to 8 MiB, thrice in memory.
         self._files = asyncio.Lock()
 
@@ -146,7 +146,7 @@ class Gateway:
         """
         calls = self._calls
         calls.start()
-        self._told = Told(harness_text)
+        self._told = LinesTold(harness_text)
         try:
             cause, detail = await self._converse(harness_text)
         except wire.Breach as breach:
@@ -310,11 +310,11 @@ class Gateway:
             self._calls.taking.understood(number, params)
             return await self._calls.serve(request.method, params, number)
         except wire.Invalid as error:
-            return wired.Refusal("invalid", str(error))
+            return wired.RefusedCall("invalid", str(error))
         except Limit as error:
-            return wired.Refusal("limit", str(error))
+            return wired.RefusedCall("limit", str(error))
         except SandboxFileError as error:
-            return wired.Refusal("env", str(error))
+            return wired.RefusedCall("env", str(error))
 
     async def _end_jail(self, *, heard_its_end: bool) -> JailExit:
         """Close the jail; one that finished or ended by itself is heard out first, as it may have printed."""

@@ -22,7 +22,7 @@ def is_told(line: bytes) -> bool:
     return line.startswith(b'{"ran"')
 
 
-class Told:
+class LinesTold:
     """What has been said of one start of a harness.
 
     Args:

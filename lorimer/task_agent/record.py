@@ -46,13 +46,13 @@ def effective(request: wire.Request, params: object, caps: Caps) -> wired.Reques
         try:
             data = base64.b64decode(params.data, validate=True)
         except ValueError:
-            return wired.Invalid(request.method, request.params)
+            return wired.InvalidCall(request.method, request.params)
         return wired.Write(params.path, data, params.handle, params.more)
     if isinstance(params, wire.NoteParams):
         return wired.Note(params.text)
     if isinstance(params, wire.FinishParams):
         return wired.Finish(params.status, params.answer, last_line(params.detail))
-    return wired.Invalid(request.method, request.params)
+    return wired.InvalidCall(request.method, request.params)
 
 
 @dataclass

@@ -28,7 +28,7 @@ QUESTION = "Reply with the word ok."
 
 
 def plain_question(request: ModelRequest, *, own_form: bool) -> ModelRequest:
-    """What a provider is asked to learn whether it answers others; `own_form` as for Refusals."""
+    """What a provider is asked to learn whether it answers others; `own_form` as for RefusalWatch."""
     asked = (user(QUESTION),)
     return replace(request, messages=asked) if own_form else ModelRequest(asked)
 
@@ -41,7 +41,7 @@ async def is_answered(reply: Awaitable[ModelReply]) -> bool:
         return False
 
 
-class Refusals:
+class RefusalWatch:
     """Watches the answers to one trial's calls, or to those of one proposal session. Does no I/O.
 
     Args:
@@ -70,7 +70,7 @@ class Refusals:
             return None
         return plain_question(self._refused, own_form=self._own_form)
 
-    def judge(self, completion: Completion) -> None:
+    def raise_if_refused(self, completion: Completion) -> None:
         """Raises ProviderRefusal, with the provider's words, where the question was refused too."""
         if completion.stop_reason in REFUSED:
             words = completion.error or completion.text

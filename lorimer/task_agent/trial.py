@@ -34,7 +34,7 @@ from lorimer.task_agent.gateway import AgentResult, Gateway, last_words, start_l
 from lorimer.task_agent.judge import Court, judge
 from lorimer.task_agent.limits import TaskModel
 from lorimer.task_agent.output import cut, last_line
-from lorimer.task_agent.paired.replay import Replay
+from lorimer.task_agent.paired.replay import RecordReplay
 from lorimer.task_agent.parts import combined, heading, missed
 from lorimer.task_agent.ready import wait_until_healthy
 from lorimer.task_agent.spec import Harness, Oracle, TrialSpec
@@ -96,7 +96,7 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
     result = AgentResult(Cause.FINISHED)
     reward = Reward(None)
     acted = False
-    replay = Replay(spec.record) if spec.record is not None and isinstance(agent, Harness) else None
+    replay = RecordReplay(spec.record) if spec.record is not None and isinstance(agent, Harness) else None
     ran = Conditions(spec.settings.sandbox.concurrency)
     try:
         images = [await machine.provider.prepare(image) for image in task.images()]
@@ -254,7 +254,7 @@ def _gateway(
     jail: Jail,
     began: float,
     before: AgentResult,
-    replay: Replay | None,
+    replay: RecordReplay | None,
 ) -> Gateway:
     """`before`: what earlier parts of the task used; the limits are the trial's."""
     assert machine.model is not None
@@ -322,7 +322,7 @@ def _end(
     detail: str,
     reward: Reward,
     ran: Conditions,
-    replay: Replay | None,
+    replay: RecordReplay | None,
 ) -> TrialEnd:
     return TrialEnd(
         id=spec.start.id,

@@ -251,7 +251,7 @@ def reply(number: int, answer: wired.Answer, *, clock: float | None = None, live
         clock: the seconds since the harness began, for a jail whose clocks follow a record.
         live: such a jail's clocks go by themselves from now on.
     """
-    if isinstance(answer, wired.Refusal):
+    if isinstance(answer, wired.RefusedCall):
         line: dict[str, Any] = {"id": number, "error": dataclasses.asdict(answer)}
     else:
         line = {"id": number, "result": _result(answer)}
@@ -261,9 +261,9 @@ def reply(number: int, answer: wired.Answer, *, clock: float | None = None, live
 
 
 def _result(answer: wired.Answer) -> Any:
-    if isinstance(answer, wired.Piece):
+    if isinstance(answer, wired.ReadPiece):
         return {"data": base64.b64encode(answer.data).decode(), "handle": answer.handle}
-    if isinstance(answer, wired.Opened):
+    if isinstance(answer, wired.OpenedWrite):
         return {"handle": answer.handle}
     if isinstance(answer, wired.Done):
         return None

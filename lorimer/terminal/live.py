@@ -42,7 +42,7 @@ from lorimer.meta_agent.workspace.events import (
 from lorimer.task_agent.images import ImageReport
 from lorimer.terminal.hangup import lasting
 from lorimer.terminal.here import from_here
-from lorimer.terminal.pace import StagePace, Stages, StudyPace, TokenPace
+from lorimer.terminal.pace import StagePace, StagesUnderWay, StudyPace, TokenPace
 from lorimer.terminal.screen import Screen, fitted
 from lorimer.terminal.words import cost, duration, left_of, left_text, plain, score_text
 from lorimer.traces.schema import Stage
@@ -98,7 +98,7 @@ class Terminal:
         """The candidates for which the meta-agent is at work."""
         self._told, self._proposed = "", set[str]()
         """The candidate whose lines come last, and those that may have more: the stages of a round come after its proposals."""
-        self._stages = Stages()
+        self._stages = StagesUnderWay()
         self._study, self._tokens = StudyPace(time.monotonic), TokenPace(time.monotonic)
         self._used: BudgetUsed | None = None
         self._said_at = 0.0

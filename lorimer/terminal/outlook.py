@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lorimer.meta_agent.forecast.playing import Promotions
 from lorimer.meta_agent.forecast.power import GAINS, WANTED, Forecast
-from lorimer.meta_agent.forecast.price import Comparison, Cost, Estimate, Range
+from lorimer.meta_agent.forecast.price import Comparison, Cost, PriceEstimate, Range
 from lorimer.meta_agent.forecast.spending import Spending
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.replay.unchanged import Replays
@@ -17,7 +17,7 @@ from lorimer.terminal.words import dollars, duration, for_the_test, score_text, 
 
 
 @dataclass(frozen=True)
-class Outlook(Forecast):
+class PowerOutlook(Forecast):
     """All that `power` says."""
 
     replays: ReplaySummary | None = None
@@ -26,10 +26,10 @@ class Outlook(Forecast):
     """Why it could not be."""
 
 
-def outlook(found: Forecast, replays: Replays | str | None) -> Outlook:
+def outlook(found: Forecast, replays: Replays | str | None) -> PowerOutlook:
     """A forecast, and what came of the champion's own trials."""
     shown = replayed.summary(replays) if isinstance(replays, Replays) else None
-    return Outlook(**vars(found), replays=shown, no_replays=replays if isinstance(replays, str) else "")
+    return PowerOutlook(**vars(found), replays=shown, no_replays=replays if isinstance(replays, str) else "")
 
 
 def power_text(found: Forecast) -> str:
@@ -55,12 +55,12 @@ def power_text(found: Forecast) -> str:
         ]
     else:
         lines += [*_played(found), costs, *_paid(found)]
-    lines += _replayed(found) if isinstance(found, Outlook) else []
+    lines += _replayed(found) if isinstance(found, PowerOutlook) else []
     lines += [f"warning: {warning}" for warning in found.warnings]
     return "\n".join(lines)
 
 
-def _replayed(found: Outlook) -> list[str]:
+def _replayed(found: PowerOutlook) -> list[str]:
     """How much `preview` will be able to tell."""
     if found.replays is None:
         return [f"  replays     unknown: {found.no_replays}"] if found.no_replays else []
@@ -143,7 +143,7 @@ def _spending(found: Spending) -> str:
 # ---- optimize --dry-run -------------------------------------------------------------------------------------------------
 
 
-def estimate_text(found: Estimate) -> str:
+def estimate_text(found: PriceEstimate) -> str:
     """A plan with what it may cost, for people."""
     each = "as many candidates as the budget pays for" if found.candidates is None else f"{found.candidates} candidates"
     rows = [

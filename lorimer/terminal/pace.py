@@ -117,7 +117,7 @@ class StudyPace:
 
 
 @dataclass
-class Stages:
+class StagesUnderWay:
     """The stages under way: of a round several at once."""
 
     running: dict[str, StagePace] = field(default_factory=dict)

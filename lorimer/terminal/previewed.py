@@ -12,7 +12,7 @@ from lorimer.terminal.words import table
 
 
 @dataclass(frozen=True)
-class PreviewRow:
+class PreviewedTrial:
     """One trial, for `--json`."""
 
     trial: str
@@ -44,7 +44,7 @@ class PreviewRows:
     not_previewable: int
     idle: tuple[str, ...]
     """Parts of the edit that make no difference by themselves, in a sentence each without its full stop."""
-    trials: tuple[PreviewRow, ...]
+    trials: tuple[PreviewedTrial, ...]
 
 
 def rows(preview: Preview) -> PreviewRows:
@@ -54,9 +54,9 @@ def rows(preview: Preview) -> PreviewRows:
     return PreviewRows(str(touches), preview.champion, touches.inert, *counts, touches.idle, trials)
 
 
-def _row(each: Previewed) -> PreviewRow:
+def _row(each: Previewed) -> PreviewedTrial:
     outcome = each.outcome
-    row = PreviewRow(each.trial, each.task, each.repeat, each.solved, "untouched", says=str(outcome))
+    row = PreviewedTrial(each.trial, each.task, each.repeat, each.solved, "untouched", says=str(outcome))
     if isinstance(outcome, Touched):
         shown = {name: getattr(outcome, name) for name in ("step", "of", "method", "kinds", "says", "diff")}
         return dataclasses.replace(row, outcome="touched", **shown)

@@ -11,7 +11,7 @@ from lorimer.task_agent.shadow.reasons import Reason
 from lorimer.traces.wired import Gap
 
 if TYPE_CHECKING:
-    from lorimer.meta_agent.replay.unchanged import Apart, Replays, TrialReplay
+    from lorimer.meta_agent.replay.unchanged import PartedTrials, Replays, TrialReplay
 
 WORDS: dict[Reason, str] = {
     "clock": "the clock",
@@ -134,7 +134,7 @@ def text(found: Replays) -> str:
     return "\n".join([first, *(f"  {line}" for line in lines(shown))])
 
 
-def _reason(group: Apart) -> ReasonRow:
+def _reason(group: PartedTrials) -> ReasonRow:
     example = group.trials[0]
     advice = tuple(ADVICE[reason] for reason in group.reasons)
     return ReasonRow(group.reasons, len(group.trials), example.trial, _says(example), advice)

@@ -14,7 +14,7 @@ from lorimer.kinds import Refused, SearchOrder, TrialOrder
 from lorimer.traces.bulk import Attempt, Ran, ScoredTrial, TrialCounts, TrialLines, Tried
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.chain import ChainEntry
-from lorimer.traces.databases.base import Table
+from lorimer.traces.databases.base import StatementAnswer
 from lorimer.traces.lines import LinesOfTrial
 from lorimer.traces.marks import StudyMark, TaskTotals
 from lorimer.traces.outlines import Hit, StepSearch
@@ -445,6 +445,6 @@ class StudyReader(Protocol):
         """A search over the steps of these trials alone, verdicts left out, for who asks several times."""
         ...
 
-    def sql(self, statement: str, limit: int | None = None) -> Table:
+    def sql(self, statement: str, limit: int | None = None) -> StatementAnswer:
         """Run one statement of the user's own, which can only read. Raises UserError for a write and for wrong SQL."""
         ...

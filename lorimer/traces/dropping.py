@@ -44,7 +44,7 @@ _RECORDS = "SELECT trial, body FROM record WHERE trial > ? ORDER BY trial LIMIT 
 
 
 @dataclass(frozen=True)
-class Held:
+class StepsHeld:
     """What a trial's steps hold."""
 
     steps: int
@@ -73,7 +73,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedTrial:
     """A trial that has ended."""
 
     id: str
@@ -82,11 +82,11 @@ class Ended:
     """UTC, ISO 8601."""
 
 
-def ended(database: Database, study: str) -> list[Ended]:
+def ended(database: Database, study: str) -> list[EndedTrial]:
     """A study's trials that have ended, in the order in which they began."""
     with database.plain() as connection:
         rows = connection.execute(_ENDED, [study]).fetchall()
-    return [Ended(*row) for row in rows]
+    return [EndedTrial(*row) for row in rows]
 
 
 def check_at_rest(database: Database) -> None:
@@ -95,17 +95,17 @@ def check_at_rest(database: Database) -> None:
         _all_at_rest(connection)
 
 
-def held(database: Database, trials: Sequence[str]) -> dict[str, Held]:
+def held(database: Database, trials: Sequence[str]) -> dict[str, StepsHeld]:
     """What the steps of those of these trials hold that have any."""
-    found: dict[str, Held] = {}
+    found: dict[str, StepsHeld] = {}
     with database.plain() as connection:
         for at in range(0, len(trials), PAGE):
             rows = connection.execute(_SIZES, [codec.dumps(list(trials[at : at + PAGE]))])
-            found |= {owner: Held(int(steps), int(size)) for owner, steps, size in rows}
+            found |= {owner: StepsHeld(int(steps), int(size)) for owner, steps, size in rows}
     return found
 
 
-def batches(study: str, found: Mapping[str, Held]) -> list[Batch]:
+def batches(study: str, found: Mapping[str, StepsHeld]) -> list[Batch]:
     """Trials of a study in groups of about `BATCH_STEPS` steps."""
     made, names, steps = list[Batch](), list[str](), 0
     for name, each in found.items():

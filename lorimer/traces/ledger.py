@@ -50,7 +50,7 @@ class Noted:
 
 
 @dataclass
-class Ledger:
+class RecordWriter:
     """The record of one trial as it is written. `put` takes the bytes that no step holds, by their hash."""
 
     cleaner: Cleaner
@@ -89,7 +89,7 @@ class Ledger:
         }
         if call.answer is not None:
             entry["end"] = round(call.answered, 3)
-        if isinstance(call.answer, wired.Refusal):
+        if isinstance(call.answer, wired.RefusedCall):
             entry["refused"] = [call.answer.code, self._clean(entry, call.answer.message)]
         if noted is not None:
             entry["step"] = self.steps[call.number] = noted.index
@@ -125,12 +125,12 @@ class Ledger:
             self._say_exec(entry, request, call.answer, noted, put)
         elif isinstance(request, wired.Read | wired.Write):
             entry["path"] = self._clean(entry, request.path)
-            onwards = call.answer.handle if isinstance(call.answer, wired.Piece | wired.Opened) else ""
+            onwards = call.answer.handle if isinstance(call.answer, wired.ReadPiece | wired.OpenedWrite) else ""
             if request.handle or onwards:  # a key could lie across two pieces, and be found in neither
                 entry["gap"] = PIECES
             elif isinstance(request, wired.Write):
                 self._keep(entry, request.data, put)
-            elif isinstance(call.answer, wired.Piece):
+            elif isinstance(call.answer, wired.ReadPiece):
                 self._keep(entry, call.answer.data, put)
         elif isinstance(request, wired.Note):
             if noted is None or noted.data["text"] != request.text:

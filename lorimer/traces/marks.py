@@ -25,7 +25,7 @@ class StudyMark(NamedTuple):
     """Each role with its settled model calls and their tokens."""
 
     @property
-    def settled(self) -> tuple[object, ...]:
+    def decided(self) -> tuple[object, ...]:
         """The part on which candidates and decisions rest; it stays while trials only run."""
         return self.state, self.candidates, self.decisions, self.chain
 

@@ -16,7 +16,7 @@ from lorimer.errors import UserError
 from lorimer.kinds import SOLVED, Refused, SearchOrder, Stage, TrialOrder
 from lorimer.traces import bulk, calls, chain, marks, records
 from lorimer.traces.caching import CacheBreaks
-from lorimer.traces.databases.base import Asked, Database, Table
+from lorimer.traces.databases.base import Database, SearchQuery, StatementAnswer
 from lorimer.traces.lines import FirstRan, LinesOfTrial, LinesRan
 from lorimer.traces.outlines import Hit, StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
@@ -343,7 +343,7 @@ class StoreReader(SealedReader):
         sealed: Sequence[str] = (),
     ) -> list[Hit]:
         with self.database.plain() as connection:
-            found = self.database.search(connection, Asked(words, study, limit, owners, order, sealed))
+            found = self.database.search(connection, SearchQuery(words, study, limit, owners, order, sealed))
         wanted = self._all(select(Step).where(col(Step.id).in_([number for number, _ in found])))
         steps = {step.id: step for step in wanted}
         return [Hit(steps[number], snippet) for number, snippet in found if number in steps]
@@ -355,7 +355,7 @@ class StoreReader(SealedReader):
     def searching(self, trials: Sequence[str]) -> StepSearch:
         return StepSearch(self.database, trials)
 
-    def sql(self, statement: str, limit: int | None = None) -> Table:
+    def sql(self, statement: str, limit: int | None = None) -> StatementAnswer:
         return self.database.ask(statement, limit)
 
     # ---- inside -----------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from sqlmodel import SQLModel
 from lorimer.errors import InternalError
 from lorimer.kinds import StepKind, TrialState
 from lorimer.traces import codec
-from lorimer.traces.ledger import Ledger, Noted
+from lorimer.traces.ledger import Noted, RecordWriter
 from lorimer.traces.schema import (
     Conditions,
     ModelCallData,
@@ -38,7 +38,7 @@ from lorimer.traces.tables import (
     Trial,
     WarningRow,
 )
-from lorimer.traces.trajectory import Trajectory
+from lorimer.traces.trajectory import OwnerSteps
 from lorimer.traces.wired import WireCall, WirePart
 from lorimer.traces.writer import Transaction, Work, Writer, table_of
 
@@ -77,8 +77,8 @@ class Recorder:
         self._writer = writer
         self._cleaner = cleaner
         # Touched by the writer's thread alone.
-        self._trajectories: dict[str, Trajectory] = {}
-        self._ledgers: dict[str, Ledger] = {}
+        self._trajectories: dict[str, OwnerSteps] = {}
+        self._ledgers: dict[str, RecordWriter] = {}
         self._refused: dict[str, InternalError] = {}
 
     def open_trial(self, start: TrialStart) -> None:
@@ -142,7 +142,7 @@ class Recorder:
     def wire_part(self, part: WirePart) -> None:
         def work(transaction: Transaction) -> None:
             if part.owner not in self._refused:
-                ledger = self._ledgers.setdefault(part.owner, Ledger(self._cleaner))
+                ledger = self._ledgers.setdefault(part.owner, RecordWriter(self._cleaner))
                 ledger.begin(part, transaction.add_blob)
 
         self._writer.post(work)
@@ -257,7 +257,7 @@ class Recorder:
     async def _do(self, work: Work, *, full: bool = False) -> Any:
         return await asyncio.wrap_future(self._writer.submit(work, full=full))
 
-    def _trajectory(self, transaction: Transaction, owner: str) -> Trajectory:
+    def _trajectory(self, transaction: Transaction, owner: str) -> OwnerSteps:
         known = self._trajectories.get(owner)
         if known is None:
             # A proposal session goes on after a restart: its steps are counted on from where they ended.
@@ -266,7 +266,7 @@ class Recorder:
             last = transaction.connection.execute(
                 select(func.max(steps.c.index)).where(steps.c.owner == owner)
             ).scalar()
-            known = self._trajectories[owner] = Trajectory(next_index=0 if last is None else last + 1)
+            known = self._trajectories[owner] = OwnerSteps(next_index=0 if last is None else last + 1)
         return known
 
     def _model(self, row: SQLModel) -> dict[str, Any]:
@@ -284,7 +284,7 @@ def _text_of(kind: StepKind, data: Any) -> str:
     return "\n".join(value for name in names if isinstance(value := data.get(name), str) and value)
 
 
-def _text_of_call(call: ModelCallData, data: Mapping[str, Any], trajectory: Trajectory) -> str:
+def _text_of_call(call: ModelCallData, data: Mapping[str, Any], trajectory: OwnerSteps) -> str:
     """What search finds of a model call: the reply, and what the model was told for the first time.
 
     A reply that comes back as a message of the next call has been found at its own step, and so has a command's output.

@@ -141,7 +141,7 @@ class _Reading:
     def _request(self, entry: Mapping[str, Any], part: Mapping[str, Any]) -> tuple[str, Callable[[], wired.Request]]:
         method = entry["call"]
         if entry.get("refused", [""])[0] == "invalid":
-            invalid = wired.Invalid(method, json.loads(self._text(entry)))
+            invalid = wired.InvalidCall(method, json.loads(self._text(entry)))
             return invalid.key, lambda: invalid
         if method == "llm.complete":
             return self._complete(entry, part)
@@ -196,7 +196,7 @@ class _Reading:
 
     def _said(self, entry: Mapping[str, Any]) -> wired.Answer | None:
         if "refused" in entry:
-            return wired.Refusal(*entry["refused"])
+            return wired.RefusedCall(*entry["refused"])
         if "end" not in entry:
             return None
         method = entry["call"]
@@ -211,8 +211,8 @@ class _Reading:
             out, err = self._uncut(entry, "stdout"), self._uncut(entry, "stderr")
             return ExecResult(out, err, step["exit_code"], step["timed_out"], step["dropped"] > 0)
         if method == "env.read":
-            return wired.Piece(self._data(entry))
-        return wired.Opened() if method == "env.write" else wired.Done()
+            return wired.ReadPiece(self._data(entry))
+        return wired.OpenedWrite() if method == "env.write" else wired.Done()
 
     def _of(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self._steps[entry["step"]]

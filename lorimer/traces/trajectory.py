@@ -68,7 +68,7 @@ class _Head:
 
 
 @dataclass
-class Trajectory:
+class OwnerSteps:
     """What the writer remembers of one owner's steps. `next_index` is the index of the step to come."""
 
     next_index: int = 0

@@ -115,7 +115,7 @@ class Finish:
 
 
 @dataclass(frozen=True)
-class Invalid:
+class InvalidCall:
     """A call whose parameters do not fit its method."""
 
     method: str
@@ -126,7 +126,7 @@ class Invalid:
         return codec.digest(["invalid", self.method, self.params])
 
 
-Request = Complete | Exec | Read | Write | Note | Finish | Invalid
+Request = Complete | Exec | Read | Write | Note | Finish | InvalidCall
 
 METHODS: dict[type[Request], str] = {
     Complete: "llm.complete",
@@ -140,7 +140,7 @@ METHODS: dict[type[Request], str] = {
 
 def method_of(request: Request) -> str:
     """The wire's name of a call."""
-    return request.method if isinstance(request, Invalid) else METHODS[type(request)]
+    return request.method if isinstance(request, InvalidCall) else METHODS[type(request)]
 
 
 def complete_key(
@@ -165,7 +165,7 @@ def structure(schema: Mapping[str, Any] | None, tool_choice: str | None) -> dict
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusedCall:
     """An answer that is an error value of the wire."""
 
     code: str
@@ -174,7 +174,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Piece:
+class ReadPiece:
     """The answer to a read: bytes, and the handle under which more can be had."""
 
     data: bytes
@@ -182,7 +182,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedWrite:
     """The answer to a write: the handle to go on with, empty where the file is written."""
 
     handle: str = ""
@@ -193,7 +193,7 @@ class Done:
     """The answer to a note and to `finish`."""
 
 
-Answer = Completion | ExecResult | Piece | Opened | Done | Refusal
+Answer = Completion | ExecResult | ReadPiece | OpenedWrite | Done | RefusedCall
 
 
 @dataclass(frozen=True)
@@ -302,11 +302,11 @@ def answer_as_json(answer: Answer | None) -> dict[str, Any] | None:
         return {"completion": codec.encode_message(answer.message), **told}
     if isinstance(answer, ExecResult):
         return {"exec": dataclasses.asdict(answer)}
-    if isinstance(answer, Piece):
+    if isinstance(answer, ReadPiece):
         return {"piece": base64.b64encode(answer.data).decode(), "handle": answer.handle}
-    if isinstance(answer, Opened):
+    if isinstance(answer, OpenedWrite):
         return {"opened": answer.handle}
-    return {"refusal": [answer.code, answer.message]} if isinstance(answer, Refusal) else {"done": True}
+    return {"refusal": [answer.code, answer.message]} if isinstance(answer, RefusedCall) else {"done": True}
 
 
 def answer_from_json(said: Mapping[str, Any] | None) -> Answer | None:
@@ -319,10 +319,10 @@ def answer_from_json(said: Mapping[str, Any] | None) -> Answer | None:
     if "exec" in said:
         return ExecResult(**said["exec"])
     if "piece" in said:
-        return Piece(base64.b64decode(said["piece"]), said["handle"])
+        return ReadPiece(base64.b64decode(said["piece"]), said["handle"])
     if "opened" in said:
-        return Opened(said["opened"])
-    return Refusal(*said["refusal"]) if "refusal" in said else Done()
+        return OpenedWrite(said["opened"])
+    return RefusedCall(*said["refusal"]) if "refusal" in said else Done()
 
 
 def plain(request: Request) -> str:

@@ -14,14 +14,14 @@ SGR = {"bold": "1", "dim": "2", "good": "32", "bad": "31", "warn": "33"}
 
 
 @dataclass(frozen=True)
-class Piece:
+class StyledText:
     """A text in one style."""
 
     text: str
     style: Style = ""
 
 
-Row = Sequence[Piece]
+Row = Sequence[StyledText]
 
 
 def clean(text: str) -> str:
@@ -65,12 +65,12 @@ def wrapped(text: str, width: int, most: int) -> list[str]:
     return [*lines, cut(" ".join(rest), width)] if rest else lines
 
 
-def fit(row: Row, width: int) -> list[Piece]:
+def fit(row: Row, width: int) -> list[StyledText]:
     """The pieces that so many cells hold, the last one cut."""
-    found = list[Piece]()
+    found = list[StyledText]()
     for piece in row:
         text = cut(clean_keeping_blanks(piece.text), width)
-        found.append(Piece(text, piece.style))
+        found.append(StyledText(text, piece.style))
         width -= columns(text)
         if width <= 2:
             break

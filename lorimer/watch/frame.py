@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lorimer.dashboard.history import History, bounds
-from lorimer.dashboard.overview import Alert, Overview, Stint, Told
-from lorimer.dashboard.svg import Scale, ticks
+from lorimer.dashboard.overview import Alert, Overview, Stint, ToldCandidate
+from lorimer.dashboard.svg import Axis, ticks
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.terminal.words import cost, duration
-from lorimer.watch.cells import Piece, Row, Style, clean, columns, fit, wrapped
+from lorimer.watch.cells import Row, Style, StyledText, clean, columns, fit, wrapped
 
 BAR = 20
 """The widest bar of a stage's trials."""
@@ -45,7 +45,7 @@ def frame(view: Overview, width: int, height: int, foot: str, held: Sequence[str
     rows = [*head, *chart, *runs, *told, *money]
     rows = rows[: max(0, height - 1)]
     rows += [[]] * (height - 1 - len(rows))
-    return [fit(row, width) for row in [*rows, [Piece(foot, "dim")]]][-height:]
+    return [fit(row, width) for row in [*rows, [StyledText(foot, "dim")]]][-height:]
 
 
 def _head(view: Overview) -> list[Row]:
@@ -55,15 +55,19 @@ def _head(view: Overview) -> list[Row]:
     tasks = f"{view.train} tasks{sealed} of {row.benchmark}"
     champion = view.champion_name + (f": {view.champion_title}" if view.champion_title else "")
     rows: list[Row] = [
-        [Piece(f"{opened.id} ", "bold"), Piece(f"{opened.state}  ", _style(opened.state)), Piece(f"{tasks}, {models}")],
-        [Piece("champion  "), Piece(f"{_score(view.champion)}  ", "bold"), Piece(champion)],
+        [
+            StyledText(f"{opened.id} ", "bold"),
+            StyledText(f"{opened.state}  ", _style(opened.state)),
+            StyledText(f"{tasks}, {models}"),
+        ],
+        [StyledText("champion  "), StyledText(f"{_score(view.champion)}  ", "bold"), StyledText(champion)],
     ]
     against = f"seed      {_score(view.baseline)}"
     if view.sealed is not None:
         against += f"   sealed tasks {_score(view.sealed[0])}, the seed {view.sealed[1].mean:.3f}"
     elif view.holdout and opened.sealed:
         against += "   sealed tasks: shown at the end"
-    return [*rows, [Piece(against)]]
+    return [*rows, [StyledText(against)]]
 
 
 def _score(found: Score | None) -> str:
@@ -83,7 +87,7 @@ def _chart(found: History, width: int, room: int) -> list[Row]:
         return []
     low, high = bounds(found)
     last = max(1, found.candidates)
-    x, y = Scale(0, last + 0.3, MARGIN, width - 2), Scale(low, high, height - 1, 0)
+    x, y = Axis(0, last + 0.3, MARGIN, width - 2), Axis(low, high, height - 1, 0)
     cells = [[" "] * width for _ in range(height)]
     for value in ticks(low, high, max(2, height // 2)):
         label = f"{value:.2f}"
@@ -105,17 +109,17 @@ def _chart(found: History, width: int, room: int) -> list[Row]:
         if number == int(number) and not "".join(axis[max(0, place - 1) : place + len(label)]).strip():
             axis[place : place + len(label)] = label
     return [
-        *([Piece("".join(row))] for row in cells),
-        [Piece("".join(axis), "dim")],
-        [Piece(" " * MARGIN + LEGEND, "dim")],
+        *([StyledText("".join(row))] for row in cells),
+        [StyledText("".join(axis), "dim")],
+        [StyledText(" " * MARGIN + LEGEND, "dim")],
     ]
 
 
 def _runs(view: Overview, held: Sequence[str], width: int, most: int) -> list[Row]:
     rows: list[Row] = [_stint(stint, width) for stint in view.running]
-    rows += [[Piece("requests  "), Piece(line, "warn")] for line in held]
+    rows += [[StyledText("requests  "), StyledText(line, "warn")] for line in held]
     if view.proposing is not None:
-        rows.append([Piece("runs now  "), Piece(f"the meta-agent proposes {view.proposing.name}")])
+        rows.append([StyledText("runs now  "), StyledText(f"the meta-agent proposes {view.proposing.name}")])
     grave = next((alert for alert in view.alerts if alert.level == "grave"), None)
     if grave is not None:
         rows += _alert(grave, width)
@@ -125,7 +129,10 @@ def _runs(view: Overview, held: Sequence[str], width: int, most: int) -> list[Ro
 def _alert(alert: Alert, width: int) -> list[Row]:
     head = f"{clean(alert.word):<10}"
     said = wrapped(alert.said, width - columns(head), 2)
-    return [[Piece(head if not place else " " * columns(head), "warn"), Piece(line)] for place, line in enumerate(said)]
+    return [
+        [StyledText(head if not place else " " * columns(head), "warn"), StyledText(line)]
+        for place, line in enumerate(said)
+    ]
 
 
 def _stint(stint: Stint, width: int) -> Row:
@@ -133,7 +140,7 @@ def _stint(stint: Stint, width: int) -> Row:
     bar = "#" * full + "-" * (BAR - full) if width >= 70 else ""
     tasks = "sealed tasks" if stint.sealed else ", ".join(task for _, task in stint.trials)
     done = f"{stint.what}  {stint.done}/{stint.planned}  {bar}".rstrip()
-    return [Piece("runs now  "), Piece(f"{done}  ", "bold"), Piece(tasks)]
+    return [StyledText("runs now  "), StyledText(f"{done}  ", "bold"), StyledText(tasks)]
 
 
 def _told(view: Overview, width: int, room: int) -> list[Row]:
@@ -147,9 +154,13 @@ def _told(view: Overview, width: int, room: int) -> list[Row]:
     return rows
 
 
-def _decision(told: Told, width: int) -> list[Row]:
-    head: Row = [Piece(f"{told.name:<10}"), Piece(f"{told.state}  ", _style(told.state)), Piece(told.title)]
-    return [head, *([Piece(" " * 10 + line)] for line in wrapped(told.came_of, width - 10, 2))]
+def _decision(told: ToldCandidate, width: int) -> list[Row]:
+    head: Row = [
+        StyledText(f"{told.name:<10}"),
+        StyledText(f"{told.state}  ", _style(told.state)),
+        StyledText(told.title),
+    ]
+    return [head, *([StyledText(" " * 10 + line)] for line in wrapped(told.came_of, width - 10, 2))]
 
 
 def _money(view: Overview) -> list[Row]:
@@ -160,8 +171,8 @@ def _money(view: Overview) -> list[Row]:
     seconds = seconds_left(spent.hours * 3600, [share for _, share in view.left])
     ends = f"  about {duration(seconds)} at this pace" if seconds is not None and view.opened.state == "running" else ""
     return [
-        [Piece("spent     "), Piece(f"{used}, {duration(spent.hours * 3600)}{kept}")],
-        [Piece("left      "), Piece(f"{left}{ends}")],
+        [StyledText("spent     "), StyledText(f"{used}, {duration(spent.hours * 3600)}{kept}")],
+        [StyledText("left      "), StyledText(f"{left}{ends}")],
     ]
 
 

@@ -12,7 +12,7 @@ import pytest
 from lorimer.benchmarks._files import MAX_TASK_BYTES
 from lorimer.benchmarks.base import Artifact, Healthcheck, Task
 from lorimer.benchmarks.harbor.benchmark import HarborBenchmark
-from lorimer.benchmarks.harbor.variables import Host, is_secret
+from lorimer.benchmarks.harbor.variables import HostVariables, is_secret
 from lorimer.benchmarks.registry import open_benchmark
 from lorimer.errors import ConfigError, TaskError
 from lorimer.sandbox.base import BuiltImage, PulledImage, PythonImage, SandboxLimits
@@ -54,15 +54,15 @@ def make(folder: Path, toml: str = SIMPLE) -> Path:
     return folder
 
 
-def only_task(root: Path, host: Host | None = None) -> Task:
-    suite = HarborBenchmark(root, host=host or Host({})).load()
+def only_task(root: Path, host: HostVariables | None = None) -> Task:
+    suite = HarborBenchmark(root, host=host or HostVariables({})).load()
     assert [str(problem) for problem in suite.problems] == []
     (task,) = suite.tasks
     return task
 
 
-def only_problem(root: Path, host: Host | None = None) -> TaskError:
-    suite = HarborBenchmark(root, host=host or Host({})).load()
+def only_problem(root: Path, host: HostVariables | None = None) -> TaskError:
+    suite = HarborBenchmark(root, host=host or HostVariables({})).load()
     (problem,) = suite.problems
     assert suite.tasks == ()
     assert "\n" not in str(problem)
@@ -199,7 +199,7 @@ def test_variables_come_from_the_host_or_their_default(tmp_path: Path) -> None:
     """
     make(tmp_path / "count", toml)
     secrets = {"MODEL_API_KEY": "s1", "OTHER_API_KEY": "s2"}
-    task = only_task(tmp_path, Host({"JUDGE_NAME": "j", "WHO": "me", **secrets}, exported=frozenset(secrets)))
+    task = only_task(tmp_path, HostVariables({"JUDGE_NAME": "j", "WHO": "me", **secrets}, exported=frozenset(secrets)))
     # A default is used where a secret would be asked for, set or not.
     assert task.env == {"PLAIN": "a ${B} c", "LEVEL": "3", "MODEL_KEY": "none"}
     assert task.verifier.env == {"JUDGE": "j", "EMPTY": "", "OTHER": "none"}
@@ -210,12 +210,12 @@ def test_variables_come_from_the_host_or_their_default(tmp_path: Path) -> None:
 def test_a_verifier_may_be_passed_a_key_whose_value_no_task_holds(tmp_path: Path) -> None:
     make(tmp_path / "judge", '[verifier.env]\nKEY = "${JUDGE_API_KEY}"\nOTHER = "${JUDGE_TOKEN:-}"\n')
     passed = {"JUDGE_API_KEY": True, "JUDGE_TOKEN": False}
-    task = only_task(tmp_path, Host({"JUDGE_API_KEY": "s3cret-value"}, passed))
+    task = only_task(tmp_path, HostVariables({"JUDGE_API_KEY": "s3cret-value"}, passed))
     assert (task.verifier.env, task.verifier.passed) == ({"OTHER": ""}, {"KEY": "JUDGE_API_KEY"})
     assert "s3cret-value" not in repr(task)
     # Nothing that an agent left running may read it.
     assert (task.takes_keys, task.isolations) == (True, ("restart",))
-    unset = only_problem(tmp_path, Host({}, {"JUDGE_API_KEY": False}))
+    unset = only_problem(tmp_path, HostVariables({}, {"JUDGE_API_KEY": False}))
     assert (
         unset.problem
         == "needs the variable JUDGE_API_KEY, which [verifier] pass_env names and which is not set; export it"
@@ -227,7 +227,7 @@ def test_a_separate_verifiers_own_environment_may_be_passed_a_key(tmp_path: Path
         tmp_path / "judge",
         '[verifier.environment]\ndocker_image = "x"\n[verifier.environment.env]\nKEY = "${JUDGE_API_KEY}"\n',
     )
-    task = only_task(tmp_path, Host({}, {"JUDGE_API_KEY": True}))
+    task = only_task(tmp_path, HostVariables({}, {"JUDGE_API_KEY": True}))
     assert task.separate is not None
     assert (task.separate.env, task.verifier.passed) == ({}, {"KEY": "JUDGE_API_KEY"})
 
@@ -443,7 +443,7 @@ def test_a_bad_task_hides_no_other(tmp_path: Path) -> None:
 )
 def test_a_wrong_setting_is_told_by_its_key(tmp_path: Path, toml: str, key: str, words: str) -> None:
     make(tmp_path / "bad", toml)
-    problem = only_problem(tmp_path, Host({"MY_API_KEY": "secret-value"}, exported=frozenset({"MY_API_KEY"})))
+    problem = only_problem(tmp_path, HostVariables({"MY_API_KEY": "secret-value"}, exported=frozenset({"MY_API_KEY"})))
     assert problem.key == key
     assert words in str(problem)
     assert str(problem).startswith(f"task bad: {key}: ")

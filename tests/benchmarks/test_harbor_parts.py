@@ -8,7 +8,7 @@ import pytest
 
 from lorimer.benchmarks.base import Artifact, Hook, Task
 from lorimer.benchmarks.harbor.benchmark import HarborBenchmark
-from lorimer.benchmarks.harbor.variables import Host
+from lorimer.benchmarks.harbor.variables import HostVariables
 from lorimer.errors import TaskError
 from lorimer.sandbox.base import BuiltImage, PulledImage
 
@@ -68,13 +68,13 @@ def simple(folder: Path, toml: str = "", **files: str) -> Path:
 
 
 def load(root: Path) -> Task:
-    suite = HarborBenchmark(root, host=Host({})).load()
+    suite = HarborBenchmark(root, host=HostVariables({})).load()
     assert [str(problem) for problem in suite.problems] == []
     return suite.tasks[0]
 
 
 def problem(root: Path) -> TaskError:
-    (found,) = HarborBenchmark(root, host=Host({})).load().problems
+    (found,) = HarborBenchmark(root, host=HostVariables({})).load().problems
     assert "\n" not in str(found)
     return found
 

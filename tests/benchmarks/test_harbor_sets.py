@@ -8,7 +8,7 @@ import pytest
 
 from lorimer.benchmarks.base import RewardFiles, Suite
 from lorimer.benchmarks.harbor.benchmark import HarborBenchmark
-from lorimer.benchmarks.harbor.variables import Host
+from lorimer.benchmarks.harbor.variables import HostVariables
 from lorimer.config import parse
 from lorimer.errors import ConfigError
 from lorimer.meta_agent.workspace.suite import load_suite
@@ -19,7 +19,7 @@ DIGEST = "sha256:" + "0" * 64
 
 
 def load(root: Path, *only: str) -> Suite:
-    return HarborBenchmark(root, host=Host({})).load(only)
+    return HarborBenchmark(root, host=HostVariables({})).load(only)
 
 
 def names(suite: Suite) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.meta_agent.pairings.turns import Turns
+from lorimer.meta_agent.pairings.turns import SearchTurns
 from tests.cli.support import configure, process, refused, start, typed
 from tests.crash.support import killed, progress, scored_twice, twin
 
@@ -129,7 +129,7 @@ def test_a_grid_that_cannot_begin_says_why(small: Path, capsys: pytest.CaptureFi
 
 async def test_searches_take_turns_by_their_candidates() -> None:
     order: list[tuple[str, int]] = []
-    turns = Turns(["a", "b", "c"])
+    turns = SearchTurns(["a", "b", "c"])
 
     async def search(name: str, candidates: int, first: int = 0) -> None:
         for number in range(first, candidates + 1):

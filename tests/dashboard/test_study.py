@@ -15,7 +15,7 @@ from markupsafe import Markup
 from bench.made_store import STUDY
 from lorimer.dashboard.history import bounds, drawn, history
 from lorimer.dashboard.shelf import Shelf
-from lorimer.dashboard.svg import Scale, element, ticks
+from lorimer.dashboard.svg import Axis, element, ticks
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import scan
 from lorimer.traces.schema import Stage
@@ -215,5 +215,5 @@ def test_whatever_a_picture_is_given_stays_text(text: str) -> None:
 
 
 def test_a_scale_without_a_span_is_a_place() -> None:
-    assert Scale(1, 1, 10, 20)(1) == 10
-    assert Scale(0, 2, 10, 20)(1) == 15
+    assert Axis(1, 1, 10, 20)(1) == 10
+    assert Axis(0, 2, 10, 20)(1) == 15

@@ -17,7 +17,7 @@ from lorimer.dashboard.shelf import Shelf
 from lorimer.models.flow import places
 from lorimer.models.flow.control import Flow, User
 from lorimer.traces.holder import this_process
-from lorimer.watch.cells import Piece, clean, columns, cut, fit, wrapped, written
+from lorimer.watch.cells import StyledText, clean, columns, cut, fit, wrapped, written
 from lorimer.watch.frame import frame, seconds_left
 from tests.cli.support import LORIMER, refused, typed
 from tests.dashboard.conftest import Served
@@ -138,7 +138,7 @@ def test_nothing_that_others_wrote_moves_the_cursor(served: Served) -> None:
 @given(st.text(), st.integers(0, 30))
 def test_a_cut_text_is_never_wider_than_it_may_be(text: str, width: int) -> None:
     assert columns(cut(clean(text), width)) <= width
-    assert sum(columns(piece.text) for piece in fit([Piece(text), Piece(text)], width)) <= width
+    assert sum(columns(piece.text) for piece in fit([StyledText(text), StyledText(text)], width)) <= width
     assert all(columns(line) <= max(width, 1) for line in wrapped(text, max(width, 1), 3))
     assert len(wrapped(text, 10, 3)) <= 3
 
@@ -155,7 +155,7 @@ def test_the_time_left_is_that_of_the_bound_that_is_reached_first() -> None:
 
 
 def test_colours_are_for_those_who_want_them() -> None:
-    row = [Piece("paused", "warn"), Piece(" x")]
+    row = [StyledText("paused", "warn"), StyledText(" x")]
     assert written(row, colour=True) == "\x1b[33mpaused\x1b[0m x"
     assert written(row, colour=False) == "paused x"
 

@@ -15,7 +15,7 @@ import pytest
 
 from lorimer.errors import HarnessError, SandboxError
 from lorimer.exports.runtime import hosted
-from lorimer.exports.runtime.atif import Trajectory
+from lorimer.exports.runtime.atif import LiveTrajectory
 from lorimer.exports.runtime.harbor_agent import HarborMachine, HarborWinner
 from lorimer.exports.runtime.settings import Settings
 from lorimer.exports.write import write
@@ -193,7 +193,7 @@ async def test_a_winner_solves_a_task_in_a_harbor_environment(tmp_path: Path) ->
 
 
 def test_a_trajectory_tells_each_message_once() -> None:
-    made = Trajectory("Do it.", clock=lambda: "2026-01-02T03:04:05Z")
+    made = LiveTrajectory("Do it.", clock=lambda: "2026-01-02T03:04:05Z")
     call = ToolCall("1", "shell", {}, malformed="{")
     talk = [user("Do it.")]
     tools = (Tool("shell", "Runs.", {"type": "object"}),)

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.errors import UserError
-from lorimer.exports.runtime.atif import Trajectory as Running
+from lorimer.exports.runtime.atif import LiveTrajectory
 from lorimer.exports.traces.atif import file_name, trajectory
 from lorimer.exports.traces.otlp import MOST_SPANS, made, requests
 from lorimer.exports.trajectories import Selection, chosen, read, valid
@@ -295,7 +295,7 @@ def picture() -> dict[str, Any]:
 def test_an_exported_harness_writes_the_trajectory_that_its_trial_is_exported_as(reader: StoreReader) -> None:
     """But for times, costs and what the harness did beside its calls, which are known of a recorded trial alone."""
     (trace,) = read(reader, reader.study("s"), [FIRST])
-    while_it_runs, sent = Running(ASKED), dict[int, tuple[Message, ...]]()
+    while_it_runs, sent = LiveTrajectory(ASKED), dict[int, tuple[Message, ...]]()
     for event in trace.events:
         if (call := event.call) is not None:
             before = () if event.base is None else sent[event.base][: event.kept]

@@ -9,8 +9,8 @@ import pytest
 
 from lorimer.harness.version import Hunk, sha
 from lorimer.kinds import Fault
-from lorimer.meta_agent.proposer.accept import Accepted, Checks, Refusal, accept
-from lorimer.meta_agent.proposer.dead_ends import Earlier
+from lorimer.meta_agent.proposer.accept import Accepted, Checks, EditRefusal, accept
+from lorimer.meta_agent.proposer.dead_ends import EarlierExperiment
 from tests.support.meta_model import HARNESS
 
 OLDER = HARNESS.replace("TURNS = 30", "TURNS = 10")
@@ -29,9 +29,11 @@ async def fails(text: str) -> str:
 CHECKS = Checks(
     max_bytes=5_000,
     earlier=[
-        Earlier(1, "More turns", "promoted", "it is better and became the champion", sha(HARNESS), sha(OLDER)),
-        Earlier(2, "Fewer turns", "rejected", "it broke 3 of 3 tasks", sha(WORSE), sha(HARNESS)),
-        Earlier(3, "", "failed", "no usable edit", None, sha(HARNESS)),
+        EarlierExperiment(
+            1, "More turns", "promoted", "it is better and became the champion", sha(HARNESS), sha(OLDER)
+        ),
+        EarlierExperiment(2, "Fewer turns", "rejected", "it broke 3 of 3 tasks", sha(WORSE), sha(HARNESS)),
+        EarlierExperiment(3, "", "failed", "no usable edit", None, sha(HARNESS)),
     ],
     knowledge=lambda text, parent: ["names the task 'alpha-one'"] if "alpha-one" in text else [],
     dry_start=starts,
@@ -81,14 +83,14 @@ async def test_an_edit_is_refused_with_what_is_wrong_with_it(
     edit: str | Sequence[Hunk], fault: Fault, why: str
 ) -> None:
     refusal = await accept(HARNESS, edit, CHECKS)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, EditRefusal)
     assert refusal.fault is fault
     assert refusal.why.startswith(why)
     assert not refusal.why.endswith(".")
 
 
 async def test_an_edit_that_does_not_start_is_refused_with_its_error() -> None:
-    assert await accept(HARNESS, BETTER, replace(CHECKS, dry_start=fails)) == Refusal(
+    assert await accept(HARNESS, BETTER, replace(CHECKS, dry_start=fails)) == EditRefusal(
         Fault.DOES_NOT_START, "the edited agent.py does not start: NameError: name 'x' is not defined"
     )
 
@@ -104,7 +106,7 @@ async def test_nothing_is_started_that_is_refused_before() -> None:
     assert started == []
 
 
-REJECTED = Earlier(
+REJECTED = EarlierExperiment(
     4,
     "Ask twice",
     "rejected",
@@ -130,7 +132,7 @@ REJECTED = Earlier(
 )
 async def test_an_edit_that_holds_one_rejected_on_the_same_champion_is_a_dead_end(hunks: list[Hunk], why: str) -> None:
     refusal = await accept(HARNESS, hunks, replace(CHECKS, earlier=[REJECTED], dry_start=fails))
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, EditRefusal)
     assert refusal.fault is Fault.DEAD_END
     assert refusal.why == f"{why}, which was rejected on this very harness: it cost too much"
 
@@ -145,6 +147,6 @@ async def test_an_edit_that_holds_one_rejected_on_the_same_champion_is_a_dead_en
         replace(REJECTED, hunks=()),
     ],
 )
-async def test_what_was_not_rejected_as_it_is_on_this_champion_may_be_tried(earlier: Earlier) -> None:
+async def test_what_was_not_rejected_as_it_is_on_this_champion_may_be_tried(earlier: EarlierExperiment) -> None:
     found = await accept(HARNESS, REJECTED.hunks, replace(CHECKS, earlier=[earlier]))
     assert isinstance(found, Accepted)

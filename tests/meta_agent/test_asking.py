@@ -12,7 +12,7 @@ import pytest
 from lorimer.config import MetaSettings
 from lorimer.harness.api import Completion, Tool
 from lorimer.harness.structured import misfit
-from lorimer.meta_agent.proposer.asking import Asking, schema_of
+from lorimer.meta_agent.proposer.asking import SessionRequests, schema_of
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal
 from lorimer.meta_agent.proposer.propose import propose
 from lorimer.models.abilities import Abilities
@@ -110,10 +110,10 @@ def test_the_schema_takes_a_call_of_a_tool_and_nothing_else() -> None:
 
 
 def test_nothing_is_known_before_the_first_answer() -> None:
-    assert not Asking([READ], None).by_schema
-    assert not Asking([READ], Abilities(schema="honoured")).by_schema
-    assert not Asking([READ], Abilities(tools="honoured", schema="honoured")).by_schema
-    assert Asking([READ], Abilities(tools="ignored")).by_schema
+    assert not SessionRequests([READ], None).by_schema
+    assert not SessionRequests([READ], Abilities(schema="honoured")).by_schema
+    assert not SessionRequests([READ], Abilities(tools="honoured", schema="honoured")).by_schema
+    assert SessionRequests([READ], Abilities(tools="ignored")).by_schema
 
 
 def offered(request: ModelRequest) -> set[str]:

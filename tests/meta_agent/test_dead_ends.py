@@ -14,8 +14,8 @@ import lorimer
 from lorimer.errors import UserError
 from lorimer.harness.version import Hunk, sha
 from lorimer.kinds import Fault
-from lorimer.meta_agent.proposer.accept import Accepted, Refusal, accept
-from lorimer.meta_agent.proposer.dead_ends import ALIKE, Earlier, dead_end
+from lorimer.meta_agent.proposer.accept import Accepted, EditRefusal, accept
+from lorimer.meta_agent.proposer.dead_ends import ALIKE, EarlierExperiment, dead_end
 from lorimer.models.simulated.ideas import HARMFUL, HONEST, NEUTRAL, USELESS
 from lorimer.models.simulated.source import read_source
 from tests.meta_agent.test_accept import CHECKS
@@ -31,8 +31,8 @@ def prompt(said: str) -> tuple[Hunk, ...]:
     return (Hunk('PROMPT = "Solve the task."', f'PROMPT = "Solve the task.\\n{said}"'),)
 
 
-def before(hunks: tuple[Hunk, ...], kind: str = "prompt") -> Earlier:
-    return Earlier(7, "An idea", "rejected", "it was no better", "other", "elsewhere", hunks, kind)
+def before(hunks: tuple[Hunk, ...], kind: str = "prompt") -> EarlierExperiment:
+    return EarlierExperiment(7, "An idea", "rejected", "it was no better", "other", "elsewhere", hunks, kind)
 
 
 CHECKED = "Before you finish, check that the result is what the task asks for, and correct it."
@@ -123,7 +123,7 @@ def test_what_was_not_rejected_is_no_dead_end() -> None:
 
 async def test_the_same_hunks_are_refused_on_any_champion() -> None:
     refusal = await accept(HARNESS, prompt(CHECKED), replace(CHECKS, earlier=[before(prompt(CHECKED))]))
-    assert refusal == Refusal(
+    assert refusal == EditRefusal(
         Fault.DEAD_END,
         "the edit is that of experiment 7 (An idea), which was rejected on another harness of this study: it was no better",
         7,

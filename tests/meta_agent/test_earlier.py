@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.meta_agent.gate.scores import Result
-from lorimer.meta_agent.gate.weights import Earlier, rates
+from lorimer.meta_agent.gate.weights import EarlierTrials, rates
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.trials import EarlierRates, results, rewards, settled_trials
 from lorimer.meta_agent.state.world import World
@@ -33,7 +33,7 @@ def test_a_rate_is_the_mean_of_all_rewards_and_half_of_one_however_they_came(
     drawn: list[tuple[str, float | None]], cut: int
 ) -> None:
     trials = [Result(task, reward) for task, reward in drawn]
-    folded = Earlier()
+    folded = EarlierTrials()
     folded.add(trials[cut:])
     folded.add(trials[:cut])
     known: dict[str, list[float]] = {}
@@ -41,7 +41,7 @@ def test_a_rate_is_the_mean_of_all_rewards_and_half_of_one_however_they_came(
         if trial.reward is not None:
             known.setdefault(trial.task, []).append(trial.reward)
     exact = {task: (float(sum(map(Fraction, each))) + 0.5) / (len(each) + 1) for task, each in known.items()}
-    grouped = Earlier()
+    grouped = EarlierTrials()
     grouped.add_rewards(known)
     assert folded.rates() == rates(trials) == grouped.rates() == exact
 

@@ -14,7 +14,7 @@ from lorimer.config_search import SearchSettings
 from lorimer.errors import ConfigError, UserError
 from lorimer.harness.version import Hunk
 from lorimer.kinds import Fault
-from lorimer.meta_agent.proposer.accept import Accepted, Lines, Refusal, accept
+from lorimer.meta_agent.proposer.accept import Accepted, EditRefusal, LineAllowance, accept
 from lorimer.meta_agent.proposer.propose import propose
 from lorimer.meta_agent.state.descent import promotions_behind
 from lorimer.meta_agent.state.world import scan
@@ -31,7 +31,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def most(promotions: int, **chosen: int | str) -> int | None:
-    found = Lines.allowed(SearchSettings.model_validate(chosen), promotions)
+    found = LineAllowance.allowed(SearchSettings.model_validate(chosen), promotions)
     return found.most if found else None
 
 
@@ -55,14 +55,14 @@ MORE = "".join(f"A{number} = {number}\n" for number in range(4))
 
 
 async def test_an_edit_that_changes_too_many_lines_is_refused_with_both_numbers() -> None:
-    checks = replace(CHECKS, lines=Lines.allowed(SearchSettings(edit_lines=9, edit_lines_least=3), 2))
+    checks = replace(CHECKS, lines=LineAllowance.allowed(SearchSettings(edit_lines=9, edit_lines_least=3), 2))
     refusal = await accept(HARNESS, [Hunk("TURNS = 30\n", f"TURNS = 30\n{MORE}")], checks)
-    assert refusal == Refusal(
+    assert refusal == EditRefusal(
         Fault.TOO_LARGE,
         "the edit changes 4 lines, and may change 3, as the harness rests on 2 promotions: [search] edit_lines is 9, and is "
         "halved with each, to 3 at least",
     )
-    assert isinstance(await accept(HARNESS, [Hunk("TURNS = 30\n", f"{MORE}\n\n")], replace(checks)), Refusal)
+    assert isinstance(await accept(HARNESS, [Hunk("TURNS = 30\n", f"{MORE}\n\n")], replace(checks)), EditRefusal)
     three = MORE.partition("\n")[2]
     assert isinstance(await accept(HARNESS, [Hunk("TURNS = 30\n", three)], checks), Accepted)
 
@@ -72,7 +72,7 @@ async def test_the_meta_agent_knows_it_before_and_may_make_the_edit_smaller(tmp_
     large = {**EDIT, "hunks": [{"search": "TURNS = 30\n", "replace": f"TURNS = 30\n{MORE}"}]}
     model = ScriptedModel([calls(("propose_edit", large)), calls(("propose_edit", EDIT))])
     session = lab.session(model)
-    lines = Lines.allowed(SearchSettings(edit_lines=3), 0)
+    lines = LineAllowance.allowed(SearchSettings(edit_lines=3), 0)
     found = await propose(replace(session, checks=replace(session.checks, lines=lines)))
     lab.store.close()
     assert "nothing else, and 3 lines at most." in (model.requests[0].system or "")

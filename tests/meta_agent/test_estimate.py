@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lorimer.config import Config, parse
-from lorimer.meta_agent.forecast.price import Estimate, Line, Range, estimate
+from lorimer.meta_agent.forecast.price import PlannedStage, PriceEstimate, Range, estimate
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.schema import Reservation, Settlement, Used
 from lorimer.traces.store import Store
@@ -42,7 +42,7 @@ def config(**tables: Any) -> Config:
     )
 
 
-def line(found: Estimate, stage: str, number: int = 0) -> Line:
+def line(found: PriceEstimate, stage: str, number: int = 0) -> PlannedStage:
     return [each for each in found.lines if each.stage == stage][number]
 
 

@@ -22,15 +22,15 @@ from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from lorimer.meta_agent.ledger.experiments import Entry, Ledger, render
 from lorimer.meta_agent.ledger.foreseen import Outcome, lines
 from lorimer.meta_agent.ledger.telling import came_of
-from lorimer.meta_agent.proposer.log import TIGHT, Log, Told
+from lorimer.meta_agent.proposer.log import TIGHT, Log, ToldExperiment
 from lorimer.traces.tables import DecisionRow
 
 HEAD = "Baseline (the seed harness): 0.500"
 
 
-def experiment(number: int, kind: str = "prompt", ended: str = "rejected in the spot-check") -> Told:
+def experiment(number: int, kind: str = "prompt", ended: str = "rejected in the spot-check") -> ToldExperiment:
     whole = f"c{number:03} [rejected] Edit {number}: it broke things\n  hypothesis: {'words ' * 40}\n  spot: rejected {number}"
-    return Told(f"c{number:03}", whole, "rejected", f"Edit {number}", ended, kind)
+    return ToldExperiment(f"c{number:03}", whole, "rejected", f"Edit {number}", ended, kind)
 
 
 EXPERIMENTS = tuple(experiment(number) for number in range(1, 201))
@@ -59,7 +59,7 @@ def test_what_is_left_out_is_counted_by_kind_and_by_what_ended_it() -> None:
     old = [
         *(experiment(number, "tool", "rejected in the full run") for number in range(1, 4)),
         *(experiment(number, "", "") for number in range(4, 6)),
-        Told("c006", "c006 [failed] no usable edit", "failed", "", "no usable edit"),
+        ToldExperiment("c006", "c006 [failed] no usable edit", "failed", "", "no usable edit"),
         replace(experiment(7, "tool", ""), state="promoted"),
     ]
     text = Log(HEAD, (*old, *EXPERIMENTS[7:])).within(10**6)
@@ -79,7 +79,8 @@ def test_a_longer_study_takes_no_more_room() -> None:
 def test_of_a_newest_experiment_that_does_not_fit_the_first_line_is_kept() -> None:
     one = experiment(1)
     log = Log(
-        HEAD, (one, Told("c002", f"c002 [failed] no usable edit\n{'x ' * 5_000}", "failed", "", "no usable edit"))
+        HEAD,
+        (one, ToldExperiment("c002", f"c002 [failed] no usable edit\n{'x ' * 5_000}", "failed", "", "no usable edit")),
     )
     text = log.within(2_000)
     assert len(text) <= 2_000
@@ -127,7 +128,9 @@ def test_what_was_foreseen_is_counted_by_kind() -> None:
 
 @given(st.integers(300, 20_000), st.lists(st.integers(0, 3_000), max_size=40))
 def test_no_log_is_longer_than_its_room_and_the_newest_is_never_left_out(room: int, sizes: list[int]) -> None:
-    experiments = [Told(f"c{n:03}", f"c{n:03} [x] tried\n{'x' * size}", "x", "tried") for n, size in enumerate(sizes)]
+    experiments = [
+        ToldExperiment(f"c{n:03}", f"c{n:03} [x] tried\n{'x' * size}", "x", "tried") for n, size in enumerate(sizes)
+    ]
     text = Log(HEAD, tuple(experiments)).within(room)
     assert len(text) <= room
     if experiments:

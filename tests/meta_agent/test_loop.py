@@ -21,7 +21,7 @@ from lorimer.errors import BudgetExhausted, LorimerError, ProviderOutage, UserEr
 from lorimer.harness.version import Hunk, sha
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
-from lorimer.meta_agent.state.commands import Evaluate, Finish, Promote, Propose, next_command
+from lorimer.meta_agent.state.commands import Evaluate, FinishStudy, Promote, Propose, next_command
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.result import StudyResult, result
 from lorimer.meta_agent.state.world import World, scan
@@ -644,4 +644,4 @@ def test_what_comes_next_follows_from_the_world_alone() -> None:
     assert next_command(world(*BASE, spot, undecided, candidates=(one,)), settings) == Propose(2)
     assert next_command(world(*BASE, candidates=(candidate("rejected"),)), settings) == Propose(2)
     five = tuple(candidate("rejected", number) for number in range(1, 6))
-    assert isinstance(next_command(world(*BASE, candidates=five), settings), Finish)
+    assert isinstance(next_command(world(*BASE, candidates=five), settings), FinishStudy)

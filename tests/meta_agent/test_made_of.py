@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lorimer.kinds import Refused
 from lorimer.meta_agent.gate.best_of import best_of
-from lorimer.meta_agent.gate.estimates import Known, jackknife, mean_known
+from lorimer.meta_agent.gate.estimates import MeasuredDifference, jackknife, mean_known
 from lorimer.meta_agent.gate.made_of import HarnessTrials, MadeOf, TaskTrials, made_of
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.reports.export import evidence_card, export
@@ -88,7 +88,7 @@ def test_the_jackknife_of_a_mean_is_its_standard_error(values: list[float]) -> N
 
 @pytest.mark.parametrize(("freedom", "quantile"), [(3, 3.182), (6, 2.447), (11, 2.201), (57, 2.002), (10**9, 1.960)])
 def test_intervals_are_as_wide_as_students_t(freedom: int, quantile: float) -> None:
-    found = Known(0.0, 0.1, freedom).estimate()
+    found = MeasuredDifference(0.0, 0.1, freedom).estimate()
     assert found.high / 0.1 == pytest.approx(quantile, rel=0.01)
     assert found.low == -found.high
 

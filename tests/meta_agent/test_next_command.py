@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from lorimer.config import Config, parse
 from lorimer.meta_agent.gate.ranking import p_of
-from lorimer.meta_agent.state.commands import Apply, Command, Evaluate, Finish, Promote, Propose, Rebase, next_command
+from lorimer.meta_agent.state.commands import (
+    Apply,
+    Command,
+    Evaluate,
+    FinishStudy,
+    Promote,
+    Propose,
+    Rebase,
+    next_command,
+)
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import About, candidate_id, evaluation_id
 from lorimer.meta_agent.state.world import World
@@ -90,7 +99,7 @@ def test_rounds_follow_one_another_and_each_meets_one_champion(data: st.DataObje
     met: dict[int, set[str]] = {}
     for _ in range(MOST):
         before, command = play.world, next_command(play.world, config)
-        if isinstance(command, Finish):
+        if isinstance(command, FinishStudy):
             break
         found = before.round
         match command:

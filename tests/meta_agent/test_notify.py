@@ -23,7 +23,7 @@ from lorimer.keys import Keys
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.state.result import StudyResult
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.workspace.notify import About, Notice, Notifier, line_of
+from lorimer.meta_agent.workspace.notify import Notice, NoticeSubject, Notifier, line_of
 from lorimer.meta_agent.workspace.settings import resumed
 from lorimer.processes import exists
 from lorimer.traces.schema import Spent
@@ -33,7 +33,7 @@ from tests.meta_agent.test_settings import Case
 
 __all__ = ["bench"]
 
-ABOUT = About("demo", "optimize", "2026-01-01T00:00:00+00:00", Spent(trials=3))
+ABOUT = NoticeSubject("demo", "optimize", "2026-01-01T00:00:00+00:00", Spent(trials=3))
 SAID = Notice("promotion", "c001 is the champion", candidate="c001", title="Edit", score=Score(0.5, 0.4, 0.6, 4, 8, 0))
 
 

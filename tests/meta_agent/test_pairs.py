@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.decide import decide
-from lorimer.meta_agent.gate.pairs import MOST, STEP, PairPlan, Touch, pair_plan, pair_verdict
+from lorimer.meta_agent.gate.pairs import MOST, STEP, PairPlan, TouchedTrial, pair_plan, pair_verdict
 from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import Result
@@ -30,13 +30,13 @@ def recorded(dice: random.Random, repeats: int = 4) -> list[Result]:
     ]
 
 
-def touches(told: Sequence[Result], left: float) -> list[Touch]:
-    return [Touch(str(place), each.task, each.reward or 0.0, left) for place, each in enumerate(told)]
+def touches(told: Sequence[Result], left: float) -> list[TouchedTrial]:
+    return [TouchedTrial(str(place), each.task, each.reward or 0.0, left) for place, each in enumerate(told)]
 
 
 def plan_of(
     told: Sequence[Result],
-    touched: Sequence[Touch],
+    touched: Sequence[TouchedTrial],
     untold: int = 0,
     luck: Luck = LUCK,
     weights: Mapping[str, int] | None = None,
@@ -47,7 +47,7 @@ def plan_of(
     )
 
 
-def planned(told: Sequence[Result], touched: Sequence[Touch], luck: Luck = LUCK) -> PairPlan:
+def planned(told: Sequence[Result], touched: Sequence[TouchedTrial], luck: Luck = LUCK) -> PairPlan:
     plan = plan_of(told, touched, luck=luck)
     assert plan is not None
     return plan
@@ -151,8 +151,8 @@ def test_trials_that_were_told_of_stand_for_those_of_their_task_that_were_not() 
 
 
 def made_plan(failed: int, solved: int, standing: int = 100, worth: float = 0.03) -> PairPlan:
-    order = [Touch(f"f{n}", "t", 0.0, 0.1) for n in range(failed)] + [
-        Touch(f"s{n}", "t", 1.0, 0.1) for n in range(solved)
+    order = [TouchedTrial(f"f{n}", "t", 0.0, 0.1) for n in range(failed)] + [
+        TouchedTrial(f"s{n}", "t", 1.0, 0.1) for n in range(solved)
     ]
     return PairPlan(tuple(order), (1.0,) * len(order), (len(order),), failed, solved, standing, worth)
 
@@ -178,7 +178,10 @@ def test_what_wins_failed_trials_passes() -> None:
 def test_failed_trials_that_are_won_by_luck_are_set_against_solved_ones_that_are_lost_by_it() -> None:
     """Half of the failed trials are won, and of three times as many solved ones a sixth is lost: nothing is gained."""
     plan = PairPlan(
-        (*(Touch(f"f{n}", "t", 0.0, 0.1) for n in range(20)), *(Touch(f"s{n}", "t", 1.0, 0.1) for n in range(60))),
+        (
+            *(TouchedTrial(f"f{n}", "t", 0.0, 0.1) for n in range(20)),
+            *(TouchedTrial(f"s{n}", "t", 1.0, 0.1) for n in range(60)),
+        ),
         (1.0,) * 80,
         (80,),
         40,
@@ -224,7 +227,9 @@ def test_between_the_looks_nothing_is_decided() -> None:
 
 
 def test_quarters_of_a_reward_count_as_such() -> None:
-    plan = PairPlan((Touch("f", "t", 0.25, 0.1), Touch("s", "t", 1.0, 0.1)), (1.0, 1.0), (2,), 1, 1, 10, 0.03)
+    plan = PairPlan(
+        (TouchedTrial("f", "t", 0.25, 0.1), TouchedTrial("s", "t", 1.0, 0.1)), (1.0, 1.0), (2,), 1, 1, 10, 0.03
+    )
     assert number(decided(plan, [0.75, 0.75]), "gain") == pytest.approx(0.025)
 
 
@@ -238,7 +243,7 @@ def test_a_pair_counts_what_the_full_run_counts_on_its_task() -> None:
         True: 1.333,
         False: 0.667,
     }
-    order = (Touch("a", "hard", 0.0, 0.1), Touch("b", "easy", 0.0, 0.1))
+    order = (TouchedTrial("a", "hard", 0.0, 0.1), TouchedTrial("b", "easy", 0.0, 0.1))
     two = PairPlan(order, (4 / 3, 2 / 3), (2,), 2, 0, 10, 0.03)
     assert number(decided(two, [1.0, 0.0]), "gain") == pytest.approx(4 / 30)
     assert number(decided(two, [0.0, 1.0]), "gain") == pytest.approx(2 / 30)

@@ -17,7 +17,7 @@ from lorimer.errors import ConfigError
 from lorimer.harness.changed import components, words_alone
 from lorimer.harness.version import Hunk
 from lorimer.kinds import Fault
-from lorimer.meta_agent.proposer.accept import Accepted, Refusal, accept
+from lorimer.meta_agent.proposer.accept import Accepted, EditRefusal, accept
 from lorimer.meta_agent.proposer.asked import Asked
 from lorimer.meta_agent.proposer.proposal import Diagnosis, NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.proposer.propose import propose
@@ -183,7 +183,7 @@ def test_the_parts_of_a_harness_are_its_top_level() -> None:
 async def test_an_edit_of_texts_is_a_prompt_edit_whatever_it_is_stated_as(kind: str, why: str) -> None:
     hunks = [Hunk('PROMPT = "Solve the task."', AFTER)]
     refusal = await accept(HARNESS, hunks, replace(CHECKS, asked=FOR_CODE), kind)
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, EditRefusal)
     assert refusal.fault is Fault.OTHER_KIND
     assert refusal.why.startswith(why)
     found = await accept(HARNESS, hunks, CHECKS, kind)
@@ -198,7 +198,7 @@ async def test_an_edit_of_code_is_what_it_is_stated_as() -> None:
         assert isinstance(found, Accepted)
         assert found.kind == kind
     refusal = await accept(HARNESS, hunks, replace(CHECKS, asked=FOR_CODE), "prompt")
-    assert isinstance(refusal, Refusal)
+    assert isinstance(refusal, EditRefusal)
     assert refusal.why.startswith(
         "its kind is prompt, and for now edits of these kinds are asked for: tool, middleware, "
     )

@@ -26,7 +26,7 @@ from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.futility import first_unlikely
 from lorimer.meta_agent.gate.permutation import Pair
 from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.pooled import Arm, champion_arm, p_value
+from lorimer.meta_agent.gate.pooled import PooledArm, champion_arm, p_value
 from lorimer.meta_agent.gate.revisions import REVISIONS
 from lorimer.meta_agent.gate.scores import Result, by_task, scored
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
@@ -106,7 +106,7 @@ def test_an_edit_without_effect_seldom_passes() -> None:
 
 def test_the_rejected_join_the_champion_as_they_are_where_they_are_alike() -> None:
     own, rejected = [Result("a", 1.0), Result("b", 0.0)], [Result("a", 1.0), Result("b", 0.0), Result("b", None)]
-    assert champion_arm(own, rejected) == Arm([*own, *rejected])
+    assert champion_arm(own, rejected) == PooledArm([*own, *rejected])
 
 
 def test_rejected_edits_that_break_things_do_not_make_the_champion_look_weak() -> None:

@@ -13,7 +13,7 @@ from lorimer.config import Config, parse
 from lorimer.harness.version import Hunk, sha
 from lorimer.kinds import Fault, TrialState
 from lorimer.meta_agent.ledger import experiments
-from lorimer.meta_agent.proposer.accept import Accepted, Refusal, accept
+from lorimer.meta_agent.proposer.accept import Accepted, EditRefusal, accept
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.proposer.tools import Toolbox
 from lorimer.meta_agent.replay.preview import chosen
@@ -101,7 +101,7 @@ class Study:
             hunks = tuple(left[session.number - 1])
             found = await accept(session.harness, hunks, session.checks)
             self.heard.append(found)
-            if isinstance(found, Refusal):
+            if isinstance(found, EditRefusal):
                 return NoProposal(found.why)
             return Proposal(f"edit {session.number}", "why", hunks, (), (), found.text, preview=found.preview)
 
@@ -176,14 +176,14 @@ async def test_an_edit_that_touches_nothing_costs_nothing(study: Study) -> None:
         [INERT], [Hunk("import random", "import random  # a comment")], [Hunk(SEED[-16:], SEED[-16:] + HELPER)]
     )
     first, second, third = study.heard
-    assert first == Refusal(
+    assert first == EditRefusal(
         Fault.INERT,
         "this edit touches none of 4 recorded trials (0 of 2 failed, 0 of 2 solved): "
         "the text of NUDGE was changed and reached no request",
     )
-    assert isinstance(second, Refusal)
+    assert isinstance(second, EditRefusal)
     assert second.why.endswith(": it changes comments and layout alone")
-    assert isinstance(third, Refusal)
+    assert isinstance(third, EditRefusal)
     assert third.why.endswith(": nothing in agent.py uses helper, which it adds")
     assert {trial.stage for trial in study.reader.trials("s", limit=None)} == {"baseline"}
     assert study.previews() == [None] * 3
@@ -240,7 +240,7 @@ async def test_where_nothing_can_be_told_the_edit_goes_on_and_it_is_said(study: 
     await study.run([CHANCE], [INERT], shadows=None)
     chance, inert = study.heard
     assert isinstance(chance, Accepted)
-    assert isinstance(inert, Refusal)
+    assert isinstance(inert, EditRefusal)
     (kept, _) = study.previews()
     assert kept is not None
     said = "was not previewed: of none of 4 recorded trials it can be told what it touches: the harness draws random numbers"

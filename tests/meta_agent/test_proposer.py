@@ -17,7 +17,7 @@ from lorimer.errors import BudgetExhausted
 from lorimer.harness.api import Completion, Message, ToolCall, Usage, assistant
 from lorimer.harness.text import text_calls
 from lorimer.harness.version import sha
-from lorimer.meta_agent.proposer.log import Log, Told
+from lorimer.meta_agent.proposer.log import Log, ToldExperiment
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal
 from lorimer.meta_agent.proposer.propose import propose
 from lorimer.meta_agent.proposer.tools import NAMES, TOOLS
@@ -271,7 +271,7 @@ async def test_every_request_fits_the_context_however_long_the_traces_are(wordy:
     )
     settings = MetaSettings(context_tokens=context, max_tokens=1_024)
     texts = {
-        "log": Log("The baseline", (Told("c001", "c001: rejected\n  why", "rejected", "An idea"),) * 3_000),
+        "log": Log("The baseline", (ToldExperiment("c001", "c001: rejected\n  why", "rejected", "An idea"),) * 3_000),
         "program": "Be general. " * 2_000,
     }
     assert isinstance(await propose(wordy.session(model, settings=settings, **texts)), Proposal)
@@ -385,7 +385,9 @@ async def test_the_newest_experiments_outlast_a_context_that_was_promised_and_is
     looks = [calls(("read_trace", {"trial": "alpha/0", "first": 1, "last": last})) for last in range(1, 5)]
     model = ScriptedModel([*looks, calls(("propose_edit", EDIT))], window=5_500)
     names = {f"c{number:03}": f"idea number {number}" for number in range(1, 900)}
-    tried = tuple(Told(name, f"{name} [rejected] {title}", "rejected", title) for name, title in names.items())
+    tried = tuple(
+        ToldExperiment(name, f"{name} [rejected] {title}", "rejected", title) for name, title in names.items()
+    )
     log = Log("The baseline", tried)
     settings = MetaSettings(context_tokens=100_000, max_tokens=1_024)
     program = "Be general. " * 2_000

@@ -11,7 +11,7 @@ import pytest
 from lorimer.config import parse
 from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.gate.plans import Luck
-from lorimer.meta_agent.reports.replay import Replay, Replayed, replay, text
+from lorimer.meta_agent.reports.replay import DecidedAgain, GateReplay, replay, text
 from lorimer.meta_agent.study.loop import evaluate, optimize
 from lorimer.meta_agent.workspace.parts import create
 from lorimer.traces.reader import StoreReader
@@ -25,11 +25,11 @@ def bench(tmp_path: Path) -> Bench:
     return make_bench(tmp_path / "work")
 
 
-def again(bench: Bench, **overrides: Any) -> Replay:
+def again(bench: Bench, **overrides: Any) -> GateReplay:
     return replay(bench.reader(), "demo", {f"gate.{key}": value for key, value in overrides.items()})
 
 
-def of(found: Replay, number: int) -> Replayed:
+def of(found: GateReplay, number: int) -> DecidedAgain:
     return next(each for each in found.candidates if each.candidate == f"demo/c{number:03}")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lorimer.config import MetaSettings
-from lorimer.meta_agent.proposer.log import Log, Told
+from lorimer.meta_agent.proposer.log import Log, ToldExperiment
 from lorimer.meta_agent.proposer.tools import NAMES, Answer, Toolbox
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.study.briefing import cases_of
@@ -140,7 +140,7 @@ async def test_search_answers_in_a_fixed_order_with_its_outcome(lab: Lab) -> Non
 async def test_the_harness_and_the_log_are_given_as_they_are(lab: Lab) -> None:
     assert (await ask(lab, "read_harness")).text == HARNESS
     assert (await ask(lab, "experiment_log")).text.endswith("\n\nNo experiment has been made yet.")
-    log = Log("Baseline: 0.5", (Told("c001", "c001 [rejected] An idea\n  why", "rejected", "An idea"),))
+    log = Log("Baseline: 0.5", (ToldExperiment("c001", "c001 [rejected] An idea\n  why", "rejected", "An idea"),))
     assert (await ask(lab, "experiment_log", log=log)).text == "Baseline: 0.5\n\nc001 [rejected] An idea\n  why"
     assert (await ask(lab, "experiment_log", {"experiment": 1}, log=log)).text == "c001 [rejected] An idea\n  why"
     missing = await ask(lab, "experiment_log", {"experiment": "c002"}, log=log)

@@ -9,7 +9,7 @@ import pytest
 from lorimer.errors import ConfigError
 from lorimer.harness.api import ToolCall, assistant, user
 from lorimer.models.base import CallContext
-from lorimer.models.replay import Recorder, ReplayModel, content_hash, replay_key
+from lorimer.models.replay import RecordingModel, ReplayModel, content_hash, replay_key
 from tests.support.model_clients import BASH, asked, client, good
 from tests.support.scripted_server import Reply, scripted_server
 
@@ -19,7 +19,7 @@ CALL = CallContext("task", seed=3, harness="ab" * 32, task="t-1", attempt=1, cal
 async def test_what_was_recorded_is_replayed() -> None:
     request = asked(user("hi"), tools=(BASH,))
     async with scripted_server(Reply(good("chat"))) as server, client(server.url, "chat") as model:
-        recorder = Recorder(model)
+        recorder = RecordingModel(model)
         recorded = await recorder.complete(request, CALL)
         assert (recorder.id, recorder.price(1, 1)) == (model.id, None)
     replay = ReplayModel(recorder.replies)
@@ -34,7 +34,7 @@ async def test_what_was_recorded_is_replayed() -> None:
 async def test_a_call_that_was_not_recorded_is_named(change: dict[str, object]) -> None:
     request = asked(user("hi"))
     async with scripted_server(Reply(good("chat"))) as server, client(server.url, "chat") as model:
-        recorder = Recorder(model)
+        recorder = RecordingModel(model)
         await recorder.complete(request, CALL)
     with pytest.raises(ConfigError, match=r"replay/recorded: no recorded reply for \w+ call \d of 't-\d', attempt \d"):
         await ReplayModel(recorder.replies).complete(request, replace(CALL, **change))  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from lorimer.models.simulated.ideas import HARMFUL, HONEST, NEUTRAL, USELESS, Id
 from lorimer.models.simulated.proposer import symptoms
 from lorimer.models.simulated.reading import Advice, advice, shell_tool
 from lorimer.models.simulated.source import read_source
-from lorimer.models.simulated.tasks import Flaw, KnownTask, Script, starter_tasks
+from lorimer.models.simulated.tasks import Flaw, KnownTask, SolutionScript, starter_tasks
 from tests.support.simulated_world import SEED_HARNESS, Played, play, rate, run, told
 
 APPRENTICE = open_simulated("apprentice")
@@ -460,7 +460,9 @@ def test_the_null_model_proposes_neutral_edits_only() -> None:
 # ---- on a real shell ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if not task.scripts[Script.SOLVE].count("openpyxl")][::6])
+@pytest.mark.parametrize(
+    "task", [task for task in TASKS if not task.scripts[SolutionScript.SOLVE].count("openpyxl")][::6]
+)
 def test_its_commands_do_on_a_real_shell_what_the_offline_world_assumes(task: KnownTask, tmp_path: Path) -> None:
     folder = Path(__file__).parents[2] / "lorimer" / "benchmarks" / "starter" / "tasks" / task.id
     work = tmp_path / "app"
@@ -477,17 +479,17 @@ def test_its_commands_do_on_a_real_shell_what_the_offline_world_assumes(task: Kn
         )
         return done.stdout
 
-    def write_and_run(script: Script) -> None:
+    def write_and_run(script: SolutionScript) -> None:
         body = task.scripts[script]
         shell(f"cat > /tmp/work.py <<'END_OF_SCRIPT'\n{body}\nEND_OF_SCRIPT\npython3 /tmp/work.py")
 
-    write_and_run(Script.SLIP)
-    assert "PROBLEM" in shell(task.scripts[Script.CHECK])
-    write_and_run(Script.SOLVE)
-    assert shell(task.scripts[Script.CHECK]).strip() == "OK"
-    assert 0 < len(shell(task.scripts[Script.LOOK])) < 6_000
-    if task.large and Script.FLOOD in task.scripts:
-        assert len(shell(task.scripts[Script.FLOOD])) > 20_000
+    write_and_run(SolutionScript.SLIP)
+    assert "PROBLEM" in shell(task.scripts[SolutionScript.CHECK])
+    write_and_run(SolutionScript.SOLVE)
+    assert shell(task.scripts[SolutionScript.CHECK]).strip() == "OK"
+    assert 0 < len(shell(task.scripts[SolutionScript.LOOK])) < 6_000
+    if task.large and SolutionScript.FLOOD in task.scripts:
+        assert len(shell(task.scripts[SolutionScript.FLOOD])) > 20_000
 
 
 def test_a_schema_is_filled_and_a_choice_of_tools_is_kept() -> None:

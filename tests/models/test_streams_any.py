@@ -18,7 +18,7 @@ from lorimer.models.openai import ChatDialect
 from lorimer.models.provider import Api, Key, ProviderConfig
 from lorimer.models.responses import ResponsesDialect
 from lorimer.models.streams.chat import ChatAnswer
-from lorimer.models.streams.events import Event, EventReader
+from lorimer.models.streams.events import EventReader, ServerEvent
 from lorimer.models.streams.messages import MessagesAnswer
 from lorimer.models.streams.reading import Pace, assembled, collect
 from tests.support.model_clients import asked, client, context, good
@@ -99,7 +99,7 @@ def test_any_answer_cut_in_any_way_is_the_answer_in_one_piece(api: Api, data: st
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=5))
 def test_bytes_are_read_the_same_however_they_are_cut(raw: bytes, places: list[int]) -> None:
-    def read(pieces: Sequence[bytes]) -> list[Event]:
+    def read(pieces: Sequence[bytes]) -> list[ServerEvent]:
         reader = EventReader()
         return [event for piece in pieces for event in reader.feed(piece)] + list(reader.end())
 

@@ -27,7 +27,7 @@ from lorimer.models.flow.places import InFile, InMemory, is_alive, name_of
 from lorimer.models.flow.told import limits
 from lorimer.models.flow.turns import Turns
 from lorimer.models.provider import Api, RetryPolicy
-from lorimer.models.retry import Clock
+from lorimer.models.retry import RetryClock
 from lorimer.traces.holder import this_process
 from tests.models.test_retries import ANY_API, BUSY
 from tests.support.model_clients import KEY, FakeTime, asked, client, context, good
@@ -123,12 +123,12 @@ class Hurried(FakeTime):
 
     step: float = 0.0
 
-    def clock(self) -> Clock:
+    def clock(self) -> RetryClock:
         def look() -> float:
             self.now += self.step
             return self.now
 
-        return Clock(look, look, self.sleep, lambda: self.chance)
+        return RetryClock(look, look, self.sleep, lambda: self.chance)
 
 
 def list_of(folder: Path) -> list[bytes]:

@@ -130,7 +130,7 @@ def test_what_is_recorded_is_bounded() -> None:
 
 
 def test_a_pattern_names_what_is_below_it_and_a_port_is_that_port_alone() -> None:
-    policy = proxy.Policy(["*.example.org", "files.example.com:8080"], public=False)
+    policy = proxy.ReachPolicy(["*.example.org", "files.example.com:8080"], public=False)
     assert policy.named("a.example.org", 443)
     assert policy.named("a.b.example.org", 80)
     assert not policy.named("example.org", 443)
@@ -145,33 +145,33 @@ ADDRESSES = ["192.0.2.1", "198.51.100.0/24", "2001:db8::/64"]
 
 @pytest.mark.parametrize("port", [80, 22, 5432])
 def test_a_tasks_own_list_holds_at_any_port_and_whatever_a_name_leads_to(port: int) -> None:
-    policy = proxy.Policy(None, False, [*NAMES, *ADDRESSES])
+    policy = proxy.ReachPolicy(None, False, [*NAMES, *ADDRESSES])
     for host in ("192.0.2.1", "198.51.100.77", "2001:db8::7"):
         assert [address[0] for _, address in policy.addresses(host, port)] == [host]
     not_there = "is not among the hosts that the task allows"
     for host in ("192.0.2.2", "198.51.101.1", "2001:db9::7", "127.0.0.1", "localhost"):
-        with pytest.raises(proxy.Refused, match=not_there):
+        with pytest.raises(proxy.NotPassed, match=not_there):
             list(policy.addresses(host, port))
     for host in ("below.example", "notallowed.example", "x.allowed.example", "notbelow.example"):
-        with pytest.raises(proxy.Refused, match=not_there):  # not even asked for its address
-            list(proxy.Policy(None, False, NAMES).addresses(host, port))
+        with pytest.raises(proxy.NotPassed, match=not_there):  # not even asked for its address
+            list(proxy.ReachPolicy(None, False, NAMES).addresses(host, port))
 
 
 def test_a_tasks_list_and_the_owners_both_hold() -> None:
-    def refused(policy: proxy.Policy, host: str, port: int = 443) -> str:
-        with pytest.raises(proxy.Refused) as caught:
+    def refused(policy: proxy.ReachPolicy, host: str, port: int = 443) -> str:
+        with pytest.raises(proxy.NotPassed) as caught:
             list(policy.addresses(host, port))
         return str(caught.value)
 
-    registries = proxy.Policy(["localhost", "127.0.0.2"], public=False, listed=["localhost", "127.0.0.3"])
+    registries = proxy.ReachPolicy(["localhost", "127.0.0.2"], public=False, listed=["localhost", "127.0.0.3"])
     assert {address[1] for _, address in registries.addresses("localhost", 443)} == {443}
     assert refused(registries, "localhost", 22) == "localhost:22 is not on this network's list of hosts"
     assert refused(registries, "127.0.0.3") == "127.0.0.3:443 is not on this network's list of hosts"
     assert refused(registries, "127.0.0.2") == "127.0.0.2 is not among the hosts that the task allows"
-    recorded = proxy.Policy([], public=True, listed=["localhost"])
+    recorded = proxy.ReachPolicy([], public=True, listed=["localhost"])
     assert refused(recorded, "localhost") == "localhost is not on the public internet"
     assert (
-        refused(proxy.Policy([], public=True, listed=[]), "192.0.2.1")
+        refused(proxy.ReachPolicy([], public=True, listed=[]), "192.0.2.1")
         == "192.0.2.1 is not among the hosts that the task allows"
     )
 
@@ -190,7 +190,7 @@ def test_a_listed_host_is_reached_through_the_proxy_and_another_is_told(server: 
 def test_any_head_is_parsed_or_refused(head: bytes) -> None:
     try:
         host, port, _ = proxy.parse(head + b"\r\n\r\n")
-    except proxy.Refused:
+    except proxy.NotPassed:
         return
     assert host
     assert port >= 0

@@ -13,7 +13,7 @@ from lorimer.sandbox.base import ImageSpec, SandboxProvider
 from lorimer.sandbox.hosts import Host, Hosts
 from lorimer.task_agent.cluster.messages import Said, Told
 from lorimer.task_agent.cluster.node import Link, Node, OnNode, WorkerLost
-from lorimer.task_agent.cluster.worker import TaskModelSpec, Worker, World
+from lorimer.task_agent.cluster.worker import NodeResources, TaskModelSpec, Worker
 from lorimer.task_agent.hosts import OnHosts
 from lorimer.task_agent.trial import Machine
 from tests.support.trials import USD_PER_TOKEN
@@ -25,7 +25,7 @@ class InProcess(Link):
     """The way to a worker that may be lost, and started anew."""
 
     def __init__(self, provider: SandboxProvider, tasks: Mapping[str, Task]) -> None:
-        self._world = World(provider, tasks.__getitem__, lambda into, out: (into + out) * USD_PER_TOKEN)
+        self._world = NodeResources(provider, tasks.__getitem__, lambda into, out: (into + out) * USD_PER_TOKEN)
         self._gone = asyncio.Event()
         self.opened = 0
         """How many workers were started."""

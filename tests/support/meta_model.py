@@ -13,7 +13,7 @@ from lorimer.harness.size import tokens
 from lorimer.harness.version import sha
 from lorimer.meta_agent.proposer.accept import Checks
 from lorimer.meta_agent.proposer.conversation import chars_of, chars_of_tools
-from lorimer.meta_agent.proposer.dead_ends import Earlier
+from lorimer.meta_agent.proposer.dead_ends import EarlierExperiment
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.proposal import ProposalSession
 from lorimer.meta_agent.state.trials import named_trials
@@ -167,7 +167,7 @@ class Lab:
             "seed": 7,
             "checks": Checks(
                 MetaSettings().max_harness_bytes,
-                [Earlier(1, "Fewer turns", "rejected", REFUSED, sha(REFUSED_BEFORE), sha(HARNESS))],
+                [EarlierExperiment(1, "Fewer turns", "rejected", REFUSED, sha(REFUSED_BEFORE), sha(HARNESS))],
                 knowledge(self.reader, "s"),
                 starts,
             ),

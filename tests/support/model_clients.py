@@ -13,7 +13,7 @@ from lorimer.keys import Keys
 from lorimer.models.base import CallContext, ModelClient, ModelRequest
 from lorimer.models.provider import Api, ProviderConfig, RetryPolicy
 from lorimer.models.registry import open_model
-from lorimer.models.retry import Clock
+from lorimer.models.retry import RetryClock
 
 KEY = "sk-test-0123456789abcdef"
 BASH = Tool("bash", "Run a command.", {"type": "object", "properties": {"command": {"type": "string"}}})
@@ -32,8 +32,8 @@ class FakeTime:
         self.slept.append(seconds)
         self.now += seconds
 
-    def clock(self) -> Clock:
-        return Clock(lambda: self.now, lambda: self.now, self.sleep, lambda: self.chance)
+    def clock(self) -> RetryClock:
+        return RetryClock(lambda: self.now, lambda: self.now, self.sleep, lambda: self.chance)
 
 
 @asynccontextmanager
@@ -48,7 +48,7 @@ async def client(
         f"{name}/model",
         {name: replace(provider, **settings)},
         keys=Keys({"TEST_KEY": KEY}),
-        clock=Clock() if real else (time or FakeTime()).clock(),
+        clock=RetryClock() if real else (time or FakeTime()).clock(),
     )
     try:
         yield model

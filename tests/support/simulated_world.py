@@ -17,7 +17,7 @@ from typing import Any
 from lorimer.harness import api
 from lorimer.harness.structured import checked
 from lorimer.models.base import CallContext, ModelClient, ModelRequest
-from lorimer.models.simulated.tasks import KnownTask, Script
+from lorimer.models.simulated.tasks import KnownTask, SolutionScript
 
 SEED_HARNESS = (importlib.resources.files("lorimer") / "harness" / "seeds" / "plain.py").read_text(encoding="utf-8")
 
@@ -28,27 +28,29 @@ class Shell:
 
     task: KnownTask
     commands: list[str] = field(default_factory=list)
-    _written: Script | None = None
-    left: Script | None = None
+    _written: SolutionScript | None = None
+    left: SolutionScript | None = None
     """Which script made the output that is there."""
 
     @property
     def solved(self) -> bool:
-        return self.left is Script.SOLVE
+        return self.left is SolutionScript.SOLVE
 
     def exec(self, command: str, *, timeout: float | None = None, cwd: str | None = None) -> api.ExecResult:
         self.commands.append(command)
         scripts = self.task.scripts
         if "work.py <<" in command:
-            self._written = next(script for script in Script if script in scripts and scripts[script] in command)
+            self._written = next(
+                script for script in SolutionScript if script in scripts and scripts[script] in command
+            )
         if command.rstrip().endswith("python3 /tmp/work.py"):
             self.left = self._written
             return api.ExecResult("", "", 0)
-        if scripts.get(Script.CHECK, "\0") in command:
+        if scripts.get(SolutionScript.CHECK, "\0") in command:
             return api.ExecResult("OK\n" if self.solved else "PROBLEM: the numbers differ\n", "", 0)
-        if scripts.get(Script.FLOOD, "\0") in command:
+        if scripts.get(SolutionScript.FLOOD, "\0") in command:
             return api.ExecResult("x" * (60_000 if self.task.large else 1_500), "", 0)
-        if scripts.get(Script.LOOK, "\0") in command:
+        if scripts.get(SolutionScript.LOOK, "\0") in command:
             return api.ExecResult("y" * 700, "", 0)
         return api.ExecResult("", "", 0)
 

@@ -15,7 +15,7 @@ from lorimer.errors import BudgetExhausted, ConfigError, ProviderOutage
 from lorimer.harness.api import image, user
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.causes import SUSPECT, Cause
-from lorimer.task_agent.gateway import Pace
+from lorimer.task_agent.gateway import LinePace
 from lorimer.task_agent.limits import ActiveClock
 from lorimer.task_agent.output import cut
 from lorimer.task_agent.spec import Harness
@@ -370,7 +370,7 @@ async def test_the_end_of_stdin_means_stop(provider: Any) -> None:
 
 
 def test_lines_that_take_long_to_read_wait_so_that_others_are_served() -> None:
-    pace = Pace()
+    pace = LinePace()
     assert pace.wait(100.0) == 0.0
     for moment in range(100):  # an ordinary trial never waits
         pace.took(0.001, 100.0 + moment / 100)
@@ -385,15 +385,15 @@ def test_lines_that_take_long_to_read_wait_so_that_others_are_served() -> None:
 async def test_what_reading_a_line_takes_is_counted_to_its_jail(attempt: Try, monkeypatch: pytest.MonkeyPatch) -> None:
     counted = list[str]()
 
-    def took(pace: Pace, seconds: float, now: float) -> None:
+    def took(pace: LinePace, seconds: float, now: float) -> None:
         counted.append("took")
 
-    def wait(pace: Pace, now: float) -> float:
+    def wait(pace: LinePace, now: float) -> float:
         counted.append("wait")
         return 0.0
 
-    monkeypatch.setattr(Pace, "took", took)
-    monkeypatch.setattr(Pace, "wait", wait)
+    monkeypatch.setattr(LinePace, "took", took)
+    monkeypatch.setattr(LinePace, "wait", wait)
     played = await attempt(solve("note('one')\nnote('two')\nreturn ''"))
     assert played.sink.texts(StepKind.NOTE) == ["one", "two"]
     assert counted.count("took") >= 5

@@ -11,7 +11,7 @@ import pytest
 
 from lorimer.benchmarks.base import Artifact, Part, Task, VerifierSandbox
 from lorimer.benchmarks.harbor.benchmark import HarborBenchmark
-from lorimer.benchmarks.harbor.variables import Host
+from lorimer.benchmarks.harbor.variables import HostVariables
 from lorimer.benchmarks.terminal_bench import TerminalBenchmark
 from lorimer.sandbox.base import ExecOutput, SandboxProvider
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
@@ -43,7 +43,7 @@ def wants(condition: str) -> str:
 
 
 def tasks_of(root: Path) -> Sequence[Task]:
-    suite = HarborBenchmark(root, host=Host({})).load()
+    suite = HarborBenchmark(root, host=HostVariables({})).load()
     assert [str(problem) for problem in suite.problems] == []
     return suite.tasks
 

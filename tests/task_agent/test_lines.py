@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.lines import MAX_BYTES, Told
+from lorimer.task_agent.lines import MAX_BYTES, LinesTold
 from lorimer.task_agent.spec import Harness
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import LinesRan, TrialState
@@ -274,7 +274,7 @@ async def test_a_flood_of_made_up_lines_ends_nothing(attempt: Try) -> None:
 
 
 def test_of_a_flood_no_more_is_read_than_can_be_true() -> None:
-    told = Told("a\nb\nc")
+    told = LinesTold("a\nb\nc")
     for _ in range(100):
         told.hear(b'{"ran": [[1, 1]]}', 0)
     told.hear(b'{"ran": [[3, 3]]}', 0)
@@ -282,13 +282,13 @@ def test_of_a_flood_no_more_is_read_than_can_be_true() -> None:
 
 
 def test_a_message_over_its_size_is_not_read() -> None:
-    told = Told("a\n" * MAX_BYTES)
+    told = LinesTold("a\n" * MAX_BYTES)
     told.hear(json.dumps({"ran": [[line, line] for line in range(1, MAX_BYTES, 2)]}).encode(), 0)
     assert told.lines(whole=True) is None
 
 
 def test_nothing_told_is_not_known() -> None:
-    assert Told("a").lines(whole=True) is None
+    assert LinesTold("a").lines(whole=True) is None
 
 
 def test_lines_are_written_down_and_read_again() -> None:
@@ -299,7 +299,7 @@ def test_lines_are_written_down_and_read_again() -> None:
 
 
 def test_lines_lead_to_the_call_before_which_they_ran_first() -> None:
-    told = Told("a\n" * 9)
+    told = LinesTold("a\n" * 9)
     for said, call in (("[[2, 3], [6, 6]]", 0), ("[[1, 4], [6, 8]]", 1), ("[[1, 9]]", 5), ("[[1, 9]]", 7)):
         told.hear(f'{{"ran": {said}}}'.encode(), call)
     ran = told.lines(whole=True)
@@ -310,7 +310,7 @@ def test_lines_lead_to_the_call_before_which_they_ran_first() -> None:
 
 @given(st.lists(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 5)), max_size=4), max_size=8))
 def test_each_line_leads_to_one_call_whatever_is_told(messages: list[list[tuple[int, int]]]) -> None:
-    told, first = Told("\n" * 39), dict[int, int]()
+    told, first = LinesTold("\n" * 39), dict[int, int]()
     for call, message in enumerate(messages):
         ranges = [(begin, begin + more) for begin, more in message]
         told.hear(json.dumps({"ran": ranges}).encode(), call)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.harness.api import ExecResult
-from lorimer.task_agent.shadow.matching import SANDBOX, Parted, Place, Script
+from lorimer.task_agent.shadow.matching import SANDBOX, Parted, RecordedScript, ShadowPlace
 from lorimer.traces.wired import Done, RecordedCall
 
 METHODS = ("llm.complete", "env.exec", "env.read", "env.write", "note")
@@ -26,9 +26,9 @@ def records(draw: st.DrawFn) -> tuple[RecordedCall, ...]:
     return (*calls, RecordedCall("finish", "finish", None, at + 9, at + 9, lambda: None))
 
 
-def play(script: Script, order: list[tuple[str, str]]) -> tuple[list[int], Parted | None]:
+def play(script: RecordedScript, order: list[tuple[str, str]]) -> tuple[list[int], Parted | None]:
     """The recorded calls that answered, in order, and how the shadow parted."""
-    place, taken = Place(), list[int]()
+    place, taken = ShadowPlace(), list[int]()
     for key, method in order:
         step = script.ask(place, key, method)
         if isinstance(step, Parted):
@@ -44,7 +44,7 @@ def asks(calls: tuple[RecordedCall, ...]) -> list[tuple[str, str]]:
 
 @given(records())
 def test_the_same_calls_in_the_same_order_are_answered_each_by_its_own(calls: tuple[RecordedCall, ...]) -> None:
-    taken, parted = play(Script(calls), asks(calls))
+    taken, parted = play(RecordedScript(calls), asks(calls))
     assert parted is None
     assert taken == list(range(len(calls)))
 
@@ -58,7 +58,7 @@ def test_model_calls_may_come_in_any_order_and_the_jth_takes_the_jth(
     dice.shuffle(mixed)  # type: ignore[attr-defined]
     for place, index in zip(free, mixed, strict=True):
         order[place] = index
-    taken, parted = play(Script(calls), [asks(calls)[index] for index in order])
+    taken, parted = play(RecordedScript(calls), [asks(calls)[index] for index in order])
     assert parted is None
     assert sorted(taken) == list(range(len(calls)))
     for key in {call.key for call in calls}:
@@ -71,7 +71,7 @@ def test_a_request_that_is_new_touches_where_it_stands(calls: tuple[RecordedCall
     at = data.draw(st.integers(0, len(calls) - 1))
     order = asks(calls)
     order[at] = ("new", calls[at].method)
-    taken, parted = play(Script(calls), order)
+    taken, parted = play(RecordedScript(calls), order)
     assert taken == list(range(at))
     assert parted is not None
     assert (parted.way, parted.step) == ("other", at + 1)
@@ -91,7 +91,7 @@ def test_a_call_that_was_left_out_is_noticed_at_the_finish_at_the_latest(
         return
     out = data.draw(st.sampled_from(answered))
     order = [ask for index, ask in enumerate(asks(calls)) if index != out]
-    taken, parted = play(Script(calls), order)
+    taken, parted = play(RecordedScript(calls), order)
     assert parted is not None
     # No command was answered whose world the one that was left out had made.
     for index in taken:
@@ -108,7 +108,7 @@ def test_a_call_that_was_left_out_is_noticed_at_the_finish_at_the_latest(
 
 @given(records())
 def test_one_call_more_than_the_record_holds_touches(calls: tuple[RecordedCall, ...]) -> None:
-    _, parted = play(Script(calls), [*asks(calls), ("llm.complete 0", "llm.complete")])
+    _, parted = play(RecordedScript(calls), [*asks(calls), ("llm.complete 0", "llm.complete")])
     assert parted == Parted("beyond", len(calls) + 1, None)
 
 
@@ -119,11 +119,11 @@ def test_calls_that_were_under_way_together_may_come_in_either_order() -> None:
     finish = RecordedCall("finish", "finish", None, 9, 9, lambda: None)
     together, apart = (call("a", 0, 2), call("b", 1, 3)), (call("a", 0, 1), call("b", 1, 3))
     swapped = [("b", "env.exec"), ("a", "env.exec"), ("finish", "finish")]
-    assert play(Script((*together, finish)), swapped) == ([1, 0, 2], None)
-    assert play(Script((*apart, finish)), swapped) == ([], Parted("skipped", 1, 0))
+    assert play(RecordedScript((*together, finish)), swapped) == ([1, 0, 2], None)
+    assert play(RecordedScript((*apart, finish)), swapped) == ([], Parted("skipped", 1, 0))
 
 
 def test_a_call_that_nobody_answered_may_be_missing_at_the_end() -> None:
     open_call = RecordedCall("a", "env.exec", None, 0, 5, lambda: None)
     finish = RecordedCall("finish", "finish", None, 9, 9, lambda: None)
-    assert play(Script((open_call, finish)), [("finish", "finish")]) == ([1], None)
+    assert play(RecordedScript((open_call, finish)), [("finish", "finish")]) == ([1], None)

@@ -21,13 +21,13 @@ from lorimer.traces.wired import (
     Exec,
     Finish,
     Gap,
-    Invalid,
+    InvalidCall,
     Note,
-    Opened,
-    Piece,
+    OpenedWrite,
     Read,
+    ReadPiece,
     Record,
-    Refusal,
+    RefusedCall,
     Write,
 )
 from tests.support.trials import REAL, Played, Remembering, reply, solve
@@ -99,14 +99,14 @@ async def test_every_call_comes_back_as_the_harness_made_it_and_was_answered(att
     assert [call.request for call in part.calls] == [call.request for call in taken]
     assert [call.key for call in part.calls] == [call.request.key for call in taken]
     assert [call.answer for call in part.calls] == [call.answer for call in taken]
-    kinds = [Write, Exec, Read, Read, Invalid, Complete, Complete, Note, Exec, Finish]
+    kinds = [Write, Exec, Read, Read, InvalidCall, Complete, Complete, Note, Exec, Finish]
     assert [type(call.request) for call in part.calls] == kinds
     write, ran, whole, none, invalid, first, second, note, long, finish = part.calls
     assert write.request == Write("/app/in.bin", bytes(range(256)))
-    assert (write.answer, whole.answer, note.answer) == (Opened(), Piece(bytes(range(256))), Done())
+    assert (write.answer, whole.answer, note.answer) == (OpenedWrite(), ReadPiece(bytes(range(256))), Done())
     assert ran.request == Exec("cat nothing; echo out; exit 3", 7.0, "/app"), "the time-out that took effect"
-    assert isinstance(none.answer, Refusal)
-    assert isinstance(invalid.answer, Refusal)
+    assert isinstance(none.answer, RefusedCall)
+    assert isinstance(invalid.answer, RefusedCall)
     assert (none.answer.code, invalid.answer.code) == ("env", "invalid")
     assert isinstance(first.request, Complete)
     assert isinstance(second.request, Complete)
@@ -183,7 +183,7 @@ async def test_limits_that_were_reached_are_answers(attempt: Try, tmp_path: Path
     record = await record_of(await attempt(solve(body), limits={"calls": 1}), tmp_path)
     assert isinstance(record, Record), record
     answers = [call.answer for call in record.parts[0].calls]
-    assert answers[1:3] == [Refusal("limit", "model calls: 1 of 1 used")] * 2
+    assert answers[1:3] == [RefusedCall("limit", "model calls: 1 of 1 used")] * 2
     assert record.parts[0].calls[2].request == Complete(record.parts[0].calls[2].request.messages, max_tokens=100)  # type: ignore[union-attr]
 
 

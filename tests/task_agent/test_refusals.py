@@ -16,7 +16,7 @@ from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import ExecOutput
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.task_agent.outcome import TrialOutcome
-from lorimer.task_agent.refusals import QUESTION, Refusals
+from lorimer.task_agent.refusals import QUESTION, RefusalWatch
 from lorimer.traces.schema import PlannedTrial, Stage
 from lorimer.wording import LONGEST_WORDS
 from tests.support.trials import Answer, Remembering, ScriptedModel, local_scheduler, make_task, reply, solve
@@ -41,16 +41,16 @@ def test_the_question_has_the_form_of_what_was_refused_or_none_at_all(reason: St
         (True, dataclasses.replace(REQUEST, messages=(user(QUESTION),))),
         (False, ModelRequest((user(QUESTION),))),
     ):
-        refusals = Refusals("local/m", own_form=own_form)
+        refusals = RefusalWatch("local/m", own_form=own_form)
         refusals.heard(ModelRequest((user("first"),)), completion(reason))
         refusals.heard(REQUEST, completion(reason))
         assert refusals.question == question
 
 
 def test_nothing_is_asked_where_no_call_was_made_or_any_was_answered() -> None:
-    assert Refusals("local/m", own_form=True).question is None
+    assert RefusalWatch("local/m", own_form=True).question is None
     for answered in ("end", "tool_calls", "max_tokens", "stop"):
-        refusals = Refusals("local/m", own_form=True)
+        refusals = RefusalWatch("local/m", own_form=True)
         refusals.heard(REQUEST, completion("rejected"))
         refusals.heard(REQUEST, completion(answered))
         refusals.heard(REQUEST, completion("rejected"))
@@ -59,14 +59,14 @@ def test_nothing_is_asked_where_no_call_was_made_or_any_was_answered() -> None:
 
 @pytest.mark.parametrize("reason", ["rejected", "context_overflow", "refusal"])
 def test_a_refused_question_is_told_in_the_providers_words_and_with_what_to_check(reason: StopReason) -> None:
-    refusals = Refusals("local/m", own_form=False)
+    refusals = RefusalWatch("local/m", own_form=False)
     with pytest.raises(ProviderRefusal) as told:
-        refusals.judge(completion(reason, f"{WORDS}\nsee the manual"))
+        refusals.raise_if_refused(completion(reason, f"{WORDS}\nsee the manual"))
     assert str(told.value) == (
         f'local/m refuses every request: "{WORDS} see the manual"; check base_url, api, max_tokens and context_window in '
         "[providers.local], and whether this model takes what the harness sends, such as tools"
     )
-    refusals.judge(completion("end"))
+    refusals.raise_if_refused(completion("end"))
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_refused_question_is_told_in_the_providers_words_and_with_what_to_chec
 )
 def test_a_server_that_takes_no_tools_is_told_so_with_what_helps(words: str) -> None:
     with pytest.raises(ProviderRefusal) as told:
-        Refusals("local/m", own_form=True).judge(completion("rejected", words))
+        RefusalWatch("local/m", own_form=True).raise_if_refused(completion("rejected", words))
     assert str(told.value) == (
         f'local/m refuses every request: "{words}"; it takes no tools for this model: start vLLM with --enable-auto-tool-choice '
         "and --tool-call-parser, or llama-server with --jinja; or take a model that has tools, or a harness that asks for "
@@ -93,11 +93,11 @@ def test_a_server_that_takes_no_tools_is_told_so_with_what_helps(words: str) -> 
 
 
 def test_a_refusal_without_a_word_and_one_of_a_whole_page_are_a_line_too() -> None:
-    refusals = Refusals("local/m", own_form=False)
+    refusals = RefusalWatch("local/m", own_form=False)
     with pytest.raises(ProviderRefusal, match='refuses every request: "it gave no reason"'):
-        refusals.judge(completion("rejected"))
+        refusals.raise_if_refused(completion("rejected"))
     with pytest.raises(ProviderRefusal) as told:
-        refusals.judge(completion("rejected", "<p>\n" * 1000))
+        refusals.raise_if_refused(completion("rejected", "<p>\n" * 1000))
     assert len(str(told.value)) < LONGEST_WORDS + 300
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from lorimer.benchmarks.base import Grade, Graded, MarkedVerdict, PytestSummary, RewardFiles, Task
 from lorimer.benchmarks.harbor.benchmark import HarborBenchmark
-from lorimer.benchmarks.harbor.variables import Host
+from lorimer.benchmarks.harbor.variables import HostVariables
 from lorimer.errors import ImageError, SandboxError
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace.session import scrub_for
@@ -404,7 +404,7 @@ async def test_harbors_scripts_run_by_their_own_first_line_and_find_its_folders(
     for name, text in files.items():
         (tmp_path / "set" / "one" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "set" / "one" / name).write_text(text)
-    (task,) = HarborBenchmark(tmp_path / "set", host=Host({})).load().tasks
+    (task,) = HarborBenchmark(tmp_path / "set", host=HostVariables({})).load().tasks
     task = dataclasses.replace(task, image=PythonImage())
     for agent, reward in ((Oracle(), 1.0), (Nop(), 0.0)):
         played = await play(provider, task, agent)

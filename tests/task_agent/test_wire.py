@@ -109,8 +109,8 @@ def test_parameters_fit_their_model_or_are_refused_by_it(method: str, params: di
 def test_replies_are_one_line_each() -> None:
     for answer in (
         ExecResult("a\nb\u2028c", "", 0),
-        wired.Refusal("env", "no\nsuch file"),
-        wired.Piece(b"\n"),
+        wired.RefusedCall("env", "no\nsuch file"),
+        wired.ReadPiece(b"\n"),
         wired.Done(),
     ):
         sent = wire.reply(3, answer)

@@ -59,7 +59,7 @@ async def trial(store: Store, task: str, *, said: str, file: bytes) -> str:
     store.wire_call(
         wired.WireCall(begin.id, 0, wired.Exec(f"echo {said}", 60.0, "/w"), ExecResult(said, "", 0), 1.0, 1.5)
     )
-    store.wire_call(wired.WireCall(begin.id, 1, wired.Write("/w/file", file), wired.Opened(), 2.0, 2.5))
+    store.wire_call(wired.WireCall(begin.id, 1, wired.Write("/w/file", file), wired.OpenedWrite(), 2.0, 2.5))
     store.wire_call(wired.WireCall(begin.id, 2, wired.Finish("finished", "", ""), wired.Done(), 3.0, 3.0))
     await store.close_trial(make.end(begin.id, 0.5))
     return begin.id
@@ -184,7 +184,7 @@ async def test_the_file_becomes_smaller(path: Path) -> None:
 
 def test_batches_hold_about_so_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dropping, "BATCH_STEPS", 10)
-    found = {f"t{number}": dropping.Held(4, 100) for number in range(7)}
+    found = {f"t{number}": dropping.StepsHeld(4, 100) for number in range(7)}
     made = dropping.batches("s", found)
     assert [(batch.trials, batch.steps) for batch in made] == [
         (("t0", "t1", "t2"), 12),

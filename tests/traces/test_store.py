@@ -22,7 +22,7 @@ from lorimer.traces.schema import Reservation, Settlement, StepData, StepKind, T
 from lorimer.traces.scrub import MASK, scrubber
 from lorimer.traces.store import Store
 from lorimer.traces.tables import AbilityRow, Candidate, DecisionRow, HarnessRow
-from lorimer.traces.trajectory import Trajectory
+from lorimer.traces.trajectory import OwnerSteps
 
 from . import support as make
 from .conftest import Where
@@ -209,7 +209,7 @@ async def test_a_value_that_equals_another_is_stored_as_it_was_sent(path: Where)
 
 
 def test_a_call_that_repeats_an_answer_of_which_something_was_masked_is_not_stored_as_it_was_sent() -> None:
-    trajectory = Trajectory()
+    trajectory = OwnerSteps()
     first: tuple[Message, ...] = (user("Which key?"),)
     answer = assistant("hf_" + "a" * 30)
     said = []
@@ -224,7 +224,7 @@ def test_a_call_that_repeats_an_answer_of_which_something_was_masked_is_not_stor
 
 
 def test_an_answer_that_is_sent_on_is_masked_though_the_next_one_is_not() -> None:
-    trajectory, plain = Trajectory(), assistant("none")
+    trajectory, plain = OwnerSteps(), assistant("none")
     answer = assistant("hf_" + "a" * 30)
     for messages, said in (((user("Which key?"),), answer), ((user("Which key?"), answer), plain)):
         trajectory.model_call(make.call("t", messages, said), scrubber(), lambda sha, body: None)

@@ -17,7 +17,7 @@ from typing import Any
 from lorimer.benchmarks import _yaml
 from lorimer.benchmarks.base import Start
 from lorimer.benchmarks.compose.keys import DEFAULT_CAPS, NO_EFFECT, READ, UNSAFE
-from lorimer.benchmarks.compose.values import Rules, Values, as_list
+from lorimer.benchmarks.compose.values import ComposeValues, Rules, as_list
 from lorimer.sandbox.base import (
     BuiltImage,
     Group,
@@ -69,7 +69,7 @@ def read_compose(task: str, folder: Path, name: str, text: str, rules: Rules) ->
     return _Reader(task, folder, name, rules).read(_yaml.mapping(task, name, text))
 
 
-class _Reader(Values):
+class _Reader(ComposeValues):
     def __init__(self, task: str, folder: Path, name: str, rules: Rules) -> None:
         super().__init__(task, folder, name, rules)
         self._volumes: frozenset[str] = frozenset()

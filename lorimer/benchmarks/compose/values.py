@@ -38,7 +38,7 @@ class Rules:
     """Paths beside the file that no container may be given."""
 
 
-class Values:
+class ComposeValues:
     """Reads the values of one file. Its methods take the key as the user would look for it, and raise TaskError with it.
 
     Args:

@@ -11,7 +11,7 @@ from lorimer.benchmarks.base import Suite, Task
 from lorimer.benchmarks.choice import chosen
 from lorimer.benchmarks.harbor import sets, toml
 from lorimer.benchmarks.harbor.task import HarborTask
-from lorimer.benchmarks.harbor.variables import Host
+from lorimer.benchmarks.harbor.variables import HostVariables
 from lorimer.errors import ConfigError, TaskError
 from lorimer.sandbox.base import ImageSpec
 
@@ -38,13 +38,13 @@ class HarborBenchmark:
         name: str = "",
         image: ImageSpec | None = None,
         workspace: tuple[str, str] | None = None,
-        host: Host | None = None,
+        host: HostVariables | None = None,
     ) -> None:
         self._root = root
         self._name = name
         self._image = image
         self._workspace = workspace
-        self._host = host or Host.here()
+        self._host = host or HostVariables.here()
 
     def load(self, only: Sequence[str] = ()) -> Suite:
         """All tasks in order of id, or those that match `only` (ids or shell-style patterns).

@@ -23,7 +23,7 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Listed(_Table):
+class ListedTask(_Table):
     """One of `[[tasks]]`."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -48,7 +48,7 @@ class Manifest(_Table):
     schema_version: str = "1.0"
     dataset: Dataset
     metadata: dict[str, Any] = {}
-    tasks: list[Listed] = []
+    tasks: list[ListedTask] = []
     files: list[dict[str, Any]] = []
 
 

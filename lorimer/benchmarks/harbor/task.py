@@ -13,7 +13,7 @@ from lorimer.benchmarks.compose.reader import LOGS, Compose, read_compose
 from lorimer.benchmarks.compose.values import Rules
 from lorimer.benchmarks.harbor import toml
 from lorimer.benchmarks.harbor.hosts import Reach, reach
-from lorimer.benchmarks.harbor.variables import Host, resolve
+from lorimer.benchmarks.harbor.variables import HostVariables, resolve
 from lorimer.errors import TaskError
 from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, SandboxLimits
 from lorimer.scale import Scale
@@ -43,7 +43,7 @@ class HarborTask:
         id: str,
         folder: Path,
         settings: toml.TaskToml,
-        host: Host,
+        host: HostVariables,
         ignored: frozenset[str],
     ) -> None:
         self._id, self._folder, self._settings = id, folder, settings
@@ -51,7 +51,9 @@ class HarborTask:
         self._compose = Compose(None)
         self._without = frozenset(folder / path for path in ignored)
 
-    def read(self, entries: Sequence[_files.Entry], image: ImageSpec | None, workspace: tuple[str, str] | None) -> Task:
+    def read(
+        self, entries: Sequence[_files.TaskFile], image: ImageSpec | None, workspace: tuple[str, str] | None
+    ) -> Task:
         """The task. Raises TaskError.
 
         Args:

@@ -28,7 +28,7 @@ def is_secret(name: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Host:
+class HostVariables:
     """This machine's variables, as tasks may ask for them."""
 
     values: Mapping[str, str]
@@ -39,7 +39,7 @@ class Host:
     """Names of all that are set: for true messages alone."""
 
     @classmethod
-    def here(cls, passed: Mapping[str, bool] | None = None) -> Host:
+    def here(cls, passed: Mapping[str, bool] | None = None) -> HostVariables:
         """This process's."""
         return cls(child_environment(), passed or {}, frozenset(os.environ))
 
@@ -53,7 +53,7 @@ class Resolved:
     """Names whose value the verifier's process gets when it runs, and the host's variables that hold them."""
 
 
-def resolve(task: str, table: str, env: Mapping[str, str], host: Host, whose: Whose) -> Resolved:
+def resolve(task: str, table: str, env: Mapping[str, str], host: HostVariables, whose: Whose) -> Resolved:
     """Fill `${VAR}` and `${VAR:-default}` from the host's variables; every other value is taken as it stands.
 
     A variable that is named like a secret is given to verifiers alone, and to them only where `[verifier] pass_env` names it; to
@@ -77,7 +77,7 @@ def resolve(task: str, table: str, env: Mapping[str, str], host: Host, whose: Wh
     return Resolved(values, passed)
 
 
-def _why(variable: str, host: Host, whose: Whose) -> str:
+def _why(variable: str, host: HostVariables, whose: Whose) -> str:
     """Why there is no value, and what to do."""
     if not is_secret(variable):
         return f"needs the variable {variable}, which is not set; export it or give a default"

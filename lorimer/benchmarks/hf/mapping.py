@@ -15,7 +15,7 @@ from lorimer.benchmarks import _files
 from lorimer.benchmarks.base import NOTHING_RUNS, Graded, Grader, RewardFiles, RewardSource, Script, Task
 from lorimer.benchmarks.hf.answers import Choice, Exact, Extraction, NoReference, Numeric, Regex
 from lorimer.benchmarks.hf.rows import Row
-from lorimer.benchmarks.hf.values import Empty, Value, Values, canonical, text_of
+from lorimer.benchmarks.hf.values import Empty, RowValues, Value, canonical, text_of
 from lorimer.config_rows import HfSettings
 from lorimer.errors import ConfigError, TaskError
 from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, PythonImage, SandboxLimits
@@ -38,7 +38,7 @@ KEYS = {
 
 
 @dataclass(frozen=True)
-class Judged:
+class RowVerifier:
     """How a row's answer is verified, and the answer that is right."""
 
     verifier: Script
@@ -73,7 +73,7 @@ class RowMapping:
                 continue
             kinds = " and ".join(kind for kind, keys in KEYS.items() if key in keys)
             raise ConfigError(f"benchmark.hf.scorer.{key}: is for {kinds}, not for {scorer.kind}")
-        answers = Values(columns)
+        answers = RowValues(columns)
         self._answer = answers.make("benchmark.hf.answer", settings.answer) if settings.answer else None
         self._check = answers.make("benchmark.hf.scorer.check", scorer.check) if scorer.check else None
         self._pattern = answers.make("benchmark.hf.scorer.pattern", scorer.pattern) if scorer.pattern else None
@@ -82,7 +82,7 @@ class RowMapping:
         hidden = frozenset[str]().union(
             *(value.reads for value in (self._answer, self._check) if value and value.is_column)
         )
-        shown = Values(columns, ("lettered_choices",) if self._choices else ())
+        shown = RowValues(columns, ("lettered_choices",) if self._choices else ())
         self.id = shown.make("benchmark.hf.id", settings.id) if settings.id else None
         self._instruction = shown.make("benchmark.hf.instruction", settings.instruction, hidden=hidden)
         self._files = {
@@ -95,7 +95,7 @@ class RowMapping:
             if (written := getattr(settings, key))
         }
         self._image = self._environment()
-        self._judge = self._judge_for(scorer.kind)
+        self._verifier_of = self._verifiers_for(scorer.kind)
 
     def task(self, id_: str, row: Row) -> Task:
         """One row as a task. Raises TaskError with the key at fault."""
@@ -109,24 +109,24 @@ class RowMapping:
         if sum(map(len, files.values())) > MAX_FILES:
             raise TaskError(id_, "benchmark.hf.files", f"hold more than {MAX_FILES:,} bytes")
         words = {key: _of(id_, _word(value), row, value.key) for key, value in self._words.items()}
-        judged = _of(id_, self._judge, row)
+        found = _of(id_, self._verifier_of, row)
         limits = SandboxLimits(cpus=settings.cpus, memory_mb=settings.memory_mb, network=settings.network)
         task = Task(
             id=id_,
             instruction=instruction,
             image=self._image[0],
-            verifier=judged.verifier,
-            solution=None if judged.reference is None else self._solution(judged.reference),
+            verifier=found.verifier,
+            solution=None if found.reference is None else self._solution(found.reference),
             limits=limits,
             agent_timeout=settings.agent_seconds,
             workdir=settings.workdir,
             workspace=tuple(
                 (data, posixpath.normpath(posixpath.join(settings.workdir, path))) for path, data in files.items()
             ),
-            reward=judged.reward,
+            reward=found.reward,
             **words,
         )
-        return replace(task, digest=self._digest(task, judged))
+        return replace(task, digest=self._digest(task, found))
 
     def _solution(self, reference: str) -> Script:
         """Puts the reference where an answer belongs; what it prints is the oracle's last message."""
@@ -137,12 +137,12 @@ class RowMapping:
             None, "/solution/answer.txt", "cat /solution/answer.txt", 60.0, extra=((answer, "/solution/answer.txt"),)
         )
 
-    def _digest(self, task: Task, judged: Judged) -> str:
+    def _digest(self, task: Task, found: RowVerifier) -> str:
         files = {target: hashlib.sha256(data).hexdigest() for data, target in task.workspace if isinstance(data, bytes)}
         said = [task.id, task.instruction, files, self._image[1], repr(task.limits), task.agent_timeout, task.workdir]
         said += [
-            judged.reference,
-            judged.said,
+            found.reference,
+            found.said,
             self._settings.answer_file,
             task.category,
             task.difficulty,
@@ -170,8 +170,8 @@ class RowMapping:
 
     # ---- scorers ----------------------------------------------------------------------------------------------------
 
-    def _judge_for(self, kind: str) -> Callable[[Row], Judged]:
-        """How a row is judged. Raises ConfigError where a key that this kind of scorer needs is not set."""
+    def _verifiers_for(self, kind: str) -> Callable[[Row], RowVerifier]:
+        """How a row's answer is verified. Raises ConfigError where a key that this kind of scorer needs is not set."""
         scorer = self._settings.scorer
         if kind in ("exact", "numeric", "multiple-choice") and self._answer is None:
             raise ConfigError(f"benchmark.hf.answer: is not set; the scorer {kind} compares with it")
@@ -193,12 +193,12 @@ class RowMapping:
         }
         make = grader[kind]
 
-        def judge(row: Row) -> Judged:
+        def verifier_of(row: Row) -> RowVerifier:
             built, reference = make(row)
             verifier = replace(NOTHING_RUNS, timeout=scorer.seconds)
-            return Judged(verifier, Graded(built, self._settings.answer_file), reference, repr(built))
+            return RowVerifier(verifier, Graded(built, self._settings.answer_file), reference, repr(built))
 
-        return judge
+        return verifier_of
 
     def _extraction(self) -> Extraction:
         scorer = self._settings.scorer
@@ -288,14 +288,14 @@ class RowMapping:
             (canonical(dict(row)).encode("utf-8", "replace"), "/tests/row.json"),
         )
 
-    def _python(self, files: Callable[[Row], tuple[tuple[bytes, str], ...]]) -> Callable[[Row], Judged]:
+    def _python(self, files: Callable[[Row], tuple[tuple[bytes, str], ...]]) -> Callable[[Row], RowVerifier]:
         settings = self._settings
         command = shlex.join(
             ["python3", "-I", "-S", "/tests/hf_check.py", f"{settings.scorer.seconds:g}", _REWARD, "/tests/check.py"]
         )
         checker = hashlib.sha256(_CHECKER.read_bytes()).hexdigest()
 
-        def judge(row: Row) -> Judged:
+        def verifier_of(row: Row) -> RowVerifier:
             extra = files(row)
             try:
                 compile(extra[0][0], "check", "exec", dont_inherit=True)
@@ -313,9 +313,9 @@ class RowMapping:
             )
             reference = None if self._answer is None else _keyed(self._answer.text, row, self._answer.key)
             said = json.dumps([command, checker, *(hashlib.sha256(data).hexdigest() for data, _ in extra)])
-            return Judged(verifier, RewardFiles((_REWARD,)), reference, said)
+            return RowVerifier(verifier, RewardFiles((_REWARD,)), reference, said)
 
-        return judge
+        return verifier_of
 
 
 class _Keyed(Empty):

@@ -32,7 +32,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)
 
 
 @dataclass(frozen=True)
-class Table:
+class DataSetRows:
     """A data set's rows, not read yet."""
 
     name: str
@@ -41,7 +41,7 @@ class Table:
     """Raises ConfigError where a row cannot be read. Class labels are their names, images and sounds their bytes."""
 
 
-def open_table(source: str, base: Path, settings: HfSettings) -> Table:
+def open_table(source: str, base: Path, settings: HfSettings) -> DataSetRows:
     """The data set that `hf:SOURCE` names; a relative path starts at `base`.
 
     Raises ConfigError (nothing of that name, no such split, cannot be read), PrerequisiteError (the hub is out of reach).
@@ -57,7 +57,7 @@ def open_table(source: str, base: Path, settings: HfSettings) -> Table:
         # A JSON array is streamed without its columns' types: then there is nothing to decode either.
         stream = stream.decode(False) if features else stream
         columns = tuple(features or next(iter(stream)))
-    return Table(name, columns, _rows(source, stream, features, settings.rows))
+    return DataSetRows(name, columns, _rows(source, stream, features, settings.rows))
 
 
 def may_be_on_hub(source: str) -> bool:

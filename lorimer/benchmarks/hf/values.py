@@ -52,7 +52,7 @@ class Value:
         return bytes(found) if isinstance(found, bytes | bytearray) else text_of(found).encode("utf-8", "replace")
 
 
-class Values:
+class RowValues:
     """Makes values of the mapping's keys.
 
     Args:

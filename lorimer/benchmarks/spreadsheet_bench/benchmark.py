@@ -62,7 +62,7 @@ class Item(BaseModel):
 
 
 @dataclass(frozen=True)
-class Case:
+class WorkbookPair:
     """One workbook to work on and the answer to it."""
 
     number: int
@@ -156,7 +156,7 @@ class SpreadsheetBenchmark:
             digest=self._digest(id_, item, folder, files),
         )
 
-    def _digest(self, id_: str, item: Item, folder: Path, files: list[_files.Entry]) -> str:
+    def _digest(self, id_: str, item: Item, folder: Path, files: list[_files.TaskFile]) -> str:
         total = hashlib.sha256(f"{item.model_dump_json()}\0{self._restriction}\0".encode())
         total.update(_files.digest(id_, folder, files).encode())
         for path in (_SCORER, _HERE / "image" / "Dockerfile"):
@@ -206,7 +206,7 @@ def _item(id_: str, entry: object) -> Item:
     return item
 
 
-def _cases(id_: str, folder: Path, paths: list[str]) -> list[Case]:
+def _cases(id_: str, folder: Path, paths: list[str]) -> list[WorkbookPair]:
     """The cases in a folder, in order of number. Of a file's name only number and role count: ids in it can be wrong."""
     found: dict[int, dict[str, Path]] = defaultdict(dict)
     for path in paths:
@@ -227,10 +227,10 @@ def _cases(id_: str, folder: Path, paths: list[str]) -> list[Case]:
         for role in ("input", "answer"):
             if role not in case:
                 raise TaskError(id_, f"case {number}", f"has no {role} workbook")
-    return [Case(number, case["input"], case["answer"]) for number, case in sorted(found.items())]
+    return [WorkbookPair(number, case["input"], case["answer"]) for number, case in sorted(found.items())]
 
 
-def _check_position(id_: str, position: str, cases: list[Case]) -> None:
+def _check_position(id_: str, position: str, cases: list[WorkbookPair]) -> None:
     """Refuse a position under which every workbook fails, even the answer itself, or none does."""
     try:
         parts = scorer.parts(position)

@@ -1,6 +1,6 @@
 """What a harness and its model said, as a trajectory in Harbor's format (ATIF 1.8). Pure but for the clock it is handed.
 
-`Steps` is the one writer. `Trajectory` feeds it while an exported harness runs, `exports.traces.atif` from what was recorded.
+`Steps` is the one writer. `LiveTrajectory` feeds it while an exported harness runs, `exports.traces.atif` from what was recorded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ VERSION = "ATIF-v1.8"
 
 
 @dataclass(frozen=True)
-class Turn:
+class AnsweredTurn:
     """A call of the model that was answered."""
 
     number: int
@@ -72,7 +72,7 @@ class Steps:
         self.found.append(step)
         return step
 
-    def turn(self, turn: Turn) -> None:
+    def turn(self, turn: AnsweredTurn) -> None:
         """The steps that a call adds: what the model was told, and its answer."""
         before = 0 if turn.base is None else self._sent[turn.base]
         self._sent[turn.number] = turn.kept + len(turn.heard)
@@ -120,7 +120,7 @@ class Steps:
             parts.append({"type": "image", "source": {"media_type": image.type, "path": path}})
         return parts if message.images else message.text
 
-    def _answered(self, turn: Turn) -> dict[str, Any]:
+    def _answered(self, turn: AnsweredTurn) -> dict[str, Any]:
         completion, used = turn.completion, turn.completion.usage
         self._replies.append(completion.message)
         metrics: dict[str, Any] = {
@@ -175,7 +175,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-class Trajectory:
+class LiveTrajectory:
     """Grows with each call of the model that runs now."""
 
     def __init__(self, instruction: str, clock: Callable[[], str] = _now) -> None:
@@ -191,7 +191,7 @@ class Trajectory:
         base, kept = self._continued(request.messages)
         now = self._clock()
         self.steps.turn(
-            Turn(
+            AnsweredTurn(
                 number=self._calls,
                 base=base,
                 kept=kept,

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from lorimer.exports.runtime import hosted
-from lorimer.exports.runtime.atif import Trajectory
+from lorimer.exports.runtime.atif import LiveTrajectory
 from lorimer.exports.runtime.model import HttpModel
 from lorimer.exports.runtime.settings import FILE, Settings, endpoint, read, with_model
 
@@ -101,7 +101,7 @@ class HarborWinner:
         settings = self._settings()
         loop, until = hosted.Loop(), hosted.deadline(settings)
         model = HttpModel(settings, endpoint(settings, self._environment), until)
-        trajectory = Trajectory(instruction)
+        trajectory = LiveTrajectory(instruction)
         model.on_call = trajectory.on_call
         machine = HarborMachine(environment, loop, settings, until)
         try:

@@ -69,7 +69,7 @@ was killed. The watch is the script's own, as hosts do different things at a tim
 
 
 @dataclass(frozen=True)
-class Script:
+class HostedScript:
     """A command as a host runs it."""
 
     text: str
@@ -79,7 +79,7 @@ class Script:
     """What is to be written there first; `None` where the text has it."""
 
 
-def script(command: str, folder: str, seconds: float, most: int) -> Script:
+def script(command: str, folder: str, seconds: float, most: int) -> HostedScript:
     """What runs a command in a folder, kills it after so many seconds (whole ones, rounded up) and says what came of it.
 
     Args:
@@ -98,7 +98,7 @@ def script(command: str, folder: str, seconds: float, most: int) -> Script:
         save=save,
         seconds=max(1, math.ceil(seconds)),
     )
-    return Script(text, file, None if here else data)
+    return HostedScript(text, file, None if here else data)
 
 
 def result(said: str, file: str) -> ExecResult:

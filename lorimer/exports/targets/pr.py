@@ -13,7 +13,7 @@ from lorimer.exports.winner import Change, Winner
 from lorimer.meta_agent.reports.evidence import Measured
 from lorimer.meta_agent.state.result import at_first
 from lorimer.meta_agent.workspace.repository import branch_of
-from lorimer.meta_agent.workspace.series import Series, Step
+from lorimer.meta_agent.workspace.series import SeriesCommit, SeriesWorkspace
 
 DESCRIPTION = "PULL_REQUEST.md"
 LONGEST = 60_000
@@ -31,8 +31,8 @@ def files(winner: Winner) -> dict[str, bytes]:
 
 def place(winner: Winner, root: Path, folder: Path, force: bool) -> tuple[str, ...]:
     """Make the branch; what was made, and the commands that are left to the user. Raises UserError, PrerequisiteError."""
-    series = Series(root, winner.harness_path)
-    steps = [Step(_message(winner, change), change.text, change.made) for change in winner.changes]
+    series = SeriesWorkspace(root, winner.harness_path)
+    steps = [SeriesCommit(_message(winner, change), change.text, change.made) for change in winner.changes]
     name = f"{branch_of(winner.evidence.study)}-{winner.evidence.winner}"
     made = series.branch(name, winner.evidence.seed_harness, steps, force=force)
     opened = ["gh", "pr", "create", "--head", name, "--title", title(winner), "--body-file", str(folder / DESCRIPTION)]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import lorimer
-from lorimer.exports.runtime.atif import Steps, Turn
-from lorimer.exports.trajectories import Event, TrialTrace, happened, output_of, valid
+from lorimer.exports.runtime.atif import AnsweredTurn, Steps
+from lorimer.exports.trajectories import RecordedStep, TrialTrace, happened, output_of, valid
 from lorimer.exports.wrote import Wrote, free, new_file
 from lorimer.kinds import StepKind
 from lorimer.meta_agent.reports.export import put
@@ -81,12 +81,12 @@ def trajectory(trace: TrialTrace) -> tuple[dict[str, Any], dict[str, bytes]]:
     return valid(steps.whole(agent, trial.id, totals, trajectory_id=trial.id, extra=extra)), steps.pictures
 
 
-def _turn(event: Event, call: ModelCallData, model: str, at: Callable[[float], str]) -> Turn:
+def _turn(event: RecordedStep, call: ModelCallData, model: str, at: Callable[[float], str]) -> AnsweredTurn:
     own: dict[str, Any] = {} if call.model == model else {"model_name": call.model}
     if call.settings.get("effort"):
         own["reasoning_effort"] = call.settings["effort"]
     index = event.step.index
-    return Turn(
+    return AnsweredTurn(
         number=index,
         base=event.base,
         kept=event.kept,
@@ -102,7 +102,7 @@ def _turn(event: Event, call: ModelCallData, model: str, at: Callable[[float], s
     )
 
 
-def _happened(event: Event, step: dict[str, Any]) -> None:
+def _happened(event: RecordedStep, step: dict[str, Any]) -> None:
     """What a harness did goes to the step that it followed. The output of a command is what that step observed, where the
     model did not ask for it by a tool call: there the tool's answer stands, as the model was told it."""
     step.setdefault("extra", {}).setdefault("events", []).append(happened(event))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorimer.errors import UserError
-from lorimer.exports.trajectories import Conversation, TrialTrace, valid
+from lorimer.exports.trajectories import FullConversation, TrialTrace, valid
 from lorimer.exports.wrote import Wrote, free
 from lorimer.harness.api import Message
 from lorimer.kinds import SOLVED
@@ -84,7 +84,7 @@ def features() -> Features:
     )
 
 
-def row(trace: TrialTrace, number: int, conversation: Conversation) -> dict[str, Any]:
+def row(trace: TrialTrace, number: int, conversation: FullConversation) -> dict[str, Any]:
     """A conversation as a row; every conversation of a trial has the trial's reward."""
     trial, call = trace.trial, conversation.call
     system = [{"role": "system", "content": call.system}] if call.system else []

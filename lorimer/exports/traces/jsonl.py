@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lorimer.exports.trajectories import Event, TrialTrace, valid
+from lorimer.exports.trajectories import RecordedStep, TrialTrace, valid
 from lorimer.exports.wrote import Wrote, new_file
 from lorimer.traces import codec
 from lorimer.traces.tables import TaskRow, Trial
@@ -44,7 +44,7 @@ def _columns(row: Trial | TaskRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in type(row).model_fields}
 
 
-def _step(event: Event) -> dict[str, Any]:
+def _step(event: RecordedStep) -> dict[str, Any]:
     step = event.step
     head = {"index": step.index, "kind": step.kind, "at": step.at, "seconds": step.seconds}
     call = event.call

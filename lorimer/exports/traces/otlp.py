@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import lorimer
 from lorimer.errors import PrerequisiteError, UserError
-from lorimer.exports.trajectories import Event, TrialTrace, output_of, valid
+from lorimer.exports.trajectories import RecordedStep, TrialTrace, output_of, valid
 from lorimer.exports.wrote import Wrote
 from lorimer.harness.api import Message
 from lorimer.kinds import StepKind
@@ -209,14 +209,14 @@ class _Spans:
         return span
 
 
-def _said_before(event: Event, call: ModelCallData, sent: dict[int, tuple[Message, ...]]) -> tuple[Message, ...]:
+def _said_before(event: RecordedStep, call: ModelCallData, sent: dict[int, tuple[Message, ...]]) -> tuple[Message, ...]:
     """All messages that a call was sent; noted in `sent` for the calls that go on from it."""
     before = () if event.base is None else sent[event.base]
     sent[event.step.index] = before[: event.kept] + call.messages
     return sent[event.step.index]
 
 
-def _asked(event: Event, call: ModelCallData, messages: Sequence[Message]) -> tuple[str, dict[str, Any], str]:
+def _asked(event: RecordedStep, call: ModelCallData, messages: Sequence[Message]) -> tuple[str, dict[str, Any], str]:
     provider, _, model = call.model.partition("/")
     completion, used = call.completion, call.completion.usage
     reason = completion.stop_reason
@@ -251,7 +251,7 @@ def _asked(event: Event, call: ModelCallData, messages: Sequence[Message]) -> tu
     return f"chat {model or call.model}", attributes, completion.error
 
 
-def _did(event: Event) -> tuple[str, dict[str, Any], str]:
+def _did(event: RecordedStep) -> tuple[str, dict[str, Any], str]:
     """What a harness did itself; without a name where no span tells of it."""
     step, data = event.step, event.step.data
     if step.kind == StepKind.EXEC:

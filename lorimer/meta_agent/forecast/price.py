@@ -76,7 +76,7 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Line:
+class PlannedStage:
     """A stage of the plan, over the whole study."""
 
     stage: str
@@ -86,7 +86,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class PriceEstimate:
     """The plan of a study and what it may cost."""
 
     benchmark: str
@@ -95,15 +95,15 @@ class Estimate:
     test: int
     """Tasks that the study does not run at all."""
     candidates: int | None
-    lines: tuple[Line, ...]
-    total: Line
+    lines: tuple[PlannedStage, ...]
+    total: PlannedStage
     sources: tuple[str, ...]
     """Where the costs of one trial and of one proposal come from."""
     ends: tuple[str, ...]
     """What of the budget ends, or may end, the study before its plan does."""
 
 
-def estimate(root: Path, config: Config) -> Estimate:
+def estimate(root: Path, config: Config) -> PriceEstimate:
     """Price the study that `lorimer optimize` would start now. Raises ConfigError, UserError, as that would."""
     suite = load_suite(root, config)
     reader = StoreReader(store_at(root)) if has_store(root) else None
@@ -117,26 +117,28 @@ def estimate(root: Path, config: Config) -> Estimate:
     pooled = gate.policy == "pooled"
     final, sealed = confirmation.FINAL_REPEATS * train, 2 * holdout * gate.holdout_repeats
 
-    def fixed(stage: str, trials: int) -> Line:
-        return Line(stage, Range(trials, trials), trial.times(trials, trials))
+    def fixed(stage: str, trials: int) -> PlannedStage:
+        return PlannedStage(stage, Range(trials, trials), trial.times(trials, trials))
 
-    def each(stage: str, trials: int, note: str) -> Line:
+    def each(stage: str, trials: int, note: str) -> PlannedStage:
         high = None if most is None else float(most * trials)
-        return Line(stage, Range(0.0, high), trial.times(0.0, high), note)
+        return PlannedStage(stage, Range(0.0, high), trial.times(0.0, high), note)
 
-    def last(stage: str, trials: int) -> Line:
-        return Line(stage, Range(0.0, trials), trial.times(0, trials), "of the last champion, when the study ends")
+    def last(stage: str, trials: int) -> PlannedStage:
+        return PlannedStage(
+            stage, Range(0.0, trials), trial.times(0, trials), "of the last champion, when the study ends"
+        )
 
     unknown = _unchecked(reader, config, suite.tasks)
     lines = [
         *(
-            [Line("check", Range(2 * unknown, None), Cost(), "of tasks never checked; no model is paid")]
+            [PlannedStage("check", Range(2 * unknown, None), Cost(), "of tasks never checked; no model is paid")]
             if unknown
             else []
         ),
         fixed("baseline", train * champion),
         fixed("holdout", holdout * gate.holdout_repeats),
-        Line("proposals", NOTHING, proposal.times(min(1, most or 1), most), "of the meta model"),
+        PlannedStage("proposals", NOTHING, proposal.times(min(1, most or 1), most), "of the meta model"),
         each("spot", gate.spot_fixes + gate.spot_guards, "of each candidate with a usable edit"),
         each("full", arms * train * repeats, "of those that a spot-check does not reject; may end early"),
         each("audit", 2 * train * confirmation.ROUNDS, "of those, side by side with the champion; may end early")
@@ -147,10 +149,10 @@ def estimate(root: Path, config: Config) -> Estimate:
         *([_again(most, gate, train, trial)] if gate.champion_grows else []),
     ]
     lines = [line for line in lines if line.trials.high != 0 or line.stage == "proposals"]
-    total = Line("all", NOTHING, Cost())
+    total = PlannedStage("all", NOTHING, Cost())
     for line in lines:
-        total = Line("all", total.trials + line.trials, total.cost + line.cost)
-    return Estimate(
+        total = PlannedStage("all", total.trials + line.trials, total.cost + line.cost)
+    return PriceEstimate(
         benchmark=suite.name,
         train=train,
         holdout=holdout,
@@ -194,18 +196,18 @@ def comparison(root: Path, config: Config) -> Comparison:
     tasks, repeats = len(suite.tasks), config.gate.repeats
     least, most = 2 * tasks, 2 * tasks * repeats
     cost = trial.times(least, most)
-    ends = tuple(_ends(config, Line("full", Range(least, most), cost)))
+    ends = tuple(_ends(config, PlannedStage("full", Range(least, most), cost)))
     return Comparison(suite.name, tasks, repeats, Range(least, most), cost, source, ends)
 
 
-def _again(candidates: int | None, gate: GateSettings, train: int, trial: Cost) -> Line:
+def _again(candidates: int | None, gate: GateSettings, train: int, trial: Cost) -> PlannedStage:
     """A champion's further trials, as it withstands candidates."""
     times = 0 if candidates is None else (candidates - 1) // gate.champion_every
     high = None if candidates is None else float(times * train)
-    return Line("audit", Range(0.0, high), trial.times(0.0, high), "of a champion that withstands many")
+    return PlannedStage("audit", Range(0.0, high), trial.times(0.0, high), "of a champion that withstands many")
 
 
-def _ends(config: Config, total: Line) -> list[str]:
+def _ends(config: Config, total: PlannedStage) -> list[str]:
     said = []
     budget = config.budget
     for key, bound, used in (

@@ -22,7 +22,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Known:
+class MeasuredDifference:
     """A difference of scores, how far it may be off, and how well that is known."""
 
     value: float
@@ -38,33 +38,33 @@ class Known:
         half = student(self.freedom) * self.error
         return Estimate(self.value, max(-1.0, self.value - half), min(1.0, self.value + half))
 
-    def less(self, other: Known) -> Known:
+    def less(self, other: MeasuredDifference) -> MeasuredDifference:
         """The difference to one that rests on other tasks. Its freedom is Welch's and Satterthwaite's."""
         mine, theirs = self.error**2, other.error**2
         if math.isinf(mine + theirs):
-            return Known(self.value - other.value, math.inf, 1)
+            return MeasuredDifference(self.value - other.value, math.inf, 1)
         freedom = (mine + theirs) ** 2 / (mine**2 / self.freedom + theirs**2 / other.freedom)
-        return Known(self.value - other.value, math.sqrt(mine + theirs), freedom)
+        return MeasuredDifference(self.value - other.value, math.sqrt(mine + theirs), freedom)
 
 
-def mean_known(values: Sequence[float]) -> Known:
+def mean_known(values: Sequence[float]) -> MeasuredDifference:
     """The mean of one value per task."""
     centre, tasks = mean_of(values), len(values)
     without = [(centre * tasks - value) / (tasks - 1) for value in values] if tasks > 1 else []
     return jackknife(centre, without)
 
 
-def jackknife(value: float, without: Sequence[float]) -> Known:
+def jackknife(value: float, without: Sequence[float]) -> MeasuredDifference:
     """An estimate whose error is told by its values with each task left out in turn.
 
     The error is at least that of half a task more that came out otherwise: where few tasks came out all alike, another may not.
     """
     tasks = len(without)
     if tasks < 2:
-        return Known(value, math.inf, 1)
+        return MeasuredDifference(value, math.inf, 1)
     centre = mean_of(without)
     variance = (tasks - 1) / tasks * math.fsum((each - centre) ** 2 for each in without)
-    return Known(value, max(math.sqrt(variance), 0.5 / (tasks + 1)), tasks - 1)
+    return MeasuredDifference(value, max(math.sqrt(variance), 0.5 / (tasks + 1)), tasks - 1)
 
 
 Z95, Z975 = 1.6448536269514722, 1.959963984540054

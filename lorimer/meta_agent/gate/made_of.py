@@ -16,7 +16,7 @@ from typing import Literal
 from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.best_of import curve, interpolated
 from lorimer.meta_agent.gate.comparison import count
-from lorimer.meta_agent.gate.estimates import Estimate, Known, jackknife, mean_known
+from lorimer.meta_agent.gate.estimates import Estimate, MeasuredDifference, jackknife, mean_known
 from lorimer.meta_agent.gate.scores import mean_of
 
 
@@ -73,7 +73,7 @@ class Compute:
 
 
 @dataclass(frozen=True)
-class Carried:
+class CarriedOver:
     """How far the gain carries over to the sealed tasks."""
 
     lost: Estimate
@@ -106,7 +106,7 @@ class MadeOf:
     """Whether the champion's trials on the train tasks decided nothing."""
     compute: Compute | None = None
     compute_untold: str = ""
-    carried: Carried | None = None
+    carried: CarriedOver | None = None
     carried_untold: str = ""
     rest: Estimate | None = None
     """The gain less those parts that can be told; `None` where none can."""
@@ -194,7 +194,7 @@ def made_of(
     held = _differences(*sealed) if sealed is not None else []
     if held:
         outside = mean_known(held)
-        carried = Carried(gain.less(outside).estimate(), outside.estimate(), len(held))
+        carried = CarriedOver(gain.less(outside).estimate(), outside.estimate(), len(held))
         told, rest = replace(told, carried=carried), outside if untold else outside.less(price)
     else:
         none = unsealed or "cannot be told: no sealed task was scored for both harnesses"
@@ -251,7 +251,9 @@ class _Sums:
         return (best - self.best[0]) / tasks, (self.champion - best) / tasks
 
 
-def _compute(before: Sequence[TaskTrials], after: Sequence[TaskTrials]) -> tuple[Compute, Known, Known]:
+def _compute(
+    before: Sequence[TaskTrials], after: Sequence[TaskTrials]
+) -> tuple[Compute, MeasuredDifference, MeasuredDifference]:
     """What compute alone could have bought; that once more with its error; and how far the champion is beyond it.
 
     Args:
@@ -272,7 +274,7 @@ def _compute(before: Sequence[TaskTrials], after: Sequence[TaskTrials]) -> tuple
     without = [whole.less(one).read(tasks - 1) for one in each] if tasks > 1 else []
     (bought, beyond), ratio, tries = whole.read(tasks), whole.ratio, whole.tries
     # One trial buys nothing, for certain.
-    price = jackknife(bought, [one[0] for one in without]) if tries > 1 else Known(0.0, 0.0, 1)
+    price = jackknife(bought, [one[0] for one in without]) if tries > 1 else MeasuredDifference(0.0, 0.0, 1)
     ahead = jackknife(beyond, [one[1] for one in without])
     spread, margin = price.estimate(), ahead.estimate()
     short = sum(len(one.rewards) < math.ceil(tries) for one in before)

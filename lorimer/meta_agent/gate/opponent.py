@@ -25,7 +25,7 @@ class Opponent:
     weights: Mapping[str, int]
     """What a reward counts on each task."""
     doubt: float = 0.0
-    """That of a pooled arm (`pooled.Arm`)."""
+    """That of a pooled arm (`pooled.PooledArm`)."""
 
     def judged_by(self, policy: Policy) -> Policy:
         """The policy as it judges a run against this opponent."""

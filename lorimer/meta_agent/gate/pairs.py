@@ -43,7 +43,7 @@ TOLD = 0.8
 
 
 @dataclass(frozen=True)
-class Touch:
+class TouchedTrial:
     """A recorded trial of the champion that an edit touches."""
 
     trial: str
@@ -62,7 +62,7 @@ class Touch:
 class PairPlan:
     """Which touched trials are run again, fixed before the first of them is."""
 
-    order: tuple[Touch, ...]
+    order: tuple[TouchedTrial, ...]
     counts: tuple[float, ...]
     """What a reward counts in each of these pairs: by its task (1 in the mean), and by how many trials it stands for."""
     looks: tuple[int, ...]
@@ -78,7 +78,7 @@ class PairPlan:
 
 
 def pair_plan(
-    touched: Sequence[Touch],
+    touched: Sequence[TouchedTrial],
     told: Sequence[Result],
     untold: int,
     luck: Luck,
@@ -109,7 +109,7 @@ def pair_plan(
     if not any(each.solved for each in touched) or price > SHARE * len(told) or len(told) < TOLD * (len(told) + untold):
         return None
     drawn = sorted(touched, key=lambda each: luck.place(each.trial))
-    order, looks = list[Touch](), list[int]()
+    order, looks = list[TouchedTrial](), list[int]()
     spent = step = 0.0
     for each in _in_turn([t for t in drawn if not t.solved], [t for t in drawn if t.solved]):
         if order and spent + each.left > MOST:
@@ -208,7 +208,7 @@ class _Group:
         )
 
 
-def _in_turn(failed: Sequence[Touch], solved: Sequence[Touch]) -> Iterator[Touch]:
+def _in_turn(failed: Sequence[TouchedTrial], solved: Sequence[TouchedTrial]) -> Iterator[TouchedTrial]:
     """One of each in turn, then what is left of the longer: both groups move about equally often under luck."""
     return (each for pair in zip_longest(failed, solved) for each in pair if each is not None)
 

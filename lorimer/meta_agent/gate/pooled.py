@@ -34,7 +34,7 @@ def weights(known: Mapping[str, float]) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Arm:
+class PooledArm:
     """The champion's arm of a pooled comparison."""
 
     trials: Sequence[Result]
@@ -48,7 +48,7 @@ def p_value(pairs: Sequence[Pair], doubt: float = 0.0) -> float:
     normal approximation. 1 where the tasks tell nothing.
 
     Args:
-        doubt: that of the champion's arm (`Arm`).
+        doubt: that of the champion's arm (`PooledArm`).
     """
     won = spread = level = 0.0
     for pair in pairs:
@@ -78,7 +78,7 @@ def surplus(pair: Pair) -> tuple[float, float, float]:
     )
 
 
-def champion_arm(own: Sequence[Result], rejected: Sequence[Result]) -> Arm:
+def champion_arm(own: Sequence[Result], rejected: Sequence[Result]) -> PooledArm:
     """The champion's own trials, and those of the candidates that it withstood.
 
     Where the rejected did worse on the same tasks, their task means are multiplied by what brings them to the champion's level:
@@ -88,10 +88,10 @@ def champion_arm(own: Sequence[Result], rejected: Sequence[Result]) -> Arm:
     mine, theirs = scored(by_task(own)), scored(by_task(rejected))
     short, doubt = _shortfall(mine, theirs)
     if not short:
-        return Arm([*own, *rejected])
+        return PooledArm([*own, *rejected])
     missing = {task: _missing(each.total / len(each.rewards), 1 + short) for task, each in theirs.items()}
     lifted = (r if r.reward is None else Result(r.task, r.reward + (1 - r.reward) * missing[r.task]) for r in rejected)
-    return Arm([*own, *lifted], doubt)
+    return PooledArm([*own, *lifted], doubt)
 
 
 def _missing(mean: float, times: float) -> float:

@@ -38,7 +38,7 @@ class Met:
 
 
 @dataclass(frozen=True)
-class Carried:
+class GainTransfer:
     """How much of a gain carried over. All in mean reward."""
 
     train: float
@@ -54,7 +54,7 @@ class Carried:
         return {f"{prefix}_{key}": value for key, value in named.items()}
 
 
-def carried(met: Met) -> Carried | None:
+def carried(met: Met) -> GainTransfer | None:
     """How much of the later harness's gain on the train tasks is there on the sealed ones; `None` where fewer than two tasks of
     either side were scored for both.
 
@@ -67,7 +67,7 @@ def carried(met: Met) -> Carried | None:
     gained, there = mean_of(train), mean_of(sealed)
     spread = sample_variance(train)
     error = math.sqrt(spread / len(train) + max(sample_variance(sealed), FLOOR * spread) / len(sealed))
-    return Carried(gained, there, min(gained, room) - there, error)
+    return GainTransfer(gained, there, min(gained, room) - there, error)
 
 
 def sealed_verdict(evidence: Evidence, policy: Policy, step: Met, since_seed: Met, query: int) -> Decision:
@@ -135,7 +135,7 @@ def sentence(decision: Decision, query: int) -> str:
     return f"{said} (query {query} of the holdout)"
 
 
-def _said(gain: Carried, whose: str) -> str:
+def _said(gain: GainTransfer, whose: str) -> str:
     return (
         f"{gain.train:+.3f} over {whose} on train tasks and {gain.sealed:+.3f} on the holdout: {gain.lost:.3f} did not "
         f"carry over, which is more than {VETO:g} standard errors of {gain.error:.3f}"

@@ -29,7 +29,7 @@ Rates = Mapping[str, float]
 """Each task's mean reward in earlier trials and half of one more: 0 to 1. A task of which nothing is known has none."""
 
 
-class Earlier:
+class EarlierTrials:
     """Trials that a test does not count, as the rewards of each task.
 
     It grows with every candidate and keeps no trial, so a study of 100,000 trials need not be read again for each of them.
@@ -70,7 +70,7 @@ def _times(reward: float, count: int) -> Iterable[float]:
 
 def rates(trials: Iterable[Result]) -> dict[str, float]:
     """The rates of these trials alone."""
-    earlier = Earlier()
+    earlier = EarlierTrials()
     earlier.add(trials)
     return earlier.rates()
 

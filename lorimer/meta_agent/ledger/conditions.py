@@ -40,7 +40,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmConditions:
     """What an arm's trials ran under."""
 
     concurrency: tuple[int, ...]
@@ -57,7 +57,7 @@ def differing(reader: StudyReader, world: World, decisions: Iterable[DecisionRow
         return {}
     behind = {row.id: found for row in decisions if (found := compared(world, row)) is not None}
     known = reader.conditions(sorted({name for each in behind.values() for name in each.all}))
-    said, champions = dict[str, str](), dict[tuple[str, ...], Arm]()
+    said, champions = dict[str, str](), dict[tuple[str, ...], ArmConditions]()
     for decision, each in behind.items():
         standing = (each.beside,) if each.beside in known else each.standing
         if standing not in champions:  # many candidates meet the same trials
@@ -90,7 +90,7 @@ def compared(world: World, row: DecisionRow) -> Compared | None:
     return Compared(row.id, beside, standing)
 
 
-def arm(found: Iterable[Ran]) -> Arm:
+def arm(found: Iterable[Ran]) -> ArmConditions:
     """What these trials ran under, all together."""
     concurrency, answered, images = set[int](), set[str](), dict[str, frozenset[tuple[str, ...]]]()
     for ran in found:
@@ -98,10 +98,10 @@ def arm(found: Iterable[Ran]) -> Arm:
         answered |= set(ran.under.answered)
         if ran.under.images:
             images[ran.task] = images.get(ran.task, frozenset()) | {ran.under.images}
-    return Arm(tuple(sorted(concurrency)), tuple(sorted(answered)), images)
+    return ArmConditions(tuple(sorted(concurrency)), tuple(sorted(answered)), images)
 
 
-def difference(champion: Arm, candidate: Arm) -> str:
+def difference(champion: ArmConditions, candidate: ArmConditions) -> str:
     """What differs between two arms, in a clause; "" where nothing does, as far as it is known of both."""
     said = []
     if _differ(champion.concurrency, candidate.concurrency):

@@ -7,7 +7,7 @@ import shlex
 from lorimer.errors import UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.ledger import experiments
-from lorimer.meta_agent.proposer.log import Log, Told
+from lorimer.meta_agent.proposer.log import Log, ToldExperiment
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import scan
 from lorimer.traces.base import StudyReader
@@ -40,7 +40,7 @@ def remembered(reader: StudyReader, study: str, retries: int) -> Log | None:
 
     Nothing sealed is in it, as in the log of a study of its own: tasks keep their sides.
     """
-    heads, told, seen = list[str](), list[Told](), {study}
+    heads, told, seen = list[str](), list[ToldExperiment](), {study}
     name = _before(reader, study)
     while name and name not in seen:
         seen.add(name)

@@ -22,9 +22,9 @@ from lorimer.meta_agent.ledger.gain_price import GainPrice, gain_lines
 from lorimer.meta_agent.ledger.refusals import NO_REFUSALS, Refusals, refusals
 from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.proposer.cases import one_line
-from lorimer.meta_agent.proposer.log import Log, Told
+from lorimer.meta_agent.proposer.log import Log, ToldExperiment
 from lorimer.meta_agent.proposer.touching import summary
-from lorimer.meta_agent.state.changes import Changes, changes, full_runs
+from lorimer.meta_agent.state.changes import TaskChanges, changes, full_runs
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import STAGES, short
 from lorimer.meta_agent.state.result import at_first, total
@@ -178,7 +178,7 @@ def read(
             row,
             own.get(row.id, {}),
             aged.get(row.number, {}),
-            changed.get(row.number, Changes()),
+            changed.get(row.number, TaskChanges()),
             fired.get(row.number),
             refused,
         )
@@ -273,7 +273,7 @@ def for_meta_agent(ledger: Ledger) -> Log:
         verdicts = [_sealed(verdict) for verdict in entry.verdicts if verdict.stage not in (AGED, Stage.REVIEW)]
         whole = "\n".join(_told(entry, verdicts, summary(entry.touches) if entry.touches else ""))
         title = one_line(entry.title, LINE_CHARS)
-        experiments.append(Told(short(entry.number), whole, entry.state, title, _ended(entry), entry.kind))
+        experiments.append(ToldExperiment(short(entry.number), whole, entry.state, title, _ended(entry), entry.kind))
     outcomes = [
         foreseen.Outcome(
             entry.kind,
@@ -373,7 +373,7 @@ def _entry(
     row: Candidate,
     own: ByStage,
     aged: ByStage,
-    changed: Changes,
+    changed: TaskChanges,
     fired: Fired | None,
     refused: Mapping[str, Refused],
 ) -> Entry:

@@ -8,7 +8,7 @@ from lorimer.config import Config
 from lorimer.errors import UserError
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.pairings import analysis
-from lorimer.meta_agent.pairings.spec import PlannedSearch, Share, Sizes, Spec, share_of
+from lorimer.meta_agent.pairings.spec import PlannedSearch, SearchBudget, Sizes, Spec, share_of
 from lorimer.meta_agent.pairings.values import GridResult, Search, Tally, Transfer
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.world import World, scan
@@ -33,7 +33,7 @@ def sizes(reader: StudyReader, spec: Spec) -> Sizes | None:
     return Sizes(len(reader.tasks(first, split="train")), len(reader.tasks(first, split="holdout")))
 
 
-def collected(reader: StudyReader, spec: Spec, share: Share, seed: int) -> GridResult:
+def collected(reader: StudyReader, spec: Spec, share: SearchBudget, seed: int) -> GridResult:
     """The grid as the store has it now, finished or not."""
     there = {study.id: study for study in reader.studies()}
     searches = tuple(

@@ -93,7 +93,7 @@ WIDTH, LEFT, LINE = 760, 300, 34
 
 
 @dataclass(frozen=True)
-class Bar:
+class IntervalBar:
     """An interval as it is drawn."""
 
     label: str
@@ -114,7 +114,7 @@ class Plot:
     height: int
     zero: float
     ticks: tuple[tuple[float, str], ...]
-    bars: tuple[Bar, ...]
+    bars: tuple[IntervalBar, ...]
 
 
 def plot(found: GridResult) -> Plot:
@@ -134,7 +134,7 @@ def plot(found: GridResult) -> Plot:
     low, high = min(ends), max(ends)
     at = _scale(low, high)
     bars = [
-        Bar(label, str(each), 30 + row * LINE, at(each.value), at(each.low), at(each.high), kind)
+        IntervalBar(label, str(each), 30 + row * LINE, at(each.value), at(each.low), at(each.high), kind)
         for row, (label, kind, each) in enumerate(named)
     ]
     step = next((step for step in (1, 2, 5, 10, 20, 50) if 100 * (high - low) / step <= 8), 100)

@@ -10,11 +10,11 @@ from lorimer.benchmarks.split import split
 from lorimer.config import Config
 from lorimer.errors import ConfigError
 from lorimer.meta_agent.forecast import panel
-from lorimer.meta_agent.forecast.price import Estimate, Range, estimate
+from lorimer.meta_agent.forecast.price import PriceEstimate, Range, estimate
 from lorimer.meta_agent.pairings import analysis
 from lorimer.meta_agent.pairings.dice import Played, Tendency, expected, grid
 from lorimer.meta_agent.pairings.spec import (
-    Share,
+    SearchBudget,
     Sizes,
     Spec,
     candidates_paid,
@@ -60,7 +60,7 @@ class GridForecast:
     """Searches in each cell."""
     train: int
     holdout: int
-    share: Share
+    share: SearchBudget
     whole: float
     candidates: int
     """That a search is taken to try."""
@@ -178,5 +178,5 @@ def _sum(parts: Sequence[Range]) -> Range:
     return total
 
 
-def _ends(priced: Sequence[Estimate]) -> tuple[str, ...]:
+def _ends(priced: Sequence[PriceEstimate]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(said for each in priced for said in each.ends))

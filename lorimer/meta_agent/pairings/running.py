@@ -33,7 +33,7 @@ from lorimer.keys import Keys
 from lorimer.meta_agent.pairings.collecting import collected, sizes
 from lorimer.meta_agent.pairings.spec import (
     PlannedSearch,
-    Share,
+    SearchBudget,
     Sizes,
     Spec,
     check_settings,
@@ -41,7 +41,7 @@ from lorimer.meta_agent.pairings.spec import (
     settings_of,
     share_of,
 )
-from lorimer.meta_agent.pairings.turns import Turns
+from lorimer.meta_agent.pairings.turns import SearchTurns
 from lorimer.meta_agent.pairings.values import GridResult
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.state.world import scan
@@ -76,7 +76,7 @@ class _Grid:
 
     base: Session
     spec: Spec
-    share: Share
+    share: SearchBudget
     harness: str
     models: Mapping[str, ModelClient]
     watcher: Watcher
@@ -204,7 +204,7 @@ def _same(grid: _Grid, search: PlannedSearch, row: Any) -> None:
 
 
 async def _in_turns(grid: _Grid) -> None:
-    turns = Turns(each.study for each in grid.spec.plan)
+    turns = SearchTurns(each.study for each in grid.spec.plan)
     tasks = [asyncio.create_task(_search(grid, each, turns)) for each in grid.spec.plan]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -216,7 +216,7 @@ async def _in_turns(grid: _Grid) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _search(grid: _Grid, search: PlannedSearch, turns: Turns) -> None:
+async def _search(grid: _Grid, search: PlannedSearch, turns: SearchTurns) -> None:
     """One search from where it stands to its last measure."""
     reader, study = grid.base.reader, search.study
 

@@ -133,7 +133,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Share:
+class SearchBudget:
     """What one search gets of the whole budget, reserved before the first one begins."""
 
     unit: Unit
@@ -147,7 +147,7 @@ class Share:
     """What the winners under other task models may take, out of the whole budget and not of one search."""
 
 
-def share_of(spec: Spec, config: Config, sizes: Sizes) -> Share:
+def share_of(spec: Spec, config: Config, sizes: Sizes) -> SearchBudget:
     """The equal share of every search. Raises ConfigError where it cannot pay for a search."""
     searches, unit, whole = len(spec.plan), spec.budget.unit, spec.budget.amount
     last = 2 * sizes.holdout * config.gate.holdout_repeats
@@ -156,7 +156,7 @@ def share_of(spec: Spec, config: Config, sizes: Sizes) -> Share:
         transfers = whole * TRANSFER_SHARE if moved else 0.0
         each = (whole - transfers) / searches
         each = float(int(each)) if unit == "tokens" else each
-        return Share(unit, each, each * (1 - LAST_SHARE), each * LAST_SHARE, transfers)
+        return SearchBudget(unit, each, each * (1 - LAST_SHARE), each * LAST_SHARE, transfers)
     transfers = moved * sizes.holdout * config.gate.holdout_repeats
     each = int((whole - transfers) // searches)
     least = fewest_trials(config, sizes) + last
@@ -166,7 +166,7 @@ def share_of(spec: Spec, config: Config, sizes: Sizes) -> Share:
             f"budget.trials: {whole:g} for {searches} searches leave {max(0, each)} trials each, and {least} is the least that "
             f"measures the seed harness, tries one candidate and measures the champion; give {needs} or more, or fewer searches"
         )
-    return Share(unit, each, each - last, last, transfers)
+    return SearchBudget(unit, each, each - last, last, transfers)
 
 
 def fewest_trials(config: Config, sizes: Sizes) -> int:
@@ -176,7 +176,7 @@ def fewest_trials(config: Config, sizes: Sizes) -> int:
     return start + gate.spot_fixes + gate.spot_guards + sizes.train * gate.repeats
 
 
-def candidates_paid(config: Config, sizes: Sizes, share: Share) -> int:
+def candidates_paid(config: Config, sizes: Sizes, share: SearchBudget) -> int:
     """About how many candidates a share in trials pays for; `budget.candidates` at most."""
     most = config.budget.candidates or 10_000
     if share.unit != "trials":
@@ -188,7 +188,7 @@ def candidates_paid(config: Config, sizes: Sizes, share: Share) -> int:
     return max(1, min(most, int((share.search - first - audits) / (0.5 * one))))
 
 
-def settings_of(config: Config, search: PlannedSearch, share: Share, *, last: bool = False) -> Config:
+def settings_of(config: Config, search: PlannedSearch, share: SearchBudget, *, last: bool = False) -> Config:
     """The settings of one search: the workspace's, with its models, its seed and its share.
 
     Args:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 
 
-class Turns:
+class SearchTurns:
     """Whose turn it is. Each search asks for one before its baseline and before every candidate, and is passed over until those
     with fewer candidates have had theirs.
 

@@ -19,13 +19,13 @@ from lorimer.harness.version import Hunk
 from lorimer.kinds import Fault
 from lorimer.meta_agent.proposer.asked import Asked
 from lorimer.meta_agent.proposer.cases import cut
-from lorimer.meta_agent.proposer.dead_ends import Earlier, dead_end, tried
+from lorimer.meta_agent.proposer.dead_ends import EarlierExperiment, dead_end, tried
 from lorimer.meta_agent.proposer.touching import Previewing, inert, look
 from lorimer.task_agent.shadow.previewed import Preview
 
 
 @dataclass(frozen=True)
-class Lines:
+class LineAllowance:
     """How many lines an edit may change."""
 
     most: int
@@ -33,7 +33,7 @@ class Lines:
     """Where the number comes from, in a clause without a subject."""
 
     @classmethod
-    def allowed(cls, search: SearchSettings, promotions: int) -> Lines | None:
+    def allowed(cls, search: SearchSettings, promotions: int) -> LineAllowance | None:
         """What an edit of a champion may change; `None` where it may change any number.
 
         Args:
@@ -52,21 +52,21 @@ class Checks:
     """What an edit is held against."""
 
     max_bytes: int
-    earlier: Sequence[Earlier]
+    earlier: Sequence[EarlierExperiment]
     knowledge: Callable[[str, str], Sequence[str]]
     """Says of an edited harness and the one before it what the edit knows of single tasks, a clause each; empty where nothing."""
     dry_start: Callable[[str], Awaitable[str]]
     """Starts a harness in a jail; "" or why it does not start."""
     previews: Previewing | None = None
     """Says which recorded trials of the champion an edited harness touches; `None` where edits are not previewed."""
-    lines: Lines | None = None
+    lines: LineAllowance | None = None
     """How many lines it may change; `None` where that is not bounded."""
     asked: Asked | None = None
     """What kinds of edits are asked for; `None` of a person, who may change what they like."""
 
 
 @dataclass(frozen=True)
-class Refusal:
+class EditRefusal:
     """Why an edit cannot be tested."""
 
     fault: Fault
@@ -88,7 +88,7 @@ class Accepted:
     """What it is about: as it was stated, but `prompt` where it changes nothing but texts."""
 
 
-async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind: str = "") -> Accepted | Refusal:
+async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind: str = "") -> Accepted | EditRefusal:
     """Check an edit of `champion`: its hunks, or the whole new text.
 
     Args:
@@ -98,54 +98,54 @@ async def accept(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind
     """
     # In a thread: beside a large suite or many experiments it takes some 100 ms, in which no other trial may stand still.
     found = await asyncio.to_thread(_read, champion, edit, checks, kind)
-    if isinstance(found, Refusal):
+    if isinstance(found, EditRefusal):
         return found
     trouble = await checks.dry_start(found.text)
     if trouble:
-        return Refusal(Fault.DOES_NOT_START, f"the edited agent.py does not start: {cut(trouble, 1_500)}")
+        return EditRefusal(Fault.DOES_NOT_START, f"the edited agent.py does not start: {cut(trouble, 1_500)}")
     if checks.previews is None:
         return found
     preview = await look(champion, edit, found.text, checks.previews)
     why = inert(preview)
-    return Refusal(Fault.INERT, why) if why else replace(found, preview=preview)
+    return EditRefusal(Fault.INERT, why) if why else replace(found, preview=preview)
 
 
-def _read(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind: str) -> Accepted | Refusal:
+def _read(champion: str, edit: str | Sequence[Hunk], checks: Checks, kind: str) -> Accepted | EditRefusal:
     """What its text alone tells of an edit."""
     try:
         text = _edited(champion, edit)
     except HarnessError as error:
-        return Refusal(Fault.DOES_NOT_APPLY, f"the edit was not applied: {error}")
+        return EditRefusal(Fault.DOES_NOT_APPLY, f"the edit was not applied: {error}")
     if text is None:
         same = "the file is" if isinstance(edit, str) else "`replace` is"
         other = "the harness" if isinstance(edit, str) else "`search`"
-        return Refusal(Fault.CHANGES_NOTHING, f"the edit changes nothing: {same} the same as {other}")
+        return EditRefusal(Fault.CHANGES_NOTHING, f"the edit changes nothing: {same} the same as {other}")
     try:
         version.check(text, max_bytes=checks.max_bytes)
     except HarnessError as error:
-        return Refusal(Fault.INVALID, f"the edited agent.py is not valid: {error}")
+        return EditRefusal(Fault.INVALID, f"the edited agent.py is not valid: {error}")
     if checks.lines is not None:
         changed = changed_lines(champion, text)
         if changed > checks.lines.most:
-            return Refusal(
+            return EditRefusal(
                 Fault.TOO_LARGE,
                 f"the edit changes {changed} lines, and may change {checks.lines.most}, {checks.lines.why}",
             )
     words = words_alone(champion, text)
     other = checks.asked.refuses(kind, words_alone=words) if checks.asked else ""
     if other:
-        return Refusal(Fault.OTHER_KIND, other)
+        return EditRefusal(Fault.OTHER_KIND, other)
     about = "prompt" if words else kind
     again = tried(text, checks.earlier)
     if again is not None:
-        return Refusal(Fault.GOES_BACK if again.number is None else Fault.TRIED, again.why, again.number)
+        return EditRefusal(Fault.GOES_BACK if again.number is None else Fault.TRIED, again.why, again.number)
     hunks = version.hunks_between(champion, edit) if isinstance(edit, str) else tuple(edit)
     again = dead_end(champion, hunks, about, checks.earlier)
     if again is not None:
-        return Refusal(Fault.DEAD_END, again.why, again.number)
+        return EditRefusal(Fault.DEAD_END, again.why, again.number)
     known = checks.knowledge(text, champion)
     if known:
-        return Refusal(
+        return EditRefusal(
             Fault.KNOWS_TASKS,
             "the edit carries knowledge of single tasks, which would be worth nothing on new ones: "
             + "; ".join(known[:5]),

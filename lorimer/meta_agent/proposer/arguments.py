@@ -9,7 +9,7 @@ from typing import Any
 from lorimer.meta_agent.proposer.cases import one_line
 
 
-class Refused(Exception):
+class CallRefused(Exception):
     """Why a call cannot be answered, in words for the model.
 
     Args:
@@ -22,40 +22,40 @@ class Refused(Exception):
 
 
 def text_of(arguments: Mapping[str, Any], key: str) -> str:
-    """A text that must be given. Raises Refused."""
+    """A text that must be given. Raises CallRefused."""
     value = arguments.get(key)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not value.strip():
-        raise Refused(f"`{key}` is missing: give a text.")
+        raise CallRefused(f"`{key}` is missing: give a text.")
     return value
 
 
 def count_of(arguments: Mapping[str, Any], key: str, default: int, least: int = 1) -> int:
-    """A whole number, at least `least`. Raises Refused."""
+    """A whole number, at least `least`. Raises CallRefused."""
     value = arguments.get(key)
     if value is None or value == "":
         return default
     try:
         return max(least, int(value))
     except (TypeError, ValueError, OverflowError):
-        raise Refused(f"`{key}` must be a whole number, not {one_line(str(value), 40)!r}.") from None
+        raise CallRefused(f"`{key}` must be a whole number, not {one_line(str(value), 40)!r}.") from None
 
 
 def objects_of(arguments: Mapping[str, Any], key: str, form: str) -> list[Any]:
-    """A list, of which one item or JSON text is taken too; empty where nothing was given. Raises Refused, saying `form`."""
+    """A list, of which one item or JSON text is taken too; empty where nothing was given. Raises CallRefused, saying `form`."""
     given: Any = arguments.get(key)
     if isinstance(given, str) and given.strip():
         try:
             given = json.loads(given, strict=False)
         except (ValueError, RecursionError):
-            raise Refused(f"{form}, not a text.") from None
+            raise CallRefused(f"{form}, not a text.") from None
     if isinstance(given, dict):
         given = [given]
     if given is None or given == "":
         return []
     if not isinstance(given, list):
-        raise Refused(f"{form}.")
+        raise CallRefused(f"{form}.")
     return given
 
 

@@ -19,7 +19,7 @@ WORDS = 2
 """Answers without any call after which a model that has made none is asked by a schema; the first may be a remark."""
 
 
-class Asking:
+class SessionRequests:
     """Makes the requests of one session.
 
     Args:

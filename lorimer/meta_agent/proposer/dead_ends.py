@@ -37,7 +37,7 @@ NEGATIONS = frozenset({"not", "never", "no", "without", "t", "avoid", "instead",
 
 
 @dataclass(frozen=True)
-class Earlier:
+class EarlierExperiment:
     """An experiment that was made before."""
 
     number: int
@@ -68,7 +68,7 @@ class Repeated:
     """The number of the experiment that it repeats; `None` where it goes back to the harness of which that was an edit."""
 
 
-def tried(text: str, earlier: Sequence[Earlier]) -> Repeated | None:
+def tried(text: str, earlier: Sequence[EarlierExperiment]) -> Repeated | None:
     """What an edited harness repeats; `None` where it is new."""
     name = sha(text)
     for each in earlier:
@@ -80,7 +80,7 @@ def tried(text: str, earlier: Sequence[Earlier]) -> Repeated | None:
     return None
 
 
-def dead_end(champion: str, hunks: Sequence[Hunk], kind: str, earlier: Iterable[Earlier]) -> Repeated | None:
+def dead_end(champion: str, hunks: Sequence[Hunk], kind: str, earlier: Iterable[EarlierExperiment]) -> Repeated | None:
     """Which rejected edit this is once more; `None` where it is none.
 
     It is one where it holds all hunks of it, line breaks and spaces in a line aside, on whatever harness; or where it is the
@@ -107,7 +107,7 @@ def dead_end(champion: str, hunks: Sequence[Hunk], kind: str, earlier: Iterable[
     return None
 
 
-def named(each: Earlier) -> str:
+def named(each: EarlierExperiment) -> str:
     """An experiment as it is named to who proposes."""
     return f"experiment {each.number} ({one_line(each.title, 80)})"
 

@@ -33,7 +33,7 @@ COUNTED_CHARS = 320
 
 
 @dataclass(frozen=True)
-class Told:
+class ToldExperiment:
     """An experiment."""
 
     name: str
@@ -54,7 +54,7 @@ class Told:
         said = [part for part in (self.title, self.ended) if part]
         return f"{self.name} [{self.state}] {': '.join(said)}".rstrip()
 
-    def under(self, study: str) -> Told:
+    def under(self, study: str) -> ToldExperiment:
         """The same, told as an experiment of an earlier study."""
         return replace(self, name=f"{study}/{self.name}", whole=f"{study}/{self.whole}")
 
@@ -65,7 +65,7 @@ class Log:
 
     head: str
     """Where the study stands."""
-    experiments: tuple[Told, ...] = ()
+    experiments: tuple[ToldExperiment, ...] = ()
     """All experiments, in order of number."""
 
     def after(self, before: Log | None) -> Log:
@@ -130,7 +130,7 @@ class Log:
         return sorted(range(len(texts) - 1), key=lambda place: (-shared[place], -place))
 
 
-def _counted(left_out: Sequence[Told], room: int) -> list[str]:
+def _counted(left_out: Sequence[ToldExperiment], room: int) -> list[str]:
     """A line on experiments that are told in no other: how many of each kind came to what."""
     if not left_out or room < 40:
         return []

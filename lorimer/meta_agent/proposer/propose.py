@@ -19,7 +19,7 @@ from lorimer.harness import version
 from lorimer.harness.api import Message, ToolCall, tool_result, user
 from lorimer.harness.size import CHARS_PER_TOKEN
 from lorimer.harness.text import text_calls, what_is_wrong
-from lorimer.meta_agent.proposer.asking import Asking
+from lorimer.meta_agent.proposer.asking import SessionRequests
 from lorimer.meta_agent.proposer.cases import cut, one_line
 from lorimer.meta_agent.proposer.conversation import Conversation, Turn, chars_of_tools
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
@@ -111,7 +111,7 @@ class _Session:
         self._prompts = _Prompts()
         compact = self._budget < 8_000
         self._tools = Toolbox(session, compact=compact)
-        self._asking = Asking(self._tools.tools, session.abilities)
+        self._asking = SessionRequests(self._tools.tools, session.abilities)
         self._repeats = Repeats()
         self._system = self._prompts.render(
             "system",

@@ -16,8 +16,8 @@ from lorimer.harness.api import Tool
 from lorimer.harness.version import Hunk
 from lorimer.kinds import Fault
 from lorimer.meta_agent.proposer import previewed
-from lorimer.meta_agent.proposer.accept import Accepted, Refusal, accept
-from lorimer.meta_agent.proposer.arguments import Refused, object_of, text_of
+from lorimer.meta_agent.proposer.accept import Accepted, EditRefusal, accept
+from lorimer.meta_agent.proposer.arguments import CallRefused, object_of, text_of
 from lorimer.meta_agent.proposer.asked import EDIT_KINDS
 from lorimer.meta_agent.proposer.cases import cut, one_line
 from lorimer.meta_agent.proposer.diagnosis.citing import citations_of
@@ -140,14 +140,14 @@ class Toolbox:
             if name not in names:
                 near = difflib.get_close_matches(name, names, 1)
                 hint = f" Did you mean {near[0]}?" if near else ""
-                raise Refused(f"there is no tool {one_line(name, 60)}.{hint} Tools: {', '.join(names)}.")
+                raise CallRefused(f"there is no tool {one_line(name, 60)}.{hint} Tools: {', '.join(names)}.")
             if name == PREVIEW.name:
                 preview = (await self._accepted(_hunks(arguments))).preview
                 assert preview is not None, "a tool that is offered has what it asks"
                 return Answer(previewed.told(preview, room))
             # In a thread: a look at the traces of a long study takes 0.1 s, in which no other trial may stand still.
             return Answer(cut(await asyncio.to_thread(self._look, name, arguments, room), room))
-        except Refused as refused:
+        except CallRefused as refused:
             return Answer(cut(f"Error: {refused}", room), is_error=True, why=refused.why)
 
     @property
@@ -188,7 +188,7 @@ class Toolbox:
         if not found:
             known = [each.name for each in self._session.log.experiments]
             there = f"there are {known[0]} to {known[-1]}" if known else "none was made yet"
-            raise Refused(f"there is no experiment {one_line(name, 60)}; {there}.")
+            raise CallRefused(f"there is no experiment {one_line(name, 60)}; {there}.")
         return found
 
     # ---- proposing --------------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ class Toolbox:
         at_risk = self._known_tasks(arguments, "at_risk", remarks)
         try:
             diagnosis = await self._diagnosis(arguments, remarks)
-        except Refused:
+        except CallRefused:
             self._refused[hunks] = RefusedEdit(MISCITED)
             raise
         found = await self._accepted(hunks, diagnosis.kind)
@@ -229,9 +229,9 @@ class Toolbox:
 
     async def _accepted(self, hunks: tuple[Hunk, ...], kind: str = "") -> Accepted:
         found = await accept(self._session.harness, hunks, self._session.checks, kind)
-        if isinstance(found, Refusal):
+        if isinstance(found, EditRefusal):
             self._refused[hunks] = RefusedEdit(found.fault.value, found.repeats)
-            raise Refused(found.why, ADVICE[found.fault])
+            raise CallRefused(found.why, ADVICE[found.fault])
         self._refused.pop(hunks, None)
         return found
 
@@ -242,7 +242,7 @@ class Toolbox:
         if isinstance(given, str):
             given = [part.strip() for part in given.strip("[]").split(",")]
         if not isinstance(given, list):
-            raise Refused(f"`{key}` must be a list of task ids, such as {json.dumps(list(self._cases.tasks[:1]))}.")
+            raise CallRefused(f"`{key}` must be a list of task ids, such as {json.dumps(list(self._cases.tasks[:1]))}.")
         known: dict[str, None] = {}
         unknown: list[str] = []
         for item in given:
@@ -270,20 +270,20 @@ def _hunks(arguments: Mapping[str, Any]) -> tuple[Hunk, ...]:
         try:
             given = json.loads(given, strict=False)
         except (ValueError, RecursionError):
-            raise Refused(f"{form}, not a text.") from None
+            raise CallRefused(f"{form}, not a text.") from None
     if isinstance(given, dict):
         given = [given]
     if not isinstance(given, list) or not given:
-        raise Refused(f"{form}; it is {'empty' if given == [] else 'missing'}.")
+        raise CallRefused(f"{form}; it is {'empty' if given == [] else 'missing'}.")
     hunks = []
     for number, item in enumerate(given, 1):
         hunk = object_of(item)
         if hunk is None:
-            raise Refused(f"{form}; hunk {number} is not an object.")
+            raise CallRefused(f"{form}; hunk {number} is not an object.")
         for key in ("search", "replace"):
             if not isinstance(hunk.get(key), str):
-                raise Refused(f"hunk {number} has no text `{key}`; {form}.")
+                raise CallRefused(f"hunk {number} has no text `{key}`; {form}.")
         if not hunk["search"]:
-            raise Refused(f"hunk {number}: `search` is empty; copy the lines of agent.py that shall be replaced.")
+            raise CallRefused(f"hunk {number}: `search` is empty; copy the lines of agent.py that shall be replaced.")
         hunks.append(Hunk(hunk["search"], hunk["replace"]))
     return tuple(hunks)

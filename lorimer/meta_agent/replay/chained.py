@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from lorimer.meta_agent.gate.pairs import PairPlan, Touch
+from lorimer.meta_agent.gate.pairs import PairPlan, TouchedTrial
 
 CHAINED = "plan"
 """The kind of the chain's entries that hold such plans."""
@@ -29,5 +29,5 @@ def as_body(plan: PairPlan) -> dict[str, Any]:
 
 def of_body(body: Mapping[str, Any]) -> PairPlan:
     """What `as_body` made."""
-    order = tuple(Touch(**touch) for touch in body["order"])
+    order = tuple(TouchedTrial(**touch) for touch in body["order"])
     return PairPlan(**{**body, "order": order, "counts": tuple(body["counts"]), "looks": tuple(body["looks"])})

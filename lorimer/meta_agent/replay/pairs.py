@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lorimer.meta_agent.gate.pairs import PairPlan, Touch, pair_plan
+from lorimer.meta_agent.gate.pairs import PairPlan, TouchedTrial, pair_plan
 from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.gate.scores import Result
 from lorimer.meta_agent.replay.chained import CHAINED, of_body, trials_of
@@ -42,7 +42,7 @@ def planned_pairs(
     told_of = {each.trial: each.touch for each in preview.trials if each.told}
     trials = [trial for _, trial in named_trials(reader, world.study, world.stood)]
     mean = sum(trial.input_tokens + trial.output_tokens for trial in trials) / max(1, len(trials))
-    told, touched = list[Result](), list[Touch]()
+    told, touched = list[Result](), list[TouchedTrial]()
     for trial in trials:
         if trial.id not in told_of or trial.reward is None:
             continue
@@ -50,7 +50,7 @@ def planned_pairs(
         touch = told_of[trial.id]
         if touch is not None and mean:
             left = max(0, trial.input_tokens + trial.output_tokens - touch.tokens) / mean
-            touched.append(Touch(trial.id, trial.task, trial.reward, left))
+            touched.append(TouchedTrial(trial.id, trial.task, trial.reward, left))
     luck = Luck(world.seed, candidate.number)
     known = [Result(trial.task, trial.reward) for trial in trials]
     untold = len(preview.trials) - len(told_of)

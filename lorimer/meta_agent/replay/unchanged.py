@@ -39,7 +39,7 @@ class TrialReplay:
 
 
 @dataclass(frozen=True)
-class Apart:
+class PartedTrials:
     """Trials that part for the same reasons."""
 
     reasons: tuple[Reason, ...]
@@ -62,13 +62,13 @@ class Replays:
         return sum(isinstance(each.outcome, Untouched) for each in self.trials)
 
     @property
-    def apart(self) -> tuple[Apart, ...]:
+    def apart(self) -> tuple[PartedTrials, ...]:
         """The others by why they part, the most frequent first."""
         found: dict[tuple[Reason, ...], list[TrialReplay]] = {}
         for each in self.trials:
             if each.reasons:
                 found.setdefault(each.reasons, []).append(each)
-        groups = [Apart(why, tuple(mine)) for why, mine in found.items()]
+        groups = [PartedTrials(why, tuple(mine)) for why, mine in found.items()]
         return tuple(sorted(groups, key=lambda group: (-len(group.trials), group.reasons)))
 
 

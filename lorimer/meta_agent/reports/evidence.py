@@ -36,7 +36,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Promotion:
+class PromotedEdit:
     """One step from the seed harness to the winner, each an edit of the one before."""
 
     candidate: str
@@ -54,7 +54,7 @@ class Promotion:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class EvidenceCard:
     """The evidence card as values."""
 
     format: str
@@ -91,7 +91,7 @@ class Evidence:
     """Train tasks, seed harness against winner."""
     gain: MadeOf | None
     """What the last champion's gain is made of."""
-    lineage: tuple[Promotion, ...]
+    lineage: tuple[PromotedEdit, ...]
     candidates: int
     """How many were tried."""
     holdout_queries: int
@@ -122,7 +122,7 @@ def chosen(world: World, at: str | None) -> CandidateView | None:
     raise UserError(f"{at} was never a champion of {world.study}", f"name one of: {names}")
 
 
-def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | None = None) -> Evidence:
+def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | None = None) -> EvidenceCard:
     """The evidence for the champion of a study, of whose world this is, or for an earlier one.
 
     Args:
@@ -134,7 +134,7 @@ def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | N
     winner = chosen(world, at)
     subject = winner.id if winner else ""
     spent, sealed = reader.spent(study), world.sealed_score
-    return Evidence(
+    return EvidenceCard(
         format=FORMAT,
         lorimer=lorimer.__version__,
         study=study,
@@ -192,13 +192,13 @@ def table(found: Flips) -> str:
     return "\n".join([*lines, "", "A task counts as solved where more than half of its trials are.", ""])
 
 
-def _promotion(reader: StudyReader, world: World, view: CandidateView) -> Promotion:
+def _promotion(reader: StudyReader, world: World, view: CandidateView) -> PromotedEdit:
     row = reader.candidate(view.id)
     assert row is not None
     decided = [each for stage in Stage if (each := world.decided(view.id, stage)) is not None]
     reasons = {each.stage: each.reason for each in decided}
     made = max((each.made for each in decided), default="")
-    return Promotion(
+    return PromotedEdit(
         short(row.number),
         row.title,
         row.hypothesis,

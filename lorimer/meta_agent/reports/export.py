@@ -43,7 +43,7 @@ HARNESS, PATCH, CARD, EVIDENCE = "agent.py", "harness.diff", "EVIDENCE.md", "evi
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedWinner:
     """What was written."""
 
     folder: Path
@@ -59,7 +59,7 @@ class Exported:
     """What the card says that its gain is made of."""
 
 
-def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = False) -> Exported:
+def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = False) -> ExportedWinner:
     """Write the champion of a study, its diff from the seed and its evidence, as a card and as JSON, to `out_dir`.
 
     Only these four files are touched. Raises UserError when one exists and `force` is not set, when the study is unknown
@@ -74,7 +74,7 @@ def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = Fals
     written = {HARNESS: text, PATCH: diff(seed, text), CARD: card_of(reader, row, world, gain), EVIDENCE: told}
     put(out_dir, {name: content.encode() for name, content in written.items()}, force=force)
     harness, patch, card, told_in = (out_dir / name for name in written)
-    return Exported(out_dir, harness, patch, card, told_in, champion, len(world.promoted), gain)
+    return ExportedWinner(out_dir, harness, patch, card, told_in, champion, len(world.promoted), gain)
 
 
 def with_winner(reader: StudyReader, study: str) -> Study:

@@ -43,7 +43,7 @@ State = Literal["promoted", "rejected", "undecided", "open"]
 
 
 @dataclass(frozen=True)
-class Replayed:
+class DecidedAgain:
     """One candidate, decided again."""
 
     candidate: str
@@ -69,7 +69,7 @@ class Replayed:
 
 
 @dataclass(frozen=True)
-class Replay:
+class GateReplay:
     """A study under another gate."""
 
     study: str
@@ -77,7 +77,7 @@ class Replay:
     """The other gate, in words."""
     was: str
     """The study's own."""
-    candidates: tuple[Replayed, ...]
+    candidates: tuple[DecidedAgain, ...]
     skipped: int
     """Candidates without a usable edit, or not decided yet."""
 
@@ -90,7 +90,7 @@ class Replay:
         return sum(each.after == "open" for each in self.candidates)
 
 
-def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> Replay:
+def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> GateReplay:
     """Decide a study's candidates again.
 
     Args:
@@ -107,7 +107,7 @@ def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> Replay
     own = parse_stored(row.config, study)
     config = parse_stored(row.config, study, overrides)
     world = scan(reader, study)
-    found, passed, differs = list[Replayed](), dict[int, bool](), False
+    found, passed, differs = list[DecidedAgain](), dict[int, bool](), False
     runs = StoredRuns(reader, config.retries.errored, _asked(world))
     earlier, withstood = EarlierRates(runs.rewards), Withstood(runs.rewards)
     for candidate in world.candidates:
@@ -123,7 +123,7 @@ def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> Replay
         differs = differs or after == "open" or (after == "promoted") != (again[0].before == "promoted")
     if not found:
         raise UserError(f"no candidate of {study} has been decided yet; `lorimer resume {study}` goes on")
-    return Replay(study, _words(config.gate), _words(own.gate), tuple(found), len(world.candidates) - len(found))
+    return GateReplay(study, _words(config.gate), _words(own.gate), tuple(found), len(world.candidates) - len(found))
 
 
 def _before(passed: Mapping[int, bool], first: int) -> list[bool]:
@@ -183,7 +183,7 @@ class _Again:
         self._settings, self._own = config.gate, own.gate
         self._policy, self._retries = policy_of(config), config.retries.errored
 
-    def decide(self, passed: Sequence[bool], differs: bool) -> tuple[Replayed, bool | None] | None:
+    def decide(self, passed: Sequence[bool], differs: bool) -> tuple[DecidedAgain, bool | None] | None:
         """The candidate again, and whether it passed its test; `None` for a candidate that was never decided."""
         world, candidate = self._world, self._candidate
         spot, full = world.decided(candidate.id, Stage.SPOT), world.decided(candidate.id, Stage.FULL)
@@ -267,7 +267,7 @@ class _Again:
         """The decision, or `None` where the trials that were never run could still make it."""
         run, settings, policy = stored.run, self._settings, stored.met.judged_by(policy)
 
-        def judge(of: FullRun, length: int | None) -> Decision:
+        def verdict(of: FullRun, length: int | None) -> Decision:
             first = full_run.full_verdict(of, policy, settings)
             kinds = full_run.units(settings, first)
             if not kinds:
@@ -282,11 +282,11 @@ class _Again:
 
         end = full_run.ended_at(run, policy, settings)
         if end is not None or run.complete:
-            return judge(run if end is None else run.cut(end), end)
+            return verdict(run if end is None else run.cut(end), end)
         if run.beside or settings.tie_break != "none":
             return None
         failed = [*run.candidate, *(Result(task, 0.0) for task in run.planned[len(run.candidate) :])]
-        worst = judge(replace(run, candidate=failed), None)
+        worst = verdict(replace(run, candidate=failed), None)
         if worst.kind != "promote":
             return None
         said = f"{worst.reason}, even had all {len(run.planned) - len(run.candidate)} trials that were not run failed"
@@ -379,9 +379,9 @@ class _Again:
 
     def _told(
         self, after: State, said: str, was: str, trials: int, read: int | None, policy: Policy, differs: bool
-    ) -> Replayed:
+    ) -> DecidedAgain:
         before = self._candidate.state
-        return Replayed(
+        return DecidedAgain(
             candidate=self._candidate.id,
             number=self._candidate.number,
             title=self._candidate.title,
@@ -397,7 +397,7 @@ class _Again:
         )
 
 
-def text(found: Replay) -> str:
+def text(found: GateReplay) -> str:
     """A replay for people."""
     changed = "1 decision changes" if found.changed == 1 else f"{found.changed} decisions change"
     lines = [

@@ -15,7 +15,7 @@ from lorimer.traces.tables import Study
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldPromotion:
     """A promotion that waits."""
 
     study: str
@@ -24,7 +24,7 @@ class Held:
     """The diff that turns the champion into the candidate."""
 
 
-def held(reader: StudyReader, study: Study, world: World) -> Held | None:
+def held(reader: StudyReader, study: Study, world: World) -> HeldPromotion | None:
     """The promotion of a study that waits for a person; `None` where there is none."""
     config = parse_stored(study.config, study.id)
     candidate = hand.waiting(world, config)
@@ -33,9 +33,9 @@ def held(reader: StudyReader, study: Study, world: World) -> Held | None:
     book = experiments.read(reader, world, config.retries.errored, recent=1)
     entry = next(each for each in book.entries if each.candidate == candidate.id)
     champion = reader.harness(world.champion_harness).text
-    return Held(study.id, entry, diff(champion, reader.harness(candidate.harness).text))
+    return HeldPromotion(study.id, entry, diff(champion, reader.harness(candidate.harness).text))
 
 
-def text(found: Held) -> str:
+def text(found: HeldPromotion) -> str:
     """What a person reads before they decide."""
     return "\n".join([*experiments.told(found.experiment), "", found.diff.rstrip("\n")])

@@ -15,7 +15,7 @@ from lorimer.traces.tables import Candidate
 
 
 @dataclass(frozen=True)
-class Changes:
+class TaskChanges:
     """Train tasks whose mean reward changed, in the suite's order."""
 
     better: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ def full_runs(reader: StudyReader, world: World, candidates: Iterable[Candidate]
     return FullRuns(own, met, read_trials(reader, runs, retries))
 
 
-def changes(world: World, runs: FullRuns) -> dict[int, Changes]:
+def changes(world: World, runs: FullRuns) -> dict[int, TaskChanges]:
     """The changes of these candidates, by number."""
     # Many candidates meet the same trials of a champion.
     standing = {names: _means([by_task(runs.read[name]) for name in names]) for names in set(runs.met.values())}
@@ -81,9 +81,9 @@ def _means(runs: Sequence[Mapping[str, list[float]]]) -> dict[str, float]:
     return {task: mean_of([reward for run in runs for reward in run.get(task, ())]) for task in tasks}
 
 
-def _changes(world: World, mine: Mapping[str, float], theirs: Mapping[str, float]) -> Changes:
+def _changes(world: World, mine: Mapping[str, float], theirs: Mapping[str, float]) -> TaskChanges:
     both = [task for task in world.train if task in mine and task in theirs]
-    return Changes(
+    return TaskChanges(
         tuple(task for task in both if mine[task] > theirs[task] + TIE),
         tuple(task for task in both if mine[task] < theirs[task] - TIE),
     )

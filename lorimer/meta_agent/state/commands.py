@@ -87,13 +87,13 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Finish:
+class FinishStudy:
     """Nothing is left to do."""
 
     reason: str
 
 
-Command = Evaluate | Propose | Apply | Rebase | Promote | Await | Measure | Finish
+Command = Evaluate | Propose | Apply | Rebase | Promote | Await | Measure | FinishStudy
 
 
 def next_command(world: World, config: Config) -> Command:
@@ -103,7 +103,7 @@ def next_command(world: World, config: Config) -> Command:
         if decision is None:
             return Evaluate(Stage.CANARY)
         if decision.kind == "reject":
-            return Finish(f"the seed harness cheats: {CHEATS}; put it right and start a new study")
+            return FinishStudy(f"the seed harness cheats: {CHEATS}; put it right and start a new study")
     if world.decided("", Stage.BASELINE) is None:
         return Evaluate(Stage.BASELINE)
     if world.holdout and world.decided("", Stage.HOLDOUT) is None:
@@ -125,7 +125,7 @@ def _closing(world: World, config: Config, reason: str) -> Command:
         for stage in (Stage.AUDIT, *([Stage.HOLDOUT] if world.holdout else [])):
             if About(world.champion_id, stage, Purpose.FINAL, world.next_number) not in world.decisions:
                 return Measure(stage)
-    return Finish(reason)
+    return FinishStudy(reason)
 
 
 def _why_finished(world: World, config: Config) -> str:

@@ -21,7 +21,7 @@ class StoredRun:
     """The settled trials' rewards; `None` where a trial errored."""
 
     @property
-    def settled(self) -> list[tuple[str, int]]:
+    def settled_trials(self) -> list[tuple[str, int]]:
         """The settled trials in planned order."""
         return [trial for trial in self.plan if trial in self.rewards]
 
@@ -71,7 +71,7 @@ class StoredRuns:
         names = tuple(evaluations)
         if self._standing is None or self._standing[0] != names:
             runs = [run for run in map(self.run, names) if run is not None]
-            self._standing = names, Shared(trial for run in runs for trial in run.results(run.settled))
+            self._standing = names, Shared(trial for run in runs for trial in run.results(run.settled_trials))
         return self._standing[1]
 
     def rewards(self, runs: Mapping[str, int | None]) -> dict[str, dict[str, list[float]]]:
@@ -80,7 +80,7 @@ class StoredRuns:
         for name, read in runs.items():
             own = found[name] = dict[str, list[float]]()
             run = self.run(name)
-            for trial in run.settled[:read] if run is not None else []:
+            for trial in run.settled_trials[:read] if run is not None else []:
                 reward = run.rewards[trial] if run is not None else None
                 if reward is not None:
                     own.setdefault(trial[0], []).append(reward)

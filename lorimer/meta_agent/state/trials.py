@@ -9,7 +9,7 @@ from itertools import islice
 from lorimer.kinds import Refused, TrialState
 from lorimer.meta_agent.gate.cost import Paid, Unit
 from lorimer.meta_agent.gate.scores import Result, Score, score
-from lorimer.meta_agent.gate.weights import Earlier, Rates
+from lorimer.meta_agent.gate.weights import EarlierTrials, Rates
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.world import World
 from lorimer.task_agent.outcome import Ended, TrialOutcome, is_settled, outcome_of
@@ -140,14 +140,14 @@ class EarlierRates:
 
     def __init__(self, read: Callable[[Mapping[str, int | None]], Mapping[str, Mapping[str, Sequence[float]]]]) -> None:
         self._rewards = read
-        self._seen, self._baseline, self._full = Earlier(), "", list[DecisionRow]()
+        self._seen, self._baseline, self._full = EarlierTrials(), "", list[DecisionRow]()
 
     def before(self, world: World, candidate: CandidateView) -> Rates:
         """The earlier trials that the test of `candidate` counts."""
         baseline = world.standing_at("", 0) if world.champion_before(candidate.number) else ""
         full = world.full_runs_before(candidate.number)
         if self._baseline not in ("", baseline) or full[: len(self._full)] != self._full:
-            self._seen, self._baseline, self._full = Earlier(), "", []  # another study, or an earlier candidate
+            self._seen, self._baseline, self._full = EarlierTrials(), "", []  # another study, or an earlier candidate
         new: dict[str, int | None] = {} if baseline == self._baseline else {baseline: None}
         new |= {row.id: int(row.numbers.get("run") or 0) for row in full[len(self._full) :]}
         for own in self._rewards(new).values():

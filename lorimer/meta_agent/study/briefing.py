@@ -13,7 +13,7 @@ from lorimer.harness.lint import lint
 from lorimer.kinds import StepKind
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.proposer.cases import OWN_WORDS, Case, CaseCall, CasePlace, Cases, CaseStep, Recorded
-from lorimer.meta_agent.proposer.dead_ends import Earlier
+from lorimer.meta_agent.proposer.dead_ends import EarlierExperiment
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import World
@@ -54,10 +54,10 @@ def why_another(world: World, number: int, base: str, trials: Sequence[tuple[str
     return f"{said}, but of the champion on tasks where it has none: {', '.join(theirs)}." if theirs else f"{said}."
 
 
-def earlier(ledger: Ledger) -> tuple[Earlier, ...]:
+def earlier(ledger: Ledger) -> tuple[EarlierExperiment, ...]:
     """The experiments that were made, each with why it ended as it did, in the words of the log."""
     return tuple(
-        Earlier(
+        EarlierExperiment(
             number=entry.number,
             title=entry.title,
             state=entry.state,

@@ -31,8 +31,7 @@ from lorimer.meta_agent.workspace import known
 from lorimer.meta_agent.workspace.caching import CacheUse, cache_use
 from lorimer.meta_agent.workspace.engines import open_provider
 from lorimer.meta_agent.workspace.events import BudgetUsed, BudgetWarning, ModelNoted, NotifyFailed, VerifierNoted
-from lorimer.meta_agent.workspace.notify import About as NoticeAbout
-from lorimer.meta_agent.workspace.notify import Notice
+from lorimer.meta_agent.workspace.notify import Notice, NoticeSubject
 from lorimer.meta_agent.workspace.parts import StudyParts, create
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.meta_agent.workspace.session import Session, next_name, open_session, scrub_for, upgrade_store
@@ -392,7 +391,7 @@ def parts_of(
     def failed(said: str) -> None:
         watcher.on_event(NotifyFailed(said))
 
-    def ring(notice: Notice, about: NoticeAbout) -> None:
+    def ring(notice: Notice, about: NoticeSubject) -> None:
         if notifier is not None:
             notifier.ring(notice, about, failed)
 

@@ -16,7 +16,7 @@ from lorimer.config import Config, parse_stored
 from lorimer.errors import InternalError, UserError
 from lorimer.harness.version import Hunk, hunks_between, sha
 from lorimer.meta_agent.ledger import experiments
-from lorimer.meta_agent.proposer.accept import Checks, Lines, Refusal, accept
+from lorimer.meta_agent.proposer.accept import Checks, EditRefusal, LineAllowance, accept
 from lorimer.meta_agent.replay import preview as previewing
 from lorimer.meta_agent.state.descent import promotions_behind
 from lorimer.meta_agent.state.folding import CandidateView
@@ -86,7 +86,7 @@ def checks(
         knowledge=briefing.knowledge(reader, world.study),
         dry_start=dry_start,
         previews=previews,
-        lines=Lines.allowed(config.search, promotions_behind(world, base)),
+        lines=LineAllowance.allowed(config.search, promotions_behind(world, base)),
     )
 
 
@@ -140,7 +140,7 @@ async def put_forward(
     book = await asyncio.to_thread(experiments.read, reader, world, config.retries.errored, recent=experiments.RECENT)
     against = checks(reader, world, world.champion_harness, book, config, "by-hand", jails)
     found = await accept(champion, edit, against)
-    if isinstance(found, Refusal):
+    if isinstance(found, EditRefusal):
         raise UserError(found.why)
     await store.add_harness(sha(found.text), found.text)
     why = hand.reason(why)
@@ -183,7 +183,7 @@ async def applied(
     hunks = [Hunk(**each) for each in row.edit]
     champion = short(world.champion.number) if world.champion else "the seed harness"
     found = await accept(reader.harness(world.champion_harness).text, hunks, against)
-    if isinstance(found, Refusal):
+    if isinstance(found, EditRefusal):
         why = f"it was made for an earlier champion, and for {champion} {found.why}"
         return await store.update_candidate(candidate.id, "proposed", state="failed", failure=why)
     await store.add_harness(sha(found.text), found.text)

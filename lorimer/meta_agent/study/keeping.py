@@ -19,7 +19,7 @@ from lorimer.meta_agent.study.strategies import STRATEGIES
 from lorimer.traces import dropping
 from lorimer.traces.base import StudyReader
 from lorimer.traces.databases.base import Database, Spare
-from lorimer.traces.dropping import Ended, Held, Loose
+from lorimer.traces.dropping import EndedTrial, Loose, StepsHeld
 from lorimer.traces.tables import Study
 
 WORTH_GIVING_BACK = 0.25
@@ -136,7 +136,7 @@ def at_end(database: Database, reader: StudyReader, keep: Keep, say: Callable[[s
         say(f"steps of {trials:,} trials were dropped, about {size / 1e6:,.1f} MB, as [store] keep = {keep.said} says")
 
 
-def _found(database: Database, reader: StudyReader, keep: Keep, now: datetime) -> dict[str, dict[str, Held]]:
+def _found(database: Database, reader: StudyReader, keep: Keep, now: datetime) -> dict[str, dict[str, StepsHeld]]:
     """What the trials hold that go, by study; trials in order of time."""
     rules = {study.id: rule for study in reader.studies() if (rule := going(reader, study, keep, now)) is not None}
     chosen = {
@@ -146,14 +146,14 @@ def _found(database: Database, reader: StudyReader, keep: Keep, now: datetime) -
     return {study: trials for study, trials in found.items() if trials}
 
 
-def _told(found: dict[str, dict[str, Held]]) -> tuple[Dropping, ...]:
+def _told(found: dict[str, dict[str, StepsHeld]]) -> tuple[Dropping, ...]:
     return tuple(
         Dropping(study, len(held), sum(each.steps for each in held.values()), sum(each.size for each in held.values()))
         for study, held in found.items()
     )
 
 
-def going(reader: StudyReader, study: Study, keep: Keep, now: datetime) -> Callable[[Ended], bool] | None:
+def going(reader: StudyReader, study: Study, keep: Keep, now: datetime) -> Callable[[EndedTrial], bool] | None:
     """Which trials of a study are older than `keep` says and read by nobody any more; `None` where it lets none go."""
     if study.kind == "optimize":
         world = scan(reader, study.id)

@@ -37,7 +37,7 @@ from lorimer.meta_agent.state.commands import (
     Apply,
     Await,
     Evaluate,
-    Finish,
+    FinishStudy,
     Measure,
     Promote,
     Propose,
@@ -198,13 +198,15 @@ class _Loop:
         self._proposals = Proposals(parts, study, self.heard)
 
     async def work(self) -> str:
-        """Commands until `Finish`; its reason."""
+        """Commands until `FinishStudy`; its reason."""
         await asyncio.to_thread(_import_ahead)
         await self._proposals.remember()
         world = await self._scan()
         while True:
             command = next_command(world, self.heard.config)
-            if isinstance(command, Propose | Measure | Finish):  # a person may have put an edit forward in the meantime
+            if isinstance(
+                command, Propose | Measure | FinishStudy
+            ):  # a person may have put an edit forward in the meantime
                 world = self._proposals.told(world, await self._scan())
                 command = next_command(world, self.heard.config)
             if isinstance(command, Propose):
@@ -212,7 +214,7 @@ class _Loop:
             if isinstance(command, Evaluate):
                 await self._intact()
             match command:
-                case Finish(reason):
+                case FinishStudy(reason):
                     return reason
                 case Evaluate(stage, candidate, others) if candidate is not None and stage in COMPARED:
                     world = await self._stages.compare(world, stage, [candidate, *others])

@@ -28,7 +28,7 @@ from lorimer.meta_agent.study.hearing import Heard
 from lorimer.meta_agent.workspace.events import ProgramChanged, ProposalFailed, Proposed, Proposing
 from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.task_agent.refusals import Refusals, is_answered, plain_question
+from lorimer.task_agent.refusals import RefusalWatch, is_answered, plain_question
 from lorimer.traces.tables import Candidate
 
 
@@ -192,7 +192,7 @@ class Proposals:
         name, base = mine.id, mine.parent
         self._tell(Proposing(name, number, self._heard.config.budget.candidates, mine.round))
         began = time.monotonic()
-        refusals = Refusals(config.meta_model, own_form=True)
+        refusals = RefusalWatch(config.meta_model, own_form=True)
 
         async def complete(request: ModelRequest, context: CallContext) -> ModelReply:
             question, alone = plain_question(request, own_form=True), replace(context, once=True)
@@ -231,7 +231,7 @@ class Proposals:
             # Where the provider refuses whatever it is asked, the next proposal would fail in the same way.
             context = CallContext("meta", world.seed, base, name, number)
             reply = await self._parts.complete(refusals.question, context, owner=name, began=began)
-            refusals.judge(reply.completion)
+            refusals.raise_if_refused(reply.completion)
         return _Made(number, proposal)
 
     async def _keep(self, world: World, made: _Made) -> World:

@@ -14,7 +14,7 @@ from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import result
 from lorimer.meta_agent.workspace.events import StudyEnded
-from lorimer.meta_agent.workspace.notify import About, Notice
+from lorimer.meta_agent.workspace.notify import Notice, NoticeSubject
 from lorimer.meta_agent.workspace.parts import StudyParts, now
 
 
@@ -55,4 +55,4 @@ async def _ring(parts: StudyParts, study: str, notice: Notice, once: str = "") -
         return
     row = parts.reader.study(study)
     spent = await asyncio.to_thread(parts.reader.spent, study)
-    parts.ring(notice, About(study, row.kind, now(), spent))
+    parts.ring(notice, NoticeSubject(study, row.kind, now(), spent))

@@ -44,7 +44,7 @@ class Priced(Protocol):
 
 
 @dataclass(frozen=True)
-class Listed:
+class PricedModel:
     """A model that is not opened: its price is looked up, and no key is read."""
 
     id: str
@@ -54,10 +54,10 @@ class Listed:
         return pricing.price(self.provider, self.id.partition("/")[2], Usage(input_tokens, output_tokens))
 
 
-def listed(config: Config) -> list[Listed]:
+def listed(config: Config) -> list[PricedModel]:
     """The models of these settings, without the simulated ones, which have a price. Raises ConfigError."""
     names = dict.fromkeys((config.models.task, config.meta_model))
-    return [Listed(name, provider_of(name, providers(config))) for name in names if not simulated(name)]
+    return [PricedModel(name, provider_of(name, providers(config))) for name in names if not simulated(name)]
 
 
 def check_prices(config: Config, *models: Priced) -> None:

@@ -25,7 +25,7 @@ from lorimer.sandbox.hosts import AGAIN_SECONDS, Host, Hosts
 from lorimer.sandbox.pool import Pool
 from lorimer.task_agent.cluster.messages import Said, Told
 from lorimer.task_agent.cluster.node import Link, Node, WorkerLost
-from lorimer.task_agent.cluster.worker import TaskModelSpec, Worker, World
+from lorimer.task_agent.cluster.worker import NodeResources, TaskModelSpec, Worker
 
 OPEN_SECONDS = 120.0
 """How long a node may take to start a worker: a cold one reads all of lorimer from a disk that others use too."""
@@ -95,13 +95,13 @@ _METHODS: Mapping[str, Callable[..., Any]] = {
 }
 
 
-async def _world(root: Path, config: Config) -> World:
+async def _world(root: Path, config: Config) -> NodeResources:
     room_for_trials(config)
     provider: SandboxProvider = Pool(await open_provider(config), jails=config.sandbox.warm)
     passed = {name: os.environ[name] for name in config.verifier.pass_env if name in os.environ}
     prices = {model.id: model.price for model in listed(config)}
     price = prices.get(config.models.task, lambda tokens_in, tokens_out: None)
-    return World(provider, _tasks(root, config), price, passed)
+    return NodeResources(provider, _tasks(root, config), price, passed)
 
 
 def _tasks(root: Path, config: Config) -> Callable[[str], Task]:

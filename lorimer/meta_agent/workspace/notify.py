@@ -58,7 +58,7 @@ class Notice:
 
 
 @dataclass(frozen=True)
-class About:
+class NoticeSubject:
     """The study that a notice is about."""
 
     study: str
@@ -69,7 +69,7 @@ class About:
     spent: Spent
 
 
-def line_of(notice: Notice, about: About, workspace: Path, scrub: Callable[[str], str]) -> str:
+def line_of(notice: Notice, about: NoticeSubject, workspace: Path, scrub: Callable[[str], str]) -> str:
     """The line that a command gets, without its line break. Pure."""
     score = notice.score
     measured = score is not None and score.trials > 0
@@ -116,7 +116,7 @@ class Notifier:
         if shutil.which(place, path=child_environment(self._passed).get("PATH")) is None:
             self._complain("there is no such program, or it may not be run", failed)
 
-    def ring(self, notice: Notice, about: About, failed: Callable[[str], None]) -> None:
+    def ring(self, notice: Notice, about: NoticeSubject, failed: Callable[[str], None]) -> None:
         """Run the command with a notice; returns at once.
 
         Args:

@@ -16,7 +16,7 @@ from lorimer.meta_agent.workspace.events import (
     Progress,
     Silent,
 )
-from lorimer.meta_agent.workspace.notify import About, Notice
+from lorimer.meta_agent.workspace.notify import Notice, NoticeSubject
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
@@ -110,7 +110,7 @@ class StudyParts:
     """Masks secrets in what is shown of a difference."""
     tuned: Callable[[Config], None] = lambda config: None
     """Keeps the bounds and the trials at once of these settings from now on, in place of those that the study was opened with."""
-    ring: Callable[[Notice, About], None] | None = None
+    ring: Callable[[Notice, NoticeSubject], None] | None = None
     """Tells the user's command of a promotion, a pause, a wanted review, an end; returns at once. `None` where there is none."""
 
 

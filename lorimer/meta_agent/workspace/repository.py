@@ -97,7 +97,7 @@ class Committed:
 
 
 @dataclass(frozen=True)
-class Held:
+class FoundCommit:
     """What a promotion's commit is found to hold."""
 
     sha: str
@@ -220,7 +220,7 @@ class Workspace:
             return None
         return "" if held is None else hashlib.sha256(held).hexdigest()
 
-    def promoted(self, commits: Iterable[str]) -> dict[str, Held]:
+    def promoted(self, commits: Iterable[str]) -> dict[str, FoundCommit]:
         """What those of these commits hold that are there with a harness in them, read from git's objects alone.
 
         Raises PrerequisiteError without git.
@@ -230,7 +230,7 @@ class Workspace:
         as_stored = {"GIT_NO_REPLACE_OBJECTS": "1"}
         held = self._held(known, as_stored)
         found = {
-            commit: Held(held[commit], trailers, True)
+            commit: FoundCommit(held[commit], trailers, True)
             for commit, trailers in self._trailers(list(held), as_stored).items()
         }
         if found:

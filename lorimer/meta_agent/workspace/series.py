@@ -16,7 +16,7 @@ LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True)
-class Step:
+class SeriesCommit:
     """A commit that is to be made."""
 
     message: str
@@ -40,10 +40,10 @@ class Branch:
     """A remote to push to; "" where the repository has none."""
 
 
-class Series(Workspace):
+class SeriesWorkspace(Workspace):
     """A workspace in which such a branch is made."""
 
-    def branch(self, name: str, seed: str, steps: Sequence[Step], *, force: bool = False) -> Branch:
+    def branch(self, name: str, seed: str, steps: Sequence[SeriesCommit], *, force: bool = False) -> Branch:
         """Make the branch on top of the newest commit that holds the seed harness.
 
         Args:
@@ -89,7 +89,7 @@ class Series(Workspace):
             )
         return found
 
-    def _commit_on(self, parent: str, step: Step) -> str:
+    def _commit_on(self, parent: str, step: SeriesCommit) -> str:
         tree = self._tree(parent, step.text)
         made = step.made or self._git("show", "--no-patch", "--format=%cI", parent).stdout.decode().strip()
         dates = {f"GIT_{who}_DATE": made for who in ("AUTHOR", "COMMITTER")}

@@ -25,7 +25,7 @@ LONG_SECONDS = 60.0
 _NUMBERS = itertools.count()
 
 
-class Turn:
+class RequestTurn:
     """A request that is in flight."""
 
     def __init__(self, turns: Turns, began: float) -> None:
@@ -81,7 +81,7 @@ class Turns:
         self,
         queued: Callable[[], AbstractContextManager[None]] = nullcontext,
         say: Callable[[str], None] = lambda words: None,
-    ) -> AsyncIterator[Turn]:
+    ) -> AsyncIterator[RequestTurn]:
         """Within it a request may be sent. They get their turns in the order in which they came.
 
         Args:
@@ -93,13 +93,13 @@ class Turns:
                 async with self._first:  # one looks for all
                     await self._wait(say)
         try:
-            yield Turn(self, self._wall())
+            yield RequestTurn(self, self._wall())
         finally:
             self._set(replace(self._me, flying=self._me.flying - 1))
             self._left.set()
 
     def refused(self, began: float, after: float | None) -> int | None:
-        """See Turn."""
+        """See RequestTurn."""
         if not self._adapts:
             return None
 
@@ -111,7 +111,7 @@ class Turns:
         return self._change(work)
 
     def answered(self, began: float) -> None:
-        """See Turn."""
+        """See RequestTurn."""
         if self._adapts:
             self._change(lambda flow: (control.answered(flow.with_user(self._name, self._me), self._name, began), None))
 
@@ -167,7 +167,7 @@ class Turns:
         return self._place.change(work)
 
 
-class Held:
+class TurnsWaited:
     """How long a call has waited for its turns, all in all.
 
     Args:

@@ -8,11 +8,11 @@ from typing import Literal
 
 from lorimer.models.simulated import source as edit
 from lorimer.models.simulated.reading import Advice
-from lorimer.models.simulated.source import Hunk, Source
+from lorimer.models.simulated.source import Replacement, Source
 from lorimer.models.simulated.tasks import Flaw
 
 Kind = Literal["honest", "useless", "harmful"]
-Build = Callable[[Source], Hunk | tuple[Hunk, ...] | None]
+Build = Callable[[Source], Replacement | tuple[Replacement, ...] | None]
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,12 @@ class Idea:
     about: str = "prompt"
     """What kind of edit it says that this is."""
 
-    def hunks(self, source: Source) -> tuple[Hunk, ...]:
+    def hunks(self, source: Source) -> tuple[Replacement, ...]:
         """The edit on this harness; empty where it does not fit or is there already."""
         built = self.build(source)
         if built is None:
             return ()
-        return (built,) if isinstance(built, Hunk) else built
+        return (built,) if isinstance(built, Replacement) else built
 
 
 def _say(sentence: str, gives: Advice | None = None) -> Build:

@@ -19,7 +19,7 @@ from lorimer.models.simulated.dice import pick, roll
 from lorimer.models.simulated.ideas import HARMFUL, HONEST, NEUTRAL, USELESS, Idea, Kind
 from lorimer.models.simulated.reading import Mark
 from lorimer.models.simulated.solver import Character
-from lorimer.models.simulated.source import Hunk, read_source
+from lorimer.models.simulated.source import Replacement, read_source
 from lorimer.models.simulated.speech import call_id, finished, request_tokens
 from lorimer.models.simulated.tasks import Flaw
 
@@ -38,7 +38,7 @@ UNSEEN = 0.02
 
 
 @dataclass(frozen=True)
-class Answered:
+class EarlierCall:
     """One of its earlier calls and what the tool said."""
 
     name: str
@@ -110,7 +110,7 @@ def reply(request: ModelRequest, context: CallContext, character: Character) -> 
         return end("Nothing that I can think of fits this harness; I have nothing to propose.")
     hunks = source_hunks[drawn.title]
     if _misquotes(dice) and not proposals:
-        hunks = (Hunk(f"{hunks[0].search}  # as it was", hunks[0].replace), *hunks[1:])
+        hunks = (Replacement(f"{hunks[0].search}  # as it was", hunks[0].replace), *hunks[1:])
     return call(
         drawn.hypothesis if not proposals else "The edit was refused; I correct it.",
         (
@@ -143,7 +143,7 @@ def _first_text(request: ModelRequest) -> str:
 # ---- what the tools said --------------------------------------------------------------------------------------------
 
 
-def _past(request: ModelRequest) -> list[Answered]:
+def _past(request: ModelRequest) -> list[EarlierCall]:
     calls: dict[str, ToolCall] = {}
     answered = []
     for message in request.messages:
@@ -151,15 +151,15 @@ def _past(request: ModelRequest) -> list[Answered]:
             calls[made.id] = made
         if message.role == "tool" and message.tool_call_id in calls:
             made = calls.pop(message.tool_call_id)
-            answered.append(Answered(made.name, made.arguments, message.text, message.is_error))
+            answered.append(EarlierCall(made.name, made.arguments, message.text, message.is_error))
     return answered
 
 
-def _texts(past: Sequence[Answered], name: str) -> list[str]:
+def _texts(past: Sequence[EarlierCall], name: str) -> list[str]:
     return [one.text for one in past if one.name == name and not one.is_error]
 
 
-def _refused(proposal: Answered) -> bool:
+def _refused(proposal: EarlierCall) -> bool:
     words = r"^\s*(?:error|refused|rejected|invalid)|not found|does not (?:occur|match|apply|appear)|not unique"
     return proposal.is_error or re.search(words, proposal.text[:400], re.IGNORECASE) is not None
 
@@ -210,7 +210,7 @@ class Findings:
         return len(self.tasks.get(flaw, ())) / self.read if self.read else 0.0
 
 
-def _findings(past: Sequence[Answered], trials: Sequence[tuple[str, str]]) -> Findings:
+def _findings(past: Sequence[EarlierCall], trials: Sequence[tuple[str, str]]) -> Findings:
     task_of = dict(trials)
     tasks: dict[Flaw, list[str]] = {}
     read = 0
@@ -238,7 +238,7 @@ def _asked_for(ideas: Sequence[Idea], request: ModelRequest) -> Sequence[Idea]:
 
 def _draw(
     ideas: Sequence[Idea],
-    hunks: Mapping[str, Sequence[Hunk]],
+    hunks: Mapping[str, Sequence[Replacement]],
     findings: Findings,
     log: str,
     refused: Sequence[str],
@@ -261,7 +261,7 @@ def _draw(
     return pick(shared, *dice, "idea")
 
 
-def _citations(idea: Idea, past: Sequence[Answered]) -> list[dict[str, Any]]:
+def _citations(idea: Idea, past: Sequence[EarlierCall]) -> list[dict[str, Any]]:
     """The last command of the first trial that it read and that showed the symptom, or of the first that it read."""
     read = [one for one in past if one.name == "read_trace" and not one.is_error]
     shown = [one for one in read if idea.cures in symptoms(one.text)] if idea.cures else []

@@ -136,7 +136,7 @@ class Own:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenRequest:
     """A request as the model takes it in."""
 
     text: str
@@ -170,7 +170,7 @@ _SCOLDS = re.compile(
 )
 
 
-def take_in(request: ModelRequest, instruction: str) -> Seen:
+def take_in(request: ModelRequest, instruction: str) -> SeenRequest:
     """Read a request. `instruction` is the known task's, which is no guidance; empty where the task is not known."""
     tools = "\n".join(f"{tool.description}\n{_descriptions(tool.parameters)}" for tool in request.tools)
     told = [request.system or "", tools]
@@ -208,7 +208,7 @@ def take_in(request: ModelRequest, instruction: str) -> Seen:
             if finished:
                 asked = asked or Advice.VERIFY in advice(rest)
             told.append(rest)
-    return Seen(
+    return SeenRequest(
         text="\n".join(said),
         advice=advice("\n\n".join(told)),
         told_chars=len(told[0]) + len(told[1]),

@@ -14,13 +14,13 @@ from lorimer.harness.api import Completion
 from lorimer.models.base import CallContext, ModelRequest
 from lorimer.models.forms import forces
 from lorimer.models.simulated.dice import pick, roll
-from lorimer.models.simulated.reading import Advice, Mark, Seen, take_in
+from lorimer.models.simulated.reading import Advice, Mark, SeenRequest, take_in
 from lorimer.models.simulated.speech import Move, overflow, request_tokens, say
 from lorimer.models.simulated.tasks import (
     CONTEXT_WINDOW,
     Flaw,
     KnownTask,
-    Script,
+    SolutionScript,
     recognise,
     starter_tasks,
 )
@@ -108,7 +108,7 @@ def reply(request: ModelRequest, context: CallContext, character: Character) -> 
 class _Mind:
     """Decides the next move on a known task."""
 
-    def __init__(self, task: KnownTask, seen: Seen, dice: Dice, character: Character) -> None:
+    def __init__(self, task: KnownTask, seen: SeenRequest, dice: Dice, character: Character) -> None:
         self.task, self.seen, self.dice, self.character = task, seen, dice, character
         self.dilution = dilution(seen, character)
         self.looked = seen.done(Mark.LOOK)
@@ -133,20 +133,20 @@ class _Mind:
     def guesses(self) -> bool:
         return self.bites(Flaw.GUESSES)
 
-    def script(self) -> Script:
+    def script(self) -> SolutionScript:
         """Which solution it writes first."""
         if self.guesses or self._blinded():
-            return self._or_slip(Script.GUESS)
-        if self.bites(Flaw.FORMULAS) and Script.FORMULA in self.task.scripts:
-            return Script.FORMULA
+            return self._or_slip(SolutionScript.GUESS)
+        if self.bites(Flaw.FORMULAS) and SolutionScript.FORMULA in self.task.scripts:
+            return SolutionScript.FORMULA
         slips = self.task.chances.get(Flaw.FORGETS_TO_VERIFY, 0.0) * self.character.weakness
         if self.misses or self.dice.under(slips, Flaw.FORGETS_TO_VERIFY):
-            return self._or_slip(Script.SLIP)
-        return Script.SOLVE
+            return self._or_slip(SolutionScript.SLIP)
+        return SolutionScript.SOLVE
 
-    def _or_slip(self, script: Script) -> Script:
-        known = [script, Script.SLIP, Script.GUESS]
-        return next((one for one in known if one in self.task.scripts), Script.SOLVE)
+    def _or_slip(self, script: SolutionScript) -> SolutionScript:
+        known = [script, SolutionScript.SLIP, SolutionScript.GUESS]
+        return next((one for one in known if one in self.task.scripts), SolutionScript.SOLVE)
 
     def _blinded(self) -> bool:
         """Its looks came back cut to almost nothing, and it makes do with that."""
@@ -170,45 +170,47 @@ class _Mind:
             if _bare(result) and self.dice.under(self.character.confused, "confused"):
                 return self._repair("I cannot tell whether that ran; I start over.", mends=False)
         wants_check = seen.asked_to_verify or (not seen.finished and self.heeds(Advice.VERIFY))
-        if Script.CHECK in task.scripts and wants_check and not seen.done(Mark.CHECK):
-            return Move("I check the result before I finish.", Mark.CHECK, task.scripts[Script.CHECK])
+        if SolutionScript.CHECK in task.scripts and wants_check and not seen.done(Mark.CHECK):
+            return Move("I check the result before I finish.", Mark.CHECK, task.scripts[SolutionScript.CHECK])
         checks = seen.results(Mark.CHECK)
         if checks and not seen.done(Mark.REPAIR):
             if "PROBLEM" in checks[-1]:
                 return self._repair("The check found a problem; I correct the script.", self._mends())
             if not _clear(checks[-1]) and len(checks) < 2:
-                return Move("I see no clear answer; I check once more.", Mark.CHECK, task.scripts[Script.CHECK])
+                return Move("I see no clear answer; I check once more.", Mark.CHECK, task.scripts[SolutionScript.CHECK])
         return Move("The task is done; I have checked the result." if checks else "The task is done.")
 
     def _look(self) -> Move | None:
         looks = self.seen.results(Mark.LOOK)
-        script = Script.FLOOD if self.bites(Flaw.OVERFLOWS) else Script.LOOK
-        body = self.task.scripts.get(script) or self.task.scripts.get(Script.LOOK) or "head -c 2000 *"
+        script = SolutionScript.FLOOD if self.bites(Flaw.OVERFLOWS) else SolutionScript.LOOK
+        body = self.task.scripts.get(script) or self.task.scripts.get(SolutionScript.LOOK) or "head -c 2000 *"
         if not looks:
             if not self.seen.done(Mark.LIST) and self.dice.under(self.character.lists_first, "lists"):
                 return Move("I see which files there are.", Mark.LIST, "ls -la")
             return Move("I look at the inputs before I write anything.", Mark.LOOK, body)
         if len(looks) < 2 and _tiny(looks[-1]):
-            return Move("The output was cut; I look once more.", Mark.LOOK, self.task.scripts.get(Script.LOOK, body))
+            return Move(
+                "The output was cut; I look once more.", Mark.LOOK, self.task.scripts.get(SolutionScript.LOOK, body)
+            )
         return None
 
-    def _write(self, script: Script) -> Move:
+    def _write(self, script: SolutionScript) -> Move:
         says = "I write a script that does it." if self.looked else "I can guess what the inputs look like; I write it."
         return Move(says, Mark.WRITE, _heredoc(self.task.scripts[script]))
 
     def _repair(self, says: str, mends: bool) -> Move:
-        script = Script.SOLVE if mends and not self.misses else self._or_slip(Script.SLIP)
+        script = SolutionScript.SOLVE if mends and not self.misses else self._or_slip(SolutionScript.SLIP)
         return Move(says, Mark.REPAIR, f"{_heredoc(self.task.scripts[script])}\npython3 /tmp/work.py")
 
     def _mends(self) -> bool:
         chance = {
-            Script.GUESS: self.character.repairs_blind,
-            Script.FORMULA: self.character.repairs_formulas,
+            SolutionScript.GUESS: self.character.repairs_blind,
+            SolutionScript.FORMULA: self.character.repairs_formulas,
         }.get(self.script(), self.character.repairs)
         return self.dice.under(chance, "mends")
 
 
-def _form(task: KnownTask, seen: Seen, dice: Dice, character: Character) -> str:
+def _form(task: KnownTask, seen: SeenRequest, dice: Dice, character: Character) -> str:
     """How it writes its calls: `native`, or as text in one of three forms."""
     if seen.tool is None:
         return "fence"
@@ -222,26 +224,26 @@ def _form(task: KnownTask, seen: Seen, dice: Dice, character: Character) -> str:
     return "json" if dice.under(character.json_calls * character.weakness, "json") else "native"
 
 
-def dilution(seen: Seen, character: Character) -> float:
+def dilution(seen: SeenRequest, character: Character) -> float:
     """What a long system prompt costs in attention."""
     over = max(0, seen.told_chars - character.dilution_from) / 1000
     return min(character.dilution_most, over * character.dilution)
 
 
-def _stranger(seen: Seen) -> Move:
+def _stranger(seen: SeenRequest) -> Move:
     """A task it has never met: a listing, then surrender."""
     if seen.tool is None or seen.done(Mark.LIST) or seen.turns >= 2:
         return Move("I am not able to solve this task.")
     return Move("I see what is there.", Mark.LIST, "ls -la")
 
 
-def _heedless(task: KnownTask, seen: Seen, dice: Dice) -> Move:
+def _heedless(task: KnownTask, seen: SeenRequest, dice: Dice) -> Move:
     """`simulated/null`: one command, right or wrong by the task's own chance and fresh dice, whatever the harness says."""
     if seen.turns:
         return Move("The task is done.")
     chance = 0.1 + 0.8 * roll("null competence", task.id)
-    wrong = task.scripts.get(Script.SLIP) or task.scripts.get(Script.GUESS) or "pass"
-    script = task.scripts[Script.SOLVE] if dice.under(chance, "null") else wrong
+    wrong = task.scripts.get(SolutionScript.SLIP) or task.scripts.get(SolutionScript.GUESS) or "pass"
+    script = task.scripts[SolutionScript.SOLVE] if dice.under(chance, "null") else wrong
     return Move("I write a script and run it.", Mark.REPAIR, f"{_heredoc(script)}\npython3 /tmp/work.py")
 
 

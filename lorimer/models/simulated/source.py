@@ -16,8 +16,8 @@ from lorimer.models.simulated.reading import Advice, advice
 
 
 @dataclass(frozen=True)
-class Hunk:
-    """One exact replacement."""
+class Replacement:
+    """One exact replacement, as the meta-agent is to state it."""
 
     search: str
     replace: str
@@ -62,7 +62,7 @@ class Source:
         prompt = self.prompt()
         return prompt is not None and what in advice(str(prompt.value))
 
-    def hunk(self, node: ast.stmt | ast.expr, replacement: str) -> Hunk | None:
+    def hunk(self, node: ast.stmt | ast.expr, replacement: str) -> Replacement | None:
         """Replace what `node` covers, searching for its lines and as many above them as make the place unique."""
         if node.end_lineno is None or node.end_col_offset is None:
             return None
@@ -74,7 +74,7 @@ class Source:
             above = "".join(f"{line}\n" for line in self.lines[top:first])
             search = above + "\n".join(self.lines[first : last + 1])
             if self.text.count(search) == 1:
-                return Hunk(search, f"{above}{head}{replacement}{tail}")
+                return Replacement(search, f"{above}{head}{replacement}{tail}")
             if top == 0:
                 return None
             top -= 1
@@ -104,7 +104,7 @@ def read_source(shown: str) -> Source | None:
 # ---- places ---------------------------------------------------------------------------------------------------------
 
 
-def add_to_prompt(source: Source, sentence: str, gives: Advice | None = None) -> Hunk | None:
+def add_to_prompt(source: Source, sentence: str, gives: Advice | None = None) -> Replacement | None:
     """The prompt with `sentence` as its last line. `None` where the prompt gives that advice, or says just that."""
     prompt = source.prompt()
     if prompt is None or sentence in str(prompt.value) or (gives is not None and source.says(gives)):
@@ -118,7 +118,7 @@ def add_to_prompt(source: Source, sentence: str, gives: Advice | None = None) ->
     return None
 
 
-def set_constant(source: Source, name: str, value: int, *, only_above: float) -> Hunk | None:
+def set_constant(source: Source, name: str, value: int, *, only_above: float) -> Replacement | None:
     """A module's numeric constant lowered to `value`, where it is more than `only_above` now."""
     for found, node in source.constants():
         if re.fullmatch(name, found) and isinstance(node, ast.Constant) and isinstance(node.value, int | float):
@@ -126,7 +126,7 @@ def set_constant(source: Source, name: str, value: int, *, only_above: float) ->
     return None
 
 
-def keep_head_and_tail(source: Source, limit: int) -> tuple[Hunk, ...] | None:
+def keep_head_and_tail(source: Source, limit: int) -> tuple[Replacement, ...] | None:
     """Long output cut in the middle, to `limit` characters, instead of at its end."""
     lowered = set_constant(source, r"MAX_OUTPUT\w*", limit, only_above=10_000)
     for node in ast.walk(source.tree):
@@ -147,7 +147,7 @@ def keep_head_and_tail(source: Source, limit: int) -> tuple[Hunk, ...] | None:
     return None
 
 
-def read_more_calls(source: Source, *, fenced: bool, quoted: bool) -> Hunk | None:
+def read_more_calls(source: Source, *, fenced: bool, quoted: bool) -> Replacement | None:
     """Calls written as a fenced block, or as a `<tool_call>` with Python's quotes, are read as well."""
     function = source.function("calls_in_text")
     if function is None or not isinstance(function.body[-1], ast.Return) or len(function.args.args) != 1:
@@ -181,7 +181,7 @@ def read_more_calls(source: Source, *, fenced: bool, quoted: bool) -> Hunk | Non
     return source.hunk(function.body[-1], f"{code}\n    {source.segment(function.body[-1])}")
 
 
-def ask_for_a_check(source: Source, request: str) -> Hunk | None:
+def ask_for_a_check(source: Source, request: str) -> Replacement | None:
     """Before the first final answer is taken, the harness asks for a check, once."""
     function = source.function("solve")
     if function is None or not {"messages", "user"} <= _names(source.tree):
@@ -204,7 +204,7 @@ def ask_for_a_check(source: Source, request: str) -> Hunk | None:
     return None
 
 
-def drop_status(source: Source) -> Hunk | None:
+def drop_status(source: Source) -> Replacement | None:
     """What a command printed, without how it ended."""
     function = source.function("run")
     for node in ast.walk(function) if function else ():
@@ -214,7 +214,7 @@ def drop_status(source: Source) -> Hunk | None:
     return None
 
 
-def describe_tool(source: Source, description: str) -> Hunk | None:
+def describe_tool(source: Source, description: str) -> Replacement | None:
     """The first tool's description, in other words."""
     for node in ast.walk(source.tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Tool":
@@ -226,13 +226,13 @@ def describe_tool(source: Source, description: str) -> Hunk | None:
     return None
 
 
-def comment(source: Source, words: str) -> Hunk | None:
+def comment(source: Source, words: str) -> Replacement | None:
     """A comment above `solve`."""
     function = source.function("solve")
     if function is None or words in source.text or function.decorator_list:
         return None
     line = source.lines[function.lineno - 1]
-    return Hunk(line, f"# {words}\n{line}") if source.text.count(line) == 1 else None
+    return Replacement(line, f"# {words}\n{line}") if source.text.count(line) == 1 else None
 
 
 def _names(tree: ast.AST) -> set[str]:

@@ -37,7 +37,7 @@ class Flaw(StrEnum):
     """Writes the tool call as text, in a form that not every harness reads."""
 
 
-class Script(StrEnum):
+class SolutionScript(StrEnum):
     """Files of a task's `solution` folder."""
 
     SOLVE = "solve.py"
@@ -82,7 +82,7 @@ class KnownTask:
 
     id: str
     instruction: str
-    scripts: Mapping[Script, str]
+    scripts: Mapping[SolutionScript, str]
     large: bool = False
     """Its inputs, printed whole, fill the context."""
     chances: Mapping[Flaw, float] = field(default_factory=dict)
@@ -110,12 +110,12 @@ def read_task(folder: Traversable) -> KnownTask | None:
     """One task's folder as the model remembers it, without troubles; `None` where it has no solution to remember."""
     solution = folder / "solution"
     scripts = {}
-    for script in Script:
+    for script in SolutionScript:
         file = solution.joinpath(*script.value.split("/"))
         if file.is_file():
             scripts[script] = file.read_text(encoding="utf-8").strip("\n")
     instruction = folder / "instruction.md"
-    if Script.SOLVE not in scripts or not instruction.is_file():
+    if SolutionScript.SOLVE not in scripts or not instruction.is_file():
         return None
     text = instruction.read_text(encoding="utf-8")
     if not text.strip():
@@ -143,10 +143,10 @@ def deal(tasks: Sequence[KnownTask]) -> tuple[KnownTask, ...]:
 def _invites(task: KnownTask, flaw: Flaw) -> bool:
     """Whether the task's folder has what the flaw needs."""
     return {
-        Flaw.GUESSES: Script.GUESS in task.scripts,
-        Flaw.FORGETS_TO_VERIFY: Script.SLIP in task.scripts,
-        Flaw.FORMULAS: Script.FORMULA in task.scripts,
-        Flaw.OVERFLOWS: Script.FLOOD in task.scripts and task.large,
+        Flaw.GUESSES: SolutionScript.GUESS in task.scripts,
+        Flaw.FORGETS_TO_VERIFY: SolutionScript.SLIP in task.scripts,
+        Flaw.FORMULAS: SolutionScript.FORMULA in task.scripts,
+        Flaw.OVERFLOWS: SolutionScript.FLOOD in task.scripts and task.large,
         Flaw.TEXT_CALLS: True,
     }[flaw]
 

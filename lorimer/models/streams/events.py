@@ -15,7 +15,7 @@ OVER = "[DONE]"
 
 
 @dataclass(frozen=True)
-class Event:
+class ServerEvent:
     """What a server sent at once."""
 
     name: str
@@ -35,7 +35,7 @@ class EventReader:
         """The pieces of a line whose end has not come."""
         self._name, self._data = "", list[str]()
 
-    def feed(self, piece: bytes) -> Iterator[Event]:
+    def feed(self, piece: bytes) -> Iterator[ServerEvent]:
         """The events that this piece ends."""
         after_return = bool(self._held) and self._held[-1].endswith(b"\r")
         self._held += [piece] if piece else []
@@ -46,17 +46,17 @@ class EventReader:
         for line in lines:
             yield from self._line(line)
 
-    def end(self) -> Iterator[Event]:
+    def end(self) -> Iterator[ServerEvent]:
         """What the end of the stream ends."""
         for line in (b"".join(self._held).rstrip(b"\r"), b""):
             yield from self._line(line)
         self._held = []
 
-    def _line(self, line: bytes) -> Iterator[Event]:
+    def _line(self, line: bytes) -> Iterator[ServerEvent]:
         text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
         if not text:
             if self._data:
-                yield Event(self._name, "\n".join(self._data))
+                yield ServerEvent(self._name, "\n".join(self._data))
             self._name, self._data = "", []
             return
         if text.startswith("{"):

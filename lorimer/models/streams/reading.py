@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lorimer.models.failures import Unreachable, Unreadable, WentSilent
-from lorimer.models.streams.events import OVER, Event, EventReader, is_stream
+from lorimer.models.failures import Unreachable, UnreadableAnswer, WentSilent
+from lorimer.models.streams.events import OVER, EventReader, ServerEvent, is_stream
 
 MOST_BYTES = 64 << 20
 """A longer stream is none of a model's: a million tokens, each in an event of its own, take 200 MB at the most wordy server, and
@@ -68,7 +68,7 @@ async def collect(stream: AsyncIterator[bytes], answer: Assembler, pace: Pace) -
     Comments and pings show that a server lives, and are no tokens. Before the first token any pause is allowed, as the prompt is
     read then: the request's own time limit holds.
 
-    Raises Unreachable for a stream that ends before its answer; Unreadable for what is no stream of the API; WentSilent.
+    Raises Unreachable for a stream that ends before its answer; UnreadableAnswer for what is no stream of the API; WentSilent.
     """
     reader, head, size = EventReader(), b"", 0
     loop = asyncio.get_running_loop()
@@ -79,7 +79,7 @@ async def collect(stream: AsyncIterator[bytes], answer: Assembler, pace: Pace) -
             async for piece in stream:
                 size += len(piece)
                 if size > MOST_BYTES:
-                    raise Unreadable(f"the stream is longer than {MOST_BYTES >> 20} MiB")
+                    raise UnreadableAnswer(f"the stream is longer than {MOST_BYTES >> 20} MiB")
                 if plain is None:
                     head += piece
                     if len(head.strip()) < len("event:"):
@@ -119,7 +119,7 @@ def _ended(answer: Assembler, reader: EventReader, rest: bytes) -> bytes:
     return json.dumps(answer.whole()).encode()
 
 
-def _taken(answer: Assembler, event: Event) -> int:
+def _taken(answer: Assembler, event: ServerEvent) -> int:
     text = event.data.strip()
     if not text:
         return 0
@@ -128,7 +128,7 @@ def _taken(answer: Assembler, event: Event) -> int:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise Unreadable(f"the stream holds what is not JSON: {' '.join(text[:_SHOWN].split())}") from None
+        raise UnreadableAnswer(f"the stream holds what is not JSON: {' '.join(text[:_SHOWN].split())}") from None
     if not isinstance(data, Mapping):
-        raise Unreadable(f"the stream holds what is no event: {' '.join(text[:_SHOWN].split())}")
+        raise UnreadableAnswer(f"the stream holds what is no event: {' '.join(text[:_SHOWN].split())}")
     return answer.take(event.name, data)

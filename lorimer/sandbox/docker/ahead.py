@@ -56,7 +56,7 @@ class Begin(Protocol):
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingExec:
     """An exec whose command is to come."""
 
     execution: str
@@ -87,7 +87,7 @@ class AheadSeries:
         self._execs, self._run = execs, run
         self._env, self._user, self._idle = env, user, idle
         self._timer: asyncio.TimerHandle | None = None
-        self._making: asyncio.Task[Waiting | None] | None = None
+        self._making: asyncio.Task[WaitingExec | None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._running = 0
         self._closed = False
@@ -137,17 +137,17 @@ class AheadSeries:
         self._timer = None
         self._making = asyncio.get_running_loop().create_task(self._made())
 
-    async def _made(self) -> Waiting | None:
+    async def _made(self) -> WaitingExec | None:
         # Where it fails, the command's own exec will tell what is wrong.
         with suppress(SandboxError):
             execution, attached = await self._execs.start(WAITING, env=self._env, user=self._user, stdin=True)
             with suppress(NotFramed):
                 if await spoken(attached, MADE_SECONDS):
-                    return Waiting(execution, attached)
+                    return WaitingExec(execution, attached)
             attached.close()
         return None
 
-    def _taken(self) -> asyncio.Task[Waiting | None] | None:
+    def _taken(self) -> asyncio.Task[WaitingExec | None] | None:
         """The exec for the next command, which is the caller's now. One that is not begun is not made."""
         if self._timer is not None:
             self._timer.cancel()
@@ -162,7 +162,9 @@ class AheadSeries:
                 return begun
         return await self._execs.begin(invocation, limit, env=self._env, user=self._user)
 
-    async def _begin_in(self, making: asyncio.Task[Waiting | None], invocation: Invocation, limit: int) -> Begun | None:
+    async def _begin_in(
+        self, making: asyncio.Task[WaitingExec | None], invocation: Invocation, limit: int
+    ) -> Begun | None:
         begun = None
         try:
             # One that is half made is there sooner than another that is begun now.
@@ -173,7 +175,7 @@ class AheadSeries:
             if begun is None:
                 self._discard(making)
 
-    def _discard(self, making: asyncio.Task[Waiting | None]) -> None:
+    def _discard(self, making: asyncio.Task[WaitingExec | None]) -> None:
         """End it, as soon as it is made."""
 
         async def discard() -> None:

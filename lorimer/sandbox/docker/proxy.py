@@ -32,11 +32,11 @@ PORTS = (80, 443)
 """The ports of a host that is allowed without one."""
 
 
-class Refused(Exception):
+class NotPassed(Exception):
     """Why a request is not passed on, in words for the client."""
 
 
-class Policy:
+class ReachPolicy:
     """Which hosts may be reached: those that the owner of the machine lets through, of them those that the task names.
 
     Args:
@@ -60,17 +60,17 @@ class Policy:
         return False
 
     def addresses(self, host: str, port: int) -> Iterator[tuple[int, tuple[str, int]]]:
-        """Family and address of what may be connected to. Raises Refused."""
+        """Family and address of what may be connected to. Raises NotPassed."""
         named = self.named(host, port)
         if not named and not self._public:
-            raise Refused(f"{host}:{port} is not on this network's list of hosts")
+            raise NotPassed(f"{host}:{port} is not on this network's list of hosts")
         listed = self._listed is None or any(_is(host, entry) for entry in self._listed)
         if not listed and not self._ranges:
-            raise Refused(f"{host} is not among the hosts that the task allows")
+            raise NotPassed(f"{host} is not among the hosts that the task allows")
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            raise Refused(f"{host} cannot be resolved") from None
+            raise NotPassed(f"{host} cannot be resolved") from None
         reached, why = False, f"{host} cannot be resolved"
         for family, _, _, _, address in found:
             ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
@@ -83,7 +83,7 @@ class Policy:
                 reached = True
                 yield family, (str(address[0]), int(address[1]))
         if not reached:
-            raise Refused(why)
+            raise NotPassed(why)
 
 
 def _is(host: str, name: str) -> bool:
@@ -97,7 +97,7 @@ def _range(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return None
 
 
-class Log:
+class HostLog:
     """Says each host and verdict once, and at most so many."""
 
     def __init__(self, most: int) -> None:
@@ -113,37 +113,37 @@ class Log:
 
 
 def read_head(client: socket.socket) -> tuple[bytes, bytes]:
-    """A request's head with its last line break, and what came after it. Raises Refused."""
+    """A request's head with its last line break, and what came after it. Raises NotPassed."""
     data = b""
     while b"\r\n\r\n" not in data:
         if len(data) > HEAD_BYTES:
-            raise Refused("the request's head is too long")
+            raise NotPassed("the request's head is too long")
         piece = client.recv(16_384)
         if not piece:
-            raise Refused("the request ended early")
+            raise NotPassed("the request ended early")
         data += piece
     head, _, rest = data.partition(b"\r\n\r\n")
     return head + b"\r\n\r\n", rest
 
 
 def parse(head: bytes) -> tuple[str, int, bytes]:
-    """Host, port and what to send on; nothing to send for a CONNECT. Raises Refused."""
+    """Host, port and what to send on; nothing to send for a CONNECT. Raises NotPassed."""
     line, _, rest = head.partition(b"\r\n")
     words = line.decode("latin-1").split(" ")
     if len(words) != 3:
-        raise Refused("not an HTTP request")
+        raise NotPassed("not an HTTP request")
     method, target, version = words
     try:
         parts = urlsplit(f"//{target}" if method == "CONNECT" else target)
         host, port = (parts.hostname or "").lower().rstrip("."), parts.port
     except ValueError:
-        raise Refused("not a host and port") from None
+        raise NotPassed("not a host and port") from None
     if not re.fullmatch(r"[a-z0-9._:-]{1,253}", host):
-        raise Refused("not a host name")
+        raise NotPassed("not a host name")
     if method == "CONNECT":
         return host, port or 443, b""
     if parts.scheme != "http":
-        raise Refused("only http requests and CONNECT are passed on")
+        raise NotPassed("only http requests and CONNECT are passed on")
     path = parts.path or "/"
     query = f"?{parts.query}" if parts.query else ""
     # One request a connection: a second one may name another host. The Host header is the target's, whatever was said.
@@ -157,7 +157,7 @@ def parse(head: bytes) -> tuple[str, int, bytes]:
     return host, port or 80, first + b"".join(header + b"\r\n" for header in kept) + b"\r\n"
 
 
-def serve(client: socket.socket, policy: Policy, log: Log) -> None:
+def serve(client: socket.socket, policy: ReachPolicy, log: HostLog) -> None:
     """One connection, to its end."""
     with client:
         client.settimeout(SECONDS)
@@ -166,10 +166,10 @@ def serve(client: socket.socket, policy: Policy, log: Log) -> None:
             host, port, onward = parse(head)
             try:
                 server = connect(policy, host, port)
-            except Refused:
+            except NotPassed:
                 log.say(f"{host}:{port}", False)
                 raise
-        except Refused as refused:
+        except NotPassed as refused:
             body = f"lorimer: {refused}\n".encode()
             answer = f"HTTP/1.1 403 Forbidden\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
             with socketless():
@@ -195,8 +195,8 @@ class socketless:  # noqa: N801  (contextlib's suppress, for errors of sockets)
         return kind is not None and issubclass(kind, OSError)
 
 
-def connect(policy: Policy, host: str, port: int) -> socket.socket:
-    """Connect to the first address that answers. Raises Refused."""
+def connect(policy: ReachPolicy, host: str, port: int) -> socket.socket:
+    """Connect to the first address that answers. Raises NotPassed."""
     for family, address in policy.addresses(host, port):
         server = socket.socket(family, socket.SOCK_STREAM)
         server.settimeout(SECONDS)
@@ -206,7 +206,7 @@ def connect(policy: Policy, host: str, port: int) -> socket.socket:
             server.close()
             continue
         return server
-    raise Refused(f"{host}:{port} does not answer")
+    raise NotPassed(f"{host}:{port} does not answer")
 
 
 def relay(one: socket.socket, other: socket.socket) -> None:
@@ -226,7 +226,7 @@ def relay(one: socket.socket, other: socket.socket) -> None:
 def main() -> None:
     """Accept until killed."""
     settings = json.loads(sys.argv[1])
-    policy, log = Policy(**settings["policy"]), Log(settings["most"])
+    policy, log = ReachPolicy(**settings["policy"]), HostLog(settings["most"])
     room = threading.BoundedSemaphore(CONNECTIONS)
     with socket.create_server(("", settings["port"]), backlog=CONNECTIONS) as listener:
         sys.stdout.write(json.dumps({"listening": listener.getsockname()[1]}) + "\n")

@@ -28,7 +28,7 @@ class Traced:
 
 
 @dataclass(frozen=True)
-class Asked:
+class CallAsked:
     """A model call that a trial makes."""
 
     owner: str
@@ -70,20 +70,20 @@ class Waited:
 
 
 @dataclass(frozen=True)
-class Ended:
+class TrialEnded:
     """A trial has ended; nothing more is said of it."""
 
     owner: str
     outcome: Outcome
 
 
-Said = Traced | Asked | GaveUp | Others | Waited | Ended
+Said = Traced | CallAsked | GaveUp | Others | Waited | TrialEnded
 
 # To a node
 
 
 @dataclass(frozen=True)
-class Answered:
+class CallAnswered:
     """What a call came to."""
 
     number: int
@@ -91,7 +91,7 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class CallWaits:
     """A call is tried again after so many seconds."""
 
     number: int
@@ -115,11 +115,11 @@ class AskOthers:
 
 
 @dataclass(frozen=True)
-class Stop:
+class CancelTrial:
     """Cancel a trial."""
 
     owner: str
 
 
-OfCall = Answered | Waiting | Queued | AskOthers
-Told = OfCall | Stop
+OfCall = CallAnswered | CallWaits | Queued | AskOthers
+Told = OfCall | CancelTrial

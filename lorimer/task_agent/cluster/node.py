@@ -15,20 +15,20 @@ from lorimer.errors import EngineOutage, InternalError, LorimerError
 from lorimer.sandbox.base import ImageSpec
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.cluster.messages import (
-    Answered,
-    Asked,
     AskOthers,
-    Ended,
+    CallAnswered,
+    CallAsked,
+    CallWaits,
+    CancelTrial,
     GaveUp,
     Others,
     Outcome,
     Queued,
     Said,
-    Stop,
     Told,
     Traced,
+    TrialEnded,
     Waited,
-    Waiting,
 )
 from lorimer.task_agent.spec import TrialSpec
 from lorimer.task_agent.trial import Machine
@@ -77,15 +77,15 @@ class Node:
     def __init__(self, open_link: Callable[[], Awaitable[Link]]) -> None:
         self._open_link = open_link
         self._opening = asyncio.Lock()
-        self._line: Line | None = None
+        self._line: WorkerLine | None = None
 
-    async def line(self) -> Line:
+    async def line(self) -> WorkerLine:
         """The conversation with its worker, which is started where none is there. Raises as `open_link` does."""
         async with self._opening:
             if self._line is None or self._line.lost:
                 if self._line is not None:
                     await self._line.close()
-                self._line = Line(await self._open_link())
+                self._line = WorkerLine(await self._open_link())
             return self._line
 
     async def answers(self) -> None:
@@ -146,7 +146,7 @@ class OnNode:
         """See Executor. Whoever gives out the places keeps to it."""
 
 
-class Line:
+class WorkerLine:
     """The conversation with one worker, from its start until it is lost or closed."""
 
     def __init__(self, link: Link) -> None:
@@ -213,7 +213,7 @@ class Line:
         try:
             yield
         except BaseException:
-            self._outgoing.put_nowait(Stop(owner))
+            self._outgoing.put_nowait(CancelTrial(owner))
             await asyncio.wait([running], timeout=0 if self.lost else STOP_SECONDS)
             raise
         finally:
@@ -256,7 +256,7 @@ class Line:
                 machine = self._machines.get(what.owner)
                 if machine is not None:
                     _trace(machine.sink, what)
-            case Asked():
+            case CallAsked():
                 if said.owner in self._machines:
                     self._owners[said.number] = said.owner
                     self._calls[said.number] = call = asyncio.ensure_future(self._answer(said))
@@ -274,7 +274,7 @@ class Line:
             case Waited(owner, seconds, why):
                 if owner in self._machines:
                     self._machines[owner].on_wait(seconds, why)
-            case Ended(owner, outcome):
+            case TrialEnded(owner, outcome):
                 end = self._ends.get(owner)
                 if end is not None and not end.done():
                     end.set_result(outcome)
@@ -283,7 +283,7 @@ class Line:
         for table in (self._calls, self._owners, self._others):
             table.pop(number, None)
 
-    async def _answer(self, asked: Asked) -> None:
+    async def _answer(self, asked: CallAsked) -> None:
         """Make a call for a trial and tell the node what came of it."""
         number = asked.number
         tell = self._outgoing.put_nowait
@@ -305,7 +305,7 @@ class Line:
 
         context = replace(
             asked.context,
-            on_wait=lambda seconds, why: tell(Waiting(number, seconds, why)),
+            on_wait=lambda seconds, why: tell(CallWaits(number, seconds, why)),
             queued=queued,
             answers=answers if asked.others else None,
         )
@@ -320,11 +320,11 @@ class Line:
                 traced=asked.traced,
                 call=asked.call,
             )
-            tell(Answered(number, reply))
+            tell(CallAnswered(number, reply))
         except LorimerError as error:
-            tell(Answered(number, error))
+            tell(CallAnswered(number, error))
         except Exception as error:  # noqa: BLE001 - a trial that waits is told, whatever it is
-            tell(Answered(number, InternalError(f"{type(error).__name__}: {error}")))
+            tell(CallAnswered(number, InternalError(f"{type(error).__name__}: {error}")))
 
 
 def _trace(sink: TraceSink, what: StepData | ModelCallData | WirePart | WireCall) -> None:

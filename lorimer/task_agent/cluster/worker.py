@@ -16,21 +16,21 @@ from lorimer.errors import BudgetExhausted, ConfigError, InternalError, LorimerE
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import BuiltImage, ImageSpec, SandboxProvider
 from lorimer.task_agent.cluster.messages import (
-    Answered,
-    Asked,
     AskOthers,
-    Ended,
+    CallAnswered,
+    CallAsked,
+    CallWaits,
+    CancelTrial,
     GaveUp,
     OfCall,
     Others,
     Outcome,
     Queued,
     Said,
-    Stop,
     Told,
     Traced,
+    TrialEnded,
     Waited,
-    Waiting,
 )
 from lorimer.task_agent.limits import at_most, shorter, step_of
 from lorimer.task_agent.local import ready
@@ -60,7 +60,7 @@ class TaskModelSpec:
 
 
 @dataclass(frozen=True)
-class World:
+class NodeResources:
     """What a node runs trials on."""
 
     provider: SandboxProvider
@@ -168,7 +168,7 @@ class FarModel:
         number, heard = self._outbox.call()
         seconds = time.monotonic() - began
         others = context.answers is not None
-        self._outbox.say(Asked(owner, number, request, context.alone(), others, seconds, traced, call))
+        self._outbox.say(CallAsked(owner, number, request, context.alone(), others, seconds, traced, call))
         try:
             answer = await self._heard(number, heard, context)
         except BaseException:
@@ -194,9 +194,9 @@ class FarModel:
             while True:
                 told = await heard.get()
                 match told:
-                    case Answered(_, answer):
+                    case CallAnswered(_, answer):
                         return answer
-                    case Waiting(_, seconds, why):
+                    case CallWaits(_, seconds, why):
                         context.on_wait(seconds, why)
                     case Queued(_, True):
                         queued.enter_context(context.queued())
@@ -222,7 +222,7 @@ class Worker:
         model: `None` where no trial needs one.
     """
 
-    def __init__(self, world: World, model: TaskModelSpec | None) -> None:
+    def __init__(self, world: NodeResources, model: TaskModelSpec | None) -> None:
         self._world, self._model = world, model
         self.outbox = Outbox()
         self._trials: dict[str, asyncio.Task[Outcome]] = {}
@@ -240,7 +240,7 @@ class Worker:
         finally:
             del self._trials[spec.start.id]
         if not trial.cancelled():
-            self.outbox.say(Ended(spec.start.id, trial.result()))
+            self.outbox.say(TrialEnded(spec.start.id, trial.result()))
 
     async def image(self, spec: ImageSpec) -> int | None:
         """See Executor. An image whose folder this node has elsewhere is made within its first trial."""
@@ -251,7 +251,7 @@ class Worker:
     def tell(self, events: Sequence[Told]) -> None:
         """Take what the study's process says."""
         for event in events:
-            if isinstance(event, Stop):
+            if isinstance(event, CancelTrial):
                 if event.owner in self._trials:
                     self._trials[event.owner].cancel()
             else:

@@ -71,15 +71,15 @@ def _texts(recorded: wired.Answer, now: wired.Answer) -> Iterator[tuple[str, str
         yield "whether it ran over its time", str(recorded.timed_out), str(now.timed_out)
         yield "its output", recorded.stdout, now.stdout
         yield "its error output", recorded.stderr, now.stderr
-    elif isinstance(recorded, wired.Piece) and isinstance(now, wired.Piece):
+    elif isinstance(recorded, wired.ReadPiece) and isinstance(now, wired.ReadPiece):
         # Every byte is a character of Latin-1.
         yield "the file", recorded.data.decode("latin-1"), now.data.decode("latin-1")
-    elif isinstance(recorded, wired.Refusal) and isinstance(now, wired.Refusal):
+    elif isinstance(recorded, wired.RefusedCall) and isinstance(now, wired.RefusedCall):
         yield "the error", recorded.message, now.message
 
 
 def _kind(answer: wired.Answer) -> str:
-    return f'the error "{_short(answer.message)}"' if isinstance(answer, wired.Refusal) else "an answer"
+    return f'the error "{_short(answer.message)}"' if isinstance(answer, wired.RefusedCall) else "an answer"
 
 
 def _first_difference(old: str, new: str) -> str:

@@ -16,7 +16,7 @@ from lorimer.models.base import ModelReply, ModelRequest
 from lorimer.task_agent.limits import ActiveClock
 from lorimer.task_agent.paired.alike import apart, names_one
 from lorimer.task_agent.paired.carried import Carried, CarriedPart
-from lorimer.task_agent.shadow.matching import SANDBOX, Parted, Place, Script
+from lorimer.task_agent.shadow.matching import SANDBOX, Parted, RecordedScript, ShadowPlace
 from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, Replayed, Used
 from lorimer.traces.wired import AnsweredCall
@@ -28,7 +28,7 @@ class PartedFromRecord(Exception):
 
 
 @dataclass(frozen=True)
-class Moment:
+class ClockTold:
     """What the jail's clock is told with an answer."""
 
     seconds: float
@@ -37,13 +37,13 @@ class Moment:
     """Whether it goes by itself from now on."""
 
 
-class Replay:
+class RecordReplay:
     """One trial's record as it is served."""
 
     def __init__(self, record: Carried) -> None:
         self._record = record
         self._parts = iter(record.parts)
-        self._script, self._place = Script(()), Place()
+        self._script, self._place = RecordedScript(()), ShadowPlace()
         self._taken: dict[int, AnsweredCall] = {}
         self._waited = 0.0
         self._wall = ActiveClock()
@@ -71,7 +71,7 @@ class Replay:
     def begin(self) -> CarriedPart | None:
         """The next part of the task begins; what the record has of it, while it holds."""
         part = None if self.live else next(self._parts, None)
-        self._script, self._place = Script(part.calls if part else ()), Place()
+        self._script, self._place = RecordedScript(part.calls if part else ()), ShadowPlace()
         self._waited, self._wall = 0.0, ActiveClock()
         return part
 
@@ -91,7 +91,7 @@ class Replay:
         call = self._script.calls[index]
         if call.method == "finish":
             return
-        refused = call.answer.code if isinstance(call.answer, wired.Refusal) else ""
+        refused = call.answer.code if isinstance(call.answer, wired.RefusedCall) else ""
         if call.answer is None or refused == "limit":
             self._touch = number + 1  # the record holds no answer to it that would be one here
         elif refused != "invalid":  # what is wrong with a request is found anew
@@ -107,10 +107,10 @@ class Replay:
         clock.reach(call.answered - self._waited)
         self._wall.reach(call.answered)
 
-    def moment(self, number: int) -> Moment:
+    def moment(self, number: int) -> ClockTold:
         """What the jail's clock is told with the answer to this call."""
         call = self._taken.get(number)
-        return Moment(self._wall.seconds(), live=self.live) if call is None else Moment(call.answered, live=False)
+        return ClockTold(self._wall.seconds(), live=self.live) if call is None else ClockTold(call.answered, live=False)
 
     # ---- model calls
 
@@ -170,4 +170,4 @@ def _called(request: wired.Request) -> str:
     return f"`{said[:60]}…`" if len(said) > 60 else f"`{said}`"
 
 
-__all__ = ["SANDBOX", "Moment", "PartedFromRecord", "Replay"]
+__all__ = ["SANDBOX", "ClockTold", "PartedFromRecord", "RecordReplay"]

@@ -32,19 +32,19 @@ class Parted:
 
 
 @dataclass(frozen=True)
-class Place:
+class ShadowPlace:
     """How far a shadow has come: the recorded calls that were taken, by index."""
 
     taken: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
-class Script:
+class RecordedScript:
     """One part's recorded calls, in order of issue."""
 
     calls: tuple[AnsweredCall, ...]
 
-    def ask(self, place: Place, key: str, method: str) -> tuple[Place, int] | Parted:
+    def ask(self, place: ShadowPlace, key: str, method: str) -> tuple[ShadowPlace, int] | Parted:
         """The recorded call that answers the one with this key, by index, and the place after it; or how the shadow parts."""
         left = [index for index in range(len(self.calls)) if index not in place.taken]
         same = [index for index in left if self.calls[index].key == key]
@@ -62,7 +62,7 @@ class Script:
             missed = [index for index in left if index != found and self.calls[index].answer is not None]
             if missed:
                 return Parted("early", step, missed[0])
-        return Place(place.taken | {found}), found
+        return ShadowPlace(place.taken | {found}), found
 
     def _is_over(self, index: int, when: float) -> bool:
         call = self.calls[index]

@@ -14,7 +14,7 @@ from lorimer.sandbox.base import Jail, LineTooLong, Owner, SandboxProvider
 from lorimer.task_agent import wire
 from lorimer.task_agent.gateway import files_of
 from lorimer.task_agent.record import Caps, effective
-from lorimer.task_agent.shadow.matching import Parted, Place, Script
+from lorimer.task_agent.shadow.matching import Parted, RecordedScript, ShadowPlace
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Untouched, touched
 from lorimer.task_agent.trial import DRY_START_SECONDS, jail_request
 from lorimer.traces.wired import Finish, Record, RecordedCall, RecordedPart
@@ -75,7 +75,7 @@ class ShadowJail:
         order = {"task": dataclasses.asdict(part.task), "began": part.began}
         await jail.send(json.dumps({"shadow": order}).encode())
         caps = Caps(part.max_tokens, part.exec_seconds, part.task.workdir)
-        script, place, drew = Script(part.calls), Place(), dict[str, None]()
+        script, place, drew = RecordedScript(part.calls), ShadowPlace(), dict[str, None]()
         while True:
             line = await self._line(jail, SILENT_SECONDS)
             aside = _aside(line)

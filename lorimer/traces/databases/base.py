@@ -65,7 +65,7 @@ FLAGGED = "SELECT id, stage, flags FROM trial {hint}WHERE study = ? AND state = 
 
 
 @dataclass(frozen=True)
-class Table:
+class StatementAnswer:
     """The answer to a statement of the user's own."""
 
     columns: tuple[str, ...]
@@ -86,7 +86,7 @@ class Spare:
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchQuery:
     """A search over the steps of trajectories (`traces.base.StudyReader.search`)."""
 
     words: str
@@ -170,7 +170,7 @@ class Database(Protocol):
 
     # ---- what each does in its own way
 
-    def search(self, connection: Plain, asked: Asked) -> list[tuple[int, str]]:
+    def search(self, connection: Plain, asked: SearchQuery) -> list[tuple[int, str]]:
         """The numbers of the steps that match, in order, each with the words around the match, which is in [brackets]."""
         ...
 
@@ -190,6 +190,6 @@ class Database(Protocol):
         """Id, stage and flags, as JSON, of each scored trial of a study that has flags, in order of id."""
         ...
 
-    def ask(self, statement: str, limit: int | None) -> Table:
+    def ask(self, statement: str, limit: int | None) -> StatementAnswer:
         """The answer to a statement of the user's own, which can only read. Raises UserError for a write and for wrong SQL."""
         ...

@@ -9,7 +9,7 @@ from typing import Any
 
 from lorimer.kinds import SearchOrder
 from lorimer.traces import codec
-from lorimer.traces.databases.base import MANY, OF_STUDY, RANKED, STUDYS, UNSEALED, Asked, Plain
+from lorimer.traces.databases.base import MANY, OF_STUDY, RANKED, STUDYS, UNSEALED, Plain, SearchQuery
 
 _ORDERS: dict[SearchOrder, str] = {
     "best": 'step_fts.rank, step.owner, step."index"',
@@ -19,7 +19,7 @@ _ORDERS: dict[SearchOrder, str] = {
 _SNIPPET = "snippet(step_fts, 0, '[', ']', ' … ', 24)"
 
 
-def search(connection: Plain, asked: Asked) -> list[tuple[int, str]]:
+def search(connection: Plain, asked: SearchQuery) -> list[tuple[int, str]]:
     """Do what `base.Database.search` promises. FTS5 syntax is used where it is valid, and plain words where it is not."""
     return _asked(asked.words, lambda query: _search(connection, query, asked))
 
@@ -55,7 +55,7 @@ def _asked(words: str, ask: Callable[[str], list[Any]]) -> list[Any]:
     return []
 
 
-def _search(connection: Plain, query: str, asked: Asked) -> list[tuple[int, str]]:
+def _search(connection: Plain, query: str, asked: SearchQuery) -> list[tuple[int, str]]:
     where = ["step_fts MATCH :query"]
     values: dict[str, Any] = {"query": query, "limit": asked.limit, "ranked": max(RANKED, asked.limit) - 1}
     if asked.study is not None:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 from lorimer.errors import ConfigError, LorimerError, UserError
 from lorimer.traces import codec
 from lorimer.traces.databases import tsvector
-from lorimer.traces.databases.base import FLAGGED, Asked, Plain, Rows, Spare, Table
+from lorimer.traces.databases.base import FLAGGED, Plain, Rows, SearchQuery, Spare, StatementAnswer
 
 if TYPE_CHECKING:
     import psycopg
@@ -136,7 +136,7 @@ class Postgresql:
     def give_back(self) -> None:
         pass
 
-    def search(self, connection: Plain, asked: Asked) -> list[tuple[int, str]]:
+    def search(self, connection: Plain, asked: SearchQuery) -> list[tuple[int, str]]:
         return tsvector.search(connection, asked)
 
     def matching(self, connection: Plain, words: str, first: int, last: int) -> list[int]:
@@ -163,7 +163,7 @@ class Postgresql:
     def flagged(self, connection: Plain, study: str) -> list[tuple[str, str, str]]:
         return connection.execute(FLAGGED.format(hint=""), [study]).fetchall()
 
-    def ask(self, statement: str, limit: int | None) -> Table:
+    def ask(self, statement: str, limit: int | None) -> StatementAnswer:
         import psycopg
 
         with closing(_connect(self._dsn, self._name, reads=True)) as connection:
@@ -182,7 +182,7 @@ class Postgresql:
             except psycopg.Error as error:
                 raise UserError(f"SQL: {_line(str(error))}") from None
             columns = tuple(column.name for column in found.description or ())
-            return Table(columns, tuple(tuple(row) for row in found.fetchall()))
+            return StatementAnswer(columns, tuple(tuple(row) for row in found.fetchall()))
 
     @cached_property
     def _readers(self) -> Engine:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lorimer.errors import LorimerError, UserError
 from lorimer.traces import codec, place
 from lorimer.traces.databases import fts5, statements
-from lorimer.traces.databases.base import FLAGGED, Asked, Plain, Spare, Table
+from lorimer.traces.databases.base import FLAGGED, Plain, SearchQuery, Spare, StatementAnswer
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -160,7 +160,7 @@ class Sqlite:
                 f"the free room of {self.path} was not given back: {error}; it is used for what is written next"
             ) from None
 
-    def search(self, connection: Plain, asked: Asked) -> list[tuple[int, str]]:
+    def search(self, connection: Plain, asked: SearchQuery) -> list[tuple[int, str]]:
         return fts5.search(connection, asked)
 
     def matching(self, connection: Plain, words: str, first: int, last: int) -> list[int]:
@@ -177,7 +177,7 @@ class Sqlite:
         # Its planner takes an index that names the state too, and looks at every scored trial's row.
         return connection.execute(FLAGGED.format(hint="INDEXED BY trial_flagged "), [study]).fetchall()
 
-    def ask(self, statement: str, limit: int | None) -> Table:
+    def ask(self, statement: str, limit: int | None) -> StatementAnswer:
         with closing(self._connect()) as connection:
             return statements.run(connection, statement, limit)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 
 from lorimer.errors import UserError
-from lorimer.traces.databases.base import Table
+from lorimer.traces.databases.base import StatementAnswer
 
 
-def run(connection: sqlite3.Connection, statement: str, limit: int | None) -> Table:
+def run(connection: sqlite3.Connection, statement: str, limit: int | None) -> StatementAnswer:
     """Run one statement on a connection that is used for nothing else. Raises UserError for a write and for wrong SQL."""
     connection.execute("PRAGMA query_only=ON")
     # Constructing the full-text table needs rights that the user's statement shall not have.
@@ -27,7 +27,7 @@ def run(connection: sqlite3.Connection, statement: str, limit: int | None) -> Ta
         raise UserError(f"SQL: {words}") from None
     except sqlite3.Warning as error:  # more than one statement, in Python 3.11
         raise UserError(f"SQL: {error}") from None
-    return Table(columns, tuple(tuple(row) for row in rows))
+    return StatementAnswer(columns, tuple(tuple(row) for row in rows))
 
 
 _READING = frozenset(

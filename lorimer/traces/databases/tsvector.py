@@ -15,7 +15,7 @@ from typing import Any
 
 from lorimer.kinds import SearchOrder
 from lorimer.traces import codec
-from lorimer.traces.databases.base import OF_STUDY, RANKED, UNSEALED, Asked, Plain
+from lorimer.traces.databases.base import OF_STUDY, RANKED, UNSEALED, Plain, SearchQuery
 
 _ORDERS: dict[SearchOrder, str] = {
     "best": 'ts_rank_cd(words, asked.query) DESC, step.owner, step."index"',
@@ -40,7 +40,7 @@ class _NoQuery(Exception):
     """The words are no query."""
 
 
-def search(connection: Plain, asked: Asked) -> list[tuple[int, str]]:
+def search(connection: Plain, asked: SearchQuery) -> list[tuple[int, str]]:
     """Do what `base.Database.search` promises."""
     query = understood(asked.words)
     if query is None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lorimer.meta_agent.proposer.arguments import Refused, object_of, objects_of
+from lorimer.meta_agent.proposer.arguments import CallRefused, object_of, objects_of
 from lorimer.meta_agent.proposer.cases import Case, Cases, one_line
 from lorimer.meta_agent.proposer.diagnosis.reading import WHOLE, step_text
 from lorimer.meta_agent.proposer.proposal import Citation
@@ -27,7 +27,7 @@ LOOKED_AT_LINES = 2_000
 
 
 def citations_of(cases: Cases, arguments: Mapping[str, Any]) -> tuple[Citation, ...]:
-    """The citations of a proposal, checked. Raises Refused, in words from which a model can correct them.
+    """The citations of a proposal, checked. Raises CallRefused, in words from which a model can correct them.
 
     At least one is needed where any trial failed.
     """
@@ -36,17 +36,17 @@ def citations_of(cases: Cases, arguments: Mapping[str, Any]) -> tuple[Citation, 
     form = f"`citations` must be a list such as {example}"
     given = objects_of(arguments, "citations", form)
     if not given and cases.failures:
-        raise Refused(
+        raise CallRefused(
             f"the hypothesis cites nothing. Read a failed trial (read_trace with trial {trial}), and call propose_edit again "
             f"with `citations` that show the cause, such as {example}."
         )
     if len(given) > MOST:
-        raise Refused(f"there are {len(given)} citations; give the {MOST} that show the cause best, or fewer.")
+        raise CallRefused(f"there are {len(given)} citations; give the {MOST} that show the cause best, or fewer.")
     found = []
     for number, item in enumerate(given, 1):
         cited = object_of(item)
         if cited is None or not isinstance(cited.get("quote"), str) or "trial" not in cited:
-            raise Refused(f"{form}; citation {number} is not of this form.")
+            raise CallRefused(f"{form}; citation {number} is not of this form.")
         found.append(_checked(cases, number, cited))
     return tuple(found)
 
@@ -59,24 +59,26 @@ def _checked(cases: Cases, number: int, cited: Mapping[str, Any]) -> Citation:
             each.name for each in cases.failures
         ]
         some = f" There is, for example, {', '.join(near[:3])}." if near else ""
-        raise Refused(f"citation {number}: there is no trial {one_line(name, 80)}.{some} Cite what you have read.")
+        raise CallRefused(f"citation {number}: there is no trial {one_line(name, 80)}.{some} Cite what you have read.")
     steps = cases.recorded.outlines([case.name]).get(case.name, ())
     last = steps[-1].index if steps else -1
     try:
         index = int(cited.get("step", ""))
     except (TypeError, ValueError, OverflowError):
-        raise Refused(
+        raise CallRefused(
             f"citation {number}: `step` must be the number in [brackets] before a step of trial {case.name}, 0 to {last}."
         ) from None
     shown = cases.recorded.steps(case.name, index, index) if 0 <= index <= last else ()
     if not shown:
-        raise Refused(f"citation {number}: trial {case.name} has no step {index}; its steps are 0 to {last}.")
+        raise CallRefused(f"citation {number}: trial {case.name} has no step {index}; its steps are 0 to {last}.")
     whole = step_text(shown[0], WHOLE)
     text = _flat(whole)
     if len(quote.replace(" ", "")) < min(LEAST_CHARS, len(text.replace(" ", ""))):
-        raise Refused(f"citation {number}: {quote!r} is too short a quote to say anything; copy a line of the step.")
+        raise CallRefused(
+            f"citation {number}: {quote!r} is too short a quote to say anything; copy a line of the step."
+        )
     if quote not in text:
-        raise Refused(
+        raise CallRefused(
             f"citation {number}: step {index} of trial {case.name} does not say {one_line(quote, 120)!r}. "
             f"{_where(cases, case, index, quote) or _nearest(whole, quote)} Copy the words exactly, without leaving any out."
         )

@@ -23,7 +23,7 @@ SHOWN = 6
 
 
 @dataclass(frozen=True)
-class Pair:
+class AlignedTrials:
     """Two trials, aligned."""
 
     rows: tuple[tuple[StepOutline | None, StepOutline | None], ...]
@@ -32,7 +32,7 @@ class Pair:
     """The first row in which they differ; `None` where they do not."""
 
 
-def align(failed: Sequence[StepOutline], solved: Sequence[StepOutline]) -> Pair:
+def align(failed: Sequence[StepOutline], solved: Sequence[StepOutline]) -> AlignedTrials:
     """Align two trials by what they did."""
     ours, theirs = (
         [step for step in steps if step.kind in (StepKind.EXEC, StepKind.READ, StepKind.WRITE)][:LONGEST]
@@ -45,7 +45,7 @@ def align(failed: Sequence[StepOutline], solved: Sequence[StepOutline]) -> Pair:
             rows += zip(ours[a:b], theirs[c:d], strict=True)
         else:
             rows += [(step, None) for step in ours[a:b]] + [(None, step) for step in theirs[c:d]]
-    return Pair(tuple(rows), next((place for place, row in enumerate(rows) if _differ(*row)), None))
+    return AlignedTrials(tuple(rows), next((place for place, row in enumerate(rows) if _differ(*row)), None))
 
 
 def done(step: StepOutline) -> str:
@@ -115,7 +115,7 @@ def _shown(cases: Cases, case: Case, first: int, room: int) -> str:
     return "\n".join([*parts, f"[read_trace with trial {case.name}, first {last + 1} goes on]"])
 
 
-def _outline(pair: Pair, place: int, room: int) -> list[str]:
+def _outline(pair: AlignedTrials, place: int, room: int) -> list[str]:
     """What was done from where they part on, a line each."""
     marks = {(True, True): "both", (True, False): "failed alone", (False, True): "solved alone"}
     lines, used = ["After that, in outline:"], 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lorimer.harness.api import Tool
-from lorimer.meta_agent.proposer.arguments import Refused, count_of, text_of
+from lorimer.meta_agent.proposer.arguments import CallRefused, count_of, text_of
 from lorimer.meta_agent.proposer.cases import Case, Cases, one_line
 from lorimer.meta_agent.proposer.diagnosis import listing, reading, searching, stats
 from lorimer.meta_agent.proposer.diagnosis.comparing import compare
@@ -96,7 +96,7 @@ class Looking:
         return listing.overview(self._looked, self._cases, limit, room)
 
     def answer(self, name: str, arguments: Mapping[str, Any], room: int) -> str:
-        """The answer of one of `tools`, in at most about `room` characters. Raises Refused."""
+        """The answer of one of `tools`, in at most about `room` characters. Raises CallRefused."""
         answers = {
             "list_failures": self._list,
             "read_trace": self._read,
@@ -115,7 +115,7 @@ class Looking:
         if name not in BY_NAME:
             near = difflib.get_close_matches(name, BY_NAME, 1)
             hint = f" Did you mean {near[0]}?" if near else ""
-            raise Refused(f"there is no kind {one_line(wanted, 60)}.{hint} Kinds: {', '.join(BY_NAME)}.")
+            raise CallRefused(f"there is no kind {one_line(wanted, 60)}.{hint} Kinds: {', '.join(BY_NAME)}.")
         return listing.of_kind(self._looked, BY_NAME[name], first, limit, room)
 
     def _read(self, arguments: Mapping[str, Any], room: int) -> str:
@@ -123,11 +123,11 @@ class Looking:
         first = count_of(arguments, "first", 0, least=0)
         last = None if arguments.get("last") is None else count_of(arguments, "last", 0, least=0)
         if last is not None and last < first:
-            raise Refused(f"last ({last}) comes before first ({first}).")
+            raise CallRefused(f"last ({last}) comes before first ({first}).")
         if arguments.get("offset") is not None:
             found = reading.window(self._cases, case, first, count_of(arguments, "offset", 0, least=0), room)
             if not found:
-                raise Refused(f"trial {case.name} has no step {first}.")
+                raise CallRefused(f"trial {case.name} has no step {first}.")
             return found
         return reading.trace(self._cases, self._looked, case, first, last, room)
 
@@ -147,7 +147,7 @@ class Looking:
         if not cases:
             near = difflib.get_close_matches(task, self._cases.tasks, 3)
             hint = f" Did you mean {', '.join(near)}?" if near else " list_failures names tasks."
-            raise Refused(f"there is no task {one_line(task, 80)}.{hint}")
+            raise CallRefused(f"there is no task {one_line(task, 80)}.{hint}")
         failed = self._named(arguments, "failed", [case for case in cases if not case.solved])
         solved = self._named(arguments, "solved", [case for case in cases if case.solved])
         if failed is None or solved is None:
@@ -165,7 +165,7 @@ class Looking:
         found = next((case for case in cases if case.name == wanted.strip().replace("#", "/")), None)
         if found is None:
             names = ", ".join(case.name for case in cases[:5])
-            raise Refused(f"{one_line(wanted, 60)} is no {key} trial of {cases[0].task}; there are: {names}.")
+            raise CallRefused(f"{one_line(wanted, 60)} is no {key} trial of {cases[0].task}; there are: {names}.")
         return found
 
     def _case(self, name: str) -> Case:
@@ -180,4 +180,4 @@ class Looking:
         near = [cases[0].name for task in tasks if (cases := self._cases.of_task(task))]
         some = near or [case.name for case in self._cases.failures[:3]]
         hint = f" There is, for example, {', '.join(some)}." if some else ""
-        raise Refused(f"there is no trial {one_line(name, 80)}.{hint} list_failures names them.")
+        raise CallRefused(f"there is no trial {one_line(name, 80)}.{hint} list_failures names them.")
