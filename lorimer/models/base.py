@@ -12,7 +12,7 @@ from lorimer.harness.api import Completion, Effort, Message, Tool, ToolChoice
 
 @dataclass(frozen=True)
 class ModelRequest:
-    """One model call. Messages hold no system message; `system` does."""
+    """One model call. Messages hold no system message; `system` does, once the request is `messages.in_effect`."""
 
     messages: tuple[Message, ...]
     system: str | None = None

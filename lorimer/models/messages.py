@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from lorimer.harness.api import Image, Message, Reasoning, StopReason, ToolCall, user
+from lorimer.models.base import ModelRequest
 
 MALFORMED = "malformed_arguments"
 """The key under which a model's unreadable arguments go back to it: every API and most chat templates want an object there."""
@@ -55,12 +56,26 @@ def shown_by_user(messages: Sequence[Message]) -> list[Message]:
     return [*result, user(_SHOWN, waiting)] if waiting else result
 
 
-def without_system(system: str | None, messages: tuple[Message, ...]) -> tuple[str | None, tuple[Message, ...]]:
-    """Providers take the system prompt apart from the conversation; a harness may put it in either place."""
-    parts = [system] if system else []
-    parts += [message.text for message in messages if message.role == "system"]
-    rest = tuple(message for message in messages if message.role != "system")
-    return ("\n\n".join(parts) or None), rest
+def in_effect(request: ModelRequest, most: int) -> ModelRequest:
+    """What a harness asks for, as it takes effect.
+
+    Providers take the system prompt apart from the conversation; a harness may put it in either place. A choice of tools that
+    leaves the model as free as none is none.
+
+    Args:
+        request: as the harness made it: its messages may hold system messages.
+        most: the most output tokens that a call may have. A request that names no number names none afterwards.
+    """
+    said = [message.text for message in request.messages if message.role == "system"]
+    parts = [request.system, *said] if request.system else said
+    free = request.tool_choice == "auto" or not request.tools
+    return replace(
+        request,
+        messages=tuple(message for message in request.messages if message.role != "system"),
+        system="\n\n".join(parts) or None,
+        max_tokens=min(request.max_tokens, most) if request.max_tokens else None,
+        tool_choice=None if free else request.tool_choice,
+    )
 
 
 def parsed_call(call_id: str, name: str, arguments: object) -> ToolCall:

@@ -19,7 +19,7 @@ from lorimer.errors import CallFailed
 from lorimer.harness import api, host
 from lorimer.kinds import REFUSED
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.models.messages import without_system
+from lorimer.models.messages import in_effect
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 from lorimer.sandbox.series import Series
 from lorimer.task_agent import wire
@@ -241,12 +241,10 @@ class Calls:
         return completion
 
     def _request(self, params: wire.CompleteParams) -> ModelRequest:
-        system, messages = without_system(params.system, params.messages)
-        if not messages:
+        request = in_effect(params.request, self._model.max_tokens)
+        if not request.messages:
             raise wire.Invalid("llm.complete: messages: none but system messages")
-        most = params.max_tokens and min(params.max_tokens, self._model.max_tokens)
-        rest = params.stop, params.temperature, params.effort, params.json_schema, params.choice
-        return ModelRequest(messages, system, params.tools, most, *rest)
+        return request
 
     async def _complete(self, params: wire.CompleteParams, number: int) -> api.Completion:
         request = self._request(params)

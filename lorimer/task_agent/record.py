@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 from lorimer.harness import api
-from lorimer.models.messages import without_system
+from lorimer.models.messages import in_effect
 from lorimer.task_agent import wire
 from lorimer.task_agent.output import last_line
 from lorimer.traces import wired
@@ -33,10 +33,9 @@ def effective(request: wire.Request, params: object, caps: Caps) -> wired.Reques
         params: the request's parameters as the method's model, or `None` where they fit none.
     """
     if isinstance(params, wire.CompleteParams):
-        system, messages = without_system(params.system, params.messages)
-        most = min(params.max_tokens or caps.max_tokens, caps.max_tokens)
-        rest = params.stop, params.temperature, params.effort, params.json_schema, params.choice
-        return wired.Complete(messages, system, params.tools, most, *rest)
+        asked = in_effect(params.request, caps.max_tokens)
+        rest = asked.stop, asked.temperature, asked.effort, asked.schema, asked.tool_choice
+        return wired.Complete(asked.messages, asked.system, asked.tools, asked.max_tokens or caps.max_tokens, *rest)
     if isinstance(params, wire.ExecParams):
         timeout = min(params.timeout or caps.exec_seconds, caps.exec_seconds)
         return wired.Exec(params.command, timeout, params.cwd or caps.workdir)

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lorimer.harness.api import Effort, Message, Tool
+from lorimer.models.base import ModelRequest
 from lorimer.traces import wired
 
 MAX_DEPTH = 100
@@ -74,9 +75,10 @@ class CompleteParams(_Params):
     tool_choice: str | None = None
 
     @property
-    def choice(self) -> str | None:
-        """The choice of a tool that takes effect; `None` where it is the model's."""
-        return None if self.tool_choice == "auto" or not self.tools else self.tool_choice
+    def request(self) -> ModelRequest:
+        """What is asked for, as the harness made it (`models.messages.in_effect`)."""
+        rest = self.stop, self.temperature, self.effort, self.json_schema, self.tool_choice
+        return ModelRequest(self.messages, self.system, self.tools, self.max_tokens, *rest)
 
     @model_validator(mode="after")
     def _shows_what_can_be_shown(self) -> Self:

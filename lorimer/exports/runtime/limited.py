@@ -20,7 +20,7 @@ from lorimer.harness.api import (
     assistant,
 )
 from lorimer.models.base import ModelRequest
-from lorimer.models.messages import without_system
+from lorimer.models.messages import in_effect
 from lorimer.models.usage import counted
 
 
@@ -54,15 +54,13 @@ class LimitedModel:
         tool_choice: ToolChoice | None = None,
     ) -> Completion:
         """See LLM. Raises LimitReached, and what ends the task."""
-        system, rest = without_system(system, tuple(messages))
-        most = min(max_tokens, self._settings.max_tokens) if max_tokens else None
-        choice = None if tool_choice == "auto" or not tools else tool_choice
-        request = ModelRequest(rest, system, tuple(tools), most, tuple(stop), temperature, effort, schema, choice)
+        most, rest = self._settings.max_tokens, (tuple(stop), temperature, effort, schema, tool_choice)
+        request = in_effect(ModelRequest(tuple(messages), system, tuple(tools), max_tokens, *rest), most)
         with self._lock:
             self._check()
             self.calls += 1
         try:
-            completion = counted(request, self._answer(request), most or self._settings.max_tokens)
+            completion = counted(request, self._answer(request), request.max_tokens or most)
         except LimitReached:
             raise
         except Exception as error:
