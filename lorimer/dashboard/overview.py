@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from lorimer.config import parse_stored
 from lorimer.dashboard.history import History, history
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.ledger import experiments, gain_price
+from lorimer.meta_agent.ledger.bounds import bounds_of
 from lorimer.meta_agent.ledger.drifting import drift_of
 from lorimer.meta_agent.ledger.refusals import refusals
 from lorimer.meta_agent.ledger.telling import came_of
@@ -21,7 +21,6 @@ from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.names import STAGES, short
 from lorimer.meta_agent.state.world import score_of
 from lorimer.meta_agent.workspace.caching import cache_use
-from lorimer.task_agent.budget import Allowance, allowances
 from lorimer.terminal.words import left_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Spent, Stage, TrialState
@@ -171,10 +170,7 @@ def overview(shelf: Shelf, opened: Opened) -> Overview:
     baseline, reported, final = world.reported_of(""), world.reported, world.sealed_score
     mark = opened.mark
     spent = shelf.worked_out(row.id, "spent", mark, lambda: reader.spent(row.id))
-    settings = parse_stored(row.config, row.id).budget
-    bounds = allowances(settings, spent)
-    if row.kind == "optimize" and settings.candidates is not None:
-        bounds += (Allowance("budget.candidates", world.proposals, settings.candidates),)
+    bounds = bounds_of(row, world, spent)
     champion = world.champion
     told = [tell(opened, view.number) for view in reversed(world.candidates[-LATEST - 1 :])]
     return Overview(

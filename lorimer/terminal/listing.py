@@ -122,17 +122,13 @@ class Status:
 
 def status(reader: StudyReader, study: Study, root: Path) -> Status:
     """Read the status of a study of the workspace at `root`."""
-    from lorimer.config import parse_stored
-    from lorimer.task_agent.budget import Allowance, allowances
+    from lorimer.meta_agent.ledger.bounds import bounds_of
 
     world = scan(reader, study.id)
     found = result_of(reader, world, study)
     final = world.sealed_score
     tasks, spent = reader.tasks(study.id), reader.spent(study.id)
-    settings = parse_stored(study.config, study.id).budget
-    left, gain = allowances(settings, spent), gain_of(reader, world, study)
-    if study.kind == "optimize" and settings.candidates is not None:
-        left += (Allowance("budget.candidates", world.proposals, settings.candidates),)
+    gain = gain_of(reader, world, study)
     state, reason = state_of(study)
     return Status(
         study=study.id,
@@ -172,7 +168,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
         saved=spent.saved,
         cache=cache_use(study, spent, reader.cache_breaks),
         requests=requests_of(study),
-        left=left,
+        left=bounds_of(study, world, spent),
         changed=tuple(map(str, chain.setting_changes(reader.chain(study.id, "settings"), study.id))),
         warnings=tuple(row.text for row in reader.warnings(study.id)),
         trust=trust(reader, study.id),
