@@ -1,11 +1,9 @@
 """What every sandbox provider offers: task sandboxes, harness jails, images.
 
-A *task sandbox* is the benchmark's world: the agent acts in it as whatever user the image has. A *jail* runs the harness
-file, which a model wrote: no network, no host files, nothing but a pipe. One conformance suite
-(`tests/sandbox/test_conformance.py`) runs on every provider, `fake` included.
+A *task sandbox* is the benchmark's world: the agent acts in it as whatever user the image has. A *jail* runs the harness file,
+which a model wrote: no network, no host files, nothing but a pipe. `tests/sandbox/test_conformance.py` runs on every provider.
 
-Failures that a model can react to (non-zero exit, timeout, missing file) are values. `SandboxError` means that the
-sandbox itself is gone or its engine failed; the trial is then errored.
+What a model can react to (non-zero exit, timeout, missing file) is a value; `SandboxError` means a sandbox or engine that failed.
 """
 
 from __future__ import annotations
@@ -14,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
+
+from lorimer.sandbox.streams import OUTPUT_LIMIT
 
 if TYPE_CHECKING:
     from lorimer.sandbox.series import Series
@@ -284,7 +284,7 @@ class Sandbox(Protocol):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         user: str | None = None,
-        output_limit: int = 1 << 20,
+        output_limit: int = OUTPUT_LIMIT,
     ) -> ExecOutput:
         """Run `command` in the sandbox's shell (bash where the image has it, else sh) and wait for it.
 

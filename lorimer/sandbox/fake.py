@@ -41,9 +41,7 @@ from lorimer.sandbox.base import (
     SandboxRequest,
 )
 from lorimer.sandbox.series import PlainSeries, Series
-
-LINE_LIMIT = 16 << 20
-STDERR_LIMIT = 64 << 10
+from lorimer.sandbox.streams import LINE_LIMIT, OUTPUT_LIMIT, STDERR_LIMIT, cut
 
 Commands = Callable[[str, "FakeSandbox"], ExecOutput] | Mapping[str, ExecOutput]
 """What commands do: a function of the command and the sandbox (whose `files` it may change), or a table."""
@@ -94,7 +92,7 @@ class FakeSandbox:
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         user: str | None = None,
-        output_limit: int = 1 << 20,
+        output_limit: int = OUTPUT_LIMIT,
     ) -> ExecOutput:
         """The scripted result, cut to `output_limit`; a command that the script does not know exits with 127."""
         self._check()
@@ -106,8 +104,8 @@ class FakeSandbox:
         else:
             unknown = ExecOutput(b"", f"fake: {command}: not scripted\n".encode(), 127)
             result = self._commands.get(command, unknown)
-        stdout, out_dropped = _cut(result.stdout, output_limit)
-        stderr, err_dropped = _cut(result.stderr, output_limit)
+        stdout, out_dropped = cut(result.stdout, output_limit)
+        stderr, err_dropped = cut(result.stderr, output_limit)
         return replace(
             result,
             stdout=stdout,
@@ -240,13 +238,6 @@ class FakeSandbox:
         return name == "/" or any(known.startswith(f"{name}/") for known in self.files)
 
 
-def _cut(data: bytes, cap: int) -> tuple[bytes, int]:
-    if len(data) <= cap:
-        return data, 0
-    head, tail = (cap + 1) // 2, cap // 2
-    return data[:head] + data[len(data) - tail :], len(data) - cap
-
-
 class UnsandboxedJail:
     """A Jail that is none: a local process, for tests of the wire. Its stderr is kept whole and cut at the end."""
 
@@ -288,7 +279,7 @@ class UnsandboxedJail:
     async def wait(self) -> JailExit:
         """See Jail."""
         code = await self._process.wait()
-        stderr, dropped = _cut(await self._stderr, STDERR_LIMIT)
+        stderr, dropped = cut(await self._stderr, STDERR_LIMIT)
         return JailExit(128 - code if code < 0 else code, False, stderr, dropped)
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lorimer.sandbox.base import ExecOutput, Sandbox
+from lorimer.sandbox.streams import OUTPUT_LIMIT
 
 
 class Series(Protocol):
@@ -17,7 +18,7 @@ class Series(Protocol):
     """
 
     async def exec(
-        self, command: str, *, timeout: float, cwd: str | None = None, output_limit: int = 1 << 20
+        self, command: str, *, timeout: float, cwd: str | None = None, output_limit: int = OUTPUT_LIMIT
     ) -> ExecOutput:
         """See Sandbox.exec; the same promises hold."""
 
@@ -34,7 +35,7 @@ class PlainSeries:
     user: str | None = None
 
     async def exec(
-        self, command: str, *, timeout: float, cwd: str | None = None, output_limit: int = 1 << 20
+        self, command: str, *, timeout: float, cwd: str | None = None, output_limit: int = OUTPUT_LIMIT
     ) -> ExecOutput:
         """See Series."""
         return await self.sandbox.exec(

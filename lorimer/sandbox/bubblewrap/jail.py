@@ -11,36 +11,9 @@ from lorimer.errors import SandboxError
 from lorimer.sandbox.base import JailExit, LineTooLong
 from lorimer.sandbox.bubblewrap.cgroup import JailGroup
 from lorimer.sandbox.bubblewrap.process import BwrapProcess, Closing, Launch
-
-LINE_LIMIT = 16 << 20
-STDERR_LIMIT = 64 << 10
+from lorimer.sandbox.streams import LINE_LIMIT, STDERR_LIMIT, HeadTail
 
 _KILLED = 137
-
-
-class HeadTail:
-    """The first and last halves of `cap` bytes of a stream, and how many were dropped between."""
-
-    def __init__(self, cap: int) -> None:
-        self._half = cap // 2
-        self._head, self._tail = bytearray(), bytearray()
-        self._total = 0
-
-    def feed(self, data: bytes) -> None:
-        """Take some more."""
-        self._total += len(data)
-        room = self._half - len(self._head)
-        if room > 0:
-            self._head += data[:room]
-            data = data[room:]
-        self._tail += data
-        if len(self._tail) > 2 * self._half:
-            del self._tail[: -self._half]
-
-    def finish(self) -> tuple[bytes, int]:
-        """What was kept, and the number of bytes that were not."""
-        kept = bytes(self._head) + bytes(self._tail[-self._half :])
-        return kept, self._total - len(kept)
 
 
 class BubblewrapJail:
@@ -131,7 +104,7 @@ class BubblewrapJail:
         return self._result
 
     def _read_result(self) -> JailExit:
-        stderr, dropped = self._errors.finish()
+        stderr, dropped = self._errors.value(), self._errors.dropped
         by_kernel = self._group is not None and self._group.out_of_memory()
         try:
             code, _, killed = self._process.control.recv(64).partition(b" ")

@@ -17,6 +17,7 @@ from lorimer.sandbox.base import DEEPEST_CHANGE, MOST_CHANGES, Changes, ExecOutp
 from lorimer.sandbox.bubblewrap.channel import CONTENT_SPARE, Channel
 from lorimer.sandbox.bubblewrap.process import BwrapProcess, Closing, Launch
 from lorimer.sandbox.series import PlainSeries, Series
+from lorimer.sandbox.streams import OUTPUT_LIMIT
 
 START_TIMEOUT = 20.0
 """Seconds. A start takes 0.04; a machine that swaps takes longer."""
@@ -117,7 +118,7 @@ class BubblewrapSandbox:
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         user: str | None = None,
-        output_limit: int = 1 << 20,
+        output_limit: int = OUTPUT_LIMIT,
     ) -> ExecOutput:
         """See Sandbox. `user` is not used: there is one user, and root is not to be had."""
         environ = {**self._env, **(env or {})}

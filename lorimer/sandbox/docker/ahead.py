@@ -26,6 +26,7 @@ from lorimer.sandbox.docker.engine import Attached
 from lorimer.sandbox.docker.exec import WAITING, Collector, Invocation
 from lorimer.sandbox.docker.running import Begun, Execs, announced, spoken
 from lorimer.sandbox.docker.stream import NotFramed
+from lorimer.sandbox.streams import OUTPUT_LIMIT
 
 IDLE_SECONDS = 0.01
 """A series that was idle for so long has somebody who thinks. A harness whose model answers at once asks again in 1 to 3 ms."""
@@ -94,7 +95,7 @@ class AheadSeries:
         self._plan()
 
     async def exec(
-        self, command: str, *, timeout: float, cwd: str | None = None, output_limit: int = 1 << 20
+        self, command: str, *, timeout: float, cwd: str | None = None, output_limit: int = OUTPUT_LIMIT
     ) -> ExecOutput:
         """See Series."""
         self._running += 1

@@ -24,7 +24,7 @@ from lorimer.sandbox.docker.container import ImageFacts
 from lorimer.sandbox.docker.dockerfile import buildkit_needs
 from lorimer.sandbox.docker.engine import Engine, EngineError
 from lorimer.sandbox.docker.labels import IMAGE
-from lorimer.sandbox.docker.stream import HeadTail
+from lorimer.sandbox.streams import HeadTail
 
 T = TypeVar("T")
 

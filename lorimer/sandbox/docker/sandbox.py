@@ -35,6 +35,7 @@ from lorimer.sandbox.docker.killing import kill_session
 from lorimer.sandbox.docker.running import Execs, announced, collect
 from lorimer.sandbox.docker.stream import NotFramed
 from lorimer.sandbox.series import Series
+from lorimer.sandbox.streams import OUTPUT_LIMIT
 
 T = TypeVar("T")
 
@@ -106,7 +107,7 @@ class DockerSandbox:
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
         user: str | None = None,
-        output_limit: int = 1 << 20,
+        output_limit: int = OUTPUT_LIMIT,
     ) -> ExecOutput:
         begin = partial(self._execs.begin, env=env, user=user)
         return await self.run(command, begin, timeout=timeout, cwd=cwd, output_limit=output_limit)

@@ -1,12 +1,11 @@
-"""What comes over an attached stream: frames, lines, and output kept within bounds. Pure; no I/O."""
+"""What comes over an attached stream: frames, lines, and where a command's output ends. Pure; no I/O."""
 
 from __future__ import annotations
 
 from lorimer.sandbox.base import LineTooLong
+from lorimer.sandbox.streams import LINE_LIMIT, HeadTail
 
 STDOUT, STDERR = 1, 2
-MAX_LINE = 16 << 20
-"""Bytes; DESIGN 4.2."""
 
 
 class NotFramed(Exception):
@@ -46,38 +45,6 @@ class Demux:
                 self._left = int.from_bytes(self._header[4:], "big")
                 self._header.clear()
         return pieces
-
-
-class HeadTail:
-    """Keeps the first and the last half of `limit` bytes and counts what was cut from the middle."""
-
-    def __init__(self, limit: int) -> None:
-        self._tail_limit = limit // 2
-        self._head_limit = limit - self._tail_limit
-        self._head = bytearray()
-        self._tail = bytearray()
-        self._seen = 0
-
-    def feed(self, data: bytes) -> None:
-        self._seen += len(data)
-        room = self._head_limit - len(self._head)
-        if room > 0:
-            self._head += data[:room]
-            data = data[room:]
-        if data:
-            self._tail += data
-            # Trimmed at twice its size, so that the cost a byte is constant.
-            if len(self._tail) > 2 * self._tail_limit:
-                del self._tail[: len(self._tail) - self._tail_limit]
-
-    @property
-    def dropped(self) -> int:
-        return max(0, self._seen - self._head_limit - self._tail_limit)
-
-    def value(self) -> bytes:
-        """Head and tail, joined."""
-        over = len(self._tail) - self._tail_limit
-        return bytes(self._head + (self._tail[over:] if over > 0 else self._tail))
 
 
 class MarkedStream:
@@ -137,7 +104,7 @@ class MarkedStream:
 class LineBuffer:
     """Bytes in, lines out."""
 
-    def __init__(self, max_line: int = MAX_LINE) -> None:
+    def __init__(self, max_line: int = LINE_LIMIT) -> None:
         self._max_line = max_line
         self._data = bytearray()
         self._scanned = 0
