@@ -203,7 +203,7 @@ class Nodes:
 
     async def open(self) -> None:
         """Raises PrerequisiteError where no node can run a trial."""
-        await self._look()
+        self._added(await asyncio.to_thread(_alive))
         try:
             await self.hosts.look()
         except EngineOutage as error:
@@ -225,14 +225,17 @@ class Nodes:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(AGAIN_SECONDS)
-            with suppress(Exception):  # a cluster that does not answer adds no node; its nodes say that they are lost
-                for name in await self._look():
-                    self._tell(f"{name} has joined the cluster and takes trials")
+            try:
+                nodes = await asyncio.to_thread(_alive)
+            except Exception:  # noqa: BLE001, S112 - Ray raises many kinds of them
+                continue  # A cluster that does not answer adds no node; its nodes say that they are lost.
+            for name in self._added(nodes):
+                self._tell(f"{name} has joined the cluster and takes trials")
 
-    async def _look(self) -> list[str]:
-        """Add the nodes that are new, and say which those are."""
+    def _added(self, nodes: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Add those nodes that are new, and say which these are."""
         found = []
-        for node in await asyncio.to_thread(_alive):
+        for node in nodes:
             if node["NodeID"] not in self._known:
                 self._known.add(node["NodeID"])
                 name = f"node {node['NodeManagerAddress']} ({node['NodeID'][:6]})"
