@@ -16,6 +16,7 @@
     │   ├── VerifierOutage       verifiers of several tasks in a row fail without an agent too
     │   └── CallFailed           the model provider fails at one conversation, and answers others
     ├── BudgetExhausted          a study's budget is spent; the study can be resumed with a larger one
+    ├── NumberTaken              a candidate was to be stored under a number that another one has by now
     └── InternalError            our bug
 
 Expected failures that a model can react to (non-zero exit, missing file, refused request) are values, not exceptions.
@@ -177,6 +178,13 @@ class BudgetExhausted(LorimerError):
         self.key, self.limit = key, limit
         self.larger = float(f"{2 * max(limit, used + held + wanted):.3g}")
         """A bound with which the study goes on, for as long again."""
+
+
+class NumberTaken(LorimerError):
+    """A candidate was to be stored under a number that another one has.
+
+    A person's edit and a process that runs the study may want the same one; whoever comes second asks for another.
+    """
 
 
 class InternalError(LorimerError):

@@ -68,7 +68,7 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def add_candidate(self, candidate: Candidate) -> Candidate:
-        """Store a new candidate, whose parent's text is there, and return it as stored. InternalError when the id is taken."""
+        """Store a new candidate, whose parent's text is there, and return it as stored. Raises NumberTaken."""
         ...
 
     async def add_round(
@@ -80,7 +80,7 @@ class StudyWriter(TraceSink, Protocol):
             leaves: candidates by id whose edits these are, each in state `proposed`, with why they end: they are `rebased` from
                 then on.
 
-        Raises InternalError when any id is taken, or one of `leaves` is in another state; then nothing is stored.
+        Raises NumberTaken, and InternalError when one of `leaves` is in another state; then nothing is stored.
         """
         ...
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 from sqlalchemy import Connection, Table, delete, select, update
 from sqlmodel import SQLModel
 
-from lorimer.errors import InternalError, UserError
+from lorimer.errors import InternalError, NumberTaken, UserError
 from lorimer.traces import chain, chaining, codec, migrations, place, sealed
 from lorimer.traces.databases.base import Database
 from lorimer.traces.databases.choice import database_at
@@ -155,7 +155,7 @@ class Store(Recorder):
     async def add_candidate(self, candidate: Candidate) -> Candidate:
         def work(transaction: Transaction) -> Candidate:
             if not transaction.insert_new(_CANDIDATE, self._model(candidate)):
-                raise InternalError(f"candidate {candidate.id} is in the trace store already")
+                raise NumberTaken(f"candidate {candidate.id} is in the trace store already")
             return Candidate(**_stored(transaction.connection, _CANDIDATE, candidate.id))
 
         found: Candidate = await self._do(work)
@@ -167,7 +167,7 @@ class Store(Recorder):
         def work(transaction: Transaction) -> list[Candidate]:
             for each in candidates:
                 if not transaction.insert_new(_CANDIDATE, self._model(each)):
-                    raise InternalError(f"candidate {each.id} is in the trace store already")
+                    raise NumberTaken(f"candidate {each.id} is in the trace store already")
             for name, why in (leaves or {}).items():
                 values = self._cleaner.row({"state": "rebased", "failure": why})
                 _change(transaction.connection, name, "proposed", values)

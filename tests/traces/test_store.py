@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from lorimer.errors import ConfigError, InternalError, UserError
+from lorimer.errors import ConfigError, InternalError, NumberTaken, UserError
 from lorimer.harness.api import Message, Reasoning, ToolCall, assistant, tool_result, user
 from lorimer.traces import codec
 from lorimer.traces.holder import this_process
@@ -377,7 +377,7 @@ async def test_a_candidate_changes_only_from_the_state_that_is_expected(path: Wh
             await store.update_candidate("s/c1", "proposing", state="failed")
         with pytest.raises(InternalError, match="candidate s/c9 is not stored"):
             await store.update_candidate("s/c9", "proposing", state="failed")
-        with pytest.raises(InternalError, match="candidate s/c1 is in the trace store already"):
+        with pytest.raises(NumberTaken, match="candidate s/c1 is in the trace store already"):
             await store.add_candidate(candidate())
         (stored,) = StoreReader(path).candidates("s")
         assert (stored.state, stored.title, stored.edit) == ("proposed", "Better", hunks)
@@ -390,7 +390,7 @@ async def test_a_round_is_stored_as_a_whole_or_not_at_all(path: Where) -> None:
         stored = await store.add_round(first)
         assert stored == StoreReader(path).candidates("s")
         again = [candidate(id=f"s/c{number}", number=number, rebased=2) for number in (3, 2)]
-        with pytest.raises(InternalError, match="candidate s/c2 is in the trace store already"):
+        with pytest.raises(NumberTaken, match="candidate s/c2 is in the trace store already"):
             await store.add_round(again, {"s/c1": "it goes on"})
         with pytest.raises(InternalError, match="candidate s/c9 is not stored"):
             await store.add_round(again[:1], {"s/c9": "it goes on"})

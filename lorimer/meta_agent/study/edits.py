@@ -7,13 +7,13 @@ study, which comes to it when its own candidate is done. Where the champion is a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from lorimer.config import Config, parse_stored
-from lorimer.errors import InternalError, UserError
+from lorimer.errors import InternalError, NumberTaken, UserError
 from lorimer.harness.version import Hunk, hunks_between, sha
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.accept import Checks, EditRefusal, LineAllowance, accept
@@ -90,10 +90,20 @@ def checks(
     )
 
 
-async def propose(
-    root: Path, study: Study, text: str, why: str = "", fixes: Sequence[str] = (), at_risk: Sequence[str] = ()
-) -> PutForward:
-    """`put_forward` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
+@dataclass(frozen=True)
+class AtHand:
+    """What a person's edit of a study needs, outside of the process that runs it."""
+
+    store: StudyWriter
+    reader: StudyReader
+    config: Config
+    jails: Jails
+
+
+@asynccontextmanager
+async def at_hand(root: Path, study: Study) -> AsyncIterator[AtHand]:
+    """Open a study that tries candidates, in its own sandboxes. Raises UserError for another one; PrerequisiteError without a
+    sandbox."""
     if study.kind != "optimize":
         raise UserError(
             f"{study.id} is {a(study.kind)}, which tries no candidates; name one made by `lorimer optimize`"
@@ -102,8 +112,16 @@ async def propose(
     async with open_session(root, config, models=False, resumes=study.id) as session:
         trials = session.scheduler({}, session.budget(study.id), lambda outcome: None, lambda report: None)
         jails = Jails(trials.dry_start, session.provider, session.scrub)
+        yield AtHand(session.store, session.reader, config, jails)
+
+
+async def propose(
+    root: Path, study: Study, text: str, why: str = "", fixes: Sequence[str] = (), at_risk: Sequence[str] = ()
+) -> PutForward:
+    """`put_forward` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
+    async with at_hand(root, study) as own:
         return await put_forward(
-            session.store, session.reader, study.id, config, jails, text, why, fixes=fixes, at_risk=at_risk
+            own.store, own.reader, study.id, own.config, own.jails, text, why, fixes=fixes, at_risk=at_risk
         )
 
 
@@ -159,7 +177,7 @@ async def put_forward(
         state="proposed",
         origin="human",
     )
-    stored = await _numbered(store, reader, row, world.next_number)
+    stored = await _numbered(store, row, world.next_number)
     kept = found.preview.kept if found.preview else None
     if kept is not None:
         await store.update_candidate(stored.id, "proposed", preview=kept)
@@ -203,12 +221,10 @@ def _clipped(text: str) -> str:
     return text if len(text) <= TITLE_CHARS else text[: TITLE_CHARS - 1].rstrip() + "…"
 
 
-async def _numbered(store: StudyWriter, reader: StudyReader, row: Candidate, number: int) -> Candidate:
+async def _numbered(store: StudyWriter, row: Candidate, number: int) -> Candidate:
     """Store a candidate under the first number that is free: a process that runs the study may take one at any time."""
     for tried in range(number, number + TRIES):
         named = row.model_copy(update={"id": candidate_id(row.study, tried), "number": tried})
-        with suppress(InternalError):  # it is taken
+        with suppress(NumberTaken):
             return await store.add_candidate(named)
-        if reader.candidate(named.id) is None:
-            break
     raise InternalError(f"no number could be had for an edit of {row.study}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from lorimer.errors import CallFailed, InternalError, UserError
+from lorimer.errors import CallFailed, InternalError, NumberTaken, UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.ledger import continued, experiments
 from lorimer.meta_agent.proposer.asked import Asked
@@ -148,9 +148,7 @@ class Proposals:
         """Store the candidates of a round; `None` where a number is taken: a person may put an edit forward at any time."""
         try:
             stored = await self._parts.store.add_round(rows, leaves)
-        except InternalError:
-            if self._parts.reader.candidate(rows[0].id) is None:
-                raise
+        except NumberTaken:
             return None
         return world.with_all(map(CandidateView.of, stored), ())
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lorimer.config import Config, parse_stored
+from lorimer.config import Config
 from lorimer.errors import HarnessError, UserError
 from lorimer.harness.size import size_of
 from lorimer.harness.version import Hunk, apply_edit, check, sha
@@ -24,11 +24,9 @@ from lorimer.meta_agent.state.descent import line
 from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study import steering
-from lorimer.meta_agent.study.edits import Jails, PutForward, checks, put_forward
-from lorimer.meta_agent.workspace.session import open_session
+from lorimer.meta_agent.study.edits import Jails, PutForward, at_hand, checks, put_forward
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.tables import Candidate, Study
-from lorimer.wording import a
 
 
 @dataclass(frozen=True)
@@ -130,15 +128,8 @@ async def pruned(
 
 async def prune(root: Path, study: Study) -> PutForward:
     """`prune_next` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
-    if study.kind != "optimize":
-        raise UserError(
-            f"{study.id} is {a(study.kind)}, which tries no candidates; name one made by `lorimer optimize`"
-        )
-    config = parse_stored(study.config, study.id)
-    async with open_session(root, config, models=False, resumes=study.id) as session:
-        trials = session.scheduler({}, session.budget(study.id), lambda outcome: None, lambda report: None)
-        jails = Jails(trials.dry_start, session.provider, session.scrub)
-        return await prune_next(session.store, session.reader, study.id, config, jails)
+    async with at_hand(root, study) as own:
+        return await prune_next(own.store, own.reader, study.id, own.config, own.jails)
 
 
 async def prune_next(store: StudyWriter, reader: StudyReader, study: str, config: Config, jails: Jails) -> PutForward:
