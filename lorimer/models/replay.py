@@ -51,15 +51,12 @@ class ReplayModel:
     def __init__(
         self,
         replies: Mapping[ReplayKey, ModelReply] | Callable[[ReplayKey], ModelReply | None],
-        *,
-        model_id: str = "replay/recorded",
     ) -> None:
-        self._id = model_id
         self._find = replies.get if isinstance(replies, Mapping) else replies
 
     @property
     def id(self) -> str:
-        return self._id
+        return "replay/recorded"
 
     async def complete(self, request: ModelRequest, context: CallContext) -> ModelReply:
         """The recorded reply. Raises ConfigError, which names the call, when there is none."""
@@ -67,7 +64,7 @@ class ReplayModel:
         reply = self._find(key)
         if reply is None:
             raise ConfigError(
-                f"{self._id}: no recorded reply for {key.role} call {key.call_index} of '{key.task}', attempt "
+                f"{self.id}: no recorded reply for {key.role} call {key.call_index} of '{key.task}', attempt "
                 f"{key.attempt}, seed {key.seed}, harness {key.harness[:12] or '-'}, request {key.content[:12]}"
             )
         return reply

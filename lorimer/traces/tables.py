@@ -35,8 +35,8 @@ Json = JSON(none_as_null=True).with_variant(_JsonText(), "postgresql")
 """The type of every column that holds JSON."""
 
 
-def _json(*, nullable: bool = False) -> Any:
-    return Field(sa_column=Column(Json, nullable=nullable))
+def _json() -> Any:
+    return Field(sa_column=Column(Json, nullable=False))
 
 
 class Study(SQLModel, table=True):

@@ -68,11 +68,9 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 class HttpModel(LimitedModel):
     """The LLM of a harness, asked over HTTP."""
 
-    def __init__(
-        self, settings: Settings, endpoint: Endpoint, deadline: float, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+    def __init__(self, settings: Settings, endpoint: Endpoint, deadline: float) -> None:
         super().__init__(settings, deadline)
-        self._endpoint, self._sleep = endpoint, sleep
+        self._endpoint = endpoint
         self._api = APIS[endpoint.api]
         self._served = Served(
             settings.name,
@@ -111,7 +109,7 @@ class HttpModel(LimitedModel):
             if now + pause > min(until, self._deadline):
                 raise ProviderOutage(f"model {self._settings.model}: no answer: {failure.words}")
             print(f"run: waiting {pause:.0f} s: {failure.words}", file=sys.stderr)  # noqa: T201 - a command line
-            self._sleep(pause)
+            time.sleep(pause)
             wait = min(2 * wait, LONGEST_WAIT)
 
     def _refused(self, failure: _Failed) -> Completion:

@@ -74,7 +74,7 @@ class GridForecast:
     warnings: tuple[str, ...] = ()
 
 
-def plan(root: Path, config: Config, spec: Spec, *, assume: str | None = None, grids: int = GRIDS) -> GridForecast:
+def plan(root: Path, config: Config, spec: Spec, *, assume: str | None = None) -> GridForecast:
     """What this grid could detect, and its price. No model is called. Raises ConfigError, UserError."""
     check_settings(config)
     suite = load_suite(root, config)
@@ -106,7 +106,7 @@ def plan(root: Path, config: Config, spec: Spec, *, assume: str | None = None, g
         candidates=candidates,
         source=source,
         detectable=_detectable(
-            spec, Played(spec.searches, sizes.holdout, config.gate.holdout_repeats, candidates, rates), grids
+            spec, Played(spec.searches, sizes.holdout, config.gate.holdout_repeats, candidates, rates)
         ),
         price=_sum([each.total.cost.usd.times(spec.searches, spec.searches) for each in priced]),
         tokens=_sum([each.total.cost.tokens.times(spec.searches, spec.searches) for each in priced]),
@@ -114,10 +114,10 @@ def plan(root: Path, config: Config, spec: Spec, *, assume: str | None = None, g
     )
 
 
-def _detectable(spec: Spec, played: Played, grids: int) -> tuple[Detectable, ...]:
+def _detectable(spec: Spec, played: Played) -> tuple[Detectable, ...]:
     if played.searches == 1 or not (any(p.same for p in spec.pairings) and any(not p.same for p in spec.pairings)):
         return ()
-    return tuple(smallest(spec.pairings, played, gain, grids) for gain in GAINS)
+    return tuple(smallest(spec.pairings, played, gain) for gain in GAINS)
 
 
 def smallest(pairings: Sequence[Pairing], played: Played, gain: float, grids: int = GRIDS) -> Detectable:

@@ -192,16 +192,13 @@ def chosen(trials: Sequence[Trial], most: int) -> list[Trial]:
     return [trial for trial in trials if trial.id in taken]
 
 
-async def touched(
-    reader: StudyReader, study: str, text: str, provider: SandboxProvider, settings: Config, *, jails: int | None = None
-) -> Preview:
+async def touched(reader: StudyReader, study: str, text: str, provider: SandboxProvider, settings: Config) -> Preview:
     """Run an edited harness against all recorded trials of the champion on train tasks; those of its hunks that touch none of
     them are named.
 
     Args:
         text: the edited harness.
         settings: the limits of its jails.
-        jails: how many shadows run at once; one a core where it is `None`.
 
     Raises UserError for an unknown study, SandboxError and PrerequisiteError where there is no jail to be had.
     """
@@ -211,7 +208,7 @@ async def touched(
     found = sorted((trial for trial in trials if trial.task in train), key=lambda trial: trial.id)
     mine = {trial.id: trial for trial in found}
     champion, owner = reader.harness(sha).text, Owner(study, "preview")
-    previews = Previews(reader, champion, sha, mine, provider, settings, owner, jails=jails)
+    previews = Previews(reader, champion, sha, mine, provider, settings, owner)
     return await with_idle(champion, text, text, await previews.preview(text), previews)
 
 

@@ -79,14 +79,12 @@ async def replays(
     settings: Config,
     *,
     most: int | None = None,
-    jails: int | None = None,
 ) -> Replays:
     """Run a study's champion against its own recorded trials on train tasks.
 
     Args:
         settings: the limits of its jails.
         most: how many trials at most; the first of every task before any second one.
-        jails: how many shadows run at once; one a core where it is `None`.
 
     Raises UserError for an unknown study, SandboxError and PrerequisiteError where there is no jail to be had.
     """
@@ -109,7 +107,7 @@ async def replays(
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(len(taken), jails or os.cpu_count() or 1)):
+            for _ in range(min(len(taken), os.cpu_count() or 1)):
                 group.create_task(work())
     except ExceptionGroup as failures:  # the first says what is wrong
         raise failures.exceptions[0] from None

@@ -49,13 +49,13 @@ def _call_text(call: ToolCall) -> str:
     return call.malformed or f"{call.name} {json.dumps(dict(call.arguments), default=str)}"
 
 
-def overflow(used: int, window: int = CONTEXT_WINDOW) -> Completion:
+def overflow(used: int) -> Completion:
     """The refusal of a request that is larger than the context window, in a provider's manner."""
     return Completion(
         Message("assistant"),
         "context_overflow",
         Usage(),
-        f"This model's maximum context length is {window} tokens. However, your messages resulted in {used} tokens. "
+        f"This model's maximum context length is {CONTEXT_WINDOW} tokens. However, your messages resulted in {used} tokens. "
         "Please reduce the length of the messages.",
     )
 

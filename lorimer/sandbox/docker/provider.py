@@ -56,7 +56,6 @@ class DockerProvider:
         network: `"none"` denies the network to tasks that ask for it; `None` lets the task decide.
         egress: where a network leads; `None` is an open one.
         runtime: the engine's runtime for containers (`runsc`); `None` is its default.
-        workers: engine calls at once.
         base_url: the engine's address, if not from the environment.
         buildkit: what builds Dockerfiles that need it; `None` finds out what this machine has.
         handover: seconds that an image's ENTRYPOINT may take until it runs its arguments.
@@ -71,7 +70,6 @@ class DockerProvider:
         network: str | None = None,
         egress: Egress | None = None,
         runtime: str | None = None,
-        workers: int = WORKERS,
         base_url: str | None = None,
         handover: float = HANDOVER_SECONDS,
         buildkit: BuildKit | None = None,
@@ -79,7 +77,7 @@ class DockerProvider:
     ) -> None:
         if network not in (None, "none"):
             raise ValueError(f"network must be None or 'none', not {network!r}")
-        self._engine = Engine(workers=workers, base_url=base_url)
+        self._engine = Engine(workers=WORKERS, base_url=base_url)
         self._images = Images(self._engine, python_image=python_image, buildkit=buildkit)
         self._jail_image = jail_image
         self._network = network
