@@ -40,7 +40,7 @@ from lorimer.task_agent.ready import wait_until_healthy
 from lorimer.task_agent.spec import Harness, Oracle, TrialSpec
 from lorimer.task_agent.upload import make_executable, upload
 from lorimer.task_agent.verify import Reward
-from lorimer.traces.schema import Conditions, StepData, StepKind, TraceSink, TrialEnd, TrialStart, TrialState
+from lorimer.traces.schema import Conditions, StepData, StepKind, TraceSink, TrialEnd, TrialState
 
 SETUP_SECONDS = 600.0
 """The time of a part's set-up, for which Harbor has no limit: an installation takes minutes."""
@@ -89,87 +89,184 @@ async def run_trial(machine: Machine, spec: TrialSpec, task: Task, *, opened: bo
     Its steps are stored as they happen. Raises BudgetExhausted and ConfigError (the study must stop), and CancelledError;
     everything else ends in the verdict, by the table in `causes`.
     """
-    began, start, agent = time.monotonic(), spec.start, spec.agent
+    trial = _Trial(machine, spec, task)
     if not opened:
-        machine.sink.open_trial(start)
-    owner = Owner(start.planned.study, start.id)
-    result = AgentResult(Cause.FINISHED)
-    reward = Reward(None)
-    acted = False
-    replay = RecordReplay(spec.record) if spec.record is not None and isinstance(agent, Harness) else None
-    ran = Conditions(spec.settings.sandbox.concurrency)
+        machine.sink.open_trial(spec.start)
     try:
-        images = [await machine.provider.prepare(image) for image in task.images()]
-        digests = [await machine.provider.image_digest(image) for image in images]
-        ran = dataclasses.replace(ran, images=tuple(digests))
-        async with AsyncExitStack() as held:
-            sandbox, jail = await _acquire(machine, spec, task, images[0], owner)
-            held.push_async_callback(sandbox.close)
-            if jail is not None:
-                held.push_async_callback(jail.close)
-            await _make_ready(sandbox, task)
-            rewards: list[tuple[str, Reward]] = []
-            parts = task.parts or (Part("", task),)
-            for at, part in enumerate(parts):
-                title = heading(part, at, len(parts)) if task.parts else ""
-                # What isolation a check found the task to need holds for all of its parts.
-                now = dataclasses.replace(part.task, isolation=task.isolation)
-                if task.parts:
-                    _tell(machine, start, began, f"{title} begins")
-                    await _make_ready(sandbox, now, part.setup)
-                acted = True
-                if isinstance(agent, Harness):
-                    if at:
-                        jail = await machine.provider.jail(jail_request(spec.settings, owner))
-                        held.push_async_callback(jail.close)
-                    assert jail is not None
-                    before = result
-                    commands = sandbox.series(env=now.env, user=now.user)
-                    try:
-                        gateway = _gateway(machine, spec, now, sandbox, commands, jail, began, before, replay)
-                        result = _added(before, await gateway.run(agent.text), title)
-                    finally:
-                        await commands.close()
-                    # An engine that stops takes both along: that is no death of the harness's own.
-                    if result.cause in (Cause.JAIL_DIED, Cause.JAIL_MEMORY) and not await sandbox.running():
-                        raise SandboxError("the harness's jail and the task's sandbox ended together")
-                elif isinstance(agent, Oracle):
-                    result = _added(result, await _run_solution(sandbox, now), title)
-                if result.cause not in SCORED:
-                    break
-                court = _court(machine, spec, began, owner)
-                reward = await judge(court, sandbox, now, result.answer, last=at + 1 == len(parts))
-                rewards.append((title, reward))
-                if not task.parts:
-                    break
-                if reward.value is not None:
-                    _tell(machine, start, began, f"{title} is verified: reward {reward.value:g}")
-                if reward.cause is not None:
-                    break
-                if at + 1 < len(parts) and (why := missed(part, reward)):
-                    _tell(machine, start, began, f"no further part is begun: {why}")
-                    break
-            if task.parts and rewards and result.cause in SCORED:
-                reward = combined(rewards, task.reward_of)
-            if start.network:
-                _tell(machine, start, began, reached(await sandbox.hosts()))
-        # How a harness failed says more than that it left no answer.
-        broke = result.detail if reward.cause is None and result.cause is not Cause.FINISHED else ""
-        said = broke or reward.detail or result.detail
-        return _end(spec, began, result, reward.cause or result.cause, said, reward, ran, replay)
+        return trial.judged(await trial.run())
     except (BudgetExhausted, ConfigError, PrerequisiteError):
         raise
     except ImageError as error:
-        _trace_error(machine, start, began, error.log)
-        cause, detail = Cause.IMAGE_BUILD, str(error)
+        trial.trace(StepKind.ERROR, error.log)
+        return trial.end(Cause.IMAGE_BUILD, str(error))
+    except EngineOutage as error:
+        return trial.end(Cause.ENGINE_OUTAGE, str(error))
     except (SandboxError, SandboxFileError) as error:
-        cause, detail = Cause.SANDBOX_LOST if acted else Cause.ENGINE_FAILURE, str(error)
-        if isinstance(error, EngineOutage):
-            cause = Cause.ENGINE_OUTAGE
+        return trial.end(Cause.SANDBOX_LOST if trial.acted else Cause.ENGINE_FAILURE, str(error))
     except Exception as error:  # noqa: BLE001 - the trial boundary: our bug errors this trial, with its traceback
-        _trace_error(machine, start, began, traceback.format_exc())
-        cause, detail = Cause.INTERNAL, f"{type(error).__name__}: {error}"
-    return _end(spec, began, result, cause, detail, Reward(None), ran, replay)
+        trial.trace(StepKind.ERROR, traceback.format_exc())
+        return trial.end(Cause.INTERNAL, f"{type(error).__name__}: {error}")
+
+
+class _Trial:
+    """A trial under way: what it runs on, and what it has come to so far."""
+
+    def __init__(self, machine: Machine, spec: TrialSpec, task: Task) -> None:
+        self._began = time.monotonic()
+        self._machine, self._spec, self._task = machine, spec, task
+        self._owner = Owner(spec.start.planned.study, spec.start.id)
+        record = spec.record if isinstance(spec.agent, Harness) else None
+        self._replay = None if record is None else RecordReplay(record)
+        self._result = AgentResult(Cause.FINISHED)
+        self._ran = Conditions(spec.settings.sandbox.concurrency)
+        self.acted = False
+        """Whether the agent may have done something."""
+
+    async def run(self) -> Reward:
+        """Have the agent work in the task's sandbox, and its work verified."""
+        image = await self._prepare_images()
+        async with AsyncExitStack() as held:
+            sandbox, jail = await _acquire(self._machine, self._spec, self._task, image, self._owner)
+            held.push_async_callback(sandbox.close)
+            if jail is not None:
+                held.push_async_callback(jail.close)
+            await _make_ready(sandbox, self._task)
+            reward = await self._run_parts(sandbox, jail, held)
+            if self._spec.start.network:
+                self.trace(StepKind.TASK, reached(await sandbox.hosts()))
+        return reward
+
+    async def _prepare_images(self) -> str:
+        """Make all that the task needs, and return that of its sandbox."""
+        provider = self._machine.provider
+        images = [await provider.prepare(image) for image in self._task.images()]
+        digests = [await provider.image_digest(image) for image in images]
+        self._ran = dataclasses.replace(self._ran, images=tuple(digests))
+        return images[0]
+
+    async def _run_parts(self, sandbox: Sandbox, jail: Jail | None, held: AsyncExitStack) -> Reward:
+        """Run the agent on one part of the task after another, each of which is verified before the next begins."""
+        task, reward, rewards = self._task, Reward(None), list[tuple[str, Reward]]()
+        parts = task.parts or (Part("", task),)
+        for at, part in enumerate(parts):
+            title = heading(part, at, len(parts)) if task.parts else ""
+            # What isolation a check found the task to need holds for all of its parts.
+            now = dataclasses.replace(part.task, isolation=task.isolation)
+            if task.parts:
+                self.trace(StepKind.TASK, f"{title} begins")
+                await _make_ready(sandbox, now, part.setup)
+            self.acted = True
+            if at and jail is not None:
+                jail = await self._machine.provider.jail(jail_request(self._spec.settings, self._owner))
+                held.push_async_callback(jail.close)
+            await self._run_agent(now, title, sandbox, jail)
+            if self._result.cause not in SCORED:
+                return reward
+            reward = await judge(self._court(), sandbox, now, self._result.answer, last=at + 1 == len(parts))
+            rewards.append((title, reward))
+            if task.parts and reward.value is not None:
+                self.trace(StepKind.TASK, f"{title} is verified: reward {reward.value:g}")
+            if reward.cause is not None:
+                break
+            if at + 1 < len(parts) and (why := missed(part, reward)):
+                self.trace(StepKind.TASK, f"no further part is begun: {why}")
+                break
+        return combined(rewards, task.reward_of) if task.parts else reward
+
+    async def _run_agent(self, task: Task, title: str, sandbox: Sandbox, jail: Jail | None) -> None:
+        """Run the agent on a part of the task, or on the whole. Raises SandboxError."""
+        agent = self._spec.agent
+        if isinstance(agent, Oracle):
+            self._result = _added(self._result, await _run_solution(sandbox, task), title)
+        elif isinstance(agent, Harness):
+            assert jail is not None
+            commands = sandbox.series(env=task.env, user=task.user)
+            try:
+                gateway = self._gateway(task, sandbox, commands, jail)
+                self._result = _added(self._result, await gateway.run(agent.text), title)
+            finally:
+                await commands.close()
+            # An engine that stops takes both along: that is no death of the harness's own.
+            if self._result.cause in (Cause.JAIL_DIED, Cause.JAIL_MEMORY) and not await sandbox.running():
+                raise SandboxError("the harness's jail and the task's sandbox ended together")
+
+    def _gateway(self, task: Task, sandbox: Sandbox, commands: Series, jail: Jail) -> Gateway:
+        """What serves the harness on a part. The limits are the trial's, of which earlier parts have used some."""
+        machine, before = self._machine, self._result
+        assert machine.model is not None
+        planned, limits = self._spec.start.planned, self._spec.settings.limits
+        if limits.seconds is not None:
+            limits = limits.model_copy(update={"seconds": max(0.001, limits.seconds - before.active_seconds)})
+        stage = str(planned.stage)
+        calls = Calls(
+            sandbox=sandbox,
+            commands=commands,
+            model=machine.model,
+            sink=machine.sink,
+            owner=self._spec.start.id,
+            task=task,
+            limits=limits,
+            context=CallContext("task", planned.seed, planned.harness, task.id, planned.repeat, stage=stage),
+            began=self._began,
+            on_wait=machine.on_wait,
+            used=before.used,
+            answered=before.answered,
+            first=before.next_call,
+            replay=self._replay,
+        )
+        return Gateway(jail, calls)
+
+    def _court(self) -> Court:
+        machine, spec = self._machine, self._spec
+
+        async def acquire(task: Task) -> Sandbox:
+            image = await machine.provider.prepare(task.image)
+            return await machine.provider.acquire(sandbox_request(task, image, spec.settings, self._owner))
+
+        limits = spec.settings.limits
+        return Court(
+            acquire,
+            lambda text: self.trace(StepKind.TASK, text),
+            limits.artifact_bytes,
+            limits.verifier_seconds,
+            watch=isinstance(spec.agent, Harness),
+            zero_suspects=spec.settings.verifier.on_suspect == "zero",
+            passed=machine.passed,
+        )
+
+    def trace(self, kind: StepKind, text: str) -> None:
+        """A step of the trial's own."""
+        seconds = time.monotonic() - self._began
+        self._machine.sink.step(StepData(self._spec.start.id, kind, seconds, 0.0, {"text": text}, text))
+
+    def judged(self, reward: Reward) -> TrialEnd:
+        """The verdict on a trial that came to its end."""
+        result = self._result
+        # How a harness failed says more than that it left no answer.
+        broke = result.detail if reward.cause is None and result.cause is not Cause.FINISHED else ""
+        return self.end(reward.cause or result.cause, broke or reward.detail or result.detail, reward)
+
+    def end(self, cause: Cause, detail: str, reward: Reward | None = None) -> TrialEnd:
+        """The verdict by its cause."""
+        result, reward = self._result, reward or Reward(None)
+        parted = detail if cause is Cause.RECORD_PARTED else ""
+        return TrialEnd(
+            id=self._spec.start.id,
+            state=TrialState.SCORED if cause in SCORED else TrialState.ERRORED,
+            cause=cause.value,
+            detail=detail,
+            reward=reward.value,
+            rewards=reward.named,
+            answer=cut(result.answer, self._spec.settings.limits.trace_bytes),
+            verifier_output=reward.output,
+            used=result.used,
+            seconds=time.monotonic() - self._began,
+            active_seconds=result.active_seconds,
+            flags=reward.flags,
+            conditions=dataclasses.replace(self._ran, answered=result.answered),
+            replayed=None if self._replay is None else self._replay.told(whole=parted),
+            ran=result.ran,
+        )
 
 
 async def _acquire(
@@ -217,23 +314,6 @@ async def _make_ready(sandbox: Sandbox, task: Task, setup: str = "") -> None:
     await wait_until_healthy(sandbox, task)
 
 
-def _court(machine: Machine, spec: TrialSpec, began: float, owner: Owner) -> Court:
-    async def acquire(task: Task) -> Sandbox:
-        image = await machine.provider.prepare(task.image)
-        return await machine.provider.acquire(sandbox_request(task, image, spec.settings, owner))
-
-    limits = spec.settings.limits
-    return Court(
-        acquire,
-        lambda text: _tell(machine, spec.start, began, text),
-        limits.artifact_bytes,
-        limits.verifier_seconds,
-        watch=isinstance(spec.agent, Harness),
-        zero_suspects=spec.settings.verifier.on_suspect == "zero",
-        passed=machine.passed,
-    )
-
-
 def _added(before: AgentResult, now: AgentResult, title: str) -> AgentResult:
     """What the agent's parts came to: the gateway counts on from part to part, the first trouble is the trial's."""
     if now.cause not in SCORED:
@@ -243,41 +323,6 @@ def _added(before: AgentResult, now: AgentResult, title: str) -> AgentResult:
     active = before.active_seconds + now.active_seconds
     ran = now.ran if before.ran is None else before.ran if now.ran is None else before.ran + now.ran
     return dataclasses.replace(now, cause=trouble.cause, detail=detail, active_seconds=active, ran=ran)
-
-
-def _gateway(
-    machine: Machine,
-    spec: TrialSpec,
-    task: Task,
-    sandbox: Sandbox,
-    commands: Series,
-    jail: Jail,
-    began: float,
-    before: AgentResult,
-    replay: RecordReplay | None,
-) -> Gateway:
-    """`before`: what earlier parts of the task used; the limits are the trial's."""
-    assert machine.model is not None
-    planned, limits = spec.start.planned, spec.settings.limits
-    if limits.seconds is not None:
-        limits = limits.model_copy(update={"seconds": max(0.001, limits.seconds - before.active_seconds)})
-    calls = Calls(
-        sandbox=sandbox,
-        commands=commands,
-        model=machine.model,
-        sink=machine.sink,
-        owner=spec.start.id,
-        task=task,
-        limits=limits,
-        context=CallContext("task", planned.seed, planned.harness, task.id, planned.repeat, stage=str(planned.stage)),
-        began=began,
-        on_wait=machine.on_wait,
-        used=before.used,
-        answered=before.answered,
-        first=before.next_call,
-        replay=replay,
-    )
-    return Gateway(jail, calls)
 
 
 async def _run_solution(sandbox: Sandbox, task: Task) -> AgentResult:
@@ -299,48 +344,11 @@ async def _run_solution(sandbox: Sandbox, task: Task) -> AgentResult:
     return AgentResult(Cause.FINISHED, answer=ran.stdout.decode("utf-8", "replace") if judged else "")
 
 
-def _tell(machine: Machine, start: TrialStart, began: float, text: str) -> None:
-    machine.sink.step(StepData(start.id, StepKind.TASK, time.monotonic() - began, 0.0, {"text": text}, text))
-
-
 def reached(hosts: tuple[str, ...] | None) -> str:
     """The trace's line on a network."""
     if hosts is None:
         return "the network was open; which hosts were reached is not known"
     return f"the network's proxy was asked for: {', '.join(hosts) or 'nothing'}"
-
-
-def _trace_error(machine: Machine, start: TrialStart, began: float, text: str) -> None:
-    machine.sink.step(StepData(start.id, StepKind.ERROR, time.monotonic() - began, 0.0, {"text": text}, text))
-
-
-def _end(
-    spec: TrialSpec,
-    began: float,
-    result: AgentResult,
-    cause: Cause,
-    detail: str,
-    reward: Reward,
-    ran: Conditions,
-    replay: RecordReplay | None,
-) -> TrialEnd:
-    return TrialEnd(
-        id=spec.start.id,
-        state=TrialState.SCORED if cause in SCORED else TrialState.ERRORED,
-        cause=cause.value,
-        detail=detail,
-        reward=reward.value,
-        rewards=reward.named,
-        answer=cut(result.answer, spec.settings.limits.trace_bytes),
-        verifier_output=reward.output,
-        used=result.used,
-        seconds=time.monotonic() - began,
-        active_seconds=result.active_seconds,
-        flags=reward.flags,
-        conditions=dataclasses.replace(ran, answered=result.answered),
-        replayed=None if replay is None else replay.told(whole=detail if cause is Cause.RECORD_PARTED else ""),
-        ran=result.ran,
-    )
 
 
 async def dry_start(provider: SandboxProvider, settings: Config, harness_text: str, owner: Owner) -> str:

@@ -206,29 +206,15 @@ async def open_session(
     if said := room_for_trials(config):
         hears.say(said)
     async with AsyncExitStack() as stack:
-        task_model = meta_model = None
         keys = Keys.open(root)
-        if models:
-            task_model = meta_model = open_model(
-                config.models.task, providers(config), keys=keys, on_tokens=hears.on_tokens
-            )
-            stack.push_async_callback(task_model.close)
-            if config.meta_model != config.models.task:
-                meta_model = open_model(config.meta_model, providers(config), keys=keys, on_tokens=hears.on_tokens)
-                stack.push_async_callback(meta_model.close)
-            check_prices(config, task_model, meta_model)
+        task_model, meta_model = _open_models(config, keys, hears, stack) if models else (None, None)
         try:
             hosts = await open_hosts_of(config, hears.say)
             inner = AnyHost(hosts) if hosts else await open_provider(config, prefer_bubblewrap=prefer_bubblewrap)
         except PrerequisiteError as error:
-            began = config.sandbox.provider
-            if not resumes or began == "auto":
+            if (why := _goes_on_there(config, resumes, error)) is None:
                 raise
-            if isinstance(error, NoJails):
-                began, kept = config.jail.provider, f"study {resumes} began with its jails on {config.jail.provider}"
-            else:
-                kept = f"study {resumes} began on {began}"
-            raise PrerequisiteError(f"{kept} and goes on there alone: {error.problem}", START[began]) from None
+            raise why from None
         # A study goes on where it began: `auto` is asked once.
         sandbox = config.sandbox.model_copy(update={"provider": inner.name})
         jail = config.jail.model_copy(update={"provider": inner.jails})
@@ -266,6 +252,33 @@ async def open_session(
             hosts,
             nodes.hosts if nodes else None,
         )
+
+
+def _open_models(
+    config: Config, keys: Keys, hears: Watcher | _Nobody, stack: AsyncExitStack
+) -> tuple[ModelClient, ModelClient]:
+    """The task model and the meta model, which may be one; closed with `stack`. Raises ConfigError, PrerequisiteError."""
+
+    def opened(name: str) -> ModelClient:
+        model = open_model(name, providers(config), keys=keys, on_tokens=hears.on_tokens)
+        stack.push_async_callback(model.close)
+        return model
+
+    task_model = opened(config.models.task)
+    meta_model = task_model if config.meta_model == config.models.task else opened(config.meta_model)
+    check_prices(config, task_model, meta_model)
+    return task_model, meta_model
+
+
+def _goes_on_there(config: Config, study: str, error: PrerequisiteError) -> PrerequisiteError | None:
+    """Why a study that goes on cannot, where its sandboxes are missing; `None` of one that may choose others."""
+    began = config.sandbox.provider
+    if not study or began == "auto":
+        return None
+    kept = f"study {study} began on {began}"
+    if isinstance(error, NoJails):
+        began, kept = config.jail.provider, f"study {study} began with its jails on {config.jail.provider}"
+    return PrerequisiteError(f"{kept} and goes on there alone: {error.problem}", START[began])
 
 
 async def told_of(hears: Watcher | _Nobody, clear_up: Callable[[], Awaitable[object]]) -> None:

@@ -19,7 +19,7 @@ from lorimer.models.simulated.dice import pick, roll
 from lorimer.models.simulated.ideas import HARMFUL, HONEST, NEUTRAL, USELESS, Idea, Kind
 from lorimer.models.simulated.reading import Mark
 from lorimer.models.simulated.solver import Character
-from lorimer.models.simulated.source import Replacement, read_source
+from lorimer.models.simulated.source import Replacement, Source, read_source
 from lorimer.models.simulated.speech import call_id, finished, request_tokens
 from lorimer.models.simulated.tasks import Flaw
 
@@ -47,71 +47,97 @@ class EarlierCall:
     is_error: bool
 
 
-def reply(request: ModelRequest, context: CallContext, character: Character) -> Completion:
-    """One answer of the meta-agent's model. Never raises; where nothing fits it says so, without a call."""
-    offered = {tool.name for tool in request.tools}
-    past = _past(request)
-    names = [one.name for one in past]
-    dice = (context.seed, context.harness, context.task, context.attempt)
-    used = request_tokens(request)
+@dataclass(frozen=True)
+class _Talk:
+    """The conversation so far, and how the model goes on with it."""
 
-    def call(thought: str, *calls: tuple[str, Mapping[str, Any]]) -> Completion:
+    request: ModelRequest
+    past: Sequence[EarlierCall]
+    dice: tuple[object, ...]
+
+    @property
+    def offered(self) -> set[str]:
+        return {tool.name for tool in self.request.tools}
+
+    @property
+    def names(self) -> list[str]:
+        """The tools that it has called, in order."""
+        return [one.name for one in self.past]
+
+    def may_begin(self, name: str) -> bool:
+        """Whether a tool is offered that it has not called yet."""
+        return name in self.offered and name not in self.names
+
+    def call(self, thought: str, *calls: tuple[str, Mapping[str, Any]]) -> Completion:
         made = [
-            ToolCall(call_id(str(len(past)), str(place), name, json.dumps(arguments, default=str)), name, arguments)
+            ToolCall(
+                call_id(str(len(self.past)), str(place), name, json.dumps(arguments, default=str)), name, arguments
+            )
             for place, (name, arguments) in enumerate(calls)
         ]
-        return finished("", made, Reasoning(thought), request, used)
+        return finished("", made, Reasoning(thought), self.request, request_tokens(self.request))
 
-    def end(words: str) -> Completion:
-        return finished(words, (), Reasoning(words), request, used)
+    def end(self, words: str) -> Completion:
+        return finished(words, (), Reasoning(words), self.request, request_tokens(self.request))
 
-    if "propose_edit" not in offered:
-        return end("I have no way to propose an edit.")
-    first = [name for name in ("list_failures", "experiment_log") if name in offered and name not in names]
-    if first and not names:
-        focus = _focus(request)
+
+def reply(request: ModelRequest, context: CallContext, character: Character) -> Completion:
+    """One answer of the meta-agent's model. Never raises; where nothing fits it says so, without a call."""
+    talk = _Talk(request, _past(request), (context.seed, context.harness, context.task, context.attempt))
+    if "propose_edit" not in talk.offered:
+        return talk.end("I have no way to propose an edit.")
+    trials = _trials(_texts(talk.past, "list_failures"))
+    looks = _look(talk, trials)
+    if looks is not None:
+        return looks
+    # Read last, and again if its answer is no longer in the conversation: an edit must quote it exactly.
+    shown = _texts(talk.past, "read_harness")
+    source = read_source(shown[-1]) if shown else None
+    if source is not None:
+        return _propose(talk, trials, source, character)
+    if "read_harness" in talk.offered and talk.names.count("read_harness") < 2:
+        return talk.call("Now the harness itself.", ("read_harness", {}))
+    return talk.end("I could not read the harness; I have nothing to propose.")
+
+
+def _look(talk: _Talk, trials: Sequence[tuple[str, str]]) -> Completion | None:
+    """Its next look at what happened; `None` when it has seen enough."""
+    first = [name for name in ("list_failures", "experiment_log") if talk.may_begin(name)]
+    if first and not talk.past:
+        focus = _focus(talk.request)
         asked: dict[str, Mapping[str, Any]] = {"list_failures": {"kind": focus}} if focus else {}
-        return call(
+        return talk.call(
             "I start with what failed, and with what was tried before.", *((n, asked.get(n, {})) for n in first)
         )
-    trials = _trials(_texts(past, "list_failures"))
-    if "read_trace" in offered and trials and "read_trace" not in names:
-        chosen = _spread(trials, TRACES_READ, *dice)
-        return call("I read some of the failed trials.", *(("read_trace", {"trial": trial}) for trial, _ in chosen))
-    if "search_traces" in offered and trials and "search_traces" not in names:
-        return call("Do others end like this?", ("search_traces", {"query": "maximum context length"}))
-    # Read last, and again if its answer is no longer in the conversation: an edit must quote it exactly.
-    shown = _texts(past, "read_harness")
-    source = read_source(shown[-1]) if shown else None
-    if source is None and "read_harness" in offered and names.count("read_harness") < 2:
-        return call("Now the harness itself.", ("read_harness", {}))
-    if source is None:
-        return end("I could not read the harness; I have nothing to propose.")
+    if trials and talk.may_begin("read_trace"):
+        chosen = _spread(trials, TRACES_READ, *talk.dice)
+        return talk.call("I read some of the failed trials.", *(("read_trace", {"trial": name}) for name, _ in chosen))
+    if trials and talk.may_begin("search_traces"):
+        return talk.call("Do others end like this?", ("search_traces", {"query": "maximum context length"}))
+    return None
 
+
+def _propose(talk: _Talk, trials: Sequence[tuple[str, str]], source: Source, character: Character) -> Completion:
+    """The edit that it draws, or its last words where there is none to draw or one was taken."""
+    past, dice = talk.past, talk.dice
     proposals = [one for one in past if one.name == "propose_edit"]
     if proposals and not _refused(proposals[-1]):
-        return end(f"Proposed: {proposals[-1].arguments.get('title', 'an edit')}.")
+        return talk.end(f"Proposed: {proposals[-1].arguments.get('title', 'an edit')}.")
     if len(proposals) >= MAX_PROPOSALS:
-        return end("My edits do not apply; I have nothing to propose.")
+        return talk.end("My edits do not apply; I have nothing to propose.")
     log = "\n".join(_texts(past, "experiment_log"))
     here = [str(one.arguments.get("title")) for one in proposals]
     misquoted = _misquotes(dice) and len(proposals) == 1
     findings = _findings(past, trials)
-    ideas = _asked_for(_repertoire(character), request)
-    drawn = _draw(
-        ideas,
-        source_hunks := {idea.title: idea.hunks(source) for idea in ideas},
-        findings,
-        log,
-        here[:-1] if misquoted else here,
-        dice,
-    )
+    ideas = _asked_for(_repertoire(character), talk.request)
+    hunks_of = {idea.title: idea.hunks(source) for idea in ideas}
+    drawn = _draw(ideas, hunks_of, findings, log, here[:-1] if misquoted else here, dice)
     if drawn is None:
-        return end("Nothing that I can think of fits this harness; I have nothing to propose.")
-    hunks = source_hunks[drawn.title]
+        return talk.end("Nothing that I can think of fits this harness; I have nothing to propose.")
+    hunks = hunks_of[drawn.title]
     if _misquotes(dice) and not proposals:
         hunks = (Replacement(f"{hunks[0].search}  # as it was", hunks[0].replace), *hunks[1:])
-    return call(
+    return talk.call(
         drawn.hypothesis if not proposals else "The edit was refused; I correct it.",
         (
             "propose_edit",

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from lorimer.errors import EngineOutage, ImageError, NotRemoved, PrerequisiteError, SandboxError
 from lorimer.sandbox.base import (
     Egress,
+    Group,
     ImageSpec,
     Jail,
     JailRequest,
@@ -129,6 +130,58 @@ class DockerProvider:
 
     async def _acquire(self, request: SandboxRequest, image: ImageFacts, copy_of: str = "") -> Sandbox:
         """A running sandbox; `copy_of`: the container whose snapshot `image` is."""
+        container, way, made = await self._make(request, image)
+        if copy_of:
+            self._snapshots.use(image.id, container)
+        entrypoint = None
+        if image.entrypoint and request.entrypoint:
+            entrypoint = Entrypoint(self._engine, container, image.entrypoint, self._handover)
+
+        async def branch(of: str) -> Sandbox:
+            snapshot = await self._snapshots.take(of)
+            try:
+                # Alone: of the services around it there is no copy, and those there are belong to the agent's sandbox.
+                alone = dataclasses.replace(request, group=None)
+                return await self._acquire(alone, dataclasses.replace(image, id=snapshot, digest=snapshot), copy_of=of)
+            except BaseException:
+                self._remove_later(self._snapshots.forget(snapshot))
+                raise
+
+        async def hosts(of: str) -> tuple[str, ...] | None:
+            return (
+                None if way.network != "none" and not way.proxy and not way.closed else await self._networks.hosts(of)
+            )
+
+        async def start() -> Sandbox:
+            if copy_of:
+                await self._snapshots.copy_volumes(copy_of, container)
+            if request.group is not None and made is not None:
+                await self._start_in_group(container, request.group, made, entrypoint, proxied=bool(way.proxy))
+            else:
+                await self._engine.call("start a container", lambda client: client.start(container))
+            workdir = request.workdir or image.workdir
+            services = {} if made is None else made.containers
+            sandbox = DockerSandbox(
+                self._engine,
+                container,
+                workdir,
+                image.user,
+                self._discard,
+                branch,
+                hosts,
+                services,
+                entrypoint,
+                idle=self._idle,
+            )
+            await sandbox.begin(again=bool(copy_of))
+            self._sandboxes[container] = sandbox
+            self._watch.start()
+            return sandbox
+
+        return await self._or_discard(container, start())
+
+    async def _make(self, request: SandboxRequest, image: ImageFacts) -> tuple[str, Way, Made | None]:
+        """A sandbox's container, its way out and the services around it, none of them started. All or none."""
         labels, way, group = owner_labels(request.owner), Way("none"), request.group
         leads_out = request.limits.network and self._network is None
         listed = request.limits.hosts
@@ -158,61 +211,19 @@ class DockerProvider:
         if made is not None:
             self._groups.give(container, made)
             self._held -= set(made.containers.values())  # they go with the group, after this container
+        return container, way, made
 
-        async def branch(of: str) -> Sandbox:
-            snapshot = await self._snapshots.take(of)
-            try:
-                # Alone: of the services around it there is no copy, and those there are belong to the agent's sandbox.
-                alone = dataclasses.replace(request, group=None)
-                return await self._acquire(alone, dataclasses.replace(image, id=snapshot, digest=snapshot), copy_of=of)
-            except BaseException:
-                self._remove_later(self._snapshots.forget(snapshot))
-                raise
-
-        entrypoint = None
-        if image.entrypoint and request.entrypoint:
-            entrypoint = Entrypoint(self._engine, container, image.entrypoint, self._handover)
-
-        async def start() -> Sandbox:
-            if copy_of:
-                await self._snapshots.copy_volumes(copy_of, container)
-            if group is not None and made is not None:
-                await self._groups.join(container, group.main, made, first_too=bool(way.proxy))
-                try:
-                    await self._groups.start(group, made, container, group.main.name)
-                except SandboxError:
-                    if entrypoint is not None:
-                        await entrypoint.check()  # says more than that its container ended
-                    raise
-            else:
-                await self._engine.call("start a container", lambda client: client.start(container))
-            workdir = request.workdir or image.workdir
-            services = {} if made is None else made.containers
-            sandbox = DockerSandbox(
-                self._engine,
-                container,
-                workdir,
-                image.user,
-                self._discard,
-                branch,
-                hosts,
-                services,
-                entrypoint,
-                idle=self._idle,
-            )
-            await sandbox.begin(again=bool(copy_of))
-            self._sandboxes[container] = sandbox
-            self._watch.start()
-            return sandbox
-
-        async def hosts(of: str) -> tuple[str, ...] | None:
-            return (
-                None if way.network != "none" and not way.proxy and not way.closed else await self._networks.hosts(of)
-            )
-
-        if copy_of:
-            self._snapshots.use(image.id, container)
-        return await self._or_discard(container, start())
+    async def _start_in_group(
+        self, container: str, group: Group, made: Made, entrypoint: Entrypoint | None, *, proxied: bool
+    ) -> None:
+        """Start a container among its services. Raises SandboxError."""
+        await self._groups.join(container, group.main, made, first_too=proxied)
+        try:
+            await self._groups.start(group, made, container, group.main.name)
+        except SandboxError:
+            if entrypoint is not None:
+                await entrypoint.check()  # says more than that its container ended
+            raise
 
     async def jail(self, request: JailRequest) -> Jail:
         await self._engine.connect()
