@@ -6,7 +6,7 @@ import ast
 import difflib
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lorimer.harness.lint import parse
@@ -64,10 +64,10 @@ def never_named(before: str, after: str) -> tuple[str, ...]:
 
 def same_code(before: str, after: str) -> bool:
     """Whether two harnesses differ in comments and layout alone, so that Python runs the same of both."""
-    return same_tree(parsed(before), parsed(after))
+    return Parsed.of(before).runs_as(Parsed.of(after))
 
 
-def same_tree(old: ast.Module | None, new: ast.Module | None) -> bool:
+def same_tree(old: ast.AST | None, new: ast.AST | None) -> bool:
     """Whether Python runs the same of two trees; `False` where one could not be read. It stops where they first differ."""
     left: list[tuple[object, object]] = [(old, new)]
     while left:
@@ -86,6 +86,34 @@ def same_tree(old: ast.Module | None, new: ast.Module | None) -> bool:
         elif mine != theirs:
             return False
     return old is not None and new is not None
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A harness as Python reads it."""
+
+    tree: ast.Module | None
+    """`None` where Python cannot read it."""
+    lines: Sequence[str]
+    """As `code_lines` gives them."""
+
+    @classmethod
+    def of(cls, text: str) -> Parsed:
+        return cls(parsed(text), code_lines(text))
+
+    def runs_as(self, other: Parsed) -> bool:
+        """What `same_tree` says of both trees. Only statements of the top level that are written differently are compared."""
+        if self.tree is None or other.tree is None or len(self.tree.body) != len(other.tree.body):
+            return False
+        return all(
+            self._written(mine) == other._written(theirs) or same_tree(mine, theirs)
+            for mine, theirs in zip(self.tree.body, other.tree.body, strict=True)
+        )
+
+    def _written(self, statement: ast.stmt) -> tuple[int, int | None, Sequence[str]]:
+        """The lines of a statement, and where in the first and the last of them it begins and ends."""
+        lines = lines_of(statement)
+        return statement.col_offset, statement.end_col_offset, self.lines[lines.start - 1 : lines.stop - 1]
 
 
 MOST_PAIRS = 4_000_000
@@ -200,6 +228,12 @@ def _targets(node: ast.stmt) -> list[str]:
 
 def _texts(node: ast.AST) -> list[str]:
     return [part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+
+
+def lines_of(statement: ast.stmt) -> range:
+    """All lines of a statement, its decorators too."""
+    first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
+    return range(first, (statement.end_lineno or statement.lineno) + 1)
 
 
 def code_lines(text: str) -> list[str]:

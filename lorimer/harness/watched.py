@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from functools import cached_property, lru_cache
 
 from lorimer.errors import HarnessError
-from lorimer.harness.changed import code_lines, parsed, same_tree
+from lorimer.harness.changed import Parsed, lines_of
 from lorimer.harness.version import Hunk, apply_edit
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -36,7 +36,7 @@ def watched(parent: str, hunks: Sequence[Hunk], text: str) -> tuple[Watched, ...
     Args:
         text: `parent` with all hunks applied. Where it is another text, nothing can be told of any.
     """
-    tree = _tree(text)
+    tree = _parsed(text).tree
     places = _places(parent, hunks, text)
     if tree is None or places is None:
         return tuple(Watched(unknown="the edit cannot be laid beside the text that ran") for _ in hunks)
@@ -45,9 +45,9 @@ def watched(parent: str, hunks: Sequence[Hunk], text: str) -> tuple[Watched, ...
 
 
 @lru_cache(maxsize=8)
-def _tree(text: str) -> ast.Module | None:
-    """The tree of a text; nothing here changes it. Many candidates share a parent, and the last hunk makes the text that ran."""
-    return parsed(text)
+def _parsed(text: str) -> Parsed:
+    """A text that was read; nothing here changes its tree. Many candidates share a parent, and the last hunk makes what ran."""
+    return Parsed.of(text)
 
 
 def _places(parent: str, hunks: Sequence[Hunk], text: str) -> list[tuple[set[int], set[int]]] | None:
@@ -59,10 +59,10 @@ def _places(parent: str, hunks: Sequence[Hunk], text: str) -> list[tuple[set[int
             after = apply_edit(before, [hunk])
         except HarnessError:
             return None
-        old, new = code_lines(before), code_lines(after)
+        old, new = _parsed(before), _parsed(after)
         changed, removed, moved = set[int](), set[int](), dict[int, int]()
-        silent = same_tree(_tree(before), _tree(after))  # comments and layout
-        for kind, first, last, begin, end in _differences(old, new):
+        silent = old.runs_as(new)  # comments and layout
+        for kind, first, last, begin, end in _differences(old.lines, new.lines):
             if kind == "equal":
                 moved |= {first + at + 1: begin + at + 1 for at in range(last - first)}
             elif silent:
@@ -70,7 +70,7 @@ def _places(parent: str, hunks: Sequence[Hunk], text: str) -> list[tuple[set[int
             elif kind == "delete":
                 removed.add(begin)
             else:
-                changed |= {n + 1 for n in range(begin, end) if not _is_aside(new[n])}
+                changed |= {n + 1 for n in range(begin, end) if not _is_aside(new.lines[n])}
         # What an earlier hunk changed and this one changed again is this one's.
         found = [({moved[n] for n in one if n in moved}, {moved.get(n, n) for n in other}) for one, other in found]
         found.append((changed, removed))
@@ -83,7 +83,7 @@ def _is_aside(line: str) -> bool:
     return not line.strip() or line.lstrip().startswith("#")
 
 
-def _differences(old: list[str], new: list[str]) -> Iterator[tuple[str, int, int, int, int]]:
+def _differences(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[str, int, int, int, int]]:
     """The differences as `SequenceMatcher` finds them once what both texts begin and end with is set aside: a hunk is small."""
     start = next((n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
     most = min(len(old), len(new)) - start
@@ -100,7 +100,7 @@ class _Code:
 
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
-        self._functions: dict[ast.AST, ast.AST | None] = {}
+        self._functions: dict[ast.stmt, ast.AST | None] = {}
         """Every statement, with the innermost function whose body it is in."""
         self._collect(tree, None)
 
@@ -117,6 +117,11 @@ class _Code:
             for node in ast.walk(self._tree)
             if isinstance(node, ast.Constant) and isinstance(node.value, str)
         )
+
+    @cached_property
+    def _reads(self) -> dict[ast.stmt, frozenset[str]]:
+        """The names and attributes that each statement reads, beside what its blocks do."""
+        return {each: frozenset(_read(each)) for each in self._functions}
 
     def watched(self, changed: set[int], removed: set[int]) -> Watched:
         """What to watch where these lines were changed, and lines were taken away behind those."""
@@ -146,7 +151,7 @@ class _Code:
 
     def _at(self, line: int) -> ast.stmt | None:
         """The innermost statement in this line."""
-        inside = [each for each in self._functions if isinstance(each, ast.stmt) and line in _extent(each)]
+        inside = [each for each in self._functions if line in lines_of(each)]
         return max(inside, key=lambda each: (each.lineno, -(each.end_lineno or 0)), default=None)
 
     def _of(self, statement: ast.stmt, line: int) -> tuple[set[int], str]:
@@ -159,7 +164,7 @@ class _Code:
             return self._readers({statement.name})
         if self._functions[statement] is None:
             names = set(_bound(statement))
-            owner = next((each for each in self._tree.body if line in _extent(each)), None)
+            owner = next((each for each in self._tree.body if line in lines_of(each)), None)
             if isinstance(owner, ast.ClassDef) and not names:
                 names = {owner.name}
             return self._readers(names) if names else (set(_header(statement)), "")
@@ -171,18 +176,18 @@ class _Code:
 
     def _readers(self, names: set[str]) -> tuple[set[int], str]:
         """The lines of functions that read one of these names, or a name at the top level that is made of one of them."""
+        loaded = [
+            each for each, function in self._functions.items() if function is None and not isinstance(each, FUNCTIONS)
+        ]
         known, before = set(names), set[str]()
         while known != before:
             before = set(known)
-            for statement, function in self._functions.items():
-                if function is None and isinstance(statement, ast.stmt) and not isinstance(statement, FUNCTIONS):
-                    own = list(_header_nodes(statement))
-                    if any(_reads(node, known) for node in own):
-                        known |= set(_bound(statement))
+            for statement in loaded:
+                if not known.isdisjoint(self._reads[statement]):
+                    known |= set(_bound(statement))
         lines = set[int]()
         for statement, function in self._functions.items():
-            assert isinstance(statement, ast.stmt)
-            if any(_reads(node, known) for node in _header_nodes(statement)):
+            if not known.isdisjoint(self._reads[statement]):
                 if isinstance(statement, FUNCTIONS):  # a default or a decorator
                     lines |= _first(statement)
                 elif function is not None and not known & _hidden(function):
@@ -190,12 +195,6 @@ class _Code:
         if not lines and any(name in self._texts for name in known):
             return set(), f"{', '.join(sorted(names))} may be looked up by name"
         return lines, ""
-
-
-def _extent(statement: ast.stmt) -> range:
-    """All lines of a statement, its decorators too."""
-    first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", ()))])
-    return range(first, (statement.end_lineno or statement.lineno) + 1)
 
 
 def _children(statement: ast.AST) -> list[ast.stmt]:
@@ -266,12 +265,12 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
                 yield from (each.id for each in ast.walk(node.value) if isinstance(each, ast.Name))
 
 
-def _reads(node: ast.AST, names: set[str]) -> bool:
-    return any(
-        (isinstance(each, ast.Name) and each.id in names and isinstance(each.ctx, ast.Load))
-        or (isinstance(each, ast.Attribute) and each.attr in names and isinstance(each.ctx, ast.Load))
-        for each in ast.walk(node)
-    )
+def _read(statement: ast.stmt) -> Iterator[str]:
+    """The names and attributes that a statement reads, beside those in its blocks."""
+    for child in _header_nodes(statement):
+        for node in ast.walk(child):
+            if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+                yield node.id if isinstance(node, ast.Name) else node.attr
 
 
 def _hidden(function: ast.AST) -> set[str]:

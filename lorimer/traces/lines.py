@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 
 
@@ -37,8 +38,7 @@ class LinesRan:
     @classmethod
     def of(cls, text: str, whole: bool) -> LinesRan:
         """What `str` made."""
-        parts = [each.partition("-") for each in text.split(",") if each]
-        return cls(tuple((int(first), int(last or first)) for first, _, last in parts), whole)
+        return cls(_ranges(text), whole)
 
     def any_of(self, lines: Collection[int]) -> bool:
         """Whether one of these lines ran."""
@@ -55,6 +55,12 @@ class LinesRan:
             first, at = end + 1, at + 1
         if first <= last:
             yield first, last
+
+
+@lru_cache(maxsize=1024)  # a store has them of 100,000 trials, and the trials of one harness run much the same lines
+def _ranges(text: str) -> tuple[tuple[int, int], ...]:
+    parts = [each.partition("-") for each in text.split(",") if each]
+    return tuple((int(first), int(last or first)) for first, _, last in parts)
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,11 @@ LINES = [
     "x",
     "del x",
     "x = [y, 1]",
+    "x; y",
+    "x; y; x = 1",
+    "@x\ndef y(): x",
+    "@y\ndef y(): x",
+    "@y\ndef y(): x; y",
 ]
 
 

@@ -4,7 +4,7 @@ which lines ran is said by the harness's own process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -86,18 +86,25 @@ def fired_in(reader: StudyReader, candidates: Sequence[Candidate], runs: FullRun
             trials[trial.evaluation][trial.task, trial.repeat] = trial
     edits = [each for each in candidates if each.number in runs.own]
     texts = reader.harness_texts({sha for each in edits for sha in (each.parent, each.harness) if sha})
+    # Many candidates meet the same trials of a champion.
+    standing = {
+        names: _tokens(trial for name in names for trial in trials[name].values()) for names in set(runs.met.values())
+    }
     found = {}
     for each in edits:
-        hunks = tuple(Hunk(**hunk) for hunk in each.edit)
-        looked = _watched(texts.get(each.parent, ""), hunks, texts.get(each.harness or "", ""))
         own = list(trials[runs.own[each.number]].values())
-        met = [trial for name in runs.met[each.number] for trial in trials[name].values()]
-        both = {trial.task for trial in own} & {trial.task for trial in met}
+        looked: tuple[Watched, ...] = ()
+        if any(trial.ran for trial in own):
+            hunks = tuple(Hunk(**hunk) for hunk in each.edit)
+            looked = _watched(texts.get(each.parent, ""), hunks, texts.get(each.harness or "", ""))
+        said = [_said(hunk, own) for hunk in looked]
+        mine, theirs = _tokens(own), standing[runs.met[each.number]]
+        both = mine.keys() & theirs.keys()
         found[each.number] = Fired(
-            tuple(_hunk(one, own) for one in looked) if any(trial.ran for trial in own) else (),
-            _tasks(looked, own),
-            _mean_tokens(own, both),
-            _mean_tokens(met, both),
+            tuple(_hunk(*one, own) for one in zip(looked, said, strict=True)),
+            _tasks(said, own),
+            _mean_of_tasks(mine, both),
+            _mean_of_tasks(theirs, both),
         )
     return found
 
@@ -158,29 +165,45 @@ def _led_to(hunk: Watched, first: Sequence[FirstRan]) -> int | None:
     )
 
 
-def _hunk(hunk: Watched, trials: Sequence[TrialLines]) -> HunkFired:
-    known = [said for trial in trials if (said := fires(hunk, trial.ran)) is not None]
-    return HunkFired(sum(known), len(known), hunk.unknown, _tasks([hunk], trials))
+Said = Sequence[bool | None]
+"""Of trials in order whether a hunk fired in them (`fires`)."""
 
 
-def _tasks(hunks: Sequence[Watched], trials: Iterable[TrialLines]) -> dict[str, tuple[int, int]]:
-    found: dict[str, tuple[int, int]] = {}
+def _said(hunk: Watched, trials: Sequence[TrialLines]) -> Said:
+    known: dict[LinesRan | None, bool | None] = {}  # the trials of one harness run much the same lines
     for trial in trials:
-        said = [fires(hunk, trial.ran) for hunk in hunks]
+        if trial.ran not in known:
+            known[trial.ran] = fires(hunk, trial.ran)
+    return [known[trial.ran] for trial in trials]
+
+
+def _hunk(hunk: Watched, said: Said, trials: Sequence[TrialLines]) -> HunkFired:
+    known = [each for each in said if each is not None]
+    return HunkFired(sum(known), len(known), hunk.unknown, _tasks([said], trials))
+
+
+def _tasks(hunks: Sequence[Said], trials: Sequence[TrialLines]) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for trial, said in zip(trials, zip(*hunks, strict=True), strict=False):  # without hunks there is nothing to tell
         # That none fired is known where it is known of each.
-        if any(said) or (said and None not in said):
+        if any(said) or None not in said:
             fired, told = found.get(trial.task, (0, 0))
             found[trial.task] = fired + any(said), told + 1
     return found
 
 
-def _mean_tokens(trials: Sequence[TrialLines], tasks: set[str]) -> float | None:
-    """The mean over tasks of each task's mean."""
+def _tokens(trials: Iterable[TrialLines]) -> dict[str, float]:
+    """The mean of each task's trials, tasks in order of their first one."""
     by_task: dict[str, list[int]] = {}
     for trial in trials:
-        if trial.task in tasks:
-            by_task.setdefault(trial.task, []).append(trial.tokens)
-    return sum(sum(each) / len(each) for each in by_task.values()) / len(by_task) if by_task else None
+        by_task.setdefault(trial.task, []).append(trial.tokens)
+    return {task: sum(each) / len(each) for task, each in by_task.items()}
+
+
+def _mean_of_tasks(means: Mapping[str, float], tasks: Set[str]) -> float | None:
+    """The mean over those of these tasks that there are."""
+    known = [mean for task, mean in means.items() if task in tasks]
+    return sum(known) / len(known) if known else None
 
 
 def _listed(numbers: Sequence[int]) -> str:
