@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from lorimer.errors import EngineOutage, LorimerError, PrerequisiteError
+from lorimer.errors import EngineOutage, LorimerError, NotRemoved, PrerequisiteError
 from lorimer.kinds import SandboxName
 from lorimer.sandbox.base import Jail, JailRequest, RemovedImages, SandboxProvider
 from lorimer.sandbox.forwarding import Forwarding
@@ -223,23 +223,39 @@ class AnyHost(Forwarding):
         return await self._hosts.up[0].provider.jail(request)
 
     async def reap(self) -> int:
-        """See SandboxProvider. Hosts that do not answer are left out. Raises EngineOutage where none does."""
-        return sum(await self._each(lambda provider: provider.reap()))
+        """See SandboxProvider. Hosts that do not answer are left out. Raises EngineOutage where none does.
+
+        What stays behind on one keeps no other from being cleared up: of all that stays is told together.
+        """
+        left: list[str] = []
+
+        async def reap(host: Host[SandboxProvider]) -> int:
+            try:
+                return await host.provider.reap()
+            except NotRemoved as error:
+                left.append(f"{host.url}: {error}")
+                return 0
+
+        removed = sum(await self._each(reap))
+        if left:
+            others = f"; removed {removed} elsewhere" if removed else ""
+            raise NotRemoved("; ".join(left) + others)
+        return removed
 
     async def remove_images(self) -> RemovedImages:
-        found = await self._each(lambda provider: provider.remove_images())
+        found = await self._each(lambda host: host.provider.remove_images())
         removed, kept, size = (
             sum(numbers) for numbers in zip(*((f.removed, f.kept, f.bytes) for f in found), strict=True)
         )
         return RemovedImages(removed, kept, size)
 
-    async def _each(self, ask: Callable[[SandboxProvider], Awaitable[T]]) -> list[T]:
+    async def _each(self, ask: Callable[[Host[SandboxProvider]], Awaitable[T]]) -> list[T]:
         """What every host that answers says, one after the other: two addresses may lead to one engine."""
         await self._hosts.look()
         found = []
         for host in self._hosts.up:
             try:
-                found.append(await ask(host.provider))
+                found.append(await ask(host))
             except EngineOutage as error:
                 self._hosts.lost(host, str(error))
         return found

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.benchmarks.base import Task
-from lorimer.errors import EngineOutage, ImageError, PrerequisiteError
+from lorimer.errors import EngineOutage, ImageError, NotRemoved, PrerequisiteError
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import (
     ExecOutput,
@@ -49,6 +49,8 @@ class Engine(FakeProvider):
         super().__init__(self._ran, allow_unsandboxed_jail=True)
         self.away = False
         self.lacks = ""
+        self.stuck = ""
+        self.reaped = False
         self.images: list[ImageSpec] = []
         self.missing: set[str] = set()
 
@@ -81,6 +83,9 @@ class Engine(FakeProvider):
 
     async def reap(self) -> int:
         self._check()
+        self.reaped = True
+        if self.stuck:
+            raise NotRemoved(self.stuck)
         return 1
 
     async def answers(self) -> None:
@@ -263,6 +268,23 @@ async def test_jails_for_what_is_no_trial_are_made_by_a_host_that_answers() -> N
     rig.engines[1].away = True
     with pytest.raises(EngineOutage):
         await provider.jail(JailRequest(["python3"], Owner("s", "dry-start")))
+
+
+async def test_what_stays_behind_on_one_host_keeps_no_other_from_being_cleared_up() -> None:
+    rig = Rig()
+    provider = AnyHost(rig.hosts)
+    rig.engines[0].stuck = "removed 0; docker: 1 container could not be removed"
+    with pytest.raises(NotRemoved) as one:
+        await provider.reap()
+    assert str(one.value) == "tcp://a: removed 0; docker: 1 container could not be removed; removed 1 elsewhere"
+    assert [engine.reaped for engine in rig.engines] == [True, True]
+    rig.engines[1].stuck = "removed 2; docker: 3 containers could not be removed"
+    with pytest.raises(NotRemoved) as both:
+        await provider.reap()
+    assert str(both.value) == (
+        "tcp://a: removed 0; docker: 1 container could not be removed; "
+        "tcp://b: removed 2; docker: 3 containers could not be removed"
+    )
 
 
 # ---- a real engine behind two doors
