@@ -95,7 +95,7 @@ class Parsed:
     tree: ast.Module | None
     """`None` where Python cannot read it."""
     lines: Sequence[str]
-    """As `code_lines` gives them."""
+    """They are what `code_lines` gives."""
 
     @classmethod
     def of(cls, text: str) -> Parsed:

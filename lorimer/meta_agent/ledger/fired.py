@@ -166,7 +166,7 @@ def _led_to(hunk: Watched, first: Sequence[FirstRan]) -> int | None:
 
 
 Said = Sequence[bool | None]
-"""Of trials in order whether a hunk fired in them (`fires`)."""
+"""Whether a hunk fired in each of some trials, in their order (`fires`)."""
 
 
 def _said(hunk: Watched, trials: Sequence[TrialLines]) -> Said:
