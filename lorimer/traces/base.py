@@ -421,7 +421,6 @@ class StudyReader(Protocol):
         study: str | None = None,
         limit: int = 20,
         *,
-        owners: Sequence[str] | None = None,
         order: SearchOrder = "best",
         sealed: Sequence[str] = (),
     ) -> list[Hit]:
@@ -430,7 +429,6 @@ class StudyReader(Protocol):
 
         Args:
             study: only its trials and proposal sessions.
-            owners: only steps of these trials or candidates.
             sealed: studies whose trials on the holdout are left out.
             order: `newest` reads no more than it gives; `steps` goes by owner and step. A rank weighs words by how rare they
                 are in the whole store, so it depends on other trials; what a model reads must not.

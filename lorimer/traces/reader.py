@@ -338,12 +338,11 @@ class StoreReader(SealedReader):
         study: str | None = None,
         limit: int = 20,
         *,
-        owners: Sequence[str] | None = None,
         order: SearchOrder = "best",
         sealed: Sequence[str] = (),
     ) -> list[Hit]:
         with self.database.plain() as connection:
-            found = self.database.search(connection, SearchQuery(words, study, limit, owners, order, sealed))
+            found = self.database.search(connection, SearchQuery(words, study, limit, order, sealed))
         wanted = self._all(select(Step).where(col(Step.id).in_([number for number, _ in found])))
         steps = {step.id: step for step in wanted}
         return [Hit(steps[number], snippet) for number, snippet in found if number in steps]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lorimer.kinds import PolicyName
 from lorimer.meta_agent.gate.alpha import at_level, elond, lord
-from lorimer.meta_agent.gate.comparison import Evidence, excess_errors
+from lorimer.meta_agent.gate.comparison import Arms, Evidence, excess_errors
 from lorimer.meta_agent.gate.decide import decide, stops_early
 from lorimer.meta_agent.gate.permutation import Pair, permutation_test
 from lorimer.meta_agent.gate.policies import Policy, bar_words
@@ -233,8 +233,8 @@ def test_hopeless_candidates_are_rejected_early_with_the_reason() -> None:
     champion = tasks(10, (1, 1)) | tasks(2, (0, 0), 10)
     planned = [task for task in champion for _ in range(2)]
     run = outcomes({"t000": (0, 0)})
-    assert not stops_early(Evidence([], outcomes(champion), planned), PAIRED)
-    assert stops_early(Evidence(run, outcomes(champion), planned), PAIRED)
+    assert not stops_early(Arms(Evidence([], outcomes(champion), planned)), PAIRED)
+    assert stops_early(Arms(Evidence(run, outcomes(champion), planned)), PAIRED)
     decision = decide(Evidence(run, outcomes(champion), planned), PAIRED)
     assert decision.kind == "reject"
     assert "of 24 trials were run, the rest could not have changed this" in decision.reason
@@ -267,7 +267,7 @@ def test_timing_never_changes_a_decision(seed: int, lift: float, policy: Policy)
     stops = [
         length
         for length in range(len(full.planned))
-        if stops_early(Evidence(full.candidate[:length], full.champion, full.planned), policy)
+        if stops_early(Arms(Evidence(full.candidate[:length], full.champion, full.planned)), policy)
     ]
     final = decide(full, policy)
     if not stops:
@@ -322,7 +322,7 @@ def test_a_run_that_has_become_unlikely_to_win_ends_with_the_reason() -> None:
     planned = list(champion) * 2
     run = outcomes(tasks(12, (0,)))
     trials = Evidence(run, outcomes(champion), planned)
-    assert not stops_early(trials, PAIRED)
+    assert not stops_early(Arms(trials), PAIRED)
     decision = decide(trials, Policy(futility=0.2))
     assert decision.kind == "reject"
     assert (
@@ -339,7 +339,7 @@ def test_a_run_that_has_become_unlikely_to_win_ends_with_the_reason() -> None:
 def test_the_plain_rule_stays_plain() -> None:
     champion = tasks(20, (1, 0))
     trials = Evidence(outcomes(tasks(12, (0,))), outcomes(champion), list(champion) * 2)
-    assert not stops_early(trials, Policy(name="strict", futility=0.2))
+    assert not stops_early(Arms(trials), Policy(name="strict", futility=0.2))
 
 
 def test_betting_promotes_at_the_end_of_a_round_and_not_before() -> None:
@@ -347,7 +347,7 @@ def test_betting_promotes_at_the_end_of_a_round_and_not_before() -> None:
     planned = list(champion) * 3
     run = outcomes(tasks(12, (1,)))
     policy = Policy(name="eprocess")
-    assert not stops_early(Evidence(run[:11], outcomes(champion), planned), policy)
+    assert not stops_early(Arms(Evidence(run[:11], outcomes(champion), planned)), policy)
     decision = decide(Evidence(run, outcomes(champion), planned), policy)
     assert decision.kind == "promote"
     assert decision.reason.startswith("promoted: 12/12 against 0/36, evidence ")

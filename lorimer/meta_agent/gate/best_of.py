@@ -8,27 +8,21 @@ from collections.abc import Sequence
 from lorimer.meta_agent.gate.scores import mean_of
 
 
-def best_of(rewards: Sequence[float], k: float) -> float:
-    """The expected best reward of k draws of a harness on a task, without bias, from n stored ones: 1 <= k <= n.
+def curve(rewards: Sequence[float], most: int) -> list[float]:
+    """The expected best reward of 1, 2, … `most` draws of a harness on a task, without bias, from n stored ones; of more
+    draws than there are rewards, the best of them all.
 
     For pass/fail it is pass@k, 1 - C(n-c, k)/C(n, k) with c passes (Chen et al., "Evaluating large language models trained on
     code", 2021). For graded rewards it is the same average over all choices of k of the n: the i-th smallest reward is the best
-    of C(i-1, k-1) of these C(n, k). Between whole k it is interpolated: so many draws on average. Raises ValueError for other k.
+    of C(i-1, k-1) of these C(n, k).
     """
-    if not 1 <= k <= len(rewards):
-        raise ValueError(f"the best of {k} is not told by {len(rewards)} rewards")
-    return interpolated(curve(rewards, len(rewards)), k)
-
-
-def curve(rewards: Sequence[float], most: int) -> list[float]:
-    """The expected best of 1, 2, … `most` draws; of more than there are rewards, the best of them all."""
     ascending = sorted(rewards)
     own = [mean_of(rewards), *(_best_of_whole(ascending, k) for k in range(2, len(rewards) + 1))]
     return own + own[-1:] * (most - len(own))
 
 
 def interpolated(values: Sequence[float], k: float) -> float:
-    """A curve over 1, 2, … read at k, which may lie between."""
+    """A curve over 1, 2, … read at k, which may lie between: so many draws on average."""
     below = math.floor(k)
     value = values[below - 1]
     return value if k == below else value + (k - below) * (values[below] - value)

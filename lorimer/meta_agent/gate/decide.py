@@ -83,16 +83,11 @@ def decide_arms(arms: Arms, policy: Policy, *, whole: bool = False) -> Decision:
     return Decision("promote", f"promoted: {said}", numbers)
 
 
-def stops_early(evidence: Evidence, policy: Policy) -> bool:
+def stops_early(arms: Arms, policy: Policy) -> bool:
     """Whether the trials so far settle the answer, so that the rest of the plan need not be run.
 
     Once true it stays true for every longer prefix.
     """
-    return arms_stop_early(Arms(evidence), policy)
-
-
-def arms_stop_early(arms: Arms, policy: Policy) -> bool:
-    """`stops_early`, for who has the evidence by task."""
     evidence = arms.evidence
     return len(evidence.candidate) < len(evidence.planned) and first_stop(arms, policy) is not None
 

@@ -107,11 +107,6 @@ class FalsePromotions:
         """Whether luck may have made all of them: then it is not told how many it made."""
         return self.promoted > 0 and self.most >= self.promoted
 
-    @property
-    def false_share(self) -> float | None:
-        """The share of the promotions that is false, as estimated; `None` where there are none, or luck may have made all."""
-        return None if not self.promoted or self.luck_alone else self.estimated / self.promoted
-
     def __str__(self) -> str:
         if not self.tests:
             return "no test has been decided yet"

@@ -21,7 +21,7 @@ from typing import Literal
 from lorimer.config_gate import GateSettings
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
 from lorimer.meta_agent.gate.cost import NAMES, Paid, Unit, bounded, within_cost
-from lorimer.meta_agent.gate.decide import arms_stop_early, decide, decide_arms
+from lorimer.meta_agent.gate.decide import decide, decide_arms, stops_early
 from lorimer.meta_agent.gate.futility import first_unlikely
 from lorimer.meta_agent.gate.non_inferior import NonInferior, hopeless, non_inferior
 from lorimer.meta_agent.gate.permutation import Pair, permutation_test
@@ -77,7 +77,7 @@ def settled(run: FullRun, policy: Policy, settings: GateSettings) -> bool:
         return False
     worse = margins(run, settings)
     if not worse and not run.beside:
-        return arms_stop_early(run.arms, policy)
+        return stops_early(run.arms, policy)
     base = _compared(run, policy)
     if base is None:
         return False
@@ -137,7 +137,7 @@ def units(settings: GateSettings, decision: Decision) -> set[Unit]:
 def _compared(run: FullRun, policy: Policy) -> Decision | None:
     """The comparison's decision, or `None` where it is still open."""
     if not run.beside:
-        if run.complete or arms_stop_early(run.arms, policy):
+        if run.complete or stops_early(run.arms, policy):
             return decide_arms(run.arms, policy)
         return None
     finished = min(len(run.candidate), len(run.champion))

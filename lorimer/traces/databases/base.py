@@ -92,7 +92,6 @@ class SearchQuery:
     words: str
     study: str | None
     limit: int
-    owners: Sequence[str] | None
     order: SearchOrder
     sealed: Sequence[str]
 

@@ -61,9 +61,6 @@ def _search(connection: Plain, query: str, asked: SearchQuery) -> list[tuple[int
     if asked.study is not None:
         values |= {"study": asked.study, "many": MANY}
         where += _within(STUDYS) if _is_small(connection, values) else [OF_STUDY]
-    if asked.owners is not None:
-        values["owners"] = codec.dumps(list(asked.owners))
-        where += _within("SELECT value FROM json_each(:owners)")
     if asked.sealed:
         values["sealed"] = codec.dumps(list(asked.sealed))
         where.append(UNSEALED)

@@ -49,9 +49,6 @@ def search(connection: Plain, asked: SearchQuery) -> list[tuple[int, str]]:
     if asked.study is not None:
         where.append(OF_STUDY.replace(":study", "?"))
         values += [asked.study, asked.study]
-    if asked.owners is not None:
-        where.append("step.owner IN (SELECT value FROM json_each(?))")
-        values.append(codec.dumps(list(asked.owners)))
     if asked.sealed:
         where.append(UNSEALED.replace(":sealed", "?"))
         values.append(codec.dumps(list(asked.sealed)))
