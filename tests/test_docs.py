@@ -21,7 +21,7 @@ from lorimer.config_providers import ProviderSettings
 from lorimer.harness import version
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.store import Store
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 from tests.support.rooms import SOURCES
 
 ROOT = Path(__file__).parent.parent
@@ -166,7 +166,7 @@ def test_the_example_harness_keeps_the_contract() -> None:
 
 
 def test_every_table_and_column_of_the_traces_page_exists() -> None:
-    tables = Study.metadata.tables
+    tables = StudyRow.metadata.tables
     rows = re.findall(r"^\| `(\w+)` \| .*? \| (.*) \|$", sections("traces.md")["The tables"], re.M)
     assert {name for name, _ in rows} == {*tables, "step_fts"}
     for name, columns in rows:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lorimer.meta_agent.state.result import StudyResult
     from lorimer.terminal.live import Terminal
     from lorimer.traces.base import StudyReader
-    from lorimer.traces.tables import Study
+    from lorimer.traces.tables import StudyRow
 
 T = TypeVar("T")
 
@@ -220,7 +220,7 @@ def say_two(workspace: Path, result: StudyResult, json: bool) -> None:
         raise typer.Exit(NOT_BETTER)
 
 
-def experiments_of(reader: StudyReader, study: str | None) -> Study:
+def experiments_of(reader: StudyReader, study: str | None) -> StudyRow:
     """The study that is named, or the latest that tries candidates; a remark on stderr where a plain run has begun since."""
     from lorimer.terminal.opening import pick_experiments
 
@@ -230,7 +230,7 @@ def experiments_of(reader: StudyReader, study: str | None) -> Study:
     return found
 
 
-def goes_on(said: str, study: Study, workspace: Path) -> str:
+def goes_on(said: str, study: StudyRow, workspace: Path) -> str:
     """What a person did, and what comes to it: the process that runs the study, else the command that goes on with it."""
     from lorimer.traces.holder import alive, described
 

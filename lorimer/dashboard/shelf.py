@@ -17,7 +17,7 @@ from lorimer.terminal.listing import state_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.marks import StudyMark
 from lorimer.traces.schema import Stage
-from lorimer.traces.tables import Candidate, Study, Trial
+from lorimer.traces.tables import Candidate, StudyRow, Trial
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ SEALED = "sealed while the study goes on, as people may steer by it; it is shown
 class Opened:
     """One study as its rows tell it."""
 
-    row: Study
+    row: StudyRow
     world: World
     candidates: Sequence[Candidate]
     """All candidates, in order of number."""
@@ -113,7 +113,7 @@ class Shelf:
                 self._kept.pop(next(iter(self._kept)))
         return found
 
-    def _grown(self, kept: Opened, row: Study, mark: StudyMark) -> Opened:
+    def _grown(self, kept: Opened, row: StudyRow, mark: StudyMark) -> Opened:
         """What is kept with all that was stored since: decisions never change, nor do candidates that have ended."""
         world = kept.world
         since = world.open.number if world.open is not None else world.next_number

@@ -16,7 +16,7 @@ from lorimer.meta_agent.state.sealed import told
 from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import ModelCallData
-from lorimer.traces.tables import Step, Study, TaskRow, Trial
+from lorimer.traces.tables import Step, StudyRow, TaskRow, Trial
 
 UNFINISHED = (TrialState.RUNNING, TrialState.CANCELLED)
 """States of trials that are left out unless one of them is asked for."""
@@ -26,7 +26,7 @@ UNFINISHED = (TrialState.RUNNING, TrialState.CANCELLED)
 class Selection:
     """Trials of one study that match all that is given."""
 
-    study: Study
+    study: StudyRow
     task: str | None = None
     state: TrialState | None = None
     """`None` takes every trial that has ended: scored and errored ones."""
@@ -86,7 +86,7 @@ class FullConversation:
 class TrialTrace:
     """A trial with everything that was recorded of it."""
 
-    study: Study
+    study: StudyRow
     task: TaskRow
     trial: Trial
     candidate: str
@@ -149,7 +149,7 @@ def chosen(reader: StudyReader, selection: Selection) -> Chosen:
     return Chosen(left, len(found) - len(open_), len(open_) - len(left))
 
 
-def read(reader: StudyReader, study: Study, ids: Sequence[str]) -> Iterator[TrialTrace]:
+def read(reader: StudyReader, study: StudyRow, ids: Sequence[str]) -> Iterator[TrialTrace]:
     """These trials, one after another: no more than one of them is held."""
     tasks = {task.id: task for task in reader.tasks(study.id)}
     names = {study.seed_harness: "seed"}
@@ -186,7 +186,7 @@ def output_of(event: RecordedStep) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def harness_of(reader: StudyReader, study: Study, name: str) -> str:
+def harness_of(reader: StudyReader, study: StudyRow, name: str) -> str:
     """The SHA-256 of a candidate's harness. Raises UserError for a candidate that is not there or has none."""
     if name == "seed":
         return study.seed_harness

@@ -258,7 +258,7 @@ class Study:
 
     # ---- inside
 
-    def _row(self) -> tables.Study:
+    def _row(self) -> tables.StudyRow:
         return self._reader.study(self.name)
 
     def _world(self) -> World:

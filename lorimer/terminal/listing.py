@@ -37,7 +37,7 @@ from lorimer.terminal.words import cost, for_the_test, left_of, score_text, tabl
 from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
 from lorimer.traces.holder import alive
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 if TYPE_CHECKING:
     from lorimer.task_agent.budget import Allowance
@@ -120,7 +120,7 @@ class Status:
     """What the workspace's branch holds in place of the champion, and what follows; "" where it holds the champion."""
 
 
-def status(reader: StudyReader, study: Study, root: Path) -> Status:
+def status(reader: StudyReader, study: StudyRow, root: Path) -> Status:
     """Read the status of a study of the workspace at `root`."""
     from lorimer.meta_agent.ledger.bounds import bounds_of
 
@@ -176,7 +176,7 @@ def status(reader: StudyReader, study: Study, root: Path) -> Status:
     )
 
 
-def requests_of(study: Study) -> tuple[str, ...]:
+def requests_of(study: StudyRow) -> tuple[str, ...]:
     """What holds back the model requests of the process that runs a study, a line for each provider."""
     if state_of(study)[0] != "running" or not study.holder:
         return ()
@@ -185,7 +185,7 @@ def requests_of(study: Study) -> tuple[str, ...]:
     return tuple(limits(study.holder, time.time()))
 
 
-def _edits_of(study: Study, world: World) -> str:
+def _edits_of(study: StudyRow, world: World) -> str:
     from lorimer.config import parse_stored
 
     if study.kind != "optimize" or study.state == "finished":
@@ -212,7 +212,7 @@ def _conditions(reader: StudyReader, world: World) -> tuple[str, ...]:
     return tuple(f"{numbers[row.subject]}, {row.stage}: {found[row.id]}" for row in rows if row.id in found)
 
 
-def _branch(reader: StudyReader, study: Study, world: World, root: Path) -> str:
+def _branch(reader: StudyReader, study: StudyRow, world: World, root: Path) -> str:
     """Asked of the latest study that tries candidates alone: of an earlier one the branch has gone on by itself."""
     from lorimer.config import parse_stored
 
@@ -225,7 +225,7 @@ def _branch(reader: StudyReader, study: Study, world: World, root: Path) -> str:
         return ""
 
 
-def state_of(study: Study) -> tuple[str, str]:
+def state_of(study: StudyRow) -> tuple[str, str]:
     """A study's state and its reason, as they are now: a process that was killed could not say that it ended."""
     if study.state == "running" and study.holder and not alive(study.holder):
         return "interrupted", f"its process ended without a word; `lorimer resume {study.id}` goes on"
@@ -336,7 +336,7 @@ def studies(reader: StudyReader) -> list[StudyLine]:
     return [_study_line(reader, study) for study in reader.studies()]
 
 
-def _study_line(reader: StudyReader, study: Study) -> StudyLine:
+def _study_line(reader: StudyReader, study: StudyRow) -> StudyLine:
     world, spent = scan(reader, study.id), reader.spent(study.id)
     reported, measured = world.reported, world.reported_by(world.champion_id)
     return StudyLine(
@@ -380,7 +380,7 @@ def studies_text(found: Sequence[StudyLine]) -> str:
     return table(columns, rows)
 
 
-def log(reader: StudyReader, study: Study, recent: int | None = None) -> experiments.Ledger:
+def log(reader: StudyReader, study: StudyRow, recent: int | None = None) -> experiments.Ledger:
     """A study's experiments, with what they changed of the newest `recent` ones, or of all, and what came of them all."""
     world = scan(reader, study.id)
     found = experiments.read(reader, world, int(study.config["retries"]["errored"]), recent=recent)
@@ -390,6 +390,6 @@ def log(reader: StudyReader, study: Study, recent: int | None = None) -> experim
     )
 
 
-def doubts(reader: StudyReader, study: Study) -> str:
+def doubts(reader: StudyReader, study: StudyRow) -> str:
     """What speaks against a study's results, a line each; empty where nothing does."""
     return "".join(f"{word}: {said}\n" for word, said in trust(reader, study.id).lines())

@@ -13,7 +13,7 @@ from lorimer.wording import a
 if TYPE_CHECKING:
     from lorimer.traces.base import StudyReader
     from lorimer.traces.databases.base import Database
-    from lorimer.traces.tables import Study
+    from lorimer.traces.tables import StudyRow
 
 
 def open_reader(root: Path, *, named_by: str = "-C") -> StudyReader:
@@ -42,7 +42,7 @@ def _store(root: Path, named_by: str) -> Database:
     raise UserError(f"there are no traces at {database.name} yet; `lorimer run` or `lorimer optimize` makes the first")
 
 
-def pick_study(reader: StudyReader, name: str | None) -> Study:
+def pick_study(reader: StudyReader, name: str | None) -> StudyRow:
     """The named study, or the latest: the one that began last, checks of a benchmark aside. Raises UserError."""
     found = reader.study(name) if name else reader.latest_study()
     if found is None:
@@ -50,7 +50,7 @@ def pick_study(reader: StudyReader, name: str | None) -> Study:
     return found
 
 
-def pick_experiments(reader: StudyReader, name: str | None) -> tuple[Study, str]:
+def pick_experiments(reader: StudyReader, name: str | None) -> tuple[StudyRow, str]:
     """The named study, or the latest that tries candidates, and a remark where a plain run has begun since.
 
     Raises UserError.

@@ -28,7 +28,7 @@ from lorimer.traces.tables import (
     Evaluation,
     HarnessRow,
     Step,
-    Study,
+    StudyRow,
     TaskRow,
     Trial,
     WarningRow,
@@ -44,7 +44,7 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def create_study(
-        self, study: Study, tasks: Sequence[TaskRow], harness_text: str, rival: tuple[Candidate, str] | None = None
+        self, study: StudyRow, tasks: Sequence[TaskRow], harness_text: str, rival: tuple[Candidate, str] | None = None
     ) -> None:
         """Store a study with its tasks and its seed harness, and a candidate with its harness where it has one from the start.
         Raises UserError when the id is taken."""
@@ -167,15 +167,15 @@ class StudyReader(Protocol):
 
     # ---- studies
 
-    def studies(self) -> list[Study]:
+    def studies(self) -> list[StudyRow]:
         """All studies, in the order in which they were created, whatever the clock said then."""
         ...
 
-    def study(self, study: str) -> Study:
+    def study(self, study: str) -> StudyRow:
         """The study of that name. Raises UserError, naming the studies that there are."""
         ...
 
-    def latest_study(self, kind: str | None = None) -> Study | None:
+    def latest_study(self, kind: str | None = None) -> StudyRow | None:
         """The study of this kind (`optimize`, `run`, `check`) that began last, or `None`; without a kind, that of any but
         `check`, which every command means by "the latest"."""
         ...

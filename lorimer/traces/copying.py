@@ -20,7 +20,7 @@ from lorimer.traces import chain, migrations
 from lorimer.traces.databases.base import Database
 from lorimer.traces.holder import alive, described
 from lorimer.traces.sealed import SealedReader
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 from lorimer.traces.writer import explain, table_of
 
 ROWS = 500
@@ -79,10 +79,10 @@ def _copied(target: Database, old: Connection, new: Connection) -> tuple[int, in
         old.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ" if server else "BEGIN")
         target.begin(new, full=True)
         migrations.upgrade(new, target.name)
-        held = new.execute(select(table_of(Study).c.id).limit(1)).scalar()
+        held = new.execute(select(table_of(StudyRow).c.id).limit(1)).scalar()
         if held is not None:
             raise UserError(f"{target.name} holds the study {held} already; a store is copied to where there is none")
-        studies = old.execute(select(*(table_of(Study).c[name] for name in ("id", "holder", "held_since")))).all()
+        studies = old.execute(select(*(table_of(StudyRow).c[name] for name in ("id", "holder", "held_since")))).all()
         for study, holder, since in studies:
             if holder and alive(holder):
                 raise UserError(f"study {study} is being run by {described(holder, since)}; end that one first")

@@ -35,7 +35,7 @@ from lorimer.traces.tables import (
     Spend,
     SpentRow,
     Step,
-    Study,
+    StudyRow,
     TaskRow,
     Trial,
     WarningRow,
@@ -76,16 +76,16 @@ class StoreReader(SealedReader):
 
     # ---- studies ----------------------------------------------------------------------------------------------------
 
-    def studies(self) -> list[Study]:
-        return self._all(select(Study).order_by(text(STUDIES_IN_ORDER)))
+    def studies(self) -> list[StudyRow]:
+        return self._all(select(StudyRow).order_by(text(STUDIES_IN_ORDER)))
 
-    def study(self, study: str) -> Study:
-        found = self._get(Study, study)
+    def study(self, study: str) -> StudyRow:
+        found = self._get(StudyRow, study)
         if found is None:
             raise self._no_study(study, [row.id for row in self.studies()])
         return found
 
-    def latest_study(self, kind: str | None = None) -> Study | None:
+    def latest_study(self, kind: str | None = None) -> StudyRow | None:
         found = [study for study in self.studies() if study.kind == kind or (kind is None and study.kind != "check")]
         return found[-1] if found else None
 
@@ -150,7 +150,7 @@ class StoreReader(SealedReader):
             for role, usd, tokens in session.exec(reserved.where(Spend.study == study, col(Spend.settled).is_(False))):
                 shares[role] = shares.get(role, Share()) + Share(usd or 0.0, tokens, int(usd is None), 1)
             finished = session.exec(trials).one()
-            seconds = session.exec(select(Study.seconds).where(Study.id == study)).one_or_none()
+            seconds = session.exec(select(StudyRow.seconds).where(StudyRow.id == study)).one_or_none()
         with self.database.plain() as connection:
             saved = bulk.saved(connection, study)
         hours = (seconds or 0.0) / 3600

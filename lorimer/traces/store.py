@@ -33,14 +33,14 @@ from lorimer.traces.tables import (
     HarnessRow,
     PreviewRow,
     Spend,
-    Study,
+    StudyRow,
     TaskRow,
     ToldRow,
     Trial,
 )
 from lorimer.traces.writer import Transaction, Writer, table_of
 
-_TRIAL, _STUDY, _CANDIDATE, _SPEND = table_of(Trial), table_of(Study), table_of(Candidate), table_of(Spend)
+_TRIAL, _STUDY, _CANDIDATE, _SPEND = table_of(Trial), table_of(StudyRow), table_of(Candidate), table_of(Spend)
 
 
 class Store(Recorder):
@@ -103,7 +103,7 @@ class Store(Recorder):
         await self._do(lambda transaction: None)
 
     async def create_study(
-        self, study: Study, tasks: Sequence[TaskRow], harness_text: str, rival: tuple[Candidate, str] | None = None
+        self, study: StudyRow, tasks: Sequence[TaskRow], harness_text: str, rival: tuple[Candidate, str] | None = None
     ) -> None:
         def work(transaction: Transaction) -> None:
             transaction.insert_new(table_of(HarnessRow), {"sha": study.seed_harness, "text": harness_text})

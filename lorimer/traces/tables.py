@@ -39,9 +39,10 @@ def _json() -> Any:
     return Field(sa_column=Column(Json, nullable=False))
 
 
-class Study(SQLModel, table=True):
+class StudyRow(SQLModel, table=True):
     """One optimisation campaign, or one plain run (`kind`)."""
 
+    __tablename__ = "study"
     id: str = Field(primary_key=True)
     kind: str
     """`optimize`, `run` or `check`."""

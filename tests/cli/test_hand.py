@@ -13,7 +13,7 @@ from lorimer.harness.version import sha
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.holder import this_process
 from lorimer.traces.reader import StoreReader
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 from tests.cli.support import SMALL, Said, configure, process, refused
 
 
@@ -37,8 +37,8 @@ def test_an_edit_of_ones_own_is_tried_by_the_next_resume(workspace: Path, capsys
     assert missing == f"lorimer: cannot read the harness {workspace / 'none.py'}: No such file or directory"
 
 
-def study_held_by(holder: str) -> Study:
-    return Study(
+def study_held_by(holder: str) -> StudyRow:
+    return StudyRow(
         id="study-1", kind="optimize", created="", state="running", seed=0, task_model="", meta_model="", benchmark="",
         suite_digest="", seed_harness="", holder=holder,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.store import Store
-from lorimer.traces.tables import DecisionRow, Study, TaskRow
+from lorimer.traces.tables import DecisionRow, StudyRow, TaskRow
 from tests.dashboard.conftest import Served
 
 GRID = """\
@@ -90,7 +90,7 @@ def test_the_grid_of_pairings_is_shown_with_its_contrast_and_links(served: Serve
     (served.root / spec.FILE).write_text(GRID)
     assert "no search of the grid pairs has begun here" in served.page("/pairings", 404)
     wanted = spec.read(served.root, {})
-    kept = ", ".join(f'"{name}"' for name in Study.model_fields if name not in ("id", "state"))
+    kept = ", ".join(f'"{name}"' for name in StudyRow.model_fields if name not in ("id", "state"))
     copied = ", ".join(f'"{name}"' for name in TaskRow.model_fields if name != "study")
     for each in wanted.plan:
         served.change(

@@ -13,7 +13,7 @@ from lorimer.meta_agent.study.beside import departed, others_at_work
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.events import BranchDiffers, Event, Promoted
 from lorimer.terminal import listing
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 from tests.meta_agent.test_loop import SEED, Bench, config, make_bench, script
 
 PROMOTED = tuple(CandidateView(f"demo/c00{n}", n, "promoted", "seed", sha) for n, sha in ((1, "one"), (2, "two")))
@@ -21,8 +21,8 @@ UNTOUCHED = World("demo", 0, "seed", ("a",), ("b",))
 WORLD = UNTOUCHED.with_all(PROMOTED, ())
 
 
-def study(name: str, holder: str, kind: str = "optimize") -> Study:
-    return Study(
+def study(name: str, holder: str, kind: str = "optimize") -> StudyRow:
+    return StudyRow(
         id=name,
         kind=kind,
         created="",

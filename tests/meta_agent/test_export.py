@@ -18,13 +18,13 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Reservation, Settlement, Used
 from lorimer.traces.store import Store
-from lorimer.traces.tables import Candidate, DecisionRow, Study, TaskRow
+from lorimer.traces.tables import Candidate, DecisionRow, StudyRow, TaskRow
 
 SEED = "def solve(task, env, llm):\n    return 'plain'\n"
 BETTER = "def solve(task, env, llm):\n    # look first\n    return 'better'\n"
 
 
-def study(**changes: Any) -> Study:
+def study(**changes: Any) -> StudyRow:
     values: dict[str, Any] = {
         "id": "demo",
         "kind": "optimize",
@@ -42,7 +42,7 @@ def study(**changes: Any) -> Study:
         },
         "seed_harness": sha(SEED),
     }
-    return Study(**values | changes)
+    return StudyRow(**values | changes)
 
 
 def tasks(instruction: str = "") -> list[TaskRow]:

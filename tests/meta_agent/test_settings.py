@@ -14,7 +14,7 @@ from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.workspace.settings import Resumed, resumed
 from lorimer.traces.scrub import scrub_json, scrubber
 from lorimer.traces.settings import changes
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 from tests.traces import support as make
 
 SCRUB = scrubber()
@@ -41,7 +41,7 @@ class Case:
         # As the store gives it back.
         config = json.loads(json.dumps(config))
         config["sandbox"]["provider"] = config["jail"]["provider"] = "bubblewrap"
-        self.study: Study = make.study(
+        self.study: StudyRow = make.study(
             "study-1", config=config, lorimer_toml=None if older else scrub_json(read(self.file), SCRUB)
         )
 

@@ -11,7 +11,7 @@ from lorimer.meta_agent.study import takeover
 from lorimer.meta_agent.study.takeover import take_over
 from lorimer.traces.holder import this_process
 from lorimer.traces.store import Store
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 from tests.meta_agent.test_hand import bench, settings, studied
 from tests.meta_agent.test_loop import Bench, script
 
@@ -21,7 +21,7 @@ ELSEWHERE = "box-before:7862:1"
 
 
 @pytest.fixture
-def held(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Study:
+def held(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> StudyRow:
     """A study as a process on another machine left it, or runs it."""
     monkeypatch.setattr(takeover, "BEAT_SECONDS", 0.01)
     studied(bench, script("NULL"), settings(1))
@@ -34,7 +34,7 @@ def held(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Study:
     return bench.reader().study("demo")
 
 
-def test_a_study_of_a_machine_that_is_gone_is_taken_over_when_a_person_says_so(bench: Bench, held: Study) -> None:
+def test_a_study_of_a_machine_that_is_gone_is_taken_over_when_a_person_says_so(bench: Bench, held: StudyRow) -> None:
     with pytest.raises(
         UserError,
         match=r"study demo is being run by process 7862 on the machine box-before since .*; end that one first; if that machine "
@@ -47,7 +47,7 @@ def test_a_study_of_a_machine_that_is_gone_is_taken_over_when_a_person_says_so(b
     assert bench.reader().study("demo").holder == ""
 
 
-def test_a_process_elsewhere_that_counts_on_is_left_alone(bench: Bench, held: Study) -> None:
+def test_a_process_elsewhere_that_counts_on_is_left_alone(bench: Bench, held: StudyRow) -> None:
     async def counted() -> None:
         with Store.open(bench.root / bench.store) as store:
             await store.set_seconds("demo", held.seconds + 5)

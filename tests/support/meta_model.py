@@ -32,7 +32,7 @@ from lorimer.traces.schema import (
     Used,
 )
 from lorimer.traces.store import Store
-from lorimer.traces.tables import Candidate, DecisionRow, Evaluation, Study, TaskRow
+from lorimer.traces.tables import Candidate, DecisionRow, Evaluation, StudyRow, TaskRow
 
 HARNESS = '''"""A small harness."""
 
@@ -194,7 +194,7 @@ async def lab(store: Store, *, long_output: int = 0) -> Lab:
         )
     ]
     for name in ("s", "other"):
-        study = Study(
+        study = StudyRow(
             id=name,
             kind="optimize",
             created="2026-01-01",

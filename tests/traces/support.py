@@ -17,12 +17,12 @@ from lorimer.traces.schema import (
     TrialState,
 )
 from lorimer.traces.store import Store
-from lorimer.traces.tables import Evaluation, Study, TaskRow
+from lorimer.traces.tables import Evaluation, StudyRow, TaskRow
 
 TOOLS = (Tool("shell", "Run a command.", {"type": "object", "properties": {"command": {"type": "string"}}}),)
 
 
-def study(name: str = "s", **changes: Any) -> Study:
+def study(name: str = "s", **changes: Any) -> StudyRow:
     values: dict[str, Any] = {
         "id": name,
         "kind": "optimize",
@@ -36,7 +36,7 @@ def study(name: str = "s", **changes: Any) -> Study:
         "config": {},
         "seed_harness": "a" * 64,
     }
-    return Study(**{**values, **changes})
+    return StudyRow(**{**values, **changes})
 
 
 def task(name: str, *, of: str = "s", position: int = 0, split: str = "train", instruction: str = "Do it.") -> TaskRow:

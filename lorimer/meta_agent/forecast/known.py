@@ -29,7 +29,7 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Spent, Stage
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 REPLAYED = 40
 """Trials of the champion of which `power` tells whether they replay: a second on bubblewrap, and a share to within 16 points."""
@@ -87,7 +87,7 @@ async def replays(root: Path, config: Config, study: str) -> Replays | str:
         return str(error)
 
 
-def of_study(reader: StudyReader, row: Study, config: Config) -> Forecast:
+def of_study(reader: StudyReader, row: StudyRow, config: Config) -> Forecast:
     """What is left of a study, from its own trials. Raises UserError where none of its champion has scored."""
     world = scan(reader, row.id)
     found = standing_trials(reader, world.stood, world.seed, config.retries.errored)
@@ -119,7 +119,7 @@ def workers() -> int:
     return min(4, os.cpu_count() or 1)
 
 
-def _of_new(root: Path, config: Config, reader: StudyReader | None, row: Study | None) -> Forecast:
+def _of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRow | None) -> Forecast:
     """A study that is to begin, from trials that there are of its train tasks."""
     suite = load_suite(root, config)
     sides = split(suite.tasks, config.split, config.study.seed, base=root)
@@ -178,7 +178,7 @@ def _more(tasks: Sequence[str], train: Sequence[str], seed: int) -> str:
     return f"`lorimer run --repeats {each}{limit}`"
 
 
-def _latest(reader: StudyReader) -> Study | None:
+def _latest(reader: StudyReader) -> StudyRow | None:
     """The newest study or run whose baseline is measured; else the newest that has begun one."""
     rows = [row for row in reversed(reader.studies()) if row.kind in ("run", "optimize")]
     return next((row for row in rows if scan(reader, row.id).decisions), rows[0] if rows else None)
@@ -199,7 +199,7 @@ def _source(world: World, found: Sequence[TrialOutcome], tasks: int) -> str:
     return f"{len(found)} trials of {of} train tasks ({what})" + (f"; {share}" if share else "")
 
 
-def _costs(reader: StudyReader, found: Sequence[TrialOutcome], row: Study, used: Spent) -> Costs:
+def _costs(reader: StudyReader, found: Sequence[TrialOutcome], row: StudyRow, used: Spent) -> Costs:
     """Means a trial, and a proposal: this study's, which has `used` so much, or of the latest one with the same meta model that
     made some.
     """

@@ -6,10 +6,10 @@ from lorimer.config import parse_stored
 from lorimer.meta_agent.state.world import World
 from lorimer.task_agent.budget import Allowance, allowances
 from lorimer.traces.schema import Spent
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 
-def bounds_of(study: Study, world: World, spent: Spent) -> tuple[Allowance, ...]:
+def bounds_of(study: StudyRow, world: World, spent: Spent) -> tuple[Allowance, ...]:
     """The bounds of a study's settings. Only one that tries candidates has a bound of them."""
     settings = parse_stored(study.config, study.id).budget
     found = allowances(settings, spent)

@@ -29,7 +29,7 @@ from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.settings import shown
-from lorimer.traces.tables import Candidate, DecisionRow, Study
+from lorimer.traces.tables import Candidate, DecisionRow, StudyRow
 from lorimer.wording import a, first_names
 
 TASKS_NAMED = 8
@@ -77,7 +77,7 @@ def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = Fals
     return ExportedWinner(out_dir, harness, patch, card, told_in, champion, len(world.promoted), gain)
 
 
-def with_winner(reader: StudyReader, study: str) -> Study:
+def with_winner(reader: StudyReader, study: str) -> StudyRow:
     """A study that can have a winner. Raises UserError for any other."""
     row = reader.study(study)
     if row.kind != "optimize":
@@ -113,7 +113,7 @@ def evidence_card(reader: StudyReader, study: str) -> str:
     return card_of(reader, row, world, gain_of(reader, world, row))
 
 
-def card_of(reader: StudyReader, row: Study, world: World, gain: MadeOf | None) -> str:
+def card_of(reader: StudyReader, row: StudyRow, world: World, gain: MadeOf | None) -> str:
     """The same page, from what is known of the study already."""
     candidates = reader.candidates(row.id)
     promoted = [candidate for candidate in candidates if candidate.state == "promoted"]
@@ -129,7 +129,7 @@ def card_of(reader: StudyReader, row: Study, world: World, gain: MadeOf | None) 
     return "\n".join(parts)
 
 
-def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: World, gain: MadeOf | None) -> str:
+def _summary(reader: StudyReader, row: StudyRow, promoted: list[Candidate], world: World, gain: MadeOf | None) -> str:
     sealed, first = world.decided("", Stage.HOLDOUT), world.seed_at_first
     found = result_of(reader, world, row)
     lines = [f"# Evidence: study `{row.id}`", ""]
@@ -179,7 +179,7 @@ def _summary(reader: StudyReader, row: Study, promoted: list[Candidate], world: 
     return "\n".join(lines)
 
 
-def _confirmed(row: Study) -> str:
+def _confirmed(row: StudyRow) -> str:
     return CONFIRMED if row.state == "finished" else CONFIRMED + MEASURED_LAST
 
 
@@ -224,7 +224,7 @@ def _test(sides: Mapping[str, int]) -> str:
     return f", {sides['test']} test, never run in the study" if sides["test"] else ""
 
 
-def _setting(reader: StudyReader, row: Study) -> str:
+def _setting(reader: StudyReader, row: StudyRow) -> str:
     tasks = [task for task in reader.tasks(row.id) if task.split != "canary"]
     sides = Counter(task.split for task in tasks)
     weaker = sum(task.isolation == "same" for task in tasks)
@@ -276,7 +276,7 @@ def _images(ran: StudyConditions) -> list[str]:
     return [*lines, ""]
 
 
-def _changed_settings(reader: StudyReader, row: Study) -> list[str]:
+def _changed_settings(reader: StudyReader, row: StudyRow) -> list[str]:
     """What resumes and `lorimer tune` changed, as the chain has it, in order."""
     return [
         f"`{change['key']}` from `{shown(change['from'])}` to `{shown(change['to'])}`, {entry.made[:16]}Z"
@@ -321,7 +321,7 @@ def _others(candidates: list[Candidate]) -> str:
     return f"Of {len(candidates)} candidates, besides those promoted: {said}.\n"
 
 
-def _cost(reader: StudyReader, row: Study) -> str:
+def _cost(reader: StudyReader, row: StudyRow) -> str:
     spent = reader.spent(row.id)
     if spent.unknown and not spent.known_usd:
         money = "unknown (the model has no known price)"
@@ -343,7 +343,7 @@ def _cost(reader: StudyReader, row: Study) -> str:
     )
 
 
-def _reproduce(row: Study, champion: Candidate | None) -> str:
+def _reproduce(row: StudyRow, champion: Candidate | None) -> str:
     lines = [
         "## How to check it",
         "",
@@ -392,7 +392,7 @@ def _score_line(
     )
 
 
-def _simulated(row: Study) -> bool:
+def _simulated(row: StudyRow) -> bool:
     return any(model.startswith("simulated/") for model in (row.task_model, row.meta_model))
 
 

@@ -11,13 +11,13 @@ from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.bulk import ScoredTrial
 from lorimer.traces.schema import Purpose, TrialState
-from lorimer.traces.tables import DecisionRow, Study
+from lorimer.traces.tables import DecisionRow, StudyRow
 
 SEALED = "told when the study has finished, as people may steer by it before"
 """Why nothing is said of the sealed tasks while a study goes on (docs/decisions.md)."""
 
 
-def gain_of(reader: StudyReader, world: World, row: Study) -> MadeOf | None:
+def gain_of(reader: StudyReader, world: World, row: StudyRow) -> MadeOf | None:
     """What the gain of the study's champion is made of; `None` of a study that tries no candidates.
 
     On the train tasks it rests on the trials that `World.reported_of` is the score of. The sealed tasks' trials are not even read

@@ -11,7 +11,7 @@ from lorimer.meta_agent.ledger.experiments import Entry
 from lorimer.meta_agent.state.world import World
 from lorimer.meta_agent.study import hand
 from lorimer.traces.base import StudyReader
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class HeldPromotion:
     """The diff that turns the champion into the candidate."""
 
 
-def held(reader: StudyReader, study: Study, world: World) -> HeldPromotion | None:
+def held(reader: StudyReader, study: StudyRow, world: World) -> HeldPromotion | None:
     """The promotion of a study that waits for a person; `None` where there is none."""
     config = parse_stored(study.config, study.id)
     candidate = hand.waiting(world, config)

@@ -13,7 +13,7 @@ from lorimer.kinds import NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.traces.base import StudyReader
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 from lorimer.wording import quoted
 
 
@@ -47,7 +47,7 @@ def result(reader: StudyReader, study: str) -> StudyResult:
     return result_of(reader, scan(reader, study), reader.study(study))
 
 
-def result_of(reader: StudyReader, world: World, row: Study) -> StudyResult:
+def result_of(reader: StudyReader, world: World, row: StudyRow) -> StudyResult:
     """Where a study stands, of whose world this is."""
     baseline, first, final = world.reported_of(""), world.seed_at_first, world.reported
     seed, measured = world.reported_by(""), world.reported_by(world.champion_id)

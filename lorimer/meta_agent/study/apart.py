@@ -14,7 +14,7 @@ from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.base import StudyReader
 from lorimer.traces.holder import alive, described, pid_of
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 START_SECONDS = 60.0
 """How long it is waited for until the process holds the study: 2 seconds, and longer on a loaded machine."""
@@ -38,7 +38,7 @@ class Apart:
         return f"{self.study} {how} in process {self.process} on this machine; {self.output} has what it says"
 
 
-def resume(reader: StudyReader, root: Path, study: Study, settings: Sequence[str] = ()) -> Apart:
+def resume(reader: StudyReader, root: Path, study: StudyRow, settings: Sequence[str] = ()) -> Apart:
     """Start `lorimer resume` in a process of its own, on this machine and in this environment, and wait until it holds the study.
 
     Args:

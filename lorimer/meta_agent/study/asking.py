@@ -18,10 +18,10 @@ from lorimer.meta_agent.workspace.named import check_prices, listed
 from lorimer.meta_agent.workspace.session import open_store
 from lorimer.meta_agent.workspace.settings import WHILE_RUNNING, under
 from lorimer.traces.settings import SettingChange, changes
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 
-async def pause(root: Path, study: Study, who: Person) -> str:
+async def pause(root: Path, study: StudyRow, who: Person) -> str:
     """Ask the process that runs a study to pause it; what was asked, in a sentence. It stops as by Ctrl-C: trials under way are
     given up, finished ones kept.
 
@@ -32,7 +32,7 @@ async def pause(root: Path, study: Study, who: Person) -> str:
     return f"{study.id} is asked to pause, {who}; whoever runs it hears that within a few seconds"
 
 
-async def tune(root: Path, study: Study, asked: Mapping[str, object]) -> tuple[SettingChange, ...]:
+async def tune(root: Path, study: StudyRow, asked: Mapping[str, object]) -> tuple[SettingChange, ...]:
     """Change what a study may spend and how much it does at once, also while it runs; what has changed.
 
     Args:

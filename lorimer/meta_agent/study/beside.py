@@ -8,10 +8,10 @@ from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import World
 from lorimer.meta_agent.workspace.repository import branch_of
 from lorimer.traces.holder import alive, described
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 
-def others_at_work(studies: Iterable[Study], own: str) -> str:
+def others_at_work(studies: Iterable[StudyRow], own: str) -> str:
     """Which other studies are being optimised in the same workspace, and what follows from it; "" where none is."""
     found = [
         f"{study.id} by {described(study.holder, study.held_since)}"

@@ -46,7 +46,7 @@ from lorimer.task_agent.verifiers import VERIFIERS
 from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Stage
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 from lorimer.wording import a
 
 WORK: Mapping[str, Callable[[StudyParts, str], Awaitable[StudyResult]]] = {
@@ -131,7 +131,7 @@ def _test_side(root: Path, only: tuple[str, ...]) -> tuple[str, ...]:
     """Ids of the tasks that the latest study kept for later. Raises UserError where it kept none."""
     if only:
         raise UserError("run --test: names its tasks by itself; leave out " + ", ".join(only))
-    studies: list[Study] = []
+    studies: list[StudyRow] = []
     if has_store(root):
         with StoreReader(store_at(root)) as reader:
             studies = [study for study in reader.studies() if study.kind == "optimize"]
@@ -285,7 +285,7 @@ def _tell_others(session: Session, study: str, watcher: Watcher) -> None:
         watcher.say(f"warning: {said}")
 
 
-def _latest(reader: StudyReader, root: Path) -> Study:
+def _latest(reader: StudyReader, root: Path) -> StudyRow:
     found = reader.latest_study()
     if found is None:
         raise _nothing_to_resume(root)

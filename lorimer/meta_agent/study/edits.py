@@ -26,7 +26,7 @@ from lorimer.meta_agent.study import briefing, hand
 from lorimer.meta_agent.workspace.session import open_session
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.traces.base import StudyReader, StudyWriter
-from lorimer.traces.tables import Candidate, Study
+from lorimer.traces.tables import Candidate, StudyRow
 from lorimer.wording import a, first_names
 
 TITLE_CHARS = 80
@@ -101,7 +101,7 @@ class AtHand:
 
 
 @asynccontextmanager
-async def at_hand(root: Path, study: Study) -> AsyncIterator[AtHand]:
+async def at_hand(root: Path, study: StudyRow) -> AsyncIterator[AtHand]:
     """Open a study that tries candidates, in its own sandboxes. Raises UserError for another one; PrerequisiteError without a
     sandbox."""
     if study.kind != "optimize":
@@ -116,7 +116,7 @@ async def at_hand(root: Path, study: Study) -> AsyncIterator[AtHand]:
 
 
 async def propose(
-    root: Path, study: Study, text: str, why: str = "", fixes: Sequence[str] = (), at_risk: Sequence[str] = ()
+    root: Path, study: StudyRow, text: str, why: str = "", fixes: Sequence[str] = (), at_risk: Sequence[str] = ()
 ) -> PutForward:
     """`put_forward` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
     async with at_hand(root, study) as own:

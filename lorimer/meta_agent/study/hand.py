@@ -26,7 +26,7 @@ from lorimer.meta_agent.workspace.session import open_store
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Purpose, Stage
-from lorimer.traces.tables import DecisionRow, Study
+from lorimer.traces.tables import DecisionRow, StudyRow
 from lorimer.wording import a, first_names
 
 SEED = "seed"
@@ -83,7 +83,7 @@ def waiting(world: World, config: Config) -> CandidateView | None:
     return command.candidate if isinstance(command, Await) else None
 
 
-async def review(root: Path, study: Study, candidate: str | None, who: Person, *, approve: bool) -> str:
+async def review(root: Path, study: StudyRow, candidate: str | None, who: Person, *, approve: bool) -> str:
     """Approve or refuse the promotion that waits; what was decided, in one sentence.
 
     Args:
@@ -106,13 +106,13 @@ async def review(root: Path, study: Study, candidate: str | None, who: Person, *
         return f"{short(found.number)} is {said}"
 
 
-def _how_it_would(study: Study) -> str:
+def _how_it_would(study: StudyRow) -> str:
     if not parse_stored(study.config, study.id).review.required:
         return "a study holds its promotions where lorimer.toml says `[review] required = true` when it begins"
     return f"`lorimer status {study.id}` says where it stands"
 
 
-async def revert(root: Path, study: Study, candidate: str, who: Person, *, drop: bool = False) -> Reverted:
+async def revert(root: Path, study: StudyRow, candidate: str, who: Person, *, drop: bool = False) -> Reverted:
     """Make an earlier champion the champion again: a chained decision, and a commit on top of those that there are.
 
     Args:
@@ -193,7 +193,7 @@ def _score(row: DecisionRow | None) -> str:
 
 async def _decide(
     store: StudyWriter,
-    study: Study,
+    study: StudyRow,
     about: About,
     kind: Kind,
     said: str,
@@ -217,7 +217,7 @@ async def _decide(
 
 
 @asynccontextmanager
-async def _at_rest(root: Path, study: Study) -> AsyncIterator[tuple[StudyWriter, World, StudyReader]]:
+async def _at_rest(root: Path, study: StudyRow) -> AsyncIterator[tuple[StudyWriter, World, StudyReader]]:
     """The study's store, its world, and a reader, while nobody else runs the study. Raises UserError where somebody does."""
     if study.kind != "optimize":
         raise UserError(f"{study.id} is {a(study.kind)}, which promotes nothing")

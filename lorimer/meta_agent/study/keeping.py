@@ -20,7 +20,7 @@ from lorimer.traces import dropping
 from lorimer.traces.base import StudyReader
 from lorimer.traces.databases.base import Database, Spare
 from lorimer.traces.dropping import EndedTrial, Loose, StepsHeld
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 WORTH_GIVING_BACK = 0.25
 """The share of a file that must be free before the end of a study writes it anew: less is used up by the next one."""
@@ -153,7 +153,7 @@ def _told(found: dict[str, dict[str, StepsHeld]]) -> tuple[Dropping, ...]:
     )
 
 
-def going(reader: StudyReader, study: Study, keep: Keep, now: datetime) -> Callable[[EndedTrial], bool] | None:
+def going(reader: StudyReader, study: StudyRow, keep: Keep, now: datetime) -> Callable[[EndedTrial], bool] | None:
     """Which trials of a study are older than `keep` says and read by nobody any more; `None` where it lets none go."""
     if study.kind == "optimize":
         world = scan(reader, study.id)

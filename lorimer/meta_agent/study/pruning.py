@@ -26,7 +26,7 @@ from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study import steering
 from lorimer.meta_agent.study.edits import Jails, PutForward, at_hand, checks, put_forward
 from lorimer.traces.base import StudyReader, StudyWriter
-from lorimer.traces.tables import Candidate, Study
+from lorimer.traces.tables import Candidate, StudyRow
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ async def pruned(
     return None
 
 
-async def prune(root: Path, study: Study) -> PutForward:
+async def prune(root: Path, study: StudyRow) -> PutForward:
     """`prune_next` in a workspace, in the sandboxes of the study. Raises as that does; PrerequisiteError without a sandbox."""
     async with at_hand(root, study) as own:
         return await prune_next(own.store, own.reader, study.id, own.config, own.jails)

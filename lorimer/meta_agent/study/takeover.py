@@ -15,13 +15,13 @@ from lorimer.errors import UserError
 from lorimer.meta_agent.study.loop import BEAT_SECONDS
 from lorimer.meta_agent.workspace.session import open_store
 from lorimer.traces.holder import described, elsewhere, this_process
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 WATCHED_BEATS = 3
 """How many beats a holder is watched for. One may fall between two looks, and one may be late on a loaded machine."""
 
 
-async def take_over(root: Path, study: Study) -> None:
+async def take_over(root: Path, study: StudyRow) -> None:
     """Make this process the one that runs a study which another machine's process holds; nothing where none does.
 
     Raises UserError where that process counts on, so that it lives; LorimerError where the store is damaged.

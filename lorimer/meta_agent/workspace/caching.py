@@ -12,7 +12,7 @@ from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.cost import amounts
 from lorimer.traces.caching import NONE_BROKEN, CacheBreaks
 from lorimer.traces.schema import Share, Spent
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _percent(share: float) -> str:
     return "under 1%" if 0 < share < 0.01 else "over 99%" if 0.99 < share < 1 else f"{100 * share:.0f}%"
 
 
-def cache_use(study: Study, spent: Spent, breaks_in: Callable[[str], CacheBreaks]) -> CacheUse:
+def cache_use(study: StudyRow, spent: Spent, breaks_in: Callable[[str], CacheBreaks]) -> CacheUse:
     """What a study's calls read from caches.
 
     Args:
@@ -82,7 +82,7 @@ def _share(of: Share) -> float | None:
     return of.cached_tokens / of.input_tokens if of.input_tokens else None
 
 
-def _lost_usd(study: Study, breaks: CacheBreaks) -> float | None:
+def _lost_usd(study: StudyRow, breaks: CacheBreaks) -> float | None:
     # What reads a study mostly finds no breaks, and is spared the import of what runs one.
     from lorimer.config import parse_stored
     from lorimer.errors import ConfigError

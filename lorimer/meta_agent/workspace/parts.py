@@ -25,7 +25,7 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.schema import PlannedTrial, TrialEnd
 from lorimer.traces.scrub import scrubber
-from lorimer.traces.tables import Candidate, Study, TaskRow
+from lorimer.traces.tables import Candidate, StudyRow, TaskRow
 from lorimer.traces.wired import Gap, Record
 
 
@@ -158,7 +158,7 @@ async def create(
         )
         for position, task in enumerate((*suite.tasks, *canaries))
     ]
-    row = Study(
+    row = StudyRow(
         id=study,
         kind=kind,
         created=now(),

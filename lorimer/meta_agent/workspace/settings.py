@@ -16,7 +16,7 @@ from lorimer.config import FILE_NAME, Config, parse, parse_stored
 from lorimer.errors import UserError
 from lorimer.traces.scrub import MASK, scrub_json
 from lorimer.traces.settings import Key, SettingChange, changes, leaves, shown
-from lorimer.traces.tables import Study
+from lorimer.traces.tables import StudyRow
 
 MAY_CHANGE: tuple[Key, ...] = (
     ("budget",),
@@ -50,7 +50,7 @@ class Resumed:
     """What the user should know of lorimer.toml, one line each."""
 
 
-def resumed(study: Study, file: Path, now: Mapping[str, Any], asked: Mapping[str, Any], scrub: Scrub) -> Resumed:
+def resumed(study: StudyRow, file: Path, now: Mapping[str, Any], asked: Mapping[str, Any], scrub: Scrub) -> Resumed:
     """The settings with which `study` goes on.
 
     Args:
