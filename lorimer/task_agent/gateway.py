@@ -18,6 +18,7 @@ from typing import Any
 from lorimer.errors import CallFailed, EngineOutage, ProviderOutage, ProviderRefusal, SandboxError
 from lorimer.harness import api, fences, host, ran, shadow, structured, text
 from lorimer.sandbox.base import Jail, JailExit, LineTooLong, SandboxFileError
+from lorimer.sandbox.streams import LINE_LIMIT
 from lorimer.task_agent import wire
 from lorimer.task_agent.calls import Calls, Limit
 from lorimer.task_agent.causes import SCORED, Cause
@@ -35,7 +36,7 @@ TELL = b'{"tell": "lines"}'
 """Asks a jail whose time is up which lines of its harness have run: it may be in the middle of something."""
 MAX_IN_FLIGHT = 64
 """Calls served at once for one trial; past that the gateway stops reading, so a flood fills the jail's pipe, not our memory."""
-MAX_PENDING_BYTES = 16 << 20
+MAX_PENDING_BYTES = LINE_LIMIT
 """The same for the size of the calls being served: one line of the greatest length, or many small ones."""
 
 
