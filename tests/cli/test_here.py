@@ -161,4 +161,7 @@ def test_the_log_of_a_long_study_names_the_command_that_tells_all(
             [(number,) for number in range(2, 53)],
         )
     told = typed(capsys, "log", "--study", "study-1", "-C", long).out
-    assert f"Of 52 experiments the newest 50 are told in full; `lorimer log --all -C {long}` tells all." in told
+    assert (
+        f"Of 52 experiments the newest 50 are told in full; `lorimer log --all --study study-1 -C {long}` tells all."
+        in told
+    )

@@ -71,7 +71,9 @@ async def test_harnesses_are_known_by_name_and_by_text(bench: Bench, tmp_path: P
         None,
         "no train task of demo has trials of both that a decision rests on",
     ), "a spot-check's tasks were picked because they failed"
-    with pytest.raises(UserError, match="c002 of demo has no harness: it is failed; `lorimer log` says why"):
+    with pytest.raises(
+        UserError, match="c002 of demo has no harness: it is failed; `lorimer log --study demo` says why"
+    ):
         named(reader, "demo", "c002", read)
     with pytest.raises(
         UserError, match="c003: neither a harness of demo nor a file; name one of: seed, champion, c001;"

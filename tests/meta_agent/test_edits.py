@@ -99,7 +99,9 @@ async def test_it_is_refused_in_the_words_that_the_meta_agent_reads(bench: Bench
 
 async def test_a_task_that_is_sealed_is_none(bench: Bench) -> None:
     await studied(bench, NULLS, settings(1))
-    with pytest.raises(UserError, match=r"^t15, nowhere: no train task of demo"):
+    with pytest.raises(
+        UserError, match=r"^t15, nowhere: no train task of demo; `lorimer traces ls --study demo` names"
+    ):
         await put(bench, BETTER, fixes=("t07", "t15", "nowhere"))
 
 

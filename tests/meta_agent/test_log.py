@@ -162,7 +162,7 @@ def test_people_are_told_the_newest_in_full_and_that_all_can_be_told() -> None:
     lines = ["c001 [failed] Edit 1: no edit", "c002 [failed] Edit 2: no edit", "c003 [failed] Edit 3: no edit"]
     assert render(told, 1).splitlines()[2:] == [
         "",
-        "Of 3 experiments the newest 1 are told in full; `lorimer log --all` tells all.",
+        "Of 3 experiments the newest 1 are told in full; `lorimer log --all --study s` tells all.",
         "",
         *lines,
         "  hypothesis: Hope 3.",

@@ -95,7 +95,7 @@ async def test_a_run_that_errored_whole_is_no_measurement(bench: Bench) -> None:
     assert (found.assumed, found.lacking) == (True, None)
     assert (
         found.warnings[0]
-        == "all 14 trials of r errored, which tells nothing: `lorimer traces ls --state errored` says why"
+        == "all 14 trials of r errored, which tells nothing: `lorimer traces ls --state errored --study r` says why"
     )
     assert "nothing is measured yet" in found.warnings[1]
 

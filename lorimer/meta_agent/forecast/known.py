@@ -147,7 +147,7 @@ def _of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRo
         elif found:
             every = "the only trial" if len(found) == 1 else f"all {len(found)} trials"
             remarks.append(
-                f"{every} of {row.id} errored, which tells nothing: `lorimer traces ls --state errored` says why"
+                f"{every} of {row.id} errored, which tells nothing: `lorimer traces ls --state errored --study {row.id}` says why"
             )
     if not trials:
         remarks.append(f"nothing is measured yet: all numbers are of assumed tasks, not of these; run: {more}")

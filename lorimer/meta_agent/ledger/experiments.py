@@ -250,7 +250,8 @@ def render(ledger: Ledger, recent: int | None = None) -> str:
     first = 0 if recent is None else max(0, len(ledger.entries) - recent)
     if first:
         lines += [
-            f"Of {len(ledger.entries)} experiments the newest {recent} are told in full; `lorimer log --all` tells all.",
+            f"Of {len(ledger.entries)} experiments the newest {recent} are told in full; "
+            f"`lorimer log --all --study {ledger.study}` tells all.",
             "",
         ]
     lines += [_line(entry) + _refused(entry) for entry in ledger.entries[:first]]

@@ -70,7 +70,9 @@ def named(reader: StudyReader, study: str, name: str, read: Callable[[Path], str
     if found is None:
         return Named(SEED, row.seed_harness, reader.harness(row.seed_harness).text, "")
     if found.harness is None:
-        raise UserError(f"{name} of {study} has no harness: it is {found.state}; `lorimer log` says why")
+        raise UserError(
+            f"{name} of {study} has no harness: it is {found.state}; `lorimer log --study {study}` says why"
+        )
     return Named(short(found.number), found.harness, reader.harness(found.harness).text, subject)
 
 

@@ -214,7 +214,9 @@ def _known(world: World, tasks: Sequence[str]) -> None:
     """Raises UserError for a task that is not for training: of a sealed one no more is said than of one that there is not."""
     unknown = [task for task in tasks if task not in world.train]
     if unknown:
-        raise UserError(f"{first_names(unknown, 5)}: no train task of {world.study}; `lorimer traces ls` names them")
+        raise UserError(
+            f"{first_names(unknown, 5)}: no train task of {world.study}; `lorimer traces ls --study {world.study}` names them"
+        )
 
 
 def _clipped(text: str) -> str:
