@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import typer
 from pydantic import BaseModel
+from typer.exceptions import TyperException
 
 from lorimer import cli, config
 from lorimer.benchmarks.harbor.toml import parse as parse_task
@@ -136,6 +138,53 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
         for word in words:
             if word.startswith("--") and re.fullmatch(r"--[a-z]+", word):
                 assert word in options | {"--help", "--debug"}, f"{page.name}: {line}"
+
+
+def said(module: ast.AST) -> Iterator[tuple[int, str]]:
+    """The line and text of every string of a module that is no docstring; what is filled in at run time is the word 1."""
+    filled = {id(part) for node in ast.walk(module) if isinstance(node, ast.JoinedStr) for part in node.values}
+    alone = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
+    for node in ast.walk(module):
+        if id(node) in filled | alone:
+            continue
+        match node:
+            case ast.Constant(value=str() as text):
+                yield node.lineno, text
+            case ast.JoinedStr(values=parts):
+                yield node.lineno, "".join(str(each.value) if isinstance(each, ast.Constant) else "1" for each in parts)
+
+
+def misread(words: list[str]) -> str:
+    """Why the command line does not take these words after `lorimer`; "" where it does."""
+    known = commands()
+    path = max(
+        (" ".join(["lorimer", *words[:size]]) for size in (1, 2) if " ".join(["lorimer", *words[:size]]) in known),
+        key=len,
+        default="",
+    )
+    if not path:
+        return "there is no such command"
+    if "--help" in words:
+        return ""
+    try:
+        known[path].make_context(path, words[len(path.split()) - 1 :])
+    except TyperException as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def test_every_command_that_a_message_names_is_one_that_is_understood() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: lorimer {named}: {why}"
+        for path in sorted((ROOT / "lorimer").rglob("*.py"))
+        for line, text in said(ast.parse(path.read_text(encoding="utf-8")))
+        for named in re.findall(r"`lorimer ([a-z][^`]*)`", text)
+        if (why := misread(shlex.split(named)))
+    ]
+    assert found == []
+    assert misread(["status", "study-1"])
+    assert misread(["resume", "--set"])
+    assert misread(["optimise"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -236,5 +236,5 @@ def _clipped(text: str) -> str:
     if len(text) <= LONGEST:
         return text
     half = LONGEST // 2
-    out = f"[… {len(text) - LONGEST:,} characters are left out; `lorimer traces show --full` has them …]"
+    out = f"[… {len(text) - LONGEST:,} characters are left out; `lorimer traces show TRIAL --full` has them …]"
     return f"{text[:half]}\n{out}\n{text[-half:]}"

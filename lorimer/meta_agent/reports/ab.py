@@ -70,7 +70,7 @@ def ab(reader: StudyReader, study: str) -> AbReport:
     """Read it from the store. Raises UserError for a study that compares no two files."""
     row = reader.study(study)
     if row.kind != "ab":
-        raise UserError(f"{study} compares no two files; `lorimer ab` does")
+        raise UserError(f"{study} compares no two files; `lorimer ab A B` does")
     world = scan(reader, study)
     (candidate,) = world.candidates
     decision = world.decided(candidate.id, Stage.FULL)

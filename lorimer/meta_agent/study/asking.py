@@ -50,7 +50,8 @@ async def tune(root: Path, study: StudyRow, asked: Mapping[str, object]) -> tupl
     if kept:
         raise UserError(
             f"{', '.join(kept)}: only [budget], search.width and sandbox.concurrency change while a study runs",
-            "`lorimer resume --set` changes [providers] of one that is at rest, and the rest is kept as it began",
+            f"`lorimer resume {study.id} --set KEY=VALUE` changes [providers] once the study is at rest, and the rest is "
+            "kept as it began",
         )
     if not found:
         raise UserError(f"nothing changes: study {study.id} has these settings already")

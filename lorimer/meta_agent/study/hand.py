@@ -109,7 +109,7 @@ async def review(root: Path, study: StudyRow, candidate: str | None, who: Person
 def _how_it_would(study: StudyRow) -> str:
     if not parse_stored(study.config, study.id).review.required:
         return "a study holds its promotions where lorimer.toml says `[review] required = true` when it begins"
-    return f"`lorimer status {study.id}` says where it stands"
+    return f"`lorimer status --study {study.id}` says where it stands"
 
 
 async def revert(root: Path, study: StudyRow, candidate: str, who: Person, *, drop: bool = False) -> Reverted:
