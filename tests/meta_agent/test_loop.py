@@ -359,6 +359,19 @@ async def test_more_candidates_may_be_asked_for_later(bench: Bench) -> None:
     assert sum(done.candidates.values()) == 5
 
 
+async def test_a_bound_below_what_was_tried_is_told_as_it_is_and_with_one_that_goes_on(bench: Bench) -> None:
+    """Twice the bound of 1 would be fewer than were tried already."""
+    await run(bench, script(*MARKS), config(budget={"candidates": 3}))
+    reasons = []
+    for asked in (1, 6):
+        with bench.parts(script(*MARKS), config(budget={"candidates": asked})) as (parts, _, _):
+            reasons.append((await optimize(parts, "demo")).reason)
+    assert reasons[0] == (
+        "budget.candidates: 3 tried, and 1 asked for; `lorimer resume demo --set budget.candidates=6` goes on"
+    )
+    assert reasons[1].startswith("budget.candidates: 6 of 6 tried; `lorimer resume demo --set budget.candidates=12` ")
+
+
 async def test_an_outage_pauses_the_study(bench: Bench) -> None:
     done, recorder = await run(bench, script(*MARKS), config(), fail_after=5, failure=ProviderOutage)
     assert done.state == "paused"

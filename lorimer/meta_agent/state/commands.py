@@ -135,8 +135,11 @@ def _why_finished(world: World, config: Config) -> str:
         return worn
     patience, limit = config.meta.patience, config.budget.candidates
     if limit is not None and world.proposals >= limit:
-        more = f"`lorimer resume {world.study} --set budget.candidates={2 * limit}` goes on"
-        return f"budget.candidates: {world.proposals} of {limit} tried; {more}"
+        tried = world.proposals
+        more = f"`lorimer resume {world.study} --set budget.candidates={2 * tried}` goes on"
+        # A resume may ask for fewer than were tried already.
+        said = f"{tried} of {limit} tried" if tried == limit else f"{tried} tried, and {limit} asked for"
+        return f"budget.candidates: {said}; {more}"
     standing = world.reported
     if standing is not None and (standing.numbers.get("score") or 0.0) >= SOLVED:
         return "the champion solves every train task in every trial; there is nothing left to win"
