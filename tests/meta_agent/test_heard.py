@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import pytest
 from lorimer.errors import LorimerError
 from lorimer.kinds import Refused
 from lorimer.meta_agent.reports.export import evidence_card
-from lorimer.meta_agent.study.heard import REFUSED_TASKS, refuses_all
+from lorimer.meta_agent.study.heard import REFUSED_TASKS, breaks_in_all, refuses_all
 from lorimer.meta_agent.study.loop import evaluate, optimize
+from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.terminal.listing import status, status_text, studies, studies_text
 from lorimer.terminal.opening import pick_study
@@ -54,6 +56,16 @@ def test_of_a_longer_plan_a_few_tasks_tell_nothing_and_many_do() -> None:
     assert not refuses_all([*many[:-1], many[0]], of=100)
     assert refuses_all(many, of=100)
     assert not refuses_all([*many, outcome(99, ANSWERED)], of=100)
+
+
+def test_a_harness_breaks_in_all_where_no_trial_ended_otherwise_or_has_a_reward() -> None:
+    broke = replace(outcome(0, SILENT), cause="harness_exception")
+    assert breaks_in_all([broke, replace(broke, cause="bad_return")], of=2)
+    assert breaks_in_all([broke, outcome(1, SILENT, None)], of=2), "what errored says nothing"
+    assert not breaks_in_all([broke, outcome(1, SILENT)], of=2)
+    assert not breaks_in_all([broke, replace(broke, reward=0.5)], of=2)
+    assert not breaks_in_all([broke], of=40)
+    assert not breaks_in_all([], of=0)
 
 
 # ---- in a study -----------------------------------------------------------------------------------------------------
@@ -165,3 +177,35 @@ async def test_an_edit_whose_requests_are_refused_is_rejected_and_the_study_goes
     assert done.state == "finished"
     assert done.candidates == {"rejected": 1, "promoted": 1}
     assert "100.0%)" in bench.log()
+
+
+async def test_a_harness_that_breaks_in_every_trial_stops_the_study_before_a_candidate_is_paid_for(
+    bench: Bench,
+) -> None:
+    settings = config(budget={"candidates": 1})
+    with bench.parts(script("GOOD"), settings, nothing, failed_by=lambda _: Cause.HARNESS_EXCEPTION) as (
+        parts,
+        trials,
+        _,
+    ):
+        await bench.create(parts)
+        done = await optimize(parts, "demo")
+        assert done.state == "paused"
+        assert done.reason == (
+            'the seed harness broke in 28 trials of 28, so its score says nothing of how it works: "harness_exception"; '
+            "`lorimer traces show demo/baseline/baseline/t00/0` shows where; mend it, commit it, and begin anew"
+        )
+        assert done.candidates == {}
+        assert len(trials.ran) == 28
+        assert (await optimize(parts, "demo")).reason == done.reason
+        assert len(trials.ran) == 28
+
+
+async def test_a_harness_that_breaks_in_all_but_one_trial_is_one_to_improve(bench: Bench) -> None:
+    def cause(planned: PlannedTrial) -> Cause:
+        return Cause.FINISHED if planned.task == "t13" else Cause.HARNESS_EXCEPTION
+
+    settings = config(budget={"candidates": 1})
+    with bench.parts(script("GOOD"), settings, nothing, failed_by=cause) as (parts, _, _):
+        await bench.create(parts)
+        assert (await optimize(parts, "demo")).state == "finished"

@@ -2,7 +2,7 @@
 
 A call that the provider refuses is an answer to the harness, and its trial is scored. Where every call of every trial is refused,
 though the provider answers a plain question of lorimer's own (`task_agent.refusals`), the score says nothing of the harness: no
-candidate is to be paid for on it.
+candidate is to be paid for on it. Nor does a harness that breaks in every trial: it was brought here wrongly.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.models.failures import what_helps
+from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.schema import TrialEnd, TrialState
 from lorimer.wording import quoted
@@ -19,6 +20,9 @@ from lorimer.wording import quoted
 REFUSED_TASKS = 20
 """After so many tasks of which every call was refused, and none of which any was answered, no further one is tried. A few may be
 poisoned; of more the next one tells nothing new."""
+
+BREAKS = frozenset({Cause.HARNESS_EXCEPTION, Cause.BAD_RETURN})
+"""How a trial ends whose harness broke by itself. What a limit or memory ended did work."""
 
 
 def refuses_all(found: Sequence[TrialOutcome], of: int | None = None) -> bool:
@@ -35,6 +39,35 @@ def refuses_all(found: Sequence[TrialOutcome], of: int | None = None) -> bool:
                 return False
             tasks.add(outcome.planned.task)
     return bool(tasks) and (len(found) == of or len(tasks) >= REFUSED_TASKS)
+
+
+def breaks_in_all(found: Sequence[TrialOutcome], of: int | None = None) -> bool:
+    """Whether the harness itself broke in all trials that were scored, and none has a reward.
+
+    Args:
+        found: the first trials of a plan. Those that errored say nothing.
+        of: how many the plan has, as in `refuses_all`.
+    """
+    scored = [outcome for outcome in found if outcome.reward is not None]
+    if any(outcome.reward or outcome.cause not in BREAKS for outcome in scored):
+        return False
+    tasks = {outcome.planned.task for outcome in scored}
+    return bool(tasks) and (len(found) == of or len(tasks) >= REFUSED_TASKS)
+
+
+def tells_nothing(found: Sequence[TrialOutcome]) -> bool:
+    """Whether no further trial is to be paid for: the next one would say as little of the harness."""
+    return refuses_all(found) or breaks_in_all(found)
+
+
+def told_of_breaks(whose: str, found: Sequence[TrialOutcome]) -> str:
+    """Why a study stops whose harness breaks in every trial, in one line."""
+    first = next(outcome for outcome in found if outcome.cause in BREAKS)
+    return (
+        f"{whose} broke in {count(len(found), 'trial')} of {len(found)}, so its score says nothing of how it works: "
+        f"{quoted(first.detail or first.cause)}; `lorimer traces show {first.planned.id}` shows where; "
+        "mend it, commit it, and begin anew"
+    )
 
 
 def told(model: str, whose: str, trials: int, refusal: tuple[str, str] | None) -> str:

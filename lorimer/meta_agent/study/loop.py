@@ -123,7 +123,8 @@ async def _attended(
         except EngineOutage as error:
             ended = StudyEnded(study, "paused", f"{error}; {again} when the engine answers", "engine")
         except Pause as pause:
-            ended, waits = StudyEnded(study, "paused", f"{pause}; {again}", pause.cause), pause.waits
+            said = str(pause) if pause.cause == "harness" else f"{pause}; {again}"  # a study's harness cannot be mended
+            ended, waits = StudyEnded(study, "paused", said, pause.cause), pause.waits
         except BaseException as error:
             stopped = isinstance(error, asyncio.CancelledError)
             why = "stopped by the user" if stopped else str(error) or type(error).__name__

@@ -28,7 +28,16 @@ from lorimer.meta_agent.state.trials import (
     standing_trials,
 )
 from lorimer.meta_agent.state.world import World, score_numbers
-from lorimer.meta_agent.study.heard import is_errored, is_for_nothing, refuses_all, taken_back, told
+from lorimer.meta_agent.study.heard import (
+    breaks_in_all,
+    is_errored,
+    is_for_nothing,
+    refuses_all,
+    taken_back,
+    tells_nothing,
+    told,
+    told_of_breaks,
+)
 from lorimer.meta_agent.workspace.events import (
     Decided,
     Ending,
@@ -81,9 +90,13 @@ class StageTrials:
         """Trials of a harness that nothing is compared with yet, of which the provider takes some requests.
 
         Where it refuses every one, though it answers a plain question, their score says nothing: it is what the harness sends
-        that it does not take. So the study stops, and a resumed one tries those trials anew. Raises Pause.
+        that it does not take. So the study stops, and a resumed one tries those trials anew. A harness that breaks in all of
+        the baseline stops it too, and nothing is tried anew: a study's harness stays as it is. Raises Pause.
         """
-        found = await self._run(world, about, plan, stop=refuses_all, anew=is_for_nothing)
+        first = about.stage is Stage.BASELINE  # a few sealed tasks in which it breaks stop no study whose others work
+        found = await self._run(world, about, plan, stop=tells_nothing if first else refuses_all, anew=is_for_nothing)
+        if first and breaks_in_all(found, of=len(plan)):
+            raise Pause(told_of_breaks(whose, found), "harness")
         if refuses_all(found, of=len(plan)):
             refusal = self._parts.reader.refusal([self._name(about)])
             raise Pause(told(self._parts.config.models.task, whose, len(found), refusal))

@@ -13,11 +13,23 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.schema import NOT_SAVED, Saved, Stage
 
 Ending = Literal[
-    "done", "budget", "review", "stopped", "provider", "refusal", "verifier", "engine", "benchmark", "trials", "error"
+    "done",
+    "budget",
+    "review",
+    "stopped",
+    "provider",
+    "refusal",
+    "verifier",
+    "engine",
+    "benchmark",
+    "trials",
+    "harness",
+    "error",
 ]
 """Why the loop is done for now, in a word: nothing is left to do; a bound of the budget is reached; a person is to answer; Ctrl-C
 or a signal; an outage of the provider; a provider that refuses all; an outage of verifiers or of the engine; files of the
-benchmark that changed; trials that say nothing, as too many errored or were refused; another error."""
+benchmark that changed; trials that say nothing, as too many errored or were refused; a harness that breaks in all of them;
+another error."""
 
 
 @dataclass(frozen=True)
