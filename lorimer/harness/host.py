@@ -151,9 +151,9 @@ class _Llm:
         tool_choice: api.ToolChoice | None = None,
     ) -> api.Completion:
         params: dict[str, Any] = {
-            "messages": [dataclasses.asdict(message) for message in messages],
+            "messages": _plain("messages", messages, api.Message, "user(), assistant(), system() or tool_result()"),
             "system": system,
-            "tools": [dataclasses.asdict(tool) for tool in tools],
+            "tools": _plain("tools", tools, api.Tool, "Tool(name=…, description=…, parameters=…)"),
             "max_tokens": max_tokens,
             "stop": list(stop),
             "temperature": temperature,
@@ -165,6 +165,16 @@ class _Llm:
         from lorimer.harness import structured
 
         return structured.checked(_completion(self._wire.call("llm.complete", params)), schema, tool_choice)
+
+
+def _plain(what: str, given: Sequence[Any], kind: type, made_by: str) -> list[dict[str, Any]]:
+    """The messages or tools of a call as they go over the wire. Raises TypeError, as for a provider's own dictionaries."""
+    if isinstance(given, str):
+        raise TypeError(f"llm.complete: {what} is a text; give a list, of which each is made by {made_by}")
+    for number, each in enumerate(given):
+        if not isinstance(each, kind):
+            raise TypeError(f"llm.complete: {what}[{number}] is a {type(each).__name__}; make it by {made_by}")
+    return [dataclasses.asdict(each) for each in given]
 
 
 class _Env:

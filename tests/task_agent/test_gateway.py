@@ -276,6 +276,21 @@ async def test_text_that_is_no_unicode_is_mended_and_trips_nobody(attempt: Try) 
         ("def solve(task, env, llm):\n    import sys; sys.exit(0)", Cause.HARNESS_EXCEPTION, "SystemExit: 0"),
         ("def solve(task, env, llm):\n    return 5", Cause.BAD_RETURN, "solve returned int, not str"),
         ("async def solve(task, env, llm):\n    return ''", Cause.BAD_RETURN, "solve returned coroutine, not str"),
+        (
+            "def solve(task, env, llm):\n    llm.complete([{'role': 'user', 'content': ''}])",
+            Cause.HARNESS_EXCEPTION,
+            "TypeError: llm.complete: messages[0] is a dict; make it by user(), assistant(), system() or tool_result()",
+        ),
+        (
+            "def solve(task, env, llm):\n    llm.complete('do it')",
+            Cause.HARNESS_EXCEPTION,
+            "TypeError: llm.complete: messages is a text; give a list, of which each is made by user(), assistant()",
+        ),
+        (
+            "def solve(task, env, llm):\n    llm.complete([], tools=[{'type': 'function'}])",
+            Cause.HARNESS_EXCEPTION,
+            "TypeError: llm.complete: tools[0] is a dict; make it by Tool(name=",
+        ),
         ("x = 1", Cause.BAD_RETURN, "agent.py defines no function `solve`"),
         ("def solve(:", Cause.HARNESS_EXCEPTION, "SyntaxError: invalid syntax"),
         ("import openai", Cause.HARNESS_EXCEPTION, "ModuleNotFoundError: No module named 'openai'"),
