@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -147,3 +149,18 @@ def test_a_store_of_an_older_lorimer_is_upgraded_by_the_resume_that_its_message_
     assert "lorimer.toml has" not in typed(capsys, "resume", "-C", root).out
     configure(root, "budget.candidates=1")
     assert "budget.candidates changed from" not in typed(capsys, "resume", "-C", root).out
+
+
+def test_whoever_begins_or_goes_on_beside_another_study_is_told_of_it(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    holder = f"{socket.gethostname()}:{os.getpid()}:0"
+    told = "warning: another study is at work in this workspace: "
+    sql(root, [f"UPDATE study SET holder = '{holder}', held_since = '2026-01-01T08:00:00+00:00' WHERE id = 'study-1'"])
+    began = typed(capsys, "optimize", "-C", root, "--set", "budget.trials=1")
+    assert began.code == 0, began
+    assert f"{told}study-1 by process {os.getpid()} on this machine" in began.out
+    assert "here lorimer/study-2\n" in began.out
+    assert told in typed(capsys, "resume", "study-2", "-C", root).out
+    sql(root, ["UPDATE study SET holder = '' WHERE id = 'study-1'"])
+    assert told not in typed(capsys, "resume", "study-2", "-C", root).out
