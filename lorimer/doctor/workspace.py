@@ -81,6 +81,7 @@ async def jail(root: Path, config: Config, text: str, *, other: str) -> Finding:
         text: the harness.
         other: another sandbox provider that works here; "" where there is none.
     """
+    from lorimer.harness.version import why_not_started
     from lorimer.meta_agent.workspace.engines import open_provider
     from lorimer.sandbox.base import Owner
     from lorimer.task_agent.trial import dry_start
@@ -98,16 +99,10 @@ async def jail(root: Path, config: Config, text: str, *, other: str) -> Finding:
         both = " - or ".join(dict.fromkeys(fix for fix in (found.fix, elsewhere) if fix))
         return Finding(found.what, found.level, found.said, both)
     if problem:
-        last = one_line(problem.strip().splitlines()[-1])
         workspace = Workspace(root, name, config.study.program)
-        return Finding("jail", "missing", f"{name} does not start: {last}{_where(problem)}", back(workspace, config))
+        said = f"{name} does not start: {one_line(why_not_started(problem))}"
+        return Finding("jail", "missing", said, back(workspace, config))
     return Finding("jail", "ok", f"{name} starts in {time.monotonic() - began:.1f} s")
-
-
-def _where(problem: str) -> str:
-    """The line of agent.py that a traceback names last."""
-    lines = [line for line in problem.splitlines() if "agent.py" in line and ", line " in line]
-    return f" (line {lines[-1].rpartition(', line ')[2].partition(',')[0]})" if lines else ""
 
 
 def dotenv(root: Path) -> Finding:

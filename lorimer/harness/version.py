@@ -125,6 +125,18 @@ def check(text: str, *, max_bytes: int) -> None:
     _check_solve(tree)
 
 
+def why_not_started(problem: str) -> str:
+    """The traceback of a harness that was loaded in vain, in one line: what was raised, by which of its lines, what helps."""
+    lines = problem.strip().splitlines()
+    said = " ".join(lines[-1].split()) if lines else "it gave no reason"
+    where = [line for line in lines if "agent.py" in line and ", line " in line]
+    if where:
+        said += f" (line {where[-1].rpartition(', line ')[2].partition(',')[0]})"
+    if said.startswith("FileNotFoundError"):
+        said += "; the jail has no file but agent.py: what it reads must stand in it, as a prompt does in a string"
+    return said
+
+
 def _parse(text: str) -> ast.Module:
     try:
         return parse(text)
@@ -232,7 +244,9 @@ def _check_solve(tree: ast.Module) -> None:
         raise HarnessError(f"agent.py must define `{CONTRACT}` at its top level")
     solve = found[-1]  # The last one is the one that counts.
     if isinstance(solve, ast.AsyncFunctionDef):
-        raise HarnessError(f"agent.py line {solve.lineno}: `solve` must be a plain function, not `async`")
+        raise HarnessError(
+            f"agent.py line {solve.lineno}: `solve` must be a plain function, not `async`; it may call `asyncio.run`"
+        )
     args = solve.args
     positional = len(args.posonlyargs) + len(args.args)
     required = positional - len(args.defaults)

@@ -111,9 +111,13 @@ def test_a_store_whose_process_was_killed_before_its_tables_were_made_is_no_hind
 def test_a_file_that_does_not_start_is_refused_before_a_study_begins(
     two: Path, bubblewrap: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (two / "c.py").write_text((two / "b.py").read_text() + "\n1 / 0\n")
+    broken = (two / "b.py").read_text() + "\n1 / 0\n"
+    (two / "c.py").write_text(broken)
     said = refused(capsys, 2, "ab", two / "a.py", two / "c.py", "-C", two, "--yes", "--quiet")
-    assert said == f"lorimer: {two / 'c.py'} does not start: ZeroDivisionError: division by zero"
+    assert (
+        said
+        == f"lorimer: {two / 'c.py'} does not start: ZeroDivisionError: division by zero (line {len(broken.splitlines())})"
+    )
     assert StoreReader(two / STORE).studies() == []
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import lorimer
 from lorimer.errors import HarnessError
 from lorimer.harness.lint import SEALED
-from lorimer.harness.version import Hunk, apply_edit, check, diff, hunks_between, lint, sha
+from lorimer.harness.version import Hunk, apply_edit, check, diff, hunks_between, lint, sha, why_not_started
 from tests.support.quickness import slowness
 
 SEED = (Path(lorimer.__file__).parent / "harness" / "seeds" / "plain.py").read_text()
@@ -150,7 +150,10 @@ def test_a_harness_that_can_run_passes(text: str) -> None:
         ("", "must define `def solve(task, env, llm)` at its top level"),
         ("class A:\n    " + SOLVE.replace("\n", "\n    "), "at its top level"),
         ("solve = print", "at its top level"),
-        ("async " + SOLVE, "line 1: `solve` must be a plain function"),
+        (
+            "async " + SOLVE,
+            "line 1: `solve` must be a plain function, not `async`; it may call `asyncio.run`",
+        ),
         ("def solve(task, env): return ''", "three positional arguments"),
         ("def solve(a, b, c, d): return ''", "three positional arguments"),
         ("def solve(a, b, c, *, d): return ''", "three positional arguments"),
@@ -355,3 +358,18 @@ def test_the_hunks_between_two_texts_are_as_small_as_their_place_is_plain() -> N
     assert apply_edit("# newer\n" + before, hunks_between(before, second)) == "# newer\n" + second
     top = before.splitlines(keepends=True)[0]
     assert hunks_between(before, "# first\n" + before) == (Hunk(top, "# first\n" + top),)
+
+
+def test_a_prompt_file_beside_agent_py_is_not_in_the_jail_and_the_line_that_wants_it_is_named() -> None:
+    problem = """Traceback (most recent call last):
+  File "/tmp/harness/lorimer/harness/host.py", line 220, in load_file
+  File "/tmp/harness/agent.py", line 3, in <module>
+  File "/usr/lib/python3.12/pathlib.py", line 1027, in read_text
+FileNotFoundError: [Errno 2] No such file or directory: '/tmp/harness/prompts/system.md'
+"""
+    assert why_not_started(problem) == (
+        "FileNotFoundError: [Errno 2] No such file or directory: '/tmp/harness/prompts/system.md' (line 3); "
+        "the jail has no file but agent.py: what it reads must stand in it, as a prompt does in a string"
+    )
+    assert why_not_started("ZeroDivisionError: division by zero\n") == "ZeroDivisionError: division by zero"
+    assert why_not_started("") == "it gave no reason"

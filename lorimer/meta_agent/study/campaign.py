@@ -434,7 +434,7 @@ async def starts(session: Session, harness: str, config: Config, name: str = "")
     trials = session.scheduler({}, session.budget(DRY), lambda outcome: None, lambda report: None)
     problem = await trials.dry_start(harness, Owner(DRY, DRY))
     if problem:
-        raise HarnessError(f"{name or config.study.harness} does not start: {problem.strip().splitlines()[-1]}")
+        raise HarnessError(f"{name or config.study.harness} does not start: {version.why_not_started(problem)}")
 
 
 def _said(root: Path) -> dict[str, object]:
