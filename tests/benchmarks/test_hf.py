@@ -472,8 +472,9 @@ def test_two_rows_of_one_id_are_said(tmp_path: Path) -> None:
     ("name", "content", "problem"),
     [
         ("set.jsonl", b"", "hf:set.jsonl: holds no row"),
-        ("set.jsonl", b'{"q": "a"}\n{"q": \n', "hf:set.jsonl: cannot be read: "),
-        ("set.jsonl", b"\xff\xfe\x00", "hf:set.jsonl: cannot be read: "),
+        ("set.jsonl", b'{"q": "a"}\n{"q": \n', "hf:set.jsonl: cannot be read: line 2 is no JSON: Expecting value: "),
+        ("set.jsonl", b"\xff\xfe\x00", "hf:set.jsonl: cannot be read: line 1 is not UTF-8 at byte 1"),
+        ("set.csv", b"q,a\nx,y\nGr\xf6, z\n", "hf:set.csv: cannot be read: line 3 is not UTF-8 at byte 3"),
         ("set.parquet", b"not parquet", "hf:set.parquet: cannot be read: Parquet magic bytes not found"),
         ("set.xlsx", b"PK", "hf:set.xlsx: is none of .jsonl, .ndjson, .json, .csv"),
         ("set.csv", b"q,a\n", "hf:set.csv: holds no row"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
@@ -47,7 +48,7 @@ def open_table(source: str, base: Path, settings: HfSettings) -> DataSetRows:
     Raises ConfigError (nothing of that name, no such split, cannot be read), PrerequisiteError (the hub is out of reach).
     """
     path = base / Path(source).expanduser()
-    with _told(source):
+    with _told(source, path):
         if path.exists():
             data, name = _local(source, path, settings), path.resolve().name.partition(".")[0]
         else:
@@ -57,7 +58,7 @@ def open_table(source: str, base: Path, settings: HfSettings) -> DataSetRows:
         # A JSON array is streamed without its columns' types: then there is nothing to decode either.
         stream = stream.decode(False) if features else stream
         columns = tuple(features or next(iter(stream)))
-    return DataSetRows(name, columns, _rows(source, stream, features, settings.rows))
+    return DataSetRows(name, columns, _rows(source, path, stream, features, settings.rows))
 
 
 def may_be_on_hub(source: str) -> bool:
@@ -65,9 +66,9 @@ def may_be_on_hub(source: str) -> bool:
     return bool(_HUB_NAME.fullmatch(source)) and Path(source).suffix.lower() not in _BUILDERS
 
 
-def _rows(source: str, stream: Any, features: Mapping[str, Any], limit: int | None) -> Iterator[Row]:
+def _rows(source: str, path: Path, stream: Any, features: Mapping[str, Any], limit: int | None) -> Iterator[Row]:
     labels = {name: feature.names for name, feature in features.items() if getattr(feature, "names", None)}
-    with _told(source):
+    with _told(source, path):
         for row in islice(stream, limit):
             # -1 is how the library says that a row has no label.
             named = {name: names[row[name]] if row[name] not in (None, -1) else None for name, names in labels.items()}
@@ -147,7 +148,7 @@ def _pick(source: str, found: Any, wanted: str) -> Any:
 
 
 @contextmanager
-def _told(source: str) -> Iterator[None]:
+def _told(source: str, path: Path) -> Iterator[None]:
     """Whatever the library says is wrong with the data is the user's to know, in one line; its own prints are not."""
     import datasets
     import huggingface_hub
@@ -163,6 +164,29 @@ def _told(source: str) -> Iterator[None]:
     except StopIteration:
         raise ConfigError(f"hf:{source}: holds no row") from None
     except datasets.exceptions.DatasetsError as error:
-        raise ConfigError(f"hf:{source}: {hub.words(error)}") from None
+        raise ConfigError(f"hf:{source}: {_bad_line(path) or hub.words(error)}") from None
     except Exception as error:  # noqa: BLE001 - of every file format's own library
-        raise ConfigError(f"hf:{source}: cannot be read: {hub.words(error)}") from None
+        raise ConfigError(f"hf:{source}: cannot be read: {_bad_line(path) or hub.words(error)}") from None
+
+
+def _bad_line(path: Path) -> str:
+    """The first line of a file that is not UTF-8, or of JSON lines no JSON: the library names at most a position."""
+    suffixes = [suffix.lower() for suffix in path.suffixes if suffix != ".gz"]
+    kind = suffixes[-1] if suffixes else ""
+    if not path.is_file() or kind not in (".jsonl", ".ndjson", ".csv", ".tsv"):
+        return ""
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+                    if kind in (".jsonl", ".ndjson") and text.strip():
+                        json.loads(text)
+                except UnicodeDecodeError as error:
+                    return f"line {number} is not UTF-8 at byte {error.start + 1}"
+                except ValueError as error:
+                    return f"line {number} is no JSON: {error}"
+    except OSError:  # of a broken archive; what the library said of it stands
+        return ""
+    return ""
