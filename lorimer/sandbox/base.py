@@ -257,6 +257,8 @@ class Changes:
     """Absolute, sorted: all that differs from the image, what was removed too, as far as `cut` does not say otherwise."""
     links: frozenset[str] | None = None
     """Those that are symlinks; `None` where only a command in the sandbox can tell."""
+    removed: frozenset[str] = frozenset()
+    """Those that are there no more."""
     cut: bool = False
     """There is more than `MOST_CHANGES`, deeper than `DEEPEST_CHANGE`, or where nobody could look."""
 
@@ -308,8 +310,9 @@ class Sandbox(Protocol):
         Symlinks in `source` that leave it are refused with SandboxFileError.
         """
 
-    async def restart(self) -> None:
-        """Kill every process and start again with the same file system: a new PID 1, empty tmpfs mounts."""
+    async def restart(self, *, look: bool = False) -> Changes | None:
+        """Kill every process and start again with the same file system: a new PID 1, empty tmpfs mounts.
+        With `look` it says what differed from the image before anything was started again."""
 
     async def changed_files(self) -> Changes:
         """What differs from the image. Nothing is run in the sandbox for it."""
@@ -324,10 +327,8 @@ class Sandbox(Protocol):
         """Another container of its group, for commands and files. Raises SandboxError where there is none of that name."""
 
     async def freeze(self) -> None:
-        """Let no process in it run until `resume`; meanwhile only `pack`, `branch` and `close` may be called.
-
-        Raises PrerequisiteError where the provider cannot do this, `pack`, `unpack` and `branch`.
-        """
+        """Let no process in it run until `resume`; till then only `changed_files`, `pack`, `branch` and `close` may be called.
+        Raises PrerequisiteError where the provider cannot do this, `pack`, `unpack` and `branch`."""
 
     async def resume(self) -> None:
         """Let its processes run on."""
@@ -442,9 +443,7 @@ class SandboxProvider(Protocol):
 
     async def reap(self) -> int:
         """Remove what dead lorimer processes left behind; returns how many things were removed.
-
-        Raises NotRemoved where something stays.
-        """
+        Raises NotRemoved where something stays."""
 
     async def close(self) -> None:
         """Close connections and remove what this process still holds. Raises NotRemoved where something stays."""

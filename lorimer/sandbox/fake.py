@@ -155,10 +155,11 @@ class FakeSandbox:
                 name = posixpath.join(self._path(target), path.relative_to(root).as_posix())
                 self.files[name] = await asyncio.to_thread(path.read_bytes)
 
-    async def restart(self) -> None:
+    async def restart(self, *, look: bool = False) -> Changes | None:
         """See Sandbox."""
         self._check()
         self.restarts += 1
+        return await self.changed_files() if look else None
 
     async def changed_files(self) -> Changes:
         """See Sandbox. Folders are not listed, as the dictionary has none."""

@@ -12,11 +12,11 @@ from contextlib import AsyncExitStack
 from typing import IO
 
 from lorimer.benchmarks.base import Artifact, Graded, Hook, Start, Task, VerifierSandbox
-from lorimer.sandbox.base import Packed, Sandbox, SandboxFileError
+from lorimer.sandbox.base import Changes, Packed, Sandbox, SandboxFileError
 from lorimer.task_agent.flags import WEAKER, is_suspect
 from lorimer.task_agent.output import last_line
 from lorimer.task_agent.ready import wait_until_healthy
-from lorimer.task_agent.suspect import suspicions
+from lorimer.task_agent.suspect import look, suspicions
 from lorimer.task_agent.upload import upload
 from lorimer.task_agent.verify import PREPARE_SECONDS, Reward, tidy, verify
 
@@ -63,12 +63,11 @@ async def judge(court: Court, sandbox: Sandbox, task: Task, message: str = "", *
     # Of several containers there is no copy: the agent's own is started again, the services live on.
     again = task.isolation == "restart" or (task.isolation == "fresh" and task.group is not None)
     if task.separate is None and (again or task.isolation == "same"):
-        if again:
-            await sandbox.restart()
+        changes = await sandbox.restart(look=court.watch) if again else None
         await _run_hooks(court, sandbox, [hook for hook in task.hooks if hook.service != "main"])
-        reward = await _watched(
-            court, sandbox, sandbox, task, await verify(sandbox, task, timeout, message, court.passed)
-        )
+        if court.watch and changes is None:
+            changes = await sandbox.changed_files()
+        reward = await _watched(court, changes, sandbox, task, timeout, message)
         if not last:
             await tidy(sandbox, task)
         return reward
@@ -76,11 +75,10 @@ async def judge(court: Court, sandbox: Sandbox, task: Task, message: str = "", *
     await sandbox.freeze()
     await _run_hooks(court, sandbox, [hook for hook in task.hooks if hook.service != "main"])
     if task.separate is None:
+        changes = await sandbox.changed_files() if court.watch else None
         place = await sandbox.branch()
         try:
-            reward = await _watched(
-                court, sandbox, place, task, await verify(place, task, timeout, message, court.passed)
-            )
+            reward = await _watched(court, changes, place, task, timeout, message)
         finally:
             await place.close()
     else:
@@ -90,11 +88,21 @@ async def judge(court: Court, sandbox: Sandbox, task: Task, message: str = "", *
     return reward
 
 
-async def _watched(court: Court, agents: Sandbox, place: Sandbox, task: Task, reward: Reward) -> Reward:
-    """The reward with what speaks against it. Looked for on passing trials alone, as it takes time: failing needs no trick."""
-    if not court.watch or not reward.value:
+async def _watched(
+    court: Court, changes: Changes | None, place: Sandbox, task: Task, timeout: float, message: str
+) -> Reward:
+    """The reward, with what speaks against it where the verifier lets the agent pass: failing needs no trick.
+
+    Args:
+        changes: what the agent changed; `None` where nobody asks.
+
+    It is looked at before the verifier runs: what the agent planted may undo itself when the verifier runs it.
+    """
+    before = None if changes is None else await look(changes, place, task)
+    reward = await verify(place, task, timeout, message, court.passed)
+    if before is None or not reward.value:
         return reward
-    flags = await suspicions(agents, place, task)
+    flags = await suspicions(before, place, task)
     if task.isolation == "same":
         flags += (f"{WEAKER}what the agent left running ran beside the verifier",)
     reward = dataclasses.replace(reward, flags=flags)

@@ -2,8 +2,9 @@
 
 The file system outlives the agent (DESIGN 4.4), so a replaced interpreter, a preloaded library or a start-up file still runs
 when the verifier does. Which paths matter `watched` decides from the list of changed ones; what `packages` knows to have come
-by dpkg or pip, and what was written after the verifier's own files (by the kernel's change time, which nobody inside can
-set), is no news. Tools of the sandbox are asked only once they are known to be unchanged or a package's.
+by dpkg or pip is no news. Tools of the sandbox are asked only once they are known to be unchanged or a package's. All this is
+before the verifier runs (`look`), as what was planted can undo itself when it is run. What takes longer waits for a pass
+(`suspicions`): byte code is compared with its source if it is still the same, and what is gone by then is flagged for that.
 
 What this does not see: package databases forged together with the files, a package made to cheat and installed with pip, and
 whatever lies in the work folder, which is the task's to judge.
@@ -13,15 +14,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 import posixpath
 import re
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from lorimer.benchmarks.base import Task
-from lorimer.sandbox.base import Sandbox, SandboxFileError
+from lorimer.sandbox.base import Changes, Sandbox, SandboxFileError
 from lorimer.task_agent.flags import SUSPECT
 from lorimer.task_agent.packages import DPKG, Packages, manifests
 from lorimer.task_agent.watched import CORE_PACKAGES, Candidates, candidates, holds_tools, is_library, is_startup
@@ -38,46 +39,124 @@ SHOWN = 6
 REPLACED = "folders were replaced by links"
 
 
-async def suspicions(agents: Sandbox, place: Sandbox, task: Task) -> tuple[str, ...]:
-    """Flags for a trial that passed; empty where nothing is odd.
+@dataclass(frozen=True)
+class Before:
+    """What was seen of an agent's changes before the verifier ran; `suspicions` says what speaks against a pass."""
+
+    found: Candidates
+    flags: tuple[str, ...]
+    ended: bool = False
+    """Nothing further can be examined."""
+    bytecode: Mapping[str, str] = field(default_factory=dict)
+    """The SHA-256 of each."""
+    packaged: frozenset[str] = frozenset()
+    """Modules that a package manager wrote: another version may take their place, with the byte code."""
+    judges: bool = True
+    """Python is as it was, so it can judge byte code."""
+
+
+async def look(changes: Changes, place: Sandbox, task: Task) -> Before:
+    """Look at what the agent changed, before the verifier or anything else of its making runs.
 
     Args:
-        agents: the sandbox in which the agent acted: its changes count.
-        place: the one in which the verifier ran, whose files are looked at; it may be the same.
+        changes: those of the sandbox in which the agent acted, after its processes have died.
+        place: the one in which the verifier is to run, whose files are looked at; it may be the same.
 
     Raises SandboxError.
     """
-    changes = await agents.changed_files()
     changed = changes.paths
     places = [target for _, target in task.verifier.files()]
     # In a thread: there may be a great many.
     found = await asyncio.to_thread(
         candidates,
         changed,
-        agents.workdir,
+        place.workdir,
         [place for place in places if place != "/"],
-        agents.entrypoint,
+        place.entrypoint,
         changes.links,
     )
     flags = [f"{SUSPECT}{path} was written: it loads a library into every program" for path in found.preload]
     if changes.cut:
         flags.append(f"{SUSPECT}more was changed, or in deeper folders, than is looked at")
-    if unclear := [path for path in found.all() if path.splitlines() != [path] or "\ufffd" in path]:
+    if unclear := [path for path in found.all() if not _is_clear(path)]:
         flags.append(_flag("what was changed has names that cannot be looked at", unclear))
+
+    def end(*more: str) -> Before:
+        return Before(found, (*flags, *more), ended=True)
+
     if changes.links is not None and (moved := [path for path in found.folders if holds_tools(path)]):
         # The examination's own tools may come from where it leads.
-        return (*flags, _flag(f"{REPLACED}, so the examination ends there", moved))
+        return end(_flag(f"{REPLACED}, so the examination ends there", moved))
     odd = await _unknown_core(place, found, changed)
     if found.preload or odd:
         said = _flag("tools that the examination needs were replaced, not by a package manager, so it ends there", odd)
-        return tuple(flags + ([said] if odd else []))
+        return end(*([said] if odd else []))
     if max(map(len, (found.files(), found.links, found.bytecode, found.folders))) > MAX_FILES:
-        return (*flags, f"{SUSPECT}over {MAX_FILES} programs, modules and links were changed, too many to look at")
-    seen = await _examine(place, task, found, changed)
+        return end(f"{SUSPECT}over {MAX_FILES} programs, modules and links were changed, too many to look at")
+    seen = await _examine(place, found, changed)
     if seen is None:
         failed = _flags(found, set(found.files()), "and could not be examined")
-        return (*flags, *(failed or [f"{SUSPECT}links and byte code were changed, and could not be examined"]))
-    return (*flags, *_flags(found, seen.odd(found), "not by a package manager"), *seen.flags(found, places))
+        return end(*(failed or [f"{SUSPECT}links and byte code were changed, and could not be examined"]))
+    odd_files = seen.odd(found)
+    flags += _flags(found, odd_files, "not by a package manager")
+    if replaced := seen.replaced(found):
+        flags.append(_flag(f"{REPLACED}, not by a package manager", replaced))
+    listed = [*found.files(), *found.bytecode, *found.folders]
+    if gone := [p for p in listed if _is_clear(p) and p not in changes.removed and p not in seen.there]:
+        flags.append(_flag("what the agent had changed was gone when it was looked at", gone))
+    return Before(
+        found,
+        tuple(flags),
+        bytecode={path: seen.sha256[path] for path in found.bytecode if path in seen.sha256},
+        packaged=frozenset(set(found.modules) - odd_files),
+        judges=not replaced and not any(_is_pythons(path, found) for path in odd_files),
+    )
+
+
+async def suspicions(before: Before, place: Sandbox, task: Task) -> tuple[str, ...]:
+    """Flags for a trial that passed; empty where nothing is odd. Raises SandboxError."""
+    found = before.found
+    if before.ended or not (found.links or found.bytecode):
+        return before.flags
+    parts = [
+        _LINKS,
+        _each(found.links, _LEADS_TO),
+        _SHA256,
+        _fed(before.bytecode, "tr '\\n' '\\0' | xargs -0 sha256sum -- 2>/dev/null"),
+    ]
+    seen = await _ask(place, parts)
+    if seen is None:
+        return (*before.flags, f"{SUSPECT}links and byte code were changed, and could not be examined")
+    flags = list(before.flags)
+    places = [target for _, target in task.verifier.files() if target != "/"]
+    inside = [
+        path for path in found.links if any(_in(seen.leads_to.get(path, ""), p) for p in (*places, "/logs/verifier"))
+    ]
+    if inside:
+        flags.append(_flag("symlinks lead into the verifier's files", inside))
+    kept = [path for path, sum_ in before.bytecode.items() if seen.sha256.get(path) == sum_]
+    lost = [path for path in before.bytecode.keys() - kept if _source(path) not in before.packaged]
+    if lost:
+        flags.append(_flag("byte code was written that was gone, or another, after the verifier had run", sorted(lost)))
+    if kept and before.judges and (forged := await _forged(place, kept)):
+        flags.append(_flag("byte code was written that does not come from its source", forged))
+    return tuple(flags)
+
+
+def _is_clear(path: str) -> bool:
+    return path.splitlines() == [path] and "\ufffd" not in path
+
+
+def _source(bytecode: str) -> str:
+    """The module that byte code is of; empty for a name that Python would not take."""
+    try:
+        return importlib.util.source_from_cache(bytecode)
+    except ValueError:
+        return ""
+
+
+def _is_pythons(path: str, found: Candidates) -> bool:
+    return posixpath.basename(path).startswith("python") or (path in found.modules and is_library(path))
 
 
 def _flags(found: Candidates, odd: Collection[str], how: str) -> list[str]:
@@ -141,33 +220,20 @@ class _Seen:
     packages: Packages = field(default_factory=Packages)
     md5: dict[str, str] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
-    changed_at: dict[str, float] = field(default_factory=dict)
+    there: set[str] = field(default_factory=set)
+    """What there is of what was asked for."""
     leads_to: dict[str, str] = field(default_factory=dict)
     """The file at the end of each symlink."""
-    verifier_at: float = 0.0
-    """When the verifier's own files came in; 0 where unknown."""
-    forged: tuple[str, ...] = ()
-    """Byte code that does not come from its source."""
     changed: frozenset[str] = frozenset()
 
     def odd(self, found: Candidates) -> set[str]:
-        return {path for path in found.files() if path in self.changed_at and not self._explained(path)}
+        return {path for path in found.files() if path in self.there and not self._explained(path)}
 
     def replaced(self, found: Candidates) -> list[str]:
         """Folders that are symlinks now."""
-        return [
-            path
-            for path in found.folders
-            if path in self.leads_to and not (self.packages.lists(path) or self._is_later(path))
-        ]
-
-    def _is_later(self, path: str) -> bool:
-        """Whether it was written while the verifier ran."""
-        return bool(self.verifier_at) and self.changed_at.get(path, 0.0) > self.verifier_at
+        return [path for path in found.folders if path in self.leads_to and not self.packages.lists(path)]
 
     def _explained(self, path: str) -> bool:
-        if self._is_later(path):
-            return True
         target = self.leads_to.get(path)
         if target is None:
             return self._managed(path)
@@ -180,61 +246,46 @@ class _Seen:
     def _managed(self, path: str) -> bool:
         return self.packages.has(path, self.md5.get(path, ""), "" if is_startup(path) else self.sha256.get(path, ""))
 
-    def flags(self, found: Candidates, places: Sequence[str]) -> list[str]:
-        flags = []
-        inside = [
-            path
-            for path in found.links
-            if any(_in(self.leads_to.get(path, ""), place) for place in (*places, "/logs/verifier") if place != "/")
-        ]
-        if replaced := self.replaced(found):
-            flags.append(_flag(f"{REPLACED}, not by a package manager", replaced))
-        if inside:
-            flags.append(_flag("symlinks lead into the verifier's files", inside))
-        if self.forged:
-            flags.append(_flag("byte code was written that does not come from its source", self.forged))
-        return flags
-
 
 def _in(path: str, place: str) -> bool:
     return path == place or path.startswith(place.rstrip("/") + "/")
 
 
-async def _examine(place: Sandbox, task: Task, found: Candidates, changed: Sequence[str]) -> _Seen | None:
+_LINKS, _SHA256 = "printf '\\n@@:link\\n'", "printf '\\n@@:sha256\\n'"
+_LEADS_TO = '[ -L "$p" ] && printf "%s\\t%s\\n" "$(readlink -f -- "$p")" "$p"'
+
+
+async def _examine(place: Sandbox, found: Candidates, changed: Sequence[str]) -> _Seen | None:
     """Ask the sandbox's own tools, now known to be its image's or a package's. `None` where they do not answer."""
     files, folders, bytecode = found.files(), list(found.folders), list(found.bytecode)
-    links = list(dict.fromkeys([*found.links, *folders]))
-    if not (files or links or bytecode):
+    if not (files or folders or bytecode):
         return _Seen()
-    marks = _uploaded(task)
     lists = manifests(changed) if files or folders else []
     parts = [
         _each(lists, 'printf "\\n@@%s\\n" "$p"; cat -- "$p" 2>/dev/null'),
-        "printf '\\n@@:stat\\n'",
-        _each(
-            [*files, *marks, *folders],
-            '{ [ -e "$p" ] || [ -L "$p" ]; } && printf "%s\\t%s\\n" "$(stat -c %z -- "$p")" "$p"',
-        ),
-        "printf '\\n@@:link\\n'",
-        _each([*files, *links], '[ -L "$p" ] && printf "%s\\t%s\\n" "$(readlink -f -- "$p")" "$p"'),
+        "printf '\\n@@:there\\n'",
+        _each([*files, *bytecode, *folders], '{ [ -e "$p" ] || [ -L "$p" ]; } && printf "%s\\n" "$p"'),
+        _LINKS,
+        _each([*files, *folders], _LEADS_TO),
         "printf '\\n@@:md5\\n'",
         _fed(
             files,
             'while IFS= read -r p; do readlink -f -- "$p"; printf "%s\\n" "$p"; done | sort -u | '
             "tr '\\n' '\\0' | xargs -0 md5sum -- 2>/dev/null",
         ),
-        "printf '\\n@@:sha256\\n'",
-        _fed(files, "tr '\\n' '\\0' | xargs -0 sha256sum -- 2>/dev/null"),
-        "printf '\\n@@:end\\n'",
+        _SHA256,
+        _fed([*files, *bytecode], "tr '\\n' '\\0' | xargs -0 sha256sum -- 2>/dev/null"),
     ]
-    ran = await place.exec("\n".join(parts), timeout=EXAMINE_SECONDS, cwd="/", user="0", output_limit=EXAMINE_BYTES)
+    return await _ask(place, parts, changed)
+
+
+async def _ask(place: Sandbox, parts: Sequence[str], changed: Sequence[str] = ()) -> _Seen | None:
+    script = "\n".join([*parts, "printf '\\n@@:end\\n'"])
+    ran = await place.exec(script, timeout=EXAMINE_SECONDS, cwd="/", user="0", output_limit=EXAMINE_BYTES)
     text = ran.stdout.decode("utf-8", "surrogateescape")
     if ran.timed_out or ran.stdout_dropped or "\n@@:end\n" not in text:
         return None
-    seen = _read(text, marks, changed)
-    if bytecode:
-        seen.forged = tuple(await _forged(place, found, seen, bytecode))
-    return seen
+    return _read(text, changed)
 
 
 def _fed(paths: Iterable[str], command: str) -> str:
@@ -248,26 +299,15 @@ def _each(paths: Sequence[str], body: str) -> str:
     return _fed(paths, f"while IFS= read -r p; do {body}; done")
 
 
-def _uploaded(task: Task) -> list[str]:
-    """Some of the verifier's files by the paths at which they arrived: their change time is when."""
-    found: list[str] = []
-    for source, target in task.verifier.files():
-        if isinstance(source, Path) and source.is_dir():
-            inside = sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink())
-            found += [posixpath.join(target, path.relative_to(source).as_posix()) for path in inside[:20]]
-        else:
-            found.append(target)
-    return found[:40]
-
-
-def _read(text: str, marks: Sequence[str], changed: Sequence[str]) -> _Seen:
+def _read(text: str, changed: Sequence[str]) -> _Seen:
     seen = _Seen(changed=frozenset(changed))
     for section in text.split("\n@@")[1:]:
         name, _, body = section.partition("\n")
-        if name == ":stat":
-            seen.changed_at = {path: at for path, at in ((p, _seconds(v)) for v, p in _pairs(body)) if at is not None}
+        if name == ":there":
+            seen.there = set(body.splitlines())
         elif name == ":link":
-            seen.leads_to = {path: target for target, path in _pairs(body)}
+            pairs = (line.partition("\t") for line in body.splitlines())
+            seen.leads_to = {path: target for target, tab, path in pairs if tab}
         elif name in (":md5", ":sha256"):
             hashes = seen.md5 if name == ":md5" else seen.sha256
             hashes.update(
@@ -276,24 +316,7 @@ def _read(text: str, marks: Sequence[str], changed: Sequence[str]) -> _Seen:
         elif not name.startswith(":"):
             seen.packages.add(name, body)
     seen.packages.seal(changed)
-    times = [seen.changed_at[mark] for mark in marks if mark in seen.changed_at]
-    seen.verifier_at = min(times, default=0.0)
     return seen
-
-
-def _pairs(body: str) -> list[tuple[str, str]]:
-    return [(value, path) for value, tab, path in (line.partition("\t") for line in body.splitlines()) if tab]
-
-
-def _seconds(text: str) -> float | None:
-    """`2026-11-21 14:27:47.123456789 +0000` as seconds. Without a fraction, the whole second."""
-    from datetime import datetime
-
-    matched = re.match(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)(\.\d+)? ?([+-]\d{4})?", text)
-    if matched is None:
-        return None
-    base = datetime.strptime(f"{matched[1]} {matched[3] or '+0000'}", "%Y-%m-%d %H:%M:%S %z")
-    return base.timestamp() + float(matched[2] or 0)
 
 
 _BYTECODE = r"""
@@ -326,12 +349,8 @@ print("@@end")
 passed over. It runs without the caches that it judges."""
 
 
-async def _forged(place: Sandbox, found: Candidates, seen: _Seen, bytecode: Sequence[str]) -> list[str]:
-    """Byte code that its source does not give. Empty where there is no Python, or the Python itself is odd and flagged."""
-    odd = seen.odd(found)
-    stdlib = [path for path in odd if path in found.modules and is_library(path)]
-    if stdlib or seen.replaced(found) or any(posixpath.basename(path).startswith("python") for path in odd):
-        return []
+async def _forged(place: Sandbox, bytecode: Sequence[str]) -> list[str]:
+    """Byte code that its source does not give. Empty where there is no Python."""
     python = "$(command -v python3 || command -v python || echo :)"
     compare = f"{python} -I -S -B -X pycache_prefix=/nonexistent/lorimer -c {shlex.quote(_BYTECODE)}"
     ran = await place.exec(_fed(bytecode, compare), timeout=EXAMINE_SECONDS, cwd="/", user="0", output_limit=1 << 20)

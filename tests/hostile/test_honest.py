@@ -14,7 +14,7 @@ import pytest
 from lorimer.benchmarks.base import Isolation
 from lorimer.sandbox.base import BuiltImage, Owner, PythonImage, SandboxLimits, SandboxRequest
 from lorimer.sandbox.fake import FakeProvider
-from lorimer.task_agent.suspect import suspicions
+from lorimer.task_agent.suspect import look, suspicions
 from lorimer.task_agent.watched import candidates
 from tests.support.trials import make_task, open_provider, play, solve
 
@@ -197,7 +197,8 @@ async def test_a_work_folder_without_links_is_judged_without_a_command(tmp_path:
     )
     await sandbox.write("/app/answer", b"42")
     await sandbox.write("/tests/run.sh", b"")
-    assert await suspicions(sandbox, sandbox, make_task(tmp_path)) == ()
+    task = make_task(tmp_path)
+    assert await suspicions(await look(await sandbox.changed_files(), sandbox, task), sandbox, task) == ()
     assert sandbox.commands_run == []
     await sandbox.write("/usr/bin/cat", b"")  # what matters elsewhere is still looked at
-    assert await suspicions(sandbox, sandbox, make_task(tmp_path))
+    assert (await look(await sandbox.changed_files(), sandbox, task)).flags

@@ -262,6 +262,20 @@ async def test_changed_files_are_those_that_were_changed(subject: Subject) -> No
     assert not changed.links
 
 
+async def test_what_was_removed_is_told_before_a_restart(commands: Subject) -> None:
+    sandbox = await commands.sandbox()
+    await run(sandbox, "echo x > made; rmdir /srv")
+    found = await sandbox.restart(look=True)
+    assert found is not None
+    assert {"/app/made", "/srv"} <= set(found.paths)
+    assert found.removed == {"/srv"}
+    await run(sandbox, "rm made; mkdir /srv")
+    found = await sandbox.restart(look=True)
+    assert found is not None
+    assert "/app/made" not in found.paths
+    assert not found.removed
+
+
 async def test_folders_without_end_among_what_changed_are_cut_and_told(commands: Subject) -> None:
     sandbox = await commands.sandbox()
     nest = "import os\nfor _ in range(3000): os.mkdir('d'); os.chdir('d')"

@@ -174,19 +174,23 @@ class BubblewrapSandbox:
         if batch:
             await self._ask(b"put", *batch, timeout=60.0)
 
-    async def restart(self) -> None:
-        """See Sandbox. `/tmp` is a part of the file system and stays; `/dev/shm` is emptied."""
+    async def restart(self, *, look: bool = False) -> Changes | None:
+        """See Sandbox. `/tmp` is a part of the file system and stays; `/dev/shm` is emptied. Nothing in it runs by itself."""
         if self._closing.begun or self._channel is None:
             raise SandboxError("the sandbox is closed")
         await self._channel.close("the sandbox was restarted")
         await self._begin_life()
+        return await self.changed_files() if look else None
 
     async def changed_files(self) -> Changes:
         """See Sandbox."""
-        changed = self._initial.symmetric_difference(await self._list(60.0, 64 << 20))
+        now = frozenset(await self._list(60.0, 64 << 20))
+        changed = self._initial ^ now
         links = frozenset(os.fsdecode(entry[1:]) for entry in changed - self._initial if entry[:1] == b"l")
         paths = {os.fsdecode(entry[1:]) for entry in changed if entry != b"c"}
-        return Changes(tuple(sorted(paths)), links, cut=b"c" in changed)
+        there = {entry[1:] for entry in changed & now}
+        removed = frozenset(os.fsdecode(entry[1:]) for entry in changed - now if entry[1:] not in there)
+        return Changes(tuple(sorted(paths)), links, removed, cut=b"c" in changed)
 
     async def _list(self, timeout: float, room: int) -> list[bytes]:
         # Half of the room for what frames them: a field's length and the letter.

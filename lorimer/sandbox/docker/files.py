@@ -46,6 +46,7 @@ def written_in(layer: str, most: int = MOST_CHANGES) -> Changes | None:
     """
     found: list[str] = []
     links: set[str] = set()
+    removed: set[str] = set()
     cut = False
 
     def stop(error: OSError) -> None:
@@ -63,13 +64,16 @@ def written_in(layer: str, most: int = MOST_CHANGES) -> Changes | None:
                 # A name that is no UTF-8 looks as the engine gives it.
                 path = os.fsencode(f"{inside}/{name}").decode("utf-8", "replace")
                 found.append(path)
-                if stat_module.S_ISLNK(os.lstat(name, dir_fd=place).st_mode):
+                entry = os.lstat(name, dir_fd=place)
+                if stat_module.S_ISLNK(entry.st_mode):
                     links.add(path)
+                elif stat_module.S_ISCHR(entry.st_mode) and entry.st_rdev == 0:
+                    removed.add(path)  # overlay's sign for a path of a lower layer that is gone
             if inside.count("/") >= DEEPEST_CHANGE - 1:
                 folders.clear()  # `os.fwalk` calls itself, and holds a descriptor, for each folder of a path
     except OSError:  # another machine's engine, another user's, or files that are being removed
         return None
-    return Changes(tuple(sorted(found)), frozenset(links), cut)
+    return Changes(tuple(sorted(found)), frozenset(links), frozenset(removed), cut)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,9 @@ T = TypeVar("T")
 _MOUNTED = ("proc", "sys", "dev")
 """Kernel file systems, which the engine's archive calls do not see: they would read and write what lies hidden below."""
 
+REMOVED = 2
+"""The engine's word, in its list of changes, for a path that is there no more."""
+
 ANNOUNCE_SECONDS = 15.0
 """How long a command may take to say which session is its own, which is the first thing that it says. Then its time begins."""
 
@@ -211,13 +214,18 @@ class DockerSandbox:
             archive.seek(0)
             await self._put(archive, target)
 
-    async def restart(self) -> None:
+    async def restart(self, *, look: bool = False) -> Changes | None:
         self._check_open()
         await self._settle()
+        seen = None
+        if look:
+            await self._engine.call("stop a container", lambda client: client.stop(self._container, timeout=1))
+            seen = await self.changed_files()
         # One call: SIGKILL (the container's StopSignal), wait for the end, start. The second is for an engine that
         # still waits for the streams of a daemon that has just died.
         await self._engine.call("restart a container", lambda client: client.restart(self._container, timeout=1))
         await self.begin(again=True)
+        return seen
 
     async def begin(self, *, again: bool = False) -> None:
         """Wait until the image's ENTRYPOINT has done its part. Raises ImageError, or SandboxError where it is run again."""
@@ -233,7 +241,8 @@ class DockerSandbox:
             return here
         changes = await self._engine.call("list changed files", lambda client: client.diff(self._container))
         paths = sorted(str(change["Path"]) for change in changes or ())
-        return Changes(tuple(paths[:MOST_CHANGES]), cut=len(paths) > MOST_CHANGES)
+        removed = frozenset(str(change["Path"]) for change in changes or () if change["Kind"] == REMOVED)
+        return Changes(tuple(paths[:MOST_CHANGES]), removed=removed, cut=len(paths) > MOST_CHANGES)
 
     def service(self, name: str) -> Sandbox:
         self._check_open()
