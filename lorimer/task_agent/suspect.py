@@ -270,7 +270,7 @@ async def _examine(place: Sandbox, found: Candidates, changed: Sequence[str]) ->
         "printf '\\n@@:md5\\n'",
         _fed(
             files,
-            'while IFS= read -r p; do readlink -f -- "$p"; printf "%s\\n" "$p"; done | sort -u | '
+            'while IFS= read -r p; do [ -L "$p" ] && readlink -f -- "$p"; printf "%s\\n" "$p"; done | sort -u | '
             "tr '\\n' '\\0' | xargs -0 md5sum -- 2>/dev/null",
         ),
         _SHA256,
