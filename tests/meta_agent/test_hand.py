@@ -200,7 +200,10 @@ def test_a_candidate_under_way_is_given_up_only_when_that_is_said(
         studied(bench, killed, settings(2))
     assert world(bench).open is not None
     said = refused(capsys, 2, "revert", "seed", "-C", bench.root)
-    assert said.startswith("lorimer: c002 is under way against the champion of today; `lorimer resume")
+    assert said == (
+        f"lorimer: c002 is under way against the champion of today; `lorimer resume demo -C {bench.root}` takes it to its end "
+        "first; --drop gives it up, with what was paid"
+    )
     assert typed(capsys, "revert", "seed", "--drop", "-C", bench.root).code == 0
     given_up = bench.reader().candidate("demo/c002")
     assert given_up is not None

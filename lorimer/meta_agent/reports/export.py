@@ -351,7 +351,8 @@ def _reproduce(row: StudyRow, champion: Candidate | None) -> str:
         f"`patch -p1 < {PATCH}` in the folder of that seed's `{HARNESS}`.",
         f"- Put `{HARNESS}` in a workspace as its harness and type `lorimer run` with the settings below: fresh trials on the "
         "same tasks give a score that should lie in the interval above.",
-        f"- Every trial and every decision is in the workspace's store: `lorimer log`, `lorimer traces ls`. Study `{row.id}`.",
+        f"- Every trial and every decision is in the workspace's store: `lorimer log --study {row.id}`, "
+        f"`lorimer traces ls --study {row.id}`.",
     ]
     if _simulated(row):
         lines.append(

@@ -134,7 +134,7 @@ async def revert(root: Path, study: StudyRow, candidate: str, who: Person, *, dr
                 f"{name} was made the champion again before {short(world.next_number)} once already; try one first"
             )
         if world.round is not None:
-            await _give_up(store, world.round, name, drop=drop)
+            await _give_up(store, world.study, world.round, name, drop=drop)
         before = short(world.champion.number) if world.champion else "the seed harness"
         said = f"{name} is the champion again, after {before}, {who}"
         harness = target.harness if target and target.harness else world.seed_harness
@@ -173,14 +173,14 @@ def _earlier(world: World, candidate: str) -> CandidateView | None:
     raise UserError(f"{candidate} was never a champion of {world.study}; these were: {had}")
 
 
-async def _give_up(store: StudyWriter, found: Round, champion: str, *, drop: bool) -> None:
+async def _give_up(store: StudyWriter, study: str, found: Round, champion: str, *, drop: bool) -> None:
     under_way = found.under_way
     if not drop:
         names = first_names([short(each.number) for each in under_way], len(under_way))
+        are, them, their = ("is", "it", "its") if len(under_way) == 1 else ("are", "them", "their")
         raise UserError(
-            f"{names} {'is' if len(under_way) == 1 else 'are'} under way against the champion of today",
-            f"`lorimer resume` takes {'it' if len(under_way) == 1 else 'them'} to {'its' if len(under_way) == 1 else 'their'} "
-            f"end first; --drop gives {'it' if len(under_way) == 1 else 'them'} up, with what was paid",
+            f"{names} {are} under way against the champion of today",
+            f"`lorimer resume {study}` takes {them} to {their} end first; --drop gives {them} up, with what was paid",
         )
     why = f"given up, as {champion} was made the champion again while it was under way"
     for each in under_way:
