@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lorimer.meta_agent.forecast.playing import Promotions
 from lorimer.meta_agent.forecast.power import GAINS, WANTED, Forecast
-from lorimer.meta_agent.forecast.price import Comparison, Cost, PriceEstimate, Range
 from lorimer.meta_agent.forecast.spending import Spending
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.replay.unchanged import Replays
 from lorimer.terminal import replayed
 from lorimer.terminal.replayed import ReplaySummary
 from lorimer.terminal.words import dollars, duration, for_the_test, score_text, table
+
+if TYPE_CHECKING:  # what plans a study is not needed to tell of a forecast: 0.1 s
+    from lorimer.meta_agent.forecast.price import Comparison, Cost, PriceEstimate, Range
 
 
 @dataclass(frozen=True)

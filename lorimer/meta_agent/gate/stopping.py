@@ -37,7 +37,7 @@ def first_stop(arms: Arms, policy: Policy) -> Stop | Unlikely | None:
         return stop if early is None else Stop(early, reached=True)
     if policy.name in ANYTIME:
         for end in arms.rounds():
-            if end <= (length if stop is None else stop.at) and _reached(arms.prefix(end), policy):
+            if end <= (length if stop is None else stop.at) and _reached(arms, end, policy):
                 stop = Stop(end, reached=True)
                 break
     if stop is None and len(e.candidate) == len(e.planned) and not errored(e.candidate):
@@ -51,9 +51,7 @@ def first_stop(arms: Arms, policy: Policy) -> Stop | Unlikely | None:
 def _first_ahead(arms: Arms, policy: Policy, length: int) -> int | None:
     """The first look at which the candidate is ahead by more than luck lets expect at any of them, each task having been run
     once on average."""
-    return next(
-        (at for at in early_looks(arms.evidence.planned) if at <= length and _reached(arms.prefix(at), policy)), None
-    )
+    return next((at for at in early_looks(arms.evidence.planned) if at <= length and _reached(arms, at, policy)), None)
 
 
 def early_looks(planned: Sequence[str]) -> list[int]:
@@ -68,8 +66,14 @@ def is_ahead(pairs: Sequence[Pair], arms: Callable[[], Arms], policy: Policy) ->
     return bool(pairs) and RULES[policy.name](pairs, surer).met and met_with_errors_failed(arms(), surer)
 
 
-def _reached(arms: Arms, policy: Policy) -> bool:
-    return is_ahead(arms.pairs(), lambda: arms, policy)
+def _reached(arms: Arms, at: int, policy: Policy) -> bool:
+    """Whether the bar is met for good after the first `at` trials, which every longer prefix asks again."""
+
+    def find() -> bool:
+        prefix = arms.prefix(at)
+        return is_ahead(prefix.pairs(), lambda: prefix, policy)
+
+    return arms.once(("reached", policy, at), find)
 
 
 def met_with_errors_failed(arms: Arms, policy: Policy) -> bool:

@@ -108,7 +108,7 @@ def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> GateRe
     config = parse_stored(row.config, study, overrides)
     world = scan(reader, study)
     found, passed, differs = list[DecidedAgain](), dict[int, bool](), False
-    runs = StoredRuns(reader, config.retries.errored, _asked(world))
+    runs = StoredRuns(reader, config.retries.errored, _asked(world, config.gate))
     earlier, withstood = EarlierRates(runs.rewards), Withstood(runs.rewards)
     for candidate in world.candidates:
         again = _Again(reader, world, config, own, candidate, runs, earlier, withstood).decide(
@@ -132,12 +132,14 @@ def _before(passed: Mapping[int, bool], first: int) -> list[bool]:
     return [was and number < first for number, was in passed.items()]
 
 
-def _asked(world: World) -> list[str]:
+def _asked(world: World, gate: GateSettings) -> list[str]:
     """The evaluations that are looked at, in the order in which they are."""
     asked: dict[str, None] = {}
     for candidate in world.candidates:
         if world.decided(candidate.id, Stage.FULL) is not None:
-            asked |= dict.fromkeys((*_evaluations(world, candidate), *world.withstood(candidate.number)))
+            asked |= dict.fromkeys(_evaluations(world, candidate))
+            if gate.policy == "pooled":
+                asked |= dict.fromkeys(world.withstood(candidate.number))
     return list(asked)
 
 
