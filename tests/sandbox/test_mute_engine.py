@@ -1,0 +1,92 @@
+"""An engine that hangs is left as it is, soon, and what it may have made is named."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from lorimer.errors import EngineOutage, NotRemoved, PrerequisiteError
+from lorimer.sandbox.base import JailRequest, Owner
+from lorimer.sandbox.docker.engine import Engine, NoAnswer
+from lorimer.sandbox.docker.provider import DockerProvider
+from lorimer.sandbox.pool import Pool
+from tests.support.mute_engine import HALF, VERSION, mute_engine
+
+JAIL = JailRequest(["true"], Owner("test-mute", "jail"))
+WAIT = 90
+"""Seconds; one call to an engine may take 180."""
+
+# Threads that were left to themselves hold their connections until the scripted engine cuts them.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+async def asked(engine: object, path: str, times: int = 1) -> None:
+    await asyncio.to_thread(engine.wait_for, path, times)  # type: ignore[attr-defined]
+
+
+async def test_leaving_an_engine_that_makes_no_container_names_what_may_stay(tmp_path: Path) -> None:
+    """Jails that a study waits for, and those that are made ahead, as after an outage."""
+    with mute_engine(tmp_path / "s", HALF) as engine:
+        pool = Pool(DockerProvider(base_url=engine.url), jails=2)
+        waiting = [asyncio.create_task(pool.jail(JAIL)) for _ in range(2)]
+        await asked(engine, "/containers/create", 2)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        async with asyncio.timeout(WAIT):
+            with pytest.raises(NotRemoved, match=r"containers could not be removed \(lorimer-.*; `lorimer gc` tries"):
+                await pool.close()
+
+
+async def test_who_waits_for_an_engine_that_is_left_hears_of_it_at_once(tmp_path: Path) -> None:
+    with mute_engine(tmp_path / "s", HALF) as engine:
+        provider = DockerProvider(base_url=engine.url)
+        waiting = asyncio.create_task(provider.jail(JAIL))
+        await asked(engine, "/containers/create")
+        async with asyncio.timeout(WAIT):
+            with pytest.raises(NotRemoved):
+                await provider.close()
+            with pytest.raises(EngineOutage, match=r"the engine at unix://.* does not answer \(for 10 s\)"):
+                await waiting
+
+
+@pytest.mark.parametrize("answers", [None, VERSION], ids=["nothing", "a ping"])
+async def test_an_engine_that_does_not_say_what_it_has_is_told_in_plain_words(
+    tmp_path: Path, answers: dict[str, object] | None
+) -> None:
+    with mute_engine(tmp_path / "s", answers) as engine:
+        provider = DockerProvider(base_url=engine.url)
+        async with asyncio.timeout(WAIT):
+            with pytest.raises(PrerequisiteError) as told:
+                await provider.reap()
+            await provider.close()
+    assert str(told.value) == (
+        f"the Docker Engine at {engine.url} takes connections and does not answer (for 10 s); restart it "
+        "(`sudo systemctl restart docker`), or set DOCKER_HOST to one that answers"
+    )
+
+
+async def test_an_engine_that_answers_a_ping_alone_is_not_taken_to_be_back(tmp_path: Path) -> None:
+    answers = dict(HALF)
+    with mute_engine(tmp_path / "s", answers) as engine:
+        provider = DockerProvider(base_url=engine.url)
+        await provider.answers()
+        del answers["/info"]
+        async with asyncio.timeout(WAIT):
+            with pytest.raises(NoAnswer, match=r"^docker: .*: the engine does not answer \(for 10 s\)$"):
+                await provider.answers()
+            await provider.close()
+
+
+async def test_more_calls_than_threads_are_all_answered_and_a_closed_engine_takes_none(tmp_path: Path) -> None:
+    with mute_engine(tmp_path / "s", HALF) as server:
+        engine = Engine(workers=2, base_url=server.url)
+        found = await asyncio.gather(*(engine.call("list", lambda client: client.containers()) for _ in range(9)))
+        assert found == [[]] * 9
+        engine.leave()
+        assert not engine.given_up
+        await engine.close()
+        with pytest.raises(Exception, match="the docker provider is closed"):
+            await engine.call("list", lambda client: client.containers())
