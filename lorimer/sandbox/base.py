@@ -278,6 +278,10 @@ class Sandbox(Protocol):
     def entrypoint(self) -> tuple[str, ...]:
         """The words of its image's own ENTRYPOINT, which starts it whenever it is started; empty where none does."""
 
+    @property
+    def search_path(self) -> tuple[str, ...]:
+        """The folders in which its commands look for programs, as the image or the request says; nothing in it can say else."""
+
     async def exec(
         self,
         command: str,
@@ -306,9 +310,7 @@ class Sandbox(Protocol):
 
     async def put_tree(self, source: Path, target: str) -> None:
         """Copy the host folder's content into `target` (made if missing), owned by root, modes kept.
-
-        Symlinks in `source` that leave it are refused with SandboxFileError.
-        """
+        Symlinks in `source` that leave it are refused with SandboxFileError."""
 
     async def restart(self, *, look: bool = False) -> Changes | None:
         """Kill every process and start again with the same file system: a new PID 1, empty tmpfs mounts.
@@ -319,9 +321,7 @@ class Sandbox(Protocol):
 
     async def hosts(self) -> tuple[str, ...] | None:
         """Hosts that it asked lorimer's proxy for, as `name:port`, and ` (refused)` after those it was not let through to.
-
-        Empty without a network; `None` where the network is open, so that nobody saw.
-        """
+        Empty without a network; `None` where the network is open, so that nobody saw."""
 
     def service(self, name: str) -> Sandbox:
         """Another container of its group, for commands and files. Raises SandboxError where there is none of that name."""

@@ -84,6 +84,11 @@ class FakeSandbox:
         """See Sandbox."""
         return ()
 
+    @property
+    def search_path(self) -> tuple[str, ...]:
+        """See Sandbox."""
+        return ()
+
     async def exec(
         self,
         command: str,

@@ -74,6 +74,10 @@ async def look(changes: Changes, place: Sandbox, task: Task) -> Before:
         [place for place in places if place != "/"],
         place.entrypoint,
         changes.links,
+        [
+            *place.search_path,
+            *(folder for env in (task.env, task.verifier.env) for folder in env.get("PATH", "").split(":")),
+        ],
     )
     flags = [f"{SUSPECT}{path} was written: it loads a library into every program" for path in found.preload]
     if changes.cut:

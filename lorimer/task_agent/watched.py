@@ -88,6 +88,7 @@ def candidates(
     places: Collection[str],
     entrypoint: Collection[str] = (),
     links: Collection[str] | None = None,
+    search_path: Collection[str] = (),
 ) -> Candidates:
     """Those of the changed paths that matter. Pure.
 
@@ -96,16 +97,20 @@ def candidates(
         places: where the verifier's files lie; nothing in them is older than the verifier.
         entrypoint: the words of the image's ENTRYPOINT.
         links: those of the changed paths that are symlinks; `None` where nobody knows.
+        search_path: where commands look for programs, such as in a virtual environment of the image's.
     """
     found: dict[str, list[str]] = {name: [] for name in Candidates.__dataclass_fields__}
     own = "" if workdir in ("", "/") else workdir.rstrip("/") + "/"
     above = {parent for place in places for parent in _parents(place)}
+    tools = {
+        folder.rstrip("/") for folder in search_path if folder.startswith("/") and not (own and folder.startswith(own))
+    }
     inside = tuple(place.rstrip("/") + "/" for place in places)
     for path in changed:
         folder, name = posixpath.split(path)
         if (path + "/").startswith(inside):
             continue
-        if (links is None or path in links) and (own.startswith(path + "/") or _is_folder(path, name)):
+        if (links is None or path in links) and (_holds(path, (own, *tools)) or _is_folder(path, name)):
             found["folders"].append(path)
         if own and path.startswith(own) and not _HOME.match(path):
             if links is None or path in links:
@@ -113,7 +118,7 @@ def candidates(
             continue
         if links is not None and path in links:
             found["links"].append(path)
-        kind = _kind(path, folder, name, above) or ("starters" if path in entrypoint else "")
+        kind = _kind(path, folder, name, above, tools) or ("starters" if path in entrypoint else "")
         if kind:
             found[kind].append(path)
     return Candidates(**{name: tuple(paths) for name, paths in found.items()})
@@ -141,7 +146,12 @@ def _is_folder(path: str, name: str) -> bool:
     return holds_tools(path) or bool(_SITE.search(path + "/") or _STDLIB.search(path + "/"))
 
 
-def _kind(path: str, folder: str, name: str, above: Collection[str]) -> str:
+def _holds(path: str, places: Collection[str]) -> bool:
+    """Whether one of these places is at this path or below."""
+    return any((place + "/").startswith(path + "/") for place in places)
+
+
+def _kind(path: str, folder: str, name: str, above: Collection[str], tools: Collection[str]) -> str:
     if path == "/etc/ld.so.preload":
         return "preload"
     if _HOOKS.fullmatch(name) or _VENV.fullmatch(path) or (name.endswith(".pth") and _SITE.search(path)):
@@ -154,7 +164,7 @@ def _kind(path: str, folder: str, name: str, above: Collection[str]) -> str:
         return "modules" if name.endswith((".py", ".so", ".pyc")) else ""
     if name == "conftest.py" or (name in _PYTEST_SETTINGS and folder in above):
         return "pytest"
-    if _FOLDERS.fullmatch(folder) and _TOOLS.fullmatch(name):
+    if (folder in tools or _FOLDERS.fullmatch(folder)) and _TOOLS.fullmatch(name):
         return "tools"
     if _LIBRARIES.fullmatch(path):
         return "libraries"

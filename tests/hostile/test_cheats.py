@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lorimer.benchmarks.base import Isolation, Task
-from lorimer.sandbox.base import PythonImage, SandboxLimits, SandboxProvider
+from lorimer.sandbox.base import BuiltImage, PythonImage, SandboxLimits, SandboxProvider
 from lorimer.task_agent.causes import SUSPECT as SUSPECT_CAUSES
 from lorimer.task_agent.flags import SUSPECT, WEAKER, is_suspect
 from lorimer.task_agent.spec import Harness
@@ -142,6 +143,30 @@ async def test_a_plant_that_undoes_itself_within_the_verifier_is_flagged(
     (flag,) = played.end.flags
     assert flag.startswith("suspect: start-up files of Python were written, not by a package manager: ")
     assert flag.endswith("/usercustomize.py")
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("isolation", ["restart", "fresh"])
+async def test_a_program_planted_where_the_image_looks_first_is_flagged(isolation: Isolation, tmp_path: Path) -> None:
+    context = tmp_path / "environment"
+    context.mkdir()
+    (context / "Dockerfile").write_text("FROM python:3.12-slim\nENV PATH=/opt/tools/bin:$PATH\nWORKDIR /app\n")
+    task = replace(the_task(tmp_path, isolation), image=BuiltImage(context))
+    # The shell by which lorimer asks comes from there as well, and passes all on.
+    script = (
+        "mkdir -p /opt/tools/bin; cd /opt/tools/bin; echo 'echo 1 > /logs/verifier/reward.txt' > python3; "
+        """printf '#!/bin/sh\nexec /bin/bash "$@"\n' > bash; chmod +x bash python3"""
+    )
+    planted = Cheat("planted", "", script, "")
+    provider = open_provider("docker")
+    try:
+        played = await play(provider, task, agent([planted]))
+    finally:
+        await provider.close()
+    assert played.end.reward == 1.0, played.sink.steps
+    told = "\n".join(played.end.flags)
+    assert "/opt/tools/bin/bash" in told
+    assert "/opt/tools/bin/python3" in told or "so it ends there" in told
 
 
 @pytest.mark.bubblewrap

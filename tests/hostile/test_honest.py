@@ -160,6 +160,15 @@ def test_a_changed_entrypoint_is_told_as_it_runs_again_beside_the_verifier_unles
     )
 
 
+def test_programs_are_looked_at_where_the_image_looks_for_them_unless_that_is_the_tasks_own_work() -> None:
+    changed = ["/opt/tools/bin/python3", "/opt/tools/bin/report", "/opt/other/bin/python3", "/app/.venv/bin/python3"]
+    path = ("/opt/tools/bin/", "/app/.venv/bin", "", ".", "/usr/bin")
+    assert candidates(changed, "/app", ["/tests"], search_path=path, links=()).tools == ("/opt/tools/bin/python3",)
+    links = ["/opt/tools", "/opt/other", "/app/.venv"]
+    found = candidates(links, "/app", ["/tests"], search_path=path, links=links)
+    assert (found.folders, found.links) == (("/opt/tools",), tuple(links))
+
+
 def test_what_python_takes_instead_of_its_library_is_looked_at() -> None:
     lib = "/usr/local/lib/python3.12"
     hooks = [f"{lib}/site-packages/sitecustomize.pyc", "/opt/usercustomize.cpython-312-x86_64-linux-gnu.so"]

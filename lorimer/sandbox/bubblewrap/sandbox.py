@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.sandbox.base import DEEPEST_CHANGE, MOST_CHANGES, Changes, ExecOutput, Packed, Sandbox, SandboxFileError
+from lorimer.sandbox.bubblewrap import setup
 from lorimer.sandbox.bubblewrap.channel import CONTENT_SPARE, Channel
 from lorimer.sandbox.bubblewrap.process import BwrapProcess, Closing, Launch
 from lorimer.sandbox.series import PlainSeries, Series
@@ -109,6 +110,11 @@ class BubblewrapSandbox:
     def entrypoint(self) -> tuple[str, ...]:
         """See Sandbox."""
         return ()
+
+    @property
+    def search_path(self) -> tuple[str, ...]:
+        """See Sandbox."""
+        return tuple(setup.PATH.split(":"))
 
     async def exec(
         self,

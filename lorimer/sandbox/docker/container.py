@@ -54,6 +54,8 @@ class ImageFacts:
     user: str = ""
     env_names: tuple[str, ...] = ()
     entrypoint: tuple[str, ...] = ()
+    search_path: str = ""
+    """Its PATH."""
     digest: str = ""
     """The engine's id of its content. A container is made by it, so that a name which is given to another image meanwhile changes
     no trial unseen."""

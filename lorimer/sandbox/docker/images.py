@@ -90,12 +90,14 @@ class Images:
         if image not in self._facts:
             found = await self._engine.call(f"inspect image {image}", lambda client: client.inspect_image(image))
             config = found.get("Config") or {}
+            env = dict(str(entry).partition("=")[::2] for entry in config.get("Env") or ())
             self._facts[image] = ImageFacts(
                 image,
                 str(config.get("WorkingDir") or "/"),
                 str(config.get("User") or ""),
-                tuple(str(entry).partition("=")[0] for entry in config.get("Env") or ()),
+                tuple(env),
                 tuple(str(word) for word in config.get("Entrypoint") or ()),
+                search_path=env.get("PATH", ""),
                 digest=str(found.get("Id") or ""),
                 bytes=int(found.get("Size") or 0),
             )

@@ -171,6 +171,7 @@ class DockerProvider:
                 hosts,
                 services,
                 entrypoint,
+                search_path=request.env.get("PATH", image.search_path),
                 idle=self._idle,
             )
             await sandbox.begin(again=bool(copy_of))

@@ -69,6 +69,7 @@ class DockerSandbox:
         services: Mapping[str, str],
         entrypoint: Entrypoint | None = None,
         *,
+        search_path: str = "",
         idle: float = IDLE_SECONDS,
     ) -> None:
         self._engine = engine
@@ -80,6 +81,7 @@ class DockerSandbox:
         self._hosts = hosts
         self._services = services
         self._entrypoint = entrypoint
+        self._search_path = search_path
         self._idle = idle
         self._execs = Execs(engine, container)
         self._series: list[AheadSeries] = []
@@ -101,6 +103,11 @@ class DockerSandbox:
     def entrypoint(self) -> tuple[str, ...]:
         """See Sandbox."""
         return () if self._entrypoint is None else self._entrypoint.words
+
+    @property
+    def search_path(self) -> tuple[str, ...]:
+        """See Sandbox."""
+        return tuple(self._search_path.split(":"))
 
     async def exec(
         self,
