@@ -154,6 +154,8 @@ def _holds(path: str, places: Collection[str]) -> bool:
 def _kind(path: str, folder: str, name: str, above: Collection[str], tools: Collection[str]) -> str:
     if path == "/etc/ld.so.preload":
         return "preload"
+    if name == "pyvenv.cfg" and (folder in tools or f"{folder}/bin" in tools):
+        return "hooks"
     if _HOOKS.fullmatch(name) or _VENV.fullmatch(path) or (name.endswith(".pth") and _SITE.search(path)):
         return "hooks"
     if name.endswith(".pyc") and posixpath.basename(folder) == "__pycache__":

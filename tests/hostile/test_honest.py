@@ -164,6 +164,9 @@ def test_programs_are_looked_at_where_the_image_looks_for_them_unless_that_is_th
     changed = ["/opt/tools/bin/python3", "/opt/tools/bin/report", "/opt/other/bin/python3", "/app/.venv/bin/python3"]
     path = ("/opt/tools/bin/", "/app/.venv/bin", "", ".", "/usr/bin")
     assert candidates(changed, "/app", ["/tests"], search_path=path, links=()).tools == ("/opt/tools/bin/python3",)
+    settings = [f"{folder}/pyvenv.cfg" for folder in ("/opt/tools", "/opt/tools/bin", "/opt/other", "/app/.venv")]
+    found = candidates(settings, "/app", ["/tests"], search_path=path, links=())
+    assert found.hooks == ("/opt/tools/pyvenv.cfg", "/opt/tools/bin/pyvenv.cfg")
     links = ["/opt/tools", "/opt/other", "/app/.venv"]
     found = candidates(links, "/app", ["/tests"], search_path=path, links=links)
     assert (found.folders, found.links) == (("/opt/tools",), tuple(links))
