@@ -15,7 +15,6 @@ from lorimer.task_agent.output import last_line
 
 TIDY_SECONDS = 5.0
 """What is left for a passing file to go where its writing is cancelled: the sandbox may go too, and its engine may hang."""
-
 FILE_SECONDS = 60.0
 """The time to copy a file within a sandbox: a moment, unless it is a pipe that nobody writes to."""
 
