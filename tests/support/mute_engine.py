@@ -41,7 +41,7 @@ class MuteEngine:
     def wait_for(self, path: str, times: int = 1) -> None:
         """Returns once it was asked for a path so often."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._asked[path] >= times, 60), self._asked
+            assert self._changed.wait_for(lambda: self._asked[path] >= times, 120), self._asked
 
     def close(self) -> None:
         """Cut all."""
