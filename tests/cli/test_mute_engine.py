@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
 from tests.cli.support import Said, configure, process, start
-from tests.cli.test_stopping import finished
-from tests.support.engine_proxy import EngineProxy
 from tests.support.mute_engine import HALF, VERSION, mute_engine
 
 DOCKER = ("--set", "sandbox.provider=docker", "--set", "jail.provider=docker")
@@ -44,39 +38,6 @@ def test_gc_ends_when_it_is_told_to(tmp_path: Path, path: str, answers: Mapping[
     known = None if answers is None else {name: said for name, said in answers.items() if said is not None}
     said = stopped_at(path, known, tmp_path / "s", "gc", "-C", tmp_path)
     assert (said.code, said.err) == (130, "lorimer: stopped\n")
-
-
-@pytest.mark.docker
-@pytest.mark.slow
-def test_a_study_that_is_stopped_while_its_engine_hangs_ends_and_is_paused(
-    docker: None, workspace: Path, tmp_path: Path
-) -> None:
-    name = f"mute-{os.getpid()}"
-    configure(
-        workspace, "sandbox.provider=docker", "jail.provider=docker", "budget.candidates=500", f"study.name={name}"
-    )
-    engine = EngineProxy(tmp_path / "s")
-    running = start("optimize", "-C", workspace, environment={"DOCKER_HOST": engine.url})
-    try:
-        while not finished(workspace):
-            assert running.poll() is None, running.communicate()
-            time.sleep(0.05)
-        engine.muted = True
-        running.send_signal(signal.SIGTERM)
-        out, err = running.communicate(timeout=ENDS)
-    finally:
-        running.kill()
-        running.communicate()
-        engine.stop()
-    assert running.returncode == 130, err
-    assert err.endswith(
-        f"lorimer: stopped; what has finished is kept, and `lorimer resume {name} -C {workspace}` goes on\n"
-    )
-    study = StoreReader(workspace / STORE).study(name)
-    assert (study.state, study.state_reason) == ("paused", f"stopped by the user; `lorimer resume {name}` goes on")
-    assert "could not be removed (" in out + err
-    assert process("gc", "-C", workspace).code == 0
-    assert engine.containers(f"lorimer.study={name}") == []
 
 
 @pytest.mark.parametrize("answers", [None, VERSION], ids=["nothing", "a ping"])

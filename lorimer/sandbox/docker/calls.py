@@ -53,7 +53,7 @@ class BlockingCalls:
             self._awaited.discard(ended)
 
     def leave(self, seconds: float, refusal: Callable[[], Exception]) -> None:
-        """Once calls are awaited and none has ended for so long from now on, all that are awaited and all later ones fail.
+        """From now on, once calls are awaited and none has ended for so long, all that are awaited and all later ones fail.
 
         Args:
             refusal: what they raise.
