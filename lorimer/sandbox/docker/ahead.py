@@ -106,13 +106,9 @@ class AheadSeries:
             self._plan()
 
     async def close(self) -> None:
-        """See Series. Of a caller that is cancelled the container goes, too: what is just being started there is not awaited."""
+        """See Series."""
         self._closed = True
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            self._drop()
-        else:
-            await self.settle()
+        await self.settle()
 
     def abandon(self) -> None:
         """Like `close`, without waiting for an exec that is just being made."""
