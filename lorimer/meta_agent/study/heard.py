@@ -49,7 +49,8 @@ def breaks_in_all(found: Sequence[TrialOutcome], of: int | None = None) -> bool:
         of: how many the plan has, as in `refuses_all`.
     """
     scored = [outcome for outcome in found if outcome.reward is not None]
-    if any(outcome.reward or outcome.cause not in BREAKS for outcome in scored):
+    # What a refused call leads to is the provider's doing, too.
+    if any(outcome.reward or outcome.cause not in BREAKS or outcome.used.refused for outcome in scored):
         return False
     tasks = {outcome.planned.task for outcome in scored}
     return bool(tasks) and (len(found) == of or len(tasks) >= REFUSED_TASKS)
