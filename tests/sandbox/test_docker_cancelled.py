@@ -63,7 +63,7 @@ def with_network() -> Group:
 STARTS: dict[str, Callable[[DockerProvider], Coroutine[Any, Any, Any]]] = {
     "container": lambda provider: provider._create({}),
     "open network": lambda provider: provider._networks.way({}, no_image),
-    "network of a proxy": lambda provider: provider._networks.way({}, no_image, ["pypi.org"]),
+    "network of a proxy": lambda provider: provider._networks.way({}, no_image, ["example.org"]),
     "network of a group": lambda provider: provider._groups.make(with_network(), {}, open_=True, runtime=None),
     "volume of a group": lambda provider: provider._groups.make(with_volume(), {}, open_=True, runtime=None),
     "snapshot": lambda provider: provider._snapshots.take("abc"),
