@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from lorimer.benchmarks.starter import StarterBenchmark
-from lorimer.config import load
+from lorimer.config.settings import load
 from lorimer.demo import demo
 from lorimer.harness.version import sha
 from lorimer.meta_agent.gate.scores import Result, Score, score

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.made_store import STUDY
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.harness.api import Completion, Message, ToolCall, Usage
 from lorimer.harness.size import tokens
 from lorimer.meta_agent.ledger import experiments

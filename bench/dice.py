@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from bench.touches import INERT, KEYED, PROMPT, in_pairs, reaches
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.confirmation import FINAL_REPEATS, ROUNDS, confirmed

@@ -2,10 +2,10 @@
 
     python -m bench.gate [ROUNDS] [STUDIES]        (1,000 and 60; under three minutes on two cores)
 
-Everything goes through the gate's own `decide`, the loop's own plans and the defaults of config.py. The panel: 58 tasks, of which
-28 are stable (solved 95% of the time), 20 flaky (rates evenly from 0.1 to 0.9) and 10 never solved; one run of an unchanged
-harness has a standard deviation of 3.9 points. An edit of +d points raises tasks in random order, each by at most 0.5 and up to
-0.95, until the mean has risen by d; one of -d lowers them likewise; a trade of d does both.
+Everything goes through the gate's own `decide`, the loop's own plans and the defaults of config/settings.py. The panel: 58
+tasks, of which 28 are stable (solved 95% of the time), 20 flaky (rates evenly from 0.1 to 0.9) and 10 never solved; one run of
+an unchanged harness has a standard deviation of 3.9 points. An edit of +d points raises tasks in random order, each by at most
+0.5 and up to 0.95, until the mean has risen by d; one of -d lowers them likewise; a trade of d does both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Any, Literal
 
 from bench.dice import Campaign, Design, outcomes, study
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.gate.scores import mean_of, sample_variance
 
 WORKERS = 2

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from bench.dice import PANEL, Campaign, Chances, Design, confirm, edited, names, study, trials
 from bench.gate import WORKERS, mean_error
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.gate.comparison import Evidence
 from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import Result

@@ -14,7 +14,7 @@ from functools import partial
 import numpy
 
 from bench.dice import EARLIER, PANEL
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
 from lorimer.kinds import PolicyName
 from lorimer.meta_agent.gate.comparison import Evidence
 from lorimer.meta_agent.gate.decide import decide

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lorimer.benchmarks.base import Script, Task
 from lorimer.benchmarks.registry import open_benchmark
-from lorimer.config import BudgetSettings, Config
+from lorimer.config.settings import BudgetSettings, Config
 from lorimer.models.replay import ReplayModel
 from lorimer.sandbox.docker.provider import DockerProvider
 from lorimer.task_agent.limits import Budget, Metered

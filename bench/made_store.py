@@ -22,7 +22,7 @@ from bench.made_steps import Steps
 from bench.made_tasks import chances_of, edited, write_tasks
 from lorimer.benchmarks.base import Suite
 from lorimer.benchmarks.split import shares
-from lorimer.config import Config, load
+from lorimer.config.settings import Config, load
 from lorimer.harness.version import sha
 from lorimer.meta_agent.gate import full_run
 from lorimer.meta_agent.gate.comparison import Decision, Evidence

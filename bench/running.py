@@ -23,7 +23,7 @@ from pathlib import Path
 
 from bench.made_store import STUDY
 from lorimer.commands.shared import collect_seldom
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.harness.api import Completion, Message, ToolCall, Usage
 from lorimer.kinds import StepKind
 from lorimer.meta_agent.ledger.trust import trust

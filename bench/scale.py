@@ -23,7 +23,7 @@ from typing import Any
 
 from bench.trials import Thinking
 from lorimer.benchmarks.base import Task
-from lorimer.config import BudgetSettings, Config, parse
+from lorimer.config.settings import BudgetSettings, Config, parse
 from lorimer.harness.api import user
 from lorimer.meta_agent.workspace.nodes import open_nodes
 from lorimer.meta_agent.workspace.suite import load_suite

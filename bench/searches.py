@@ -28,7 +28,7 @@ from scipy.stats import t as student  # type: ignore[import-untyped]
 
 from bench.demo import fresh_holdout
 from lorimer import scaffold
-from lorimer.config import load
+from lorimer.config.settings import load
 from lorimer.demo import SETTINGS
 from lorimer.kinds import Purpose
 from lorimer.meta_agent.study import campaign

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import lorimer
 from lorimer.benchmarks.base import Script, Suite, Task
-from lorimer.config import BudgetSettings, Config, parse
+from lorimer.config.settings import BudgetSettings, Config, parse
 from lorimer.harness.api import Completion, Usage, assistant
 from lorimer.harness.version import sha
 from lorimer.meta_agent.replay.preview import touched

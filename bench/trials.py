@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from lorimer.benchmarks.base import Script, Task
-from lorimer.config import BudgetSettings, Config
+from lorimer.config.settings import BudgetSettings, Config
 from lorimer.harness.api import Completion, Usage, assistant
 from lorimer.models.base import CallContext, ModelClient, ModelReply, ModelRequest
 from lorimer.sandbox.base import ImageSpec, SandboxLimits, SandboxProvider

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lorimer import scaffold
-from lorimer.config import load
+from lorimer.config.settings import load
 from lorimer.errors import UserError
 from lorimer.kinds import SandboxName
 from lorimer.terminal.words import dollars, duration, score_text

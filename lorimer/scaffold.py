@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from lorimer.benchmarks.registry import located
-from lorimer.config import FILE_NAME, parse
+from lorimer.config.settings import FILE_NAME, parse
 from lorimer.errors import ConfigError, PrerequisiteError, UserError
 from lorimer.keys import child_environment
 from lorimer.kinds import SeedName

@@ -17,9 +17,10 @@ import typer
 from pydantic import BaseModel
 from typer.exceptions import TyperException
 
-from lorimer import cli, config
+from lorimer import cli
 from lorimer.benchmarks.harbor.toml import parse as parse_task
-from lorimer.config_providers import ProviderSettings
+from lorimer.config import settings as config
+from lorimer.config.providers import ProviderSettings
 from lorimer.harness import version
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.store import Store

@@ -20,24 +20,7 @@ INSIDE = {f"meta_agent.{name}" for name in ("gate", "proposer", "state", "ledger
 """The meta-agent's rooms under the loop."""
 
 ARROWS: dict[str, set[str]] = {
-    "config": {
-        "config_executor",
-        "config_gate",
-        "config_notify",
-        "config_providers",
-        "config_rows",
-        "config_search",
-        "config_store",
-        "config_words",
-    },
-    "config_executor": {"config_rows"},
-    "config_gate": {"config_rows"},
-    "config_notify": {"config_rows"},
-    "config_store": {"config_rows"},
-    "config_providers": {"config_rows"},
-    "config_rows": set(),
-    "config_search": {"config_rows"},
-    "config_words": set(),
+    "config": set(),
     "errors": set(),
     "keys": set(),
     "kinds": set(),
@@ -70,7 +53,7 @@ ARROWS: dict[str, set[str]] = {
     "meta_agent.study": BELOW | INSIDE,
     "meta_agent.forecast": BELOW | INSIDE | {"meta_agent.study"},
     "meta_agent.reports": BELOW | INSIDE | {"meta_agent.study"},
-    "meta_agent.pairings": BELOW | INSIDE | {"config_words", "meta_agent.study", "meta_agent.forecast"},
+    "meta_agent.pairings": BELOW | INSIDE | {"meta_agent.study", "meta_agent.forecast"},
     # The winner's files or branch; what is copied out of here imports what `exports.carried` lists.
     "exports": {"harness", "models", "traces", "meta_agent.state", "meta_agent.workspace", "meta_agent.reports"},
 }

@@ -17,8 +17,9 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from lorimer import cli, config
-from lorimer.config_providers import ProviderSettings
+from lorimer import cli
+from lorimer.config import settings as config
+from lorimer.config.providers import ProviderSettings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lorimer.benchmarks.base import Benchmark
-from lorimer.config import BenchmarkSettings
+from lorimer.config.settings import BenchmarkSettings
 from lorimer.errors import ConfigError
 
 KINDS = {

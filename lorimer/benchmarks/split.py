@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lorimer.benchmarks.base import Task
 from lorimer.benchmarks.choice import chosen
-from lorimer.config import BenchmarkSettings, SplitSettings
+from lorimer.config.settings import BenchmarkSettings, SplitSettings
 from lorimer.errors import ConfigError
 from lorimer.wording import first_names
 

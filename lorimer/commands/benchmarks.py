@@ -31,7 +31,7 @@ def benchmarks_ls(
     of benchmark are listed.
     """
     from lorimer.benchmarks.registry import KINDS
-    from lorimer.config import FILE_NAME
+    from lorimer.config.settings import FILE_NAME
     from lorimer.meta_agent.workspace.suite import read_suite
     from lorimer.terminal.words import table, to_json
 

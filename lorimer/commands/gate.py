@@ -32,7 +32,7 @@ def gate_replay(
 
     From stored trials: it runs nothing and changes nothing.
     """
-    from lorimer.config import overrides
+    from lorimer.config.settings import overrides
     from lorimer.meta_agent.reports import replay as regate
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json

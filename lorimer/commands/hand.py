@@ -173,7 +173,7 @@ def tune(
     A round that has begun keeps its proposals. It is stored and chained as the changes of a resume are. `--set` takes [budget],
     search.width and sandbox.concurrency.
     """
-    from lorimer.config import overrides
+    from lorimer.config.settings import overrides
     from lorimer.meta_agent.study import asking
     from lorimer.terminal.opening import open_reader, pick_study
     from lorimer.terminal.words import to_json

@@ -132,7 +132,7 @@ def resume(
     trials run at once can be changed, here or in lorimer.toml. With --detach it goes on in a process of its own, which
     `lorimer watch` shows and `lorimer pause` stops.
     """
-    from lorimer.config import overrides
+    from lorimer.config.settings import overrides
     from lorimer.meta_agent.study import campaign
 
     if detach and take_over:
@@ -219,7 +219,7 @@ def power(
     trials the champion itself replays to their end, which bounds what a preview can tell. With --pairings, the difference
     between same-model and cross-model pairings that a grid could tell, and its price.
     """
-    from lorimer.config import overrides
+    from lorimer.config.settings import overrides
     from lorimer.meta_agent.forecast import known as planning
     from lorimer.terminal import outlook
     from lorimer.terminal.words import to_json

@@ -16,7 +16,7 @@ from lorimer.terminal.here import from_here
 from lorimer.wording import visible
 
 if TYPE_CHECKING:
-    from lorimer.config import Config
+    from lorimer.config.settings import Config
     from lorimer.errors import LorimerError
     from lorimer.meta_agent.state.result import StudyResult
     from lorimer.terminal.live import Terminal
@@ -32,13 +32,13 @@ NOT_BETTER = 4
 
 
 def config_of(workspace: Path, set_: list[str] | None) -> Config:
-    from lorimer.config import FILE_NAME, load, overrides
+    from lorimer.config.settings import FILE_NAME, load, overrides
 
     return load(workspace / FILE_NAME, overrides(set_ or []))
 
 
 def config_or_default(workspace: Path, set_: list[str] | None = None) -> Config:
-    from lorimer.config import FILE_NAME, overrides, parse
+    from lorimer.config.settings import FILE_NAME, overrides, parse
 
     if (workspace / FILE_NAME).exists():
         return config_of(workspace, set_)
@@ -61,7 +61,7 @@ def benchmark_config(workspace: Path, source: str | None, set_: list[str] | None
     """The workspace's settings, with another benchmark where one is named; such a one needs no workspace."""
     if source is None:
         return config_of(workspace, set_)
-    from lorimer.config import FILE_NAME, BenchmarkSettings, overrides, parse
+    from lorimer.config.settings import FILE_NAME, BenchmarkSettings, overrides, parse
 
     config = config_or_default(workspace)
     named = config.model_copy(update={"benchmark": BenchmarkSettings(source=source)})

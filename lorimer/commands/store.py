@@ -62,7 +62,7 @@ def store_prune(
     """
     from datetime import UTC, datetime
 
-    from lorimer.config_store import keep_of
+    from lorimer.config.store import keep_of
     from lorimer.meta_agent.study import hand, keeping
     from lorimer.meta_agent.workspace.repository import Workspace as Repository
     from lorimer.meta_agent.workspace.where import store_at

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from starlette.requests import Request
 
-from lorimer.config import Config, overrides, parse_stored
+from lorimer.config.settings import Config, overrides, parse_stored
 from lorimer.dashboard.overview import ToldCandidate, tell
 from lorimer.dashboard.shelf import Opened
 from lorimer.errors import UserError

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lorimer.config import FILE_NAME, load
+from lorimer.config.settings import FILE_NAME, load
 from lorimer.dashboard.shelf import Shelf
 from lorimer.meta_agent.pairings import collecting, page, spec
 from lorimer.meta_agent.pairings.values import GridResult

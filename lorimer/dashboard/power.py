@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lorimer.config import parse_stored
+from lorimer.config.settings import parse_stored
 from lorimer.dashboard.shelf import Opened
 from lorimer.dashboard.svg import Axis, across, element, group, mark, picture, ticks
 from lorimer.meta_agent.forecast import known

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.doctor import machine, models, workspace
 from lorimer.doctor.findings import Finding
 from lorimer.doctor.models import Asking

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lorimer.config import FILE_NAME
+from lorimer.config.settings import FILE_NAME
 from lorimer.errors import LorimerError, PrerequisiteError, UserError
 
 Level = Literal["ok", "warning", "missing"]

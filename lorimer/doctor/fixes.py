@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lorimer.benchmarks.registry import KINDS
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.doctor.findings import command, edit
 from lorimer.errors import ConfigError
 from lorimer.models.provider import ProviderConfig

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.doctor.findings import Finding, one_line
 from lorimer.errors import PrerequisiteError
 from lorimer.meta_agent.workspace.engines import open_hosts_of

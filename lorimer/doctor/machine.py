@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.doctor.findings import Finding, command, edit, failed
 from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.workspace.repository import STORE

@@ -11,8 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorimer.config import Config
-from lorimer.config_providers import variables
+from lorimer.config.providers import variables
+from lorimer.config.settings import Config
 from lorimer.doctor import abilities
 from lorimer.doctor.findings import Finding, command, edit, failed, one_line
 from lorimer.doctor.fixes import model_fix

@@ -7,7 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
-from lorimer.config import FILE_NAME, Config, load
+from lorimer.config.settings import FILE_NAME, Config, load
 from lorimer.doctor.findings import Finding, command, edit, failed, one_line
 from lorimer.doctor.fixes import benchmark_fix, split_fix
 from lorimer.errors import ConfigError, LorimerError, PrerequisiteError, UserError

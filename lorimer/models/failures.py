@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
-from lorimer.config_providers import variables
+from lorimer.config.providers import variables
 from lorimer.models.bodies.words import CONTEXT_OVERFLOW
 from lorimer.models.forms import NO_IMAGES
 from lorimer.models.provider import ProviderConfig

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from lorimer.config_providers import ProviderSettings
+from lorimer.config.providers import ProviderSettings
 from lorimer.errors import ConfigError
 
 Api = Literal["anthropic", "responses", "chat"]

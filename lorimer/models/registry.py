@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from lorimer.config_providers import VARIABLE, variables
+from lorimer.config.providers import VARIABLE, variables
 from lorimer.errors import ConfigError, PrerequisiteError
 from lorimer.keys import Keys
 from lorimer.models import guard

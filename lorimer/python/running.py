@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lorimer.config import FILE_NAME, load
+from lorimer.config.settings import FILE_NAME, load
 from lorimer.errors import UserError
 from lorimer.meta_agent.study import campaign
 from lorimer.python.study import Study

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from lorimer.benchmarks.base import Task
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import EngineOutage
 from lorimer.models.base import ModelNote
 from lorimer.sandbox.base import Owner

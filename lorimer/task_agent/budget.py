@@ -13,7 +13,7 @@ from lorimer.errors import BudgetExhausted, LorimerError
 from lorimer.traces.schema import NOTHING, Reservation, Settlement, Share, Spent, TraceSink, Used
 
 if TYPE_CHECKING:
-    from lorimer.config import BudgetSettings
+    from lorimer.config.settings import BudgetSettings
     from lorimer.models.base import ModelNote
 
 WARNINGS = (50, 80, 95)

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from lorimer.benchmarks.base import Task
-from lorimer.config import LimitSettings
+from lorimer.config.settings import LimitSettings
 from lorimer.errors import CallFailed
 from lorimer.harness import api, host
 from lorimer.kinds import REFUSED

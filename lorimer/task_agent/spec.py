@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from lorimer.benchmarks.base import Isolation, Task
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.task_agent.paired.carried import Carried, CarriedRecord
 from lorimer.traces.schema import PlannedTrial, TrialStart
 

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from lorimer.benchmarks.base import Graded, Part, Task
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import BudgetExhausted, ConfigError, EngineOutage, ImageError, PrerequisiteError, SandboxError
 from lorimer.harness import host
 from lorimer.models.base import CallContext

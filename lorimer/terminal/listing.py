@@ -186,7 +186,7 @@ def requests_of(study: StudyRow) -> tuple[str, ...]:
 
 
 def _edits_of(study: StudyRow, world: World) -> str:
-    from lorimer.config import parse_stored
+    from lorimer.config.settings import parse_stored
 
     if study.kind != "optimize" or study.state == "finished":
         return ""
@@ -214,7 +214,7 @@ def _conditions(reader: StudyReader, world: World) -> tuple[str, ...]:
 
 def _branch(reader: StudyReader, study: StudyRow, world: World, root: Path) -> str:
     """Asked of the latest study that tries candidates alone: of an earlier one the branch has gone on by itself."""
-    from lorimer.config import parse_stored
+    from lorimer.config.settings import parse_stored
 
     latest = reader.latest_study("optimize")
     if latest is None or latest.id != study.id:

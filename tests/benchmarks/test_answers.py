@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lorimer.benchmarks.base import Grader
 from lorimer.benchmarks.hf.answers import Choice, Exact, Extraction, NoReference, Numeric, Regex, last_number, number
-from lorimer.config_rows import Extract
+from lorimer.config.rows import Extract
 from lorimer.errors import SandboxError
 
 

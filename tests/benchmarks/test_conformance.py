@@ -14,7 +14,7 @@ import pytest
 
 from lorimer.benchmarks.base import Suite
 from lorimer.benchmarks.registry import KINDS, open_benchmark
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.errors import ConfigError
 from lorimer.task_agent.spec import Agent, Nop, Oracle
 from lorimer.traces.schema import StepKind

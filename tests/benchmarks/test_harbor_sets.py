@@ -9,7 +9,7 @@ import pytest
 from lorimer.benchmarks.base import RewardFiles, Suite
 from lorimer.benchmarks.harbor.benchmark import HarborBenchmark
 from lorimer.benchmarks.harbor.variables import HostVariables
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.errors import ConfigError
 from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.scale import Scale

@@ -13,7 +13,7 @@ import pytest
 from lorimer.benchmarks.base import Graded, Suite, Task
 from lorimer.benchmarks.registry import open_benchmark
 from lorimer.benchmarks.split import select
-from lorimer.config import BenchmarkSettings, Config, parse
+from lorimer.config.settings import BenchmarkSettings, Config, parse
 from lorimer.errors import ConfigError, PrerequisiteError
 from lorimer.sandbox.base import BuiltImage, PulledImage, PythonImage
 from tests.support.hub import pointed_at

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lorimer.benchmarks.base import Script, Task
 from lorimer.benchmarks.split import Split, around, grown, near_equal, select, shares, split
-from lorimer.config import BenchmarkSettings, SplitSettings, parse
+from lorimer.config.settings import BenchmarkSettings, SplitSettings, parse
 from lorimer.errors import ConfigError
 from lorimer.sandbox.base import PythonImage
 

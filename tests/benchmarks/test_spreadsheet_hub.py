@@ -15,7 +15,7 @@ import pytest
 from lorimer.benchmarks.base import Suite
 from lorimer.benchmarks.registry import open_benchmark
 from lorimer.benchmarks.spreadsheet_bench import hub as spreadsheet_hub
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.errors import ConfigError, LorimerError, PrerequisiteError
 from tests.support.hub import Hub, pointed_at, served
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from lorimer import config
-from lorimer.config import Config
+from lorimer.config import settings as config
+from lorimer.config.settings import Config
 from lorimer.doctor import machine, workspace
 from lorimer.doctor.findings import Finding, text
 from lorimer.doctor.models import Asking, models

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lorimer import cli, config, failures
+from lorimer import cli, failures
+from lorimer.config import settings as config
 from lorimer.errors import ConfigError, InternalError, PrerequisiteError, SandboxError
 from lorimer.models.provider import provider_config
 from tests.cli.support import LORIMER, process, refused, typed

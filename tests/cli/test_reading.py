@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lorimer import config
 from lorimer.benchmarks.split import split
 from lorimer.benchmarks.unread import nothing_in
+from lorimer.config import settings as config
 from lorimer.errors import TaskError
 from lorimer.meta_agent.workspace.suite import load_suite
 from tests.cli.support import Said, process, refused, typed

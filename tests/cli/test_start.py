@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lorimer import config, scaffold
+from lorimer import scaffold
+from lorimer.config import settings as config
 from tests.cli.support import LORIMER, Said, process, refused, typed
 from tests.support.quickness import slowness
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace.session import scrub_for
 from lorimer.meta_agent.workspace.where import store_at

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.meta_agent.workspace.nodes import open_nodes
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reader import StoreReader

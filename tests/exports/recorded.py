@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lorimer
-from lorimer.config import BudgetSettings
+from lorimer.config.settings import BudgetSettings
 from lorimer.exports.winner import Winner, winner_of
 from lorimer.harness.api import Completion
 from lorimer.harness.version import sha

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import MetaSettings
+from lorimer.config.settings import MetaSettings
 from lorimer.harness.api import Completion, Tool
 from lorimer.harness.structured import misfit
 from lorimer.meta_agent.proposer.asking import SessionRequests, schema_of

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lorimer.benchmarks.base import Suite
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lorimer.benchmarks.base import Suite
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import EngineOutage
 from lorimer.meta_agent.study.checking import checked, run_check
 from lorimer.terminal.listing import state_of

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lorimer.config import MetaSettings
+from lorimer.config.settings import MetaSettings
 from lorimer.meta_agent.proposer.diagnosis.reading import WHOLE, step_text
 from lorimer.meta_agent.proposer.proposal import Citation, Diagnosis, Proposal
 from lorimer.meta_agent.proposer.propose import propose

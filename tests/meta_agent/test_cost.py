@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.config import load, overrides, parse, parse_stored
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
+from lorimer.config.settings import load, overrides, parse, parse_stored
 from lorimer.errors import ConfigError
 from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.cost import Costs, Paid, amounts, bound_words, held_back, within_cost

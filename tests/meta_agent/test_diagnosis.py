@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lorimer.config import MetaSettings
+from lorimer.config.settings import MetaSettings
 from lorimer.kinds import StepKind
 from lorimer.meta_agent.proposer.cases import Case, Cases, Recorded
 from lorimer.meta_agent.proposer.diagnosis.comparing import align

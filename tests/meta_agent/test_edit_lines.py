@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.config import parse, parse_stored
-from lorimer.config_search import SearchSettings
+from lorimer.config.search import SearchSettings
+from lorimer.config.settings import parse, parse_stored
 from lorimer.errors import ConfigError, UserError
 from lorimer.harness.version import Hunk
 from lorimer.kinds import Fault

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import UserError
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.state.result import StudyResult

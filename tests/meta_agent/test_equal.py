@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
 from lorimer.harness.size import Size, size_of
 from lorimer.meta_agent.gate.cost import Paid
 from lorimer.meta_agent.gate.full_run import FullRun, full_verdict, settled, units

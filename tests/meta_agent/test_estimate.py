@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import Config, parse
+from lorimer.config.settings import Config, parse
 from lorimer.meta_agent.forecast.price import PlannedStage, PriceEstimate, Range, estimate
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.schema import Reservation, Settlement, Used

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.harness.version import sha
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.reports import audit, export

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.config import parse
-from lorimer.config_store import keep_of
+from lorimer.config.settings import parse
+from lorimer.config.store import keep_of
 from lorimer.errors import ConfigError
 from lorimer.meta_agent.reports import audit
 from lorimer.meta_agent.state.world import scan

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
 from lorimer.kinds import PolicyName
 from lorimer.meta_agent.gate import full_run, policies
 from lorimer.meta_agent.gate.full_run import FullRun

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lorimer.benchmarks.base import Script, Suite, Task
-from lorimer.config import Config, parse
+from lorimer.config.settings import Config, parse
 from lorimer.errors import BudgetExhausted, LorimerError, ProviderOutage, UserError, VerifierOutage
 from lorimer.harness.version import Hunk, sha
 from lorimer.meta_agent.ledger import experiments

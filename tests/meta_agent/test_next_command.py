@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.config import Config, parse
+from lorimer.config.settings import Config, parse
 from lorimer.meta_agent.gate.ranking import p_of
 from lorimer.meta_agent.state.commands import (
     Apply,

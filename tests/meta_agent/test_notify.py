@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import Config, parse
-from lorimer.config_notify import NotifySettings
+from lorimer.config.notify import NotifySettings
+from lorimer.config.settings import Config, parse
 from lorimer.errors import ConfigError, ProviderOutage
 from lorimer.keys import Keys
 from lorimer.meta_agent.gate.scores import Score
@@ -248,6 +248,6 @@ def test_who_is_told_is_what_the_file_says_now(tmp_path: Path) -> None:
 
 
 def json_of(case: Case) -> dict[str, Any]:
-    from lorimer.config import read
+    from lorimer.config.settings import read
 
     return read(case.file)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.pairings import analysis, spec
 from lorimer.meta_agent.pairings.dice import Played, Tendency, expected, grid

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.errors import UserError
 from lorimer.meta_agent.forecast import known as planning
 from lorimer.meta_agent.study.loop import evaluate, optimize

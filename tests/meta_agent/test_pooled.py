@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorimer.config import Config, parse_stored
+from lorimer.config.settings import Config, parse_stored
 from lorimer.errors import UserError
 from lorimer.exports.targets import pr
 from lorimer.exports.winner import winner_of

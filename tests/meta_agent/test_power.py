@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.config import BudgetSettings, parse
+from lorimer.config.settings import BudgetSettings, parse
 from lorimer.errors import UserError
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import needed

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.benchmarks.base import Suite, Task
-from lorimer.config import Config, parse
+from lorimer.config.settings import Config, parse
 from lorimer.harness.version import Hunk, sha
 from lorimer.kinds import Fault, TrialState
 from lorimer.meta_agent.ledger import experiments

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lorimer.config import MetaSettings
+from lorimer.config.settings import MetaSettings
 from lorimer.errors import BudgetExhausted
 from lorimer.harness.api import Completion, Message, ToolCall, Usage, assistant
 from lorimer.harness.text import text_calls

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import Config, parse, parse_stored
-from lorimer.config_search import SearchSettings
+from lorimer.config.search import SearchSettings
+from lorimer.config.settings import Config, parse, parse_stored
 from lorimer.dashboard.report import report
 from lorimer.errors import ConfigError, UserError
 from lorimer.harness.size import size_of

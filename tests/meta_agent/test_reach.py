@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
 from lorimer.kinds import PolicyName
 from lorimer.meta_agent.gate import permutation
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence

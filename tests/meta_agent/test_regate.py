@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.reports.replay import DecidedAgain, GateReplay, replay, text

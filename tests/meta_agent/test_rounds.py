@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import BudgetExhausted, ProviderOutage
 from lorimer.harness.version import Hunk, apply_edit
 from lorimer.meta_agent.gate.ranking import p_of

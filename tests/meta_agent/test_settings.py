@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lorimer.benchmarks.split import shares
-from lorimer.config import load, merge, overrides, parse, read
+from lorimer.config.settings import load, merge, overrides, parse, read
 from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.workspace.settings import Resumed, resumed
 from lorimer.traces.scrub import scrub_json, scrubber

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import Config, parse, parse_stored
-from lorimer.config_search import SearchSettings
+from lorimer.config.search import SearchSettings
+from lorimer.config.settings import Config, parse, parse_stored
 from lorimer.errors import ConfigError
 from lorimer.exports.targets import patch, pr
 from lorimer.exports.winner import NOT_ALONE, winner_of

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import MetaSettings
+from lorimer.config.settings import MetaSettings
 from lorimer.meta_agent.proposer.log import Log, ToldExperiment
 from lorimer.meta_agent.proposer.tools import NAMES, Answer, Toolbox
 from lorimer.meta_agent.state.trials import named_trials

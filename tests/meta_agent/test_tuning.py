@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import Config, parse
+from lorimer.config.settings import Config, parse
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.reports import audit
 from lorimer.meta_agent.state.result import StudyResult

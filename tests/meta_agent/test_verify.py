@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.benchmarks.registry import open_benchmark
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.meta_agent.reports.audit import Verification, text, verify
 from lorimer.meta_agent.workspace.parts import create
 from lorimer.meta_agent.workspace.repository import STORE

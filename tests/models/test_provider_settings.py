@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.errors import CallFailed, ConfigError, PrerequisiteError, ProviderOutage
 from lorimer.harness.api import Message, Reasoning, user
 from lorimer.keys import Keys

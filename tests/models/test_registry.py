@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.errors import ConfigError, InternalError, LorimerError, PrerequisiteError
 from lorimer.harness.api import user
 from lorimer.keys import Keys

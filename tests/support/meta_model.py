@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lorimer.config import MetaSettings
+from lorimer.config.settings import MetaSettings
 from lorimer.harness.api import Completion, Message, ToolCall, assistant, user
 from lorimer.harness.size import tokens
 from lorimer.harness.version import sha

@@ -13,16 +13,16 @@ ROOT = Path(lorimer.__file__).parent
 PAGE = ROOT.parent / "docs" / "architecture.md"
 TASKS = ROOT / "benchmarks" / "starter" / "tasks"
 
+
+def name_of(path: Path) -> str:
+    parts = ["lorimer", *path.relative_to(ROOT).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+SOURCES = {name_of(path): path for path in ROOT.rglob("*.py") if not path.is_relative_to(TASKS)}
+
 EVERYWHERE = {
     "lorimer",
-    "lorimer.config",
-    "lorimer.config_executor",
-    "lorimer.config_gate",
-    "lorimer.config_notify",
-    "lorimer.config_store",
-    "lorimer.config_providers",
-    "lorimer.config_rows",
-    "lorimer.config_search",
     "lorimer.errors",
     "lorimer.keys",
     "lorimer.kinds",
@@ -32,16 +32,8 @@ EVERYWHERE = {
     "lorimer.traces.schema",
     "lorimer.traces.wired",
     "lorimer.wording",
-}
+} | {name for name in SOURCES if name.startswith("lorimer.config.")}
 """Modules that any room may import."""
-
-
-def name_of(path: Path) -> str:
-    parts = ["lorimer", *path.relative_to(ROOT).with_suffix("").parts]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-
-
-SOURCES = {name_of(path): path for path in ROOT.rglob("*.py") if not path.is_relative_to(TASKS)}
 
 
 def imports(module: str, source: str, *, package: bool = False) -> set[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lorimer.benchmarks.base import Script, Task
-from lorimer.config import BudgetSettings, Config, parse
+from lorimer.config.settings import BudgetSettings, Config, parse
 from lorimer.errors import PrerequisiteError
 from lorimer.harness.api import Completion, StopReason, Usage, assistant
 from lorimer.models.base import CallContext, ModelClient, ModelReply, ModelRequest

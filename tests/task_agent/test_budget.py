@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lorimer.config import BudgetSettings
+from lorimer.config.settings import BudgetSettings
 from lorimer.errors import BudgetExhausted, ProviderOutage
 from lorimer.harness.api import Usage, user
 from lorimer.models.base import CallContext, ModelReply, ModelRequest

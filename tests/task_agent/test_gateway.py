@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lorimer.config import BudgetSettings
+from lorimer.config.settings import BudgetSettings
 from lorimer.errors import BudgetExhausted, ConfigError, ProviderOutage
 from lorimer.harness.api import image, user
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
@@ -370,7 +370,7 @@ time.sleep(60)
 
 @bubblewrap
 async def test_the_end_of_stdin_means_stop(provider: Any) -> None:
-    from lorimer.config import Config
+    from lorimer.config.settings import Config
     from lorimer.harness.api import Task
     from lorimer.sandbox.base import Owner
     from lorimer.task_agent.gateway import start_line

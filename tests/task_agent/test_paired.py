@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.config import BudgetSettings
+from lorimer.config.settings import BudgetSettings
 from lorimer.errors import EngineOutage
 from lorimer.harness.api import Completion, Reasoning, Usage, assistant
 from lorimer.models.base import CallContext, ModelReply, ModelRequest

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.harness.api import user
 from lorimer.sandbox.base import SandboxProvider
 from lorimer.task_agent.shadow.matching import Parted

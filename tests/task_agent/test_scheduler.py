@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lorimer.benchmarks.base import Task
-from lorimer.config import BudgetSettings, Config
+from lorimer.config.settings import BudgetSettings, Config
 from lorimer.errors import BudgetExhausted, EngineOutage, ProviderOutage, SandboxError
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import ExecOutput, SandboxProvider, SandboxRequest

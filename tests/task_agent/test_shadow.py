@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.harness.api import Completion, Usage, assistant
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.shadow.matching import Parted

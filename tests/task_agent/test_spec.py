@@ -34,7 +34,7 @@ def solve(task, env, llm):
 ELSEWHERE = """
 import asyncio, sys
 from lorimer.benchmarks.starter import StarterBenchmark
-from lorimer.config import BudgetSettings
+from lorimer.config.settings import BudgetSettings
 from lorimer.models.registry import open_model
 from lorimer.sandbox.select import choose
 from lorimer.task_agent.budget import Budget

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 
 from lorimer.benchmarks.base import Grade
-from lorimer.config_rows import Extract
+from lorimer.config.rows import Extract
 from lorimer.errors import SandboxError
 
 _SHOWN = 2_000

@@ -15,7 +15,7 @@ from lorimer.benchmarks.hf.mapping import RowMapping
 from lorimer.benchmarks.hf.rows import Row, open_table
 from lorimer.benchmarks.hf.values import Empty, canonical, text_of
 from lorimer.benchmarks.split import rank
-from lorimer.config import BenchmarkSettings
+from lorimer.config.settings import BenchmarkSettings
 from lorimer.errors import ConfigError, TaskError
 
 MAX_TASKS = 10_000

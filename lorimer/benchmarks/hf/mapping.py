@@ -16,7 +16,7 @@ from lorimer.benchmarks.base import NOTHING_RUNS, Graded, Grader, RewardFiles, R
 from lorimer.benchmarks.hf.answers import Choice, Exact, Extraction, NoReference, Numeric, Regex
 from lorimer.benchmarks.hf.rows import Row
 from lorimer.benchmarks.hf.values import Empty, RowValues, Value, canonical, text_of
-from lorimer.config_rows import HfSettings
+from lorimer.config.rows import HfSettings
 from lorimer.errors import ConfigError, TaskError
 from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, PythonImage, SandboxLimits
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lorimer.benchmarks import hub
-from lorimer.config_rows import HfSettings
+from lorimer.config.rows import HfSettings
 from lorimer.errors import ConfigError, PrerequisiteError
 
 Row = Mapping[str, Any]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lorimer.benchmarks.split import around, rank, split
-from lorimer.config import Config, parse_stored
+from lorimer.config.settings import Config, parse_stored
 from lorimer.errors import PrerequisiteError, SandboxError, UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.forecast import panel as panels

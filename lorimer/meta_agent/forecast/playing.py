@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.panel import Panel, Suite
 from lorimer.meta_agent.gate.comparison import Evidence

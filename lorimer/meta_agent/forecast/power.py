@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
-from lorimer.config import BudgetSettings
+from lorimer.config.settings import BudgetSettings
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import Lacking, lacking
 from lorimer.meta_agent.forecast.panel import Panel

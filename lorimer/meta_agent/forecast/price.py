@@ -15,8 +15,8 @@ from pathlib import Path
 
 from lorimer.benchmarks.base import Task
 from lorimer.benchmarks.split import split
-from lorimer.config import Config
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
+from lorimer.config.settings import Config
 from lorimer.harness.api import Usage
 from lorimer.meta_agent.gate import confirmation
 from lorimer.meta_agent.study import ab

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lorimer.config import BudgetSettings
+from lorimer.config.settings import BudgetSettings
 
 
 @dataclass(frozen=True)

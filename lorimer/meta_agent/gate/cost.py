@@ -18,7 +18,7 @@ from lorimer.meta_agent.gate.policies import Policy
 from lorimer.meta_agent.gate.scores import mean_of
 
 if TYPE_CHECKING:  # what reads a study needs no settings
-    from lorimer.config_gate import GateSettings
+    from lorimer.config.gate import GateSettings
 
 Costs = Mapping[str, Sequence[float | None]]
 """What the scored trials of each task cost; `None` where a price is unknown."""

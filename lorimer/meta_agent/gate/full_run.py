@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
 from lorimer.meta_agent.gate.cost import NAMES, Paid, Unit, bounded, within_cost
 from lorimer.meta_agent.gate.decide import decide, decide_arms, stops_early

@@ -15,7 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.gate.comparison import Evidence
 from lorimer.meta_agent.gate.decide import decide, decide_arms
 from lorimer.meta_agent.gate.full_run import FullRun, margins

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorimer.config import parse_stored
+from lorimer.config.settings import parse_stored
 from lorimer.meta_agent.state.world import World
 from lorimer.task_agent.budget import Allowance, allowances
 from lorimer.traces.schema import Spent

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import UserError
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.pairings import analysis

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorimer.benchmarks.split import split
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import ConfigError
 from lorimer.meta_agent.forecast import panel
 from lorimer.meta_agent.forecast.price import PriceEstimate, Range, estimate

@@ -17,7 +17,7 @@ from typing import Any
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.benchmarks.canary import canaries
 from lorimer.benchmarks.split import Split, split
-from lorimer.config import FILE_NAME, BudgetSettings, Config, read
+from lorimer.config.settings import FILE_NAME, BudgetSettings, Config, read
 from lorimer.errors import (
     BudgetExhausted,
     ConfigError,

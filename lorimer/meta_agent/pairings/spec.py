@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from lorimer import config_words
-from lorimer.config import BudgetSettings, Config, read_toml
-from lorimer.config_rows import Table
+from lorimer.config import words as words
+from lorimer.config.rows import Table
+from lorimer.config.settings import BudgetSettings, Config, read_toml
 from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.gate import confirmation
 from lorimer.meta_agent.pairings.values import Pairing
@@ -244,7 +244,7 @@ def read(root: Path, given: Mapping[str, Any], file: Path | None = None) -> Spec
             raise ConfigError(
                 f"{where}: budget: a grid has one for all its searches; give --trials, --tokens or --usd, or write [budget]"
             ) from None
-        raise ConfigError(config_words.told(error, Spec, where, {})) from None
+        raise ConfigError(words.told(error, Spec, where, {})) from None
 
 
 def _slugs(models: Sequence[str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from lorimer.config_search import SearchSettings
+from lorimer.config.search import SearchSettings
 from lorimer.errors import HarnessError
 from lorimer.harness import version
 from lorimer.harness.changed import changed_lines, words_alone

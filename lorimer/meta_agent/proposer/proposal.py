@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from lorimer.config import MetaSettings
+from lorimer.config.settings import MetaSettings
 from lorimer.harness.version import Hunk
 from lorimer.meta_agent.proposer.accept import Checks
 from lorimer.meta_agent.proposer.cases import Cases

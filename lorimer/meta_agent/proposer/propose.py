@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lorimer.config import MetaSettings
+from lorimer.config.settings import MetaSettings
 from lorimer.harness import version
 from lorimer.harness.api import Message, ToolCall, tool_result, user
 from lorimer.harness.size import CHARS_PER_TOKEN

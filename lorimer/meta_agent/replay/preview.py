@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.kinds import SOLVED, TrialState
 from lorimer.meta_agent.proposer.touching import with_idle

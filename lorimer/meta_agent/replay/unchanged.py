@@ -10,7 +10,7 @@ import asyncio
 import os
 from dataclasses import dataclass
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.kinds import TrialState
 from lorimer.meta_agent.state.world import scan
 from lorimer.sandbox.base import Owner, SandboxProvider

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorimer.config import parse
+from lorimer.config.settings import parse
 from lorimer.errors import LorimerError
 from lorimer.harness.version import sha
 from lorimer.kinds import Purpose

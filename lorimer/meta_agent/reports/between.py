@@ -101,7 +101,7 @@ def compared(reader: StudyReader, world: World, before: str, after: str) -> Flip
     was not promoted, the champion that it met is told of by the trials in which it was met. Of each, only trials count that a
     decision has read.
     """
-    from lorimer.config import parse_stored
+    from lorimer.config.settings import parse_stored
 
     retries = parse_stored(reader.study(world.study).config, world.study).retries.errored
     mine, theirs = _met(reader, world, before, after)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorimer.config import OLDER_GATE
+from lorimer.config.settings import OLDER_GATE
 from lorimer.errors import UserError
 from lorimer.harness.version import diff
 from lorimer.meta_agent.gate.cost import bound_words

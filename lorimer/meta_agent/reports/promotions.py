@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from lorimer.config import parse_stored
+from lorimer.config.settings import parse_stored
 from lorimer.meta_agent.ledger import gain_price
 from lorimer.meta_agent.ledger.conditions import differing
 from lorimer.meta_agent.ledger.fired import fired_in

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from lorimer.config import Config, parse_stored
-from lorimer.config_gate import GateSettings
+from lorimer.config.gate import GateSettings
+from lorimer.config.settings import Config, parse_stored
 from lorimer.errors import UserError
 from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import full_run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lorimer.config import parse_stored
+from lorimer.config.settings import parse_stored
 from lorimer.harness.version import diff
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.ledger.experiments import Entry

@@ -18,7 +18,7 @@ from lorimer.meta_agent.state.world import World
 from lorimer.traces.schema import Purpose, Stage
 
 if TYPE_CHECKING:  # what reads a study needs no settings
-    from lorimer.config import Config
+    from lorimer.config.settings import Config
 
 CHEATS = "it passed a task that cannot be solved, so it gets rewards without the work"
 """What is said of a harness that passed a canary."""

@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorimer.config import FILE_NAME, Config, read
+from lorimer.config.settings import FILE_NAME, Config, read
 from lorimer.errors import HarnessError, UserError
 from lorimer.harness import version
 from lorimer.harness.version import hunks_between, sha

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lorimer.config import parse, parse_stored
+from lorimer.config.settings import parse, parse_stored
 from lorimer.errors import UserError
 from lorimer.meta_agent.study.hand import Person
 from lorimer.meta_agent.workspace.named import check_prices, listed

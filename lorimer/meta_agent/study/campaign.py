@@ -13,8 +13,8 @@ from lorimer.benchmarks import integrity
 from lorimer.benchmarks.base import Isolation, Suite, Task
 from lorimer.benchmarks.canary import canaries
 from lorimer.benchmarks.split import Split, grown, split
-from lorimer.config import FILE_NAME, Config, parse_stored, read
-from lorimer.config_store import keep_of
+from lorimer.config.settings import FILE_NAME, Config, parse_stored, read
+from lorimer.config.store import keep_of
 from lorimer.errors import HarnessError, UserError
 from lorimer.harness import version
 from lorimer.keys import Keys

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorimer.benchmarks.base import ISOLATIONS, Isolation, Suite
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.workspace.parts import create
 from lorimer.meta_agent.workspace.session import Session, next_name, open_session

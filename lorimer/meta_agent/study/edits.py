@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from lorimer.config import Config, parse_stored
+from lorimer.config.settings import Config, parse_stored
 from lorimer.errors import InternalError, NumberTaken, UserError
 from lorimer.harness.version import Hunk, hunks_between, sha
 from lorimer.meta_agent.ledger import experiments

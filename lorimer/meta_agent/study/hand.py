@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lorimer.config import Config, parse_stored
+from lorimer.config.settings import Config, parse_stored
 from lorimer.errors import UserError
 from lorimer.meta_agent.gate.comparison import Kind
 from lorimer.meta_agent.state.commands import Await, next_command

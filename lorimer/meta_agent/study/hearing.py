@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-from lorimer.config import Config, parse, parse_stored
+from lorimer.config.settings import Config, parse, parse_stored
 from lorimer.errors import LorimerError
 from lorimer.meta_agent.study.hand import Person
 from lorimer.meta_agent.study.stage_trials import Pause

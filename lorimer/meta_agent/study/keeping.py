@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from lorimer.config_store import Keep
+from lorimer.config.store import Keep
 from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.state.folding import UNDER_WAY
 from lorimer.meta_agent.state.world import World, scan

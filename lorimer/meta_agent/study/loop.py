@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from lorimer.config import parse_stored
+from lorimer.config.settings import parse_stored
 from lorimer.errors import (
     BudgetExhausted,
     EngineOutage,

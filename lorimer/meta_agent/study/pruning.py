@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import HarnessError, UserError
 from lorimer.harness.size import size_of
 from lorimer.harness.version import Hunk, apply_edit, check, sha

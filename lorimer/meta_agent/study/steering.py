@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
 
-from lorimer.config_search import SearchSettings
+from lorimer.config.search import SearchSettings
 from lorimer.harness.changed import components
 from lorimer.meta_agent.ledger.experiments import Ledger
 from lorimer.meta_agent.proposer.asked import EDIT_KINDS, PHASES, Asked

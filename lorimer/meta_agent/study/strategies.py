@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from lorimer.config_search import SearchSettings
+from lorimer.config.search import SearchSettings
 from lorimer.kinds import StrategyName
 from lorimer.meta_agent.state.descent import line
 from lorimer.meta_agent.state.folding import CandidateView

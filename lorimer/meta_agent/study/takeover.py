@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from lorimer.config import parse_stored
+from lorimer.config.settings import parse_stored
 from lorimer.errors import UserError
 from lorimer.meta_agent.study.loop import BEAT_SECONDS
 from lorimer.meta_agent.workspace.session import open_store

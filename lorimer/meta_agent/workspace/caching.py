@@ -84,7 +84,7 @@ def _share(of: Share) -> float | None:
 
 def _lost_usd(study: StudyRow, breaks: CacheBreaks) -> float | None:
     # What reads a study mostly finds no breaks, and is spared the import of what runs one.
-    from lorimer.config import parse_stored
+    from lorimer.config.settings import parse_stored
     from lorimer.errors import ConfigError
     from lorimer.meta_agent.workspace.named import providers
     from lorimer.models.pricing import cache_saves

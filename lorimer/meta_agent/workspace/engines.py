@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lorimer.config import MOST_AT_ONCE, Config
+from lorimer.config.settings import MOST_AT_ONCE, Config
 from lorimer.processes import open_files
 from lorimer.sandbox.base import Egress, SandboxProvider
 from lorimer.sandbox.hosts import AnyHost, Hosts, open_hosts

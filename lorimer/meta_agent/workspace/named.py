@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from lorimer.config import Config
-from lorimer.config_providers import variables
+from lorimer.config.providers import variables
+from lorimer.config.settings import Config
 from lorimer.errors import ConfigError
 from lorimer.harness.api import Usage
 from lorimer.models import pricing

@@ -15,7 +15,7 @@ from typing import Any
 from lorimer import __version__
 from lorimer.benchmarks.base import Task
 from lorimer.benchmarks.canary import MOST_CANARIES, canaries
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import EngineOutage, InternalError, LorimerError, PrerequisiteError, UserError
 from lorimer.meta_agent.workspace.engines import open_provider, room_for_trials
 from lorimer.meta_agent.workspace.named import listed

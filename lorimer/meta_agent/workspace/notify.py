@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from lorimer.config_notify import NotifySettings
+from lorimer.config.notify import NotifySettings
 from lorimer.keys import child_environment
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.traces.schema import Spent

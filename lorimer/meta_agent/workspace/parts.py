@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from lorimer.benchmarks.base import Suite, Task
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession

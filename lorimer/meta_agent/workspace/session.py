@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lorimer.benchmarks.base import Suite, Task
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import LorimerError, NotRemoved, PrerequisiteError
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace import known

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lorimer.config import FILE_NAME, Config, parse, parse_stored
+from lorimer.config.settings import FILE_NAME, Config, parse, parse_stored
 from lorimer.errors import UserError
 from lorimer.traces.scrub import MASK, scrub_json
 from lorimer.traces.settings import Key, SettingChange, changes, leaves, shown

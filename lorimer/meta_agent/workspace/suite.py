@@ -12,7 +12,7 @@ from lorimer.benchmarks.buildable import buildable
 from lorimer.benchmarks.registry import open_benchmark
 from lorimer.benchmarks.split import select
 from lorimer.benchmarks.unread import nothing_in
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.errors import ConfigError
 from lorimer.keys import Keys
 from lorimer.sandbox.docker.buildkit import BuildKit

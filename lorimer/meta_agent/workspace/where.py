@@ -13,7 +13,7 @@ from lorimer.traces.databases.base import Database
 from lorimer.traces.databases.choice import database_at
 
 if TYPE_CHECKING:
-    from lorimer.config_store import StoreSettings
+    from lorimer.config.store import StoreSettings
     from lorimer.keys import Keys
 
 FILE = "lorimer.toml"
@@ -31,7 +31,7 @@ def store_at(root: Path) -> Database:
         said = b""
     if b"store" not in said:  # as in most: a command that only reads is spared the import of all settings
         return database_at(root / STORE)
-    from lorimer.config import parse, read_toml
+    from lorimer.config.settings import parse, read_toml
     from lorimer.keys import Keys
 
     table = read_toml(root / FILE).get("store", {})

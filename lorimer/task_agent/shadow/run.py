@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from lorimer.config import Config
+from lorimer.config.settings import Config
 from lorimer.sandbox.base import Jail, LineTooLong, Owner, SandboxProvider
 from lorimer.task_agent import wire
 from lorimer.task_agent.gateway import files_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import Field, field_validator
 
-from lorimer.config_rows import Table
+from lorimer.config.rows import Table
 
 _WANTED = "write postgresql+psycopg://USER@HOST/DATABASE, or leave it out to keep the traces in the workspace"
 

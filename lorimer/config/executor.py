@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from lorimer.config_rows import Table
+from lorimer.config.rows import Table
 
 
 class ExecutorSettings(Table):

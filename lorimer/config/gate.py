@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from lorimer.config_rows import Table
+from lorimer.config.rows import Table
 from lorimer.kinds import CostUnit, PolicyName
 
 RETIRED = {"holdout_step": "no score of the holdout is shown while a study runs; take it out"}

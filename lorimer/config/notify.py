@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field, field_validator
 
-from lorimer.config_rows import Table
+from lorimer.config.rows import Table
 
 
 class NotifySettings(Table):

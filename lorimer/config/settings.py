@@ -19,14 +19,14 @@ from pydantic import (
     model_validator,
 )
 
-from lorimer import config_words
-from lorimer.config_executor import ExecutorSettings
-from lorimer.config_gate import RETIRED, GateSettings
-from lorimer.config_notify import NotifySettings
-from lorimer.config_providers import ProviderSettings
-from lorimer.config_rows import HfSettings, Table
-from lorimer.config_search import UNSEARCHED, SearchSettings
-from lorimer.config_store import StoreSettings
+from lorimer.config import words as words
+from lorimer.config.executor import ExecutorSettings
+from lorimer.config.gate import RETIRED, GateSettings
+from lorimer.config.notify import NotifySettings
+from lorimer.config.providers import ProviderSettings
+from lorimer.config.rows import HfSettings, Table
+from lorimer.config.search import UNSEARCHED, SearchSettings
+from lorimer.config.store import StoreSettings
 from lorimer.errors import ConfigError
 from lorimer.kinds import JAIL_IMAGE, SandboxName
 from lorimer.scale import Scale
@@ -321,7 +321,7 @@ def parse(data: dict[str, Any], where: str = FILE_NAME, overrides: Mapping[str, 
     try:
         return Config.model_validate(merge(data, overrides or {}))
     except ValidationError as error:
-        raise ConfigError(config_words.told(error, Config, where, overrides or {}, _wrong(data))) from None
+        raise ConfigError(words.told(error, Config, where, overrides or {}, _wrong(data))) from None
 
 
 OLDER_GATE = {"cost": "tokens", "max_cost_increase": "none", "cost_increase_per_point": 0.0, "revision": 1}
@@ -342,12 +342,12 @@ def parse_stored(data: dict[str, Any], where: str, overrides: Mapping[str, Any] 
     return parse(data | older, where, overrides)
 
 
-def _wrong(data: dict[str, Any]) -> frozenset[config_words.Problem]:
+def _wrong(data: dict[str, Any]) -> frozenset[words.Problem]:
     """What is wrong with a mapping by itself."""
     try:
         Config.model_validate(data)
     except ValidationError as error:
-        return config_words.problems(error)
+        return words.problems(error)
     return frozenset()
 
 
@@ -423,7 +423,7 @@ def overrides(settings: list[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals or not all(key.strip().split(".")) or "." not in key:
-            near = config_words.meant([key.strip()], Config) if equals and key.strip() else ""
+            near = words.meant([key.strip()], Config) if equals and key.strip() else ""
             raise ConfigError(f"--set {setting}: write TABLE.KEY=VALUE, such as gate.alpha=0.05{near}")
         try:
             read = tomllib.loads(f"value = {text}")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from lorimer.config_rows import Table
+from lorimer.config.rows import Table
 from lorimer.kinds import PhaseName, PruneName, StrategyName
 
 
