@@ -36,7 +36,7 @@ from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, Stage, StepData, TrialEnd, TrialStart, TrialState
 from lorimer.traces.store import Store

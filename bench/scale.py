@@ -31,13 +31,13 @@ from lorimer.models.base import CallContext, ModelRequest
 from lorimer.sandbox.base import ImageSpec
 from lorimer.sandbox.fake import FakeProvider
 from lorimer.sandbox.hosts import Host, Hosts
-from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.cluster.messages import Said, Told, TrialEnded
 from lorimer.task_agent.cluster.node import Link, Node, OnNode
 from lorimer.task_agent.cluster.worker import FarModel, FarSink, Outbox, TaskModelSpec
-from lorimer.task_agent.hosts import OnHosts
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.attempts import StudyAttempts
+from lorimer.task_agent.scheduling.hosts import OnHosts
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.spec import TrialSpec
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.schema import PlannedTrial, Stage, StepData, StepKind, TrialEnd, TrialState

@@ -35,9 +35,9 @@ from lorimer.models.replay import ReplayModel
 from lorimer.sandbox.base import ExecOutput, PythonImage, SandboxProvider
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.sandbox.select import choose
-from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.attempts import StudyAttempts
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader

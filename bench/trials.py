@@ -12,9 +12,9 @@ from lorimer.harness.api import Completion, Usage, assistant
 from lorimer.models.base import CallContext, ModelClient, ModelReply, ModelRequest
 from lorimer.sandbox.base import ImageSpec, SandboxLimits, SandboxProvider
 from lorimer.sandbox.pool import Pool
-from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.attempts import StudyAttempts
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.schema import PlannedTrial, Stage
 from lorimer.traces.store import Store

@@ -141,7 +141,7 @@ class _Asked:
         from lorimer.harness.api import user
         from lorimer.kinds import REFUSED
         from lorimer.models.base import CallContext, ModelRequest
-        from lorimer.task_agent.refusals import QUESTION
+        from lorimer.task_agent.serving.refusals import QUESTION
 
         request = ModelRequest((user(QUESTION),), max_tokens=FEW_TOKENS)
         try:

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from lorimer.benchmarks.base import ISOLATIONS, Isolation, Task
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.traces.schema import PlannedTrial, Stage, TrialState
 
 WANTED = {"oracle": 1.0, "nop": 0.0}

@@ -27,19 +27,19 @@ from lorimer.sandbox.base import (
     SandboxRequest,
 )
 from lorimer.sandbox.series import Series
-from lorimer.task_agent import wire
-from lorimer.task_agent.calls import Calls
 from lorimer.task_agent.causes import SCORED, Cause
-from lorimer.task_agent.gateway import AgentResult, Gateway, last_words, start_line
-from lorimer.task_agent.judge import Court, judge
 from lorimer.task_agent.limits import TaskModel
 from lorimer.task_agent.output import cut, last_line
 from lorimer.task_agent.paired.replay import RecordReplay
-from lorimer.task_agent.parts import combined, heading, missed
 from lorimer.task_agent.ready import wait_until_healthy
+from lorimer.task_agent.serving import wire
+from lorimer.task_agent.serving.calls import Calls
+from lorimer.task_agent.serving.gateway import AgentResult, Gateway, last_words, start_line
 from lorimer.task_agent.spec import Harness, Oracle, TrialSpec
 from lorimer.task_agent.upload import make_executable, upload
-from lorimer.task_agent.verify import Reward
+from lorimer.task_agent.verdict.judge import Court, judge
+from lorimer.task_agent.verdict.parts import combined, heading, missed
+from lorimer.task_agent.verdict.verify import Reward
 from lorimer.traces.schema import Conditions, StepData, StepKind, TraceSink, TrialEnd, TrialState
 
 SETUP_SECONDS = 600.0

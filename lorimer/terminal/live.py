@@ -39,7 +39,7 @@ from lorimer.meta_agent.workspace.events import (
     TrialFinished,
     VerifierNoted,
 )
-from lorimer.task_agent.images import ImageReport
+from lorimer.task_agent.scheduling.images import ImageReport
 from lorimer.terminal.hangup import lasting
 from lorimer.terminal.here import from_here
 from lorimer.terminal.pace import StagePace, StagesUnderWay, StudyPace, TokenPace

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.task_agent.refusals import QUESTION
+from lorimer.task_agent.serving.refusals import QUESTION
 from lorimer.traces.reader import StoreReader
 from tests.cli.provider import ANSWER, at, lorimer, rows
 from tests.support.model_clients import good

@@ -22,7 +22,7 @@ WALL = {
     "models/retry.py": "what a Retry-After with a date means",
     "traces/recorder.py": "for people to read",
     "exports/runtime/atif.py": "for people to read: when an exported harness did what its trajectory tells",
-    "task_agent/record.py": "what a harness saw when it asked its jail for the time, for a shadow of it to see again",
+    "task_agent/serving/record.py": "what a harness saw when it asked its jail for the time, for a shadow of it to see again",
     "harness/shadow.py": "no clock is read: a shadow's harness is given the recorded time",
     "traces/migrations/versions/r0003_settings.py": "for people to read: when an older store was upgraded",
     "traces/migrations/versions/r0004_purpose.py": "for people to read: when an older store was upgraded",

@@ -11,8 +11,8 @@ import pytest
 from lorimer.benchmarks.base import Isolation, Task
 from lorimer.sandbox.base import BuiltImage, PythonImage, SandboxLimits, SandboxProvider
 from lorimer.task_agent.causes import SUSPECT as SUSPECT_CAUSES
-from lorimer.task_agent.flags import SUSPECT, WEAKER, is_suspect
 from lorimer.task_agent.spec import Harness
+from lorimer.task_agent.verdict.flags import SUSPECT, WEAKER, is_suspect
 from tests.hostile import cheats
 from tests.hostile.cheats import CHEATS, Cheat
 from tests.support.trials import REAL, Played, make_task, open_provider, play, solve

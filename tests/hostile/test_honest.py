@@ -14,8 +14,8 @@ import pytest
 from lorimer.benchmarks.base import Isolation
 from lorimer.sandbox.base import BuiltImage, Owner, PythonImage, SandboxLimits, SandboxRequest
 from lorimer.sandbox.fake import FakeProvider
-from lorimer.task_agent.suspect import look, suspicions
-from lorimer.task_agent.watched import candidates
+from lorimer.task_agent.verdict.suspect import look, suspicions
+from lorimer.task_agent.verdict.watched import candidates
 from tests.support.trials import make_task, open_provider, play, solve
 
 CHECK = """

@@ -22,9 +22,9 @@ from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.parts import StudyParts, create
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.models.registry import open_model
-from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.attempts import StudyAttempts
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.store import Store

@@ -23,9 +23,9 @@ from lorimer.meta_agent.workspace.parts import StudyParts, create
 from lorimer.models.base import ModelReply
 from lorimer.sandbox.base import SandboxProvider
 from lorimer.sandbox.fake import FakeProvider
-from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.attempts import StudyAttempts
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.terminal import listing
 from lorimer.traces.previews import CandidatePreview

@@ -143,7 +143,7 @@ async def test_a_proposal_reads_the_same_number_of_trials_however_many_candidate
 FORBIDDEN = (
     *("openai", "anthropic", "docker", "numpy", "alembic", "jinja2", "genai_prices", "rich", "requests", "httpx"),
     *("lorimer.models", "lorimer.sandbox", "lorimer.benchmarks", "lorimer.meta_agent.gate.decide"),
-    *("lorimer.meta_agent.proposer.propose", "lorimer.task_agent.trial", "lorimer.task_agent.scheduler"),
+    *("lorimer.meta_agent.proposer.propose", "lorimer.task_agent.trial", "lorimer.task_agent.scheduling.scheduler"),
     # Only one format is any study's.
     *("lorimer.benchmarks.hf", "lorimer.benchmarks.spreadsheet_bench", "lorimer.benchmarks.terminal_bench"),
     "lorimer.meta_agent.ledger.experiments",

@@ -11,7 +11,7 @@ from lorimer.models import forms
 from lorimer.models.messages import shown_by_user
 from lorimer.models.provider import Api
 from lorimer.models.usage import IMAGE_TOKENS, estimate_tokens
-from lorimer.task_agent.wire import MAX_IMAGES, Invalid, Request, parse_params
+from lorimer.task_agent.serving.wire import MAX_IMAGES, Invalid, Request, parse_params
 from lorimer.traces import codec
 from lorimer.traces.wired import Complete, plain
 from tests.support.model_clients import asked, client, context, good

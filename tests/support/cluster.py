@@ -14,7 +14,7 @@ from lorimer.sandbox.hosts import Host, Hosts
 from lorimer.task_agent.cluster.messages import Said, Told
 from lorimer.task_agent.cluster.node import Link, Node, OnNode, WorkerLost
 from lorimer.task_agent.cluster.worker import NodeResources, TaskModelSpec, Worker
-from lorimer.task_agent.hosts import OnHosts
+from lorimer.task_agent.scheduling.hosts import OnHosts
 from lorimer.task_agent.trial import Machine
 from tests.support.trials import USD_PER_TOKEN
 

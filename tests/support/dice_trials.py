@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from lorimer.errors import BudgetExhausted, LorimerError
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.traces.schema import Conditions, LinesRan, PlannedTrial, TraceSink, TrialEnd, TrialStart, TrialState, Used
 from lorimer.traces.wired import Gap, Record
 

@@ -18,11 +18,11 @@ from lorimer.harness.api import Completion, StopReason, Usage, assistant
 from lorimer.models.base import CallContext, ModelClient, ModelReply, ModelRequest
 from lorimer.sandbox.base import PythonImage, SandboxLimits, SandboxProvider
 from lorimer.sandbox.beside import JailsBeside
-from lorimer.task_agent.attempts import StudyAttempts
-from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Budget, Metered
 from lorimer.task_agent.paired.carried import Carried
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.attempts import StudyAttempts
+from lorimer.task_agent.scheduling.images import ImageReport
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.spec import Agent, Harness, Nop, Oracle, TrialSpec, spec_of
 from lorimer.task_agent.trial import Machine, run_trial
 from lorimer.traces.schema import (

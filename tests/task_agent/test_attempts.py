@@ -13,12 +13,12 @@ from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import ExecOutput, Owner
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.sandbox.hosts import Host, Hosts
-from lorimer.task_agent.attempts import StudyAttempts
-from lorimer.task_agent.executor import Executor
-from lorimer.task_agent.hosts import OnHosts
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.local import local_on
-from lorimer.task_agent.scheduler import Attempts
+from lorimer.task_agent.scheduling.attempts import StudyAttempts
+from lorimer.task_agent.scheduling.executor import Executor
+from lorimer.task_agent.scheduling.hosts import OnHosts
+from lorimer.task_agent.scheduling.local import local_on
+from lorimer.task_agent.scheduling.scheduler import Attempts
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd, TrialState
 from tests.support.cluster import InProcess, on_cluster

@@ -17,9 +17,9 @@ from lorimer.errors import BudgetExhausted, CallFailed, ConfigError, LorimerErro
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import BuiltImage, ExecOutput
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
-from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.cluster.messages import GaveUp
 from lorimer.task_agent.limits import Budget, Metered
+from lorimer.task_agent.scheduling.attempts import StudyAttempts
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.schema import PlannedTrial, Stage, StepKind, TrialEnd, TrialState
 from tests.support.cluster import InProcess, on_cluster

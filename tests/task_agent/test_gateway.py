@@ -15,9 +15,9 @@ from lorimer.errors import BudgetExhausted, ConfigError, ProviderOutage
 from lorimer.harness.api import image, user
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.causes import SUSPECT, Cause
-from lorimer.task_agent.gateway import LinePace
 from lorimer.task_agent.limits import ActiveClock
 from lorimer.task_agent.output import cut
+from lorimer.task_agent.serving.gateway import LinePace
 from lorimer.task_agent.spec import Harness
 from lorimer.traces.schema import StepKind, TrialState
 from tests.support.trials import REAL, make_task, reply, solve
@@ -373,7 +373,7 @@ async def test_the_end_of_stdin_means_stop(provider: Any) -> None:
     from lorimer.config.settings import Config
     from lorimer.harness.api import Task
     from lorimer.sandbox.base import Owner
-    from lorimer.task_agent.gateway import start_line
+    from lorimer.task_agent.serving.gateway import start_line
     from lorimer.task_agent.trial import jail_request
 
     jail = await provider.jail(jail_request(Config(), Owner("s", "t")))

@@ -26,13 +26,13 @@ from lorimer.sandbox.base import (
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox, UnsandboxedJail
 from lorimer.sandbox.hosts import AnyHost, Host, Hosts, open_hosts
 from lorimer.sandbox.select import Wanted
-from lorimer.task_agent.attempts import StudyAttempts
-from lorimer.task_agent.hosts import OnHosts
-from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Budget, Metered
-from lorimer.task_agent.local import local_on
 from lorimer.task_agent.outcome import TrialOutcome
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.attempts import StudyAttempts
+from lorimer.task_agent.scheduling.hosts import OnHosts
+from lorimer.task_agent.scheduling.images import ImageReport
+from lorimer.task_agent.scheduling.local import local_on
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.schema import PlannedTrial, Stage, TrialState
 from tests.support.engine_proxy import EngineProxy

@@ -20,9 +20,9 @@ from lorimer.sandbox.docker.images import BUILD_ATTEMPTS
 from lorimer.sandbox.docker.provider import DockerProvider
 from lorimer.sandbox.fake import FakeProvider
 from lorimer.task_agent.check import check_tasks
-from lorimer.task_agent.images import AT_ONCE, ImagePreparer, ImageReport
-from lorimer.task_agent.local import Local
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.images import AT_ONCE, ImagePreparer, ImageReport
+from lorimer.task_agent.scheduling.local import Local
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.terminal.live import Terminal
 from lorimer.traces.schema import PlannedTrial, Stage, StepKind, TrialState

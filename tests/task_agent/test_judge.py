@@ -17,9 +17,9 @@ from lorimer.sandbox.base import ExecOutput, SandboxProvider
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.check import check_tasks
-from lorimer.task_agent.judge import PUBLISHED, artifacts_of
-from lorimer.task_agent.parts import combined, missed
-from lorimer.task_agent.verify import Reward
+from lorimer.task_agent.verdict.judge import PUBLISHED, artifacts_of
+from lorimer.task_agent.verdict.parts import combined, missed
+from lorimer.task_agent.verdict.verify import Reward
 from lorimer.traces.schema import StepKind, TrialState
 from tests.support.trials import Played, Remembering, local_scheduler, make_task, play, solve
 from tests.task_agent.conftest import Try

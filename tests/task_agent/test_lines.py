@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.lines import MAX_BYTES, LinesTold
+from lorimer.task_agent.serving.lines import MAX_BYTES, LinesTold
 from lorimer.task_agent.spec import Harness
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import LinesRan, TrialState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from lorimer.task_agent.places import Places
+from lorimer.task_agent.scheduling.places import Places
 
 
 class Guests:

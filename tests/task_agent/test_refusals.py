@@ -16,7 +16,7 @@ from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import ExecOutput
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.task_agent.outcome import TrialOutcome
-from lorimer.task_agent.refusals import QUESTION, RefusalWatch
+from lorimer.task_agent.serving.refusals import QUESTION, RefusalWatch
 from lorimer.traces.schema import PlannedTrial, Stage
 from lorimer.wording import LONGEST_WORDS
 from tests.support.trials import Answer, Remembering, ScriptedModel, local_scheduler, make_task, reply, solve

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lorimer.scale import Scale
-from lorimer.task_agent.verify import OffScale, Unreadable, parse_reward, parse_summary
+from lorimer.task_agent.verdict.verify import OffScale, Unreadable, parse_reward, parse_summary
 
 
 @pytest.mark.parametrize(("data", "value"), [(b"1", 1.0), (b" 0\n", 0.0), (b"0.25", 0.25), (b"1e0", 1.0)])

@@ -36,7 +36,7 @@ from lorimer.task_agent.check import check_tasks
 from lorimer.task_agent.outcome import is_settled
 from lorimer.task_agent.spec import Nop, Oracle
 from lorimer.task_agent.trial import dry_start
-from lorimer.task_agent.verify import ANSWER_BYTES
+from lorimer.task_agent.verdict.verify import ANSWER_BYTES
 from lorimer.traces.schema import StepKind, TrialState
 from tests.support.trials import REAL, Remembering, config, local_scheduler, make_task, play, reply, script, solve
 from tests.task_agent.conftest import Try

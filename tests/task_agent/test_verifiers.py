@@ -13,8 +13,8 @@ from lorimer.errors import VerifierOutage
 from lorimer.sandbox.base import ExecOutput, SandboxLimits
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.task_agent.check import check_tasks
-from lorimer.task_agent.downloads import LONGEST_LINE, failed_download, reason
 from lorimer.task_agent.outcome import TrialOutcome
+from lorimer.task_agent.verdict.downloads import LONGEST_LINE, failed_download, reason
 from lorimer.traces.schema import PlannedTrial, Stage
 from tests.support.trials import Remembering, ScriptedModel, config, local_scheduler, make_task, reply, script, solve
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.sandbox.base import Owner
-from lorimer.task_agent.scheduler import Scheduler
-from lorimer.task_agent.waiting import Durations, Waiting
+from lorimer.task_agent.scheduling.scheduler import Scheduler
+from lorimer.task_agent.scheduling.waiting import Durations, Waiting
 from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd, TrialState
 from lorimer.traces.wired import Gap, Record
 

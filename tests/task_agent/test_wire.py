@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lorimer.harness import api
 from lorimer.harness.api import ExecResult
-from lorimer.task_agent import wire
+from lorimer.task_agent.serving import wire
 from lorimer.traces import wired
 
 

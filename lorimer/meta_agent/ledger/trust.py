@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lorimer.task_agent.flags import WEAKER, is_suspect
+from lorimer.task_agent.verdict.flags import WEAKER, is_suspect
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 

@@ -42,7 +42,7 @@ from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner, RemovedImages
 from lorimer.sandbox.select import described
 from lorimer.task_agent.outcome import TrialOutcome
-from lorimer.task_agent.verifiers import VERIFIERS
+from lorimer.task_agent.verdict.verifiers import VERIFIERS
 from lorimer.traces.base import StudyReader
 from lorimer.traces.reader import StoreReader
 from lorimer.traces.schema import Stage

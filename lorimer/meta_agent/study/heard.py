@@ -1,8 +1,8 @@
 """Whether a provider takes what a harness sends at all, and which attempts of an earlier process count for nothing. Pure.
 
 A call that the provider refuses is an answer to the harness, and its trial is scored. Where every call of every trial is refused,
-though the provider answers a plain question of lorimer's own (`task_agent.refusals`), the score says nothing of the harness: no
-candidate is to be paid for on it. Nor does a harness that breaks in every trial: it was brought here wrongly.
+though the provider answers a plain question of lorimer's own (`task_agent.serving.refusals`), the score says nothing of the
+harness: no candidate is to be paid for on it. Nor does a harness that breaks in every trial: it was brought here wrongly.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from lorimer.meta_agent.study.hearing import Heard
 from lorimer.meta_agent.workspace.events import ProgramChanged, ProposalFailed, Proposed, Proposing
 from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.task_agent.refusals import RefusalWatch, is_answered, plain_question
+from lorimer.task_agent.serving.refusals import RefusalWatch, is_answered, plain_question
 from lorimer.traces.tables import Candidate
 
 

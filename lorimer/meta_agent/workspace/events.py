@@ -8,8 +8,8 @@ from typing import Any, Literal, Protocol
 from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.scores import Score
 from lorimer.task_agent.budget import Allowance
-from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.outcome import TrialOutcome
+from lorimer.task_agent.scheduling.images import ImageReport
 from lorimer.traces.schema import NOT_SAVED, Saved, Stage
 
 Ending = Literal[

@@ -30,7 +30,7 @@ from lorimer.traces.wired import Gap, Record
 
 
 class Trials(Protocol):
-    """Runs planned trials; `task_agent.scheduler.Scheduler` is one."""
+    """Runs planned trials; `task_agent.scheduling.scheduler.Scheduler` is one."""
 
     async def run(
         self,

@@ -27,17 +27,17 @@ from lorimer.sandbox.base import SandboxProvider
 from lorimer.sandbox.hosts import AnyHost, Hosts
 from lorimer.sandbox.pool import Pool
 from lorimer.sandbox.select import NoJails
-from lorimer.task_agent.attempts import StudyAttempts
 from lorimer.task_agent.budget import Allowance, Budget
 from lorimer.task_agent.cluster.node import Node, OnNode
 from lorimer.task_agent.cluster.worker import TaskModelSpec
-from lorimer.task_agent.executor import Executor
-from lorimer.task_agent.hosts import OnHosts
-from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.limits import Metered
-from lorimer.task_agent.local import local_on
 from lorimer.task_agent.outcome import TrialOutcome
-from lorimer.task_agent.scheduler import Scheduler
+from lorimer.task_agent.scheduling.attempts import StudyAttempts
+from lorimer.task_agent.scheduling.executor import Executor
+from lorimer.task_agent.scheduling.hosts import OnHosts
+from lorimer.task_agent.scheduling.images import ImageReport
+from lorimer.task_agent.scheduling.local import local_on
+from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.served import check_served
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.base import StudyReader, StudyWriter

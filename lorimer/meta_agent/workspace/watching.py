@@ -10,8 +10,8 @@ from lorimer.benchmarks.base import Suite
 from lorimer.meta_agent.workspace.events import ImageReady, Progress, TrialFinished
 from lorimer.meta_agent.workspace.where import store_at
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.images import ImageReport
 from lorimer.task_agent.outcome import TrialOutcome
+from lorimer.task_agent.scheduling.images import ImageReport
 from lorimer.traces import place
 from lorimer.traces.databases.sqlite import Sqlite
 from lorimer.traces.schema import Stage

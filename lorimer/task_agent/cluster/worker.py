@@ -33,7 +33,7 @@ from lorimer.task_agent.cluster.messages import (
     Waited,
 )
 from lorimer.task_agent.limits import at_most, shorter, step_of
-from lorimer.task_agent.local import ready
+from lorimer.task_agent.scheduling.local import ready
 from lorimer.task_agent.spec import TrialSpec
 from lorimer.task_agent.trial import Machine, run_trial
 from lorimer.traces.schema import (

@@ -13,8 +13,8 @@ from lorimer.errors import BudgetExhausted, EngineOutage, ProviderOutage, Provid
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome, outcome_of
-from lorimer.task_agent.places import Places
-from lorimer.task_agent.waiting import Durations, Waiting
+from lorimer.task_agent.scheduling.places import Places
+from lorimer.task_agent.scheduling.waiting import Durations, Waiting
 from lorimer.traces.schema import PlannedTrial, TrialEnd
 from lorimer.traces.wired import Gap, Record
 

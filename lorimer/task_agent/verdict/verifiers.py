@@ -22,8 +22,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from lorimer.benchmarks.base import Task
 from lorimer.task_agent.causes import SCORED, SUSPECT, Cause
-from lorimer.task_agent.downloads import LONGEST_LINE, failed_download, reason
 from lorimer.task_agent.output import last_line
+from lorimer.task_agent.verdict.downloads import LONGEST_LINE, failed_download, reason
 from lorimer.traces.schema import PlannedTrial, TrialEnd, TrialState
 
 TASKS_IN_A_ROW = 3

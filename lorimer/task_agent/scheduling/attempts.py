@@ -15,15 +15,15 @@ from lorimer.models.base import ModelNote
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.budget import Budget, Owned
 from lorimer.task_agent.causes import SUSPECT, WORLD, Cause
-from lorimer.task_agent.downloads import failed_download
-from lorimer.task_agent.executor import Executor
-from lorimer.task_agent.images import ImagePreparer, ImageReport
-from lorimer.task_agent.local import Local
 from lorimer.task_agent.outcome import SUSPECT_ATTEMPTS, suspect_count
 from lorimer.task_agent.paired.carried import carried
+from lorimer.task_agent.scheduling.executor import Executor
+from lorimer.task_agent.scheduling.images import ImagePreparer, ImageReport
+from lorimer.task_agent.scheduling.local import Local
 from lorimer.task_agent.spec import is_harness, spec_of
 from lorimer.task_agent.trial import Machine, dry_start
-from lorimer.task_agent.verifiers import VERIFIERS, Verifiers
+from lorimer.task_agent.verdict.downloads import failed_download
+from lorimer.task_agent.verdict.verifiers import VERIFIERS, Verifiers
 from lorimer.traces.schema import NOTHING, PlannedTrial, Replayed, StepData, StepKind, TrialEnd, TrialStart, TrialState
 from lorimer.traces.wired import Gap, Record
 

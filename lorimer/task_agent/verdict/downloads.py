@@ -2,7 +2,7 @@
 
 Published verifiers install their test runner first (`curl … | sh; uvx pytest`), and many write a reward of 0 and end with exit
 code 0 where that failed. What is found here is a suspicion and no verdict: agents are asked to serve and to fetch things too.
-Whoever asks verifies the task's own solution again (`task_agent.verifiers`).
+Whoever asks verifies the task's own solution again (`task_agent.verdict.verifiers`).
 """
 
 from __future__ import annotations

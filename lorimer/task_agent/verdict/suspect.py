@@ -23,9 +23,16 @@ from dataclasses import dataclass, field
 
 from lorimer.benchmarks.base import Task
 from lorimer.sandbox.base import Changes, Sandbox, SandboxFileError
-from lorimer.task_agent.flags import SUSPECT
-from lorimer.task_agent.packages import DPKG, Packages, manifests
-from lorimer.task_agent.watched import CORE_PACKAGES, Candidates, candidates, holds_tools, is_library, is_startup
+from lorimer.task_agent.verdict.flags import SUSPECT
+from lorimer.task_agent.verdict.packages import DPKG, Packages, manifests
+from lorimer.task_agent.verdict.watched import (
+    CORE_PACKAGES,
+    Candidates,
+    candidates,
+    holds_tools,
+    is_library,
+    is_startup,
+)
 from lorimer.wording import first_names
 
 EXAMINE_SECONDS = 60.0

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from lorimer.harness import api
 from lorimer.models.messages import in_effect
-from lorimer.task_agent import wire
 from lorimer.task_agent.output import last_line
+from lorimer.task_agent.serving import wire
 from lorimer.traces import wired
 from lorimer.traces.schema import TraceSink
 

@@ -22,14 +22,14 @@ from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.models.messages import in_effect
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 from lorimer.sandbox.series import Series
-from lorimer.task_agent import wire
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.limits import ActiveClock, TaskModel
 from lorimer.task_agent.output import cut, exec_result
 from lorimer.task_agent.paired.replay import SANDBOX, PartedFromRecord, RecordReplay
 from lorimer.task_agent.ready import read_file, write_file
-from lorimer.task_agent.record import Caps, Taking, effective
-from lorimer.task_agent.refusals import RefusalWatch, is_answered, plain_question
+from lorimer.task_agent.serving import wire
+from lorimer.task_agent.serving.record import Caps, Taking, effective
+from lorimer.task_agent.serving.refusals import RefusalWatch, is_answered, plain_question
 from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, Stage, StepData, StepKind, TraceSink, Used
 from lorimer.traces.wired import AnsweredCall

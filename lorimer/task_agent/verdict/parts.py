@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from lorimer.benchmarks.base import Part
-from lorimer.task_agent.verify import Reward
+from lorimer.task_agent.verdict.verify import Reward
 
 
 def heading(part: Part, at: int, of: int) -> str:

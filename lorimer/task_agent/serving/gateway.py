@@ -19,12 +19,12 @@ from lorimer.errors import CallFailed, EngineOutage, ProviderOutage, ProviderRef
 from lorimer.harness import api, fences, host, ran, shadow, structured, text
 from lorimer.sandbox.base import Jail, JailExit, LineTooLong, SandboxFileError
 from lorimer.sandbox.streams import LINE_LIMIT
-from lorimer.task_agent import wire
-from lorimer.task_agent.calls import Calls, Limit
 from lorimer.task_agent.causes import SCORED, Cause
-from lorimer.task_agent.lines import LinesTold, is_told
 from lorimer.task_agent.output import cut, kept_text, last_line
 from lorimer.task_agent.paired.replay import PartedFromRecord
+from lorimer.task_agent.serving import wire
+from lorimer.task_agent.serving.calls import Calls, Limit
+from lorimer.task_agent.serving.lines import LinesTold, is_told
 from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, LinesRan, StepKind, Used
 

@@ -15,9 +15,9 @@ from lorimer.benchmarks.base import Graded, MarkedVerdict, PytestSummary, Reward
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 from lorimer.scale import Scale
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.flags import SUSPECT
 from lorimer.task_agent.output import cut
 from lorimer.task_agent.upload import make_executable, upload
+from lorimer.task_agent.verdict.flags import SUSPECT
 from lorimer.wording import first_names
 
 REWARD_BYTES = 65_536

@@ -12,7 +12,7 @@ from lorimer.errors import EngineOutage, ImageError, PrerequisiteError, SandboxE
 from lorimer.sandbox.base import ImageSpec
 from lorimer.sandbox.hosts import Host, Hosts, P
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.executor import Executor
+from lorimer.task_agent.scheduling.executor import Executor
 from lorimer.task_agent.spec import TrialSpec
 from lorimer.traces.schema import TrialEnd, TrialState
 

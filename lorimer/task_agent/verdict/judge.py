@@ -13,12 +13,12 @@ from typing import IO
 
 from lorimer.benchmarks.base import Artifact, Graded, Hook, Start, Task, VerifierSandbox
 from lorimer.sandbox.base import Changes, Packed, Sandbox, SandboxFileError
-from lorimer.task_agent.flags import WEAKER, is_suspect
 from lorimer.task_agent.output import last_line
 from lorimer.task_agent.ready import wait_until_healthy
-from lorimer.task_agent.suspect import look, suspicions
 from lorimer.task_agent.upload import upload
-from lorimer.task_agent.verify import PREPARE_SECONDS, Reward, tidy, verify
+from lorimer.task_agent.verdict.flags import WEAKER, is_suspect
+from lorimer.task_agent.verdict.suspect import look, suspicions
+from lorimer.task_agent.verdict.verify import PREPARE_SECONDS, Reward, tidy, verify
 
 SPOOL_BYTES = 8 << 20
 """The bytes of an artifact that are held in memory; a larger one waits in a temporary file of the host."""

@@ -1,0 +1,1 @@
+"""What a harness asks for while it runs, and what it is told."""
