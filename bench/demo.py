@@ -18,7 +18,7 @@ from lorimer.benchmarks.starter import StarterBenchmark
 from lorimer.config.settings import load
 from lorimer.demo import demo
 from lorimer.harness.version import sha
-from lorimer.meta_agent.gate.scores import Result, Score, score
+from lorimer.meta_agent.gate.statistics.scores import Result, Score, score
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.session import open_session
 from lorimer.terminal.live import Terminal

@@ -13,16 +13,16 @@ from typing import Any, Literal
 
 from bench.touches import INERT, KEYED, PROMPT, in_pairs, reaches
 from lorimer.config.gate import GateSettings
-from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.confirmation import FINAL_REPEATS, ROUNDS, confirmed
 from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.opponent import Opponent, opponent
 from lorimer.meta_agent.gate.plans import Luck, full_plan, spot_plan, spot_trials
-from lorimer.meta_agent.gate.policies import ANYTIME, Policy
-from lorimer.meta_agent.gate.scores import Result, task_means
+from lorimer.meta_agent.gate.statistics.alpha import at_level
+from lorimer.meta_agent.gate.statistics.policies import ANYTIME, Policy
+from lorimer.meta_agent.gate.statistics.scores import Result, task_means
+from lorimer.meta_agent.gate.statistics.weights import EarlierTrials, Rates, rates
 from lorimer.meta_agent.gate.verdicts import spot_verdict
-from lorimer.meta_agent.gate.weights import EarlierTrials, Rates, rates
 
 Chances = Sequence[float]
 PANEL = (0.95,) * 28 + tuple(0.1 + 0.8 * step / 19 for step in range(20)) + (0.0,) * 10

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from bench.dice import Campaign, Design, study
 from bench.gate import DEFAULT, PAIRED, WORKERS, mean_error
 from bench.gate_suites import HALF, NULLS, SMALL
-from lorimer.meta_agent.gate.false_promotions import Won, expect
+from lorimer.meta_agent.gate.reported.false_promotions import Won, expect
 
 TENTH = ((0.04, 10), (0.0, 90))
 HALVES = ((0.04, 50), (0.0, 50))

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from bench.dice import Campaign, Design, outcomes, study
 from lorimer.config.gate import GateSettings
-from lorimer.meta_agent.gate.scores import mean_of, sample_variance
+from lorimer.meta_agent.gate.statistics.scores import mean_of, sample_variance
 
 WORKERS = 2
 PARTS = 4

@@ -16,8 +16,8 @@ from bench.dice import PANEL, Campaign, Chances, Design, confirm, edited, names,
 from bench.gate import WORKERS, mean_error
 from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.gate.comparison import Evidence
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.gate.transfer import Met, sealed_verdict
 
 DEFAULT = Design("pooled (default)")

@@ -21,9 +21,9 @@ from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.looks import Looks
 from lorimer.meta_agent.gate.plans import Luck, full_plan
-from lorimer.meta_agent.gate.policies import ANYTIME, RULES, Policy
-from lorimer.meta_agent.gate.scores import Result
-from lorimer.meta_agent.gate.weights import rates, weights
+from lorimer.meta_agent.gate.statistics.policies import ANYTIME, RULES, Policy
+from lorimer.meta_agent.gate.statistics.scores import Result
+from lorimer.meta_agent.gate.statistics.weights import rates, weights
 
 
 def timing() -> None:

@@ -29,10 +29,10 @@ from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, spot_plan, spot_trials
-from lorimer.meta_agent.gate.scores import Result, score, task_means
+from lorimer.meta_agent.gate.statistics.scores import Result, score, task_means
+from lorimer.meta_agent.gate.statistics.weights import EarlierTrials, weights
 from lorimer.meta_agent.gate.transfer import Met, sealed_verdict, sentence
 from lorimer.meta_agent.gate.verdicts import spot_verdict
-from lorimer.meta_agent.gate.weights import EarlierTrials, weights
 from lorimer.meta_agent.state.names import About, candidate_id, evaluation_id
 from lorimer.meta_agent.state.world import score_numbers
 from lorimer.meta_agent.workspace.parts import create

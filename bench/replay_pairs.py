@@ -42,7 +42,7 @@ from bench.gate_replay import REPLAYED
 from bench.touches import INERT, KEYED, PROMPT, Reach, again, reaches
 from lorimer.meta_agent.gate.confirmation import FINAL_REPEATS
 from lorimer.meta_agent.gate.plans import Luck
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.scores import Result
 
 BEHIND, AHEAD, NEEDED = -0.3, 2.0, 1.2816
 """Standard deviations at which a test in pairs ends for what is worse or better, and those that it needs in the end."""

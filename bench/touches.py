@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lorimer.meta_agent.gate.pairs import TouchedTrial, pair_plan, pair_verdict
 from lorimer.meta_agent.gate.plans import Luck
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.scores import Result
 
 Chances = Sequence[float]
 

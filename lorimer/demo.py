@@ -16,7 +16,7 @@ from lorimer.kinds import SandboxName
 from lorimer.terminal.words import dollars, duration, score_text
 
 if TYPE_CHECKING:
-    from lorimer.meta_agent.gate.scores import Score
+    from lorimer.meta_agent.gate.statistics.scores import Score
     from lorimer.meta_agent.workspace.watching import Watcher
 
 SIMULATED = (

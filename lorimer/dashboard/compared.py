@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from lorimer.dashboard.shelf import Opened
 from lorimer.kinds import SOLVED
-from lorimer.meta_agent.gate.scores import Rewards, together, wilson
+from lorimer.meta_agent.gate.statistics.scores import Rewards, together, wilson
 from lorimer.meta_agent.ledger.drifting import run_again
 from lorimer.meta_agent.ledger.fired import Fired, fired_in
 from lorimer.meta_agent.reports.flips import Flips, chance, flips

@@ -10,8 +10,8 @@ from markupsafe import Markup
 from lorimer.dashboard.compared import Again, EditRow, TaskCell, again, rows, with_full_run
 from lorimer.dashboard.shelf import Opened
 from lorimer.dashboard.svg import Axis, element, picture
-from lorimer.meta_agent.gate.estimates import Estimate
-from lorimer.meta_agent.gate.made_of import MadeOf
+from lorimer.meta_agent.gate.reported.made_of import MadeOf
+from lorimer.meta_agent.gate.statistics.estimates import Estimate
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.names import short
 from lorimer.traces.base import StudyReader

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lorimer.dashboard.shelf import Opened
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.state.descent import line as line_of
 from lorimer.meta_agent.state.names import About
 from lorimer.meta_agent.state.world import score_of

@@ -10,7 +10,7 @@ from itertools import islice
 from lorimer.dashboard.history import History, history
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.meta_agent.gate.comparison import count
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.ledger import experiments, gain_price
 from lorimer.meta_agent.ledger.bounds import bounds_of
 from lorimer.meta_agent.ledger.drifting import drift_of

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lorimer.errors import PrerequisiteError, UserError
 from lorimer.exports.trajectories import harness_of
 from lorimer.kinds import Stage, TrialState
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.reports.evidence import compared
 from lorimer.meta_agent.reports.flips import Flips
 from lorimer.meta_agent.state.names import STAGES, short

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from lorimer.errors import PrerequisiteError, UserError
 from lorimer.kinds import MADE_BY, NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.comparison import count
-from lorimer.meta_agent.gate.drift import Drift
-from lorimer.meta_agent.gate.false_promotions import FalsePromotions
-from lorimer.meta_agent.gate.made_of import MadeOf
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.reported.drift import Drift
+from lorimer.meta_agent.gate.reported.false_promotions import FalsePromotions
+from lorimer.meta_agent.gate.reported.made_of import MadeOf
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.ledger import experiments, gain_price
 from lorimer.meta_agent.ledger.conditions import differing
 from lorimer.meta_agent.ledger.drifting import drift_of

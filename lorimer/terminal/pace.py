@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.state.trials import counted_score
 from lorimer.task_agent.budget import Allowance
 from lorimer.task_agent.outcome import TrialOutcome

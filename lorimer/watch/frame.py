@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from lorimer.dashboard.history import History, bounds
 from lorimer.dashboard.overview import Alert, Overview, Stint, ToldCandidate
 from lorimer.dashboard.svg import Axis, ticks
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.terminal.words import cost, duration
 from lorimer.watch.cells import Row, Style, StyledText, clean, columns, fit, wrapped
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from lorimer.harness.size import size_of
-from lorimer.meta_agent.gate.estimates import Estimate
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.estimates import Estimate
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.ledger.trust import Trust
 from lorimer.meta_agent.reports.ab import AbReport, Arm, Verdict, ab
 from lorimer.meta_agent.reports.flips import flips

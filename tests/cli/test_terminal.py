@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.meta_agent.gate.comparison import Decision
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.workspace.events import (
     BudgetUsed,
     BudgetWarning,

@@ -19,8 +19,8 @@ from lorimer.meta_agent.gate.cost import Costs, Paid, amounts, bound_words, held
 from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.full_run import FullRun, full_verdict, units
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.reports.replay import replay
 from lorimer.meta_agent.state.world import scan

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.meta_agent.gate.drift import drift
-from lorimer.meta_agent.gate.scores import Rewards
+from lorimer.meta_agent.gate.reported.drift import drift
+from lorimer.meta_agent.gate.statistics.scores import Rewards
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.ledger.drifting import drift_of, run_again
 from lorimer.meta_agent.reports.export import evidence_card

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.meta_agent.gate.scores import Result
-from lorimer.meta_agent.gate.weights import EarlierTrials, rates
+from lorimer.meta_agent.gate.statistics.scores import Result
+from lorimer.meta_agent.gate.statistics.weights import EarlierTrials, rates
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.trials import EarlierRates, results, rewards, settled_trials
 from lorimer.meta_agent.state.world import World

@@ -13,9 +13,9 @@ from lorimer.harness.size import Size, size_of
 from lorimer.meta_agent.gate.cost import Paid
 from lorimer.meta_agent.gate.full_run import FullRun, full_verdict, settled, units
 from lorimer.meta_agent.gate.non_inferior import hopeless, non_inferior
-from lorimer.meta_agent.gate.permutation import Pair
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result, by_task
+from lorimer.meta_agent.gate.statistics.permutation import Pair
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result, by_task
 
 POLICY = Policy(futility=0.2)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.confirmation import FEWEST, ROUNDS
-from lorimer.meta_agent.gate.false_promotions import Won, expect
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.revisions import REVISIONS, Ends
+from lorimer.meta_agent.gate.reported.false_promotions import Won, expect
+from lorimer.meta_agent.gate.statistics.alpha import at_level
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.revisions import REVISIONS, Ends
 from lorimer.terminal import listing
 from tests.meta_agent.test_loop import MARKS, config, make_bench, run, script
 

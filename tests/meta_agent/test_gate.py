@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorimer.kinds import PolicyName
-from lorimer.meta_agent.gate.alpha import at_level, elond, lord
 from lorimer.meta_agent.gate.comparison import Arms, Evidence, excess_errors
 from lorimer.meta_agent.gate.decide import decide, stops_early
-from lorimer.meta_agent.gate.permutation import Pair, permutation_test
-from lorimer.meta_agent.gate.policies import Policy, bar_words
-from lorimer.meta_agent.gate.policies import evidence as betting
-from lorimer.meta_agent.gate.revisions import REVISIONS
-from lorimer.meta_agent.gate.scores import Result, interval, score, task_means
+from lorimer.meta_agent.gate.statistics.alpha import at_level, elond, lord
+from lorimer.meta_agent.gate.statistics.permutation import Pair, permutation_test
+from lorimer.meta_agent.gate.statistics.policies import Policy, bar_words
+from lorimer.meta_agent.gate.statistics.policies import evidence as betting
+from lorimer.meta_agent.gate.statistics.revisions import REVISIONS
+from lorimer.meta_agent.gate.statistics.scores import Result, interval, score, task_means
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from tests.support.quickness import slowness
 

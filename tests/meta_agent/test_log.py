@@ -15,9 +15,9 @@ from lorimer.kinds import Stage
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.cost import Paid, within_cost
 from lorimer.meta_agent.gate.decide import decide
-from lorimer.meta_agent.gate.false_promotions import expect
-from lorimer.meta_agent.gate.policies import Policy, Value
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.reported.false_promotions import expect
+from lorimer.meta_agent.gate.statistics.policies import Policy, Value
+from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from lorimer.meta_agent.ledger.experiments import Entry, Ledger, render
 from lorimer.meta_agent.ledger.foreseen import Outcome, lines

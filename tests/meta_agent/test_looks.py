@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from lorimer.config.gate import GateSettings
 from lorimer.kinds import PolicyName
-from lorimer.meta_agent.gate import full_run, policies
+from lorimer.meta_agent.gate import full_run
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.looks import Looks
-from lorimer.meta_agent.gate.permutation import Pair, permutation_test
 from lorimer.meta_agent.gate.plans import rounds
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics import policies
+from lorimer.meta_agent.gate.statistics.permutation import Pair, permutation_test
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result
 from tests.meta_agent.test_reach import FINE, GRADED, PASS_FAIL, made
 
 PLAIN = GateSettings()

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.kinds import Refused
-from lorimer.meta_agent.gate.best_of import curve, interpolated
-from lorimer.meta_agent.gate.estimates import MeasuredDifference, jackknife, mean_known
-from lorimer.meta_agent.gate.made_of import HarnessTrials, MadeOf, TaskTrials, made_of
+from lorimer.meta_agent.gate.reported.best_of import curve, interpolated
+from lorimer.meta_agent.gate.reported.made_of import HarnessTrials, MadeOf, TaskTrials, made_of
+from lorimer.meta_agent.gate.statistics.estimates import MeasuredDifference, jackknife, mean_known
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.reports.export import evidence_card, export
 from lorimer.meta_agent.reports.gain import gain_of

@@ -20,7 +20,7 @@ from lorimer.config.notify import NotifySettings
 from lorimer.config.settings import Config, parse
 from lorimer.errors import ConfigError, ProviderOutage
 from lorimer.keys import Keys
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.state.result import StudyResult
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.notify import Notice, NoticeSubject, Notifier, line_of

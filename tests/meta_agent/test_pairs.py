@@ -14,8 +14,8 @@ from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.pairs import MOST, STEP, PairPlan, TouchedTrial, pair_plan, pair_verdict
 from lorimer.meta_agent.gate.plans import Luck
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result
 
 TASKS = [f"t{number:02}" for number in range(50)]
 RATES = [0.95] * 24 + [0.1 + 0.8 * step / 15 for step in range(16)] + [0.0] * 10

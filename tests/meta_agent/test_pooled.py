@@ -23,12 +23,12 @@ from lorimer.exports.winner import winner_of
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.confirmation import ROUNDS, confirmed
 from lorimer.meta_agent.gate.decide import decide
-from lorimer.meta_agent.gate.futility import first_unlikely
-from lorimer.meta_agent.gate.permutation import Pair
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.pooled import PooledArm, champion_arm, p_value
-from lorimer.meta_agent.gate.revisions import REVISIONS
-from lorimer.meta_agent.gate.scores import Result, by_task, scored
+from lorimer.meta_agent.gate.statistics.permutation import Pair
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.pooled import PooledArm, champion_arm, p_value
+from lorimer.meta_agent.gate.statistics.revisions import REVISIONS
+from lorimer.meta_agent.gate.statistics.scores import Result, by_task, scored
+from lorimer.meta_agent.gate.stopping.futility import first_unlikely
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
@@ -132,8 +132,8 @@ def test_the_rejected_are_never_lowered(seed: int) -> None:
 
 
 ARM_OF_UNLIKE_RATES = """
-from lorimer.meta_agent.gate.pooled import champion_arm
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.pooled import champion_arm
+from lorimer.meta_agent.gate.statistics.scores import Result
 
 def arm(parts):
     return [Result(f"task-{task}", (task * part % 11) / 11) for task in range(40) for part in range(1, parts)]

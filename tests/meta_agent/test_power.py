@@ -21,8 +21,8 @@ from lorimer.meta_agent.forecast.playing import simulate
 from lorimer.meta_agent.forecast.power import Forecast, forecast
 from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design, best_result, too_small
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.terminal.outlook import power_text
 
 DESIGN = Design(Policy(futility=0.2), repeats=2, champion_repeats=4)

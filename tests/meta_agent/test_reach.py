@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 
 from lorimer.config.gate import GateSettings
 from lorimer.kinds import PolicyName
-from lorimer.meta_agent.gate import permutation
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence
 from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.full_run import FullRun, ended_at, full_verdict
-from lorimer.meta_agent.gate.futility import first_unlikely
-from lorimer.meta_agent.gate.policies import ANYTIME, RULES, Policy
-from lorimer.meta_agent.gate.scores import Result, Shared, by_task, scored
-from lorimer.meta_agent.gate.stopping import met_with_errors_failed
+from lorimer.meta_agent.gate.statistics import permutation
+from lorimer.meta_agent.gate.statistics.policies import ANYTIME, RULES, Policy
+from lorimer.meta_agent.gate.statistics.scores import Result, Shared, by_task, scored
+from lorimer.meta_agent.gate.stopping.ends import met_with_errors_failed
+from lorimer.meta_agent.gate.stopping.futility import first_unlikely
 
 PASS_FAIL = (0.0, 1.0)
 GRADED = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact, hypergeom, permutation_test  # type: ignore[import-untyped]
 from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
 
-from lorimer.meta_agent.gate.permutation import Pair
-from lorimer.meta_agent.gate.permutation import permutation_test as ours
-from lorimer.meta_agent.gate.scores import Result, sample_variance, score
+from lorimer.meta_agent.gate.statistics.permutation import Pair
+from lorimer.meta_agent.gate.statistics.permutation import permutation_test as ours
+from lorimer.meta_agent.gate.statistics.scores import Result, sample_variance, score
 
 counts = st.integers(1, 12)
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.gate.transfer import VETO, Met, carried, not_carried, sealed_verdict, sentence
 from lorimer.meta_agent.gate.verdicts import too_errored
 from lorimer.terminal import listing

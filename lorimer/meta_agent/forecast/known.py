@@ -17,7 +17,7 @@ from lorimer.meta_agent.forecast.enough import needed
 from lorimer.meta_agent.forecast.power import Forecast, forecast
 from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.replay.unchanged import Replays, measured
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.trials import refused, results, standing_trials

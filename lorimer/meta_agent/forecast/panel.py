@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from lorimer.errors import UserError
-from lorimer.meta_agent.gate.scores import Result, by_task, mean_of
+from lorimer.meta_agent.gate.statistics.scores import Result, by_task, mean_of
 
 UNKNOWN_WEIGHT = 0.7
 """Where no task has two trials, their likeness is unknown. Between 0.6 and 0.8 on the benchmarks measured so far."""

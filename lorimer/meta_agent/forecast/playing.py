@@ -21,10 +21,10 @@ from lorimer.meta_agent.gate.design import Design
 from lorimer.meta_agent.gate.full_run import FullRun, full_verdict
 from lorimer.meta_agent.gate.opponent import opponent
 from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, spot_plan, spot_trials
-from lorimer.meta_agent.gate.policies import ANYTIME
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.policies import ANYTIME
+from lorimer.meta_agent.gate.statistics.scores import Result
+from lorimer.meta_agent.gate.statistics.weights import rates
 from lorimer.meta_agent.gate.verdicts import spot_verdict
-from lorimer.meta_agent.gate.weights import rates
 
 EARLIER = 3
 """Trials per task of earlier candidates: they order a full run and weigh its tasks, and count for the champion where

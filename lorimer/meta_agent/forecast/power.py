@@ -20,7 +20,7 @@ from lorimer.meta_agent.forecast.panel import Panel
 from lorimer.meta_agent.forecast.playing import Mapper, Promotions, simulate
 from lorimer.meta_agent.forecast.spending import NOTHING, Affordable, Costs, Spending, afford
 from lorimer.meta_agent.gate.design import Design, best_result, too_small
-from lorimer.meta_agent.gate.scores import Result, Score, score
+from lorimer.meta_agent.gate.statistics.scores import Result, Score, score
 
 WANTED = 0.8
 """The chance with which a gain counts as detectable."""

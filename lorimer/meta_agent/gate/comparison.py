@@ -11,10 +11,10 @@ from functools import cached_property
 from statistics import NormalDist
 from typing import Any, Literal, TypeVar
 
-from lorimer.meta_agent.gate.permutation import Pair
-from lorimer.meta_agent.gate.policies import Policy, Value, means
-from lorimer.meta_agent.gate.scores import Result, Scored, Shared, by_task, mean_of
-from lorimer.meta_agent.gate.weights import UNKNOWN
+from lorimer.meta_agent.gate.statistics.permutation import Pair
+from lorimer.meta_agent.gate.statistics.policies import Policy, Value, means
+from lorimer.meta_agent.gate.statistics.scores import Result, Scored, Shared, by_task, mean_of
+from lorimer.meta_agent.gate.statistics.weights import UNKNOWN
 
 Kind = Literal["promote", "reject", "undecided", "pass"]
 Found = TypeVar("Found")
@@ -31,8 +31,8 @@ class Evidence:
     planned: Sequence[str]
     """The candidate's plan: the task of each planned trial."""
     weights: Mapping[str, int] = field(default_factory=dict)
-    """What a reward of each task counts, from trials that the test does not count (`gate.weights`). They are prepared once:
-    nothing that looks at a run reads those trials again."""
+    """What a reward of each task counts, from trials that the test does not count (`gate.statistics.weights`). They are prepared
+    once: nothing that looks at a run reads those trials again."""
 
 
 @dataclass(frozen=True)

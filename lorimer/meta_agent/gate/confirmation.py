@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
-from lorimer.meta_agent.gate.permutation import TIE
-from lorimer.meta_agent.gate.policies import Policy, Value, means
-from lorimer.meta_agent.gate.scores import smoothed_variance
+from lorimer.meta_agent.gate.statistics.permutation import TIE
+from lorimer.meta_agent.gate.statistics.policies import Policy, Value, means
+from lorimer.meta_agent.gate.statistics.scores import smoothed_variance
 from lorimer.meta_agent.gate.verdicts import too_errored
 
 ROUNDS = 4

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lorimer.kinds import CostUnit
 from lorimer.meta_agent.gate.comparison import Decision
-from lorimer.meta_agent.gate.permutation import TIE
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import mean_of
+from lorimer.meta_agent.gate.statistics.permutation import TIE
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import mean_of
 
 if TYPE_CHECKING:  # what reads a study needs no settings
     from lorimer.config.gate import GateSettings

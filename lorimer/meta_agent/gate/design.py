@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lorimer.config.settings import Config
-from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.plans import by_task_and_repeat
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.alpha import at_level
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result
 
 ENOUGH_REPEATS = 50
 """The most that [gate] repeats may be."""

@@ -22,11 +22,11 @@ from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
 from lorimer.meta_agent.gate.cost import NAMES, Paid, Unit, bounded, within_cost
 from lorimer.meta_agent.gate.decide import decide, decide_arms, stops_early
-from lorimer.meta_agent.gate.futility import first_unlikely
 from lorimer.meta_agent.gate.non_inferior import NonInferior, hopeless, non_inferior
-from lorimer.meta_agent.gate.permutation import Pair, permutation_test
-from lorimer.meta_agent.gate.policies import ANYTIME, Policy, Value
-from lorimer.meta_agent.gate.scores import Result, by_task, mean_of
+from lorimer.meta_agent.gate.statistics.permutation import Pair, permutation_test
+from lorimer.meta_agent.gate.statistics.policies import ANYTIME, Policy, Value
+from lorimer.meta_agent.gate.statistics.scores import Result, by_task, mean_of
+from lorimer.meta_agent.gate.stopping.futility import first_unlikely
 
 
 @dataclass(frozen=True)

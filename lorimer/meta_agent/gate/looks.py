@@ -19,12 +19,12 @@ from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.gate.comparison import Evidence
 from lorimer.meta_agent.gate.decide import decide, decide_arms
 from lorimer.meta_agent.gate.full_run import FullRun, margins
-from lorimer.meta_agent.gate.futility import Outlook, first_unlikely
 from lorimer.meta_agent.gate.non_inferior import Hope, hopeless
-from lorimer.meta_agent.gate.permutation import Pair
-from lorimer.meta_agent.gate.policies import ANYTIME, RULES, Policy, means, prepare
-from lorimer.meta_agent.gate.scores import Result, Scored, by_task, scored
-from lorimer.meta_agent.gate.stopping import early_looks, is_ahead
+from lorimer.meta_agent.gate.statistics.permutation import Pair
+from lorimer.meta_agent.gate.statistics.policies import ANYTIME, RULES, Policy, means, prepare
+from lorimer.meta_agent.gate.statistics.scores import Result, Scored, by_task, scored
+from lorimer.meta_agent.gate.stopping.ends import early_looks, is_ahead
+from lorimer.meta_agent.gate.stopping.futility import Outlook, first_unlikely
 
 _CLEAR = 1e-6
 """The slack in rewards that arithmetic is allowed."""

@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from lorimer.meta_agent.gate.futility import LOOKS
-from lorimer.meta_agent.gate.permutation import Pair
-from lorimer.meta_agent.gate.policies import Policy, means
-from lorimer.meta_agent.gate.scores import Result, smoothed_variance
+from lorimer.meta_agent.gate.statistics.permutation import Pair
+from lorimer.meta_agent.gate.statistics.policies import Policy, means
+from lorimer.meta_agent.gate.statistics.scores import Result, smoothed_variance
+from lorimer.meta_agent.gate.stopping.futility import LOOKS
 
 _FLOOR = 1e-6
 """The least chance that ends a run, with `futility` 0 too."""

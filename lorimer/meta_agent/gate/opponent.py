@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lorimer.meta_agent.gate import pooled
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result
-from lorimer.meta_agent.gate.weights import Rates, rates, weights
+from lorimer.meta_agent.gate.statistics import pooled
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result
+from lorimer.meta_agent.gate.statistics.weights import Rates, rates, weights
 
 
 @dataclass(frozen=True)

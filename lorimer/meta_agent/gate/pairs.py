@@ -21,9 +21,9 @@ from statistics import NormalDist
 from lorimer.kinds import SOLVED
 from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.plans import Luck
-from lorimer.meta_agent.gate.policies import Value
-from lorimer.meta_agent.gate.scores import Result, by_task, scored, smoothed_variance
-from lorimer.meta_agent.gate.weights import FINENESS
+from lorimer.meta_agent.gate.statistics.policies import Value
+from lorimer.meta_agent.gate.statistics.scores import Result, by_task, scored, smoothed_variance
+from lorimer.meta_agent.gate.statistics.weights import FINENESS
 
 MOST = 30.0
 """What all pairs of a candidate may cost, in whole trials of the champion."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from lorimer.kinds import SOLVED
 from lorimer.meta_agent.gate.comparison import Arms, Evidence
-from lorimer.meta_agent.gate.scores import Result, task_means
+from lorimer.meta_agent.gate.statistics.scores import Result, task_means
+from lorimer.meta_agent.gate.statistics.weights import Rates
 from lorimer.meta_agent.gate.verdicts import SpotTrial
-from lorimer.meta_agent.gate.weights import Rates
 
 STRETCH = 6
 """Repeats by which a task that is always solved comes later in a full run than one that never is. From 0 to 3 the trials of a

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
-from lorimer.meta_agent.gate.permutation import TIE
-from lorimer.meta_agent.gate.policies import Policy, Value, means
-from lorimer.meta_agent.gate.scores import Result, mean_of, sample_variance, task_means
+from lorimer.meta_agent.gate.statistics.permutation import TIE
+from lorimer.meta_agent.gate.statistics.policies import Policy, Value, means
+from lorimer.meta_agent.gate.statistics.scores import Result, mean_of, sample_variance, task_means
 
 VETO = 1.645
 """Standard errors by which a gain on the train tasks may exceed that on the sealed ones: an honest edit is vetoed by either

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lorimer.meta_agent.gate.comparison import Decision, errored
-from lorimer.meta_agent.gate.permutation import TIE
-from lorimer.meta_agent.gate.policies import Policy, Value
-from lorimer.meta_agent.gate.revisions import NEWEST, REVISIONS, Ends
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.permutation import TIE
+from lorimer.meta_agent.gate.statistics.policies import Policy, Value
+from lorimer.meta_agent.gate.statistics.revisions import NEWEST, REVISIONS, Ends
+from lorimer.meta_agent.gate.statistics.scores import Result
 
 ENOUGH = 2
 """Broken guards that kill, whatever else a spot-check found."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lorimer.meta_agent.gate.drift import Drift, drift
+from lorimer.meta_agent.gate.reported.drift import Drift, drift
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.trials import by_task, scored_rewards
 from lorimer.meta_agent.state.world import World

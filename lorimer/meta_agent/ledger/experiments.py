@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from lorimer.harness.version import Hunk
 from lorimer.kinds import MADE_BY, NONE_REFUSED, Refused
 from lorimer.meta_agent.gate.cost import held_back
-from lorimer.meta_agent.gate.drift import Drift
-from lorimer.meta_agent.gate.false_promotions import FalsePromotions, Won, expect
-from lorimer.meta_agent.gate.made_of import MadeOf
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.reported.drift import Drift
+from lorimer.meta_agent.gate.reported.false_promotions import FalsePromotions, Won, expect
+from lorimer.meta_agent.gate.reported.made_of import MadeOf
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.ledger import conditions, foreseen, gain_price
 from lorimer.meta_agent.ledger.fired import Fired, fired_in
 from lorimer.meta_agent.ledger.gain_price import GainPrice, gain_lines

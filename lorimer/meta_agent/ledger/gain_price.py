@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from lorimer.meta_agent.gate.cost import amounts
-from lorimer.meta_agent.gate.made_of import MadeOf
+from lorimer.meta_agent.gate.reported.made_of import MadeOf
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.world import World, score_of
 from lorimer.traces.base import StudyReader

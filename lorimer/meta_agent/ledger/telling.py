@@ -10,7 +10,7 @@ from typing import Any
 
 from lorimer.kinds import Stage
 from lorimer.meta_agent.gate.cost import amounts, held_back
-from lorimer.meta_agent.gate.policies import bar_words
+from lorimer.meta_agent.gate.statistics.policies import bar_words
 from lorimer.traces.tables import DecisionRow
 
 Numbers = Mapping[str, Any]

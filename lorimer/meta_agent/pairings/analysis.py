@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorimer.meta_agent.gate.estimates import Z95, student
+from lorimer.meta_agent.gate.statistics.estimates import Z95, student
 from lorimer.meta_agent.pairings.values import Cell, Contrast, Interval, Pairing, Search, Tally, Verdict
 
 if TYPE_CHECKING:

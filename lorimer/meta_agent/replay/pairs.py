@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from lorimer.meta_agent.gate.pairs import PairPlan, TouchedTrial, pair_plan
 from lorimer.meta_agent.gate.plans import Luck
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.replay.chained import CHAINED, of_body, trials_of
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.trials import named_trials

@@ -10,8 +10,8 @@ from typing import Literal
 from lorimer.errors import UserError
 from lorimer.kinds import NONE_REFUSED, Refused, Stage
 from lorimer.meta_agent.gate.cost import held_back
-from lorimer.meta_agent.gate.estimates import Estimate, mean_known
-from lorimer.meta_agent.gate.scores import Score, score
+from lorimer.meta_agent.gate.statistics.estimates import Estimate, mean_known
+from lorimer.meta_agent.gate.statistics.scores import Score, score
 from lorimer.meta_agent.ledger.trust import Trust, trust
 from lorimer.meta_agent.reports.flips import Flips, flips
 from lorimer.meta_agent.state.names import About, evaluation_id

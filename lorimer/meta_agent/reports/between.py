@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lorimer.errors import UserError
 from lorimer.harness.version import diff, sha
-from lorimer.meta_agent.gate.scores import together
+from lorimer.meta_agent.gate.statistics.scores import together
 from lorimer.meta_agent.reports.flips import Flips, flips
 from lorimer.meta_agent.state.changes import arms
 from lorimer.meta_agent.state.names import short

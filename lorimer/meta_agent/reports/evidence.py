@@ -8,7 +8,7 @@ from typing import Any
 
 import lorimer
 from lorimer.errors import UserError
-from lorimer.meta_agent.gate.made_of import MadeOf
+from lorimer.meta_agent.gate.reported.made_of import MadeOf
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.reports.between import compared as compared
 from lorimer.meta_agent.reports.flips import Flips

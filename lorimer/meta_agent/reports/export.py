@@ -13,8 +13,8 @@ from lorimer.config.settings import OLDER_GATE
 from lorimer.errors import UserError
 from lorimer.harness.version import diff
 from lorimer.meta_agent.gate.cost import bound_words
-from lorimer.meta_agent.gate.made_of import MadeOf
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.reported.made_of import MadeOf
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.ledger import experiments, gain_price
 from lorimer.meta_agent.ledger.conditions import StudyConditions, study_conditions
 from lorimer.meta_agent.ledger.drifting import drift_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from lorimer.kinds import Refused
-from lorimer.meta_agent.gate.made_of import HarnessTrials, MadeOf, TaskTrials, made_of
+from lorimer.meta_agent.gate.reported.made_of import HarnessTrials, MadeOf, TaskTrials, made_of
 from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader

@@ -1,4 +1,4 @@
-"""What stored spot-checks and confirmations come to under another revision of the gate's ends (`gate.revisions`). Pure."""
+"""What stored spot-checks and confirmations come to under another revision of the gate's ends. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.confirmation import ROUNDS, confirmed
-from lorimer.meta_agent.gate.policies import Policy, Value
-from lorimer.meta_agent.gate.revisions import Ends
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.policies import Policy, Value
+from lorimer.meta_agent.gate.statistics.revisions import Ends
+from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.gate.verdicts import too_broken
 
 

@@ -17,15 +17,15 @@ from lorimer.config.settings import Config, parse_stored
 from lorimer.errors import UserError
 from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import full_run
-from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.confirmation import ROUNDS
 from lorimer.meta_agent.gate.cost import Paid, Unit, bound_words, bounded, held_back, within_cost
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.opponent import Opponent, opponent
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.alpha import at_level
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.gate.transfer import WHOSE, not_carried
 from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
 from lorimer.meta_agent.state.folding import UNDER_WAY, CandidateView

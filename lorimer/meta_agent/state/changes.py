@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lorimer.meta_agent.gate.permutation import TIE
-from lorimer.meta_agent.gate.scores import mean_of
+from lorimer.meta_agent.gate.statistics.permutation import TIE
+from lorimer.meta_agent.gate.statistics.scores import mean_of
 from lorimer.meta_agent.state.trials import TrialRewards, by_task, read_trials
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lorimer.kinds import NONE_REFUSED, Refused
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.tables import StudyRow

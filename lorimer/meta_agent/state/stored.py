@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lorimer.meta_agent.gate.scores import Result, Shared
+from lorimer.meta_agent.gate.statistics.scores import Result, Shared
 from lorimer.meta_agent.state.trials import settled_rewards
 from lorimer.traces.base import StudyReader
 

@@ -8,8 +8,8 @@ from itertools import islice
 
 from lorimer.kinds import Refused, TrialState
 from lorimer.meta_agent.gate.cost import Paid, Unit
-from lorimer.meta_agent.gate.scores import Result, Score, score
-from lorimer.meta_agent.gate.weights import EarlierTrials, Rates
+from lorimer.meta_agent.gate.statistics.scores import Result, Score, score
+from lorimer.meta_agent.gate.statistics.weights import EarlierTrials, Rates
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.world import World
 from lorimer.task_agent.outcome import Ended, TrialOutcome, is_settled, outcome_of

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, takewhile
 
 from lorimer.meta_agent.gate.cost import held_back
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.state.folding import CandidateView, Known, Reign, Round
 from lorimer.meta_agent.state.names import STAGES, About, candidate_id, evaluation_id
 from lorimer.traces.base import StudyReader

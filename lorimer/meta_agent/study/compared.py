@@ -16,15 +16,15 @@ from functools import partial
 from lorimer.errors import InternalError
 from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import full_run
-from lorimer.meta_agent.gate.alpha import at_level
 from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.looks import Looks
 from lorimer.meta_agent.gate.opponent import Opponent, opponent
 from lorimer.meta_agent.gate.pairs import PairPlan, pair_verdict
 from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, rounds, spot_plan, spot_trials
-from lorimer.meta_agent.gate.policies import ANYTIME, Policy, Value
-from lorimer.meta_agent.gate.scores import score
+from lorimer.meta_agent.gate.statistics.alpha import at_level
+from lorimer.meta_agent.gate.statistics.policies import ANYTIME, Policy, Value
+from lorimer.meta_agent.gate.statistics.scores import score
 from lorimer.meta_agent.gate.verdicts import spot_verdict
 from lorimer.meta_agent.replay.chained import trials_of
 from lorimer.meta_agent.replay.pairs import planned_pairs, stored_pairs

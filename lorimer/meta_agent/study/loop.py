@@ -31,7 +31,7 @@ from lorimer.errors import (
     VerifierOutage,
 )
 from lorimer.kinds import NONE_REFUSED
-from lorimer.meta_agent.gate import permutation
+from lorimer.meta_agent.gate.statistics import permutation
 from lorimer.meta_agent.state.commands import (
     COMPARED,
     Apply,

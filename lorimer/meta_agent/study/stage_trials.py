@@ -11,8 +11,8 @@ from typing import NoReturn
 from lorimer.meta_agent.gate.comparison import Decision, Kind
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.pairs import PairPlan
-from lorimer.meta_agent.gate.policies import Policy, Value
-from lorimer.meta_agent.gate.scores import score
+from lorimer.meta_agent.gate.statistics.policies import Policy, Value
+from lorimer.meta_agent.gate.statistics.scores import score
 from lorimer.meta_agent.gate.verdicts import too_errored
 from lorimer.meta_agent.ledger.conditions import differing
 from lorimer.meta_agent.replay.chained import as_body

@@ -15,8 +15,8 @@ from lorimer.meta_agent.gate import confirmation, transfer
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.cost import bounded, within_cost
 from lorimer.meta_agent.gate.plans import by_task_and_repeat
-from lorimer.meta_agent.gate.policies import Value
-from lorimer.meta_agent.gate.scores import Result, score
+from lorimer.meta_agent.gate.statistics.policies import Value
+from lorimer.meta_agent.gate.statistics.scores import Result, score
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import About, short
 from lorimer.meta_agent.state.trials import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from lorimer.meta_agent.gate.comparison import Decision
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.task_agent.budget import Allowance
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.task_agent.scheduling.images import ImageReport

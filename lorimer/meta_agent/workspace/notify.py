@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from lorimer.config.notify import NotifySettings
 from lorimer.keys import child_environment
-from lorimer.meta_agent.gate.scores import Score
+from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.traces.schema import Spent
 from lorimer.traces.scrub import scrub_json
 from lorimer.wording import quoted

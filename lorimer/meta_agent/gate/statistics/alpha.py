@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
-from lorimer.meta_agent.gate.policies import Policy
+from lorimer.meta_agent.gate.statistics.policies import Policy
 
 HORIZON = 5_000
 """Tests over which the levels are shared out. More candidates than that each get `LEAST`."""

@@ -19,10 +19,10 @@ from statistics import NormalDist
 from typing import Any
 
 from lorimer.kinds import PolicyName
-from lorimer.meta_agent.gate.permutation import TIE, Pair, permutation_test
-from lorimer.meta_agent.gate.pooled import p_value, surplus
-from lorimer.meta_agent.gate.revisions import NEWEST, REVISIONS, Ends
-from lorimer.meta_agent.gate.scores import mean_of
+from lorimer.meta_agent.gate.statistics.permutation import TIE, Pair, permutation_test
+from lorimer.meta_agent.gate.statistics.pooled import p_value, surplus
+from lorimer.meta_agent.gate.statistics.revisions import NEWEST, REVISIONS, Ends
+from lorimer.meta_agent.gate.statistics.scores import mean_of
 
 Value = str | int | float | bool | None
 
@@ -49,7 +49,7 @@ class Policy:
     cost_increase_per_point: float = 0.0
     """And by this share more for each point (0.01) of mean reward gained."""
     revision: int = NEWEST
-    """Which of the gate's numbers for ends count (`gate.revisions`)."""
+    """Which of the gate's numbers for ends count (`gate.statistics.revisions`)."""
     doubt: float = 0.0
     """That of the champion's arm in one comparison (`pooled`)."""
     seed: int = 0

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lorimer.meta_agent.gate.comparison import Arms, errored
-from lorimer.meta_agent.gate.futility import Unlikely, first_unlikely, looks
-from lorimer.meta_agent.gate.permutation import Pair
-from lorimer.meta_agent.gate.policies import ANYTIME, RULES, Policy
-from lorimer.meta_agent.gate.reach import is_futile
+from lorimer.meta_agent.gate.statistics.permutation import Pair
+from lorimer.meta_agent.gate.statistics.policies import ANYTIME, RULES, Policy
+from lorimer.meta_agent.gate.stopping.futility import Unlikely, first_unlikely, looks
+from lorimer.meta_agent.gate.stopping.reach import is_futile
 
 
 @dataclass(frozen=True)

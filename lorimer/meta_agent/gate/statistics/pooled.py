@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from lorimer.meta_agent.gate.permutation import Pair
-from lorimer.meta_agent.gate.scores import Result, Scored, by_task, scored
-from lorimer.meta_agent.gate.weights import FINENESS, RARE
+from lorimer.meta_agent.gate.statistics.permutation import Pair
+from lorimer.meta_agent.gate.statistics.scores import Result, Scored, by_task, scored
+from lorimer.meta_agent.gate.statistics.weights import FINENESS, RARE
 
 
 def weight(rate: float) -> float:

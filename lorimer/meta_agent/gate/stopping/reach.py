@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lorimer.meta_agent.gate.comparison import Arms
-from lorimer.meta_agent.gate.permutation import Pair, surely_exact
-from lorimer.meta_agent.gate.policies import RULES, Bar, Policy, means
+from lorimer.meta_agent.gate.statistics.permutation import Pair, surely_exact
+from lorimer.meta_agent.gate.statistics.policies import RULES, Bar, Policy, means
 
 _CLEAR = 1e-6
 """The slack in rewards, and as a share of evidence."""

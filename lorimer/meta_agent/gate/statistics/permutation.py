@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from lorimer.meta_agent.gate.scores import mean_of
+from lorimer.meta_agent.gate.statistics.scores import mean_of
 
 if TYPE_CHECKING:
     from numpy import complex128, float64, int16, intp

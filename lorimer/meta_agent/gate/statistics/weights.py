@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import chain, repeat
 
-from lorimer.meta_agent.gate.scores import Result
+from lorimer.meta_agent.gate.statistics.scores import Result
 
 FINENESS = 8
 """A weight of 1 in units: weights are whole numbers, so that a weighted total lies on a lattice and its p-value is exact."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
-from lorimer.meta_agent.gate.policies import Policy
-from lorimer.meta_agent.gate.scores import Result, Scored, smoothed_variance
+from lorimer.meta_agent.gate.statistics.policies import Policy
+from lorimer.meta_agent.gate.statistics.scores import Result, Scored, smoothed_variance
 
 LOOKS = 24
 """Looks at a run, evenly spaced. More save under 1% of the trials; fewer end hopeless runs later."""

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorimer.meta_agent.gate.comparison import count
-from lorimer.meta_agent.gate.estimates import Estimate, mean_known
-from lorimer.meta_agent.gate.scores import Rewards, mean_of, together
+from lorimer.meta_agent.gate.statistics.estimates import Estimate, mean_known
+from lorimer.meta_agent.gate.statistics.scores import Rewards, mean_of, together
 
 
 @dataclass(frozen=True)

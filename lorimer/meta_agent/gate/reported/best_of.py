@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from lorimer.meta_agent.gate.scores import mean_of
+from lorimer.meta_agent.gate.statistics.scores import mean_of
 
 
 def curve(rewards: Sequence[float], most: int) -> list[float]:

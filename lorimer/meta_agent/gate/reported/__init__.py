@@ -1,0 +1,1 @@
+"""What is told of a study's gains and decides nothing."""

@@ -1,0 +1,1 @@
+"""Where a full run may end before its plan does."""
