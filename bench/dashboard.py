@@ -27,7 +27,7 @@ import httpx
 from bench.made_store import STUDY, Size, make
 from bench.traces import LORIMER
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 
 FIRST_BYTE, STUDY_SECONDS, MEGABYTES = 0.3, 1.0, 400.0
 """The targets: of every page, of the study's whole page, and of the server."""

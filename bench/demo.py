@@ -22,7 +22,7 @@ from lorimer.meta_agent.gate.statistics.scores import Result, Score, score
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.session import open_session
 from lorimer.terminal.live import Terminal
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, Stage
 
 FRESH_REPEATS = 4

@@ -29,7 +29,7 @@ from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.briefing import cases_of
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 
 
 async def session(path: Path, study: str) -> list[dict[str, Any]]:

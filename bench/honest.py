@@ -24,7 +24,7 @@ from lorimer.task_agent.limits import Budget, Metered
 from lorimer.task_agent.spec import spec_of
 from lorimer.task_agent.trial import Machine, run_trial
 from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd, TrialStart
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 
 HARNESS = """
 import base64

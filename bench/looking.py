@@ -26,7 +26,7 @@ from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.briefing import cases_of
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 
 ROOM = 20_000
 """Characters of an answer, as a session with the default context has."""

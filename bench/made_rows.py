@@ -15,7 +15,7 @@ from lorimer.task_agent.causes import Cause
 from lorimer.traces import codec
 from lorimer.traces.schema import TrialState
 from lorimer.traces.tables import Evaluation, Trial
-from lorimer.traces.writer import table_of
+from lorimer.traces.writing.writer import table_of
 
 TRIAL_SECONDS = 40.0
 USD, TOKENS_IN, TOKENS_OUT = 0.004, 1_500, 120

@@ -40,8 +40,8 @@ from lorimer.meta_agent.workspace.repository import STORE, Promotion, Workspace
 from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.scaffold import init
 from lorimer.traces.schema import Purpose, Stage
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Candidate, DecisionRow, Evaluation, Trial
+from lorimer.traces.writing.store import Store
 
 STUDY = "long"
 MODEL = "anthropic/claude-sonnet-4-5"

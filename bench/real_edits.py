@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.wired import Gap, Record
 
 LORIMER = Path(sys.executable).with_name("lorimer")

@@ -37,10 +37,10 @@ from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.task_agent.scheduling.scheduler import Scheduler
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, Stage, StepData, TrialEnd, TrialStart, TrialState
-from lorimer.traces.store import Store
 from lorimer.traces.wired import Gap, Record
+from lorimer.traces.writing.store import Store
 
 CANDIDATES = 2
 """Played on: the first after the process has started, and one when all is known."""

@@ -41,7 +41,7 @@ from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.spec import TrialSpec
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.schema import PlannedTrial, Stage, StepData, StepKind, TrialEnd, TrialState
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 
 WORKERS = (1, 2, 4)
 FASTER = 3.5

@@ -34,7 +34,7 @@ from lorimer.kinds import Purpose
 from lorimer.meta_agent.study import campaign
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.terminal.live import Terminal
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 
 MODEL = "simulated/apprentice"
 STUDY = "demo"

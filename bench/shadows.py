@@ -40,9 +40,9 @@ from lorimer.task_agent.scheduling.attempts import StudyAttempts
 from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.base import StudyReader
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, Stage
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 
 CALLS = 10
 TARGET = 1.0

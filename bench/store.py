@@ -32,12 +32,12 @@ from bench.made_store import STUDY, make
 from lorimer.harness.api import Completion, Message, ToolCall, Usage, assistant, user
 from lorimer.kinds import StepKind, TrialState
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.copying import copy
 from lorimer.traces.databases.base import Database
 from lorimer.traces.databases.choice import database_at
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import ModelCallData, PlannedTrial, Stage, StepData, TrialEnd, TrialStart
-from lorimer.traces.store import Store
+from lorimer.traces.writing.copying import copy
+from lorimer.traces.writing.store import Store
 
 PER_SECOND, OVERHEAD, LINEAR = 20_000, 400.0, 2.0
 """Steps per second and bytes per step on SQLite; how many times the seconds of a short trial's step a long trial's may take."""

@@ -17,7 +17,7 @@ from lorimer.task_agent.scheduling.attempts import StudyAttempts
 from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.schema import PlannedTrial, Stage
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 
 VERIFIER = "grep -q one /app/answer && echo 1 > /logs/verifier/reward.txt\n"
 """A task is solved by this word, which its harness writes as it ends."""

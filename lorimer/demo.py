@@ -76,7 +76,7 @@ async def demo(
     from lorimer.meta_agent.state.world import scan
     from lorimer.meta_agent.study import campaign
     from lorimer.meta_agent.workspace.repository import STORE
-    from lorimer.traces.reader import StoreReader
+    from lorimer.traces.reading.reader import StoreReader
 
     if not model.startswith("simulated/"):
         raise UserError(

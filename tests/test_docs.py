@@ -22,9 +22,9 @@ from lorimer.benchmarks.harbor.toml import parse as parse_task
 from lorimer.config import settings as config
 from lorimer.config.providers import ProviderSettings
 from lorimer.harness import version
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.store import Store
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.tables import StudyRow
+from lorimer.traces.writing.store import Store
 from tests.support.rooms import SOURCES
 
 ROOT = Path(__file__).parent.parent

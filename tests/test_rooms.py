@@ -189,8 +189,8 @@ def test_few_open_the_trace_store_and_the_others_hold_a_protocol() -> None:
     def importing(name: str) -> set[str]:
         return {module for module, names in IMPORTS.items() if name in names and room(module) != "traces"}
 
-    assert importing("lorimer.traces.store") == OPENS_THE_STORE
-    assert importing("lorimer.traces.reader") == OPEN_A_READER
+    assert importing("lorimer.traces.writing.store") == OPENS_THE_STORE
+    assert importing("lorimer.traces.reading.reader") == OPEN_A_READER
 
 
 def test_the_proposer_holds_no_door_to_what_is_sealed() -> None:
@@ -223,7 +223,7 @@ def test_starter_tasks_are_data() -> None:
 def test_the_reader_of_imports_sees_every_form() -> None:
     source = """
 import os.path as p
-from lorimer.traces import store
+from lorimer.traces.writing import store
 from . import base
 from .docker import x
 from .. import errors
@@ -233,7 +233,7 @@ def f():
 """
     assert imports("lorimer.sandbox.pool", source) == {
         "os.path",
-        "lorimer.traces.store" if "lorimer.traces.store" in SOURCES else "lorimer.traces",
+        "lorimer.traces.writing.store" if "lorimer.traces.writing.store" in SOURCES else "lorimer.traces",
         "lorimer.sandbox.base",
         "lorimer.sandbox.docker",
         "lorimer.errors",

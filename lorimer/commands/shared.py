@@ -232,7 +232,7 @@ def experiments_of(reader: StudyReader, study: str | None) -> StudyRow:
 
 def goes_on(said: str, study: StudyRow, workspace: Path) -> str:
     """What a person did, and what comes to it: the process that runs the study, else the command that goes on with it."""
-    from lorimer.traces.holder import alive, described
+    from lorimer.traces.writing.holder import alive, described
 
     if study.holder and alive(study.holder):
         return f"{said}; {described(study.holder)} runs the study and comes to it"

@@ -35,7 +35,7 @@ def store_copy(
 
     from lorimer.meta_agent.workspace.where import store_named
     from lorimer.terminal.words import to_json
-    from lorimer.traces.copying import copy
+    from lorimer.traces.writing.copying import copy
 
     there = store_named(target, workspace)
     copied = copy(store_named(source, workspace), there)

@@ -11,7 +11,7 @@ from lorimer.errors import UserError
 from lorimer.kinds import SOLVED
 from lorimer.meta_agent.state.names import STAGES, short
 from lorimer.traces.base import StudyReader
-from lorimer.traces.bulk import Attempt
+from lorimer.traces.reading.bulk import Attempt
 from lorimer.traces.schema import Purpose, Stage, TrialState
 from lorimer.traces.tables import Evaluation
 

@@ -9,7 +9,7 @@ from lorimer.dashboard.shelf import Opened
 from lorimer.kinds import SOLVED
 from lorimer.meta_agent.state.names import short
 from lorimer.traces.base import StudyReader
-from lorimer.traces.outlines import Hit
+from lorimer.traces.reading.outlines import Hit
 from lorimer.traces.tables import Candidate
 
 MOST = 50

@@ -15,7 +15,7 @@ from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.terminal.listing import state_of
 from lorimer.traces.base import StudyReader
-from lorimer.traces.marks import StudyMark
+from lorimer.traces.reading.marks import StudyMark
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Candidate, StudyRow, Trial
 

@@ -36,8 +36,8 @@ from lorimer.terminal.ab import verdict
 from lorimer.terminal.words import cost, for_the_test, left_of, score_text, table
 from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
-from lorimer.traces.holder import alive
 from lorimer.traces.tables import StudyRow
+from lorimer.traces.writing.holder import alive
 
 if TYPE_CHECKING:
     from lorimer.task_agent.budget import Allowance

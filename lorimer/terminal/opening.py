@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lorimer.errors import UserError
 from lorimer.meta_agent.workspace.where import FILE, store_at
-from lorimer.traces.sealed import SealedReader
+from lorimer.traces.reading.sealed import SealedReader
 from lorimer.wording import a
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def open_reader(root: Path, *, named_by: str = "-C") -> StudyReader:
     Args:
         named_by: what names a workspace to whoever asks.
     """
-    from lorimer.traces.reader import StoreReader
+    from lorimer.traces.reading.reader import StoreReader
 
     return StoreReader(_store(root, named_by))
 

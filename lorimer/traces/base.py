@@ -1,8 +1,8 @@
 """The two doors to the trace store: whoever works with studies holds one of these protocols, and knows no database.
 
-`traces.store.Store` is the writer; there is one for each store. `traces.reader.StoreReader` reads beside it, in this process or
-in another one. Besides what is said of a method, every one raises LorimerError where the store cannot be written or read at all:
-the disk is full, the file is locked or damaged.
+`traces.writing.store.Store` is the writer; there is one for each store. `traces.reading.reader.StoreReader` reads beside it, in
+this process or in another one. Besides what is said of a method, every one raises LorimerError where the store cannot be written
+or read at all: the disk is full, the file is locked or damaged.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from lorimer.kinds import Refused, SearchOrder, TrialOrder
-from lorimer.traces.bulk import Attempt, Ran, ScoredTrial, TrialCounts, TrialLines, Tried
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.chain import ChainEntry
 from lorimer.traces.databases.base import StatementAnswer
 from lorimer.traces.lines import LinesOfTrial
-from lorimer.traces.marks import StudyMark, TaskTotals
-from lorimer.traces.outlines import Hit, StepSearch
 from lorimer.traces.previews import CandidatePreview
+from lorimer.traces.reading.bulk import Attempt, Ran, ScoredTrial, TrialCounts, TrialLines, Tried
+from lorimer.traces.reading.marks import StudyMark, TaskTotals
+from lorimer.traces.reading.outlines import Hit, StepSearch
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TraceSink, TrialEnd
 from lorimer.traces.settings import SettingChange, Settings
 from lorimer.traces.tables import (
@@ -51,7 +51,7 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def claim(self, study_id: str, holder: str, *, over: str = "") -> None:
-        """Make `holder` (see `traces.holder.this_process`) the one process that runs the study. Claiming again is nothing.
+        """Make `holder` (`traces.writing.holder.this_process`) the one process that runs the study. Claiming again is nothing.
 
         A holder on this host that is dead is taken over, and so is `over`, once the file has been looked through: with
         the process the machine may have died. Raises UserError naming a holder that lives, or that runs on another host,

@@ -187,7 +187,7 @@ class Trial(SQLModel, table=True):
         Index("trial_by_harness_task", "harness", "task"),
         Index("trial_began", "study", "started", "id"),
         Index("trial_started", "started"),
-        # What is asked of many trials at once is answered from these alone (`traces.bulk`).
+        # What is asked of many trials at once is answered from these alone (`traces.reading.bulk`).
         Index("trial_scores", "evaluation", "task", "repeat", "attempt", "state", "cause", "reward", "id"),
         Index("trial_refused", "evaluation", "state", "refused_calls", "model_calls", "condition"),
         Index("trial_counts", "study", "state", "stage", "network", "reward"),
@@ -280,7 +280,7 @@ class Step(SQLModel, table=True):
 
 
 class RecordRow(SQLModel, table=True):
-    """What a trial's harness was told and asked for, and what it was answered, beside its steps (`traces.ledger`)."""
+    """What a trial's harness was told and asked for, and what it was answered, beside its steps (`traces.writing.ledger`)."""
 
     __tablename__ = "record"
     trial: str = Field(primary_key=True)
@@ -302,7 +302,7 @@ class LinesRow(SQLModel, table=True):
 
 
 class BlobRow(SQLModel, table=True):
-    """Bytes that records hold, by the SHA-256 of what they are unpacked (`traces.ledger.packed`)."""
+    """Bytes that records hold, by the SHA-256 of what they are unpacked (`traces.writing.ledger.packed`)."""
 
     __tablename__ = "blob"
     sha: str = Field(primary_key=True)

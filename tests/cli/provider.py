@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lorimer.cli import call, guarded
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import LORIMER, Said, configure
 from tests.support.model_clients import good
 from tests.support.scripted_server import Reply, ScriptedServer

@@ -22,7 +22,7 @@ from lorimer.meta_agent.reports.ab import AbReport, Arm, Verdict, ab
 from lorimer.meta_agent.reports.flips import flips
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.terminal.ab import verdict
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import LORIMER, configure, process, refused, start, typed
 from tests.crash.support import finished, killed, progress, twin
 

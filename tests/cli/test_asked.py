@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import Said, process, refused, start, typed
 from tests.crash.support import finished, progress
 

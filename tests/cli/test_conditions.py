@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.provider import at, lorimer
 from tests.support.model_clients import good
 from tests.support.scripted_server import Reply, Request, scripted_server

@@ -11,9 +11,9 @@ import pytest
 from lorimer.commands.shared import goes_on
 from lorimer.harness.version import sha
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.holder import this_process
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.tables import StudyRow
+from lorimer.traces.writing.holder import this_process
 from tests.cli.support import SMALL, Said, configure, process, refused
 
 

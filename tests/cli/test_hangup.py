@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import LORIMER, process
 from tests.cli.test_stopping import finished, left_behind, stop_after
 

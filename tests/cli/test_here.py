@@ -19,7 +19,7 @@ from lorimer.meta_agent.workspace.events import BudgetUsed, Event, StudyEnded
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.terminal.here import from_here
 from lorimer.terminal.live import Mode, Terminal
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import process, refused, start, typed
 
 

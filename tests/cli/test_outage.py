@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.provider import ANSWER, KEY, at, lorimer, rows
 from tests.crash.support import scored_twice
 from tests.support.scripted_server import Reply, Request, ScriptedServer, scripted_server

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import Said, configure, process, refused, typed
 from tests.traces.test_migrations import older
 

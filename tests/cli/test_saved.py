@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import Said, typed
 
 SAVED = "$0.0250, 1,240 tokens and 6 s of waiting, by recorded answers in 2 trials"

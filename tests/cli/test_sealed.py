@@ -10,8 +10,8 @@ import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.python.study import Study
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.store import Store
+from lorimer.traces.reading.reader import StoreReader
+from lorimer.traces.writing.store import Store
 from tests.cli.support import Said, refused, typed
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.task_agent.serving.refusals import QUESTION
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.provider import ANSWER, at, lorimer, rows
 from tests.support.model_clients import good
 from tests.support.scripted_server import Reply, Request, scripted_server

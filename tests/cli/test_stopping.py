@@ -14,7 +14,7 @@ from lorimer.errors import LorimerError
 from lorimer.meta_agent.study import campaign
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.session import Session
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import configure, process, start, typed
 from tests.traces import support as make
 

@@ -14,7 +14,7 @@ from lorimer.keys import Keys
 from lorimer.meta_agent.workspace.session import scrub_for
 from lorimer.meta_agent.workspace.where import store_at
 from lorimer.traces.scrub import MASK
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 from tests.cli.support import refused, typed
 from tests.support import postgresql
 from tests.support.postgresql import ESCAPED, PASSWORD, Server

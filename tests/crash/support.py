@@ -14,7 +14,7 @@ from typing import Any
 
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.where import store_at
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import configure, process
 
 SETTINGS = (

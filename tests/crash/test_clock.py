@@ -13,14 +13,14 @@ import pytest
 
 import lorimer
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import configure, process, start
 from tests.crash.support import Straight, begun, outcome, twin
 
 WALL = {
     "sandbox/docker/files.py": "a file's time of change",
     "models/retry.py": "what a Retry-After with a date means",
-    "traces/recorder.py": "for people to read",
+    "traces/writing/recorder.py": "for people to read",
     "exports/runtime/atif.py": "for people to read: when an exported harness did what its trajectory tells",
     "task_agent/serving/record.py": "what a harness saw when it asked its jail for the time, for a shadow of it to see again",
     "harness/shadow.py": "no clock is read: a shadow's harness is given the recorded time",

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import process, start
 from tests.crash.support import Straight, evidence, finished, kept, outcome, scored_twice, twin
 

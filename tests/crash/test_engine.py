@@ -12,7 +12,7 @@ import pytest
 
 from lorimer.errors import LorimerError
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import configure, process, start
 from tests.crash.support import Straight, finished, outcome, scored_twice, twin
 from tests.support.engine_proxy import EngineProxy

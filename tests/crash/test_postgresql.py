@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.errors import LorimerError
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import process, start
 from tests.crash.support import Straight, finished, make_workspace, outcome, twin
 from tests.support import postgresql

@@ -20,7 +20,7 @@ import pytest
 
 from lorimer.errors import LorimerError
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import Said, process, start
 from tests.crash.support import Straight, begun, evidence, finished, kept, outcome, scored_twice, twin
 

@@ -11,7 +11,7 @@ import pytest
 from lorimer.config.settings import parse
 from lorimer.meta_agent.workspace.nodes import open_nodes
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import configure, process, start
 from tests.crash.support import Straight, evidence, finished, kept, outcome, progress, scored_twice, twin
 from tests.crash.test_engine import in_the_middle

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import process
 from tests.crash.support import finished, make_workspace, scored_twice, twin
 

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from bench.made_store import STUDY, Size, make
 from lorimer.dashboard.app import application
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from lorimer.dashboard.app import application
 from lorimer.meta_agent.reports import audit
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.holder import this_process
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
+from lorimer.traces.writing.holder import this_process
 from tests.cli.conftest import bubblewrap, works
 from tests.dashboard.browser import chromium, in_chromium, serving, shoot
 from tests.dashboard.test_hostile import PAYLOADS, Elements

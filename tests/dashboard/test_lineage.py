@@ -13,10 +13,10 @@ from lorimer.meta_agent.pairings import page, spec
 from lorimer.meta_agent.state.names import About, evaluation_id, short
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Purpose, Stage
-from lorimer.traces.store import Store
 from lorimer.traces.tables import DecisionRow, StudyRow, TaskRow
+from lorimer.traces.writing.holder import this_process
+from lorimer.traces.writing.store import Store
 from tests.dashboard.conftest import Served
 
 GRID = """\

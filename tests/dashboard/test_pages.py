@@ -29,7 +29,7 @@ from lorimer.meta_agent.state.changes import arms
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.trials import rewards
 from lorimer.meta_agent.workspace.repository import STORE
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import DecisionRow, Evaluation, Trial
 from tests.dashboard.conftest import Served

@@ -14,10 +14,10 @@ from lorimer.dashboard.shelf import Shelf
 from lorimer.meta_agent.state.folding import state_after
 from lorimer.meta_agent.state.names import About
 from lorimer.meta_agent.state.world import scan
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Purpose, Stage
-from lorimer.traces.store import Store
 from lorimer.traces.tables import DecisionRow
+from lorimer.traces.writing.store import Store
 from tests.meta_agent.test_folding import Event, answers, decision, stories
 from tests.traces import support as make
 

@@ -16,7 +16,7 @@ from lorimer.dashboard.overview import Overview, overview
 from lorimer.dashboard.shelf import Shelf
 from lorimer.models.flow import places
 from lorimer.models.flow.control import Flow, User
-from lorimer.traces.holder import this_process
+from lorimer.traces.writing.holder import this_process
 from lorimer.watch.cells import StyledText, clean, columns, cut, fit, wrapped, written
 from lorimer.watch.frame import frame, seconds_left
 from tests.cli.support import LORIMER, refused, typed

@@ -19,10 +19,10 @@ from lorimer.kinds import Stage, StepKind
 from lorimer.task_agent.limits import Budget, Metered
 from lorimer.task_agent.spec import spec_of
 from lorimer.task_agent.trial import Machine, run_trial
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, TrialStart
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Evaluation, Trial
+from lorimer.traces.writing.store import Store
 from tests.meta_agent.test_export import fill
 from tests.support.model_clients import client, good
 from tests.support.scripted_server import Reply, scripted_server

@@ -27,10 +27,10 @@ from lorimer.harness.api import Message, Reasoning, ToolCall, assistant, image, 
 from lorimer.harness.version import sha
 from lorimer.kinds import Stage
 from lorimer.models.base import ModelRequest
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import StepData, StepKind
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Candidate
+from lorimer.traces.writing.store import Store
 from tests.cli.support import refused, typed
 from tests.support.collector import attributes, collecting
 from tests.traces.support import call, end, evaluation, finished_trial, ran, start, study, task

@@ -26,9 +26,9 @@ from lorimer.task_agent.limits import Budget, Metered
 from lorimer.task_agent.scheduling.attempts import StudyAttempts
 from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.store import Store
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.tables import Candidate
+from lorimer.traces.writing.store import Store
 from tests.meta_agent.test_loop import make_bench
 from tests.support.behaviours import BEFORE, QUIET, SEED, SIXTEEN, Behaviour
 from tests.support.model_clients import good, provider_at

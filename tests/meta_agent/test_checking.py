@@ -14,8 +14,8 @@ from lorimer.config.settings import Config
 from lorimer.errors import EngineOutage
 from lorimer.meta_agent.study.checking import checked, run_check
 from lorimer.terminal.listing import state_of
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.store import Store
+from lorimer.traces.reading.reader import StoreReader
+from lorimer.traces.writing.store import Store
 from tests.support.trials import make_task
 from tests.traces import support as make
 

@@ -20,7 +20,7 @@ from lorimer.meta_agent.workspace.events import Decided
 from lorimer.sandbox.base import PulledImage
 from lorimer.task_agent.spec import Nop
 from lorimer.terminal.listing import log, status, status_text
-from lorimer.traces.bulk import Ran
+from lorimer.traces.reading.bulk import Ran
 from lorimer.traces.schema import Conditions, PlannedTrial
 from tests.meta_agent.test_loop import Bench, config, make_bench, script
 from tests.support.dice_trials import Killed

@@ -16,8 +16,8 @@ from lorimer.harness.lint import SEALED
 from lorimer.kinds import StepKind
 from lorimer.meta_agent.proposer.cases import CasePlace
 from lorimer.meta_agent.proposer.proposal import ProposalSession
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.store import Store
+from lorimer.traces.reading.reader import StoreReader
+from lorimer.traces.writing.store import Store
 from tests.support import meta_model as make
 from tests.support.meta_model import HARNESS, SEALED_TEXTS, SECRETS, Lab
 

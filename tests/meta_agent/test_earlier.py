@@ -18,10 +18,10 @@ from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.trials import EarlierRates, results, rewards, settled_trials
 from lorimer.meta_agent.state.world import World
 from lorimer.task_agent.causes import Cause
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Stage, TrialState
-from lorimer.traces.store import Store
 from lorimer.traces.tables import DecisionRow
+from lorimer.traces.writing.store import Store
 from tests.traces import support as make
 
 RETRIES = 1

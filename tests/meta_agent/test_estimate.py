@@ -13,8 +13,8 @@ from lorimer.config.settings import Config, parse
 from lorimer.meta_agent.forecast.price import PlannedStage, PriceEstimate, Range, estimate
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.schema import Reservation, Settlement, Used
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Candidate
+from lorimer.traces.writing.store import Store
 from tests.cli.support import typed
 from tests.traces import support as make
 

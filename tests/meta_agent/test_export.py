@@ -15,10 +15,10 @@ from lorimer.exports.winner import winner_of
 from lorimer.harness.version import sha
 from lorimer.meta_agent.reports.export import evidence_card, export
 from lorimer.traces.base import StudyReader
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Reservation, Settlement, Used
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Candidate, DecisionRow, StudyRow, TaskRow
+from lorimer.traces.writing.store import Store
 
 SEED = "def solve(task, env, llm):\n    return 'plain'\n"
 BETTER = "def solve(task, env, llm):\n    # look first\n    return 'better'\n"

@@ -18,10 +18,10 @@ from lorimer.errors import InternalError
 from lorimer.meta_agent.state.folding import CandidateView, Known, state_after
 from lorimer.meta_agent.state.names import About, candidate_id, evaluation_id
 from lorimer.meta_agent.state.world import World, scan
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Purpose, Stage
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Candidate, DecisionRow
+from lorimer.traces.writing.store import Store
 from tests.support.quickness import slowness
 from tests.traces import support as make
 

@@ -18,7 +18,7 @@ from lorimer.meta_agent.state.result import StudyResult
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.repository import STORE, Workspace
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 from tests.cli.support import refused, typed
 from tests.meta_agent.test_loop import SEED, Bench, Proposer, config, make_bench, script
 from tests.support.dice_trials import Killed

@@ -22,10 +22,10 @@ from lorimer.meta_agent.study import keeping
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.databases.choice import database_at
-from lorimer.traces.holder import this_process
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.sealed import SealedReader
-from lorimer.traces.store import Store
+from lorimer.traces.reading.reader import StoreReader
+from lorimer.traces.reading.sealed import SealedReader
+from lorimer.traces.writing.holder import this_process
+from lorimer.traces.writing.store import Store
 from tests.cli.support import refused, typed
 from tests.meta_agent.test_loop import Bench, config, make_bench, run, script
 from tests.traces import support as make

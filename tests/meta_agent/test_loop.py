@@ -31,10 +31,10 @@ from lorimer.meta_agent.workspace.parts import StudyParts, create
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.models.base import ModelReply
 from lorimer.sandbox.base import PulledImage
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, Stage
-from lorimer.traces.store import Store
 from lorimer.traces.tables import DecisionRow
+from lorimer.traces.writing.store import Store
 from tests.support.dice_trials import DiceTrials, Killed, Sigkill
 
 SEED = "def solve(task, env, llm):\n    return 'plain'\n"

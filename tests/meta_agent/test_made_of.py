@@ -24,10 +24,10 @@ from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.world import scan
 from lorimer.terminal import listing
 from lorimer.terminal.words import to_json
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Purpose, Used
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Candidate, DecisionRow, Evaluation
+from lorimer.traces.writing.store import Store
 from tests.traces.support import end, start, study, task
 
 REWARDS = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.8, 1.0]), min_size=1, max_size=7)

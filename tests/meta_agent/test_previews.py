@@ -29,10 +29,10 @@ from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.trial import Machine
 from lorimer.terminal import listing
 from lorimer.traces.previews import CandidatePreview
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.scrub import MASK, scrubber
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Trial
+from lorimer.traces.writing.store import Store
 from tests.support.trials import ScriptedModel, make_task, open_provider
 
 SEED = '''"""A harness with a prompt that is never sent."""

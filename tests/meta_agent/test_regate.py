@@ -14,7 +14,7 @@ from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.reports.replay import DecidedAgain, GateReplay, replay, text
 from lorimer.meta_agent.study.loop import evaluate, optimize
 from lorimer.meta_agent.workspace.parts import create
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, TrialEnd
 from lorimer.traces.tables import Candidate, DecisionRow
 from tests.meta_agent.test_loop import HOLDOUT, MARKS, SEED, TASKS, Bench, config, make_bench, rate, run, script, suite

@@ -9,9 +9,9 @@ import pytest
 from lorimer.errors import UserError
 from lorimer.meta_agent.study import takeover
 from lorimer.meta_agent.study.takeover import take_over
-from lorimer.traces.holder import this_process
-from lorimer.traces.store import Store
 from lorimer.traces.tables import StudyRow
+from lorimer.traces.writing.holder import this_process
+from lorimer.traces.writing.store import Store
 from tests.meta_agent.test_hand import bench, settings, studied
 from tests.meta_agent.test_loop import Bench, script
 

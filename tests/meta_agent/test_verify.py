@@ -19,8 +19,8 @@ from lorimer.meta_agent.reports.audit import Verification, text, verify
 from lorimer.meta_agent.workspace.parts import create
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces import chain
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.store import Store
+from lorimer.traces.reading.reader import StoreReader
+from lorimer.traces.writing.store import Store
 from tests.cli.support import typed
 from tests.meta_agent.test_loop import SEED, Bench, config, make_bench, run, script
 

@@ -28,7 +28,7 @@ from lorimer.models.flow.told import limits
 from lorimer.models.flow.turns import Turns
 from lorimer.models.provider import Api, RetryPolicy
 from lorimer.models.retry import RetryClock
-from lorimer.traces.holder import this_process
+from lorimer.traces.writing.holder import this_process
 from tests.models.test_retries import ANY_API, BUSY
 from tests.support.model_clients import KEY, FakeTime, asked, client, context, good
 from tests.support.scripted_server import Reply, Request, ScriptedServer, scripted_server

@@ -19,7 +19,7 @@ from lorimer.meta_agent.proposer.proposal import ProposalSession
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.study.briefing import cases_of, knowledge
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import (
     ModelCallData,
     PlannedTrial,
@@ -31,8 +31,8 @@ from lorimer.traces.schema import (
     TrialState,
     Used,
 )
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Candidate, DecisionRow, Evaluation, StudyRow, TaskRow
+from lorimer.traces.writing.store import Store
 
 HARNESS = '''"""A small harness."""
 

@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from lorimer.traces.databases.postgresql import SCHEME
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 
 PASSWORD = "no-letter:/@%?&"
 ESCAPED = "no-letter%3A%2F%40%25%3F%26"

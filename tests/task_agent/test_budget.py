@@ -21,9 +21,9 @@ from lorimer.models.provider import TokenPrice
 from lorimer.task_agent.budget import Allowance, Budget, crossed
 from lorimer.task_agent.limits import Metered
 from lorimer.traces import chain
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import NOTHING, Reservation, Share, Spent, Used
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 from tests.support.model_clients import client, good
 from tests.support.scripted_server import Reply, scripted_server
 from tests.support.trials import Remembering, ScriptedModel

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.serving.lines import MAX_BYTES, LinesTold
 from lorimer.task_agent.spec import Harness
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import LinesRan, TrialState
 from tests.support.trials import REAL, Played, solve
 from tests.task_agent.conftest import Try

@@ -16,7 +16,7 @@ from lorimer.sandbox.fake import FakeProvider, FakeSandbox
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.paired.carried import Carried, as_json, carried, from_json
 from lorimer.task_agent.spec import Harness
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import NOTHING, PlannedTrial, Replayed, Stage, StepKind, TrialState
 from lorimer.traces.wired import Gap, Record
 from tests.support.trials import (

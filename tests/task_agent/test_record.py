@@ -11,10 +11,9 @@ import pytest
 from lorimer.errors import UserError
 from lorimer.harness.api import Completion, ExecResult, Reasoning, ToolCall, Usage, assistant
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import TrialEnd, TrialState
 from lorimer.traces.scrub import scrubber
-from lorimer.traces.store import Store
 from lorimer.traces.wired import (
     Complete,
     Done,
@@ -30,6 +29,7 @@ from lorimer.traces.wired import (
     RefusedCall,
     Write,
 )
+from lorimer.traces.writing.store import Store
 from tests.support.trials import REAL, Played, Remembering, reply, solve
 from tests.task_agent.conftest import Try
 
@@ -223,7 +223,7 @@ def on_disk(folder: Path) -> bytes:
 
 
 def unzipped(data: bytes) -> bytes:
-    from lorimer.traces.ledger import unpacked
+    from lorimer.traces.writing.ledger import unpacked
 
     return unpacked(data)
 

@@ -16,8 +16,8 @@ from lorimer.traces.schema import (
     TrialStart,
     TrialState,
 )
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Evaluation, StudyRow, TaskRow
+from lorimer.traces.writing.store import Store
 
 TOOLS = (Tool("shell", "Run a command.", {"type": "object", "properties": {"command": {"type": "string"}}}),)
 

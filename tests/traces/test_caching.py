@@ -13,9 +13,9 @@ from lorimer.meta_agent.workspace.caching import cache_use
 from lorimer.models.pricing import cache_saves
 from lorimer.models.provider import OPENAI, ProviderConfig, TokenPrice
 from lorimer.traces.caching import HISTORY, NONE_BROKEN, SAME, SYSTEM, TOOLS, CacheBreaks
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import ModelCallData, Reservation, Settlement, Share, Spent, Stage, Used
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 from tests.traces.support import call, end, start, study
 
 OWNER = start().id

@@ -14,13 +14,13 @@ from sqlmodel import SQLModel
 from lorimer.errors import LorimerError, UserError
 from lorimer.harness.api import assistant, user
 from lorimer.traces import chain
-from lorimer.traces.copying import copy
 from lorimer.traces.databases.choice import database_at
-from lorimer.traces.holder import this_process
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Conditions, Reservation, Settlement, Used
-from lorimer.traces.store import Store
 from lorimer.traces.tables import DecisionRow
+from lorimer.traces.writing.copying import copy
+from lorimer.traces.writing.holder import this_process
+from lorimer.traces.writing.store import Store
 from tests.support.postgresql import Server
 
 from . import support as make

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 
 from lorimer.errors import LorimerError
-from lorimer.traces.holder import this_process
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.store import Store
+from lorimer.traces.reading.reader import StoreReader
+from lorimer.traces.writing.holder import this_process
+from lorimer.traces.writing.store import Store
 
 from . import support as make
 
 WRITER = """
 import asyncio, sys
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 from tests.traces import support as make
 
 async def main():
@@ -45,7 +45,7 @@ asyncio.run(main())
 FULL = """
 import asyncio, resource, sys
 from lorimer.errors import LorimerError
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 from tests.traces import support as make
 
 async def main():

@@ -18,23 +18,24 @@ import pytest
 
 from lorimer.errors import UserError
 from lorimer.harness.api import ExecResult, Task, assistant, user
-from lorimer.traces import chain, dropping, wired
+from lorimer.traces import chain, wired
 from lorimer.traces.databases.choice import database_at
 from lorimer.traces.databases.sqlite import Sqlite
-from lorimer.traces.holder import this_process
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
+from lorimer.traces.reading.sealed import SealedReader
 from lorimer.traces.schema import StepData, StepKind
-from lorimer.traces.sealed import SealedReader
-from lorimer.traces.store import Store
 from lorimer.traces.tables import DecisionRow
 from lorimer.traces.wired import Gap, Record
+from lorimer.traces.writing import dropping
+from lorimer.traces.writing.holder import this_process
+from lorimer.traces.writing.store import Store
 
 from . import support as make
 from .conftest import ON_SQLITE, Where
 
 KILLED = """
 import sys
-from lorimer.traces import dropping
+from lorimer.traces.writing import dropping
 from lorimer.traces.databases.choice import database_at
 
 dropping.BATCH_STEPS = 2

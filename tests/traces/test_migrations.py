@@ -14,13 +14,15 @@ from lorimer.kinds import Refused
 from lorimer.meta_agent.reports.audit import verify
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.world import scan
-from lorimer.traces import chain, chaining, migrations, sealed
+from lorimer.traces import chain, migrations
 from lorimer.traces.caching import NONE_BROKEN
 from lorimer.traces.databases.sqlite import Sqlite
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading import sealed
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Purpose, Share, Stage
-from lorimer.traces.store import Store
 from lorimer.traces.wired import Gap
+from lorimer.traces.writing import chaining
+from lorimer.traces.writing.store import Store
 
 SEED, OTHER, MADE = "a" * 64, "b" * 64, "2026-01-02T00:00:00+00:00"
 

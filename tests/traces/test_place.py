@@ -17,9 +17,9 @@ from lorimer.errors import LorimerError, UserError
 from lorimer.traces import place
 from lorimer.traces.databases.sqlite import Sqlite
 from lorimer.traces.place import Mount, mount_of, parse_mounts
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.store import Store
-from lorimer.traces.writer import explain
+from lorimer.traces.reading.reader import StoreReader
+from lorimer.traces.writing.store import Store
+from lorimer.traces.writing.writer import explain
 
 from . import support as make
 

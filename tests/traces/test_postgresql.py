@@ -18,8 +18,8 @@ from lorimer.errors import ConfigError, LorimerError, UserError
 from lorimer.traces import chain, migrations
 from lorimer.traces.databases.base import Plain
 from lorimer.traces.databases.postgresql import KEPT, Postgresql, named
-from lorimer.traces.reader import StoreReader
-from lorimer.traces.store import Store
+from lorimer.traces.reading.reader import StoreReader
+from lorimer.traces.writing.store import Store
 from tests.support import postgresql
 from tests.support.postgresql import ESCAPED, PASSWORD, Server
 
@@ -160,7 +160,7 @@ def test_no_part_of_a_name_is_a_secret() -> None:
 def test_a_missing_driver_is_said_with_what_to_install() -> None:
     program = (
         "import sys; sys.modules['psycopg'] = None\n"
-        "from lorimer.traces.reader import StoreReader\n"
+        "from lorimer.traces.reading.reader import StoreReader\n"
         "try: StoreReader('postgresql+psycopg://u@h/db')\n"
         "except Exception as error: print(type(error).__name__, error, error.exit_code)"
     )
@@ -192,7 +192,7 @@ async def test_a_server_that_goes_away_stops_the_writer_and_loses_nothing_that_w
 def test_two_processes_that_write_at_once_make_one_chain(url: str) -> None:
     program = (
         "import asyncio, sys\n"
-        "from lorimer.traces.store import Store\n"
+        "from lorimer.traces.writing.store import Store\n"
         "async def main():\n"
         "    with Store.open(sys.argv[1]) as store:\n"
         "        print('ready', flush=True); sys.stdin.readline()\n"

@@ -11,10 +11,10 @@ from sqlalchemy import text
 from lorimer.errors import InternalError
 from lorimer.meta_agent.state.world import scan
 from lorimer.traces.previews import CandidatePreview, Touch, Touches, TrialPreview
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.scrub import MASK, scrubber
-from lorimer.traces.store import Store
 from lorimer.traces.tables import Candidate
+from lorimer.traces.writing.store import Store
 
 from . import support as make
 from .test_migrations import older, put_candidate, put_study

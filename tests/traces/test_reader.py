@@ -17,13 +17,14 @@ from sqlalchemy import create_engine
 from lorimer.errors import UserError
 from lorimer.harness.api import assistant, user
 from lorimer.kinds import Refused, StepKind
-from lorimer.traces import bulk, migrations, sealed
-from lorimer.traces.bulk import Ran
+from lorimer.traces import migrations
 from lorimer.traces.databases.base import RANKED
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading import bulk, sealed
+from lorimer.traces.reading.bulk import Ran
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Conditions, StepData, Used
 from lorimer.traces.scrub import scrubber
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 
 from . import support as make
 from .conftest import ON_SQLITE, Where

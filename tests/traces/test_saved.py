@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Replayed, Saved, TrialEnd, TrialState, Used
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 from tests.traces.support import end, start
 
 

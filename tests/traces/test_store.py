@@ -16,13 +16,13 @@ from sqlalchemy import Engine, event
 from lorimer.errors import ConfigError, InternalError, NumberTaken, UserError
 from lorimer.harness.api import Message, Reasoning, ToolCall, assistant, tool_result, user
 from lorimer.traces import codec
-from lorimer.traces.holder import this_process
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Reservation, Settlement, StepData, StepKind, TraceSink, TrialState, Used
 from lorimer.traces.scrub import MASK, scrubber
-from lorimer.traces.store import Store
 from lorimer.traces.tables import AbilityRow, Candidate, DecisionRow, HarnessRow
-from lorimer.traces.trajectory import OwnerSteps
+from lorimer.traces.writing.holder import this_process
+from lorimer.traces.writing.store import Store
+from lorimer.traces.writing.trajectory import OwnerSteps
 
 from . import support as make
 from .conftest import Where

@@ -27,7 +27,7 @@ from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.meta_agent.workspace.where import has_store, store_at
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Spent, Stage
 from lorimer.traces.tables import StudyRow
 

@@ -29,7 +29,7 @@ from lorimer.models import pricing
 from lorimer.models.provider import BUILT_IN, ProviderConfig
 from lorimer.models.usage import BYTES_PER_TOKEN
 from lorimer.traces.base import StudyReader
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.tables import Trial
 
 ENOUGH = 3

@@ -13,7 +13,7 @@ from typing import TypeVar
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
-from lorimer.traces.bulk import Ran
+from lorimer.traces.reading.bulk import Ran
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import DecisionRow
 from lorimer.wording import first_names

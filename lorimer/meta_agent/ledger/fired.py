@@ -12,8 +12,8 @@ from lorimer.harness.version import Hunk
 from lorimer.harness.watched import Watched, watched
 from lorimer.meta_agent.state.changes import FullRuns
 from lorimer.traces.base import StudyReader
-from lorimer.traces.bulk import TrialLines
 from lorimer.traces.lines import FirstRan
+from lorimer.traces.reading.bulk import TrialLines
 from lorimer.traces.schema import LinesRan
 from lorimer.traces.tables import Candidate, Trial
 

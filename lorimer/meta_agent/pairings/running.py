@@ -58,10 +58,10 @@ from lorimer.meta_agent.workspace.settings import may_change
 from lorimer.meta_agent.workspace.watching import Watcher, tell_place, tell_problems
 from lorimer.models.base import ModelClient
 from lorimer.models.registry import open_model
-from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Stage
 from lorimer.traces.scrub import scrub_json
 from lorimer.traces.settings import changes, shown
+from lorimer.traces.writing.holder import this_process
 
 AGAIN = "the same `lorimer compare` goes on"
 

@@ -9,7 +9,7 @@ from lorimer.meta_agent.gate.reported.made_of import HarnessTrials, MadeOf, Task
 from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
-from lorimer.traces.bulk import ScoredTrial
+from lorimer.traces.reading.bulk import ScoredTrial
 from lorimer.traces.schema import Purpose, TrialState
 from lorimer.traces.tables import DecisionRow, StudyRow
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.base import StudyReader
-from lorimer.traces.holder import alive, described, pid_of
 from lorimer.traces.tables import StudyRow
+from lorimer.traces.writing.holder import alive, described, pid_of
 
 START_SECONDS = 60.0
 """How long it is waited for until the process holds the study: 2 seconds, and longer on a loaded machine."""

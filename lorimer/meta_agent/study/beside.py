@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import World
 from lorimer.meta_agent.workspace.repository import branch_of
-from lorimer.traces.holder import alive, described
 from lorimer.traces.tables import StudyRow
+from lorimer.traces.writing.holder import alive, described
 
 
 def others_at_work(studies: Iterable[StudyRow], own: str) -> str:

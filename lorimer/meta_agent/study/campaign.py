@@ -44,7 +44,7 @@ from lorimer.sandbox.select import described
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.task_agent.verdict.verifiers import VERIFIERS
 from lorimer.traces.base import StudyReader
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import StudyRow
 from lorimer.wording import a

@@ -18,9 +18,9 @@ from lorimer.meta_agent.workspace.watching import Watcher, tell_problems, teller
 from lorimer.task_agent.check import CheckResult, check_tasks, problem, worst
 from lorimer.task_agent.limits import Budget
 from lorimer.traces.base import StudyReader
-from lorimer.traces.holder import this_process
 from lorimer.traces.schema import TrialState
 from lorimer.traces.tables import Trial
+from lorimer.traces.writing.holder import this_process
 
 
 async def check(

@@ -24,9 +24,9 @@ from lorimer.meta_agent.workspace.parts import now
 from lorimer.meta_agent.workspace.repository import Promotion, Workspace
 from lorimer.meta_agent.workspace.session import open_store
 from lorimer.traces.base import StudyReader, StudyWriter
-from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import DecisionRow, StudyRow
+from lorimer.traces.writing.holder import this_process
 from lorimer.wording import a, first_names
 
 SEED = "seed"

@@ -16,11 +16,11 @@ from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.state.folding import UNDER_WAY
 from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study.strategies import STRATEGIES
-from lorimer.traces import dropping
 from lorimer.traces.base import StudyReader
 from lorimer.traces.databases.base import Database, Spare
-from lorimer.traces.dropping import EndedTrial, Loose, StepsHeld
 from lorimer.traces.tables import StudyRow
+from lorimer.traces.writing import dropping
+from lorimer.traces.writing.dropping import EndedTrial, Loose, StepsHeld
 
 WORTH_GIVING_BACK = 0.25
 """The share of a file that must be free before the end of a study writes it anew: less is used up by the next one."""

@@ -63,8 +63,8 @@ from lorimer.meta_agent.workspace.events import (
 )
 from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.meta_agent.workspace.repository import Promotion
-from lorimer.traces.holder import this_process
 from lorimer.traces.schema import Stage
+from lorimer.traces.writing.holder import this_process
 
 BEAT_SECONDS = 5.0
 """The pause between two entries of how long a study has run: what a kill loses of `[budget] hours`."""

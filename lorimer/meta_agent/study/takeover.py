@@ -14,8 +14,8 @@ from lorimer.config.settings import parse_stored
 from lorimer.errors import UserError
 from lorimer.meta_agent.study.loop import BEAT_SECONDS
 from lorimer.meta_agent.workspace.session import open_store
-from lorimer.traces.holder import described, elsewhere, this_process
 from lorimer.traces.tables import StudyRow
+from lorimer.traces.writing.holder import described, elsewhere, this_process
 
 WATCHED_BEATS = 3
 """How many beats a holder is watched for. One may fall between two looks, and one may be late on a loaded machine."""

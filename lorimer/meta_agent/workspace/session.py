@@ -41,9 +41,9 @@ from lorimer.task_agent.scheduling.scheduler import Scheduler
 from lorimer.task_agent.served import check_served
 from lorimer.task_agent.trial import Machine
 from lorimer.traces.base import StudyReader, StudyWriter
-from lorimer.traces.reader import StoreReader
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.scrub import scrubber
-from lorimer.traces.store import Store
+from lorimer.traces.writing.store import Store
 
 START = {
     "docker": "start the Docker Engine, or start a new study",

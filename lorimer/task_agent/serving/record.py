@@ -1,6 +1,6 @@
 """Takes down what a harness asks for and what it is told, call by call, in order of issue: the record that a replay answers from.
 
-What is kept of it, and what is not because it holds a secret, is the store's to say (`traces.ledger`).
+What is kept of it, and what is not because it holds a secret, is the store's to say (`traces.writing.ledger`).
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ class Database(Protocol):
         ...
 
     def facts(self, connection: Plain, owners: Sequence[str], said: int) -> list[tuple[Any, ...]]:
-        """What `traces.outlines` makes its outlines of, a row for each step (`traces.outlines.FACTS`)."""
+        """What `traces.reading.outlines` makes its outlines of, a row for each step (`traces.reading.outlines.FACTS`)."""
         ...
 
     def flagged(self, connection: Plain, study: str) -> list[tuple[str, str, str]]:

@@ -13,7 +13,6 @@ from sqlmodel import SQLModel
 from lorimer.errors import InternalError
 from lorimer.kinds import StepKind, TrialState
 from lorimer.traces import codec
-from lorimer.traces.ledger import Noted, RecordWriter
 from lorimer.traces.schema import (
     Conditions,
     ModelCallData,
@@ -38,9 +37,10 @@ from lorimer.traces.tables import (
     Trial,
     WarningRow,
 )
-from lorimer.traces.trajectory import OwnerSteps
 from lorimer.traces.wired import WireCall, WirePart
-from lorimer.traces.writer import Transaction, Work, Writer, table_of
+from lorimer.traces.writing.ledger import Noted, RecordWriter
+from lorimer.traces.writing.trajectory import OwnerSteps
+from lorimer.traces.writing.writer import Transaction, Work, Writer, table_of
 
 _TRIAL, _CONDITION, _SPEND, _SPENT = map(table_of, (Trial, ConditionRow, Spend, SpentRow))
 

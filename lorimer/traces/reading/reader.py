@@ -14,14 +14,15 @@ from sqlmodel import Session, SQLModel, col, select
 
 from lorimer.errors import UserError
 from lorimer.kinds import SOLVED, Refused, SearchOrder, Stage, TrialOrder
-from lorimer.traces import bulk, calls, chain, marks, records
+from lorimer.traces import chain
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.databases.base import Database, SearchQuery, StatementAnswer
 from lorimer.traces.lines import FirstRan, LinesOfTrial, LinesRan
-from lorimer.traces.outlines import Hit, StepSearch, outlines
 from lorimer.traces.previews import CandidatePreview
+from lorimer.traces.reading import bulk, calls, marks, records
+from lorimer.traces.reading.outlines import Hit, StepSearch, outlines
+from lorimer.traces.reading.sealed import DECISIONS_IN_ORDER, STUDIES_IN_ORDER, SealedReader
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TrialEnd, TrialState
-from lorimer.traces.sealed import DECISIONS_IN_ORDER, STUDIES_IN_ORDER, SealedReader
 from lorimer.traces.tables import (
     AbilityRow,
     Candidate,
@@ -43,7 +44,7 @@ from lorimer.traces.tables import (
 from lorimer.traces.wired import Gap, Record
 
 if TYPE_CHECKING:
-    from lorimer.traces.store import Store
+    from lorimer.traces.writing.store import Store
 
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -61,7 +62,7 @@ class StoreReader(SealedReader):
     """
 
     def __init__(self, source: Store | Database | Path | str) -> None:
-        from lorimer.traces.store import Store
+        from lorimer.traces.writing.store import Store
 
         super().__init__(source.database if isinstance(source, Store) else source)
         self._engine = self.database.reading()

@@ -15,8 +15,8 @@ from lorimer.harness.api import Completion, ExecResult, Task
 from lorimer.kinds import TrialState
 from lorimer.traces import codec, wired
 from lorimer.traces.databases.base import Plain
-from lorimer.traces.ledger import LARGE, MASKED, PIECES, unpacked
 from lorimer.traces.wired import Gap, GapKind, Record, RecordedCall, RecordedPart
+from lorimer.traces.writing.ledger import LARGE, MASKED, PIECES, unpacked
 
 _ROW = (
     "SELECT state, cause, detail, trial.answer, recorded_trial <> '' AND ran_whole = '', condition.answered FROM trial "

@@ -1,4 +1,4 @@
-"""Model calls as they were made, read back from their steps and messages; `traces.trajectory` says how those are kept."""
+"""Model calls as they were made, read back from their steps and messages; `traces.writing.trajectory` says how those are kept."""
 
 from __future__ import annotations
 

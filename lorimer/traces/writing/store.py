@@ -1,6 +1,6 @@
-"""The one writer of the trace store. Reading is `traces.reader`.
+"""The one writer of the trace store. Reading is `traces.reading.reader`.
 
-Everything goes through one thread (`traces.writer`); a process that dies loses at most the last 250 ms of steps of its
+Everything goes through one thread (`traces.writing.writer`); a process that dies loses at most the last 250 ms of steps of its
 unfinished trials, and nothing that an awaited call has answered.
 """
 
@@ -16,12 +16,11 @@ from sqlalchemy import Connection, Table, delete, select, update
 from sqlmodel import SQLModel
 
 from lorimer.errors import InternalError, NumberTaken, UserError
-from lorimer.traces import chain, chaining, codec, migrations, place, sealed
+from lorimer.traces import chain, codec, migrations, place
 from lorimer.traces.databases.base import Database
 from lorimer.traces.databases.choice import database_at
-from lorimer.traces.holder import alive, described, elsewhere
 from lorimer.traces.previews import CandidatePreview
-from lorimer.traces.recorder import Recorder, now, totals
+from lorimer.traces.reading import sealed
 from lorimer.traces.schema import NOTHING, TrialState, Used
 from lorimer.traces.scrub import Cleaner, scrubber
 from lorimer.traces.settings import SettingChange, Settings, changes, leaves, merged
@@ -38,7 +37,10 @@ from lorimer.traces.tables import (
     ToldRow,
     Trial,
 )
-from lorimer.traces.writer import Transaction, Writer, table_of
+from lorimer.traces.writing import chaining
+from lorimer.traces.writing.holder import alive, described, elsewhere
+from lorimer.traces.writing.recorder import Recorder, now, totals
+from lorimer.traces.writing.writer import Transaction, Writer, table_of
 
 _TRIAL, _STUDY, _CANDIDATE, _SPEND = table_of(Trial), table_of(StudyRow), table_of(Candidate), table_of(Spend)
 

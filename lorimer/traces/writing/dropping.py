@@ -17,12 +17,13 @@ from sqlalchemy import Connection, bindparam, delete, func, select
 from sqlalchemy.exc import DBAPIError
 
 from lorimer.errors import UserError
-from lorimer.traces import chaining, codec
+from lorimer.traces import codec
 from lorimer.traces.databases.base import Database, Plain
-from lorimer.traces.holder import alive, described
-from lorimer.traces.recorder import now
 from lorimer.traces.tables import BlobRow, MessageRow, RecordRow, Step
-from lorimer.traces.writer import explain, table_of
+from lorimer.traces.writing import chaining
+from lorimer.traces.writing.holder import alive, described
+from lorimer.traces.writing.recorder import now
+from lorimer.traces.writing.writer import explain, table_of
 
 KIND = "dropped"
 """The kind of the entries of the chain."""

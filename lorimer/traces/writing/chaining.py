@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select
 from lorimer.traces import codec
 from lorimer.traces.chain import BEGINNING, seal
 from lorimer.traces.tables import ChainRow
-from lorimer.traces.writer import table_of
+from lorimer.traces.writing.writer import table_of
 
 _CHAIN = table_of(ChainRow)
 

@@ -18,10 +18,10 @@ from sqlmodel import SQLModel
 from lorimer.errors import LorimerError, UserError
 from lorimer.traces import chain, migrations
 from lorimer.traces.databases.base import Database
-from lorimer.traces.holder import alive, described
-from lorimer.traces.sealed import SealedReader
+from lorimer.traces.reading.sealed import SealedReader
 from lorimer.traces.tables import StudyRow
-from lorimer.traces.writer import explain, table_of
+from lorimer.traces.writing.holder import alive, described
+from lorimer.traces.writing.writer import explain, table_of
 
 ROWS = 500
 """Rows that are held at a time; a step's is some kilobytes."""

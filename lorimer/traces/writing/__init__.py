@@ -1,0 +1,1 @@
+"""Writing the store: one thread, one transaction for what belongs together."""
