@@ -26,7 +26,7 @@ from lorimer.meta_agent.proposer.proposal import Proposal, ProposalSession
 from lorimer.meta_agent.proposer.propose import propose
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import scan
-from lorimer.meta_agent.study.briefing import cases_of
+from lorimer.meta_agent.study.candidates.briefing import cases_of
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.traces.reading.reader import StoreReader

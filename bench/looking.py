@@ -24,7 +24,7 @@ from lorimer.meta_agent.proposer.cases import Cases
 from lorimer.meta_agent.proposer.diagnosis.looking import Looking
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import scan
-from lorimer.meta_agent.study.briefing import cases_of
+from lorimer.meta_agent.study.candidates.briefing import cases_of
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reading.reader import StoreReader
 

@@ -6,12 +6,13 @@ import ast
 import re
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 
 import pytest
 
 from lorimer.exports import carried
-from tests.support.rooms import EVERYWHERE, IMPORTS, PAGE, ROOT, SOURCES, TASKS, diagram, drawn, imports, room
+from tests.support.rooms import EVERYWHERE, IMPORTS, PAGE, ROOT, SOURCES, TASKS, diagram, drawn, folder, imports, room
 
 BELOW = {"harness", "sandbox", "models", "benchmarks", "task_agent", "traces"}
 """The rooms under the meta-agent's."""
@@ -136,6 +137,18 @@ def test_the_rooms_have_no_circle() -> None:
         assert free, f"a circle among {sorted(arrows.keys() - floors.keys())}"
         floors |= {name: 1 + max((floors[below] for below in arrows[name]), default=-1) for name in free}
     assert [floors[f"meta_agent.{name}"] for name in FLOORS] == sorted(floors[f"meta_agent.{name}"] for name in FLOORS)
+
+
+def test_between_the_folders_of_a_room_imports_point_one_way() -> None:
+    """A file of a folder may import from another folder of its room where none of that one imports from it."""
+    arrows: dict[str, set[str]] = {}
+    for module, names in IMPORTS.items():
+        home = folder(module)
+        others = {folder(name) for name in names & SOURCES.keys() if room(name) == room(module)}
+        arrows.setdefault(home, set()).update(others - {"", home})
+    del arrows[""]
+    assert arrows["meta_agent.gate.stopping"] == {"meta_agent.gate.statistics"}, "folders and their imports are found"
+    list(TopologicalSorter(arrows).static_order())  # raises where there is a circle, and names it
 
 
 def test_the_map_of_the_rooms_is_drawn_from_the_imports() -> None:

@@ -40,7 +40,7 @@ def review(
     """
     from lorimer.meta_agent.reports import review as page
     from lorimer.meta_agent.state.world import scan
-    from lorimer.meta_agent.study import hand
+    from lorimer.meta_agent.study.people import hand
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json
 
@@ -79,7 +79,7 @@ def propose(
     With `--prune` one hunk is taken out: one that fired in no trial, else one of the oldest promotion. Repeat it for the next.
     """
     from lorimer.errors import UserError
-    from lorimer.meta_agent.study import edits, pruning
+    from lorimer.meta_agent.study.candidates import edits, pruning
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json
 
@@ -115,7 +115,7 @@ def revert(
     It is a commit on top of those that there are, and a decision in the chain, with the reason, who took it and when. Candidates
     that come later meet the earlier champion; its stored trials stand for it.
     """
-    from lorimer.meta_agent.study import hand
+    from lorimer.meta_agent.study.people import hand
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json
 
@@ -145,7 +145,7 @@ def pause(
     It stops as by Ctrl-C in its own terminal: trials under way are given up, finished ones are kept, and `lorimer resume` goes
     on. Who asked, when and why is kept in the chain.
     """
-    from lorimer.meta_agent.study import asking, hand
+    from lorimer.meta_agent.study.people import asking, hand
     from lorimer.terminal.opening import open_reader, pick_study
     from lorimer.terminal.words import to_json
 
@@ -174,7 +174,7 @@ def tune(
     search.width and sandbox.concurrency.
     """
     from lorimer.config.settings import overrides
-    from lorimer.meta_agent.study import asking
+    from lorimer.meta_agent.study.people import asking
     from lorimer.terminal.opening import open_reader, pick_study
     from lorimer.terminal.words import to_json
 

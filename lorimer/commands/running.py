@@ -140,7 +140,7 @@ def resume(
 
         raise UserError("--take-over watches the other process first, so it goes without --detach")
     if detach:
-        from lorimer.meta_agent.study import apart
+        from lorimer.meta_agent.study.people import apart
         from lorimer.terminal.opening import open_reader, pick_study
         from lorimer.terminal.words import to_json
 

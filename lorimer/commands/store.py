@@ -63,7 +63,8 @@ def store_prune(
     from datetime import UTC, datetime
 
     from lorimer.config.store import keep_of
-    from lorimer.meta_agent.study import hand, keeping
+    from lorimer.meta_agent.study import keeping
+    from lorimer.meta_agent.study.people import hand
     from lorimer.meta_agent.workspace.repository import Workspace as Repository
     from lorimer.meta_agent.workspace.where import store_at
     from lorimer.terminal import kept

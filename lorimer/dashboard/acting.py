@@ -17,13 +17,14 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.requests import Request
 
 from lorimer.config.settings import Config, overrides, parse_stored
-from lorimer.dashboard.overview import ToldCandidate, tell
 from lorimer.dashboard.shelf import Opened
+from lorimer.dashboard.views.overview import ToldCandidate, tell
 from lorimer.errors import UserError
 from lorimer.meta_agent.reports import review
 from lorimer.meta_agent.reports.review import HeldPromotion
 from lorimer.meta_agent.state.names import short
-from lorimer.meta_agent.study import apart, asking, edits, hand
+from lorimer.meta_agent.study.candidates import edits
+from lorimer.meta_agent.study.people import apart, asking, hand
 from lorimer.traces.base import StudyReader
 from lorimer.traces.settings import leaves
 

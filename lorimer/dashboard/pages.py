@@ -11,8 +11,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-from lorimer.dashboard import (
-    acting,
+from lorimer.dashboard import acting
+from lorimer.dashboard.paths import ServerPaths, last_page, study_of
+from lorimer.dashboard.shelf import Opened, Shelf
+from lorimer.dashboard.templating import environment
+from lorimer.dashboard.views import (
     beside,
     candidates,
     evaluations,
@@ -25,10 +28,7 @@ from lorimer.dashboard import (
     searching,
     trajectory,
 )
-from lorimer.dashboard.compared import with_full_run
-from lorimer.dashboard.paths import ServerPaths, last_page, study_of
-from lorimer.dashboard.shelf import Opened, Shelf
-from lorimer.dashboard.templating import environment
+from lorimer.dashboard.views.compared import with_full_run
 from lorimer.errors import LorimerError, UserError
 
 BUFFERED = 400

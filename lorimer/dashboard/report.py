@@ -12,11 +12,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from lorimer.dashboard import candidates, flipping, matrix, overview
 from lorimer.dashboard.paths import FilePaths
 from lorimer.dashboard.prose import prose
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.dashboard.templating import environment
+from lorimer.dashboard.views import candidates, flipping, matrix, overview
 from lorimer.errors import UserError
 from lorimer.meta_agent.reports.export import evidence_card, put
 from lorimer.traces.base import StudyReader

@@ -11,10 +11,10 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from lorimer import __version__
-from lorimer.dashboard import flipping, power
-from lorimer.dashboard.history import History, drawn
 from lorimer.dashboard.paths import FilePaths, Links, to
 from lorimer.dashboard.prose import sentence
+from lorimer.dashboard.views import flipping, power
+from lorimer.dashboard.views.history import History, drawn
 from lorimer.kinds import MADE_BY
 from lorimer.terminal.words import cost, dollars, duration
 

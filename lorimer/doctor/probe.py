@@ -19,8 +19,8 @@ from lorimer.harness.text import text_calls
 from lorimer.models.abilities import Abilities, Ability
 from lorimer.models.base import ModelRequest
 from lorimer.models.client import ProviderClient
-from lorimer.models.failures import Unreachable, UnreadableAnswer
-from lorimer.models.retry import Retryable
+from lorimer.models.failing.failures import Unreachable, UnreadableAnswer
+from lorimer.models.failing.retry import Retryable
 
 FEW = 48
 """Tokens of output: a call of a tool takes about 25. Of a model that thinks for longer nothing is learned."""

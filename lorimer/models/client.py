@@ -16,7 +16,7 @@ from lorimer.models import forms, guard, listed, pricing
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelNote, ModelReply, ModelRequest
 from lorimer.models.bodies.settings import Optional, Served, unsupported
-from lorimer.models.failures import (
+from lorimer.models.failing.failures import (
     Fault,
     Judgement,
     StatusFailure,
@@ -25,17 +25,17 @@ from lorimer.models.failures import (
     advice,
     judgement_of,
 )
+from lorimer.models.failing.inside import failure_inside
+from lorimer.models.failing.lengths import lengths
+from lorimer.models.failing.retry import Retryable, RetryClock, retrying
 from lorimer.models.flow import places
 from lorimer.models.flow.places import Place
 from lorimer.models.flow.turns import RequestTurn, Turns, TurnsWaited
-from lorimer.models.inside import failure_inside
-from lorimer.models.lengths import lengths
 from lorimer.models.listed import ListedModel
 from lorimer.models.messages import encodable
 from lorimer.models.provider import Key, ProviderConfig
-from lorimer.models.retry import Retryable, RetryClock, retrying
 from lorimer.models.room import PLAINLY, Room
-from lorimer.models.streams.asked import Streaming
+from lorimer.models.streamed import Streaming
 from lorimer.models.streams.events import is_stream
 from lorimer.models.streams.reading import Assembler, Pace, assembled
 from lorimer.models.usage import counted

@@ -12,8 +12,8 @@ from lorimer.keys import Keys
 from lorimer.models import guard
 from lorimer.models.base import ModelClient
 from lorimer.models.client import Dialect, ProviderClient
+from lorimer.models.failing.retry import RetryClock
 from lorimer.models.provider import BUILT_IN, Key, ProviderConfig
-from lorimer.models.retry import RetryClock
 
 SIMULATED = "simulated"
 EXAMPLES = ("anthropic/claude-sonnet-5-5", "openai/gpt-6.1-terra")
@@ -127,16 +127,16 @@ def _key(provider: ProviderConfig, keys: Keys) -> Key:
 def _dialect(name: str, provider: ProviderConfig, key: Key) -> Dialect:
     # The SDKs take one to two seconds to import: each only for who uses it.
     if provider.api == "anthropic":
-        from lorimer.models.anthropic import AnthropicDialect
+        from lorimer.models.dialects.anthropic import AnthropicDialect
 
         if provider.base_url is not None:
             # The SDK adds /v1 itself, and users write it as for every other server.
             provider = replace(provider, base_url=provider.base_url.rstrip("/").removesuffix("/v1"))
         return AnthropicDialect(name, provider, key)
     if provider.api == "responses":
-        from lorimer.models.responses import ResponsesDialect
+        from lorimer.models.dialects.responses import ResponsesDialect
 
         return ResponsesDialect(name, provider, key)
-    from lorimer.models.openai import ChatDialect
+    from lorimer.models.dialects.openai import ChatDialect
 
     return ChatDialect(name, provider, key)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from lorimer.harness.api import Usage
 from lorimer.models.base import ModelNote, ModelRequest
-from lorimer.models.lengths import Lengths
+from lorimer.models.failing.lengths import Lengths
 from lorimer.models.provider import ProviderConfig
 from lorimer.models.usage import BYTES_PER_TOKEN, estimate_tokens
 

@@ -28,8 +28,8 @@ from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import at_first, result_of, total
 from lorimer.meta_agent.state.world import World, scan, score_of
-from lorimer.meta_agent.study.beside import departed
-from lorimer.meta_agent.study.strategies import base
+from lorimer.meta_agent.study.candidates.strategies import base
+from lorimer.meta_agent.study.people.beside import departed
 from lorimer.meta_agent.workspace.caching import CacheUse, cache_use
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.terminal.ab import verdict

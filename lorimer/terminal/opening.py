@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lorimer.errors import UserError
 from lorimer.meta_agent.workspace.where import FILE, store_at
-from lorimer.traces.reading.sealed import SealedReader
+from lorimer.traces.sealed import SealedReader
 from lorimer.wording import a
 
 if TYPE_CHECKING:

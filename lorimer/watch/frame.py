@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lorimer.dashboard.history import History, bounds
-from lorimer.dashboard.overview import Alert, Overview, Stint, ToldCandidate
 from lorimer.dashboard.svg import Axis, ticks
+from lorimer.dashboard.views.history import History, bounds
+from lorimer.dashboard.views.overview import Alert, Overview, Stint, ToldCandidate
 from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.terminal.words import cost, duration
 from lorimer.watch.cells import Row, Style, StyledText, clean, columns, fit, wrapped

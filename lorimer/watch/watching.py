@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
 
-from lorimer.dashboard.overview import overview
 from lorimer.dashboard.shelf import Shelf
+from lorimer.dashboard.views.overview import overview
 from lorimer.terminal.here import from_here
 from lorimer.terminal.listing import requests_of
 from lorimer.terminal.screen import width_of

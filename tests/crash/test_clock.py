@@ -19,7 +19,7 @@ from tests.crash.support import Straight, begun, outcome, twin
 
 WALL = {
     "sandbox/docker/files.py": "a file's time of change",
-    "models/retry.py": "what a Retry-After with a date means",
+    "models/failing/retry.py": "what a Retry-After with a date means",
     "traces/writing/recorder.py": "for people to read",
     "exports/runtime/atif.py": "for people to read: when an exported harness did what its trajectory tells",
     "task_agent/serving/record.py": "what a harness saw when it asked its jail for the time, for a shadow of it to see again",

@@ -7,8 +7,8 @@ import copy
 import re
 
 from bench.made_store import STUDY
-from lorimer.dashboard import lineage
 from lorimer.dashboard.shelf import Shelf
+from lorimer.dashboard.views import lineage
 from lorimer.meta_agent.pairings import page, spec
 from lorimer.meta_agent.state.names import About, evaluation_id, short
 from lorimer.meta_agent.state.world import scan

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from bench.made_store import STUDY, Size, make
-from lorimer.dashboard import flipping, matrix, trajectory
 from lorimer.dashboard.app import application
-from lorimer.dashboard.beside import pairing
-from lorimer.dashboard.compared import again, rows, with_full_run
-from lorimer.dashboard.diffs import side_by_side, size
 from lorimer.dashboard.paths import last_page
 from lorimer.dashboard.shelf import Opened, Shelf
+from lorimer.dashboard.views import flipping, matrix, trajectory
+from lorimer.dashboard.views.beside import pairing
+from lorimer.dashboard.views.compared import again, rows, with_full_run
+from lorimer.dashboard.views.diffs import side_by_side, size
 from lorimer.errors import UserError
 from lorimer.harness.changed import parsed
 from lorimer.harness.version import Hunk, sha

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 
 from bench.made_store import STUDY
-from lorimer.dashboard import searching
 from lorimer.dashboard.shelf import Shelf
+from lorimer.dashboard.views import searching
 from lorimer.meta_agent.workspace.repository import STORE
 from tests.dashboard.conftest import Served, quickly_forecast
 from tests.dashboard.test_hostile import FOREIGN, PAYLOADS, Elements

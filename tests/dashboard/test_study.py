@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from bench.made_store import STUDY
-from lorimer.dashboard.history import bounds, drawn, history
 from lorimer.dashboard.shelf import Shelf
 from lorimer.dashboard.svg import Axis, element, ticks
+from lorimer.dashboard.views.history import bounds, drawn, history
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import scan
 from lorimer.traces.schema import Stage

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.made_store import STUDY
-from lorimer.dashboard.overview import Overview, overview
 from lorimer.dashboard.shelf import Shelf
+from lorimer.dashboard.views.overview import Overview, overview
 from lorimer.models.flow import places
 from lorimer.models.flow.control import Flow, User
 from lorimer.traces.writing.holder import this_process

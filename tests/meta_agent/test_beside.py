@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.world import World
-from lorimer.meta_agent.study.beside import departed, others_at_work
 from lorimer.meta_agent.study.loop import optimize
+from lorimer.meta_agent.study.people.beside import departed, others_at_work
 from lorimer.meta_agent.workspace.events import BranchDiffers, Event, Promoted
 from lorimer.terminal import listing
 from lorimer.traces.tables import StudyRow

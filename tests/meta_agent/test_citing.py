@@ -16,7 +16,7 @@ from lorimer.meta_agent.proposer.diagnosis.reading import WHOLE, step_text
 from lorimer.meta_agent.proposer.proposal import Citation, Diagnosis, Proposal
 from lorimer.meta_agent.proposer.propose import propose
 from lorimer.meta_agent.proposer.tools import Answer, Toolbox
-from lorimer.meta_agent.study.briefing import cases_of
+from lorimer.meta_agent.study.candidates.briefing import cases_of
 from tests.support import meta_model as make
 from tests.support.meta_model import EDIT, SECRETS, Lab, ScriptedModel, calls, says
 

@@ -13,7 +13,7 @@ from lorimer.errors import UserError
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.state.result import StudyResult
 from lorimer.meta_agent.state.world import scan
-from lorimer.meta_agent.study.edits import Jails, PutForward, put_forward
+from lorimer.meta_agent.study.candidates.edits import Jails, PutForward, put_forward
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.events import ProgramChanged
 from lorimer.meta_agent.workspace.parts import StudyParts

@@ -23,7 +23,7 @@ from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.databases.choice import database_at
 from lorimer.traces.reading.reader import StoreReader
-from lorimer.traces.reading.sealed import SealedReader
+from lorimer.traces.sealed import SealedReader
 from lorimer.traces.writing.holder import this_process
 from lorimer.traces.writing.store import Store
 from tests.cli.support import refused, typed

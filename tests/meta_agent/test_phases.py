@@ -23,8 +23,8 @@ from lorimer.meta_agent.proposer.proposal import Diagnosis, NoProposal, Proposal
 from lorimer.meta_agent.proposer.propose import propose
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.world import World
+from lorimer.meta_agent.study.candidates.steering import asked
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.steering import asked
 from tests.meta_agent.test_accept import CHECKS
 from tests.meta_agent.test_edits import put, studied
 from tests.meta_agent.test_loop import Bench, config, make_bench, proposal

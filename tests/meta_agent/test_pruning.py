@@ -21,11 +21,11 @@ from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalS
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import About
 from lorimer.meta_agent.state.world import World, scan
-from lorimer.meta_agent.study import strategies
-from lorimer.meta_agent.study.edits import Jails, PutForward
+from lorimer.meta_agent.study.candidates import strategies
+from lorimer.meta_agent.study.candidates.edits import Jails, PutForward
+from lorimer.meta_agent.study.candidates.pruning import due, prune_next, prunings
+from lorimer.meta_agent.study.candidates.steering import asked, in_vain
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.pruning import due, prune_next, prunings
-from lorimer.meta_agent.study.steering import asked, in_vain
 from lorimer.meta_agent.workspace.events import Proposed
 from lorimer.terminal.listing import status, status_text
 from lorimer.traces.schema import LinesRan, PlannedTrial, Stage

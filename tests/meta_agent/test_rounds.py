@@ -21,7 +21,7 @@ from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalS
 from lorimer.meta_agent.reports import audit
 from lorimer.meta_agent.state.names import About, candidate_id, short
 from lorimer.meta_agent.state.world import World, scan
-from lorimer.meta_agent.study import edits
+from lorimer.meta_agent.study.candidates import edits
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.workspace.events import Proposed
 from lorimer.meta_agent.workspace.parts import StudyParts

@@ -30,7 +30,7 @@ __all__ = ["bench"]
 SMALL = {"study", "harness", "evaluation", "head"}
 """Questions that a row answers, of one study or harness or plan."""
 HEARD = {"mark", "study", "chain"}
-"""What `study/hearing.py` asks once a second, whatever else goes on."""
+"""What `study/people/hearing.py` asks once a second, whatever else goes on."""
 
 
 @dataclass
@@ -187,7 +187,7 @@ def studied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_reads_imports_nothing_that_runs_a_study(studied: Path, command: str) -> None:
     words = [sys.executable, "-c", READ, *command.split()]
     done = subprocess.run(words, cwd=studied, capture_output=True, text=True, check=False)
-    assert "lorimer.traces.reading.sealed" in done.stderr, done.stderr
+    assert "lorimer.traces.sealed" in done.stderr, done.stderr
     modules = done.stderr.split()
     heavy = [name for name in FORBIDDEN if name not in READERS[command]]
     assert [each for each in modules if any(each == name or each.startswith(f"{name}.") for name in heavy)] == []

@@ -20,9 +20,9 @@ from lorimer.meta_agent.state.descent import edit_of, line, promotions_behind
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import About, short
 from lorimer.meta_agent.state.world import World, scan
+from lorimer.meta_agent.study.candidates.pruning import prunings
+from lorimer.meta_agent.study.candidates.strategies import base
 from lorimer.meta_agent.study.loop import optimize
-from lorimer.meta_agent.study.pruning import prunings
-from lorimer.meta_agent.study.strategies import base
 from lorimer.terminal.listing import status, status_text
 from lorimer.traces.schema import PlannedTrial, Stage
 from lorimer.traces.tables import DecisionRow

@@ -14,7 +14,7 @@ from lorimer.config.settings import MetaSettings
 from lorimer.meta_agent.proposer.log import Log, ToldExperiment
 from lorimer.meta_agent.proposer.tools import NAMES, Answer, Toolbox
 from lorimer.meta_agent.state.trials import named_trials
-from lorimer.meta_agent.study.briefing import cases_of
+from lorimer.meta_agent.study.candidates.briefing import cases_of
 from lorimer.traces.tables import Evaluation
 from tests.support import meta_model as make
 from tests.support.meta_model import EDIT, HARNESS, SECRETS, Lab

@@ -15,9 +15,9 @@ from lorimer.config.settings import Config, parse
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.reports import audit
 from lorimer.meta_agent.state.result import StudyResult
-from lorimer.meta_agent.study import asking
-from lorimer.meta_agent.study.hand import Person
 from lorimer.meta_agent.study.loop import optimize
+from lorimer.meta_agent.study.people import asking
+from lorimer.meta_agent.study.people.hand import Person
 from lorimer.meta_agent.workspace.events import Event, SettingChanged
 from tests.cli.support import refused, typed
 from tests.meta_agent.test_hand import bench, settings, studied

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lorimer.errors import ConfigError
 from lorimer.harness.api import Reasoning, assistant, user
-from lorimer.models.inside import BROKEN, failure_inside
+from lorimer.models.failing.inside import BROKEN, failure_inside
 from lorimer.models.messages import split_thoughts
 from lorimer.models.provider import Api
 from tests.support.model_clients import FakeTime, asked, client, context, good

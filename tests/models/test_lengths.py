@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.models.lengths import Lengths, lengths
+from lorimer.models.failing.lengths import Lengths, lengths
 
 SENT = 4096
 MOST = [

@@ -10,8 +10,8 @@ import pytest
 from lorimer.errors import CallFailed, ConfigError, ProviderOutage
 from lorimer.harness.api import user
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
+from lorimer.models.failing.retry import PATIENCE
 from lorimer.models.provider import Api
-from lorimer.models.retry import PATIENCE
 from lorimer.task_agent.serving.refusals import QUESTION, is_answered, plain_question
 from tests.support.model_clients import FakeTime, asked, client, good
 from tests.support.scripted_server import Reply, scripted_server

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from lorimer.errors import ConfigError, ProviderOutage
 from lorimer.harness.api import user
-from lorimer.models.failures import StatusFailure, judgement_of, retry_after
+from lorimer.models.failing.failures import StatusFailure, judgement_of, retry_after
+from lorimer.models.failing.retry import Retryable, retrying
 from lorimer.models.provider import Api, RetryPolicy
-from lorimer.models.retry import Retryable, retrying
 from tests.support.model_clients import KEY, FakeTime, asked, client, context, good
 from tests.support.scripted_server import Reply, scripted_server
 

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.harness.api import Message, ToolCall, assistant, tool_result, user
-from lorimer.models.anthropic import AnthropicDialect
 from lorimer.models.base import ModelRequest
 from lorimer.models.client import Dialect
+from lorimer.models.dialects.anthropic import AnthropicDialect
+from lorimer.models.dialects.openai import ChatDialect
+from lorimer.models.dialects.responses import ResponsesDialect
 from lorimer.models.messages import cut_at_stop, encodable, normalised, parsed_call, sent_arguments
-from lorimer.models.openai import ChatDialect
 from lorimer.models.provider import Key, ProviderConfig
-from lorimer.models.responses import ResponsesDialect
 
 LOCAL = ProviderConfig("local", base_url="http://127.0.0.1:1")
 TEXT = st.text(max_size=12)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lorimer.models.failures import what_helps
-from lorimer.models.streams.asked import asks_for_stream
+from lorimer.models.failing.failures import what_helps
+from lorimer.models.streamed import asks_for_stream
 
 ASKED = (
     "parameter.enable_thinking must be set to false for non-streaming calls",

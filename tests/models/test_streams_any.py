@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.harness.api import user
-from lorimer.models.anthropic import AnthropicDialect
 from lorimer.models.client import Dialect
-from lorimer.models.openai import ChatDialect
+from lorimer.models.dialects.anthropic import AnthropicDialect
+from lorimer.models.dialects.openai import ChatDialect
+from lorimer.models.dialects.responses import ResponsesDialect
 from lorimer.models.provider import Api, Key, ProviderConfig
-from lorimer.models.responses import ResponsesDialect
 from lorimer.models.streams.chat import ChatAnswer
 from lorimer.models.streams.events import EventReader, ServerEvent
 from lorimer.models.streams.messages import MessagesAnswer

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
 
 from lorimer.harness.api import user
 from lorimer.models.base import CallContext
+from lorimer.models.failing.retry import RetryClock
 from lorimer.models.flow import control, places
 from lorimer.models.flow.control import Flow, User
 from lorimer.models.flow.places import InFile, InMemory, is_alive, name_of
 from lorimer.models.flow.told import limits
 from lorimer.models.flow.turns import Turns
 from lorimer.models.provider import Api, RetryPolicy
-from lorimer.models.retry import RetryClock
 from lorimer.traces.writing.holder import this_process
 from tests.models.test_retries import ANY_API, BUSY
 from tests.support.model_clients import KEY, FakeTime, asked, client, context, good

@@ -17,7 +17,7 @@ from lorimer.meta_agent.proposer.dead_ends import EarlierExperiment
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.proposal import ProposalSession
 from lorimer.meta_agent.state.trials import named_trials
-from lorimer.meta_agent.study.briefing import cases_of, knowledge
+from lorimer.meta_agent.study.candidates.briefing import cases_of, knowledge
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import (

@@ -11,9 +11,9 @@ from typing import Any
 from lorimer.harness.api import Message, Tool
 from lorimer.keys import Keys
 from lorimer.models.base import CallContext, ModelClient, ModelRequest
+from lorimer.models.failing.retry import RetryClock
 from lorimer.models.provider import Api, ProviderConfig, RetryPolicy
 from lorimer.models.registry import open_model
-from lorimer.models.retry import RetryClock
 
 KEY = "sk-test-0123456789abcdef"
 BASH = Tool("bash", "Run a command.", {"type": "object", "properties": {"command": {"type": "string"}}})

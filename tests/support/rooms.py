@@ -67,6 +67,13 @@ def room(module: str) -> str:
     return ".".join(names[: 2 if names[:1] == ["meta_agent"] else 1])
 
 
+def folder(module: str) -> str:
+    """The folder within its room that a module lies in; empty where it lies in the room itself."""
+    home = room(module)
+    inside = SOURCES[module].relative_to(ROOT).parent.parts[len(home.split(".")) :]
+    return f"{home}.{inside[0]}" if home and inside else ""
+
+
 def arrows() -> dict[str, set[str]]:
     """Each room, and the other rooms that its files import; the package itself is no room, and modules that any room may import
     are no arrow."""

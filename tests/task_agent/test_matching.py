@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.harness.api import ExecResult
-from lorimer.task_agent.shadow.matching import SANDBOX, Parted, RecordedScript, ShadowPlace
+from lorimer.task_agent.matching import SANDBOX, Parted, RecordedScript, ShadowPlace
 from lorimer.traces.wired import Done, RecordedCall
 
 METHODS = ("llm.complete", "env.exec", "env.read", "env.write", "note")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lorimer.config.settings import Config
 from lorimer.harness.api import user
 from lorimer.sandbox.base import SandboxProvider
-from lorimer.task_agent.shadow.matching import Parted
+from lorimer.task_agent.matching import Parted
 from lorimer.task_agent.shadow.outcome import DIFF_LINES, NotPreviewable, Touched, Untouched, touched
 from lorimer.task_agent.shadow.reasons import differ, reasons
 from lorimer.task_agent.shadow.run import ShadowJail

@@ -9,7 +9,7 @@ import pytest
 from lorimer.config.settings import Config
 from lorimer.harness.api import Completion, Usage, assistant
 from lorimer.sandbox.base import Owner, SandboxProvider
-from lorimer.task_agent.shadow.matching import Parted
+from lorimer.task_agent.matching import Parted
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched, touched
 from lorimer.task_agent.shadow.run import ShadowJail
 from lorimer.task_agent.spec import Harness

@@ -22,8 +22,8 @@ from lorimer.traces import chain, wired
 from lorimer.traces.databases.choice import database_at
 from lorimer.traces.databases.sqlite import Sqlite
 from lorimer.traces.reading.reader import StoreReader
-from lorimer.traces.reading.sealed import SealedReader
 from lorimer.traces.schema import StepData, StepKind
+from lorimer.traces.sealed import SealedReader
 from lorimer.traces.tables import DecisionRow
 from lorimer.traces.wired import Gap, Record
 from lorimer.traces.writing import dropping

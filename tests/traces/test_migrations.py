@@ -14,10 +14,9 @@ from lorimer.kinds import Refused
 from lorimer.meta_agent.reports.audit import verify
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.world import scan
-from lorimer.traces import chain, migrations
+from lorimer.traces import chain, migrations, sealed
 from lorimer.traces.caching import NONE_BROKEN
 from lorimer.traces.databases.sqlite import Sqlite
-from lorimer.traces.reading import sealed
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Purpose, Share, Stage
 from lorimer.traces.wired import Gap

@@ -17,9 +17,9 @@ from sqlalchemy import create_engine
 from lorimer.errors import UserError
 from lorimer.harness.api import assistant, user
 from lorimer.kinds import Refused, StepKind
-from lorimer.traces import migrations
+from lorimer.traces import migrations, sealed
 from lorimer.traces.databases.base import RANKED
-from lorimer.traces.reading import bulk, sealed
+from lorimer.traces.reading import bulk
 from lorimer.traces.reading.bulk import Ran
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Conditions, StepData, Used

@@ -13,7 +13,7 @@ from typing import Any
 from lorimer.harness.api import Completion, Message, Tool
 from lorimer.models.abilities import Abilities
 from lorimer.models.base import ModelRequest
-from lorimer.models.failures import takes_no_tools
+from lorimer.models.failing.failures import takes_no_tools
 
 WORDS = 2
 """Answers without any call after which a model that has made none is asked by a schema; the first may be a remark."""

@@ -19,7 +19,7 @@ from lorimer.meta_agent.workspace.repository import CHAIN_TRAILER, HARNESS_TRAIL
 from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.traces import chain, codec
 from lorimer.traces.chain import ChainEntry
-from lorimer.traces.reading.sealed import CandidateNow, SealedReader, StudyNow
+from lorimer.traces.sealed import CandidateNow, SealedReader, StudyNow
 from lorimer.traces.settings import changes
 
 

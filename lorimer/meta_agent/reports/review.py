@@ -9,7 +9,7 @@ from lorimer.harness.version import diff
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.ledger.experiments import Entry
 from lorimer.meta_agent.state.world import World
-from lorimer.meta_agent.study import hand
+from lorimer.meta_agent.study.people import hand
 from lorimer.traces.base import StudyReader
 from lorimer.traces.tables import StudyRow
 

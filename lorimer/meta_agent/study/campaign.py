@@ -24,8 +24,8 @@ from lorimer.meta_agent.ledger.trust import Trust, trust
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.result import StudyResult
 from lorimer.meta_agent.study import keeping, loop
-from lorimer.meta_agent.study.beside import others_at_work
 from lorimer.meta_agent.study.checking import valid
+from lorimer.meta_agent.study.people.beside import others_at_work
 from lorimer.meta_agent.study.takeover import take_over
 from lorimer.meta_agent.workspace import known
 from lorimer.meta_agent.workspace.caching import CacheUse, cache_use

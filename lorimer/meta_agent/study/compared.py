@@ -32,7 +32,7 @@ from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import About, candidate_id, short
 from lorimer.meta_agent.state.trials import EarlierRates, Withstood, paid, results, rewards
 from lorimer.meta_agent.state.world import World, score_numbers
-from lorimer.meta_agent.study.abreast import abreast
+from lorimer.meta_agent.study.candidates.abreast import abreast
 from lorimer.meta_agent.study.stage_trials import StageTrials
 from lorimer.meta_agent.workspace.parts import StudyParts, now
 from lorimer.task_agent.outcome import TrialOutcome

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from lorimer.meta_agent.gate.comparison import count
-from lorimer.models.failures import what_helps
+from lorimer.models.failing.failures import what_helps
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.schema import TrialEnd, TrialState

@@ -15,7 +15,7 @@ from lorimer.config.store import Keep
 from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.state.folding import UNDER_WAY
 from lorimer.meta_agent.state.world import World, scan
-from lorimer.meta_agent.study.strategies import STRATEGIES
+from lorimer.meta_agent.study.candidates.strategies import STRATEGIES
 from lorimer.traces.base import StudyReader
 from lorimer.traces.databases.base import Database, Spare
 from lorimer.traces.tables import StudyRow

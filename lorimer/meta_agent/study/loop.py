@@ -49,10 +49,10 @@ from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import StudyResult, result
 from lorimer.meta_agent.state.world import World, scan, score_of
-from lorimer.meta_agent.study import ringing
-from lorimer.meta_agent.study.beside import departed
-from lorimer.meta_agent.study.hearing import Heard
-from lorimer.meta_agent.study.proposals import Proposals
+from lorimer.meta_agent.study.candidates.proposals import Proposals
+from lorimer.meta_agent.study.people import ringing
+from lorimer.meta_agent.study.people.beside import departed
+from lorimer.meta_agent.study.people.hearing import Heard
 from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
 from lorimer.meta_agent.workspace.events import (

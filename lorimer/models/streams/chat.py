@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lorimer.models.inside import BROKEN
+from lorimer.models.failing.inside import BROKEN
 from lorimer.models.streams.events import OVER
 from lorimer.models.streams.merging import joined, letters, merged
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lorimer.models.failures import Unreachable, UnreadableAnswer, WentSilent
+from lorimer.models.failing.failures import Unreachable, UnreadableAnswer, WentSilent
 from lorimer.models.streams.events import OVER, EventReader, ServerEvent, is_stream
 
 MOST_BYTES = 64 << 20

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from lorimer.harness import api
 from lorimer.models.base import ModelReply, ModelRequest
 from lorimer.task_agent.limits import ActiveClock
+from lorimer.task_agent.matching import SANDBOX, Parted, RecordedScript, ShadowPlace
 from lorimer.task_agent.paired.alike import apart, names_one
 from lorimer.task_agent.paired.carried import Carried, CarriedPart
-from lorimer.task_agent.shadow.matching import SANDBOX, Parted, RecordedScript, ShadowPlace
 from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, Replayed, Used
 from lorimer.traces.wired import AnsweredCall

@@ -21,7 +21,7 @@ from lorimer.errors import ConfigError, ProviderOutage, ProviderRefusal
 from lorimer.harness.api import Completion, user
 from lorimer.kinds import REFUSED
 from lorimer.models.base import ModelReply, ModelRequest
-from lorimer.models.failures import what_helps
+from lorimer.models.failing.failures import what_helps
 from lorimer.wording import quoted
 
 QUESTION = "Reply with the word ok."

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorimer.harness.api import Completion
-from lorimer.task_agent.shadow.matching import Parted
+from lorimer.task_agent.matching import Parted
 from lorimer.traces import wired
 
 DIFF_LINES = 60

@@ -11,10 +11,10 @@ from typing import Any, Self
 
 from lorimer.config.settings import Config
 from lorimer.sandbox.base import Jail, LineTooLong, Owner, SandboxProvider
+from lorimer.task_agent.matching import Parted, RecordedScript, ShadowPlace
 from lorimer.task_agent.serving import wire
 from lorimer.task_agent.serving.gateway import files_of
 from lorimer.task_agent.serving.record import Caps, effective
-from lorimer.task_agent.shadow.matching import Parted, RecordedScript, ShadowPlace
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Untouched, touched
 from lorimer.task_agent.trial import DRY_START_SECONDS, jail_request
 from lorimer.traces.wired import Finish, Record, RecordedCall, RecordedPart

@@ -1,1 +1,1 @@
-"""From the end of the agent to a reward: what it left running, its verifier, and what it changed that could have made it pass."""
+"""What follows an agent's end, up to its reward: what it left running, its verifier, what it changed that could make it pass."""

@@ -21,8 +21,8 @@ from lorimer.traces.lines import FirstRan, LinesOfTrial, LinesRan
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.reading import bulk, calls, marks, records
 from lorimer.traces.reading.outlines import Hit, StepSearch, outlines
-from lorimer.traces.reading.sealed import DECISIONS_IN_ORDER, STUDIES_IN_ORDER, SealedReader
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TrialEnd, TrialState
+from lorimer.traces.sealed import DECISIONS_IN_ORDER, STUDIES_IN_ORDER, SealedReader
 from lorimer.traces.tables import (
     AbilityRow,
     Candidate,

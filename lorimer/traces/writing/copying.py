@@ -18,7 +18,7 @@ from sqlmodel import SQLModel
 from lorimer.errors import LorimerError, UserError
 from lorimer.traces import chain, migrations
 from lorimer.traces.databases.base import Database
-from lorimer.traces.reading.sealed import SealedReader
+from lorimer.traces.sealed import SealedReader
 from lorimer.traces.tables import StudyRow
 from lorimer.traces.writing.holder import alive, described
 from lorimer.traces.writing.writer import explain, table_of

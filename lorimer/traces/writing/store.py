@@ -16,11 +16,10 @@ from sqlalchemy import Connection, Table, delete, select, update
 from sqlmodel import SQLModel
 
 from lorimer.errors import InternalError, NumberTaken, UserError
-from lorimer.traces import chain, codec, migrations, place
+from lorimer.traces import chain, codec, migrations, place, sealed
 from lorimer.traces.databases.base import Database
 from lorimer.traces.databases.choice import database_at
 from lorimer.traces.previews import CandidatePreview
-from lorimer.traces.reading import sealed
 from lorimer.traces.schema import NOTHING, TrialState, Used
 from lorimer.traces.scrub import Cleaner, scrubber
 from lorimer.traces.settings import SettingChange, Settings, changes, leaves, merged

@@ -22,9 +22,9 @@ from lorimer.meta_agent.state.descent import known_trials
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World
-from lorimer.meta_agent.study import briefing, edits, pruning, steering, strategies
-from lorimer.meta_agent.study.abreast import abreast
-from lorimer.meta_agent.study.hearing import Heard
+from lorimer.meta_agent.study.candidates import briefing, edits, pruning, steering, strategies
+from lorimer.meta_agent.study.candidates.abreast import abreast
+from lorimer.meta_agent.study.people.hearing import Heard
 from lorimer.meta_agent.workspace.events import ProgramChanged, ProposalFailed, Proposed, Proposing
 from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.models.base import CallContext, ModelReply, ModelRequest

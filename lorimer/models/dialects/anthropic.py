@@ -10,8 +10,8 @@ from lorimer.harness.api import Completion
 from lorimer.models.base import ModelRequest
 from lorimer.models.bodies import messages_api
 from lorimer.models.client import ReplyFields, served
-from lorimer.models.failures import StatusFailure, Unreachable
-from lorimer.models.openai import why
+from lorimer.models.dialects.openai import why
+from lorimer.models.failing.failures import StatusFailure, Unreachable
 from lorimer.models.provider import Key, ProviderConfig
 from lorimer.models.streams.messages import MessagesAnswer
 from lorimer.models.streams.reading import Assembler, Pace, collect, network_errors, pieces

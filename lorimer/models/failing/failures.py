@@ -13,7 +13,7 @@ from lorimer.config.providers import variables
 from lorimer.models.bodies.words import CONTEXT_OVERFLOW
 from lorimer.models.forms import NO_IMAGES
 from lorimer.models.provider import ProviderConfig
-from lorimer.models.streams.asked import asks_for_stream, takes_no_stream
+from lorimer.models.streamed import asks_for_stream, takes_no_stream
 
 Kind = Literal["retry", "config", "rejected", "context_overflow", "refusal"]
 Fault = Literal["key", "access", "credit", "model", "api", "path", "moved"]

@@ -14,7 +14,7 @@ from lorimer.kinds import StrategyName
 from lorimer.meta_agent.state.descent import line
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.world import World
-from lorimer.meta_agent.study.steering import JUDGED, in_vain
+from lorimer.meta_agent.study.candidates.steering import JUDGED, in_vain
 from lorimer.traces.schema import Stage
 
 Strategy = Callable[[World], str | None]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lorimer.dashboard.compared import EditRow, rows
-from lorimer.dashboard.diffs import Beside, side_by_side, size
-from lorimer.dashboard.overview import ToldCandidate, tell
 from lorimer.dashboard.shelf import Opened
+from lorimer.dashboard.views.compared import EditRow, rows
+from lorimer.dashboard.views.diffs import Beside, side_by_side, size
+from lorimer.dashboard.views.overview import ToldCandidate, tell
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import STAGES, About, evaluation_id
 from lorimer.traces.base import StudyReader

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from lorimer.dashboard.compared import Again, EditRow, TaskCell, again, rows, with_full_run
 from lorimer.dashboard.shelf import Opened
 from lorimer.dashboard.svg import Axis, element, picture
+from lorimer.dashboard.views.compared import Again, EditRow, TaskCell, again, rows, with_full_run
 from lorimer.meta_agent.gate.reported.made_of import MadeOf
 from lorimer.meta_agent.gate.statistics.estimates import Estimate
 from lorimer.meta_agent.reports.gain import gain_of

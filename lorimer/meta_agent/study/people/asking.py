@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lorimer.config.settings import parse, parse_stored
 from lorimer.errors import UserError
-from lorimer.meta_agent.study.hand import Person
+from lorimer.meta_agent.study.people.hand import Person
 from lorimer.meta_agent.workspace.named import check_prices, listed
 from lorimer.meta_agent.workspace.session import open_store
 from lorimer.meta_agent.workspace.settings import WHILE_RUNNING, under

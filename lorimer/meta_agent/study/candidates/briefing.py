@@ -17,7 +17,7 @@ from lorimer.meta_agent.proposer.dead_ends import EarlierExperiment
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import World
-from lorimer.meta_agent.study.steering import in_vain
+from lorimer.meta_agent.study.candidates.steering import in_vain
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import StepOutline, StepPlace

@@ -1,8 +1,8 @@
 """What the process that runs a study hears of what people ask of it: a pause, other bounds, more or fewer trials or
 proposals at once.
 
-Whoever asks, by a command or from a page, may be any process. It asks through the store (`study.asking`), where what it asked is
-chained, and this process looks there. No trial, proposal or decision waits for that.
+Whoever asks, by a command or from a page, may be any process. It asks through the store (`study.people.asking`), where what it
+asked is chained, and this process looks there. No trial, proposal or decision waits for that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from lorimer.config.settings import Config, parse, parse_stored
 from lorimer.errors import LorimerError
-from lorimer.meta_agent.study.hand import Person
+from lorimer.meta_agent.study.people.hand import Person
 from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.workspace.events import SettingChanged
 from lorimer.meta_agent.workspace.parts import StudyParts

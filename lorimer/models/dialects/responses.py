@@ -10,7 +10,7 @@ from lorimer.harness.api import Completion
 from lorimer.models.base import ModelRequest
 from lorimer.models.bodies import responses_api
 from lorimer.models.client import ReplyFields, served
-from lorimer.models.openai import OpenAIConnection, sdk_extra
+from lorimer.models.dialects.openai import OpenAIConnection, sdk_extra
 from lorimer.models.provider import Key, ProviderConfig
 from lorimer.models.streams.reading import Assembler, Pace
 from lorimer.models.streams.responses import ResponsesAnswer

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from lorimer.dashboard.history import History, history
 from lorimer.dashboard.shelf import Opened, Shelf
+from lorimer.dashboard.views.history import History, history
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.ledger import experiments, gain_price

@@ -11,7 +11,7 @@ from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.state.descent import line as line_of
 from lorimer.meta_agent.state.names import About
 from lorimer.meta_agent.state.world import score_of
-from lorimer.meta_agent.study.hand import Person
+from lorimer.meta_agent.study.people.hand import Person
 from lorimer.traces.base import StudyReader
 from lorimer.traces.chain import ChainEntry
 from lorimer.traces.schema import Purpose, Stage

@@ -23,8 +23,8 @@ from lorimer.meta_agent.state.changes import full_runs
 from lorimer.meta_agent.state.descent import line
 from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World, scan
-from lorimer.meta_agent.study import steering
-from lorimer.meta_agent.study.edits import Jails, PutForward, at_hand, checks, put_forward
+from lorimer.meta_agent.study.candidates import steering
+from lorimer.meta_agent.study.candidates.edits import Jails, PutForward, at_hand, checks, put_forward
 from lorimer.traces.base import StudyReader, StudyWriter
 from lorimer.traces.tables import Candidate, StudyRow
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lorimer.models.failures import NO_PATH, StatusFailure, provider_words
+from lorimer.models.failing.failures import NO_PATH, StatusFailure, provider_words
 
 BROKEN = frozenset({"error", "failed", "network_error", "insufficient_system_resource", "engine_error", "cancelled"})
 """Words of `finish_reason`, `stop_reason` or `status` for an answer that the server did not finish: OpenRouter's, the Responses

@@ -22,7 +22,8 @@ from lorimer.meta_agent.state.descent import promotions_behind
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World, scan
-from lorimer.meta_agent.study import briefing, hand
+from lorimer.meta_agent.study.candidates import briefing
+from lorimer.meta_agent.study.people import hand
 from lorimer.meta_agent.workspace.session import open_session
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.traces.base import StudyReader, StudyWriter

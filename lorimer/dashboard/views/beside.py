@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lorimer.dashboard.shelf import SEALED, Opened
-from lorimer.dashboard.trajectory import Moment, acted, moment
+from lorimer.dashboard.views.trajectory import Moment, acted, moment
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
 from lorimer.kinds import SOLVED

@@ -13,7 +13,7 @@ from lorimer.harness.api import Completion
 from lorimer.models.base import ModelRequest
 from lorimer.models.bodies import chat_api
 from lorimer.models.client import ReplyFields, served
-from lorimer.models.failures import StatusFailure, Unreachable
+from lorimer.models.failing.failures import StatusFailure, Unreachable
 from lorimer.models.messages import (
     encodable,
 )

@@ -1,0 +1,1 @@
+"""How each API speaks, a file for each."""
