@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import re
 import resource
 import time
@@ -328,6 +329,16 @@ async def test_a_sparse_giant_is_refused_before_it_is_sent(sandbox: Sandbox) -> 
             await sandbox.read("giant", max_bytes=1000)
         took.append(time.monotonic() - started)
     assert min(took) < 5
+
+
+async def test_an_archive_that_is_left_unread_keeps_no_later_question_waiting(sandbox: Sandbox) -> None:
+    """The engine locks a container until its archive is taken or cut; who keeps the error keeps what was open with it."""
+    await run(sandbox, "head -c 30000000 /dev/zero > /app/big")
+    with pytest.raises(SandboxFileError) as kept:
+        await sandbox.pack("/app/big", io.BytesIO(), max_bytes=1000)
+    async with asyncio.timeout(90):
+        assert await sandbox.running()
+    assert "over the limit" in str(kept.value)
 
 
 async def test_a_tree_is_roots_and_replaces_what_was_planted(sandbox: Sandbox, tmp_path: Path) -> None:

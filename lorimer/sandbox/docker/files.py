@@ -10,6 +10,7 @@ import stat as stat_module
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +37,9 @@ _REFUSALS = (
     "invalid argument",
 )
 """What the engine says when the container's file system, not the engine, is the reason."""
+
+_CHUNK = 2 << 20
+"""Bytes of an archive that are taken from its connection at once, at most."""
 
 
 def written_in(layer: str, most: int = MOST_CHANGES) -> Changes | None:
@@ -104,14 +108,58 @@ def refusal(explanation: str, status: int | None) -> str:
     return next((words for words in _REFUSALS if words in text), "") if status is not None else ""
 
 
-def archive_url(client: Any, container: str) -> str:
-    """The address of the archive call; the SDK's own methods lack the stat alone and `noOverwriteDirNonDir`."""
+def _archive_url(client: Any, container: str) -> str:
+    """The address of the archive call; the SDK's own methods lack the stat alone, `noOverwriteDirNonDir` and an end."""
     return f"{client.base_url}/v{client.api_version}/containers/{container}/archive"
+
+
+@contextmanager
+def archive_of(client: Any, container: str, path: str) -> Iterator[Iterator[bytes]]:
+    """What is at `path` in a container: the chunks of a tar. Raises the SDK's APIError.
+
+    The connection is cut at the end, however much was read. Until then the engine keeps the container locked, and answers no
+    other question about it. The SDK leaves the cut to the garbage collector, and an error that is kept keeps it from it.
+    """
+    answer = client.get(
+        _archive_url(client, container),
+        params={"path": path},
+        headers={"Accept-Encoding": "identity"},
+        stream=True,
+        timeout=client.timeout,
+    )
+    with closing(answer):
+        _raise_for_status(answer)
+        yield answer.iter_content(_CHUNK)
+
+
+def put_archive(client: Any, container: str, archive: Any, *, keep_folders: bool) -> None:
+    """Unpack a tar at the root of a container. Raises the SDK's APIError.
+
+    Args:
+        keep_folders: refuse a file where there is a folder.
+    """
+    answer = client.put(
+        _archive_url(client, container),
+        params={"path": "/", "noOverwriteDirNonDir": "1" if keep_folders else "0"},
+        data=archive,
+        timeout=client.timeout,
+    )
+    _raise_for_status(answer)
+
+
+def _raise_for_status(answer: Any) -> None:
+    from docker.errors import create_api_error_from_http_exception
+    from requests import HTTPError
+
+    try:
+        answer.raise_for_status()
+    except HTTPError as error:
+        create_api_error_from_http_exception(error)
 
 
 def stat_of(client: Any, container: str, path: str) -> PathStat | None:
     """Stat without following a link in the last part of `path`; `None` where there is nothing."""
-    answer = client.head(archive_url(client, container), params={"path": path}, timeout=client.timeout)
+    answer = client.head(_archive_url(client, container), params={"path": path}, timeout=client.timeout)
     encoded = answer.headers.get("X-Docker-Container-Path-Stat")
     if encoded:
         found = json.loads(base64.b64decode(encoded))
@@ -121,14 +169,16 @@ def stat_of(client: Any, container: str, path: str) -> PathStat | None:
         client.inspect_container(container)
         return None
     # Nor has it one to say what is wrong; the same question as a GET has, and raises it.
-    client.get_archive(container, path)
-    return None
+    with archive_of(client, container, path):
+        return None
 
 
 def read_single(client: Any, container: str, path: str, max_bytes: int) -> bytes:
     """The bytes of the regular file at `path`, at most `max_bytes`. Raises SandboxFileError."""
-    chunks, _ = client.get_archive(container, path)
-    with tarfile.open(fileobj=Chunks(chunks), mode="r|", bufsize=1 << 20) as archive:
+    with (
+        archive_of(client, container, path) as chunks,
+        tarfile.open(fileobj=Chunks(chunks), mode="r|", bufsize=1 << 20) as archive,
+    ):
         member = archive.next()
         content = archive.extractfile(member) if member is not None and member.isreg() else None
         if member is None or content is None:
@@ -139,7 +189,7 @@ def read_single(client: Any, container: str, path: str, max_bytes: int) -> bytes
 
 
 class Chunks(io.RawIOBase):
-    """The archive call's generator as a file."""
+    """An archive's chunks as a file."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._held = chunks, b""

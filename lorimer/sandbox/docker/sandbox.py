@@ -23,8 +23,9 @@ from lorimer.sandbox.docker.exec import INLINE_COMMAND, Collector, Invocation
 from lorimer.sandbox.docker.files import (
     Chunks,
     PathStat,
-    archive_url,
+    archive_of,
     one_file_tar,
+    put_archive,
     read_single,
     refusal,
     stat_of,
@@ -285,8 +286,8 @@ class DockerSandbox:
             raise SandboxFileError(f"{path}: no such file")
 
         def pack(client: Any) -> Packed:
-            chunks, _ = client.get_archive(self._container, source)
-            return rewritten(Chunks(chunks), path, archive, max_bytes=max_bytes, exclude=exclude)
+            with archive_of(client, self._container, source) as chunks:
+                return rewritten(Chunks(chunks), path, archive, max_bytes=max_bytes, exclude=exclude)
 
         return await self._file_call(path, f"pack {path}", pack)
 
@@ -382,19 +383,7 @@ class DockerSandbox:
 
     async def _put(self, archive: Any, path: str = "", *, keep_folders: bool = False) -> None:
         def put(client: Any) -> None:
-            from docker.errors import create_api_error_from_http_exception
-            from requests import HTTPError
-
-            answer = client.put(
-                archive_url(client, self._container),
-                params={"path": "/", "noOverwriteDirNonDir": "1" if keep_folders else "0"},
-                data=archive,
-                timeout=client.timeout,
-            )
-            try:
-                answer.raise_for_status()
-            except HTTPError as error:
-                create_api_error_from_http_exception(error)
+            put_archive(client, self._container, archive, keep_folders=keep_folders)
 
         await self._file_call(path, f"write {path}", put)
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from lorimer.sandbox.docker.engine import Engine, EngineError
+from lorimer.sandbox.docker.files import archive_of
 from lorimer.sandbox.docker.labels import IMAGE
 
 
@@ -46,8 +47,8 @@ class Snapshots:
             place = str(mount["Destination"])
 
             def copy(client: Any, place: str = place) -> None:
-                chunks, _ = client.get_archive(source, place)
-                client.put_archive(target, posixpath.dirname(place), chunks)
+                with archive_of(client, source, place) as chunks:
+                    client.put_archive(target, posixpath.dirname(place), chunks)
 
             await self._engine.call(f"copy the volume at {place}", copy)
 
