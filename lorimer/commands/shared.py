@@ -104,7 +104,7 @@ def run_to_end(
     import asyncio
     import signal
 
-    from lorimer.errors import UserError
+    from lorimer.errors import NotRemoved, UserError
     from lorimer.terminal.hangup import let_go
 
     collect_seldom()
@@ -112,6 +112,15 @@ def run_to_end(
     async def stoppable() -> T:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
+        try:
+            return await signalled(task, loop)
+        except NotRemoved as error:
+            if not task.cancelling():
+                raise
+            typer.echo(f"lorimer: {error}", err=True)
+            raise asyncio.CancelledError from None
+
+    async def signalled(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> T:
         for number in (signal.SIGINT, signal.SIGTERM):
             # This also lets the loop be woken by a signal.
             loop.add_signal_handler(number, task.cancel)

@@ -37,6 +37,7 @@ class _Shelf:
 
     def __init__(self) -> None:
         self._warm: deque[_Warm] = deque()
+        self._making: set[asyncio.Task[Jail]] = set()
         self._discarding: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -46,6 +47,8 @@ class _Shelf:
         task = asyncio.create_task(make)
         # A failure is the taker's to hear of; if nobody takes it, it was nobody's trouble.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._making.add(task)
+        task.add_done_callback(self._making.discard)
         self._warm.append(_Warm(key, task))
 
     def pop(self, key: Hashable) -> _Warm | None:
@@ -83,6 +86,8 @@ class _Shelf:
         task.add_done_callback(self._discarding.discard)
 
     async def close(self) -> None:
+        for task in self._making:
+            task.cancel()  # nobody takes it any more, and an engine that hangs never makes it
         self.drop()
         while self._discarding:
             await asyncio.gather(*self._discarding)

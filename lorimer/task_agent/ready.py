@@ -6,11 +6,15 @@ import asyncio
 import shlex
 import time
 import uuid
+from contextlib import suppress
 
 from lorimer.benchmarks.base import Healthcheck, Task
 from lorimer.errors import SandboxError
 from lorimer.sandbox.base import ExecOutput, Sandbox, SandboxFileError
 from lorimer.task_agent.output import last_line
+
+TIDY_SECONDS = 5.0
+"""What is left for a passing file to go where its writing is cancelled: the sandbox may go too, and its engine may hang."""
 
 FILE_SECONDS = 60.0
 """The time to copy a file within a sandbox: a moment, unless it is a pipe that nobody writes to."""
@@ -64,10 +68,21 @@ async def write_file(sandbox: Sandbox, task: Task, path: str, data: bytes) -> No
     await sandbox.write(passing, data)
     try:
         ran = await _as_user(sandbox, task, f'mkdir -p -- "$(dirname -- {target})" && cat {passing} > {target}', 4096)
-    finally:
-        await sandbox.exec(f"rm -f {passing}", timeout=FILE_SECONDS, cwd="/", user="0")
+    except asyncio.CancelledError:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TIDY_SECONDS):
+                await _remove(sandbox, passing)
+        raise
+    except BaseException:
+        await _remove(sandbox, passing)
+        raise
+    await _remove(sandbox, passing)
     if ran.exit_code != 0:
         raise SandboxFileError(f"{path}: {_shell_said(ran, path)}")
+
+
+async def _remove(sandbox: Sandbox, path: str) -> None:
+    await sandbox.exec(f"rm -f {path}", timeout=FILE_SECONDS, cwd="/", user="0")
 
 
 async def _as_user(sandbox: Sandbox, task: Task, command: str, output_limit: int) -> ExecOutput:

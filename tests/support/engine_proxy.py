@@ -2,7 +2,7 @@
 
 Stopped, it cuts every connection and refuses new ones, as an engine that is being restarted does. With `kill`, the containers
 that carry a label are killed at the real engine meanwhile, which is what an engine without live restore does to all of them.
-Hushed, it takes requests and cuts the connection where the engine begins to answer.
+Hushed, it takes requests and cuts the connection where the engine begins to answer; muted, it keeps the answers back.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ class EngineProxy:
         self._lock = threading.Lock()
         self.hushed = False
         """Whether answers are lost from now on."""
+        self.muted = False
+        """Whether no answer comes from now on, and no connection is cut: the engine hangs."""
         self.start()
 
     @property
@@ -120,6 +122,7 @@ class EngineProxy:
         answers = sink.getsockname() == str(self._path)
         with suppress(OSError):
             while (data := source.recv(1 << 16)) and not (answers and self.hushed):
-                sink.sendall(data)
+                if not (answers and self.muted):
+                    sink.sendall(data)
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)

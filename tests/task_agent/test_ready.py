@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lorimer.benchmarks.base import Healthcheck
-from lorimer.sandbox.base import ExecOutput, PulledImage
+from lorimer.sandbox.base import ExecOutput, Owner, PulledImage, SandboxRequest
 from lorimer.sandbox.docker.provider import DockerProvider
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
+from lorimer.task_agent.ready import write_file
 from lorimer.task_agent.spec import Nop, Oracle
 from lorimer.traces.schema import StepKind, TrialState
 from tests.support.trials import SCORE_ONE, make_task, play, script, solve
@@ -120,3 +123,22 @@ async def test_loose_files_go_to_where_commands_start(tmp_path: Path, docker: Do
         task = make_task(tmp_path, verifier, image=PulledImage("debian:bookworm"), workdir=workdir)
         task = dataclasses.replace(task, workspace=((files.parent, "."),), env={"WANTED": start})
         assert (await play(docker, task, Nop())).end.reward == 1.0, start
+
+
+async def test_a_file_whose_writing_is_stopped_is_not_waited_for_where_the_engine_hangs(tmp_path: Path) -> None:
+    class Hangs(FakeSandbox):
+        async def exec(self, command: str, **options: Any) -> ExecOutput:
+            writing.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    writing = asyncio.Event()
+    request = SandboxRequest("image", Owner("study", "trial"))
+    sandbox = Hangs("hangs", request, {}, lambda of: of)
+    task = dataclasses.replace(make_task(tmp_path), user="agent")
+    work = asyncio.create_task(write_file(sandbox, task, "/app/file", b"text"))
+    await writing.wait()
+    work.cancel()
+    async with asyncio.timeout(90):
+        await asyncio.wait({work})
+    assert work.cancelled()

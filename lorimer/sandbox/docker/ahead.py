@@ -106,9 +106,13 @@ class AheadSeries:
             self._plan()
 
     async def close(self) -> None:
-        """See Series."""
+        """See Series. Of a caller that is cancelled the container goes, too: what is just being started there is not awaited."""
         self._closed = True
-        await self.settle()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            self._drop()
+        else:
+            await self.settle()
 
     def abandon(self) -> None:
         """Like `close`, without waiting for an exec that is just being made."""

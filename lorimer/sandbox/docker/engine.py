@@ -1,4 +1,4 @@
-"""The Engine API: one lazily made SDK client, one bounded thread pool, attached streams as asyncio streams.
+"""The Engine API: one lazily made SDK client, a bounded number of threads, attached streams as asyncio streams.
 
 The only module that touches the `docker` SDK's errors; the others see `EngineError`, or `NoAnswer` of it.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lorimer.errors import EngineOutage, PrerequisiteError, SandboxError
+from lorimer.sandbox.docker.calls import BlockingCalls
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -26,8 +27,12 @@ tens of seconds on one that thrashes; more than this means that the engine hangs
 LOCAL_SOCKET = "unix:///var/run/docker.sock"
 """Where an engine is looked for that nobody named."""
 
-VERSION_SECONDS = 10
-"""An engine that does not say its version by then has none that matters."""
+ANSWER_SECONDS = 10
+"""An engine that does not say by then what it is and has does not answer: it takes some hundredths of a second, and some seconds
+on a machine that thrashes."""
+
+LEAVE_SECONDS = 10
+"""An engine that is being left, and answers none of the calls that clear up for so long, is left as it is."""
 
 LIMITS = {"MemoryLimit": "memory", "PidsLimit": "processes"}
 """What an engine says of its cgroups -> what it cannot limit where it says no. It takes such limits and drops them."""
@@ -57,7 +62,15 @@ class EngineError(SandboxError):
 
 
 class NoAnswer(EngineError, EngineOutage):
-    """The engine could not be reached, hung up, or took longer than any call may."""
+    """The engine could not be reached, hung up, or took longer than any call may.
+
+    Args:
+        waited: whether it was given up after a time without an answer.
+    """
+
+    def __init__(self, what: str, explanation: str, *, waited: bool = False) -> None:
+        super().__init__(what, explanation)
+        self.waited = waited
 
 
 class Attached:
@@ -101,7 +114,8 @@ class Engine:
 
     def __init__(self, *, workers: int, base_url: str | None = None) -> None:
         self.base_url = base_url
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="lorimer-docker")
+        self._calls = BlockingCalls(workers)
+        self._closed = False
         self._client: APIClient | None = None
         self._connecting = asyncio.Lock()
         self._attached: set[Attached] = set()
@@ -119,7 +133,7 @@ class Engine:
             await self._connect()
 
     async def call(self, what: str, function: Callable[[Any], T]) -> T:
-        """Run `function` on the client in the thread pool. Raises EngineError, PrerequisiteError if there is no engine."""
+        """Run `function` on the client in a thread. Raises EngineError, PrerequisiteError if there is no engine."""
         client = self._client or await self._connect()
         return await self._run(lambda: _translated(what, function, client))
 
@@ -137,12 +151,16 @@ class Engine:
                 if not work.cancelled() and work.exception() is None:
                     await remove(work.result())
 
-            self._remember(asyncio.create_task(undo()))
+            self.beside(undo())
             raise
 
     def _remember(self, task: asyncio.Task[Any]) -> None:
         self._making.add(task)
         task.add_done_callback(self._making.discard)
+
+    def beside(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do something in the background, where no cancellation reaches it; `made` awaits it."""
+        self._remember(asyncio.create_task(work))
 
     async def made(self) -> None:
         """Wait until all is there that was asked for, and gone again where nobody takes it."""
@@ -180,7 +198,7 @@ class Engine:
         *,
         timeout: float,
     ) -> None:
-        """Consume a long answer (a build, a pull), calling `each` in the pool's thread. Raises TimeoutError, EngineError.
+        """Consume a long answer (a build, a pull), calling `each` in its thread. Raises TimeoutError, EngineError.
 
         At the timeout, and when cancelled, the connection is cut, upon which the engine ends what it was doing.
         """
@@ -199,7 +217,7 @@ class Engine:
                 raise TimeoutError
             work.result()
         finally:
-            if not work.done():
+            if not work.done() and answers:
                 for answer in answers:
                     answer.raw.shutdown()
                 await asyncio.wait({work}, timeout=10)
@@ -213,32 +231,50 @@ class Engine:
         for attached in list(self._attached):
             attached.close()
 
+    @property
+    def given_up(self) -> bool:
+        """Whether the engine, while it was being left, did not answer."""
+        return self._calls.given_up
+
+    def leave(self) -> None:
+        """Nothing but clearing up comes from now on: an engine that is mute for LEAVE_SECONDS meanwhile is given up. What is
+        asked of it then, and was before, raises NoAnswer at once."""
+        self._calls.leave(
+            LEAVE_SECONDS,
+            lambda: NoAnswer("clear up", f"the engine at {self.where} does not answer (for {LEAVE_SECONDS} s)"),
+        )
+
     async def close(self) -> None:
-        """Close every connection and let the threads end."""
+        """Close every connection. Threads that wait for an answer are left to themselves."""
         self.detach_all()
-        client, self._client = self._client, None
+        client, self._client, self._closed = self._client, None, True
+        self._calls.close()
         if client is not None:
-            await self._run(client.close)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+            client.close()
 
     async def _run(self, function: Callable[[], T]) -> T:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, function)
-        except RuntimeError as error:
-            if "after shutdown" in str(error):
-                raise SandboxError("the docker provider is closed") from None
-            raise
+        if self._closed:
+            raise SandboxError("the docker provider is closed")
+        return await self._calls.run(function)
 
     async def _connect(self) -> APIClient:
         async with self._connecting:
             if self._client is None:
-                client = await self._run(lambda: _translated("connect", lambda _: self.new_client(CALL_TIMEOUT), None))
-                info = await self._run(lambda: _translated("info", lambda c: c.info(), client))
+                client = await self._run(
+                    lambda: _translated("connect", lambda _: self.new_client(ANSWER_SECONDS), None)
+                )
+                try:
+                    info = await self._run(lambda: _translated("info", lambda c: c.info(), client))
+                except NoAnswer as error:
+                    if error.waited:
+                        raise _mute(self.where) from error
+                    raise
+                client.timeout = CALL_TIMEOUT
                 unlimited = [words for key, words in LIMITS.items() if info.get(key) is False]
                 if unlimited:
                     await self._run(client.close)
                     raise PrerequisiteError(
-                        f"the Docker Engine at {self._where()} does not limit the {' and the '.join(unlimited)} of a container, "
+                        f"the Docker Engine at {self.where} does not limit the {' and the '.join(unlimited)} of a container, "
                         "so a harness could take all of this machine's",
                         "give it cgroups (a rootless engine needs cgroup v2, delegated to its user: "
                         'https://docs.docker.com/engine/security/rootless/), or set [sandbox] provider = "bubblewrap"',
@@ -249,7 +285,21 @@ class Engine:
                 self._client = client
             return self._client
 
-    def _where(self) -> str:
+    async def answers(self) -> None:
+        """Returns where the engine answers, and soon. Raises NoAnswer, PrerequisiteError.
+
+        It is asked for more than a ping: an engine that hangs may answer that, and make no container.
+        """
+        await self.connect()
+        await self.call(
+            "ask whether it is there",
+            lambda client: client.get(
+                f"{client.base_url}/v{client.api_version}/info", timeout=ANSWER_SECONDS
+            ).raise_for_status(),
+        )
+
+    @property
+    def where(self) -> str:
         """The engine's address, for people."""
         return self.base_url or os.environ.get("DOCKER_HOST") or LOCAL_SOCKET
 
@@ -262,7 +312,7 @@ class Engine:
         settings: dict[str, Any] = dict(kwargs_from_env())
         if self.base_url is not None:
             settings = {"base_url": self.base_url}
-        where = self._where()
+        where = self.where
         if settings.get("tls") or where.startswith("ssh"):
             raise PrerequisiteError(
                 f"lorimer reaches a Docker Engine over unix:// or plain tcp:// only, not {where}",
@@ -278,6 +328,8 @@ class Engine:
                     f"the Docker Engine at {where} may not be used by this user",
                     "join its group (`sudo usermod -aG docker $USER`, then log in again)",
                 ) from error
+            if _waited(error):
+                raise _mute(where) from error
             raise PrerequisiteError(
                 f"no Docker Engine answers at {where}",
                 "install and start one (https://docs.docker.com/engine/install, `systemctl start docker`), or set "
@@ -289,7 +341,7 @@ def version_of(base_url: str | None = None) -> tuple[str, str]:
     """What kind of engine answers (`Engine`, `Podman Engine`) and its version; two empty words where none does. Blocks."""
     engine = Engine(workers=1, base_url=base_url)
     try:
-        client = engine.new_client(VERSION_SECONDS)
+        client = engine.new_client(ANSWER_SECONDS)
         try:
             said = _translated("ask for the version", lambda known: known.version(), client)
         finally:
@@ -332,13 +384,34 @@ def _translated(what: str, function: Callable[[Any], T], client: APIClient | Non
             what, explanation, error.response.status_code if error.response is not None else None
         ) from error
     except (requests.RequestException, OSError) as error:
-        raise NoAnswer(what, f"the engine does not answer ({_reason(error)})") from error
+        raise NoAnswer(what, f"the engine does not answer ({_reason(error)})", waited=_waited(error)) from error
     except DockerException as error:
         raise EngineError(what, str(error)) from error
 
 
+def _mute(where: str) -> PrerequisiteError:
+    return PrerequisiteError(
+        f"the Docker Engine at {where} takes connections and does not answer (for {ANSWER_SECONDS} s)",
+        "restart it (`sudo systemctl restart docker`), or set DOCKER_HOST to one that answers",
+    )
+
+
+def _waited(error: BaseException | None) -> bool:
+    """Whether a call was given up after a time without an answer, by its error or by one from under it."""
+    import requests
+
+    while error is not None:
+        if isinstance(error, (requests.Timeout, TimeoutError)) or "timed out" in str(error).lower():
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _reason(error: BaseException) -> str:
     """The system's word for a failed connection, from under what the SDK's libraries put around it."""
+    if _waited(error):
+        said = re.search(r"timeout=([0-9.]+)", str(error))
+        return f"for {float(said[1]):g} s" if said else "it took too long"
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror)
     inner = [each for each in error.args if isinstance(each, BaseException)]

@@ -72,7 +72,8 @@ class Groups:
         self._made: dict[str, Made] = {}
 
     async def make(self, group: Group, labels: Mapping[str, str], *, open_: bool, runtime: str | None) -> Made:
-        """Networks, volumes and the services' containers, not yet started. Raises SandboxError; then nothing is left.
+        """Networks, volumes and the services' containers, not yet started; where one cannot be made, none stays. Raises
+        SandboxError.
 
         Args:
             open_: networks lead out, but for those that the group keeps closed.
@@ -94,7 +95,7 @@ class Groups:
                 made.containers[service.name] = container = await self._create(config)
                 await self.join(container, service, made)
         except BaseException:
-            await asyncio.shield(self.remove(made))
+            self._engine.beside(self.remove(made))
             raise
         return made
 

@@ -84,7 +84,7 @@ class Networks:
         except BaseException:
             if proxy:
                 self._discard(proxy)
-            await asyncio.shield(remove_network(self._engine, network))
+            self._engine.beside(remove_network(self._engine, network))
             raise
         url = f"http://{address}:{PORT}"
         env = {name: url for each in ("http_proxy", "https_proxy") for name in (each, each.upper())}

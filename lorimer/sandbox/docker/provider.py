@@ -283,7 +283,7 @@ class DockerProvider:
             sandbox.end(why)
 
     async def answers(self) -> None:
-        await self._engine.call("ask whether it is there", lambda client: client.ping())
+        await self._engine.answers()
 
     async def reap(self) -> int:
         containers = await self._engine.call(
@@ -321,6 +321,7 @@ class DockerProvider:
         return removed
 
     async def close(self) -> None:
+        self._engine.leave()
         await self._watch.close()
         await self._images.close()
         self._engine.detach_all()
@@ -334,9 +335,8 @@ class DockerProvider:
             await self._remove_or_keep(container)
         await self._networks.close()
         await self._engine.close()
-        if (
-            self._stuck and not self._unanswered
-        ):  # of an engine that is away its user has heard; the next start removes them
+        if self._stuck and (self._engine.given_up or not self._unanswered):
+            # Of an engine that was away before its user has heard; the next start removes them.
             raise NotRemoved(_not_removed(dict.fromkeys(sorted(self._stuck), self._why)) + "; `lorimer gc` tries again")
 
     async def _create(self, config: dict[str, Any]) -> str:

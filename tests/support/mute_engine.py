@@ -1,0 +1,98 @@
+"""A Docker Engine that hangs: its socket takes connections, some questions are answered, and nothing ever comes of the others."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+VERSION = {"/version": {"ApiVersion": "1.41", "Version": "20.10.24", "Components": [{"Name": "Engine"}]}}
+"""What is answered beside a ping by one whose containers hang."""
+HALF = VERSION | {
+    "/containers/json": [],
+    "/images/json": [],
+    "/networks": [],
+    "/volumes": {"Volumes": []},
+    "/info": {"NCPU": 2, "MemTotal": 1 << 32, "DockerRootDir": "/nowhere"},
+}
+"""What is answered by one that makes no container, and knows every image."""
+IMAGE = {"Id": "sha256:" + "0" * 64, "Config": {}, "Size": 1}
+
+
+class MuteEngine:
+    """Listens at `path`. What is asked and not in `answers` hangs for good; with `None`, all does."""
+
+    def __init__(self, path: Path, answers: Mapping[str, object] | None) -> None:
+        self.url = f"unix://{path}"
+        self._answers = answers
+        self._asked: Counter[str] = Counter()
+        self._changed = threading.Condition()
+        self._open: list[socket.socket] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def wait_for(self, path: str, times: int = 1) -> None:
+        """Returns once it was asked for a path so often."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._asked[path] >= times, 60), self._asked
+
+    def close(self) -> None:
+        """Cut all."""
+        for each in (self._listener, *self._open):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self._open.append(connection)
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError), connection.makefile("rb") as asked:
+            while line := asked.readline().decode():
+                length = 0
+                while (header := asked.readline().strip()) != b"":
+                    if header.lower().startswith(b"content-length:"):
+                        length = int(header.partition(b":")[2])
+                asked.read(length)
+                path = re.sub(r"^/v[0-9.]+", "", line.split()[1]).partition("?")[0]
+                with self._changed:
+                    self._asked[path] += 1
+                    self._changed.notify_all()
+                answer = self._answer(path)
+                if answer is not None:
+                    kind = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
+                    connection.sendall(kind + str(len(answer)).encode() + b"\r\n\r\n" + answer)
+
+    def _answer(self, path: str) -> bytes | None:
+        if self._answers is None:
+            return None
+        if path == "/_ping":
+            return b"OK"
+        if (
+            path.startswith("/images/")
+            and path.endswith("/json")
+            and path != "/images/json"
+            and "/info" in self._answers
+        ):
+            return json.dumps(IMAGE).encode()
+        return json.dumps(self._answers[path]).encode() if path in self._answers else None
+
+
+@contextmanager
+def mute_engine(path: Path, answers: Mapping[str, object] | None) -> Iterator[MuteEngine]:
+    engine = MuteEngine(path, answers)
+    try:
+        yield engine
+    finally:
+        engine.close()
