@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Said, process, refused, typed
+from tests.cli.support import Said, process, refused, start, typed
+from tests.support.mute_engine import HALF, VERSION, mute_engine
 
 BEGUN = "def solve(task: Task, env: Env, llm: LLM) -> str:\n"
 
@@ -44,6 +45,31 @@ def test_power_without_a_sandbox_says_that_replays_are_unknown(
     said = process("power", "-C", root, "--set", "sandbox.provider=docker", environment=nowhere)
     assert said.code == 0, said
     assert "\n  replays     unknown: " in said.out
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (VERSION, "the Docker Engine at {url} takes connections and does not answer (for 10 s)"),
+        (HALF, "docker made no jail within 20 s; docker: "),
+    ],
+    ids=["a ping", "all but a container"],
+)
+def test_power_does_not_wait_for_an_engine_that_hangs(
+    used: tuple[Path, dict[str, Said]], tmp_path: Path, answers: dict[str, object], words: str
+) -> None:
+    root, _ = used
+    settings = ("--set", "sandbox.provider=docker", "--set", "jail.provider=docker")
+    with mute_engine(tmp_path / "s", answers) as engine:
+        running = start("power", "-C", root, *settings, environment={"DOCKER_HOST": engine.url})
+        try:
+            out, err = running.communicate(timeout=120)
+        finally:
+            running.kill()
+            running.communicate()
+    assert running.returncode == 0, err
+    assert f"\n  replays     unknown: {words.format(url=engine.url)}" in out
+    assert "HTTPConnectionPool" not in out
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 
 from lorimer.config.settings import Config
+from lorimer.errors import NotRemoved, SandboxError
 from lorimer.kinds import TrialState
 from lorimer.meta_agent.state.world import scan
 from lorimer.sandbox.base import Owner, SandboxProvider
@@ -79,12 +80,14 @@ async def replays(
     settings: Config,
     *,
     most: int | None = None,
+    wait: float | None = None,
 ) -> Replays:
     """Run a study's champion against its own recorded trials on train tasks.
 
     Args:
         settings: the limits of its jails.
         most: how many trials at most; the first of every task before any second one.
+        wait: seconds that a jail may take to be made; `None` leaves it to the provider.
 
     Raises UserError for an unknown study, SandboxError and PrerequisiteError where there is no jail to be had.
     """
@@ -97,7 +100,7 @@ async def replays(
     queue, found = iter(taken), dict[str, TrialReplay]()
 
     async def work() -> None:
-        async with ShadowJail(provider, settings, text, owner) as jail:
+        async with ShadowJail(provider, settings, text, owner, wait=wait) as jail:
             for trial in queue:
                 # One at a time: a record of a long conversation is some megabytes.
                 record = (await asyncio.to_thread(reader.records, [trial.id]))[trial.id]
@@ -114,15 +117,30 @@ async def replays(
     return Replays(study, sha, len(mine), tuple(found[trial.id] for trial in taken))
 
 
-async def measured(reader: StudyReader, study: str, settings: Config, most: int | None = None) -> Replays:
-    """The same on the sandboxes that the settings ask for.
+async def measured(
+    reader: StudyReader, study: str, settings: Config, most: int | None = None, wait: float | None = None
+) -> Replays:
+    """The same on the sandboxes that the settings ask for, which may take `wait` seconds to be there, too.
 
     Raises UserError for an unknown study, PrerequisiteError and SandboxError where there is no jail to be had.
     """
     from lorimer.meta_agent.workspace.engines import open_provider
 
-    provider = await open_provider(settings)
     try:
-        return await replays(reader, study, provider, settings, most=most)
+        async with asyncio.timeout(wait):
+            provider = await open_provider(settings)
+    except TimeoutError:
+        raise SandboxError(f"the sandboxes were not there within {wait:g} s") from None
+    failed: SandboxError | None = None
+    try:
+        return await replays(reader, study, provider, settings, most=most, wait=wait)
+    except SandboxError as error:
+        failed = error
+        raise
     finally:
-        await provider.close()
+        try:
+            await provider.close()
+        except NotRemoved as left:
+            if failed is None:
+                raise
+            raise SandboxError(f"{failed}; {left}") from None

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lorimer.config.settings import Config
+from lorimer.errors import SandboxError
 from lorimer.sandbox.base import Jail, LineTooLong, Owner, SandboxProvider
 from lorimer.task_agent.matching import Parted, RecordedScript, ShadowPlace
 from lorimer.task_agent.serving import wire
@@ -33,10 +34,16 @@ class ShadowJail:
     """Runs shadows of one harness, one after another.
 
     Use it as an asynchronous context manager. Raises SandboxError, PrerequisiteError where there is no jail to be had.
+
+    Args:
+        wait: seconds that making a jail may take; `None` leaves it to the provider.
     """
 
-    def __init__(self, provider: SandboxProvider, settings: Config, text: str, owner: Owner) -> None:
+    def __init__(
+        self, provider: SandboxProvider, settings: Config, text: str, owner: Owner, *, wait: float | None = None
+    ) -> None:
         self._provider, self._settings, self._text, self._owner = provider, settings, text, owner
+        self._wait = wait
         self._jail: Jail | None = None
 
     async def __aenter__(self) -> Self:
@@ -110,7 +117,11 @@ class ShadowJail:
 
     async def _ready(self) -> Jail:
         if self._jail is None:
-            self._jail = await self._provider.jail(jail_request(self._settings, self._owner))
+            try:
+                async with asyncio.timeout(self._wait):
+                    self._jail = await self._provider.jail(jail_request(self._settings, self._owner))
+            except TimeoutError:
+                raise SandboxError(f"{self._provider.jails} made no jail within {self._wait:g} s") from None
             await self._jail.send(_first_line(self._text))
             await self._until_ready(self._jail, DRY_START_SECONDS)
         return self._jail
