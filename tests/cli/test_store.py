@@ -111,7 +111,12 @@ def test_a_password_may_come_from_a_variable_whatever_signs_it_has(
 
 def test_the_password_of_a_url_is_masked_in_all_that_is_written(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORE_WORD", PASSWORD)
-    for url in ("postgresql+psycopg://u:${STORE_WORD}@h/db", "postgresql+psycopg://u:no-letter%3A%2F%40%25%3F%26@h/db"):
+    for url in (
+        "postgresql+psycopg://u:${STORE_WORD}@h/db",
+        "postgresql+psycopg://u:no-letter%3A%2F%40%25%3F%26@h/db",
+        "postgresql+psycopg://u@h/db?sslmode=require&password=no-letter%3A%2F%40%25%3F%26",
+        "postgresql+psycopg://u@h/db?sslpassword=${STORE_WORD}",
+    ):
         scrub = scrub_for(parse({"store": {"url": url}}), Keys.open(root))
         assert scrub(f"it is {PASSWORD} here") == f"it is {MASK} here"
         assert "no-letter" not in scrub(url)

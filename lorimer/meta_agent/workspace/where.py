@@ -54,12 +54,17 @@ def has_store(root: Path) -> bool:
 
 
 def secrets(settings: StoreSettings, keys: Keys) -> list[str]:
-    """What of [store] is to be masked in all that is written: the password of its URL."""
+    """What of [store] is to be masked in all that is written: the passwords of its URL."""
     try:
-        password = urlsplit(_whole(settings.url, keys)).password
+        parts = urlsplit(_whole(settings.url, keys))
+        given = [parts.password or ""]
     except (ConfigError, ValueError):
         return []
-    return sorted({password, unquote(password)}) if password else []
+    for setting in parts.query.split("&"):
+        name, _, value = setting.partition("=")
+        if name in ("password", "sslpassword"):
+            given.append(value)
+    return sorted({form for password in given for form in (password, unquote(password)) if form})
 
 
 def _whole(url: str, keys: Keys) -> str:
