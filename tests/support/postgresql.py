@@ -67,9 +67,21 @@ class Server:
         """The URL of a new database with an empty store in it."""
         return self._new("template_of_stores")
 
+    def encoded(self, encoding: str) -> str:
+        """The URL of a new database that holds nothing, in another encoding."""
+        return self._new(f"template0 ENCODING '{encoding}'")
+
+    def restored(self, url: str) -> str:
+        """The URL of a new database, made of what `pg_dump` writes of another one."""
+        there, dumped = self.empty(), self._folder / "dumped.sql"
+        place = ["-h", str(self._folder), "-p", str(self.port), "-U", "postgres"]
+        self._run("pg_dump", *place, "-f", dumped, _database(url))
+        self._run("psql", *place, "-q", "-v", "ON_ERROR_STOP=1", "-f", dumped, _database(there))
+        return there
+
     def drop(self, url: str) -> None:
         """Let go of a database, whoever is still connected to it."""
-        self._sql(f"DROP DATABASE {url.split('?')[0].rpartition('/')[2]} WITH (FORCE)")
+        self._sql(f"DROP DATABASE {_database(url)} WITH (FORCE)")
 
     def url(self, database: str) -> str:
         return f"{SCHEME}://postgres@/{database}?host={self._folder}&port={self.port}"
@@ -91,6 +103,10 @@ class Server:
             command, cwd="/", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120
         )
         assert done.returncode == 0, done.stdout
+
+
+def _database(url: str) -> str:
+    return url.split("?")[0].rpartition("/")[2]
 
 
 def running() -> Iterator[Server]:

@@ -69,6 +69,23 @@ async def test_two_stores_lie_in_one_database_each_in_its_schema(server: Server)
     server.drop(url)
 
 
+async def test_a_store_is_restored_from_what_pg_dump_wrote(server: Server, url: str) -> None:
+    begin = make.start()
+    with Store.open(url) as store:
+        await store.create_study(make.study(), [], "text")
+        await make.finished_trial(store, begin, [make.ran(begin.id, "echo findme"), make.ran(begin.id, "ls")])
+    there = server.restored(url)
+    old, new = StoreReader(url), StoreReader(there)
+    assert new.step_count(begin.id) == old.step_count(begin.id) == 2
+    assert [hit.step.index for hit in new.search("findme")] == [0]
+    assert new.chain() == old.chain()
+    with Store.open(there) as store:  # and is written on to
+        later = make.start("u")
+        await make.finished_trial(store, later, [make.ran(later.id, "echo later")])
+    assert len(StoreReader(there).search("echo")) == 2
+    server.drop(there)
+
+
 def test_another_programs_database_is_left_alone(server: Server) -> None:
     url = server.empty()
     _run(url, "CREATE TABLE study (x int)")
