@@ -125,6 +125,36 @@ async def test_search_finds_words_in_what_ran_and_marks_them(store: Store) -> No
     assert [hit.step.owner for hit in reader.search('"fix py" OR nothing')] == [one.id]
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("नमस्ते दुनिया", "नमस्ते"),
+        ("नमस्ते दुनिया", '"नमस्ते दुनिया"'),
+        ("नमस्ते दुनिया", "दुनि*"),
+        ("لعَرَبِيَّة", "لعَرَبِيَّة"),
+        ("ก็ดี", "ก็ดี"),
+        ("мир", "МИР"),
+        ("12 µm", "12 µm"),
+        ("foo_bar-baz/qux.py", "foo_bar"),
+        ("foo_bar-baz/qux.py", "bar-baz"),
+        ("foo_bar-baz/qux.py", "baz/qux.py"),
+        ("naïve café", "CAFÉ"),
+    ],
+)
+async def test_words_of_every_script_and_of_code_are_found_and_marked(store: Store, text: str, words: str) -> None:
+    begin = make.start()
+    await make.finished_trial(store, begin, [make.ran(begin.id, "cat", text), make.ran(begin.id, "cat", "other words")])
+    (hit,) = StoreReader(store).search(words)
+    assert hit.step.index == 0
+    assert "[" in hit.snippet
+
+
+async def test_bytes_that_are_no_text_are_searched_as_nothing(store: Store) -> None:
+    begin = make.start()
+    await make.finished_trial(store, begin, [make.ran(begin.id, "cat", "rock")])
+    assert len(StoreReader(store).search("\udcff rock")) == 1
+
+
 async def test_an_output_that_the_model_was_told_is_found_once_at_its_command(store: Store) -> None:
     begin, output = make.start(), "the tests of the parser fail with an ImportError, " * 3
     cut, short = "cut words " * 20, "short words"

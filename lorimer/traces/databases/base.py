@@ -96,6 +96,11 @@ class SearchQuery:
     sealed: Sequence[str]
 
 
+def sayable(words: str) -> str:
+    """The words of a search without lone surrogates, which a shell makes of bytes that are no UTF-8 and no database takes."""
+    return words.encode("utf-8", "replace").decode()
+
+
 class Database(Protocol):
     """Where a store is kept. Making one connects to nothing.
 

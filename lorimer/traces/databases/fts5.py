@@ -9,7 +9,7 @@ from typing import Any
 
 from lorimer.kinds import SearchOrder
 from lorimer.traces import codec
-from lorimer.traces.databases.base import MANY, OF_STUDY, RANKED, STUDYS, UNSEALED, Plain, SearchQuery
+from lorimer.traces.databases.base import MANY, OF_STUDY, RANKED, STUDYS, UNSEALED, Plain, SearchQuery, sayable
 
 _ORDERS: dict[SearchOrder, str] = {
     "best": 'step_fts.rank, step.owner, step."index"',
@@ -45,6 +45,7 @@ def snippets(connection: Plain, words: str, numbers: Sequence[int]) -> list[str]
 
 def _asked(words: str, ask: Callable[[str], list[Any]]) -> list[Any]:
     """What is found by the words as a query, and where they are none, by each of them quoted, all of which must occur."""
+    words = sayable(words)
     for query in (words, " ".join(f'"{word}"' for word in re.findall(r"\w+", words))):
         try:
             return ask(query) if query.strip() else []

@@ -11,11 +11,12 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from lorimer.kinds import SearchOrder
 from lorimer.traces import codec
-from lorimer.traces.databases.base import OF_STUDY, RANKED, UNSEALED, Plain, SearchQuery
+from lorimer.traces.databases.base import OF_STUDY, RANKED, UNSEALED, Plain, SearchQuery, sayable
 
 _ORDERS: dict[SearchOrder, str] = {
     "best": 'ts_rank_cd(words, asked.query) DESC, step.owner, step."index"',
@@ -84,17 +85,17 @@ def snippets(connection: Plain, words: str, numbers: Sequence[int]) -> list[str]
 
 def understood(words: str) -> Query | None:
     """The words as a query, or where they are none each of them, all of which must occur; `None` where there is no word."""
-    words = words.replace("\x00", " ")
+    words = sayable(words).replace("\x00", " ")
     try:
         return _Parser(words).query()
     except _NoQuery:
-        plain = [f'"{word}"' for word in re.findall(r"[^\W_]+", words)]
+        plain = [f'"{word}"' for word in _word().findall(words)]
         return _Parser(" ".join(plain)).query() if plain else None
 
 
 def snippet(text: str, marked: Sequence[str]) -> str:
     """The words around the first match, which is in [brackets], as every word in sight is that the query names."""
-    spans = [found.span() for found in re.finditer(r"[^\W_]+", text)]
+    spans = [found.span() for found in _word().finditer(text)]
     hits = [index for index, (start, end) in enumerate(spans) if _is_marked(text[start:end], marked)]
     if not hits:
         return ""
@@ -113,6 +114,13 @@ def snippet(text: str, marked: Sequence[str]) -> str:
 def _is_marked(word: str, marked: Sequence[str]) -> bool:
     plain = _plain(word)
     return any(plain.startswith(each[:-1]) if each.endswith("*") else plain == each for each in marked)
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """A run of letters, digits and the marks that are put on them: words of Hindi, Arabic or Thai have some in their midst."""
+    marks = "".join(sign for sign in map(chr, range(0x10000)) if unicodedata.category(sign).startswith("M"))
+    return re.compile(f"(?:[^\\W_]|[{marks}])+")
 
 
 def _plain(word: str) -> str:
@@ -181,17 +189,25 @@ class _Parser:
                 raise _NoQuery
             self._at += 1
             return found
-        words = [_plain(word) for word in re.findall(r"[^\W_]+", text)]
+        words = _word().findall(text)
         if kind != "word" or not words:
             raise _NoQuery
-        self._made.marked += [*words[:-1], words[-1] + "*" * begins]
+        self._made.marked += [*map(_plain, words[:-1]), _plain(words[-1]) + "*" * begins]
         whole = words[:-1] if begins else words
         parts = []
         if whole:
-            parts.append("phraseto_tsquery('pg_catalog.simple', ?)")
-            self._made.values.append(" ".join(whole))
+            parts.append(self._spelled("phraseto_tsquery('pg_catalog.simple', lorimer_words(?))", " ".join(whole)))
         if begins:
-            # A word of letters and digits alone needs no quotes within the text of a tsquery, and has them all the same.
-            parts.append("(? || ':*')::tsquery")
-            self._made.values.append(f"'{words[-1]}'")
+            # `lorimer_words` leaves no sign that a quoted word of a tsquery cannot hold.
+            beginning = "to_tsquery('pg_catalog.simple', '''' || lorimer_words(?) || ''':*')"
+            parts.append(self._spelled(beginning, words[-1]))
         return f"({' <-> '.join(parts)})"
+
+    def _spelled(self, part: str, words: str) -> str:
+        """A part of the query as the server takes words apart: as it has done in the index, which no other program knows.
+
+        Small letters are asked for as well, as a server of the locale C makes none of what is not ASCII.
+        """
+        spellings = dict.fromkeys((words,) if words.isascii() else (words, words.lower()))
+        self._made.values += spellings
+        return f"({' || '.join([part] * len(spellings))})"
