@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import select
 from sqlmodel import SQLModel
@@ -100,6 +101,18 @@ async def test_a_copy_is_written_on_to(path: Where, target: Where) -> None:
     reader = StoreReader(target)
     assert len(reader.search("echo")) == 2
     assert chain.breaks(reader.chain()) == []
+
+
+async def test_a_store_is_copied_to_another_schema_of_its_database(server: Server, tmp_path: Path) -> None:
+    url = server.empty()
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        for name in ("old", "new"):
+            connection.execute(f"CREATE SCHEMA {name}".encode())
+    old, new = (f"{url}&options=-csearch_path%3D{name}" for name in ("old", "new"))
+    await fill(old)
+    copy(database_at(old), database_at(new))
+    assert rows(new) == rows(old)
+    server.drop(url)
 
 
 @ON_SQLITE

@@ -17,7 +17,7 @@ from sqlmodel import SQLModel
 from lorimer.errors import ConfigError, LorimerError, UserError
 from lorimer.traces import chain, migrations
 from lorimer.traces.databases.base import Plain
-from lorimer.traces.databases.postgresql import KEPT, Postgresql, named
+from lorimer.traces.databases.postgresql import KEPT, Postgresql, lacking, named
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.writing.store import Store
 from tests.support import postgresql
@@ -108,7 +108,10 @@ def test_questions_share_connections_which_end_with_their_reader(server: Server)
     assert reader.studies() == []
     del database, reader, several, held
     gc.collect()
-    other = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    other = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND backend_type = 'client backend'"
+    )
     deadline = time.monotonic() + 30
     while _told(url, other) and time.monotonic() < deadline:  # a server takes a moment to see that one has left
         time.sleep(0.05)
@@ -132,6 +135,83 @@ def test_a_server_that_does_not_answer_is_one_line(server: Server) -> None:
     assert said.endswith("; see that the server runs and that [store] url names it")
     assert "\n" not in said
     assert "secret" not in said
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_text_is_refused_before_anything_is_made(
+    server: Server, encoding: str
+) -> None:
+    url = server.encoded(encoding)
+    for opened in (Store.open, StoreReader):
+        with pytest.raises(UserError, match=rf"in the encoding {encoding}, .*\(`createdb -E UTF8 -T template0 NAME`\)"):
+            opened(url)
+    server.drop(url)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "version", "said"),
+    [
+        ("UTF8", 140000, ""),
+        ("UTF8", 130014, "is on PostgreSQL 13; 14 or newer is needed: name such a server in [store] url"),
+    ],
+)
+def test_an_older_server_is_named(encoding: str, version: int, said: str) -> None:
+    assert lacking(encoding, version) == said
+
+
+def test_texts_go_as_utf8_whatever_the_environment_says(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    assert StoreReader(url).sql("SELECT '日本 →' AS x").rows == (("日本 →",),)
+
+
+def test_a_machine_that_is_gone_without_a_word_is_noticed_within_a_minute(url: str) -> None:
+    for asked, idle in ((url, "30"), (f"{url}&keepalives_idle=7", "7")):
+        engine = Postgresql(asked).writing()
+        with engine.connect() as connection:
+            told = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+        engine.dispose()
+        assert told["keepalives_idle"] == idle
+        assert (told["keepalives_interval"], told["keepalives_count"]) == ("10", "3")
+        assert told["tcp_user_timeout"] == "60000"
+
+
+def test_a_url_of_a_local_server_needs_no_host(url: str) -> None:
+    database = url.split("@")[1]
+    assert StoreReader(f"postgresql+psycopg://{database}&user=postgres").studies() == []
+
+
+def test_a_schema_that_is_not_there_is_named_before_anything_is_written(url: str) -> None:
+    with pytest.raises(UserError, match=r"has no schema to lie in: .*; make it \(`CREATE SCHEMA NAME`\)"):
+        Store.open(f"{url}&options=-csearch_path%3Dnowhere")
+
+
+async def test_a_role_that_may_not_write_or_read_is_told_what_it_needs(server: Server, url: str) -> None:
+    _run(url, "CREATE ROLE guest LOGIN")
+    guest = url.replace("postgres@", "guest@")
+    try:
+        with pytest.raises(
+            UserError, match=r"permission denied for table \w+; let the role of .* read there \(GRANT\)"
+        ):
+            StoreReader(guest)
+        _run(url, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO guest")
+        assert StoreReader(guest).studies() == []
+        with pytest.raises(UserError, match=r"permission denied for table \w+; let the role .* write there \(GRANT\)"):
+            await _begin_study(guest)
+    finally:
+        _run(url, "DROP OWNED BY guest")
+        _run(url, "DROP ROLE guest")
+
+
+async def test_a_server_that_only_reads_is_told(url: str) -> None:
+    only = f"{url}&options=-cdefault_transaction_read_only%3Don"
+    with pytest.raises(UserError, match="cannot be written: its server only reads; name the one"):
+        await _begin_study(only)
+    assert StoreReader(only).studies() == []
+
+
+def test_a_role_that_is_not_there_is_not_told_to_make_a_database(server: Server) -> None:
+    with pytest.raises(UserError, match=r'role "nobody" does not exist; name the user in \[store\] url'):
+        StoreReader(f"postgresql+psycopg://nobody@127.0.0.1:{server.port}/template_of_stores")
 
 
 def test_a_wrong_password_is_one_line_without_it(server: Server) -> None:
@@ -269,6 +349,20 @@ def test_sql_only_reads(url: str, statement: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("EXPLAIN SELECT 1", '`traces sql` takes one SELECT; SQL: syntax error at or near "EXPLAIN"'),
+        ("SELECT date '0001-01-01 BC'", "SQL: date too small (before year 1): '0001-01-01 BC'"),
+        ("SELECT 'infinity'::timestamp", "SQL: timestamp too large (after year 10K): 'infinity'"),
+    ],
+)
+def test_what_sql_cannot_answer_is_said_of_the_users_own_statement(url: str, statement: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        StoreReader(url).sql(statement)
+    assert str(caught.value) == said
+
+
 def test_sql_answers_with_columns_and_rows(url: str) -> None:
     table = StoreReader(url).sql("SELECT n AS number, 'x%' AS word FROM generate_series(1, 5) AS n;", 3)
     assert (table.columns, table.rows) == (("number", "word"), ((1, "x%"), (2, "x%"), (3, "x%")))
@@ -285,6 +379,11 @@ async def test_a_text_of_more_words_than_an_entry_holds_is_found_by_its_beginnin
 def _run(url: str, statement: str) -> None:
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+async def _begin_study(url: str) -> None:
+    with Store.open(url) as store:
+        await store.create_study(make.study(), [], "text")
 
 
 def _backend(connection: Plain) -> int:

@@ -102,7 +102,7 @@ def sayable(words: str) -> str:
 
 
 class Database(Protocol):
-    """Where a store is kept. Making one connects to nothing.
+    """Where a store is kept. Making one connects to nothing; two of one place are equal.
 
     `plain` and the engines raise UserError where the database cannot be had at all, and LorimerError where it fails later.
     """
@@ -156,8 +156,8 @@ class Database(Protocol):
         """The schema's revision; `None` where there is no store."""
         ...
 
-    def unreadable(self, said: str) -> LorimerError:
-        """What a user is told of what the database said to a reader."""
+    def unreadable(self, cause: BaseException) -> LorimerError:
+        """What a user is told of what the database raised for a reader."""
         ...
 
     def unwritable(self, cause: BaseException) -> LorimerError | None:

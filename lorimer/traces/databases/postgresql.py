@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from lorimer.errors import ConfigError, LorimerError, UserError
 from lorimer.traces import codec
@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Table as SqlTable
 
 SCHEME = "postgresql+psycopg"
+OLDEST = 14
+"""The first version of the server whose SQL has all that a store is made of."""
 CONNECT_SECONDS = 10
 """How long to wait for a server that does not answer, if the URL does not say (`?connect_timeout=`)."""
+SILENT = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
+"""After how many seconds (the last: milliseconds) a machine that is gone without a word counts as gone, if the URL does not say.
+The system's own answer to that is two hours, for which a study would wait for its server."""
 BUSY_SECONDS = 30
 """How long to wait for another process that writes to the same store. Its transactions take milliseconds."""
 KEPT = 4
@@ -37,6 +42,7 @@ is closed after its question."""
 LOCK = 0x10121E12
 """The first half of the advisory lock's key, which tells lorimer's locks from others'; the second is the store's schema."""
 
+_REACH = "see that the server runs and can be reached"
 _BEGIN = "SELECT set_config('synchronous_commit', '{}', true), pg_advisory_xact_lock({}, hashtext(current_schema()))"
 
 
@@ -48,7 +54,7 @@ class Postgresql:
         parts = urlsplit(url)
         if parts.scheme != SCHEME or len(parts.path) < 2:
             raise ConfigError(f"{self._name}: names no database; write {SCHEME}://USER@HOST/DATABASE")
-        self._dsn = urlunsplit(parts._replace(scheme="postgresql"))
+        self._dsn = url.replace(SCHEME, "postgresql", 1)
         try:
             import psycopg  # noqa: F401
         except ImportError:
@@ -58,6 +64,13 @@ class Postgresql:
     @property
     def name(self) -> str:
         return self._name
+
+    def __eq__(self, other: object) -> bool:
+        # Two names may be alike: a schema and a socket's folder are settings, which a name leaves out.
+        return isinstance(other, Postgresql) and self._dsn == other._dsn
+
+    def __hash__(self) -> int:
+        return hash(self._dsn)
 
     def has_store(self) -> bool:
         with self.plain() as connection:
@@ -76,7 +89,7 @@ class Postgresql:
                 assert connection is not None
                 yield _Plain(connection)
         except psycopg.Error as error:
-            raise self.unreadable(str(error)) from None
+            raise self.unreadable(error) from None
 
     def reading(self) -> Engine:
         return self._readers
@@ -85,7 +98,12 @@ class Postgresql:
         from sqlalchemy import create_engine
 
         connect = partial(_connect, self._dsn, self._name, reads=False)
-        connect().close()  # what is wrong is said here, not by the writer's thread
+        with closing(connect()) as connection:  # what is wrong is said here, not by the writer's thread
+            if (connection.execute("SELECT current_schema()").fetchone() or [None])[0] is None:
+                raise UserError(
+                    f"the trace store {self._name} has no schema to lie in: the one that its URL names is not there",
+                    "make it (`CREATE SCHEMA NAME`), or name another in [store] url",
+                )
         return create_engine(f"{SCHEME}://", creator=connect, pool_size=1, max_overflow=0)
 
     def begin(self, connection: Connection, *, full: bool) -> None:
@@ -110,8 +128,15 @@ class Postgresql:
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         return None if found is None else str(found[0])
 
-    def unreadable(self, said: str) -> LorimerError:
-        return LorimerError(f"cannot read the traces at {self._name}: {_line(said)}")
+    def unreadable(self, cause: BaseException) -> LorimerError:
+        import psycopg
+
+        problem = f"cannot read the traces at {self._name}: {_line(str(cause))}"
+        if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            return UserError(problem, "let the role of [store] url read there (GRANT), or name one that may")
+        if isinstance(cause, psycopg.OperationalError):
+            return LorimerError(f"{problem}; {_REACH}, then try again, or resume what was under way")
+        return LorimerError(problem)
 
     def unwritable(self, cause: BaseException) -> LorimerError | None:
         import psycopg
@@ -122,8 +147,18 @@ class Postgresql:
             advice = "another process has been writing to it for long; end that one"
         elif isinstance(cause, psycopg.errors.DiskFull):
             advice = "free space on the server's disk"
+        elif isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            return UserError(
+                f"the trace store {self._name} cannot be written: {_line(str(cause))}",
+                "let the role of [store] url write there (GRANT), or name one that may",
+            )
+        elif isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+            return UserError(
+                f"the trace store {self._name} cannot be written: its server only reads",
+                "name the one that it follows in [store] url, or set default_transaction_read_only = off for the role",
+            )
         elif isinstance(cause, psycopg.OperationalError):
-            advice = "see that the server runs and can be reached"
+            advice = _REACH
         else:
             return None
         return LorimerError(
@@ -175,14 +210,15 @@ class Postgresql:
                 found = connection.execute(
                     "FETCH ALL FROM asked" if limit is None else f"FETCH {int(limit)} FROM asked"
                 )
+                columns = tuple(column.name for column in found.description or ())
+                # A value that Python has no form for (a date before the year 1) fails only here.
+                return StatementAnswer(columns, tuple(tuple(row) for row in found.fetchall()))
             except psycopg.errors.ReadOnlySqlTransaction as error:
-                raise UserError(f"`traces sql` only reads; this would write: {_line(str(error))}") from None
+                raise UserError(f"`traces sql` only reads; this would write: {_about(error)}") from None
             except psycopg.errors.SyntaxError as error:
-                raise UserError(f"`traces sql` takes one SELECT; SQL: {_line(str(error))}") from None
+                raise UserError(f"`traces sql` takes one SELECT; SQL: {_about(error)}") from None
             except psycopg.Error as error:
-                raise UserError(f"SQL: {_line(str(error))}") from None
-            columns = tuple(column.name for column in found.description or ())
-            return StatementAnswer(columns, tuple(tuple(row) for row in found.fetchall()))
+                raise UserError(f"SQL: {_about(error)}") from None
 
     @cached_property
     def _readers(self) -> Engine:
@@ -220,17 +256,43 @@ def _connect(dsn: str, name: str, *, reads: bool) -> psycopg.Connection[Any]:
     except psycopg.Error:  # whose words may hold the password
         wrong = f"{name}: is no URL of a database"
         raise UserError(
-            wrong, "write %XX for what is no letter or digit in a password, or give it as ${NAME}"
+            wrong,
+            "write %XX for what is no letter or digit in a password, or give it as ${NAME}; "
+            "after ? come PostgreSQL's own settings, such as sslmode=require",
         ) from None
     try:
         given["options"] = f"{given.get('options') or ''} {options}".strip()
         given.setdefault("connect_timeout", CONNECT_SECONDS)
         given.setdefault("application_name", "lorimer")
+        given["client_encoding"] = "UTF8"  # whatever PGCLIENTENCODING says
+        for setting, value in SILENT.items():
+            given.setdefault(setting, value)
         connection = psycopg.connect(**given)  # type: ignore[arg-type]
     except psycopg.Error as error:
         raise UserError(f"cannot open the trace store {name}: {_line(str(error))}", _helps(str(error))) from None
+    info = connection.info
+    unfit = lacking(info.parameter_status("server_encoding") or "", info.server_version)
+    if unfit:
+        connection.close()
+        raise UserError(f"the trace store {name} {unfit}") from None
     connection.adapters.register_loader("numeric", _number())
     return connection
+
+
+def lacking(encoding: str, version: int) -> str:
+    """Why a database cannot hold a store, as the end of a sentence, with what to do; "" where it can.
+
+    Args:
+        version: as the server tells it: 150018 is 15.18.
+    """
+    if version < OLDEST * 10_000:
+        return f"is on PostgreSQL {version // 10_000}; {OLDEST} or newer is needed: name such a server in [store] url"
+    if encoding != "UTF8":
+        return (
+            f"is a database in the encoding {encoding}, and traces hold all of Unicode; make another "
+            "(`createdb -E UTF8 -T template0 NAME`) and name that in [store] url"
+        )
+    return ""
 
 
 @lru_cache(maxsize=256)
@@ -247,7 +309,7 @@ def named(url: str) -> str:
     except ValueError:
         raise ConfigError(f"[store] url is no URL; write {SCHEME}://USER@HOST/DATABASE") from None
     user, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query="", fragment=""))
+    return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"
 
 
 def _number() -> Any:
@@ -267,9 +329,17 @@ def _line(said: str) -> str:
     return " ".join(said.split())
 
 
+def _about(error: psycopg.Error) -> str:
+    """What is wrong with a user's own statement, without the one that it was put into."""
+    told = error.diag
+    return _line("; ".join(filter(None, (told.message_primary or str(error), told.message_hint))))
+
+
 def _helps(said: str) -> str:
     if "password" in said:
         return "name the user in [store] url, and give the password as ${NAME} in it, from a variable NAME, or in ~/.pgpass"
+    if 'role "' in said and "does not exist" in said:
+        return "name the user in [store] url, or make that role on the server (`createuser`)"
     if "does not exist" in said:
         return "make it there (`createdb`), or name another in [store] url"
     return "see that the server runs and that [store] url names it"

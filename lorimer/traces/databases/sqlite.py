@@ -46,6 +46,12 @@ class Sqlite:
     def name(self) -> str:
         return str(self.path)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sqlite) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
     def has_store(self) -> bool:
         return self.path.is_file()
 
@@ -61,7 +67,7 @@ class Sqlite:
             with closing(self._connect()) as connection:
                 yield connection
         except sqlite3.Error as error:
-            raise self.unreadable(str(error)) from None
+            raise self.unreadable(error) from None
 
     def reading(self) -> Engine:
         from sqlalchemy import NullPool, create_engine
@@ -114,7 +120,8 @@ class Sqlite:
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         return None if found is None else str(found[0])
 
-    def unreadable(self, said: str) -> LorimerError:
+    def unreadable(self, cause: BaseException) -> LorimerError:
+        said = str(cause)
         if "not a database" in said:
             return UserError(f"{self.path} is not a trace store")
         if "malformed" in said:
@@ -185,7 +192,7 @@ class Sqlite:
         try:
             return sqlite3.connect(place.address(self.path), uri=True, timeout=BUSY_SECONDS, check_same_thread=False)
         except sqlite3.Error as error:
-            raise self.unreadable(str(error)) from None
+            raise self.unreadable(error) from None
 
 
 def _configure(connection: Any, _record: object) -> None:

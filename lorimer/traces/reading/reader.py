@@ -366,7 +366,7 @@ class StoreReader(SealedReader):
             with Session(self._engine, expire_on_commit=False) as session:
                 yield session
         except DBAPIError as error:
-            raise self.database.unreadable(str(error.orig)) from None
+            raise self.database.unreadable(error.orig or error) from None
 
     def _all(self, wanted: Any) -> list[Any]:
         with self._session() as session:

@@ -43,7 +43,7 @@ def copy(source: Database, target: Database) -> Copied:
     Raises UserError where the source cannot be read or a study of it is run at this moment, and where the target holds a study;
     LorimerError where the source's chain is broken, and where the target cannot be written, which then holds nothing of it.
     """
-    if source.name == target.name:
+    if source == target:
         raise UserError(f"{source.name} cannot be copied to itself")
     entries = SealedReader(source).chain()
     broken = chain.breaks(entries)
