@@ -9,16 +9,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from sqlmodel import SQLModel
 
 from lorimer.errors import LorimerError, UserError
 from lorimer.harness.api import assistant, user
 from lorimer.traces import chain
 from lorimer.traces.databases.choice import database_at
+from lorimer.traces.databases.sqlite import Sqlite
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Conditions, Reservation, Settlement, Used
 from lorimer.traces.tables import DecisionRow
+from lorimer.traces.writing import chaining
 from lorimer.traces.writing.copying import copy
 from lorimer.traces.writing.holder import this_process
 from lorimer.traces.writing.store import Store
@@ -113,6 +115,30 @@ async def test_a_store_is_copied_to_another_schema_of_its_database(server: Serve
     copy(database_at(old), database_at(new))
     assert rows(new) == rows(old)
     server.drop(url)
+
+
+class WrittenMeanwhile(Sqlite):
+    """A store to which an entry is added once its chain was looked at, and before it is copied."""
+
+    def reading(self) -> Engine:
+        with Store.open(self.path) as store:
+            body = {"policy": "pooled"}
+            store._writer.submit(
+                lambda transaction: chaining.append(transaction.connection, "z", "note", "z", body, "now"), full=True
+            ).result()
+        return super().reading()
+
+
+@ON_SQLITE
+async def test_what_was_added_before_the_moment_of_copying_is_copied_too(path: Path, target: Where) -> None:
+    await fill(path)
+    before = StoreReader(path).chain()
+    copied = copy(WrittenMeanwhile(path), database_at(target))
+    there = StoreReader(target).chain()
+    assert (len(there), there[:-1]) == (len(before) + 1, before)
+    assert there == StoreReader(path).chain()
+    assert copied.head == there[-1].hash
+    assert rows(target) == rows(path)
 
 
 @ON_SQLITE

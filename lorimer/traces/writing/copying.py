@@ -55,10 +55,9 @@ def copy(source: Database, target: Database) -> Copied:
         except DBAPIError as error:
             raise explain(error, target) from None
     there = SealedReader(target).chain()
-    if there != entries:
-        raise LorimerError(
-            f"{target.name} holds another chain than {source.name}, which was written to meanwhile; copy it anew"
-        )
+    # What was added to the source before its moment of copying came was copied too.
+    if there[: len(entries)] != entries or chain.breaks(there):
+        raise LorimerError(f"{target.name} holds another chain than {source.name}; empty it, and copy it anew")
     return Copied(studies, rows, there[-1].hash if there else chain.BEGINNING)
 
 
