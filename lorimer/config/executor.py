@@ -25,7 +25,7 @@ class ExecutorSettings(Table):
     and `[1, 3]` the first has 4 places and the second 12. Empty: alike."""
     seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     """How long one of `docker_hosts` may take to say that it is there, before the others do without it; the same for a Ray
-    cluster's address."""
+    cluster's address, which may then take six times as long to be joined."""
 
     @field_validator("docker_hosts")
     @classmethod
@@ -39,6 +39,8 @@ class ExecutorSettings(Table):
                 )
             if not re.fullmatch(r"unix:///.+|tcp://[^/:]+:[0-9]+|tcp://\[[0-9a-fA-F:]+\]:[0-9]+", host):
                 raise ValueError(f"'{host}' is neither unix:///PATH nor tcp://HOST:PORT")
+            if host.startswith("tcp://") and not 0 < int(host.rpartition(":")[2]) < 65536:
+                raise ValueError(f"'{host}' has a port that no machine has; a port is a number from 1 to 65535")
         twice = next((host for host in hosts if hosts.count(host) > 1), "")
         if twice:
             raise ValueError(f"names {twice} twice; shares says which of several hosts takes more trials")

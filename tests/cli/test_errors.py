@@ -143,6 +143,10 @@ def test_wrong_settings_are_told_by_key(
             'executor.docker_hosts=["big:2375"]',
             "docker_hosts=[\"big:2375\"]: 'big:2375' is neither unix:///PATH nor tcp://HOST:PORT",
         ),
+        (
+            'executor.docker_hosts=["tcp://a:99999"]',
+            "'tcp://a:99999' has a port that no machine has; a port is a number from",
+        ),
         ('executor.docker_hosts=["tcp://a:1", "tcp://a:1"]', 'tcp://a:1"]: names tcp://a:1 twice'),
         (
             'executor.docker_hosts=["ssh://me@big"]',

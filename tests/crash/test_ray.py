@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def test_it_decides_as_here(straight: Straight, cluster: RayCluster) -> None:
     root = twin(straight.pristine, "ray")
     said = process("optimize", "--quiet", "-C", root, *on(cluster))
     assert said.code == 0, said
+    assert "SIGTERM" not in said.err, "Ray's own words stand between no lines"
     assert outcome(root) == outcome(straight.root)
     assert process("verify", "-C", root).code == 0
 
@@ -113,3 +115,15 @@ def test_a_cluster_that_is_not_there_is_refused_in_one_line(straight: Straight) 
     )
     doctor = process("doctor", "-C", root)
     assert "no Ray cluster answers at 'ray://127.0.0.1:9'" in doctor.out
+
+
+def test_a_port_of_something_else_is_refused(straight: Straight) -> None:
+    pytest.importorskip("ray", reason="Ray has no package for this Python")
+    root = twin(straight.pristine, "ray-elsewhere")
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # whose connections nobody takes
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        there = ("--set", f'executor.ray_address="{address}"', "--set", "executor.seconds=1")
+        said = process("optimize", "--quiet", "-C", root, "--set", 'executor.kind="ray"', *there)
+    assert said.code == 3, said
+    assert f"no Ray cluster answers at '{address}': what listens there did not answer as a cluster does" in said.err
+    assert "Traceback" not in said.err

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import os
+import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ from lorimer.task_agent.cluster.worker import NodeResources, TaskModelSpec, Work
 
 OPEN_SECONDS = 120.0
 """How long a node may take to start a worker: a cold one reads all of lorimer from a disk that others use too."""
+
+JOINS = 6
+"""A cluster that is there takes some seconds to be joined, so it may take this many times [executor] seconds."""
 
 CALLS_AT_ONCE = 10_000
 """Calls of one worker that may be under way, most of which wait for a trial: far more than a node runs trials."""
@@ -288,12 +292,12 @@ async def open_nodes(
 
 
 async def _connect(address: str, seconds: float) -> None:
-    logging.getLogger("ray").setLevel(logging.CRITICAL)  # what it says would stand between the study's own lines
     try:
         import ray
     except ImportError:
         raise PrerequisiteError("[executor] kind is 'ray', and Ray is not installed", INSTALL) from None
-    # In a thread, where Ray leaves this process's signals alone.
+    # What it says would stand between the study's own lines. Its import has set another level.
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
     connect = functools.partial(
         ray.init,
         address,
@@ -304,12 +308,46 @@ async def _connect(address: str, seconds: float) -> None:
     )
     try:
         await _knock(address, seconds)
-        await asyncio.to_thread(connect)
+        await _joined(connect, JOINS * seconds)
     except Exception as error:  # noqa: BLE001 - Ray raises many kinds of them
         raise PrerequisiteError(
             f"no Ray cluster answers at '{address}': {_first_line(error)}",
             "`ray start --head` starts one here, `ray start --address HOST:6379` adds a machine to it",
         ) from None
+
+
+async def _joined(connect: Callable[[], object], seconds: float) -> None:
+    """Do what connects, in a thread, where Ray leaves this process's signals alone.
+
+    Nobody waits for that thread at the end: at an address where something else listens Ray waits for minutes,
+    and hears of nothing.
+
+    Raises what `connect` does, and OSError where it does not end.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[Exception | None] = loop.create_future()
+
+    def settle(error: Exception | None) -> None:
+        if not ended.done():
+            ended.set_result(error)
+
+    def work() -> None:
+        error = None
+        try:
+            connect()
+        except Exception as raised:  # noqa: BLE001 - Ray raises many kinds of them
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, error)
+
+    threading.Thread(target=work, name="lorimer-ray", daemon=True).start()
+    try:
+        async with asyncio.timeout(seconds):
+            error = await ended
+    except TimeoutError:
+        raise OSError(f"what listens there did not answer as a cluster does, in {seconds:g} s") from None
+    if error is not None:
+        raise error
 
 
 async def _knock(address: str, seconds: float) -> None:
