@@ -13,7 +13,9 @@ import pytest
 
 from lorimer import errors
 from lorimer.benchmarks.base import Task
+from lorimer.config.settings import Config, parse
 from lorimer.errors import BudgetExhausted, CallFailed, ConfigError, LorimerError, PrerequisiteError, ProviderOutage
+from lorimer.meta_agent.workspace.nodes import said_to_nodes
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import BuiltImage, ExecOutput
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
@@ -69,6 +71,16 @@ def _ran(command: str, sandbox: FakeSandbox) -> ExecOutput:
 @pytest.fixture
 def tasks(tmp_path: Path) -> dict[str, Task]:
     return {name: make_task(tmp_path, name=name) for name in ("a", "b", "c")}
+
+
+def test_no_password_of_the_store_goes_to_a_node() -> None:
+    url = "postgresql+psycopg://u:word-of-the-store@h/db"
+    settings = parse(
+        {"store": {"url": url}, "notify": {"command": ["tell", "word-of-the-store"]}, "limits": {"calls": 7}}
+    )
+    said = said_to_nodes(settings)
+    assert "word-of-the-store" not in said
+    assert Config.model_validate_json(said).limits.calls == 7
 
 
 async def test_a_trial_is_traced_and_billed_as_on_this_machine(tasks: dict[str, Task]) -> None:

@@ -49,7 +49,7 @@ class WorkerSpec:
     root: str
     """The workspace's folder."""
     settings: str
-    """lorimer.toml as JSON."""
+    """What `said_to_nodes` leaves of lorimer.toml, as JSON."""
     model: TaskModelSpec | None
 
 
@@ -281,7 +281,7 @@ async def open_nodes(
     """
     await _connect(config.executor.ray_address, config.executor.seconds)
     # A node keeps no study: what it needs of the workspace is the benchmark.
-    spec = WorkerSpec(__version__, str(await asyncio.to_thread(root.resolve)), config.model_dump_json(), model)
+    spec = WorkerSpec(__version__, str(await asyncio.to_thread(root.resolve)), said_to_nodes(config), model)
     nodes = Nodes(spec, passed, config.sandbox.concurrency, tell)
     try:
         await nodes.open()
@@ -289,6 +289,11 @@ async def open_nodes(
         await nodes.close()
         raise
     return nodes
+
+
+def said_to_nodes(config: Config) -> str:
+    """The settings as JSON, without those that no trial needs and that may hold a password: Ray keeps what it passes on."""
+    return config.model_dump_json(exclude={"store", "notify"})
 
 
 async def _connect(address: str, seconds: float) -> None:
