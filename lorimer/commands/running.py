@@ -53,6 +53,7 @@ def run(
     """
     from lorimer.meta_agent.study import campaign
     from lorimer.terminal.words import dollars, duration, score_text, table
+    from lorimer.wording import visible_line
 
     config = config_of(workspace, set_)
     with open_terminal(workspace, json, quiet) as terminal:
@@ -68,6 +69,13 @@ def run(
         typer.echo(f"{report.result.study}: {score_text(score) if score else 'no score'}; {cost}")
         if report.result.refusal:
             typer.echo(from_here(f"refused: such as {report.result.refusal}", workspace))
+        for ending in report.endings:
+            typer.echo(from_here(f"{ending.cause}: {ending}", workspace))
+        if report.lacking:
+            typer.echo(
+                f'verifiers: no trial has any reward, and after each its verifier said "{visible_line(report.lacking)}"; '
+                "if that is not the agent's to bring, the tasks' images lack it, and these scores say nothing of the harness"
+            )
         for word, said in (*report.cache.lines(), *report.trust.lines()):
             typer.echo(from_here(f"{word}: {said}", workspace))
     exit_for(workspace, report.result)

@@ -12,7 +12,9 @@ from lorimer.benchmarks.split import split
 from lorimer.benchmarks.unread import nothing_in
 from lorimer.config import settings as config
 from lorimer.errors import TaskError
+from lorimer.meta_agent.study.ran import lacking
 from lorimer.meta_agent.workspace.suite import load_suite
+from lorimer.traces.tables import Trial
 from tests.cli.support import Said, process, refused, typed
 
 Used = tuple[Path, dict[str, Said]]
@@ -243,6 +245,36 @@ def test_named_tasks_run_quietly_or_as_json_lines(used: Used, capsys: pytest.Cap
     assert [line["event"] for line in lines].count("TrialFinished") == 2
     assert lines[-1]["event"] == "Result"
     assert lines[-1]["result"]["tasks"][0]["trials"] == 2
+
+
+def test_a_run_says_at_which_line_its_harness_broke(
+    bubblewrap: None, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = workspace / "harness" / "agent.py"
+    agent.write_text("def helper():\n    return {}['lost']\n\n\ndef solve(task, env, llm):\n    return helper()\n")
+    said = typed(capsys, "run", "--quiet", "-C", workspace)
+    assert said.code == 1
+    line = next(line for line in said.out.splitlines() if line.startswith("harness_exception: "))
+    assert line.startswith(
+        "harness_exception: 4 trials of 4 at agent.py line 2, in helper: \"KeyError: 'lost'\"; `lorimer "
+    )
+    shown = line.rpartition("traces show ")[2].split()[0].strip("`")
+    assert "KeyError: 'lost'" in typed(capsys, "traces", "show", shown, "-C", workspace).out
+
+
+def test_verifiers_that_lack_the_same_thing_on_all_tasks_are_told_where_nothing_has_a_reward() -> None:
+    def trial(task: str, said: str, reward: float | None = 0.0, cause: str = "finished") -> Trial:
+        return Trial.model_construct(task=task, verifier_output=f"checking\n{said}\n", reward=reward, cause=cause)
+
+    numpy, pandas = (f"ModuleNotFoundError: No module named '{name}'" for name in ("numpy", "pandas"))
+    assert lacking([trial("a", numpy), trial("b", numpy)]) == numpy
+    assert lacking([trial("a", numpy), trial("b", numpy), trial("c", numpy, None)]) == numpy
+    assert lacking([trial("a", numpy), trial("b", numpy, 0.5)]) == ""
+    assert lacking([trial("a", numpy), trial("b", pandas)]) == ""
+    assert lacking([trial("a", numpy), trial("a", numpy)]) == "", "one task may be what it asks for"
+    assert lacking([trial("a", "1 failed"), trial("b", "1 failed")]) == ""
+    broke = trial("b", numpy, cause="harness_exception")
+    assert lacking([trial("a", numpy), broke]) == "", "that is the harness's doing"
 
 
 def test_the_test_side_runs_after_its_study_and_never_in_it(used: Used, capsys: pytest.CaptureFixture[str]) -> None:

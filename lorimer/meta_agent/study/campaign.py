@@ -20,15 +20,13 @@ from lorimer.harness import version
 from lorimer.keys import Keys
 from lorimer.meta_agent.gate.design import Design, too_small
 from lorimer.meta_agent.ledger import continued
-from lorimer.meta_agent.ledger.trust import Trust, trust
-from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.result import StudyResult
 from lorimer.meta_agent.study import keeping, loop
 from lorimer.meta_agent.study.checking import valid
 from lorimer.meta_agent.study.people.beside import others_at_work
+from lorimer.meta_agent.study.ran import RunReport, report_of
 from lorimer.meta_agent.study.takeover import take_over
 from lorimer.meta_agent.workspace import known
-from lorimer.meta_agent.workspace.caching import CacheUse, cache_use
 from lorimer.meta_agent.workspace.engines import open_provider
 from lorimer.meta_agent.workspace.events import BudgetUsed, BudgetWarning, ModelNoted, NotifyFailed, VerifierNoted
 from lorimer.meta_agent.workspace.notify import Notice, NoticeSubject
@@ -45,7 +43,6 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.task_agent.verdict.verifiers import VERIFIERS
 from lorimer.traces.base import StudyReader
 from lorimer.traces.reading.reader import StoreReader
-from lorimer.traces.schema import Stage
 from lorimer.traces.tables import StudyRow
 from lorimer.wording import a
 
@@ -58,33 +55,6 @@ WORK: Mapping[str, Callable[[StudyParts, str], Awaitable[StudyResult]]] = {
 
 DRY = "dry-start"
 """Whose the jail of a dry start is, before there is a study."""
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """What `lorimer run` found."""
-
-    result: StudyResult
-    tasks: Sequence[TaskLine]
-    cost_usd: float | None
-    tokens: int
-    seconds: float
-    cache: CacheUse
-    """What was read from the provider's cache, and what was lost there."""
-    trust: Trust
-    """What speaks against the results."""
-
-
-@dataclass(frozen=True)
-class TaskLine:
-    """One task of a run: its mean reward over its scored trials, and what to look at."""
-
-    task: str
-    reward: float | None
-    trials: int
-    causes: str
-    trial: str
-    """The id of the last trial, for `lorimer traces show`."""
 
 
 async def run(
@@ -122,7 +92,7 @@ async def run(
             lorimer_toml=said,
         )
         result = await loop.evaluate(parts_of(session, study, suite.tasks, workspace, watcher, said), study)
-        report = _report(session.reader, result, time.monotonic() - began)
+        report = report_of(session.reader, result, time.monotonic() - began)
     await _drop_old(root, config, watcher)
     return report
 
@@ -143,20 +113,6 @@ def _test_side(root: Path, only: tuple[str, ...]) -> tuple[str, ...]:
             f"run --test: study {studies[-1].id} has no test side; set [split] test or test_file before one begins"
         )
     return kept
-
-
-def _report(reader: StudyReader, result: StudyResult, seconds: float) -> RunReport:
-    lines = []
-    trials = reader.outcomes(evaluation_id(result.study, About("", Stage.BASELINE)))
-    for task in dict.fromkeys(trial.task for trial in trials):
-        own = [trial for trial in trials if trial.task == task]
-        rewards = [trial.reward for trial in own if trial.reward is not None]
-        causes = ", ".join(sorted({trial.cause for trial in own}))
-        mean = sum(rewards) / len(rewards) if rewards else None
-        lines.append(TaskLine(task, mean, len(own), causes, own[-1].id))
-    spent = reader.spent(result.study)
-    cache = cache_use(reader.study(result.study), spent, reader.cache_breaks)
-    return RunReport(result, lines, spent.usd, spent.tokens, seconds, cache, trust(reader, result.study))
 
 
 # ---- optimising -----------------------------------------------------------------------------------------------------
