@@ -11,7 +11,7 @@ from lorimer.config.settings import FILE_NAME, Config, load
 from lorimer.doctor.findings import Finding, command, edit, failed, one_line
 from lorimer.doctor.fixes import benchmark_fix, split_fix
 from lorimer.errors import ConfigError, LorimerError, PrerequisiteError, UserError
-from lorimer.harness import version
+from lorimer.harness import outside, version
 from lorimer.keys import DOTENV
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.scaffold import git_ignores, git_tracks
@@ -38,6 +38,9 @@ def harness(root: Path, config: Config) -> tuple[str | None, list[Finding]]:
         text = workspace.read_harness()
         version.check(text, max_bytes=config.meta.max_harness_bytes)
         findings.append(_committed(workspace))
+        if said := outside.told(str(workspace.harness_path), text):
+            fix = f"in {workspace.harness_path}: env's calls in their place (docs/harness.md, Bringing your own agent)"
+            findings.append(Finding("harness", "warning", said, fix))
     except LorimerError as error:
         text = None
         findings.append(failed("harness", error, back(workspace, config)))

@@ -16,6 +16,7 @@ from lorimer.config.settings import Config
 from lorimer.doctor import machine, workspace
 from lorimer.doctor.findings import Finding, text
 from lorimer.doctor.models import Asking, models
+from lorimer.doctor.workspace import harness as look_at_harness
 from lorimer.sandbox.docker.buildkit import BuildKit
 from lorimer.scaffold import init
 from tests.cli import provider
@@ -290,6 +291,22 @@ def test_a_harness_or_a_program_that_is_not_there_is_told(tmp_path: Path) -> Non
     assert (harness.level, program.level) == ("missing", "missing")
     assert harness.fix == f"get back the committed one with: git -C {root} checkout HEAD -- harness/agent.py"
     assert program.fix == "write there, in plain English, what to aim for"
+
+
+def test_a_harness_that_opens_files_in_its_jail_is_warned_of(
+    bubblewrap: None, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = workspace / "harness" / "agent.py"
+    agent.write_text(
+        "def solve(task, env, llm):\n    with open('/tmp/a', 'w') as file:\n        return str(file.write('1'))\n"
+    )
+    _, findings = look_at_harness(workspace, config.load(workspace / "lorimer.toml"))
+    (warned,) = (finding for finding in findings if "line 2: open" in finding.said)
+    assert (warned.what, warned.level) == ("harness", "warning")
+    assert "env.read_text or env.write" in warned.said
+    said = typed(capsys, "run", "-C", workspace, "--set", "benchmark.limit=1")
+    assert said.out.count(f"warning: {warned.said.removeprefix(f'{workspace}/')}") == 1, said.out
+    assert "run-1: score 0.000" in said.out
 
 
 def test_a_committed_harness_that_is_no_better_is_not_proposed(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from lorimer.meta_agent.workspace.parts import StudyParts, create
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.meta_agent.workspace.session import Session, next_name, open_session, scrub_for, upgrade_store
 from lorimer.meta_agent.workspace.settings import resumed
-from lorimer.meta_agent.workspace.watching import Watcher, tell_place, tell_problems, tellers
+from lorimer.meta_agent.workspace.watching import Watcher, tell_outside, tell_place, tell_problems, tellers
 from lorimer.meta_agent.workspace.where import has_store, store_at
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import Owner, RemovedImages
@@ -79,6 +79,7 @@ async def run(
         suite = session.load_suite(only)
         tell_problems(suite, watcher)
         suite = await valid(session, suite, watcher)
+        tell_outside(config.study.harness, harness, watcher)
         await starts(session, harness, config)
         study = next_name(session.reader, "run")
         await create(
@@ -135,6 +136,7 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
         sides = _sides(session.reader, suite, config, harness, root)
         taking_part = {*sides.train, *sides.holdout, *sides.test}
         suite = dataclasses.replace(suite, tasks=tuple(task for task in suite.tasks if task.id in taking_part))
+        tell_outside(config.study.harness, harness, watcher)
         await starts(session, harness, config)
         # As late as can be: another process may begin a study in this workspace while this one checks its tasks.
         study = config.study.name or next_name(session.reader, "study")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from lorimer.benchmarks.base import Suite
+from lorimer.harness import outside
 from lorimer.meta_agent.workspace.events import ImageReady, Progress, TrialFinished
 from lorimer.meta_agent.workspace.where import store_at
 from lorimer.task_agent.causes import Cause
@@ -53,6 +54,13 @@ def tell_place(root: Path, watcher: Watcher) -> None:
     said = place.remark(database.path.parent) if isinstance(database, Sqlite) else ""
     if said:
         watcher.say(said)
+
+
+def tell_outside(path: str, harness: str, watcher: Watcher) -> None:
+    """Warn of what the harness does in its jail and may mean for the task."""
+    said = outside.told(path, harness)
+    if said:
+        watcher.say(f"warning: {said}")
 
 
 def tell_problems(suite: Suite, watcher: Watcher) -> None:

@@ -1,0 +1,91 @@
+"""Calls of Python's own that a harness makes in its jail, where nothing of the task is: tools that quietly do nothing. Pure.
+
+It sees what is plainly written, and advises: a harness may have a reason, and nothing is refused for it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_STARTS = ("run", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "Popen")
+_REACHES = {
+    **{f"subprocess.{name}": "env.exec" for name in _STARTS},
+    "os.system": "env.exec",
+    "os.popen": "env.exec",
+    "asyncio.create_subprocess_shell": "env.exec",
+    "asyncio.create_subprocess_exec": "env.exec",
+    "open": "env.read_text or env.write",
+    "io.open": "env.read_text or env.write",
+}
+"""What is called, by its full name, and what reaches the task instead."""
+
+
+@dataclass(frozen=True)
+class OutsideCall:
+    """One such call."""
+
+    line: int
+    name: str
+    """The full one, such as `subprocess.run`."""
+    instead: str
+
+
+def calls_outside(text: str) -> tuple[OutsideCall, ...]:
+    """The calls in a harness that start programs or open files in the jail, in order of line. None where it does not parse."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return ()
+    names = {"open": "open"} | dict(_imported(tree))
+    for own in _bound(tree):  # a function or a value of the harness's own under that name
+        names.pop(own, None)
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (name := _full_name(node.func, names)) in _REACHES:
+            found.append(OutsideCall(node.lineno, name, _REACHES[name]))
+    return tuple(sorted(found, key=lambda call: call.line))
+
+
+def told(path: str, text: str) -> str:
+    """What to say of a harness that makes such calls, in one line; "" for any other.
+
+    Args:
+        path: the harness's file.
+    """
+    found = calls_outside(text)
+    if not found:
+        return ""
+    places = ", ".join(f"line {call.line}: {call.name}" for call in found[:3])
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    instead = ", ".join(sorted({call.instead for call in found}))
+    jailed = "that acts in the harness's jail, where nothing of the task is"
+    return f"{path}, {places}{more}: {jailed}; what reaches the task is {instead}"
+
+
+def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Names that imports bind, and what they stand for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((each.asname or each.name.partition(".")[0], each.name) for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from ((each.asname or each.name, f"{node.module}.{each.name}") for each in node.names)
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def _full_name(node: ast.expr, names: dict[str, str]) -> str:
+    """`sp.run` as `subprocess.run`; "" for what is not plainly a name."""
+    if isinstance(node, ast.Attribute):
+        owner = _full_name(node.value, names)
+        return f"{owner}.{node.attr}" if owner else ""
+    return names.get(node.id, "") if isinstance(node, ast.Name) else ""

@@ -1,0 +1,51 @@
+"""What a harness plainly does in its jail is found, and little else is."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import get_args
+
+import pytest
+
+from lorimer.harness.outside import calls_outside, told
+from lorimer.kinds import SeedName
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import subprocess\nsubprocess.run('ls')", [(2, "subprocess.run")]),
+        (
+            "import subprocess as sp\ndef run(env):\n    return sp.check_output(['ls'])",
+            [(3, "subprocess.check_output")],
+        ),
+        ("from subprocess import Popen as P\nP('ls')", [(2, "subprocess.Popen")]),
+        ("import os\nos.system('ls')\nos.popen('ls')", [(2, "os.system"), (3, "os.popen")]),
+        ("import os.path\nos.system('ls')", []),
+        ("def run(env):\n    with open('a', 'w') as file:\n        file.write('b')", [(2, "open")]),
+        ("import asyncio\nasyncio.create_subprocess_shell('ls')", [(2, "asyncio.create_subprocess_shell")]),
+        # Of the harness's own, on the task, or a text.
+        ("def open(path):\n    return path\nopen('a')", []),
+        ("def run(env, open):\n    return open('a')", []),
+        ("def run(env):\n    env.exec('python -c \"open(1)\"')\n    env.open('a')", []),
+        ("PROMPT = 'call subprocess.run(...)'", []),
+        ("import subprocess\nsubprocess.list2cmdline(['ls'])\nsubprocess.TimeoutExpired", []),
+        ("class Shell:\n    def run(self):\n        return self.subprocess.run()", []),
+        ("def broken(:", []),
+    ],
+)
+def test_calls_that_reach_the_jail_alone_are_found(source: str, found: list[tuple[int, str]]) -> None:
+    assert [(call.line, call.name) for call in calls_outside(source)] == found
+
+
+def test_it_is_told_in_one_line_with_what_reaches_the_task() -> None:
+    source = "import subprocess\n" + "subprocess.run('ls')\n" * 4 + "open('a')\n"
+    assert told("harness/agent.py", source) == (
+        "harness/agent.py, line 2: subprocess.run, line 3: subprocess.run, line 4: subprocess.run and 2 more: that acts in the "
+        "harness's jail, where nothing of the task is; what reaches the task is env.exec, env.read_text or env.write"
+    )
+
+
+@pytest.mark.parametrize("name", get_args(SeedName))
+def test_of_the_seeds_nothing_is_said(name: str) -> None:
+    assert told("agent.py", (files("lorimer") / "harness" / "seeds" / f"{name}.py").read_text(encoding="utf-8")) == ""
