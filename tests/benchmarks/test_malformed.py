@@ -234,7 +234,7 @@ REWARDS = {
     "nan": ("nan", "reward is nan, not a finite number"),
     "inf": ("inf", "reward is inf, not a finite number"),
     "a word": ("passed", "not a number: 'passed'"),
-    "nothing": ("", "not a number: ''"),
+    "nothing": ("", "is empty"),
     "too long": (None, "over the limit of 65536"),
     "a folder": (None, "is a directory"),
 }

@@ -28,7 +28,7 @@ def test_a_json_file_holds_a_number_or_named_rewards() -> None:
 @pytest.mark.parametrize(
     ("data", "as_json", "reason"),
     [
-        (b"", False, "not a number"),
+        (b"", False, "is empty"),
         (b"passed", False, "not a number: 'passed'"),
         (b"nan", False, "reward is nan, not a finite number"),
         (b"inf", False, "reward is inf"),

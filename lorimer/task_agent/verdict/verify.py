@@ -15,10 +15,10 @@ from lorimer.benchmarks.base import Graded, MarkedVerdict, PytestSummary, Reward
 from lorimer.sandbox.base import Sandbox, SandboxFileError
 from lorimer.scale import Scale
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.output import cut
+from lorimer.task_agent.output import cut, last_line
 from lorimer.task_agent.upload import make_executable, upload
 from lorimer.task_agent.verdict.flags import SUSPECT
-from lorimer.wording import first_names
+from lorimer.wording import first_names, visible_line
 
 REWARD_BYTES = 65_536
 OUTPUT_BYTES = 65_536
@@ -28,6 +28,8 @@ PREPARE_SECONDS = 60.0
 """The time to clear the verifier's place: milliseconds, unless the agent left a million files there."""
 SHOWN = 6
 """Paths named in a flag."""
+SAID = 200
+"""Characters of the verifier's last line that stand in a detail."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,10 @@ async def verify(
         except OffScale as error:
             return Reward(None, cause=Cause.REWARD_SCALE, detail=f"task {task.id}: {path}: {error}", output=output)
         return Reward(value, named, output=output)
-    detail = f"the verifier (exit code {ran.exit_code}) left no reward file"
+    last = visible_line(last_line(output))[:SAID]
+    printed = f'the last that it printed: "{last}"' if last else "it printed nothing"
+    places = " or ".join(task.reward.paths)
+    detail = f"the verifier (exit code {ran.exit_code}) left no reward file ({places}); {printed}"
     return Reward(None, cause=Cause.REWARD_MISSING, detail=detail, output=output)
 
 
@@ -235,11 +240,16 @@ def _counted(data: bytes, *, json_object: bool, key: str) -> tuple[str, float, M
         text = data.decode("utf-8").strip()
     except UnicodeDecodeError:
         raise Unreadable("not UTF-8") from None
+    if not text:
+        raise Unreadable("is empty")
     if not json_object:
         try:
             return "reward", _number("reward", float(text)), {}
         except ValueError as error:
-            raise error if isinstance(error, Unreadable) else Unreadable(f"not a number: {text[:80]!r}") from None
+            if isinstance(error, Unreadable):
+                raise
+            problem = f"not a number: {text[:80]!r}; a reward is one from 0 to 1, such as 0.5"
+            raise Unreadable(problem) from None
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -285,7 +295,7 @@ def parse_summary(output: str) -> Mapping[str, bool]:
 
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Unreadable(f"{name} is not a number")
+        raise Unreadable(f"{name} is not a number: {json.dumps(value)[:80]}")
     try:
         number = float(value)
     except OverflowError:
