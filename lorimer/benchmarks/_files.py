@@ -162,13 +162,39 @@ def _name(entry: TaskFile) -> str:
     return entry.path.rpartition("/")[2]
 
 
+def missing(root: Path, name: str) -> str:
+    """What to say of a file that is not there, with the one that is there under a name in other letters."""
+    there = in_other_letters(root, name)
+    return (
+        f"is missing; there is {there}: rename it, as Linux tells capitals from small letters"
+        if there
+        else "is missing"
+    )
+
+
+def in_other_letters(root: Path, name: str) -> str:
+    """The file that `name` is but for capitals; "" where there is none."""
+    found = list[str]()
+    for part in name.split("/"):
+        try:
+            names = sorted(each.name for each in root.joinpath(*found).iterdir())
+        except OSError:
+            return ""
+        alike = [each for each in (part, *names) if each in names and each.lower() == part.lower()]
+        if not alike:
+            return ""
+        found.append(alike[0])
+    there = "/".join(found)
+    return "" if there == name else there
+
+
 def read_text(task: str, root: Path, name: str) -> str:
     """A task's text file. Raises TaskError where it is missing, too long, not UTF-8, or holds NUL bytes."""
     try:
         with (root / name).open("rb") as file:
             data = file.read(MAX_TEXT_BYTES + 1)
     except FileNotFoundError:
-        raise TaskError(task, name, "is missing") from None
+        raise TaskError(task, name, missing(root, name)) from None
     except OSError as error:
         raise TaskError(task, name, f"cannot be read: {error.strerror}") from None
     if len(data) > MAX_TEXT_BYTES:

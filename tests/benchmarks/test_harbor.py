@@ -642,3 +642,39 @@ def test_only_the_compose_file_that_harbor_looks_for_is_one(tmp_path: Path) -> N
     assert image.context == folder / "environment"
     (folder / "environment" / "docker-compose.yaml").write_text("services: {main: {privileged: true}}")
     assert only_problem(tmp_path).key.startswith("environment/docker-compose.yaml: services.main.privileged")
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("task.toml", "Task.toml"),
+        ("instruction.md", "Instruction.md"),
+        ("tests/test.sh", "Tests/test.sh"),
+        ("tests/test.sh", "tests/Test.sh"),
+        ("solution/solve.sh", "Solution/solve.sh"),
+    ],
+)
+def test_a_file_whose_name_has_other_capitals_is_named(tmp_path: Path, name: str, other: str) -> None:
+    task = make(tmp_path / "set" / "one")
+    make(tmp_path / "set" / "two")
+    (task / other).parent.mkdir(exist_ok=True)
+    (task / name).rename(task / other)
+    if not any((task / name).parent.iterdir()):
+        (task / name).parent.rmdir()
+    suite = HarborBenchmark(tmp_path / "set").load()
+    assert [each.id for each in suite.tasks] == ["two"]
+    (said,) = map(str, suite.problems)
+    assert (
+        said == f"task one: {name}: is missing; there is {other}: rename it, as Linux tells capitals from small letters"
+    )
+
+
+def test_a_solution_that_nothing_would_run_is_noted(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        task = make(tmp_path / "set" / name)
+        (task / "solution" / "solve.sh").rename(task / "solution" / "solution.sh")
+    make(tmp_path / "set" / "three")
+    bare = make(tmp_path / "set" / "four")
+    shutil.rmtree(bare / "solution")
+    (note,) = HarborBenchmark(tmp_path / "set").load().notes
+    assert note.startswith("one, two have a folder solution/ without a solve.sh, so no solution is run: ")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lorimer.benchmarks import _files
@@ -14,8 +14,11 @@ from lorimer.benchmarks.harbor.task import HarborTask
 from lorimer.benchmarks.harbor.variables import HostVariables
 from lorimer.errors import ConfigError, TaskError
 from lorimer.sandbox.base import ImageSpec
+from lorimer.wording import first_names
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAMED = 5
+"""Tasks that a note names."""
 
 
 class HarborBenchmark:
@@ -66,7 +69,8 @@ class HarborBenchmark:
             except TaskError as problem:
                 problems.append(problem)
         name = self._name or found.name or self._root.resolve().name
-        return Suite(name, tuple(tasks[name] for name in sorted(tasks)), tuple(problems))
+        read = tuple(tasks[name] for name in sorted(tasks))
+        return Suite(name, read, tuple(problems), _unsolved(folders, tasks))
 
     def _found(self) -> sets.Found:
         """Every folder that is or means to be a task, and what a dataset.toml lists in vain."""
@@ -92,3 +96,23 @@ class HarborBenchmark:
         return HarborTask(id_, folder, settings, self._host, _files.ignored(id_, folder, entries)).read(
             entries, self._image, self._workspace
         )
+
+
+def _unsolved(folders: Sequence[Path], tasks: Mapping[str, Task]) -> tuple[str, ...]:
+    """A note on tasks that have something for a solution, and nothing of it that would be run."""
+    found = [
+        folder.name
+        for folder in folders
+        if folder.name in tasks and not tasks[folder.name].solution_runs and _holds_something(folder / "solution")
+    ]
+    if not found:
+        return ()
+    said = "has" if len(found) == 1 else "have"
+    return (
+        f"{first_names(found, _NAMED)} {said} a folder solution/ without a solve.sh, so no solution is run: of such a task "
+        "only that doing nothing scores 0 is checked",
+    )
+
+
+def _holds_something(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())

@@ -186,7 +186,8 @@ class HarborTask:
         folders = ["tests", *([] if step is None else [f"steps/{step.name}/tests"])]
         there = [name for name in folders if (self._folder / name).is_dir()]
         if not any((self._folder / name / "test.sh").is_file() for name in there):
-            raise TaskError(self._id, f"{folders[-1]}/test.sh", "is missing")
+            name = f"{folders[-1]}/test.sh"
+            raise TaskError(self._id, name, _files.missing(self._folder, name))
         for name in there:
             self._required(f"{name}/test.sh")
             self._runnable(f"{name}/test.sh")
@@ -241,6 +242,9 @@ class HarborTask:
 
     def _solution(self, name: str, seconds: float | None) -> Script | None:
         if not (self._folder / name / "solve.sh").is_file():
+            # Passed over, it would go unsaid that nobody has checked the verifier.
+            if _files.in_other_letters(self._folder, f"{name}/solve.sh"):
+                raise TaskError(self._id, f"{name}/solve.sh", _files.missing(self._folder, f"{name}/solve.sh"))
             return None
         self._required(f"{name}/solve.sh")
         self._runnable(f"{name}/solve.sh")
