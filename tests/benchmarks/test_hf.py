@@ -257,6 +257,38 @@ def test_cells_of_a_csv_are_the_text_that_they_are(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_csv_is_parted_by_what_its_header_is(tmp_path: Path, separator: str) -> None:
+    rows = [["code", "q", "a"], ["t1", '"0,5; or 1|2?"', "x"], ["t2", "how?", "y"]]
+    text = "\r\n".join(separator.join(row) for row in rows)
+    (tmp_path / "set.csv").write_text(f"\ufeff{text}\r\n", encoding="utf-8")
+    tasks = (
+        open_benchmark("hf:set.csv", tmp_path, settings({"id": "code", "instruction": "q", "answer": "a"})).load().tasks
+    )
+    assert [(task.id, task.instruction, oracle(task)) for task in tasks] == [
+        ("t1", "0,5; or 1|2?", "x"),
+        ("t2", "how?", "y"),
+    ]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_json_file_is_a_list_or_an_object_that_holds_one(tmp_path: Path, packed: bool) -> None:
+    rows = [{"q": "1?", "a": "x"}, {"q": "2?", "a": "y", "more": "z"}]
+    name = "set.json.gz" if packed else "set.json"
+    said = []
+    for content in (rows, {"data": rows}, {"version": "1", "tags": ["a"], "data": rows}):
+        text = json.dumps(content, indent=1).encode()
+        (tmp_path / name).write_bytes(gzip.compress(text) if packed else text)
+        suite = open_benchmark(f"hf:{name}", tmp_path, settings(BASE)).load()
+        said.append([(task.instruction, oracle(task)) for task in suite.tasks])
+    assert said == [said[0]] * 3
+    assert sorted(said[0]) == [("1?", "x"), ("2?", "y")]
+    for lines in (rows, rows[:1]):
+        text = "".join(json.dumps(row) + "\n" for row in lines).encode()
+        (tmp_path / name).write_bytes(gzip.compress(text) if packed else text)
+        assert len(open_benchmark(f"hf:{name}", tmp_path, settings(BASE)).load().tasks) == len(lines)
+
+
 def test_a_folder_has_splits_by_its_files_names(tmp_path: Path) -> None:
     write(tmp_path / "set" / "train.jsonl", SUMS[:1])
     write(tmp_path / "set" / "test.jsonl", SUMS)
@@ -479,6 +511,21 @@ def test_two_rows_of_one_id_are_said(tmp_path: Path) -> None:
         ("set.xlsx", b"PK", "hf:set.xlsx: is none of .jsonl, .ndjson, .json, .csv"),
         ("set.csv", b"q,a\n", "hf:set.csv: holds no row"),
         ("set.csv", b"q,a\n1,2\n1,2,3\n", "hf:set.csv: cannot be read: "),
+        (
+            "set.csv",
+            b"q,a\nwhy, then,2\nhow, then,3\n",
+            "hf:set.csv: set.csv: row 1 has 3 cells, and there are 2 columns; a cell that holds ',' must stand in double quotes",
+        ),
+        (
+            "set.json",
+            b'{"1": {"q": "a"}, "2": {"q": "b"}}',
+            "hf:set.json: is one object, and its rows are no list, each has a key",
+        ),
+        (
+            "set.json",
+            b'{"x": [{"q": "a"}], "y": [{"q": "b"}]}',
+            "is one object, and its lists x, y could all be the rows",
+        ),
         ("other.jsonl", b"", "hf:set.jsonl: {path}/set.jsonl: no such file or folder, and no name of a set"),
         ("folder/notes.md", b"# hello", "hf:folder: "),
     ],

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 from lorimer.benchmarks import hub
 from lorimer.config.rows import HfSettings
@@ -87,26 +87,83 @@ def _local(source: str, path: Path, settings: HfSettings) -> Any:
             raise ConfigError(f"hf:{source}: is none of {', '.join(_BUILDERS)}, nor one of these with .gz")
         # One file has no splits: it is whichever one is asked for.
         split = settings.split or "test"
-        options = _csv_options([path]) if builder == "csv" else {}
+        options = _csv_options(source, [path]) if builder == "csv" else {}
+        if suffixes[-1].lower() == ".json" and (field := _field(source, path)):
+            options["field"] = field
         return datasets.load_dataset(builder, data_files={split: str(path)}, split=split, streaming=True, **options)
     if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
         return _pick(source, datasets.load_from_disk(str(path)), settings.split)
     files = sorted(found for found in path.rglob("*") if found.suffix in _BUILDERS)
-    options = _csv_options(files) if {_BUILDERS[found.suffix] for found in files} == {"csv"} else {}
+    options = _csv_options(source, files) if {_BUILDERS[found.suffix] for found in files} == {"csv"} else {}
     subset = settings.subset or None
     return _pick(source, datasets.load_dataset(str(path), subset, streaming=True, **options), settings.split)
 
 
-def _csv_options(files: list[Path]) -> dict[str, Any]:
+def _csv_options(source: str, files: list[Path]) -> dict[str, Any]:
     """Every cell as the text that it is: `007` is no 7, and `NA` may be an answer."""
     import datasets
 
-    separator = "\t" if any(suffix.lower() == ".tsv" for suffix in files[0].suffixes) else ","
-    opened = gzip.open if files[0].suffix == ".gz" else open
-    with opened(files[0], "rt", encoding="utf-8-sig", newline="") as file:
-        names = next(csv.reader(file, delimiter=separator), [])
+    with _opened(files[0]) as file:
+        tabs = any(suffix.lower() == ".tsv" for suffix in files[0].suffixes)
+        separator = "\t" if tabs else _separator(next((line for line in file if line.strip()), ""))
+        file.seek(0)
+        rows = (row for row in csv.reader(file, delimiter=separator) if row)
+        names, first = next(rows, []), next(rows, [])
+    if len(first) > len(names):  # which the library would take for a column without a name, and move all others
+        raise ConfigError(
+            f"hf:{source}: {files[0].name}: row 1 has {len(first)} cells, and there are {len(names)} columns; a cell that holds "
+            f"{separator!r} must stand in double quotes"
+        )
     text = datasets.Features({name: datasets.Value("string") for name in names})
     return {"sep": separator, "keep_default_na": False, "features": text}
+
+
+def _separator(header: str) -> str:
+    """What parts the columns of a CSV: a comma, else what the header has in its place, as some spreadsheets write it."""
+    return next((separator for separator in ",;\t|" if separator in header), ",")
+
+
+def _field(source: str, path: Path) -> str:
+    """Where a .json file is one object: the key of the list that holds the rows; "" for a list, for JSON lines and for one row.
+
+    Raises ConfigError for an object that holds rows, and not in one list.
+    """
+    try:
+        with _opened(path) as file:
+            if _is_lines(file.readline(), file.readline()):
+                return ""
+            file.seek(0)
+            found = json.load(file)
+    except (ValueError, RecursionError):  # of which the library has better words
+        return ""
+    if not isinstance(found, dict):
+        return ""
+    lists = [str(name) for name, rows in found.items() if _holds_rows(rows)]
+    if len(lists) == 1:
+        return lists[0]
+    if not lists and not _holds_rows(list(found.values())):
+        return ""
+    which = f"its lists {', '.join(lists)} could all be the rows" if lists else "its rows are no list, each has a key"
+    raise ConfigError(f"hf:{source}: is one object, and {which}", "write the rows alone, as a list of objects")
+
+
+def _is_lines(first: str, second: str) -> bool:
+    """Whether a file that begins so has an object on each line: such a file may be far too large to be read at once."""
+    try:
+        return bool(second.strip()) and isinstance(json.loads(first), dict)
+    except ValueError:
+        return False
+
+
+def _holds_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _opened(path: Path) -> TextIO:
+    """A text file, packed or not. Its lines end as they are written."""
+    if path.suffix == ".gz":
+        return cast(TextIO, gzip.open(path, "rt", encoding="utf-8-sig", newline=""))
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _from_hub(source: str, path: Path, settings: HfSettings) -> Any:
