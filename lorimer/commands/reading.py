@@ -104,25 +104,32 @@ def export(
     branch of the workspace's repository, pushes nothing, and writes what to say of it. Each has the evidence as EVIDENCE.md and
     evidence.json (docs/export.md).
     """
+    from lorimer.errors import UserError
     from lorimer.exports.winner import winner_of
     from lorimer.exports.write import write as write_target
     from lorimer.meta_agent.reports.export import export as write
+    from lorimer.terminal.here import from_here
     from lorimer.terminal.opening import open_reader
     from lorimer.terminal.words import to_json
 
+    if folder == Path("-"):
+        raise UserError("-: an export is a folder", "`lorimer harness champion` prints the harness alone")
     reader = open_reader(workspace)
     row = experiments_of(reader, study)
     if to is not None or at is not None:
         made = write_target(winner_of(reader, row.id, at), to or "library", folder, root=workspace, force=force)
         said = [
             f"wrote {len(made.files)} files to {made.folder}: {made.winner} of {row.id}, with EVIDENCE.md",
+            *made.in_short,
             *made.said,
         ]
-        typer.echo(to_json(made) if json else "\n".join(said))
+        typer.echo(to_json(made) if json else from_here("\n".join(said), workspace))
         return
     written = write(reader, row.id, folder, force=force)
     for path in () if json else (written.harness, written.patch, written.card, written.evidence):
         typer.echo(f"wrote {path}")
+    for line in () if json else written.in_short:
+        typer.echo(from_here(line, workspace))
     if json:
         typer.echo(to_json(written))
 

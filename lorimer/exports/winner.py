@@ -63,7 +63,7 @@ def winner_of(reader: StudyReader, study: str, at: str | None = None) -> Winner:
         )
         for each in found.lineage
     )
-    card = f"{card_of(reader, row, world, gain)}\n{table(found.tasks)}"
+    card = f"{card_of(reader, row, world, gain, found)}\n{table(found.tasks)}"
     if at is not None:
         card = f"> These files hold {found.winner}; the page is about the whole study.\n\n{card}"
     return Winner(

@@ -12,6 +12,7 @@ from types import ModuleType
 from lorimer.errors import UserError
 from lorimer.exports import targets
 from lorimer.exports.winner import Winner
+from lorimer.meta_agent.reports.evidence import in_short
 from lorimer.meta_agent.reports.export import CARD, EVIDENCE, free, put
 
 
@@ -24,6 +25,8 @@ class Written:
     winner: str
     sha: str
     """SHA-256 of the harness's text."""
+    in_short: tuple[str, ...] = ()
+    """What the evidence says first of all, a line each."""
     said: tuple[str, ...] = ()
     """What the target did beside its files, and what is left to the user; a line each."""
 
@@ -52,7 +55,8 @@ def write(winner: Winner, target: str, folder: Path, *, root: Path | None = None
     place: Callable[[Winner, Path, Path, bool], tuple[str, ...]] | None = getattr(_module(target), "place", None)
     said = place(winner, root or Path(), folder, force) if place else ()
     put(folder, made, force=force)
-    return Written(folder, tuple(made), winner.evidence.winner, winner.evidence.harness, said)
+    found = winner.evidence
+    return Written(folder, tuple(made), found.winner, found.harness, in_short(found), said)
 
 
 def _module(target: str) -> ModuleType:

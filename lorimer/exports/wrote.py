@@ -75,6 +75,8 @@ def export(
     """
     if to not in names():
         raise UserError(f"--to {to}: no such target", f"one of {', '.join(names())}")
+    if place == "-":
+        raise UserError("-o -: trajectories go to a file, a folder or an address", "name one")
     target = cast(Target, import_module(f"{traces.__name__}.{to}"))
     found, where = chosen(reader, selection), place or target.PLACE
     wrote = target.write(read(reader, selection.study, found.ids), where, force=force)

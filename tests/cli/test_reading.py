@@ -229,7 +229,16 @@ def test_sql_says_when_it_shows_only_a_part(used: Used, capsys: pytest.CaptureFi
 
 def test_export_writes_the_winner_once(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "winner"
-    assert typed(capsys, "export", out, "-C", used[0]).out.count("wrote ") == 4
+    said = typed(capsys, "export", out, "-C", used[0]).out
+    assert said.count("wrote ") == 4
+    assert said.count("\nscore: ") == 1
+    assert said.splitlines()[-1].startswith("simulated: ")
+    assert "\nscore: " in typed(capsys, "export", tmp_path / "library", "--to", "library", "-C", used[0]).out
+    assert "an export is a folder; `lorimer harness champion" in refused(capsys, 2, "export", "-", "-C", used[0])
+    assert refused(capsys, 2, "traces", "export", "--to", "jsonl", "-o", "-", "-C", used[0]).startswith(
+        "lorimer: -o -: "
+    )
+    assert "`lorimer harness c001" in refused(capsys, 2, "export", tmp_path / "c001", "--at", "c001", "-C", used[0])
     assert (out / "agent.py").read_text() == (used[0] / "harness" / "agent.py").read_text()
     assert "**Simulated.**" in (out / "EVIDENCE.md").read_text()
     assert "overwrite it with --force" in refused(capsys, 2, "export", out, "-C", used[0])
@@ -264,7 +273,10 @@ def test_a_run_says_at_which_line_its_harness_broke(
 
 def test_verifiers_that_lack_the_same_thing_on_all_tasks_are_told_where_nothing_has_a_reward() -> None:
     def trial(task: str, said: str, reward: float | None = 0.0, cause: str = "finished") -> Trial:
-        return Trial.model_construct(task=task, verifier_output=f"checking\n{said}\n", reward=reward, cause=cause)
+        about = {"id": "t", "planned": "t", "study": "s", "evaluation": "s/e", "stage": "baseline", "harness": "h"}
+        ran = {"repeat": 0, "attempt": 0, "model": "m", "started": "", "state": "scored", "rewards": {}, "flags": []}
+        told = {"task": task, "verifier_output": f"checking\n{said}\n", "reward": reward, "cause": cause}
+        return Trial.model_validate(about | ran | told)
 
     numpy, pandas = (f"ModuleNotFoundError: No module named '{name}'" for name in ("numpy", "pandas"))
     assert lacking([trial("a", numpy), trial("b", numpy)]) == numpy

@@ -22,7 +22,7 @@ from lorimer.exports.runtime.settings import Settings, endpoint
 from lorimer.exports.winner import Winner, winner_of
 from lorimer.exports.write import files, names, write
 from lorimer.harness.api import EnvError, ExecResult, LimitReached
-from lorimer.harness.version import diff
+from lorimer.harness.version import diff, sha
 from lorimer.meta_agent.reports.flips import flips
 from tests.meta_agent.test_export import BETTER, SEED, fill
 from tests.support.scripted_server import Reply, scripted_server
@@ -185,6 +185,19 @@ async def test_an_earlier_champion_can_be_exported(tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
     with pytest.raises(UserError, match="c001 was never a champion of demo; name one of: seed, c003"):
         await won(tmp_path / "again", "c001")
+
+
+async def test_the_evidence_of_a_target_is_of_the_harness_and_the_files_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "again").mkdir()
+    for winner in (await won(tmp_path), await won(tmp_path / "again", "seed")):
+        made = write(winner, "library", tmp_path / winner.evidence.winner)
+        card = (made.folder / "EVIDENCE.md").read_text()
+        assert f"SHA-256 of `agent.py`: `{sha((made.folder / 'agent.py').read_text())}`" in card
+        assert "harness.diff" not in card, "which is not among the files"
+    assert f"SHA-256 of the champion's: `{sha(BETTER)}`" in card
+    assert "- `agent.py` is the seed harness" in card
+    assert "in the interval of `audit` in `evidence.json`" in card
+    assert "git show" not in card
 
 
 async def test_every_target_has_the_evidence(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ import pytest
 from lorimer.errors import UserError
 from lorimer.exports.winner import winner_of
 from lorimer.harness.version import sha
+from lorimer.meta_agent.reports.evidence import in_short
 from lorimer.meta_agent.reports.export import evidence_card, export
 from lorimer.traces.base import StudyReader
 from lorimer.traces.reading.reader import StoreReader
@@ -248,3 +250,22 @@ async def test_what_cannot_be_exported_is_said(tmp_path: Path) -> None:
     plain = await fill(tmp_path / "run.db", kind="run")
     with pytest.raises(UserError, match="study demo is a run, so it has no winner to export"):
         export(plain, "demo", tmp_path / "out")
+
+
+async def test_an_export_says_the_score_how_sure_it_is_and_that_its_study_goes_on(tmp_path: Path) -> None:
+    reader = await fill(tmp_path / "traces.db")
+    card = winner_of(reader, "demo").evidence
+    assert export(reader, "demo", tmp_path / "out").in_short == in_short(card)
+    score, *rest, simulated = in_short(card)
+    assert card.audit.score is not None
+    assert card.baseline.score is not None
+    assert score.startswith(f"score: {card.audit.score:.3f} [{card.audit.low:.3f}, {card.audit.high:.3f}] in ")
+    assert f"; the seed harness: {card.baseline.score:.3f} [" in score
+    assert simulated.startswith("simulated: ")
+    assert not [line for line in rest if line.startswith("unfinished: ")]
+    paused = in_short(replace(card, state="paused", simulated=False, audit_won=True))
+    assert ", by which it won, so rather too high; " in paused[0]
+    assert paused[-1].startswith("unfinished: study demo is paused, so this is what it has come to so far; ")
+    assert "`lorimer status --study demo`" in paused[-1]
+    seed = winner_of(reader, "demo", "seed").evidence
+    assert in_short(seed)[0].endswith("; it is the seed harness")

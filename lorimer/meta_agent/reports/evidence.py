@@ -109,6 +109,32 @@ class EvidenceCard:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str, allow_nan=True) + "\n"
 
 
+def in_short(card: EvidenceCard) -> tuple[str, ...]:
+    """What the evidence says of the exported harness first of all, a line each: its score, how sure that is, what it wants."""
+    lines = [f"score: {_words(card.audit)}" + (", by which it won, so rather too high" if card.audit_won else "")]
+    if card.winner == "seed":
+        lines[0] += "; it is the seed harness"
+    else:
+        lines[0] += f"; the seed harness: {_words(card.baseline)}"
+    if card.gain is not None and card.winner != "seed":
+        lines += [f"{word}: {said}" for word, said in card.gain.lines() if word == "gain"]
+    if card.state != "finished":
+        lines.append(
+            f"unfinished: study {card.study} is {card.state}, so this is what it has come to so far; at its end the champion is "
+            f"measured once more, and `lorimer status --study {card.study}` says how it goes on"
+        )
+    if card.simulated:
+        lines.append("simulated: no language model was asked, so the scores say nothing about any")
+    return tuple(lines)
+
+
+def _words(found: Measured) -> str:
+    if found.score is None:
+        return "not measured to the end"
+    between = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.score:.3f}{between} in {found.trials:,} trials"
+
+
 def chosen(world: World, at: str | None) -> CandidateView | None:
     """The champion, or the earlier one that is named; `None` for the seed harness. Raises UserError for any other."""
     if at is None:
@@ -119,7 +145,9 @@ def chosen(world: World, at: str | None) -> CandidateView | None:
         if at in (each.id, short(each.number)):
             return each
     names = ", ".join(["seed", *(short(each.number) for each in world.promoted)])
-    raise UserError(f"{at} was never a champion of {world.study}", f"name one of: {names}")
+    tried = any(at in (each.id, short(each.number)) for each in world.candidates)
+    other = f"; `lorimer harness {at}` prints this candidate's harness" if tried else ""
+    raise UserError(f"{at} was never a champion of {world.study}", f"name one of: {names}{other}")
 
 
 def evidence(reader: StudyReader, world: World, gain: MadeOf | None, at: str | None = None) -> EvidenceCard:

@@ -19,7 +19,7 @@ from lorimer.meta_agent.ledger import experiments, gain_price
 from lorimer.meta_agent.ledger.conditions import StudyConditions, study_conditions
 from lorimer.meta_agent.ledger.drifting import drift_of
 from lorimer.meta_agent.ledger.trust import trust
-from lorimer.meta_agent.reports.evidence import evidence, won_by
+from lorimer.meta_agent.reports.evidence import EvidenceCard, evidence, in_short, won_by
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.reports.promotions import one_line, promotions, refused_words, score_words
 from lorimer.meta_agent.state.names import short
@@ -57,6 +57,8 @@ class ExportedWinner:
     promotions: int
     gain: MadeOf | None
     """What the card says that its gain is made of."""
+    in_short: tuple[str, ...]
+    """What the evidence says first of all, a line each."""
 
 
 def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = False) -> ExportedWinner:
@@ -70,11 +72,12 @@ def export(reader: StudyReader, study: str, out_dir: Path, *, force: bool = Fals
     champion = world.champion_harness
     text, seed = reader.harness(champion).text, reader.harness(row.seed_harness).text
     gain = gain_of(reader, world, row)
-    told = evidence(reader, world, gain).to_json()
-    written = {HARNESS: text, PATCH: diff(seed, text), CARD: card_of(reader, row, world, gain), EVIDENCE: told}
+    found = evidence(reader, world, gain)
+    card_text = card_of(reader, row, world, gain)
+    written = {HARNESS: text, PATCH: diff(seed, text), CARD: card_text, EVIDENCE: found.to_json()}
     put(out_dir, {name: content.encode() for name, content in written.items()}, force=force)
     harness, patch, card, told_in = (out_dir / name for name in written)
-    return ExportedWinner(out_dir, harness, patch, card, told_in, champion, len(world.promoted), gain)
+    return ExportedWinner(out_dir, harness, patch, card, told_in, champion, len(world.promoted), gain, in_short(found))
 
 
 def with_winner(reader: StudyReader, study: str) -> StudyRow:
@@ -113,23 +116,37 @@ def evidence_card(reader: StudyReader, study: str) -> str:
     return card_of(reader, row, world, gain_of(reader, world, row))
 
 
-def card_of(reader: StudyReader, row: StudyRow, world: World, gain: MadeOf | None) -> str:
-    """The same page, from what is known of the study already."""
+def card_of(
+    reader: StudyReader, row: StudyRow, world: World, gain: MadeOf | None, beside: EvidenceCard | None = None
+) -> str:
+    """The same page, from what is known of the study already.
+
+    Args:
+        beside: of the harness that the page lies beside, where that is in files of a target: these may be of an earlier champion,
+            and have no diff among them.
+    """
     candidates = reader.candidates(row.id)
     promoted = [candidate for candidate in candidates if candidate.state == "promoted"]
     parts = [
-        _summary(reader, row, promoted, world, gain),
+        _summary(reader, row, promoted, world, gain, beside),
         _gain(gain),
         _setting(reader, row),
         promotions(reader, promoted, world),
         _others(candidates),
         _cost(reader, row),
-        _reproduce(row, _champion(candidates, world)),
+        _reproduce(row, _champion(candidates, world), beside),
     ]
     return "\n".join(parts)
 
 
-def _summary(reader: StudyReader, row: StudyRow, promoted: list[Candidate], world: World, gain: MadeOf | None) -> str:
+def _summary(
+    reader: StudyReader,
+    row: StudyRow,
+    promoted: list[Candidate],
+    world: World,
+    gain: MadeOf | None,
+    beside: EvidenceCard | None,
+) -> str:
     sealed, first = world.decided("", Stage.HOLDOUT), world.seed_at_first
     found = result_of(reader, world, row)
     lines = [f"# Evidence: study `{row.id}`", ""]
@@ -175,7 +192,9 @@ def _summary(reader: StudyReader, row: StudyRow, promoted: list[Candidate], worl
     elif sealed is not None:
         said = f"Sealed holdout: baseline {score_words(sealed)}{refused_words(reader, [sealed.id])}"
         lines += ["", said + _holdout(reader, world) + "."]
-    lines += ["", f"SHA-256 of `{HARNESS}`: `{world.champion_harness}`", ""]
+    lines += ["", f"SHA-256 of `{HARNESS}`: `{beside.harness if beside else world.champion_harness}`", ""]
+    if beside and beside.harness != world.champion_harness:
+        lines += [f"SHA-256 of the champion's: `{world.champion_harness}`", ""]
     return "\n".join(lines)
 
 
@@ -343,14 +362,23 @@ def _cost(reader: StudyReader, row: StudyRow) -> str:
     )
 
 
-def _reproduce(row: StudyRow, champion: Candidate | None) -> str:
+def _reproduce(row: StudyRow, champion: Candidate | None, beside: EvidenceCard | None) -> str:
+    seed, other = f"the seed harness (SHA-256 `{row.seed_harness}`)", _is_other(beside, champion, row)
+    interval = f"the interval of `audit` in `{EVIDENCE}`" if other else "the interval above"
+    if beside is None:
+        changed = (
+            f"`{PATCH}` turns {seed} into `{HARNESS}`: `patch -p1 < {PATCH}` in the folder of that seed's `{HARNESS}`."
+        )
+    elif beside.winner == "seed":
+        changed = f"`{HARNESS}` is {seed}."
+    else:
+        changed = f"`lorimer diff seed {beside.winner} --study {row.id}` prints what was changed of {seed}."
     lines = [
         "## How to check it",
         "",
-        f"- `{PATCH}` turns the seed harness (SHA-256 `{row.seed_harness}`) into `{HARNESS}`: "
-        f"`patch -p1 < {PATCH}` in the folder of that seed's `{HARNESS}`.",
+        f"- {changed}",
         f"- Put `{HARNESS}` in a workspace as its harness and type `lorimer run` with the settings below: fresh trials on the "
-        "same tasks give a score that should lie in the interval above.",
+        f"same tasks give a score that should lie in {interval}.",
         f"- Every trial and every decision is in the workspace's store: `lorimer log --study {row.id}`, "
         f"`lorimer traces ls --study {row.id}`.",
     ]
@@ -358,7 +386,7 @@ def _reproduce(row: StudyRow, champion: Candidate | None) -> str:
         lines.append(
             f"- The model is simulated: `lorimer optimize` with seed {row.seed} gives the same decisions again."
         )
-    if champion and champion.commit:
+    if champion and champion.commit and not other:
         lines.append(f"- In the workspace's history: `git show {champion.commit[:12]}`.")
     lines += ["", "```toml"]
     lines += [
@@ -376,6 +404,11 @@ def _reproduce(row: StudyRow, champion: Candidate | None) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _is_other(beside: EvidenceCard | None, champion: Candidate | None, row: StudyRow) -> bool:
+    """Whether the files beside the page are not of the champion."""
+    return beside is not None and beside.harness != (champion.harness if champion else row.seed_harness)
 
 
 def _score_line(
