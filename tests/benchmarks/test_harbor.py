@@ -451,10 +451,17 @@ def test_a_wrong_setting_is_told_by_its_key(tmp_path: Path, toml: str, key: str,
 
 
 @pytest.mark.parametrize("name", ["tests/test.sh", "solution/solve.sh"])
-def test_windows_line_ends_are_told_by_name(tmp_path: Path, name: str) -> None:
-    (make(tmp_path / "bad") / name).write_bytes(b"#!/bin/bash\r\ntrue\r\n")
+@pytest.mark.parametrize("text", [b"#!/bin/bash\r\ntrue\r\n", b"#!/bin/bash\ntrue\r\ntrue\r\n", b"true\r\n"])
+def test_windows_line_ends_are_told_by_name(tmp_path: Path, name: str, text: bytes) -> None:
+    (make(tmp_path / "bad") / name).write_bytes(text)
     problem = only_problem(tmp_path)
     assert (problem.key, "Windows line ends (CRLF)" in problem.problem) == (name, True)
+
+
+@pytest.mark.parametrize("text", [b"#!/usr/bin/env python3\nprint()\r\nprint()\r\n", b"cat <<E\na,b\r\nE\ntrue\n", b""])
+def test_windows_line_ends_that_harm_nothing_are_passed_over(tmp_path: Path, text: bytes) -> None:
+    (make(tmp_path / "set" / "one") / "tests" / "test.sh").write_bytes(text)
+    assert HarborBenchmark(tmp_path / "set").load().problems == ()
 
 
 @pytest.mark.parametrize("missing", ["task.toml", "instruction.md", "tests/test.sh", "environment/Dockerfile"])
