@@ -82,6 +82,7 @@ def benchmarks_check(
     Its own solution (oracle) must score 1, and doing nothing (nop) 0.
     """
     from lorimer.meta_agent.study import checking
+    from lorimer.terminal.here import from_here
     from lorimer.terminal.words import table
 
     config = benchmark_config(workspace, source, set_)
@@ -105,4 +106,7 @@ def benchmarks_check(
     else:
         typer.echo(table(columns, rows))
         typer.echo(f"{len(results) - bad} of {len(results)} tasks are valid")
+        if first := next((result.shown for result in results if result.shown), ""):
+            said = f"`lorimer traces show {first}` shows what was run of the first that is not, and what its verifier printed"
+            typer.echo(from_here(said, workspace))
     raise typer.Exit(1 if bad else 0)

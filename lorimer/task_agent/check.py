@@ -53,6 +53,13 @@ class CheckResult:
         return problem(self.oracle, self.nop, scaled=self.scaled)
 
     @property
+    def shown(self) -> str:
+        """The trial that `problem` is about, for `lorimer traces show`; "" where the task is valid."""
+        both = (("oracle", self.oracle), ("nop", self.nop))
+        bad = (seen for agent, seen in both if seen and not as_it_should(agent, seen, scaled=self.scaled))
+        return next((seen.planned.id for seen in bad), "")
+
+    @property
     def seconds(self) -> float:
         """What one oracle and one nop trial take, on the average."""
         return sum(

@@ -367,7 +367,7 @@ def suite(root: Path) -> Path:
         )
         (task / "instruction.md").write_text("Make the file done.\n")
         (task / "tests" / "test.sh").write_text(
-            f"test -e {solved} && r=1 || r=0; echo $r > /logs/verifier/reward.txt\n"
+            f"test -e {solved} && r=1 || r=0; echo $r > /logs/verifier/reward.txt; echo wrote $r\n"
         )
         (task / "solution" / "solve.sh").write_text("touch /app/done\n")
     bad = root / "bad"
@@ -438,7 +438,11 @@ def test_a_check_tells_which_tasks_can_be_scored(
     assert said.code == 1
     assert "left out: task bad: [environment] gpus" in said.out
     assert "nop scored 1, not 0" in said.out
-    assert said.out.splitlines()[-1] == "1 of 2 tasks are valid"
+    *_, valid, shown = said.out.splitlines()
+    assert valid == "1 of 2 tasks are valid"
+    trial = shown.partition("`lorimer traces show ")[2].split()[0].strip("`")
+    assert "/nop/open" in trial
+    assert "wrote 1" in typed(capsys, "traces", "show", trial, "-C", tmp_path).out
     alone = typed(capsys, "benchmarks", "check", source, "--task", "sound", "-C", tmp_path, "--json")
     assert alone.code == 0
     assert json.loads(alone.out.splitlines()[-1])["result"][0]["verdict"] == "valid"
