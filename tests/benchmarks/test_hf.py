@@ -469,7 +469,10 @@ BAD_ROWS: list[tuple[dict[str, Any], str]] = [
     ),
     ({**BASE, "scorer": {"kind": "regex", "pattern": "{{ q }}|"}}, "matches an empty answer"),
     ({**BASE, "scorer": {"kind": "python", "check": "words"}}, "benchmark.hf.scorer.check: is not Python"),
-    ({**BASE, "id": "{{ '???' }}"}, "benchmark.hf.id: '???' holds no letter or digit"),
+    (
+        {**BASE, "id": "{{ '題' }}"},
+        "benchmark.hf.id: '題' holds no letter or digit that an id may have (a to z, A to Z, 0 to 9)",
+    ),
 ]
 
 

@@ -96,6 +96,7 @@ def _id(mapping: RowMapping, row: Row, number: int) -> str:
         raise TaskError(f"row-{number}", mapping.id.key, str(problem)) from None
     id_ = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")
     if not id_:
-        raise TaskError(f"row-{number}", mapping.id.key, f"{text[:80]!r} holds no letter or digit")
+        said = f"{text[:80]!r} holds no letter or digit that an id may have (a to z, A to Z, 0 to 9)"
+        raise TaskError(f"row-{number}", mapping.id.key, said)
     # Of a long one the end is cut, which may be all that it differs in.
     return id_ if len(id_) <= 128 else f"{id_[:115]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
