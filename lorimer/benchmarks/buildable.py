@@ -8,8 +8,8 @@ from collections.abc import Callable
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.errors import TaskError
 from lorimer.sandbox.base import BuiltImage
-from lorimer.sandbox.docker.buildkit import BuildKit
-from lorimer.sandbox.docker.dockerfile import buildkit_needs
+from lorimer.sandbox.docker.image.buildkit import BuildKit
+from lorimer.sandbox.docker.image.dockerfile import buildkit_needs
 
 
 def buildable(suite: Suite, here: Callable[[], BuildKit]) -> Suite:

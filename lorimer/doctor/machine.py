@@ -18,7 +18,7 @@ from lorimer.traces import place
 from lorimer.traces.databases.sqlite import Sqlite
 
 if TYPE_CHECKING:
-    from lorimer.sandbox.docker.buildkit import BuildKit
+    from lorimer.sandbox.docker.image.buildkit import BuildKit
 
 DISK_GIB = 5.0
 """Images of real benchmarks take 0.1 to 1 GB each; under this much free space the first builds fail."""
@@ -96,7 +96,7 @@ async def sandboxes(root: Path, config: Config) -> Sandboxes:
         chosen = replace(chosen, findings=(*chosen.findings, *await cluster(root, config, chosen.used)))
     if docker.level != "ok":
         return chosen
-    from lorimer.sandbox.docker.buildkit import BuildKit
+    from lorimer.sandbox.docker.image.buildkit import BuildKit
 
     builder = buildkit(await asyncio.to_thread(BuildKit.here))
     return replace(chosen, findings=(*chosen.findings, builder))
@@ -104,7 +104,7 @@ async def sandboxes(root: Path, config: Config) -> Sandboxes:
 
 def buildkit(here: BuildKit) -> Finding:
     """What builds Dockerfiles that the engine's classic builder cannot build."""
-    from lorimer.sandbox.docker.buildkit import INSTALL
+    from lorimer.sandbox.docker.image.buildkit import INSTALL
 
     if here.podman:
         return Finding("buildkit", "ok", "Podman's engine builds what needs it")

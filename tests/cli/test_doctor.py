@@ -17,7 +17,7 @@ from lorimer.doctor import machine, workspace
 from lorimer.doctor.findings import Finding, text
 from lorimer.doctor.models import Asking, models
 from lorimer.doctor.workspace import harness as look_at_harness
-from lorimer.sandbox.docker.buildkit import BuildKit
+from lorimer.sandbox.docker.image.buildkit import BuildKit
 from lorimer.scaffold import init
 from tests.cli import provider
 from tests.cli.support import configure, process, typed

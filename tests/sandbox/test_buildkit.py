@@ -11,8 +11,8 @@ import pytest
 
 from lorimer.errors import ImageError
 from lorimer.sandbox.base import BuiltImage, Owner, SandboxRequest
-from lorimer.sandbox.docker.buildkit import BuildKit
-from lorimer.sandbox.docker.dockerfile import buildkit_needs
+from lorimer.sandbox.docker.image.buildkit import BuildKit
+from lorimer.sandbox.docker.image.dockerfile import buildkit_needs
 from lorimer.sandbox.docker.provider import DockerProvider
 
 pytestmark = pytest.mark.docker

@@ -1,4 +1,4 @@
-"""Execs that wait for their command (`lorimer/sandbox/docker/ahead.py`): what any command is promised; what if one is lost."""
+"""Execs that wait for their command (`sandbox/docker/commands/ahead.py`): what any command is promised; what if one is lost."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pytest
 
 from lorimer.errors import EngineOutage, SandboxError
 from lorimer.sandbox.base import ExecOutput, Owner, PulledImage, Sandbox, SandboxLimits, SandboxRequest
+from lorimer.sandbox.docker.commands.exec import WAITING, Collector, Invocation
+from lorimer.sandbox.docker.commands.running import Execs
 from lorimer.sandbox.docker.engine import Engine
-from lorimer.sandbox.docker.exec import WAITING, Collector, Invocation
 from lorimer.sandbox.docker.provider import DockerProvider
-from lorimer.sandbox.docker.running import Execs
 from lorimer.sandbox.series import Series
 from tests.support.engine_proxy import EngineProxy
 
@@ -328,7 +328,7 @@ async def test_a_command_of_lorimers_own_that_does_not_end_is_not_waited_for(
     provider: DockerProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sandbox = await acquire(provider)
-    monkeypatch.setattr("lorimer.sandbox.docker.running.ROOT_SECONDS", 0.2)
+    monkeypatch.setattr("lorimer.sandbox.docker.commands.running.ROOT_SECONDS", 0.2)
     collector = Collector("n" * 32, 100, announced=False)
     engine = Engine(workers=1)
     try:

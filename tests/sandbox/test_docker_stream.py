@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.sandbox.base import LineTooLong, Owner
-from lorimer.sandbox.docker.exec import Collector
+from lorimer.sandbox.docker.commands.exec import Collector
+from lorimer.sandbox.docker.commands.stream import Demux, LineBuffer, MarkedStream, NotFramed
 from lorimer.sandbox.docker.labels import HOST, PID, is_orphan, owner_labels, process_identity
-from lorimer.sandbox.docker.stream import Demux, LineBuffer, MarkedStream, NotFramed
 from lorimer.sandbox.streams import HeadTail
 
 NONCE = b"0123456789abcdef"

@@ -10,8 +10,8 @@ import pytest
 from lorimer.benchmarks.base import Script, Suite, Task
 from lorimer.benchmarks.buildable import buildable
 from lorimer.sandbox.base import BuiltImage, Group, PulledImage, Service
-from lorimer.sandbox.docker.buildkit import BuildKit, find_command
-from lorimer.sandbox.docker.dockerfile import HEREDOC, Need, buildkit_needs, without_syntax
+from lorimer.sandbox.docker.image.buildkit import BuildKit, find_command
+from lorimer.sandbox.docker.image.dockerfile import HEREDOC, Need, buildkit_needs, without_syntax
 
 
 @pytest.mark.parametrize(

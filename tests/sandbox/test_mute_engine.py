@@ -15,12 +15,12 @@ import pytest
 
 from lorimer.errors import EngineOutage, NotRemoved, PrerequisiteError
 from lorimer.sandbox.base import Group, JailRequest, Network, Owner, Service
-from lorimer.sandbox.docker.ahead import AheadSeries
 from lorimer.sandbox.docker.calls import BlockingCalls
+from lorimer.sandbox.docker.commands.ahead import AheadSeries
+from lorimer.sandbox.docker.commands.running import Execs
 from lorimer.sandbox.docker.engine import Engine, NoAnswer
 from lorimer.sandbox.docker.group import Groups
 from lorimer.sandbox.docker.provider import DockerProvider
-from lorimer.sandbox.docker.running import Execs
 from lorimer.sandbox.pool import Pool
 from tests.support.mute_engine import HALF, VERSION, MuteEngine, mute_engine
 

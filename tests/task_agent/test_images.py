@@ -16,7 +16,7 @@ from lorimer.benchmarks.base import Task
 from lorimer.errors import ImageError, PrerequisiteError, SandboxError
 from lorimer.meta_agent.workspace.events import ImageReady
 from lorimer.sandbox.base import BuiltImage, ImageSpec, Owner, PulledImage, SandboxRequest
-from lorimer.sandbox.docker.images import BUILD_ATTEMPTS
+from lorimer.sandbox.docker.image.images import BUILD_ATTEMPTS
 from lorimer.sandbox.docker.provider import DockerProvider
 from lorimer.sandbox.fake import FakeProvider
 from lorimer.task_agent.check import check_tasks

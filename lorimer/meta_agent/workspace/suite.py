@@ -15,7 +15,7 @@ from lorimer.benchmarks.unread import nothing_in
 from lorimer.config.settings import Config
 from lorimer.errors import ConfigError
 from lorimer.keys import Keys
-from lorimer.sandbox.docker.buildkit import BuildKit
+from lorimer.sandbox.docker.image.buildkit import BuildKit
 from lorimer.scale import Scale
 
 

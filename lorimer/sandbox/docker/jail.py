@@ -9,9 +9,9 @@ from typing import Any
 
 from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.sandbox.base import JailExit, JailRequest, inodes
+from lorimer.sandbox.docker.commands.stream import STDERR, Demux, LineBuffer, NotFramed
 from lorimer.sandbox.docker.container import FIRST_TO_GO, ImageFacts
 from lorimer.sandbox.docker.engine import Attached, Engine, EngineError, is_running
-from lorimer.sandbox.docker.stream import STDERR, Demux, LineBuffer, NotFramed
 from lorimer.sandbox.streams import STDERR_LIMIT, HeadTail
 
 NOBODY = "65534:65534"

@@ -26,19 +26,19 @@ from lorimer.sandbox.base import (
     Sandbox,
     SandboxRequest,
 )
-from lorimer.sandbox.docker.ahead import IDLE_SECONDS
-from lorimer.sandbox.docker.buildkit import BuildKit
+from lorimer.sandbox.docker.commands.ahead import IDLE_SECONDS
+from lorimer.sandbox.docker.commands.entrypoint import Entrypoint
 from lorimer.sandbox.docker.container import HANDOVER_SECONDS, ImageFacts, Way, task_config
 from lorimer.sandbox.docker.disk import DiskWatch, free_of
 from lorimer.sandbox.docker.engine import Engine, EngineError, NoAnswer
-from lorimer.sandbox.docker.entrypoint import Entrypoint
 from lorimer.sandbox.docker.group import Groups, Made, add_group, group_way
-from lorimer.sandbox.docker.images import Images, python_image_missing
+from lorimer.sandbox.docker.image.buildkit import BuildKit
+from lorimer.sandbox.docker.image.images import Images, python_image_missing
+from lorimer.sandbox.docker.image.snapshot import Snapshots
 from lorimer.sandbox.docker.jail import DockerJail, jail_config, no_inodes
 from lorimer.sandbox.docker.labels import IMAGE, PID, is_orphan, owner_labels, process_identity
 from lorimer.sandbox.docker.network import Networks, remove_network
 from lorimer.sandbox.docker.sandbox import DockerSandbox
-from lorimer.sandbox.docker.snapshot import Snapshots
 from lorimer.wording import first_names, quoted
 
 T = TypeVar("T")

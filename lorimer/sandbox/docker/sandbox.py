@@ -16,10 +16,13 @@ from typing import IO, Any, TypeVar
 from lorimer.errors import SandboxError
 from lorimer.sandbox.artifact_tar import rewritten
 from lorimer.sandbox.base import MOST_CHANGES, Changes, ExecOutput, Packed, Sandbox, SandboxFileError
-from lorimer.sandbox.docker.ahead import IDLE_SECONDS, AheadSeries, Begin
+from lorimer.sandbox.docker.commands.ahead import IDLE_SECONDS, AheadSeries, Begin
+from lorimer.sandbox.docker.commands.entrypoint import Entrypoint
+from lorimer.sandbox.docker.commands.exec import INLINE_COMMAND, Collector, Invocation
+from lorimer.sandbox.docker.commands.killing import kill_session
+from lorimer.sandbox.docker.commands.running import Execs, announced, collect
+from lorimer.sandbox.docker.commands.stream import NotFramed
 from lorimer.sandbox.docker.engine import Attached, Engine, EngineError, NoAnswer, is_running
-from lorimer.sandbox.docker.entrypoint import Entrypoint
-from lorimer.sandbox.docker.exec import INLINE_COMMAND, Collector, Invocation
 from lorimer.sandbox.docker.files import (
     Chunks,
     PathStat,
@@ -32,9 +35,6 @@ from lorimer.sandbox.docker.files import (
     tree_tar,
     written_in,
 )
-from lorimer.sandbox.docker.killing import kill_session
-from lorimer.sandbox.docker.running import Execs, announced, collect
-from lorimer.sandbox.docker.stream import NotFramed
 from lorimer.sandbox.series import Series
 from lorimer.sandbox.streams import OUTPUT_LIMIT
 

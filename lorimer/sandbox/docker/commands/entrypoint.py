@@ -17,10 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from lorimer.errors import ImageError, SandboxError
+from lorimer.sandbox.docker.commands.exec import Collector
+from lorimer.sandbox.docker.commands.stream import NotFramed
 from lorimer.sandbox.docker.container import BEHIND_ENTRYPOINT
 from lorimer.sandbox.docker.engine import Engine, EngineError, NoAnswer
-from lorimer.sandbox.docker.exec import Collector
-from lorimer.sandbox.docker.stream import NotFramed
 
 SETTLE_SECONDS = 2.0
 """An entrypoint in shell form gets no arguments, so it cannot hand over: one that lives so long is a service."""

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
-from lorimer.sandbox.docker.exec import Collector
+from lorimer.sandbox.docker.commands.exec import Collector
 
 KILL_SECONDS = 15.0
 """How long the processes of a session may take to die. The kernel first frees what they hold: a third of a second per GB of

@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 
-from lorimer.sandbox.docker.stream import STDERR, Demux, MarkedStream
+from lorimer.sandbox.docker.commands.stream import STDERR, Demux, MarkedStream
 
 INLINE_COMMAND = 96 << 10
 """Bytes; Linux takes no single argument over 128 KiB, so a longer command goes through a file."""

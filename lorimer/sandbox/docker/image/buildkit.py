@@ -23,8 +23,8 @@ from pathlib import Path
 
 from lorimer.errors import ImageError
 from lorimer.keys import child_environment
-from lorimer.sandbox.docker.dockerfile import HEREDOC, Need, buildkit_needs, without_syntax
 from lorimer.sandbox.docker.engine import LOCAL_SOCKET, version_of
+from lorimer.sandbox.docker.image.dockerfile import HEREDOC, Need, buildkit_needs, without_syntax
 
 INSTALL = "install the docker command's plugin buildx (package docker-buildx, or docker-buildx-plugin of Docker's own packages)"
 OWN_LANGUAGE = b"lorimer: the language of the line `# syntax=` cannot be fetched, so the engine's own is taken\n"

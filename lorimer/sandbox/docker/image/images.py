@@ -18,11 +18,11 @@ from typing import Any, TypeVar
 
 from lorimer.errors import ImageError, PrerequisiteError
 from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, PythonImage, RemovedImages
-from lorimer.sandbox.docker import buildkit
-from lorimer.sandbox.docker.buildkit import BuildKit
 from lorimer.sandbox.docker.container import ImageFacts
-from lorimer.sandbox.docker.dockerfile import buildkit_needs
 from lorimer.sandbox.docker.engine import Engine, EngineError
+from lorimer.sandbox.docker.image import buildkit
+from lorimer.sandbox.docker.image.buildkit import BuildKit
+from lorimer.sandbox.docker.image.dockerfile import buildkit_needs
 from lorimer.sandbox.docker.labels import IMAGE
 from lorimer.sandbox.streams import HeadTail
 

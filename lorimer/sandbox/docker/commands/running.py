@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorimer.errors import SandboxError
+from lorimer.sandbox.docker.commands.exec import Collector, Invocation
+from lorimer.sandbox.docker.commands.stream import Demux
 from lorimer.sandbox.docker.engine import Attached, Engine
-from lorimer.sandbox.docker.exec import Collector, Invocation
-from lorimer.sandbox.docker.stream import Demux
 
 KILLED = 137
 
