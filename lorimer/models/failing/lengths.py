@@ -30,6 +30,11 @@ class Lengths:
         return None if self.window is None or self.prompt is None else self.window - self.prompt
 
 
+def _compiled(*forms: str) -> tuple[re.Pattern[str], ...]:
+    """Forms of one statement, each in capitals or small letters."""
+    return tuple(re.compile(form, re.IGNORECASE) for form in forms)
+
+
 _OUTPUT = re.compile(
     r"max(?:imum)?[_ -]?(?:completion|output|new)?[_ -]?tokens?|maxOutputTokens|maximum tokens"
     r"|(?:completion|output|generated) (?:tokens|length)|in the (?:completion|output)|for the completion|messages or completion"
@@ -38,56 +43,44 @@ _OUTPUT = re.compile(
 )
 """How output is named. A refusal without any of these is about the prompt alone."""
 _NUMBER = r"[`'\"(]*(\d{1,9})(?:\.0)?\b"
-_WINDOWS = tuple(
-    re.compile(form, re.IGNORECASE)
-    for form in (
-        rf"(?:context|total) (?:length|window|size|limit)(?: (?:is|of|for this model is|tokens))*\D{{0,3}}{_NUMBER}",
-        rf"{_NUMBER} (?:tokens? )?maximum context",
-        rf"max_model_len\D{{0,20}}{_NUMBER}",
-        rf"tokens? \+ [`']?max\w*tokens[`']? must be (?:<=|less than or equal to|at most) {_NUMBER}",
-        rf"max_num_tokens\D{{0,3}}{_NUMBER}",
-        rf"(?:length is|requested) \d+\D{{0,40}}limit is {_NUMBER}",
-        rf"\bLimit:? {_NUMBER}, Requested",
-        rf"plus max_tokens \(\d+\) (?:exceeds?|must not exceed)\D{{0,60}}{_NUMBER}",
-    )
+_WINDOWS = _compiled(
+    rf"(?:context|total) (?:length|window|size|limit)(?: (?:is|of|for this model is|tokens))*\D{{0,3}}{_NUMBER}",
+    rf"{_NUMBER} (?:tokens? )?maximum context",
+    rf"max_model_len\D{{0,20}}{_NUMBER}",
+    rf"tokens? \+ [`']?max\w*tokens[`']? must be (?:<=|less than or equal to|at most) {_NUMBER}",
+    rf"max_num_tokens\D{{0,3}}{_NUMBER}",
+    rf"(?:length is|requested) \d+\D{{0,40}}limit is {_NUMBER}",
+    rf"\bLimit:? {_NUMBER}, Requested",
+    rf"plus max_tokens \(\d+\) (?:exceeds?|must not exceed)\D{{0,60}}{_NUMBER}",
 )
-_TOTALS = tuple(
-    re.compile(form, re.IGNORECASE)
-    for form in (
-        rf"requested (?:a total of |about )?{_NUMBER} tokens",
-        rf"(?:current|total) length is {_NUMBER}",
-        rf"\bRequested:? {_NUMBER}",
-        rf"for a total of (?:at least )?{_NUMBER}",
-    )
+_TOTALS = _compiled(
+    rf"requested (?:a total of |about )?{_NUMBER} tokens",
+    rf"(?:current|total) length is {_NUMBER}",
+    rf"\bRequested:? {_NUMBER}",
+    rf"for a total of (?:at least )?{_NUMBER}",
 )
-_PROMPTS = tuple(
-    re.compile(form, re.IGNORECASE)
-    for form in (
-        rf"prompt contains (?P<least>at least )?{_NUMBER}",
-        rf"{_NUMBER} (?:tokens )?(?:of |from |in )(?:the |your )?(?:text input|input messages?|input|messages|prompt)",
-        rf"{_NUMBER} [`']?inputs?[`']? tokens",
-        rf"(?:prompt|input) (?:length|tokens)? ?\({_NUMBER}\)",
-        rf"tokens in the prompt \({_NUMBER}\)",
-    )
+_PROMPTS = _compiled(
+    rf"prompt contains (?P<least>at least )?{_NUMBER}",
+    rf"{_NUMBER} (?:tokens )?(?:of |from |in )(?:the |your )?(?:text input|input messages?|input|messages|prompt)",
+    rf"{_NUMBER} [`']?inputs?[`']? tokens",
+    rf"(?:prompt|input) (?:length|tokens)? ?\({_NUMBER}\)",
+    rf"tokens in the prompt \({_NUMBER}\)",
 )
 _SUM = re.compile(r"(\d+) \+ (\d+) > (\d+)")
 _DIFFERENCE = re.compile(r"\((\d+) > (\d+) - (\d+)\)")
 _EXCLUSIVE = re.compile(r"to (\d+) \(exclusive\)", re.IGNORECASE)
-_MOST = tuple(
-    re.compile(form, re.IGNORECASE)
-    for form in (
-        rf"at most {_NUMBER}",
-        rf"(?:less than or equal to|lower than or equal to|smaller than or equal to|no (?:more|greater|larger) than) {_NUMBER}",
-        rf"(?:not|n't|cannot) (?:exceed|be (?:greater|more|larger|higher) than) {_NUMBER}",
-        rf"(?:<=|=<|\u2264) ?{_NUMBER}",
-        rf"\d+ > {_NUMBER}",
-        rf"tokens[`'\"]? > {_NUMBER}",
-        rf"[\[(] ?\d+ ?, ?{_NUMBER} ?[\])]",
-        rf"between \d+ and {_NUMBER}",
-        rf"(?:limit|maximum|max)(?: value| allowed| output| number of tokens| tokens)*(?: of| is|:| =)+ ?{_NUMBER}",
-        rf"(?:supports?|allows?)(?: only)?(?: up to| a maximum of)? {_NUMBER}",
-        rf"up to {_NUMBER}",
-    )
+_MOST = _compiled(
+    rf"at most {_NUMBER}",
+    rf"(?:less than or equal to|lower than or equal to|smaller than or equal to|no (?:more|greater|larger) than) {_NUMBER}",
+    rf"(?:not|n't|cannot) (?:exceed|be (?:greater|more|larger|higher) than) {_NUMBER}",
+    rf"(?:<=|=<|\u2264) ?{_NUMBER}",
+    rf"\d+ > {_NUMBER}",
+    rf"tokens[`'\"]? > {_NUMBER}",
+    rf"[\[(] ?\d+ ?, ?{_NUMBER} ?[\])]",
+    rf"between \d+ and {_NUMBER}",
+    rf"(?:limit|maximum|max)(?: value| allowed| output| number of tokens| tokens)*(?: of| is|:| =)+ ?{_NUMBER}",
+    rf"(?:supports?|allows?)(?: only)?(?: up to| a maximum of)? {_NUMBER}",
+    rf"up to {_NUMBER}",
 )
 _LESS = re.compile(rf"(?:less|lower|smaller) than {_NUMBER}", re.IGNORECASE)
 _TOO_LARGE = re.compile(
