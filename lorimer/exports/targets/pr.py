@@ -130,7 +130,6 @@ def _trials(winner: Winner) -> str:
 
 def _score(found: Measured, first: Measured | None = None) -> str:
     if found.score is None:
-        return "not measured | "
-    between = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
+        return f"{found} | "
     begun = at_first(first.trials, first.score) if first else ""
-    return f"{found.score:.3f}{between}{begun} | {found.trials}"
+    return f"{found}{begun} | {found.trials}"

@@ -34,6 +34,13 @@ class Measured:
     trials: int | None
     errored: int | None
 
+    def __str__(self) -> str:
+        """`0.631 [0.524, 0.738]`, without the interval where there is none."""
+        if self.score is None:
+            return "not measured"
+        between = "" if self.low is None or self.high is None else f" [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.score:.3f}{between}"
+
 
 @dataclass(frozen=True)
 class PromotedEdit:
@@ -130,9 +137,8 @@ def in_short(card: EvidenceCard) -> tuple[str, ...]:
 
 def _words(found: Measured) -> str:
     if found.score is None:
-        return "not measured to the end"
-    between = "" if found.low is None or found.high is None else f" [{found.low:.3f}, {found.high:.3f}]"
-    return f"{found.score:.3f}{between} in {found.trials:,} trials"
+        return f"{found} to the end"
+    return f"{found} in {found.trials:,} trials"
 
 
 def chosen(world: World, at: str | None) -> CandidateView | None:
