@@ -148,44 +148,11 @@ class Gateway:
         calls = self._calls
         calls.start()
         self._told = LinesTold(harness_text)
-        try:
-            cause, detail = await self._converse(harness_text)
-        except wire.Breach as breach:
-            cause, detail = Cause.PROTOCOL_BREACH, str(breach)
-        except LineTooLong:
-            cause, detail = Cause.PROTOCOL_BREACH, "a line over 16 MiB"
-        except ProviderOutage as error:
-            cause, detail = Cause.PROVIDER_OUTAGE, str(error)
-        except CallFailed as error:
-            cause, detail = Cause.PROVIDER_CALL, str(error)
-        except PartedFromRecord as parted:
-            cause, detail = Cause.RECORD_PARTED, str(parted)
-        except SandboxError as error:
-            cause, detail = lost(error), str(error)
+        cause, detail = await self._heard(harness_text)
         active = calls.clock.seconds()
-        try:
-            ended = await self._end_jail(heard_its_end=cause is Cause.JAIL_DIED)
-        except SandboxError as error:
-            ended = JailExit(None, stderr=f"lorimer: what the harness printed is lost: {error}".encode())
-            if cause is Cause.JAIL_DIED:  # all that is known is that its stream ended, as it does when the engine stops
-                cause, detail = lost(error), str(error)
-        if ended.stderr:
-            calls.step(StepKind.OUTPUT, {"text": kept_text(ended.stderr, ended.stderr_dropped)})
-        if cause is Cause.JAIL_DIED and ended.exit_code == host.CUT_OFF:
-            # As it says itself, so a suspect's word: it is tried once more, and wins nothing by it.
-            cause, detail = Cause.SANDBOX_LOST, "the connection to the harness broke"
-        if cause is Cause.JAIL_DIED:
-            if ended.out_of_memory:
-                cause, detail = Cause.JAIL_MEMORY, "the harness used more memory than its jail has"
-            else:
-                detail = f"the harness process ended without finishing (exit code {ended.exit_code})"
+        cause, detail = await self._jail_ended(cause, detail)
         if cause in SCORED:
-            try:
-                await calls.vouch()
-            except ProviderRefusal as error:
-                cause, detail = Cause.PROVIDER_REFUSAL, str(error)
-            except ProviderOutage as error:
-                cause, detail = Cause.PROVIDER_OUTAGE, str(error)
+            cause, detail = await self._vouched(cause, detail)
         if cause is not Cause.FINISHED:
             calls.step(StepKind.ERROR, {"text": cut(detail, calls.limits.trace_bytes), "cause": cause.value})
         return AgentResult(
@@ -198,6 +165,53 @@ class Gateway:
             next_call=calls.taking.next,
             ran=self._told.lines(whole=self._finish is not None),
         )
+
+    async def _heard(self, harness_text: str) -> tuple[Cause, str]:
+        """The conversation's end as a cause and its detail; the world's failures are causes too."""
+        try:
+            return await self._converse(harness_text)
+        except wire.Breach as breach:
+            return Cause.PROTOCOL_BREACH, str(breach)
+        except LineTooLong:
+            return Cause.PROTOCOL_BREACH, "a line over 16 MiB"
+        except ProviderOutage as error:
+            return Cause.PROVIDER_OUTAGE, str(error)
+        except CallFailed as error:
+            return Cause.PROVIDER_CALL, str(error)
+        except PartedFromRecord as parted:
+            return Cause.RECORD_PARTED, str(parted)
+        except SandboxError as error:
+            return lost(error), str(error)
+
+    async def _jail_ended(self, cause: Cause, detail: str) -> tuple[Cause, str]:
+        """Close the jail, keep what it printed, and say of one that died what it died of."""
+        died = cause is Cause.JAIL_DIED
+        try:
+            ended = await self._end_jail(heard_its_end=died)
+        except SandboxError as error:
+            ended = JailExit(None, stderr=f"lorimer: what the harness printed is lost: {error}".encode())
+            if died:  # all that is known is that its stream ended, as it does when the engine stops
+                died, cause, detail = False, lost(error), str(error)
+        if ended.stderr:
+            self._calls.step(StepKind.OUTPUT, {"text": kept_text(ended.stderr, ended.stderr_dropped)})
+        if not died:
+            return cause, detail
+        if ended.exit_code == host.CUT_OFF:
+            # As it says itself, so a suspect's word: it is tried once more, and wins nothing by it.
+            return Cause.SANDBOX_LOST, "the connection to the harness broke"
+        if ended.out_of_memory:
+            return Cause.JAIL_MEMORY, "the harness used more memory than its jail has"
+        return Cause.JAIL_DIED, f"the harness process ended without finishing (exit code {ended.exit_code})"
+
+    async def _vouched(self, cause: Cause, detail: str) -> tuple[Cause, str]:
+        """The same end, unless the provider refused every call: then it is not the harness's."""
+        try:
+            await self._calls.vouch()
+        except ProviderRefusal as error:
+            return Cause.PROVIDER_REFUSAL, str(error)
+        except ProviderOutage as error:
+            return Cause.PROVIDER_OUTAGE, str(error)
+        return cause, detail
 
     async def _converse(self, harness_text: str) -> tuple[Cause, str]:
         """Answer the jail's calls until it finishes, ends, or is out of time and of grace. Returns the cause and its detail."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from lorimer.benchmarks.base import Graded, MarkedVerdict, PytestSummary, RewardFiles, Task
-from lorimer.sandbox.base import Sandbox, SandboxFileError
+from lorimer.sandbox.base import ExecOutput, Sandbox, SandboxFileError
 from lorimer.scale import Scale
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.output import cut, last_line
@@ -73,8 +73,25 @@ async def verify(
     """
     if isinstance(task.reward, Graded):
         return await _grade(sandbox, task.reward, timeout, message)
-    # What an agent may have left where the verifier's files and its reward belong must not be taken for them. As root,
-    # where there is one: the image's user may not make folders in `/`, and must be able to write the reward.
+    refused = await _cleared(sandbox, task) or await _brought(sandbox, task, message)
+    if refused is not None:
+        return refused
+    ran = await _run(sandbox, task, timeout, variables)
+    output = (ran.stdout + b"\n" + ran.stderr).decode("utf-8", "replace").strip()
+    if ran.timed_out:
+        detail = f"the verifier ran over its {timeout:.6g} s"
+        return Reward(None, cause=Cause.VERIFIER_TIMEOUT, detail=detail, output=output)
+    if isinstance(task.reward, RewardFiles):
+        return await _from_files(sandbox, task.id, task.reward, ran.exit_code, output)
+    return _from_stdout(task.reward, ran, output)
+
+
+async def _cleared(sandbox: Sandbox, task: Task) -> Reward | None:
+    """Make room for the verifier; the trial's reward where something bars its way.
+
+    What an agent may have left where the verifier's files and its reward belong must not be taken for them. As root, where there
+    is one: the image's user may not make folders in `/`, and must be able to write the reward.
+    """
     cleared = await sandbox.exec(_clear(task), timeout=PREPARE_SECONDS, cwd="/", user="0")
     if left := [place for place in _places(task) if not await _is_gone(sandbox, place)]:
         # Only an agent can have made it so. Verified over what it left, its files would run as the verifier's own.
@@ -86,6 +103,11 @@ async def verify(
     for path in _reward_files(task):
         if await _read(sandbox, path) is not None:
             return Reward(0.0, detail=f"{path} was there before the verifier ran and cannot be removed")
+    return None
+
+
+async def _brought(sandbox: Sandbox, task: Task, message: str) -> Reward | None:
+    """Copy the verifier's files in; a reward that is missing where that cannot be done."""
     try:
         for source, target in task.verifier.files():
             await upload(sandbox, source, target, without=task.verifier.without)
@@ -94,10 +116,15 @@ async def verify(
         await make_executable(sandbox, task.verifier)
     except SandboxFileError as error:  # the agent may have barred the way
         return Reward(None, cause=Cause.REWARD_MISSING, detail=f"the verifier's files cannot be copied in: {error}")
+    return None
+
+
+async def _run(sandbox: Sandbox, task: Task, timeout: float, variables: Mapping[str, str]) -> ExecOutput:
+    """Run the verifier's command, with the keys that it may be given."""
     # Under `same` an agent's process may live on, and as root it could read the verifier's.
     given = {} if task.isolation == "same" and task.separate is None else variables
     keys = {name: given[variable] for name, variable in task.verifier.passed.items() if variable in given}
-    ran = await sandbox.exec(
+    return await sandbox.exec(
         task.verifier.command,
         timeout=timeout,
         cwd=task.workdir,
@@ -105,40 +132,38 @@ async def verify(
         user=task.verifier.user,
         output_limit=OUTPUT_BYTES,
     )
-    output = (ran.stdout + b"\n" + ran.stderr).decode("utf-8", "replace").strip()
-    if ran.timed_out:
-        detail = f"the verifier ran over its {timeout:.6g} s"
-        return Reward(None, cause=Cause.VERIFIER_TIMEOUT, detail=detail, output=output)
-    if isinstance(task.reward, PytestSummary | MarkedVerdict):
-        printed = ran.stdout.decode("utf-8", "replace")
-        try:
-            if isinstance(task.reward, MarkedVerdict):
-                passed = parse_verdict(printed, task.reward)
-            else:
-                passed = all(parse_summary(printed).values())
-        except Unreadable as error:
-            detail = f"the verifier (exit code {ran.exit_code}): {error}"
-            return Reward(None, cause=Cause.REWARD_MISSING, detail=detail, output=output)
-        return Reward(float(passed), output=output)
-    for path in task.reward.paths:
+
+
+def _from_stdout(reward: PytestSummary | MarkedVerdict, ran: ExecOutput, output: str) -> Reward:
+    """The reward that a verifier printed."""
+    printed = ran.stdout.decode("utf-8", "replace")
+    try:
+        if isinstance(reward, PytestSummary):
+            return Reward(float(all(parse_summary(printed).values())), output=output)
+        return Reward(float(parse_verdict(printed, reward)), output=output)
+    except Unreadable as error:
+        detail = f"the verifier (exit code {ran.exit_code}): {error}"
+        return Reward(None, cause=Cause.REWARD_MISSING, detail=detail, output=output)
+
+
+async def _from_files(sandbox: Sandbox, task: str, reward: RewardFiles, exit_code: int | None, output: str) -> Reward:
+    """The reward in the first of its files that is there."""
+    for path in reward.paths:
         data = await _read(sandbox, path)
         if data is None:
             continue
         if isinstance(data, SandboxFileError):
             return Reward(None, cause=Cause.REWARD_UNREADABLE, detail=str(data), output=output)
         try:
-            value, named = parse_reward(
-                data, json_object=path.endswith(".json"), key=task.reward.key, scale=task.reward.scale
-            )
+            value, named = parse_reward(data, json_object=path.endswith(".json"), key=reward.key, scale=reward.scale)
         except Unreadable as error:
             return Reward(None, cause=Cause.REWARD_UNREADABLE, detail=f"{path}: {error}", output=output)
         except OffScale as error:
-            return Reward(None, cause=Cause.REWARD_SCALE, detail=f"task {task.id}: {path}: {error}", output=output)
+            return Reward(None, cause=Cause.REWARD_SCALE, detail=f"task {task}: {path}: {error}", output=output)
         return Reward(value, named, output=output)
     last = visible_line(last_line(output))[:SAID]
     printed = f'the last that it printed: "{last}"' if last else "it printed nothing"
-    places = " or ".join(task.reward.paths)
-    detail = f"the verifier (exit code {ran.exit_code}) left no reward file ({places}); {printed}"
+    detail = f"the verifier (exit code {exit_code}) left no reward file ({' or '.join(reward.paths)}); {printed}"
     return Reward(None, cause=Cause.REWARD_MISSING, detail=detail, output=output)
 
 
