@@ -13,6 +13,7 @@ from typing import Any
 from bench.made_steps import Steps
 from lorimer.task_agent.causes import Cause
 from lorimer.traces import codec
+from lorimer.traces.databases.fts5 import INDEX_AFTER
 from lorimer.traces.schema import TrialState
 from lorimer.traces.tables import Evaluation, Trial
 from lorimer.traces.writing.writer import table_of
@@ -105,10 +106,12 @@ class Rows:
     def _insert_steps(self, steps: Iterable[tuple[object, ...]], spend: Iterable[tuple[object, ...]]) -> None:
         rows = self._rows
         rows.execute("BEGIN IMMEDIATE")
+        newest = rows.execute("SELECT coalesce(max(id), 0) FROM step").fetchone()
         rows.executemany("INSERT OR IGNORE INTO message (sha, body) VALUES (?, ?)", self._steps.new_messages())
         rows.executemany(
             'INSERT INTO step (owner, "index", kind, at, seconds, data, text) VALUES (?, ?, ?, ?, ?, ?, ?)', steps
         )
+        rows.execute(INDEX_AFTER, newest)
         rows.executemany(
             f"INSERT INTO spend ({SPEND}) VALUES ({', '.join('?' * 10)})",
             spend,

@@ -94,7 +94,7 @@ def test_a_killed_writer_loses_no_trial_whose_end_was_answered(tmp_path: Path) -
         for trial in answered:
             assert reader.trial(trial).state == "scored"
             assert [step.index for step in reader.steps(trial)] == list(range(20))
-        # The index is in step with the table: the triggers are in the same transactions.
+        # The index is in step with the table: both are written in the same transactions.
         assert reader.sql("SELECT count(*) FROM step_fts WHERE step_fts MATCH 'echo'") == reader.sql(
             "SELECT count(*) FROM step"
         )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, text
 
-from lorimer.kinds import Refused
+from lorimer.kinds import Refused, StepKind
 from lorimer.meta_agent.reports.audit import verify
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.world import scan
@@ -18,7 +19,7 @@ from lorimer.traces import chain, migrations, sealed
 from lorimer.traces.caching import NONE_BROKEN
 from lorimer.traces.databases.sqlite import Sqlite
 from lorimer.traces.reading.reader import StoreReader
-from lorimer.traces.schema import Purpose, Share, Stage
+from lorimer.traces.schema import Purpose, Share, Stage, StepData
 from lorimer.traces.wired import Gap
 from lorimer.traces.writing import chaining
 from lorimer.traces.writing.store import Store
@@ -322,3 +323,47 @@ def test_the_candidates_of_an_older_store_are_each_a_round_of_one(tmp_path: Path
     assert [each.number for each in world.round.candidates] == [2]
     assert world.proposals == 2
     assert world.champion_before(2) == "s/c001"
+
+
+async def test_steps_of_an_older_lorimer_are_found_and_dropped_beside_new_ones(tmp_path: Path) -> None:
+    """Schema 0023 indexed each step by a trigger; those of today are indexed by whoever writes them."""
+    path, said = tmp_path / "traces.db", "the old needle"
+    with older(path, "0023") as connection:
+        put_study(connection, {})
+        for index, (kind, data, words) in enumerate(
+            [
+                ("exec", {"command": "ls", "stdout": "old needle\n", "stderr": ""}, "ls\nold needle\n"),
+                ("note", {"text": said}, said),
+                ("model_call", {"base": None, "append": [], "completion": "x"}, "an answer with a needle"),
+                ("read", {"path": "a.txt", "error": "no needle"}, "a.txt\nno needle"),
+            ]
+        ):
+            put(connection, "step", id=index + 1, owner="old", index=index, kind=kind, data=data, text=words)
+        before = connection.execute(text("SELECT id, owner, data, text FROM step ORDER BY id")).all()
+    with Store.open(path) as store:
+        for kind, data in (
+            (StepKind.EXEC, {"command": "ls", "stdout": "new needle", "stderr": "lost"}),
+            (StepKind.EXEC, {"command": "", "stdout": "bare needle", "stderr": ""}),
+            (StepKind.NOTE, {"text": "a needle\x00 and \ud800 more"}),
+            (StepKind.NOTE, {"text": "a needle", "share": float("nan")}),
+        ):
+            store.step(StepData("new", kind, 0.0, data=data))
+        await store.flush()
+        reader = StoreReader(path)
+        assert reader.sql("SELECT id, owner, data, text FROM step WHERE owner = 'old' ORDER BY id").rows == tuple(
+            tuple(row) for row in before
+        )
+        assert reader.sql("SELECT text FROM step WHERE owner = 'new' ORDER BY id").rows == (
+            ("ls\nnew needle\nlost",), ("bare needle",), ("a needle\ufffd and ? more",), ("a needle",),
+        )  # fmt: skip
+        found = [(hit.step.owner, hit.step.index) for hit in reader.search("needle", order="steps")]
+        assert found == [(owner, index) for owner in ("new", "old") for index in range(4)]
+        assert {hit.snippet for hit in reader.search("lost")} == {"ls\nnew needle\n[lost]"}
+    with closing(sqlite3.connect(path)) as file, file:
+        check = "INSERT INTO step_fts(step_fts, rank) VALUES ('integrity-check', 1)"
+        file.execute(check)
+        file.execute('DELETE FROM step WHERE "index" < 2')
+        file.execute(check)
+    assert [(hit.step.owner, hit.step.index) for hit in StoreReader(path).search("needle", order="steps")] == [
+        ("new", 2), ("new", 3), ("old", 2), ("old", 3),
+    ]  # fmt: skip

@@ -18,6 +18,7 @@ from lorimer.errors import UserError
 from lorimer.harness.api import assistant, user
 from lorimer.kinds import Refused, StepKind
 from lorimer.traces import migrations, sealed
+from lorimer.traces.databases import fts5
 from lorimer.traces.databases.base import RANKED
 from lorimer.traces.reading import bulk
 from lorimer.traces.reading.bulk import Ran
@@ -190,6 +191,7 @@ def _steps(store: Store, number: int) -> None:
             "SELECT 's/long', n, 'note', 0, 0, '{}', CASE n WHEN 0 THEN 'rare' ELSE 'rare words and others' END FROM counted",
             [number],
         )
+        connection.execute(fts5.INDEX_AFTER, [0])
 
 
 @ON_SQLITE

@@ -60,8 +60,17 @@ UNSEALED = (
 """That a step is of no sealed task."""
 
 
+STEP_COLUMNS = ("owner", "index", "kind", "at", "seconds", "data", "text")
+"""The columns of a step that whoever writes one gives; its number is the database's."""
+
 FLAGGED = "SELECT id, stage, flags FROM trial {hint}WHERE study = ? AND state = 'scored' AND flags <> '[]' ORDER BY id"
 """What `Database.flagged` asks. The hint is for a database that takes another index by itself."""
+
+
+def insertion(table: str, columns: Sequence[str], mark: str, *, anew: bool) -> str:
+    """An INSERT of one row of values, each of which is a `mark`."""
+    names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join([mark] * len(columns))
+    return f"INSERT INTO {table} ({names}) VALUES ({marks})" + " ON CONFLICT DO NOTHING" * anew  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -146,6 +155,24 @@ class Database(Protocol):
 
     def insert(self, table: SqlTable) -> Any:
         """An INSERT of this dialect that can go on where a key is taken (`on_conflict_do_nothing`, `on_conflict_do_update`)."""
+        ...
+
+    def put(
+        self, connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, anew: bool
+    ) -> None:
+        """Insert many rows, JSON as its text. SQLAlchemy takes longer to look at each value than the database to store it.
+
+        Args:
+            anew: a row whose key is taken is left out; otherwise that fails.
+        """
+        ...
+
+    def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert steps, with a value for each of `STEP_COLUMNS`, so that search finds them."""
+        ...
+
+    def copied(self, connection: Connection, table: str) -> None:
+        """Whatever is left to do where a whole table was copied into this store, row by row."""
         ...
 
     def damage(self, connection: Connection) -> str:

@@ -11,6 +11,13 @@ from lorimer.kinds import SearchOrder
 from lorimer.traces import codec
 from lorimer.traces.databases.base import MANY, OF_STUDY, RANKED, STUDYS, UNSEALED, Plain, SearchQuery, sayable
 
+INDEX_AFTER = "INSERT INTO step_fts(rowid, text) SELECT id, text FROM step WHERE id > ? AND text <> ''"
+"""Lets search find the steps after the one of a number.
+
+It is one statement for many steps: FTS5 puts away what it has gathered at the end of each, so a trigger, which is a statement of
+its own for every row, took three times as long. Whoever inserts steps by other means runs this too.
+"""
+
 _ORDERS: dict[SearchOrder, str] = {
     "best": 'step_fts.rank, step.owner, step."index"',
     "newest": "step_fts.rowid DESC",

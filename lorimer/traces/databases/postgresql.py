@@ -19,7 +19,16 @@ from urllib.parse import urlsplit
 from lorimer.errors import ConfigError, LorimerError, UserError
 from lorimer.traces import codec
 from lorimer.traces.databases import tsvector
-from lorimer.traces.databases.base import FLAGGED, Plain, Rows, SearchQuery, Spare, StatementAnswer
+from lorimer.traces.databases.base import (
+    FLAGGED,
+    STEP_COLUMNS,
+    Plain,
+    Rows,
+    SearchQuery,
+    Spare,
+    StatementAnswer,
+    insertion,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -118,6 +127,20 @@ class Postgresql:
         from sqlalchemy.dialects.postgresql import insert
 
         return insert(table)
+
+    def put(
+        self, connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, anew: bool
+    ) -> None:
+        connection.exec_driver_sql(insertion(table, columns, "%s", anew=anew), [tuple(row) for row in rows])
+
+    def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        self.put(connection, "step", STEP_COLUMNS, rows, anew=False)  # the server keeps its index itself
+
+    def copied(self, connection: Connection, table: str) -> None:
+        if table in ("condition", "step"):
+            last = connection.exec_driver_sql(f"SELECT max(id) FROM {table}").scalar()  # noqa: S608
+            if last is not None:  # the numbers that the server gives go on from there
+                connection.exec_driver_sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {int(last)})")
 
     def damage(self, connection: Connection) -> str:
         return ""  # a server looks after its pages itself

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 from lorimer.errors import LorimerError, UserError
 from lorimer.traces import codec, place
 from lorimer.traces.databases import fts5, statements
-from lorimer.traces.databases.base import FLAGGED, Plain, SearchQuery, Spare, StatementAnswer
+from lorimer.traces.databases.base import (
+    FLAGGED,
+    STEP_COLUMNS,
+    Plain,
+    SearchQuery,
+    Spare,
+    StatementAnswer,
+    insertion,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -108,6 +116,20 @@ class Sqlite:
         from sqlalchemy.dialects.sqlite import insert
 
         return insert(table)
+
+    def put(
+        self, connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, anew: bool
+    ) -> None:
+        connection.exec_driver_sql(insertion(table, columns, "?", anew=anew), [tuple(row) for row in rows])
+
+    def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+        newest = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM step").scalar_one()
+        self.put(connection, "step", STEP_COLUMNS, rows, anew=False)
+        connection.exec_driver_sql(fts5.INDEX_AFTER, (newest,))
+
+    def copied(self, connection: Connection, table: str) -> None:
+        if table == "step":
+            connection.exec_driver_sql(fts5.INDEX_AFTER, (0,))
 
     def damage(self, connection: Connection) -> str:
         # Half a second for 100 MB. A mixture of old and new pages may answer every question, and wrongly.

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import JSON, Connection, Engine, Table, TableClause, Text, column, func, select, table, text
+from sqlalchemy import JSON, Connection, Engine, Table, TableClause, Text, column, select, table
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
@@ -90,10 +90,7 @@ def _copied(target: Database, old: Connection, new: Connection) -> tuple[int, in
             for batch in _batches(old, plain):
                 new.execute(plain.insert(), batch)
                 rows += len(batch)
-            if new.dialect.name == "postgresql" and each.name in ("condition", "step"):
-                last = new.execute(select(func.max(each.c.id))).scalar()
-                if last is not None:  # the numbers that the server gives go on from there
-                    new.execute(text(f"SELECT setval(pg_get_serial_sequence('{each.name}', 'id'), {int(last)})"))
+            target.copied(new, each.name)
     return len(studies), rows
 
 

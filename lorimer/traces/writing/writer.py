@@ -15,12 +15,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, event, insert
+from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lorimer.errors import InternalError, LorimerError
-from lorimer.traces.databases.base import Database
-from lorimer.traces.tables import BlobRow, MessageRow, Step
+from lorimer.traces import codec
+from lorimer.traces.databases.base import STEP_COLUMNS, Database
 
 GATHER_SECONDS = 0.1
 """How long a step may wait for others. The promise is 250 ms, which leaves 150 for the commit itself."""
@@ -37,18 +37,19 @@ class Transaction:
     def __init__(self, database: Database, connection: Connection) -> None:
         self.database = database
         self.connection = connection
-        self._messages: dict[str, dict[str, Any]] = {}
+        self._messages: dict[str, str] = {}
         self._blobs: dict[str, bytes] = {}
-        self._steps: list[dict[str, Any]] = []
+        self._steps: list[tuple[Any, ...]] = []
 
     def add_message(self, sha: str, body: dict[str, Any]) -> None:
-        self._messages[sha] = body
+        self._messages[sha] = codec.dumps(body)
 
     def add_blob(self, sha: str, data: bytes) -> None:
         self._blobs[sha] = data
 
     def add_step(self, row: dict[str, Any]) -> None:
-        self._steps.append(row)
+        row = {**row, "data": codec.dumps(row["data"])}
+        self._steps.append(tuple(row[name] for name in STEP_COLUMNS))
 
     def insert_new(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a row with its key is there; whether it was inserted."""
@@ -66,15 +67,13 @@ class Transaction:
     def flush(self) -> None:
         """Put what was collected into the transaction."""
         if self._messages:
-            rows: list[dict[str, Any]] = [{"sha": sha, "body": body} for sha, body in self._messages.items()]
-            self.connection.execute(self.database.insert(table_of(MessageRow)).on_conflict_do_nothing(), rows)
+            self.database.put(self.connection, "message", ("sha", "body"), list(self._messages.items()), anew=True)
             self._messages = {}
         if self._blobs:
-            rows = [{"sha": sha, "data": data} for sha, data in self._blobs.items()]
-            self.connection.execute(self.database.insert(table_of(BlobRow)).on_conflict_do_nothing(), rows)
+            self.database.put(self.connection, "blob", ("sha", "data"), list(self._blobs.items()), anew=True)
             self._blobs = {}
         if self._steps:
-            self.connection.execute(insert(table_of(Step)), self._steps)
+            self.database.put_steps(self.connection, self._steps)
             self._steps = []
 
 
