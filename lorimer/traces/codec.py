@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from lorimer.harness.api import Completion, Image, Message, Reasoning, Tool, ToolCall, Usage
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
+_PLAIN = json.JSONEncoder(separators=(",", ":"), default=str)  # `json.dumps` makes one anew for each value
 
 
 def dumps(value: Any) -> str:
     """JSON for a column. ASCII, so that a lone surrogate in a model's text cannot break the database's UTF-8."""
-    return json.dumps(value, default=str, separators=(",", ":"))
+    return _PLAIN.encode(value)
 
 
 def loads(text: str) -> Any:
@@ -33,7 +33,12 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """SHA-256 of the canonical JSON."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
+    return digest_of(canonical(value))
+
+
+def digest_of(text: str) -> str:
+    """The same of the canonical JSON itself."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def encode_message(message: Message) -> dict[str, Any]:
@@ -83,7 +88,7 @@ def decode_tools(body: Mapping[str, Any]) -> tuple[Tool, ...]:
 
 
 def encode_usage(usage: Usage) -> dict[str, int]:
-    return {name: count for name, count in asdict(usage).items() if count}
+    return {name: count for name, count in vars(usage).items() if count}
 
 
 def decode_usage(body: Mapping[str, int]) -> Usage:

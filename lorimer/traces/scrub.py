@@ -9,8 +9,10 @@ milliseconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from lorimer.traces import codec
 
 MASK = "[secret]"
 
@@ -48,14 +50,22 @@ _BY_LITERAL = tuple(
 SHORTEST_KEY = 19
 """Characters of the shortest key that a shape takes; an address with a password may be shorter."""
 
+SHORTEST = len("://:x@")
+"""Characters of the shortest text in which anything is masked."""
 
-def scrubber(secrets: Iterable[str] = ()) -> Callable[[str], str]:
-    """A function that masks `secrets` (exact values of at least 8 characters; shorter ones are ignored) and key shapes."""
-    # Longest first: a secret that contains another must not be cut in the middle.
-    values = sorted({value for value in secrets if len(value) >= MIN_SECRET}, key=lambda value: (-len(value), value))
 
-    def scrub(text: str) -> str:
-        for value in values:
+class Scrubber:
+    """Masks exact values, the longest first, and key shapes."""
+
+    def __init__(self, values: Sequence[str]) -> None:
+        self._values = values
+        self._signs = (*values, *(literal for literal, _, _ in _BY_LITERAL))
+        self._told_by_json = all(codec.canonical(value) == f'"{value}"' for value in values)
+
+    def __call__(self, text: str) -> str:
+        if len(text) < SHORTEST:
+            return text
+        for value in self._values:
             if value in text:
                 text = text.replace(value, MASK)
         if len(text) < SHORTEST_KEY and "://" not in text:
@@ -65,7 +75,25 @@ def scrubber(secrets: Iterable[str] = ()) -> Callable[[str], str]:
                 text = pattern.sub(replacement, text)
         return text
 
-    return scrub
+    def passes(self, encoded: str) -> bool:
+        """Whether the JSON of a value shows that nothing in it is masked, in one look at all of its strings.
+
+        Where it does not show that, each string has to be looked at. A value that JSON writes with escapes is never found so.
+        """
+        return self._told_by_json and not any(sign in encoded for sign in self._signs)
+
+
+def scrubber(secrets: Iterable[str] = ()) -> Callable[[str], str]:
+    """A function that masks `secrets` (exact values of at least 8 characters; shorter ones are ignored) and key shapes."""
+    # Longest first: a secret that contains another must not be cut in the middle.
+    return Scrubber(
+        sorted({value for value in secrets if len(value) >= MIN_SECRET}, key=lambda value: (-len(value), value))
+    )
+
+
+def passes(encoded: str, scrub: Callable[[str], str]) -> bool:
+    """What `Scrubber.passes` says; of another function nothing is known."""
+    return isinstance(scrub, Scrubber) and scrub.passes(encoded)
 
 
 def scrub_json(value: Any, scrub: Callable[[str], str]) -> Any:
@@ -112,8 +140,8 @@ class Cleaner:
         return clean
 
     def json(self, value: Any) -> Any:
-        """A JSON value with every string in it scrubbed."""
-        return scrub_json(value, self.scrub)
+        """A JSON value with every string in it scrubbed; the value itself where there is nothing to mask."""
+        return value if passes(codec.dumps(value), self.scrub) else scrub_json(value, self.scrub)
 
     def text(self, text: str) -> str:
         """Scrubbed, and without what a text column cannot hold: NUL ends a text for SQLite, a lone surrogate is no UTF-8."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lorimer.traces.scrub import MASK, scrub_json, scrubber
+from lorimer.traces.scrub import MASK, Cleaner, scrub_json, scrubber
 from tests.support.quickness import slowness
 
 KEYS = [
@@ -79,3 +79,14 @@ def test_a_megabyte_without_secrets_costs_a_few_milliseconds() -> None:
         scrub(text)
         took.append(time.process_time() - begin)
     assert min(took) < 0.2 * slowness()  # 4 ms measured on a 2-core machine
+
+
+@given(
+    st.text(min_size=8, max_size=12),
+    st.sampled_from(["", "sk-abc1defghijklmnopqrst", "https://me:word@host"]),
+    st.text(max_size=9),
+)
+def test_a_value_that_is_looked_at_as_json_is_masked_as_string_by_string(secret: str, key: str, text: str) -> None:
+    scrub = scrubber([secret])
+    for value in ({"a": [text, key], text: 1}, [f"{text}{secret}{key}"], {f"{text}{secret}": key}):
+        assert Cleaner(scrub).json(value) == scrub_json(value, scrub)

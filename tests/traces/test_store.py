@@ -170,13 +170,13 @@ async def test_no_message_is_summed_again_with_each_call_that_repeats_it(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summed: list[str] = []
-    digest = codec.digest
+    digest_of = codec.digest_of
 
-    def counted(body: Any) -> str:
-        summed.append(str(body))
-        return digest(body)
+    def counted(said: str) -> str:
+        summed.append(said)
+        return digest_of(said)
 
-    monkeypatch.setattr(codec, "digest", counted)
+    monkeypatch.setattr(codec, "digest_of", counted)
     with Store.open(file) as store:
         begin = make.start()
         store.open_trial(begin)
@@ -187,8 +187,8 @@ async def test_no_message_is_summed_again_with_each_call_that_repeats_it(
             store.model_call(make.call(begin.id, sent, answer, system=None, tools=()))
             messages = (*messages, answer, user(f"output {turn}"))
         await store.close_trial(make.end(begin.id))
-    assert sum("'turn " in body for body in summed) == 30
-    assert sum("'output " in body for body in summed) == 29
+    assert sum('"turn ' in said for said in summed) == 30
+    assert sum('"output ' in said for said in summed) == 29
 
 
 async def test_a_value_that_equals_another_is_stored_as_it_was_sent(path: Where) -> None:

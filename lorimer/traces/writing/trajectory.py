@@ -18,7 +18,7 @@ from lorimer.kinds import REFUSED
 from lorimer.traces import codec
 from lorimer.traces.caching import CacheWatch, Sent
 from lorimer.traces.schema import ModelCallData, StepKind
-from lorimer.traces.scrub import scrub_json
+from lorimer.traces.scrub import passes, scrub_json
 
 MAX_HEADS = 8
 """Conversations of one owner that are remembered at once. An older one that goes on costs its sums once more, no more."""
@@ -101,8 +101,9 @@ class OwnerSteps:
         """The step's row, without text columns; messages that may be new go to `store(sha, body)`."""
 
         def put(body: dict[str, Any]) -> _Sums:
-            came, clean = codec.digest(body), scrub_json(body, scrub)
-            sums = _Sums(came, came if clean == body else codec.digest(clean))
+            said = codec.canonical(body)
+            came, clean = codec.digest_of(said), body if passes(said, scrub) else scrub_json(body, scrub)
+            sums = _Sums(came, came if clean is body or clean == body else codec.digest(clean))
             self.masked = self.masked or sums.came != sums.stored
             store(sums.stored, clean)
             return sums
