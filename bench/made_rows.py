@@ -109,7 +109,7 @@ class Rows:
         newest = rows.execute("SELECT coalesce(max(id), 0) FROM step").fetchone()
         rows.executemany("INSERT OR IGNORE INTO message (sha, body) VALUES (?, ?)", self._steps.new_messages())
         rows.executemany(
-            'INSERT INTO step (owner, "index", kind, at, seconds, data, text) VALUES (?, ?, ?, ?, ?, ?, ?)', steps
+            'INSERT INTO step (owner, "index", kind, at, seconds, data, found) VALUES (?, ?, ?, ?, ?, ?, ?)', steps
         )
         rows.execute(INDEX_AFTER, newest)
         rows.executemany(

@@ -372,7 +372,7 @@ def test_a_trace_is_read_page_by_page_with_a_link_for_every_step(served: Served)
     many = served.reader.step_count(longest.id)
     for index in range(many, 95):
         served.change(
-            'INSERT INTO step (owner, "index", kind, at, seconds, data, text) VALUES (?, ?, ?, 1.0, 0.1, ?, ?)',
+            'INSERT INTO step (owner, "index", kind, at, seconds, data, found) VALUES (?, ?, ?, 1.0, 0.1, ?, ?)',
             longest.id, index, "note", '{"text": "a note"}', "a note",
         )  # fmt: skip
     page = trajectory.trajectory(served.reader, opened(served), longest.id, 57)
@@ -402,7 +402,7 @@ def test_a_proposal_session_is_read_like_a_trial(served: Served) -> None:
     with_session = next((row for row in served.reader.candidates(STUDY) if served.reader.step_count(row.id)), None)
     if with_session is None:
         served.change(
-            'INSERT INTO step (owner, "index", kind, at, seconds, data, text) VALUES (?, 0, ?, 0.0, 0.1, ?, ?)',
+            'INSERT INTO step (owner, "index", kind, at, seconds, data, found) VALUES (?, 0, ?, 0.0, 0.1, ?, ?)',
             f"{STUDY}/c001", "note", '{"text": "looked at failures"}', "looked at failures",
         )  # fmt: skip
     said = served.page(f"/s/{STUDY}/trace?of={STUDY}/c001")

@@ -356,6 +356,10 @@ async def test_steps_of_an_older_lorimer_are_found_and_dropped_beside_new_ones(t
         assert reader.sql("SELECT text FROM step WHERE owner = 'new' ORDER BY id").rows == (
             ("ls\nnew needle\nlost",), ("bare needle",), ("a needle\ufffd and ? more",), ("a needle",),
         )  # fmt: skip
+        stored = reader.sql("SELECT found FROM step WHERE owner = 'new' ORDER BY id").rows
+        assert stored == (("",), ("bare needle",), ("a needle\ufffd and ? more",), ("a needle",)), (
+            "once where it can be"
+        )
         found = [(hit.step.owner, hit.step.index) for hit in reader.search("needle", order="steps")]
         assert found == [(owner, index) for owner in ("new", "old") for index in range(4)]
         assert {hit.snippet for hit in reader.search("lost")} == {"ls\nnew needle\n[lost]"}

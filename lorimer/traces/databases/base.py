@@ -60,8 +60,8 @@ UNSEALED = (
 """That a step is of no sealed task."""
 
 
-STEP_COLUMNS = ("owner", "index", "kind", "at", "seconds", "data", "text")
-"""The columns of a step that whoever writes one gives; its number is the database's."""
+STEP_COLUMNS = ("owner", "index", "kind", "at", "seconds", "data")
+"""The columns of a step that whoever writes one gives, beside its text; its number is the database's."""
 
 FLAGGED = "SELECT id, stage, flags FROM trial {hint}WHERE study = ? AND state = 'scored' AND flags <> '[]' ORDER BY id"
 """What `Database.flagged` asks. The hint is for a database that takes another index by itself."""
@@ -167,8 +167,13 @@ class Database(Protocol):
         """
         ...
 
+    @property
+    def step_text(self) -> str:
+        """The column of a step that is written with what search finds of it; "" may stand there for what its data says."""
+        ...
+
     def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        """Insert steps, with a value for each of `STEP_COLUMNS`, so that search finds them."""
+        """Insert steps, with a value for each of `STEP_COLUMNS` and then of `step_text`, so that search finds them."""
         ...
 
     def copied(self, connection: Connection, table: str) -> None:

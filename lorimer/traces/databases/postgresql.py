@@ -133,8 +133,14 @@ class Postgresql:
     ) -> None:
         connection.exec_driver_sql(insertion(table, columns, "%s", anew=anew), [tuple(row) for row in rows])
 
+    @property
+    def step_text(self) -> str:
+        return "text"  # its JSON may hold what the server does not look into
+
     def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        self.put(connection, "step", STEP_COLUMNS, rows, anew=False)  # the server keeps its index itself
+        self.put(
+            connection, "step", (*STEP_COLUMNS, self.step_text), rows, anew=False
+        )  # the server keeps its index itself
 
     def copied(self, connection: Connection, table: str) -> None:
         if table in ("condition", "step"):

@@ -122,9 +122,13 @@ class Sqlite:
     ) -> None:
         connection.exec_driver_sql(insertion(table, columns, "?", anew=anew), [tuple(row) for row in rows])
 
+    @property
+    def step_text(self) -> str:
+        return "found"  # `text` is computed of it and of the data (r0025)
+
     def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         newest = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM step").scalar_one()
-        self.put(connection, "step", STEP_COLUMNS, rows, anew=False)
+        self.put(connection, "step", (*STEP_COLUMNS, self.step_text), rows, anew=False)
         connection.exec_driver_sql(fts5.INDEX_AFTER, (newest,))
 
     def copied(self, connection: Connection, table: str) -> None:

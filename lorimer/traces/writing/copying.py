@@ -16,12 +16,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
 from lorimer.errors import LorimerError, UserError
-from lorimer.traces import chain, migrations
+from lorimer.traces import chain, codec, migrations
 from lorimer.traces.databases.base import Database
 from lorimer.traces.sealed import SealedReader
 from lorimer.traces.tables import StudyRow
 from lorimer.traces.writing.holder import alive, described
-from lorimer.traces.writing.writer import explain, table_of
+from lorimer.traces.writing.writer import explain, stored_text, table_of
 
 ROWS = 500
 """Rows that are held at a time; a step's is some kilobytes."""
@@ -87,18 +87,25 @@ def _copied(target: Database, old: Connection, new: Connection) -> tuple[int, in
                 raise UserError(f"study {study} is being run by {described(holder, since)}; end that one first")
         for each in SQLModel.metadata.sorted_tables:
             plain = _plain(each)
+            into = _plain(each, target.step_text) if each.name == "step" else plain
             for batch in _batches(old, plain):
-                new.execute(plain.insert(), batch)
+                for row in batch if into is not plain else ():
+                    text = stored_text(target, row["kind"], codec.loads(row["data"]), row["data"], row.pop("text"))
+                    row[target.step_text] = text
+                new.execute(into.insert(), batch)
                 rows += len(batch)
             target.copied(new, each.name)
     return len(studies), rows
 
 
-def _plain(of: Table) -> TableClause:
-    """A table whose JSON is the text that it is stored as: what is read and made anew may come out in another form."""
-    return table(
-        of.name, *(column(each.name, Text() if isinstance(each.type, JSON) else each.type) for each in of.columns)
-    )
+def _plain(of: Table, written: str = "text") -> TableClause:
+    """A table whose JSON is the text that it is stored as: what is read and made anew may come out in another form.
+
+    Args:
+        written: the column that is written for `text`.
+    """
+    types = {each.name: Text() if isinstance(each.type, JSON) else each.type for each in of.columns}
+    return table(of.name, *(column(written if name == "text" else name, kind) for name, kind in types.items()))
 
 
 def _batches(connection: Connection, of: TableClause) -> Iterator[list[dict[str, Any]]]:

@@ -36,7 +36,7 @@ PAGE = 5_000
 
 _STEP, _RECORD = table_of(Step), table_of(RecordRow)
 _SIZES = (
-    "SELECT owner, count(*), sum(length(data) + length(text)) FROM step "
+    "SELECT owner, count(*), sum(length(data) + length({text})) FROM step "
     "WHERE owner IN (SELECT value FROM json_each(?)) GROUP BY owner"
 )
 _ENDED = "SELECT id, harness, started FROM trial WHERE study = ? AND state <> 'running' ORDER BY started, id"
@@ -101,7 +101,9 @@ def held(database: Database, trials: Sequence[str]) -> dict[str, StepsHeld]:
     found: dict[str, StepsHeld] = {}
     with database.plain() as connection:
         for at in range(0, len(trials), PAGE):
-            rows = connection.execute(_SIZES, [codec.dumps(list(trials[at : at + PAGE]))])
+            rows = connection.execute(
+                _SIZES.format(text=database.step_text), [codec.dumps(list(trials[at : at + PAGE]))]
+            )
             found |= {owner: StepsHeld(int(steps), int(size)) for owner, steps, size in rows}
     return found
 

@@ -25,6 +25,7 @@ from lorimer.traces.schema import (
     Used,
 )
 from lorimer.traces.scrub import Cleaner
+from lorimer.traces.searched import text_of
 from lorimer.traces.tables import (
     CacheBreakRow,
     ConditionRow,
@@ -116,7 +117,7 @@ class Recorder:
                 return
             trajectory = self._trajectory(transaction, step.owner)
             data = self._cleaner.json(step.data)
-            text = self._cleaner.text(step.text or _text_of(step.kind, step.data))
+            text = self._cleaner.text(step.text or text_of(step.kind.value, step.data))
             index = trajectory.take_index()
             if step.kind is StepKind.EXEC:
                 trajectory.put_out(*(step.data[name] for name in ("stdout", "stderr") if name in step.data))
@@ -276,12 +277,6 @@ class Recorder:
 def now() -> str:
     """UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _text_of(kind: StepKind, data: Any) -> str:
-    """What search finds of a step whose writer named no text."""
-    names = {StepKind.EXEC: ("command", "stdout", "stderr"), StepKind.READ: ("path", "error")}.get(kind, ("text",))
-    return "\n".join(value for name in names if isinstance(value := data.get(name), str) and value)
 
 
 def _text_of_call(call: ModelCallData, data: Mapping[str, Any], trajectory: OwnerSteps) -> str:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from lorimer.errors import InternalError, LorimerError
 from lorimer.traces import codec
 from lorimer.traces.databases.base import STEP_COLUMNS, Database
+from lorimer.traces.searched import is_said
 
 GATHER_SECONDS = 0.1
 """How long a step may wait for others. The promise is 250 ms, which leaves 150 for the commit itself."""
@@ -48,8 +49,10 @@ class Transaction:
         self._blobs[sha] = data
 
     def add_step(self, row: dict[str, Any]) -> None:
-        row = {**row, "data": codec.dumps(row["data"])}
-        self._steps.append(tuple(row[name] for name in STEP_COLUMNS))
+        encoded = codec.dumps(row["data"])
+        text = stored_text(self.database, row["kind"], row["data"], encoded, row["text"])
+        row = {**row, "data": encoded}
+        self._steps.append((*(row[name] for name in STEP_COLUMNS), text))
 
     def insert_new(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a row with its key is there; whether it was inserted."""
@@ -75,6 +78,11 @@ class Transaction:
         if self._steps:
             self.database.put_steps(self.connection, self._steps)
             self._steps = []
+
+
+def stored_text(database: Database, kind: str, data: Mapping[str, Any], encoded: str, text: str) -> str:
+    """What is stored of a step's text: nothing where the database computes it of the step's data."""
+    return "" if database.step_text != "text" and is_said(kind, data, encoded, text) else text
 
 
 def table_of(model: Any) -> Table:
