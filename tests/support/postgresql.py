@@ -83,6 +83,11 @@ class Server:
         """Let go of a database, whoever is still connected to it."""
         self._sql(f"DROP DATABASE {_database(url)} WITH (FORCE)")
 
+    @property
+    def socket(self) -> str:
+        """Where it listens beside its port."""
+        return f"{self._folder}/.s.PGSQL.{self.port}"
+
     def url(self, database: str) -> str:
         return f"{SCHEME}://postgres@/{database}?host={self._folder}&port={self.port}"
 

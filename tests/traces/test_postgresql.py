@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from lorimer.traces.databases.postgresql import KEPT, Postgresql, lacking, named
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.writing.store import Store
 from tests.support import postgresql
+from tests.support.engine_proxy import EngineProxy
 from tests.support.postgresql import ESCAPED, PASSWORD, Server
 
 from . import support as make
@@ -284,6 +286,67 @@ async def test_a_server_that_goes_away_stops_the_writer_and_loses_nothing_that_w
         store.close()
         server.start()
         assert [trial.state for trial in StoreReader(url).trials("s")] == ["scored"]
+
+
+@pytest.fixture
+def mute(server: Server, url: str, tmp_path: Path) -> Iterator[tuple[EngineProxy, str]]:
+    """What can freeze the server for who comes by this URL, in which a silence of two seconds is looked into for two."""
+    proxy = EngineProxy(tmp_path / ".s.PGSQL.5432", server.socket)
+    patience = "connect_timeout=2&tcp_user_timeout=2000"
+    yield proxy, f"{url.partition('?')[0]}?host={tmp_path}&port=5432&{patience}"
+    proxy.stop()
+
+
+FROZEN = r"the server has not answered for \d+ s; see that the server runs and can be reached, then "
+
+
+async def test_a_frozen_server_is_given_up_by_who_writes_and_then_by_who_reads(mute: tuple[EngineProxy, str]) -> None:
+    """The kernel goes on taking what is sent, so nothing else would end the wait."""
+    proxy, url = mute
+    with ExitStack() as opened:
+        store = Store.open(url)
+        opened.callback(store.close)
+        await store.flush()
+        reader = opened.enter_context(StoreReader(store))
+        proxy.muted = True
+        with pytest.raises(LorimerError, match=f"^the trace store .* cannot be written: {FROZEN}resume$"):
+            await store.flush()
+        with pytest.raises(LorimerError, match=r"^the trace store .* does not answer; see that"):
+            reader.studies()
+
+
+def test_a_frozen_server_is_given_up_in_the_middle_of_a_question(mute: tuple[EngineProxy, str]) -> None:
+    proxy, url = mute
+
+    def ask() -> None:
+        with Postgresql(url).plain() as connection:
+            proxy.muted = True
+            connection.execute("SELECT 1")
+
+    with pytest.raises(LorimerError, match=f"^cannot read the traces at .*: {FROZEN}try again"):
+        ask()
+
+
+def test_a_question_that_takes_longer_than_silence_may_last_is_waited_for(mute: tuple[EngineProxy, str]) -> None:
+    with Postgresql(mute[1]).plain() as connection:
+        assert connection.execute("SELECT 7 FROM pg_sleep(5)").fetchone() == (7,)
+
+
+async def test_who_is_told_to_stop_waits_for_no_frozen_server(server: Server, url: str, tmp_path: Path) -> None:
+    """Not for the minute that a server may be silent otherwise."""
+    proxy = EngineProxy(tmp_path / ".s.PGSQL.5432", server.socket)
+    store = Store.open(f"{url.partition('?')[0]}?host={tmp_path}&port=5432&tcp_user_timeout=3600000")
+    proxy.muted = True
+    waits = asyncio.create_task(store.flush())
+    await asyncio.sleep(0)
+    waits.cancel()
+    async with asyncio.timeout(120):
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+        with pytest.raises(LorimerError, match="the server has not answered for"):
+            await store.flush()
+    store.close()
+    proxy.stop()
 
 
 def test_two_processes_that_write_at_once_make_one_chain(url: str) -> None:

@@ -15,6 +15,8 @@ from lorimer.errors import LorimerError
 from lorimer.kinds import SearchOrder
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from sqlalchemy import Connection, Engine
     from sqlalchemy import Table as SqlTable
 
@@ -139,6 +141,11 @@ class Database(Protocol):
 
     def writing(self) -> Engine:
         """An engine of one connection that writes; makes room for the store where there is none."""
+        ...
+
+    def hurry(self, until: Future[Any]) -> None:
+        """Who waits for this to be written was told to stop: a database that does not answer is given up soon, unless it is
+        done before."""
         ...
 
     def begin(self, connection: Connection, *, full: bool) -> None:

@@ -31,9 +31,13 @@ from lorimer.traces.databases.base import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     import psycopg
     from sqlalchemy import Connection, Engine
     from sqlalchemy import Table as SqlTable
+
+    from lorimer.traces.databases.silence import Hurried
 
 SCHEME = "postgresql+psycopg"
 OLDEST = 14
@@ -42,7 +46,8 @@ CONNECT_SECONDS = 10
 """How long to wait for a server that does not answer, if the URL does not say (`?connect_timeout=`)."""
 SILENT = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 """After how many seconds (the last: milliseconds) a machine that is gone without a word counts as gone, if the URL does not say.
-The system's own answer to that is two hours, for which a study would wait for its server."""
+The system's own answer to that is two hours, for which a study would wait for its server. A server that is there and answers
+nothing is waited for as long where something is to be stored, and for the time to connect where something is read (`silence`)."""
 BUSY_SECONDS = 30
 """How long to wait for another process that writes to the same store. Its transactions take milliseconds."""
 KEPT = 4
@@ -69,6 +74,9 @@ class Postgresql:
         except ImportError:
             missing = f"the trace store {self._name} needs the package psycopg, which is not installed"
             raise UserError(missing, "pip install 'lorimer[postgres]'") from None
+        from lorimer.traces.databases.silence import Hurried
+
+        self._hurried = Hurried()
 
     @property
     def name(self) -> str:
@@ -106,7 +114,7 @@ class Postgresql:
     def writing(self) -> Engine:
         from sqlalchemy import create_engine
 
-        connect = partial(_connect, self._dsn, self._name, reads=False)
+        connect = partial(_connect, self._dsn, self._name, self._hurried, reads=False)
         with closing(connect()) as connection:  # what is wrong is said here, not by the writer's thread
             if (connection.execute("SELECT current_schema()").fetchone() or [None])[0] is None:
                 raise UserError(
@@ -114,6 +122,9 @@ class Postgresql:
                     "make it (`CREATE SCHEMA NAME`), or name another in [store] url",
                 )
         return create_engine(f"{SCHEME}://", creator=connect, pool_size=1, max_overflow=0)
+
+    def hurry(self, until: Future[Any]) -> None:
+        self._hurried.add(until)
 
     def begin(self, connection: Connection, *, full: bool) -> None:
         connection.exec_driver_sql(_BEGIN.format("on" if full else "off", LOCK))
@@ -230,7 +241,7 @@ class Postgresql:
     def ask(self, statement: str, limit: int | None) -> StatementAnswer:
         import psycopg
 
-        with closing(_connect(self._dsn, self._name, reads=True)) as connection:
+        with closing(_connect(self._dsn, self._name, self._hurried, reads=True)) as connection:
             try:
                 # A cursor can be declared for what reads alone, and for one statement.
                 connection.execute(
@@ -255,7 +266,7 @@ class Postgresql:
         from sqlalchemy import create_engine
 
         # Without a reference to this object, which would then never end.
-        connect = partial(_connect, self._dsn, self._name, reads=True)
+        connect = partial(_connect, self._dsn, self._name, self._hurried, reads=True)
         # One that the server has ended since it was last used is noticed before a question is asked.
         found = create_engine(f"{SCHEME}://", creator=connect, pool_size=KEPT, max_overflow=-1, pool_pre_ping=True)
         weakref.finalize(self, found.dispose)
@@ -273,9 +284,13 @@ class _Plain:
         return found
 
 
-def _connect(dsn: str, name: str, *, reads: bool) -> psycopg.Connection[Any]:
+def _connect(dsn: str, name: str, hurried: Hurried, *, reads: bool) -> psycopg.Connection[Any]:
     import psycopg
 
+    from lorimer.traces.databases.silence import Listening
+
+    if hurried.over:
+        raise LorimerError(f"the trace store {name} does not answer; {_REACH}")
     options = f"-c lock_timeout={BUSY_SECONDS}s -c client_min_messages=warning"
     options += " -c default_transaction_isolation=read\\ committed"
     if reads:
@@ -296,7 +311,7 @@ def _connect(dsn: str, name: str, *, reads: bool) -> psycopg.Connection[Any]:
         given["client_encoding"] = "UTF8"  # whatever PGCLIENTENCODING says
         for setting, value in SILENT.items():
             given.setdefault(setting, value)
-        connection = psycopg.connect(**given)  # type: ignore[arg-type]
+        connection = Listening.connect(**given)  # type: ignore[arg-type]
     except psycopg.Error as error:
         raise UserError(f"cannot open the trace store {name}: {_line(str(error))}", _helps(str(error))) from None
     info = connection.info
@@ -305,6 +320,8 @@ def _connect(dsn: str, name: str, *, reads: bool) -> psycopg.Connection[Any]:
         connection.close()
         raise UserError(f"the trace store {name} {unfit}") from None
     connection.adapters.register_loader("numeric", _number())
+    silence = int(given["connect_timeout"] or 0) if reads else int(given["tcp_user_timeout"] or 0) / 1000
+    connection.listen(silence if silence > 0 else SILENT["tcp_user_timeout"] / 1000, given, hurried, writes=not reads)
     return connection
 
 

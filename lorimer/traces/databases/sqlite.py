@@ -23,6 +23,8 @@ from lorimer.traces.databases.base import (
 )
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from sqlalchemy import Connection, Engine
     from sqlalchemy import Table as SqlTable
 
@@ -101,6 +103,9 @@ class Sqlite:
         )
         event.listen(engine, "connect", _configure)
         return engine
+
+    def hurry(self, until: Future[Any]) -> None:
+        pass  # a file answers by itself, or fails
 
     def begin(self, connection: Connection, *, full: bool) -> None:
         # The level cannot be changed inside a transaction. FULL syncs the log, and with it every earlier commit.

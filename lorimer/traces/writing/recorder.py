@@ -256,7 +256,15 @@ class Recorder:
         return {"of_concurrency": conditions.concurrency, "of_images": list(conditions.images), "of_answered": answered}
 
     async def _do(self, work: Work, *, full: bool = False) -> Any:
-        return await asyncio.wrap_future(self._writer.submit(work, full=full))
+        stored = self._writer.submit(work, full=full)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # it was stopped, and clears up
+            self._writer.hurry(stored)
+        try:
+            return await asyncio.wrap_future(stored)
+        except asyncio.CancelledError:
+            self._writer.hurry(stored)
+            raise
 
     def _trajectory(self, transaction: Transaction, owner: str) -> OwnerSteps:
         known = self._trajectories.get(owner)

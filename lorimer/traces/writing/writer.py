@@ -135,6 +135,10 @@ class Writer:
         self._queue.put(_Item(work, future, full))
         return future
 
+    def hurry(self, until: Future[Any]) -> None:
+        """Who waits for this was told to stop."""
+        self._database.hurry(until)
+
     def close(self) -> None:
         """Commit what is queued and end the thread. Safe to call again. Raises the LorimerError of a failed store."""
         if not self._closed:
