@@ -13,7 +13,8 @@ from lorimer import scaffold
 from lorimer.config.settings import load
 from lorimer.errors import UserError
 from lorimer.kinds import SandboxName
-from lorimer.terminal.words import dollars, duration, score_text
+from lorimer.terminal.words import duration, score_text
+from lorimer.wording import dollars
 
 if TYPE_CHECKING:
     from lorimer.meta_agent.gate.statistics.scores import Score

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Sequence
 
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Control and format characters, lone surrogates, and separators of lines: a terminal moves, hides or turns text by them."""
+
+_MOST_DECIMALS = 12
+"""Amounts that are alike up to there are said alike."""
 
 LONGEST_WORDS = 500
 """The provider's words are cut to so many characters in a message of one line: enough for what is wrong, where some servers
@@ -17,6 +21,31 @@ def first_names(names: Sequence[str], most: int) -> str:
     """`a, b and 3 more`: the first `most` of the names, and how many others there are."""
     others = len(names) - most
     return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")
+
+
+def dollars(value: float | None) -> str:
+    """An amount of dollars as it is said everywhere, or that it is unknown: `$1,234.50`, `$0.7570`, `$0.0000457`, `$0.00`.
+
+    What is under a dollar has four decimals, and more where these would leave fewer than three digits that count: most calls
+    cost less than a cent, and none is said to cost nothing.
+    """
+    return "$ unknown" if value is None else f"${value:,.{_decimals(value)}f}"
+
+
+def dollars_apart(values: Sequence[float]) -> list[str]:
+    """Several amounts as `dollars` says them, or with so many decimals more that those which differ are told apart."""
+    said = [dollars(value) for value in values]
+    decimals = max(map(_decimals, values), default=0)
+    while len(set(said)) < len(set(values)) and decimals < _MOST_DECIMALS:
+        decimals += 1
+        said = [f"${value:,.{decimals}f}" for value in values]
+    return said
+
+
+def _decimals(value: float) -> int:
+    if value == 0 or abs(value) >= 1:
+        return 2
+    return min(_MOST_DECIMALS, max(4, 2 - math.floor(math.log10(abs(value)))))
 
 
 def a(word: str) -> str:

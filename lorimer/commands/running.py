@@ -52,8 +52,8 @@ def run(
     With --test, on the tasks that the latest study kept for the end.
     """
     from lorimer.meta_agent.study import campaign
-    from lorimer.terminal.words import dollars, duration, score_text, table
-    from lorimer.wording import visible_line
+    from lorimer.terminal.words import duration, score_text, table
+    from lorimer.wording import dollars, visible_line
 
     config = config_of(workspace, set_)
     with open_terminal(workspace, json, quiet) as terminal:

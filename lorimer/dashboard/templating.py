@@ -16,7 +16,8 @@ from lorimer.dashboard.prose import sentence
 from lorimer.dashboard.views import flipping, power
 from lorimer.dashboard.views.history import History, drawn
 from lorimer.kinds import MADE_BY
-from lorimer.terminal.words import cost, dollars, duration
+from lorimer.terminal.words import cost, duration
+from lorimer.wording import dollars
 
 TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 """What turns the direction of the text after it (Unicode's embeddings, overrides and isolates). A model that leaves one open in a

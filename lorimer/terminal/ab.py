@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lorimer.meta_agent.reports.ab import AbReport, Arm
 from lorimer.terminal.between import flips_text
-from lorimer.terminal.words import dollars, duration, score_text, table
+from lorimer.terminal.words import duration, score_text, table
+from lorimer.wording import dollars
 
 
 def text(found: AbReport) -> str:

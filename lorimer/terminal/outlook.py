@@ -13,7 +13,8 @@ from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.replay.unchanged import Replays
 from lorimer.terminal import replayed
 from lorimer.terminal.replayed import ReplaySummary
-from lorimer.terminal.words import dollars, duration, for_the_test, score_text, table
+from lorimer.terminal.words import duration, for_the_test, score_text, table
+from lorimer.wording import dollars
 
 if TYPE_CHECKING:  # what plans a study is not needed to tell of a forecast: 0.1 s
     from lorimer.meta_agent.forecast.price import Comparison, Cost, PriceEstimate, Range

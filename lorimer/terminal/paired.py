@@ -10,7 +10,8 @@ from lorimer.meta_agent.pairings import page
 from lorimer.meta_agent.pairings.planning import WANTED, Detectable, GridForecast
 from lorimer.meta_agent.pairings.spec import searches_each
 from lorimer.meta_agent.pairings.values import GridResult
-from lorimer.terminal.words import dollars, table
+from lorimer.terminal.words import table
+from lorimer.wording import dollars
 
 
 def forecast_text(found: GridForecast) -> str:

@@ -11,12 +11,11 @@ from lorimer.meta_agent.ledger.fired import each_hunk, fired_in_trial
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.sealed import hidden
 from lorimer.terminal.opening import pick_experiments
-from lorimer.terminal.words import dollars
 from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import StepKind
 from lorimer.traces.tables import Candidate, Step, Trial
-from lorimer.wording import visible
+from lorimer.wording import dollars, visible
 
 SHOWN_CHARS = 2_000
 """The characters of one text in `traces show`, head and tail; `--full` shows everything."""

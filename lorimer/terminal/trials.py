@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lorimer.terminal.words import calls_of, dollars, table
+from lorimer.terminal.words import calls_of, table
 from lorimer.traces.tables import Trial
+from lorimer.wording import dollars
 
 
 def trials_text(trials: Sequence[Trial]) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.statistics.scores import Score
-from lorimer.wording import visible_line
+from lorimer.wording import dollars, visible_line
 
 if TYPE_CHECKING:
     from lorimer.task_agent.budget import Allowance
@@ -30,13 +30,6 @@ def score_text(value: Score) -> str:
 def calls_of(trial: Trial) -> str:
     """A trial's model calls, with those that were refused: `12`, `12 (3 refused)`."""
     return f"{trial.model_calls} ({trial.refused_calls} refused)" if trial.refused_calls else str(trial.model_calls)
-
-
-def dollars(value: float | None) -> str:
-    """An amount, or that it is unknown."""
-    if value is None:
-        return "$ unknown"
-    return f"${value:.4f}" if 0 < value < 1 else f"${value:.2f}"
 
 
 def cost(known: float, unknown: int) -> str:

@@ -16,6 +16,7 @@ from lorimer.kinds import StepKind as StepKind
 from lorimer.kinds import TrialState as TrialState
 from lorimer.traces.lines import LinesRan as LinesRan
 from lorimer.traces.wired import WireCall, WirePart
+from lorimer.wording import dollars
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class Saved:
     def __str__(self) -> str:
         """`$0.0123, 4,512 tokens and 31 s of waiting, by recorded answers in 12 trials`."""
         some = f"{self.unknown:,} calls of unknown price"
-        usd = f"${self.known_usd:.4f}" if self.known_usd < 1 else f"${self.known_usd:.2f}"
+        usd = dollars(self.known_usd)
         money = usd if not self.unknown else f"{usd} and {some}" if self.known_usd else some
         trials = "1 trial" if self.trials == 1 else f"{self.trials:,} trials"
         return f"{money}, {self.tokens:,} tokens and {self.seconds:,.0f} s of waiting, by recorded answers in {trials}"

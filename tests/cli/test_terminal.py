@@ -8,11 +8,13 @@ import math
 import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lorimer
 from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.workspace.events import (
@@ -34,8 +36,9 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.terminal.live import Mode, Terminal, choose_mode
 from lorimer.terminal.pace import StudyPace, TokenPace
 from lorimer.terminal.screen import Screen
-from lorimer.terminal.words import dollars, duration, score_text, table, to_json
+from lorimer.terminal.words import duration, score_text, table, to_json
 from lorimer.traces.schema import PlannedTrial, Saved, Stage, TrialState
+from lorimer.wording import dollars, dollars_apart
 from tests.support.tty import Tty
 
 SCORE = Score(0.5, 0.2, 0.8, 4, 8, 1)
@@ -64,7 +67,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     StageStarted("s/c001/full", "s/c001", 1, Stage.FULL, 4, 0),
     StageFinished("s/c001/full", "s/c001", Stage.FULL, SCORE),
-    Decided("s/c001", Stage.FULL, Decision("promote", "promoted: 4/4 against 1/4")),
+    Decided("s/c001", Stage.FULL, Decision("promote", "passed: 4/4 against 1/4")),
     Promoted("s/c001", "Check the result", "0123456789abcdef", SCORE, ""),
     Proposing("s/c002", 2, None),
     ProposalFailed("s/c002", "no edit that applies"),
@@ -77,7 +80,7 @@ s/c001: Check [the] result
   Most end early.
   touches 1 of 2 failed and 0 of 1 solved trials
   full     score 0.500 [0.20, 0.80] over 4 tasks, 1 errored  $0.5000
-  full     promoted: 4/4 against 1/4
+  full     passed: 4/4 against 1/4
   promoted score 0.500 [0.20, 0.80] over 4 tasks, 1 errored  commit 0123456789
 s/c002: no usable edit: no edit that applies
 """
@@ -345,9 +348,28 @@ def test_the_mode_follows_the_options_and_the_stream(monkeypatch: pytest.MonkeyP
 
 def test_texts() -> None:
     assert (dollars(0.0), dollars(0.0125), dollars(12.5), dollars(None)) == ("$0.00", "$0.0125", "$12.50", "$ unknown")
+    assert (dollars(0.00004567), dollars(0.757), dollars(1234.5), dollars(-0.5)) == (
+        "$0.0000457", "$0.7570", "$1,234.50", "$-0.5000"
+    )  # fmt: skip
+    assert dollars_apart([0.757, 12.0]) == ["$0.7570", "$12.00"], "as each is said where it stands alone"
+    assert dollars_apart([12.001, 12.0, 12.0]) == ["$12.001", "$12.000", "$12.000"]
     assert (duration(0.6), duration(725), duration(10_800)) == ("0:01", "12:05", "3:00:00")
     assert score_text(Score(math.nan, 0, 1, 0, 0, 3)) == "no score (3 errored)"
     assert table(("a", "long"), [(1.0, None), ("two\nlines", "x")]) == "a          long\n1.000      -\ntwo lines  x"
+
+
+def test_dollars_are_written_in_one_place() -> None:
+    package = Path(lorimer.__file__).parent
+    # An amount that two places round in two ways is read as two amounts.
+    written = re.compile(r"""\$\{[^}"']*:[^}"']*[fg]\}""")
+    found = [
+        f"{path.relative_to(package)}: {line.strip()}"
+        for path in sorted(package.rglob("*.py"))
+        if path != package / "wording.py" and "tasks" not in path.parts
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if written.search(line)
+    ]
+    assert found == []
 
 
 def test_json_has_no_nan_and_keeps_every_letter() -> None:

@@ -61,7 +61,7 @@ async def test_a_winner_is_a_branch_of_one_commit_per_promotion_and_nothing_else
     assert git(root, "diff", "--name-only", seed, BRANCH) == "harness/agent.py"
     said = git(root, "log", "-1", "--format=%B", BRANCH)
     assert "It should look." in said
-    assert "promoted: 4/4 against 1/4, p = 0.07" in said
+    assert "passed: 4/4 against 1/4, p = 0.07" in said
     assert said.endswith("Exported-From: demo/c003")
     assert "Lorimer-" not in said, "the loop finds its own commits by those"
     assert done.said == (

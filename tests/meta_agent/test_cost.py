@@ -40,7 +40,7 @@ def bench(tmp_path: Path) -> Bench:
 def promotion(points: float) -> Decision:
     """A promotion with a gain of so many points."""
     numbers: dict[str, Any] = {"candidate_mean": 0.5 + points / 100, "champion_mean": 0.5}
-    return Decision("promote", "promoted: 60/100 against 50/100", numbers)
+    return Decision("promote", "passed: 60/100 against 50/100", numbers)
 
 
 def each(cost: float | None) -> Costs:
@@ -66,7 +66,7 @@ def test_a_quarter_more_is_allowed_and_a_twentieth_more_for_each_point_gained(po
 def test_a_decision_says_the_cost_what_is_allowed_and_how_to_lift_it() -> None:
     kept = within_cost(promotion(4), tokens(140, 100), "auto", DEFAULT)
     assert kept.reason == (
-        "promoted: 60/100 against 50/100; a trial costs 140 tokens against 100 tokens (+40%), allowed up to 145 tokens "
+        "passed: 60/100 against 50/100; a trial costs 140 tokens against 100 tokens (+40%), allowed up to 145 tokens "
         "(+45% for 4.0 points)"
     )
     held = within_cost(promotion(4), tokens(150, 100), "auto", DEFAULT)
@@ -107,7 +107,7 @@ def test_dollars_alone_leave_a_promotion_undecided_where_a_price_is_unknown() ->
     unknown = within_cost(promotion(4), tokens(1, 1), "usd", DEFAULT)
     assert unknown.kind == "undecided"
     assert unknown.reason.startswith(
-        'undecided: the price of some trials is unknown, so the bound on dollars cannot be held (gate.cost = "usd"); promoted'
+        'undecided: the price of some trials is unknown, so the bound on dollars cannot be held (gate.cost = "usd"); passed'
     )
 
 
@@ -279,7 +279,7 @@ async def test_a_replay_agrees_with_the_study_about_the_bound_and_can_lift_it(
     assert found.candidates[0].reason == found.candidates[0].was
     assert "a trial may cost 25% more, and 5% more for each point gained" in found.gate
     lifted = replay(bench.reader(), "demo", {"gate.max_cost_increase": "none"})
-    assert lifted.candidates[0].reason.startswith("promoted: ") or "was never run" in lifted.candidates[0].reason
+    assert lifted.candidates[0].reason.startswith("passed: ") or "was never run" in lifted.candidates[0].reason
     assert lifted.candidates[0].after == "open"
     assert lifted.gate.endswith("no bound on cost")
     wider = replay(bench.reader(), "demo", {"gate.cost_increase_per_point": 0.5})

@@ -129,7 +129,7 @@ def test_a_simpler_harness_that_is_as_good_is_promoted_and_the_sentence_says_why
     decision = full_verdict(run, POLICY, SIMPLIFY)
     assert decision.kind == "promote"
     assert decision.reason.startswith(
-        "promoted: 42/72 against 84/144: not better, but simpler and no worse by 0.1 (+0.000, p = "
+        "passed: 42/72 against 84/144: not better, but simpler and no worse by 0.1 (+0.000, p = "
     )
     assert (decision.numbers["route"], decision.numbers["run"], decision.numbers["planned"]) == ("simpler", 72, 72)
     assert full_verdict(FullRun(equal, STANDING, PLAN), POLICY, SIMPLIFY).kind == "reject"
@@ -235,7 +235,7 @@ def test_side_by_side_nothing_is_promoted_on_less_than_the_whole_plan_and_hopele
     assert not settled(run(good, 48), POLICY, gate)
     won = full_verdict(run(good, 72), POLICY, gate)
     assert won.kind == "promote"
-    assert won.reason.startswith("promoted: 60/72 against 42/72, p = ")
+    assert won.reason.startswith("passed: 60/72 against 42/72, p = ")
     assert not settled(run(bad, 23), POLICY, gate)
     assert settled(run(bad, 24), POLICY, gate)
     lost = full_verdict(run(bad, 24), POLICY, gate)

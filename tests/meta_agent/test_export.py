@@ -111,9 +111,7 @@ async def fill(
             more = {"title": "Look first", "hypothesis": "It guesses.\nIt should look.", "commit": "f" * 40}
             await store.add_candidate(candidate(3, "promoted", sha(better), **more))
             means = {"candidate_mean": 1.0, "champion_mean": 0.25}
-            await store.add_decision(
-                decision("c003", "full", "promote", "promoted: 4/4 against 1/4, p = 0.07", **means)
-            )
+            await store.add_decision(decision("c003", "full", "promote", "passed: 4/4 against 1/4, p = 0.07", **means))
             await store.add_decision(decision("c003", "holdout", "pass", "not vetoed: fine", candidate_mean=0.75))
             await store.add_decision(decision("c003", "audit", "pass", "", score=0.9, **numbers))
         await store.reserve(Reservation("one", "demo", "task", "x", None, 100))
@@ -192,7 +190,7 @@ async def test_the_card_says_what_the_score_rests_on(tmp_path: Path) -> None:
         "| gate | paired, 2 trials per task against 4, alpha 0.1 per candidate, ends of revision 1, no bound on cost |",
         "### `c003` Look first",
         "> It guesses. It should look.",
-        "- full: promoted: 4/4 against 1/4, p = 0.07",
+        "- full: passed: 4/4 against 1/4, p = 0.07",
         "- price: +50.0 points for what nobody counted, in the trials by which it was decided; the gain is that of its audit "
         "over the trials that it beat, so it is rather too high",
         f"- commit: `{'f' * 40}`",

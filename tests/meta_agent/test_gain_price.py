@@ -22,7 +22,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def test_a_price_is_dollars_per_point_and_tokens_per_point_where_dollars_say_nothing() -> None:
-    assert str(GainPrice.of(0.1, Share(2.0, 5_000, 0, 9))) == "$0.200 per point: +10.0 points for $2.00"
+    assert str(GainPrice.of(0.1, Share(2.0, 5_000, 0, 9))) == "$0.2000 per point: +10.0 points for $2.00"
     unknown = GainPrice.of(0.1, Share(2.0, 5_000, 3, 9))
     assert (
         str(unknown) == "dollars per point unknown, as prices are; 500 tokens per point: +10.0 points for 5,000 tokens"

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorimer.kinds import PolicyName
-from lorimer.meta_agent.gate.comparison import Arms, Evidence, excess_errors
+from lorimer.meta_agent.gate.comparison import Arms, Evidence, excess_errors, told_reason
 from lorimer.meta_agent.gate.decide import decide, stops_early
 from lorimer.meta_agent.gate.statistics.alpha import at_level, elond, lord
 from lorimer.meta_agent.gate.statistics.permutation import Pair, permutation_test
@@ -90,7 +90,7 @@ def test_tasks_where_every_trial_came_out_alike_carry_no_information() -> None:
 def test_a_clear_gain_is_promoted_in_words_and_numbers() -> None:
     decision = decide(evidence(tasks(6, (1, 1)), tasks(4, (0, 0)) | tasks(2, (1, 1), 4)), PAIRED)
     assert decision.kind == "promote"
-    assert decision.reason == "promoted: 12/12 against 4/12, p = 0.001, needs p <= 0.10"
+    assert decision.reason == "passed: 12/12 against 4/12, p = 0.001, needs p <= 0.10"
     assert decision.numbers["p"] == pytest.approx((1 / 6) ** 4)
     assert decision.numbers["candidate_mean"] == 1.0
 
@@ -99,7 +99,7 @@ def test_a_gain_within_luck_is_rejected_by_paired_and_promoted_by_strict() -> No
     trials = evidence(tasks(5, (1, 1)) | tasks(1, (1, 0), 5), tasks(5, (1, 1)) | tasks(1, (0, 0), 5))
     assert decide(trials, PAIRED).kind == "reject"
     assert decide(trials, STRICT).kind == "promote"
-    assert decide(trials, STRICT).reason == "promoted: 11/12 against 10/12, needs a strictly higher mean"
+    assert decide(trials, STRICT).reason == "passed: 11/12 against 10/12, needs a strictly higher mean"
 
 
 def test_an_equal_score_is_never_promoted() -> None:
@@ -131,7 +131,7 @@ def test_an_errored_trial_is_left_out_and_its_task_stays() -> None:
     champion = tasks(19, (0, 0)) | tasks(1, (1, None), 19)
     decision = decide(evidence(candidate, champion), PAIRED)
     assert decision.kind == "promote"
-    assert decision.reason.startswith("promoted: 1.000 over 39 trials against 0.050 over 39")
+    assert decision.reason.startswith("passed: 1.000 over 39 trials against 0.050 over 39")
     assert (decision.numbers["tasks"], decision.numbers["left_out"]) == (20, 0)
 
 
@@ -140,7 +140,7 @@ def test_a_task_is_left_out_where_all_trials_of_an_arm_errored() -> None:
     champion = tasks(19, (0, 0)) | tasks(1, (None, None), 19)
     decision = decide(evidence(candidate, champion), PAIRED)
     assert decision.kind == "promote"
-    assert decision.reason.startswith("promoted: 38/38 against 0/38")
+    assert decision.reason.startswith("passed: 38/38 against 0/38")
     assert decision.reason.endswith("1 task left out as errored")
 
 
@@ -350,7 +350,7 @@ def test_betting_promotes_at_the_end_of_a_round_and_not_before() -> None:
     assert not stops_early(Arms(Evidence(run[:11], outcomes(champion), planned)), policy)
     decision = decide(Evidence(run, outcomes(champion), planned), policy)
     assert decision.kind == "promote"
-    assert decision.reason.startswith("promoted: 12/12 against 0/36, evidence ")
+    assert decision.reason.startswith("passed: 12/12 against 0/36, evidence ")
     assert decision.reason.endswith("to 1, needs 10; 12 of 36 trials were run, the rest was not needed")
     ungrouped = [task for task in champion for _ in range(3)]
     assert decide(Evidence(outcomes(tasks(12, (1, 1))), outcomes(champion), ungrouped), policy).kind == "undecided"
@@ -520,3 +520,11 @@ def test_the_interval_covers_the_truth_when_tasks_are_drawn_anew() -> None:
     """Tasks that are all alike, and tasks that are solved always or never: the clusters' two extremes."""
     assert covered(lambda dice: 0.8, 0.8, 400) > 0.92
     assert covered(lambda dice: float(dice.random() < 0.7), 0.7, 400) > 0.92
+
+
+def test_a_full_run_that_was_won_does_not_say_promoted_of_what_later_stages_may_turn_down() -> None:
+    won = decide(evidence(tasks(6, (1, 1)), tasks(6, (0, 0))), PAIRED)
+    assert won.kind == "promote"
+    assert won.reason.startswith("passed: 12/12 against 0/12, p = ")
+    assert told_reason("promoted: 6/6 against 0/6") == "passed: 6/6 against 0/6", "as an older lorimer stored it"
+    assert told_reason(won.reason) == won.reason

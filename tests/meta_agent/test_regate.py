@@ -68,7 +68,7 @@ async def test_another_policy_says_which_decisions_change_and_why(bench: Bench) 
     found = again(bench, alpha=0.1, tie_break="none")
     first = of(found, 1)
     assert (first.before, first.after, first.changed) == ("rejected", "open", False)
-    assert first.reason.startswith("promoted: ")
+    assert first.reason.startswith("passed: ")
     assert first.reason.endswith("; its audit and the holdout, which could veto it, were never run")
     assert first.was.startswith("rejected: ")
     assert "needs p <= 3e-05" in first.was

@@ -59,7 +59,7 @@ def promotion(number: int = 7, study: str = "demo") -> Promotion:
         harness=f"{number:064x}",
         title="Check the output before finishing",
         hypothesis="The agent stops before its file is there.",
-        decision="promoted: 31/40 against 20/40, p = 0.004, needs p <= 0.10",
+        decision="passed: 31/40 against 20/40, p = 0.004, needs p <= 0.10",
         score="0.775",
         interval="[0.620, 0.880]",
     )

@@ -435,7 +435,7 @@ ASK_UNTIL_REFUSED = """
     [
         ({"calls": 3}, "limit_calls", "3: model calls: 3 of 3 used; what I have"),
         ({"tokens": 40}, "limit_tokens", "3: tokens: 45 of 40 used; what I have"),
-        ({"usd": 0.03}, "limit_dollars", "2: dollars: 0.0300 of 0.0300 used; what I have"),
+        ({"usd": 0.03}, "limit_dollars", "2: dollars: $0.0300 of $0.0300 used; what I have"),
     ],
 )
 @bubblewrap

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from lorimer.dashboard.shelf import Opened
+from lorimer.meta_agent.gate.comparison import told_reason
 from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.state.descent import line as line_of
 from lorimer.meta_agent.state.names import About
@@ -86,7 +87,7 @@ def _promotion(opened: Opened, candidate: Candidate, row: ChainEntry, stands: bo
         number=candidate.number,
         title=candidate.title,
         hypothesis=candidate.hypothesis,
-        said=decided.reason if decided else "",
+        said=told_reason(decided.reason) if decided else "",
         score=_score(opened, candidate.id),
         commit=candidate.commit,
         entry=row.number,

@@ -19,6 +19,16 @@ from lorimer.meta_agent.gate.statistics.weights import UNKNOWN
 Kind = Literal["promote", "reject", "undecided", "pass"]
 Found = TypeVar("Found")
 
+PASSED = "passed: "
+"""The reason of a comparison that a candidate won begins so. It is not promoted yet: later stages may turn it down."""
+_ONCE = "promoted: "
+"""What it began with in studies of an older lorimer, whose decisions are chained and stay as they are."""
+
+
+def told_reason(reason: str) -> str:
+    """A stored reason as it is told today."""
+    return f"{PASSED}{reason.removeprefix(_ONCE)}" if reason.startswith(_ONCE) else reason
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -6,16 +6,16 @@ end. The bound leaves room for what pays: a share for any promotion, and a furth
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from lorimer.kinds import CostUnit
-from lorimer.meta_agent.gate.comparison import Decision
+from lorimer.meta_agent.gate.comparison import PASSED, Decision
 from lorimer.meta_agent.gate.statistics.permutation import TIE
 from lorimer.meta_agent.gate.statistics.policies import Policy
 from lorimer.meta_agent.gate.statistics.scores import mean_of
+from lorimer.wording import dollars_apart
 
 if TYPE_CHECKING:  # what reads a study needs no settings
     from lorimer.config.gate import GateSettings
@@ -42,7 +42,7 @@ def units_of(counted: CostUnit) -> set[Unit]:
     return {"usd", "tokens"} if counted == "auto" else {counted}
 
 
-_SAID = {"promote": ("promoted: ", "rejected: "), "pass": ("confirmed: ", "held back: ")}
+_SAID = {"promote": (PASSED, "rejected: "), "pass": ("confirmed: ", "held back: ")}
 """The decisions that the bound may hold back, how their reasons begin, and how they do then."""
 
 
@@ -115,12 +115,11 @@ def amounts(unit: Unit, *values: float) -> list[str]:
     """What is counted in a unit, in words: `$0.0123`, `12,345 tokens`, `8.4 seconds`; with so many digits that values
     which differ are told apart.
     """
-    smallest = min((abs(value) for value in values if value), default=1.0)
-    digits = max(2, 2 - math.floor(math.log10(smallest))) if unit == "usd" else 1 if unit == "seconds" else 0
+    if unit == "usd":
+        return dollars_apart(values)
+    digits = 1 if unit == "seconds" else 0
     while digits < 12 and len({f"{value:.{digits}f}" for value in values}) < len(set(values)):
         digits += 1
-    if unit == "usd":
-        return [f"${value:,.{digits}f}" for value in values]
     return [f"{value:,.{digits}f} {unit}" for value in values]
 
 

@@ -20,7 +20,7 @@ finished beyond it, by luck of timing, does not change a word of the decision (D
 
 from __future__ import annotations
 
-from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, count, errored, too_many_errors, versus
+from lorimer.meta_agent.gate.comparison import PASSED, Arms, Decision, Evidence, count, errored, too_many_errors, versus
 from lorimer.meta_agent.gate.statistics.policies import RULES, Policy
 from lorimer.meta_agent.gate.stopping.ends import first_stop, met_with_errors_failed
 from lorimer.meta_agent.gate.stopping.futility import Unlikely
@@ -80,7 +80,7 @@ def decide_arms(arms: Arms, policy: Policy, *, whole: bool = False) -> Decision:
             f"{count(candidate_errors, 'errored trial')} counted as failed it would not have been promoted"
         )
         return Decision("undecided", f"undecided: {said}", numbers)
-    return Decision("promote", f"promoted: {said}", numbers)
+    return Decision("promote", f"{PASSED}{said}", numbers)
 
 
 def stops_early(arms: Arms, policy: Policy) -> bool:

@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Literal
 
 from lorimer.config.gate import GateSettings
-from lorimer.meta_agent.gate.comparison import Arms, Decision, Evidence, errored, too_many_errors, versus
+from lorimer.meta_agent.gate.comparison import PASSED, Arms, Decision, Evidence, errored, too_many_errors, versus
 from lorimer.meta_agent.gate.cost import NAMES, Paid, Unit, bounded, within_cost
 from lorimer.meta_agent.gate.decide import decide, decide_arms, stops_early
 from lorimer.meta_agent.gate.non_inferior import NonInferior, hopeless, non_inferior
@@ -242,7 +242,7 @@ def _promoted(arms: Arms, said: str, numbers: dict[str, Value]) -> Decision:
     counted = arms.numbers()
     numbers |= {key: counted[key] for key in ("candidate_mean", "champion_mean", "run", "planned", "tasks", "left_out")}
     numbers.pop("early", None)
-    return Decision("promote", f"promoted: {versus(arms.pairs())}: {said}", numbers)
+    return Decision("promote", f"{PASSED}{versus(arms.pairs())}: {said}", numbers)
 
 
 def _numbers(name: str, test: NonInferior) -> dict[str, Value]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from lorimer.harness.version import Hunk
 from lorimer.kinds import MADE_BY, NONE_REFUSED, Refused
+from lorimer.meta_agent.gate.comparison import told_reason
 from lorimer.meta_agent.gate.cost import held_back
 from lorimer.meta_agent.gate.reported.drift import Drift
 from lorimer.meta_agent.gate.reported.false_promotions import FalsePromotions, Won, expect
@@ -33,7 +34,7 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.previews import Touches
 from lorimer.traces.schema import Spent, Stage
 from lorimer.traces.tables import Candidate, DecisionRow
-from lorimer.wording import first_names
+from lorimer.wording import dollars, first_names
 
 RECENT = 12
 """Experiments of which it is looked up for the meta-agent which tasks they changed: that takes reading their trials."""
@@ -314,7 +315,7 @@ def _saved(ledger: Ledger) -> list[str]:
     spent = ledger.spent
     if spent is None or not spent.saved.trials:
         return []
-    money = f"${spent.known_usd:.2f}{'+' if spent.unknown else ''}"
+    money = f"{dollars(spent.known_usd)}{'+' if spent.unknown else ''}"
     return [f"Spent: {money} and {spent.tokens:,} tokens; saved: {spent.saved}"]
 
 
@@ -387,7 +388,7 @@ def _entry(
         if decision is not None:
             decided.append(decision)
             share = refused.get(decision.id, NONE_REFUSED)
-            verdicts.append(Verdict(stage.value, decision.kind, decision.reason, share))
+            verdicts.append(Verdict(stage.value, decision.kind, told_reason(decision.reason), share))
     return Entry(
         candidate=row.id,
         number=row.number,

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from lorimer.meta_agent.pairings.values import Cell, GridResult, Interval
+from lorimer.wording import dollars
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -34,7 +35,7 @@ def rows(found: GridResult) -> list[tuple[str, ...]]:
 
 def remarks(found: GridResult) -> list[str]:
     """What belongs to the table: in what budgets are equal, on which tasks gains are, what is not known."""
-    each = f"${found.each:,.2f}" if found.unit == "usd" else f"{found.each:,.0f} {found.unit}"
+    each = dollars(found.each) if found.unit == "usd" else f"{found.each:,.0f} {found.unit}"
     said = [
         f"Budgets are equal in {'dollars' if found.unit == 'usd' else found.unit}: {each} for each search. Gains are in points "
         f"of mean reward on {len(found.tasks)} sealed tasks, in trials that decided nothing, each with its 90% interval."
@@ -202,7 +203,7 @@ def _row(cell: Cell) -> tuple[str, ...]:
 
 
 def _usd(value: float | None) -> str:
-    return "unknown" if value is None else f"${value:,.4f}" if value < 1 else f"${value:,.2f}"
+    return "unknown" if value is None else dollars(value)
 
 
 def _short(model: str) -> str:

@@ -27,6 +27,7 @@ from lorimer.meta_agent.proposer.repeats import Repeats
 from lorimer.meta_agent.proposer.tools import TOOLS, Answer, Toolbox
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.traces.previews import RefusedEdit
+from lorimer.wording import dollars
 
 __all__ = ["NoProposal", "Proposal", "ProposalSession", "propose"]
 
@@ -91,7 +92,7 @@ class _Used:
         if settings.tokens is not None and self._tokens >= settings.tokens:
             return f"{settings.tokens} tokens ([meta] tokens)"
         if settings.usd is not None and self._usd >= settings.usd:
-            return f"${settings.usd:g} ([meta] usd)"
+            return f"{dollars(settings.usd)} ([meta] usd)"
         if settings.seconds is not None and time.monotonic() - self._began - self._waited >= settings.seconds:
             return f"{settings.seconds:g} s ([meta] seconds)"
         return ""

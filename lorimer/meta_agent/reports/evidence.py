@@ -8,6 +8,7 @@ from typing import Any
 
 import lorimer
 from lorimer.errors import UserError
+from lorimer.meta_agent.gate.comparison import told_reason
 from lorimer.meta_agent.gate.reported.made_of import MadeOf
 from lorimer.meta_agent.ledger import experiments
 from lorimer.meta_agent.reports.between import compared as compared
@@ -230,7 +231,7 @@ def _promotion(reader: StudyReader, world: World, view: CandidateView) -> Promot
     row = reader.candidate(view.id)
     assert row is not None
     decided = [each for stage in Stage if (each := world.decided(view.id, stage)) is not None]
-    reasons = {each.stage: each.reason for each in decided}
+    reasons = {each.stage: told_reason(each.reason) for each in decided}
     made = max((each.made for each in decided), default="")
     return PromotedEdit(
         short(row.number),

@@ -30,7 +30,7 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.settings import shown
 from lorimer.traces.tables import Candidate, DecisionRow, StudyRow
-from lorimer.wording import a, first_names
+from lorimer.wording import a, dollars, first_names
 
 TASKS_NAMED = 8
 """Tasks named that share an image."""
@@ -345,9 +345,9 @@ def _cost(reader: StudyReader, row: StudyRow) -> str:
     if spent.unknown and not spent.known_usd:
         money = "unknown (the model has no known price)"
     elif spent.unknown:
-        money = f"${spent.known_usd:.2f} and {spent.unknown:,} calls of unknown price"
+        money = f"{dollars(spent.known_usd)} and {spent.unknown:,} calls of unknown price"
     else:
-        money = f"${spent.known_usd:.2f}"
+        money = dollars(spent.known_usd)
     return "\n".join(
         [
             "## What it took",

@@ -33,6 +33,7 @@ from lorimer.task_agent.serving.refusals import RefusalWatch, is_answered, plain
 from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, Stage, StepData, StepKind, TraceSink, Used
 from lorimer.traces.wired import AnsweredCall
+from lorimer.wording import dollars
 
 MAX_TRACED_BYTES = 64 << 20
 """What one trial's own steps may add to the trace store; fifty commands at the default limits make 6 MiB."""
@@ -311,7 +312,7 @@ class Calls:
             raise Limit(Cause.LIMIT_TOKENS, f"tokens: {tokens} of {limits.tokens} used")
         usd = (self.used.usd or 0.0) + self._asked_usd
         if limits.usd is not None and usd >= limits.usd:
-            raise Limit(Cause.LIMIT_DOLLARS, f"dollars: {usd:.4f} of {limits.usd:.4f} used")
+            raise Limit(Cause.LIMIT_DOLLARS, f"dollars: {dollars(usd)} of {dollars(limits.usd)} used")
 
     def _count(self, reply: ModelReply) -> None:
         usage, refused = reply.completion.usage, int(reply.completion.stop_reason in REFUSED)
