@@ -164,3 +164,6 @@ def test_finding_where_a_long_run_ends_takes_two_tests_however_many_prefixes_are
     with calls_of("first_unlikely") as seen:
         ended_at(replace(run), policy, gate)
     assert len(seen) == 1
+    with calls_of("first_stop") as seen:
+        ended_at(replace(run), policy, gate)
+    assert len(seen) == 1

@@ -26,6 +26,7 @@ from lorimer.meta_agent.gate.non_inferior import NonInferior, hopeless, non_infe
 from lorimer.meta_agent.gate.statistics.permutation import Pair, permutation_test
 from lorimer.meta_agent.gate.statistics.policies import ANYTIME, Policy, Value
 from lorimer.meta_agent.gate.statistics.scores import Result, by_task, mean_of
+from lorimer.meta_agent.gate.stopping.ends import first_stop
 from lorimer.meta_agent.gate.stopping.futility import first_unlikely
 
 
@@ -98,6 +99,10 @@ def ended_at(run: FullRun, policy: Policy, settings: GateSettings) -> int | None
     if run.beside:
         # The champion's arm grows too, so what one round settles the next may leave open again. Rounds are few.
         return next((length for length in asked if is_settled(length)), None)
+    if asked and not margins(run, settings):
+        # The stop of a longer run is that of every shorter one that it lies within, so the longest tells it of all.
+        stop = first_stop(run.cut(asked[-1]).arms, policy)
+        return None if stop is None else stop.at
     # The longest is asked first: where its bar is within reach, that of every shorter one is, and no test is made of it.
     if asked:
         is_settled(asked[-1])
