@@ -12,8 +12,14 @@ from typing import Any
 
 from lorimer.harness.api import Completion, Image, Message, Reasoning, Tool, ToolCall, Usage
 
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
-_PLAIN = json.JSONEncoder(separators=(",", ":"), default=str)  # `json.dumps` makes one anew for each value
+
+def _other(value: Any) -> Any:
+    """What is written for a value that JSON has no form for: a mapping of whatever kind is an object, anything else its text."""
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_other)
+_PLAIN = json.JSONEncoder(separators=(",", ":"), default=_other)  # `json.dumps` makes one anew for each value
 
 
 def dumps(value: Any) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any
 
 from hypothesis import given
@@ -67,3 +69,9 @@ def test_a_completion_comes_back_as_it_went_in(completion: Completion) -> None:
         "error": completion.error,
     }
     assert codec.decode_completion(body, step) == completion
+
+
+def test_a_mapping_of_any_kind_is_written_as_an_object_and_what_json_has_no_form_for_as_its_text() -> None:
+    value = {"named": MappingProxyType({"a": 0.5}), "at": PurePosixPath("/app")}
+    for written in (codec.dumps(value), codec.canonical(value)):
+        assert json.loads(written) == {"named": {"a": 0.5}, "at": "/app"}

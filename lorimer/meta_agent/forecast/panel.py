@@ -195,11 +195,7 @@ def room(suite: Suite) -> float:
 
 def run(suite: Suite, plan: Iterable[str], dice: random.Random) -> list[Result]:
     """Trials of a plan."""
-    chance, found = dice.random, list[Result]()
-    for task in plan:  # as `Rewards.draw`, without a call of it for each of 100,000 trials
-        rewards = suite[task]
-        found.append(Result(task, rewards.values[bisect_right(rewards.shares, chance(), 0, len(rewards.values) - 1)]))
-    return found
+    return [Result(task, suite[task].draw(dice)) for task in plan]
 
 
 def noise(suite: Suite) -> float:
