@@ -36,14 +36,14 @@ ADVICE: dict[Reason, str] = {
     "network": "the harness itself tries the network, which no jail has: let a command in the task's sandbox do it",
     "randomness": "the harness draws random numbers: take them from a generator with a seed, such as random.Random(0)",
     "unknown": "nothing that lorimer knows explains it: compare the two texts with --json",
-    "unscored": "such trials say nothing: `lorimer traces ls --state errored` says why they ended so",
+    "unscored": "such trials say nothing: `lorimer traces ls --study {study} --state errored` says why they ended so",
     "unrecorded": "an older lorimer ran them, or no harness acted in them: trials that are run now are recorded",
     "masked": "what held a secret is never kept: keep keys out of what the agent is shown, and out of the task's files",
     "large": "a file over 4 MiB and what is over 16 MiB in a trial are not kept: let commands read such files, not env.read",
     "ended": "a limit or a crash ended the harness: let it catch LimitReached and finish, or raise [limits]",
     "lost": "rows of the trace store are gone: `lorimer verify` says more",
 }
-"""What to do, a line for each."""
+"""What to do, a line for each; a command may name the study."""
 EXAMPLE_CHARS = 160
 
 
@@ -100,7 +100,7 @@ class ReplayRows:
 
 def summary(found: Replays) -> ReplaySummary:
     """What is said in `power`."""
-    apart = tuple(_reason(group) for group in found.apart)
+    apart = tuple(_reason(group, found.study) for group in found.apart)
     return ReplaySummary(said(found), found.study, found.champion, found.of, len(found.trials), found.whole, apart)
 
 
@@ -134,9 +134,9 @@ def text(found: Replays) -> str:
     return "\n".join([first, *(f"  {line}" for line in lines(shown))])
 
 
-def _reason(group: PartedTrials) -> ReasonRow:
+def _reason(group: PartedTrials, study: str) -> ReasonRow:
     example = group.trials[0]
-    advice = tuple(ADVICE[reason] for reason in group.reasons)
+    advice = tuple(ADVICE[reason].format(study=study) for reason in group.reasons)
     return ReasonRow(group.reasons, len(group.trials), example.trial, _says(example), advice)
 
 

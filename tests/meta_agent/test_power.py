@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 from lorimer.config.settings import BudgetSettings, parse
 from lorimer.errors import UserError
 from lorimer.meta_agent.forecast import panel as panels
-from lorimer.meta_agent.forecast.enough import needed
+from lorimer.meta_agent.forecast.enough import lacking, needed
 from lorimer.meta_agent.forecast.playing import simulate
 from lorimer.meta_agent.forecast.power import Forecast, forecast
 from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design, best_result, too_small
 from lorimer.meta_agent.gate.statistics.policies import Policy
 from lorimer.meta_agent.gate.statistics.scores import Result
+from lorimer.meta_agent.replay.unchanged import Replays, TrialReplay
 from lorimer.terminal.outlook import power_text
+from lorimer.terminal.replayed import summary
+from lorimer.traces.wired import Gap
 
 DESIGN = Design(Policy(futility=0.2), repeats=2, champion_repeats=4)
 RATES = panels.parse_rates("0.95x6,0.2-0.8x8,0x4")
@@ -323,6 +326,17 @@ def test_as_many_trials_as_it_asks_for_are_enough() -> None:
     alone = known_from([[1.0, 0.0] * 12])
     assert alone.lacking is None
     assert any(warning.startswith("there is one task alone, which does not tell") for warning in alone.warnings)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_a_command_that_lists_trials_names_the_study_that_is_told_of(value: float) -> None:
+    alike = lacking({f"task {number}": (value,) * 3 for number in range(9)}, study="study-3")
+    assert alike is not None
+    assert "`lorimer traces ls --study study-3" in alike.remedy
+    unscored = TrialReplay("trial", "task", 0, 0, Gap("trial", "unscored", "it errored"))
+    (group,) = summary(Replays("study-3", "", 1, (unscored,))).apart
+    (advice,) = group.advice
+    assert "`lorimer traces ls --study study-3 --state errored`" in advice
 
 
 def test_assumed_rates_lack_nothing() -> None:

@@ -39,12 +39,13 @@ def needed(tasks: int) -> tuple[int, int]:
     return wanted, math.ceil(FEWEST_TRIALS / max(1, wanted))
 
 
-def lacking(seen: Mapping[str, tuple[float, ...]], more: str = "") -> Lacking | None:
+def lacking(seen: Mapping[str, tuple[float, ...]], more: str = "", study: str = "") -> Lacking | None:
     """What the scored rewards of a suite's tasks lack; `None` where they are enough.
 
     Args:
         seen: each train task's rewards; a task may have none.
         more: the command that gets enough of them.
+        study: whose trials they are; the latest's where it is not said.
     """
     tried = [rewards for rewards in seen.values() if rewards]
     trials, tasks = sum(map(len, tried)), len(tried)
@@ -66,10 +67,11 @@ def lacking(seen: Mapping[str, tuple[float, ...]], more: str = "") -> Lacking | 
         # Exact and binomial. Trials of one task are alike, so tasks are counted; equal rates give the largest noise.
         rate = 1 - (1 - SURE) ** (1 / tasks)
         said += f" ({SURE:.0%} sure: by less than {100 * math.sqrt(rate * (1 - rate) / len(seen)):.1f} points)"
+    listing = f"lorimer traces ls --study {study}" if study else "lorimer traces ls"
     remedy = {
-        0.0: "`lorimer traces ls --failed` lists what to look at; a forecast takes a harness or a model that solves some",
+        0.0: f"`{listing} --failed` lists what to look at; a forecast takes a harness or a model that solves some",
         1.0: "add harder tasks: the harness solves these",
-    }.get(value, "a forecast takes trials that differ: `lorimer traces ls` lists these")
+    }.get(value, f"a forecast takes trials that differ: `{listing}` lists these")
     return Lacking("alike", said, tasks, trials, wanted, FEWEST_TRIALS, remedy)
 
 

@@ -143,7 +143,7 @@ def forecast(
         more: the command that gets trials enough, where there are too few.
     """
     budget, costs = budget or BudgetSettings(), costs or Costs()
-    lack = lacking(panel.seen, more) if trials else None
+    lack = lacking(panel.seen, more, study) if trials else None
     few = lack is not None and lack.kind == "few"
     # What is true of a few tasks is not of the suite: neither that they leave nothing to win, nor what a trial costs.
     standing = trials if not few or all(panel.seen.values()) else ()
