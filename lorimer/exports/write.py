@@ -14,6 +14,10 @@ from lorimer.exports import targets
 from lorimer.exports.winner import Winner
 from lorimer.meta_agent.reports.evidence import in_short
 from lorimer.meta_agent.reports.export import CARD, EVIDENCE, free, put
+from lorimer.wording import first_names
+
+NAMED = 5
+"""Files named that were there before."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,25 @@ def write(winner: Winner, target: str, folder: Path, *, root: Path | None = None
     """
     made = files(winner, target)
     free(folder, made, force=force)
+    left = _left(folder, made)
     place: Callable[[Winner, Path, Path, bool], tuple[str, ...]] | None = getattr(_module(target), "place", None)
     said = place(winner, root or Path(), folder, force) if place else ()
     put(folder, made, force=force)
     found = winner.evidence
-    return Written(folder, tuple(made), found.winner, found.harness, in_short(found), said)
+    return Written(folder, tuple(made), found.winner, found.harness, in_short(found), (*said, *left))
+
+
+def _left(folder: Path, made: Mapping[str, bytes]) -> tuple[str, ...]:
+    """A line for the user where an earlier export's folder holds files that this one does not replace."""
+    if not (folder / EVIDENCE).is_file():
+        return ()
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    # A repository's own files, and what Python compiled, are nobody's export.
+    told = (
+        path.as_posix() for path in found if not any(part[0] == "." or part == "__pycache__" for part in path.parts)
+    )
+    others = sorted(name for name in told if name not in made)
+    return (f"{folder} also holds what is not of this export: {first_names(others, NAMED)}",) if others else ()
 
 
 def _module(target: str) -> ModuleType:

@@ -220,6 +220,19 @@ async def test_every_target_has_the_evidence(tmp_path: Path) -> None:
     assert sys.version_info >= (3, 11)
 
 
+async def test_what_an_earlier_export_left_in_the_folder_is_named(tmp_path: Path) -> None:
+    winner, folder = await won(tmp_path), tmp_path / "w"
+    assert write(winner, "standalone", folder).said == ()
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_text("ref")
+    made = write(winner, "patch", folder, force=True)
+    others = sorted(set(files(winner, "standalone")) - set(made.files))
+    assert others
+    assert made.said[-1].startswith(f"{folder} also holds what is not of this export: {others[0]}, ")
+    assert ".git" not in made.said[-1]
+    assert all((folder / name).is_file() for name in others), "nothing of the user's is removed"
+
+
 def test_flips_are_held_against_chance() -> None:
     found = flips({"a": [0, 0], "b": [1, 1], "c": [1, 0], "d": [1]}, {"a": [1, 1], "b": [1, 1], "c": [0, 0]}, "abcd")
     assert (found.fixed, found.broke, len(found.tasks)) == (("a",), (), 3)
