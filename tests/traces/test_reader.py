@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine, event
 
 from lorimer.errors import UserError
 from lorimer.harness.api import assistant, user
@@ -430,3 +430,33 @@ async def test_what_is_asked_of_all_trials_and_calls_is_answered_from_indices(st
     assert len(plans) == 3
     assert all("USING COVERING INDEX trial_scores (evaluation=?" in plan for plan in plans[:2]), plans
     assert "USING INDEX spend_open (study=?)" in plans[2], "calls that are settled are not looked at"
+
+
+async def test_the_chains_head_is_read_alone_however_long_the_chain(tmp_path: Path) -> None:
+    """Each promotion reads it. SQLite's own instructions are counted, which no other work on the machine changes."""
+    path, ticks = tmp_path / "traces.db", [0]
+
+    def tick() -> None:
+        ticks[0] += 1
+
+    def counted(connection: sqlite3.Connection, record: object) -> None:
+        connection.set_progress_handler(tick, 1)
+
+    def cost() -> int:
+        reader = StoreReader(path)
+        reader.head()  # what a first question costs besides
+        ticks[0] = 0
+        reader.head()
+        return ticks[0]
+
+    with Store.open(path) as store:
+        await store.create_study(make.study(), [], "text")
+    event.listen(Engine, "connect", counted)
+    try:
+        short = cost()
+        with closing(sqlite3.connect(path)) as file, file:
+            row = file.execute("SELECT study, kind, subject, body, made, previous, hash FROM chain").fetchone()
+            file.executemany("INSERT INTO chain VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(n, *row) for n in range(10, 3_000)])
+        assert 0 < short == cost()
+    finally:
+        event.remove(Engine, "connect", counted)
