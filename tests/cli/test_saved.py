@@ -10,6 +10,7 @@ import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reading.reader import StoreReader
+from lorimer.wording import dollars
 from tests.cli.support import Said, typed
 
 SAVED = "$0.0250, 1,240 tokens and 6 s of waiting, by recorded answers in 2 trials"
@@ -66,7 +67,7 @@ def test_status_tells_what_the_meta_agent_took_of_it(
     meta = spent.meta
     assert 0 < meta.tokens < spent.tokens
     said = typed(capsys, "status", "-C", root).out
-    assert f"  meta-agent  ${meta.known_usd:.4f} and {meta.tokens} tokens of it, in {meta.calls} calls\n" in said
+    assert f"  meta-agent  {dollars(meta.known_usd)} and {meta.tokens} tokens of it, in {meta.calls} calls\n" in said
     found = typed(capsys, "status", "-C", root, "--json").json()["meta"]
     assert (found["tokens"], found["calls"]) == (meta.tokens, meta.calls)
     assert "You improve an AI agent" in typed(capsys, "traces", "show", "c001", "--full", "-C", root).out

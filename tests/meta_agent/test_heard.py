@@ -141,7 +141,7 @@ async def test_one_poisoned_task_stops_no_study_and_its_share_is_told_beside_eve
     assert [line.split()[0] for line in log if told in line] == ["Baseline", "Champion", "full:", "audit:"]
     assert "refused:" not in bench.told(), "the meta-agent reads what it always did"
     card = [line for line in evidence_card(reader, "demo").splitlines() if told in line]
-    assert [line[:15] for line in card] == ["| baseline (the", "| champion (`c0", "- full: promote", "- audit: 0.964 "]
+    assert [line[:15] for line in card] == ["| baseline (the", "| champion (`c0", "- full: passed:", "- audit: 0.964 "]
 
 
 async def test_beside_a_score_stand_the_refused_calls_of_its_own_trials(bench: Bench) -> None:
