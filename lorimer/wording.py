@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Control and format characters, lone surrogates, and separators of lines: a terminal moves, hides or turns text by them."""
@@ -34,11 +34,19 @@ def dollars(value: float | None) -> str:
 
 def dollars_apart(values: Sequence[float]) -> list[str]:
     """Several amounts as `dollars` says them, or with so many decimals more that those which differ are told apart."""
-    said = [dollars(value) for value in values]
     decimals = max(map(_decimals, values), default=0)
+    return told_apart(values, list(map(dollars, values)), lambda value, more: f"${value:,.{more}f}", decimals)
+
+
+def told_apart(values: Sequence[float], said: list[str], form: Callable[[float, int], str], decimals: int) -> list[str]:
+    """What is `said` of the values, or their `form` with so many decimals that those which differ are told apart.
+
+    Args:
+        decimals: the most that any has in what is said.
+    """
     while len(set(said)) < len(set(values)) and decimals < _MOST_DECIMALS:
         decimals += 1
-        said = [f"${value:,.{decimals}f}" for value in values]
+        said = [form(value, decimals) for value in values]
     return said
 
 

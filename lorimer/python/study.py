@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lorimer.errors import PrerequisiteError, UserError
 from lorimer.exports.trajectories import harness_of
 from lorimer.kinds import Stage, TrialState
+from lorimer.meta_agent.gate.comparison import told_reason
 from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.reports.evidence import compared
 from lorimer.meta_agent.reports.flips import Flips
@@ -316,7 +317,7 @@ def _candidate(row: tables.Candidate, world: World, parent: str) -> CandidateRow
         champion_score=numbers.get("champion_mean"),
         p=numbers.get("p"),
         decided_at=last.stage if last else "",
-        reason=last.reason if last else row.failure,
+        reason=told_reason(last.reason) if last else row.failure,
     )
 
 

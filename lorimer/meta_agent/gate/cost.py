@@ -15,7 +15,7 @@ from lorimer.meta_agent.gate.comparison import PASSED, Decision
 from lorimer.meta_agent.gate.statistics.permutation import TIE
 from lorimer.meta_agent.gate.statistics.policies import Policy
 from lorimer.meta_agent.gate.statistics.scores import mean_of
-from lorimer.wording import dollars_apart
+from lorimer.wording import dollars_apart, told_apart
 
 if TYPE_CHECKING:  # what reads a study needs no settings
     from lorimer.config.gate import GateSettings
@@ -117,10 +117,12 @@ def amounts(unit: Unit, *values: float) -> list[str]:
     """
     if unit == "usd":
         return dollars_apart(values)
+
+    def form(value: float, digits: int) -> str:
+        return f"{value:,.{digits}f} {unit}"
+
     digits = 1 if unit == "seconds" else 0
-    while digits < 12 and len({f"{value:.{digits}f}" for value in values}) < len(set(values)):
-        digits += 1
-    return [f"{value:,.{digits}f} {unit}" for value in values]
+    return told_apart(values, [form(value, digits) for value in values], form, digits)
 
 
 def _best_known(paid: Paid) -> Unit:
