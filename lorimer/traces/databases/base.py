@@ -69,10 +69,18 @@ FLAGGED = "SELECT id, stage, flags FROM trial {hint}WHERE study = ? AND state = 
 """What `Database.flagged` asks. The hint is for a database that takes another index by itself."""
 
 
-def insertion(table: str, columns: Sequence[str], mark: str, *, anew: bool) -> str:
-    """An INSERT of one row of values, each of which is a `mark`."""
+def put(
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, anew: bool
+) -> None:
+    """Insert many rows, JSON as its text. SQLAlchemy takes longer to look at each value than the database to store it.
+
+    Args:
+        anew: a row whose key is taken is left out; otherwise that fails.
+    """
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join([mark] * len(columns))
-    return f"INSERT INTO {table} ({names}) VALUES ({marks})" + " ON CONFLICT DO NOTHING" * anew  # noqa: S608
+    statement = f"INSERT INTO {table} ({names}) VALUES ({marks})" + " ON CONFLICT DO NOTHING" * anew  # noqa: S608
+    connection.exec_driver_sql(statement, [tuple(row) for row in rows])
 
 
 @dataclass(frozen=True)
@@ -162,16 +170,6 @@ class Database(Protocol):
 
     def insert(self, table: SqlTable) -> Any:
         """An INSERT of this dialect that can go on where a key is taken (`on_conflict_do_nothing`, `on_conflict_do_update`)."""
-        ...
-
-    def put(
-        self, connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, anew: bool
-    ) -> None:
-        """Insert many rows, JSON as its text. SQLAlchemy takes longer to look at each value than the database to store it.
-
-        Args:
-            anew: a row whose key is taken is left out; otherwise that fails.
-        """
         ...
 
     @property

@@ -27,7 +27,7 @@ from lorimer.traces.databases.base import (
     SearchQuery,
     Spare,
     StatementAnswer,
-    insertion,
+    put,
 )
 
 if TYPE_CHECKING:
@@ -139,19 +139,13 @@ class Postgresql:
 
         return insert(table)
 
-    def put(
-        self, connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, anew: bool
-    ) -> None:
-        connection.exec_driver_sql(insertion(table, columns, "%s", anew=anew), [tuple(row) for row in rows])
-
     @property
     def step_text(self) -> str:
         return "text"  # its JSON may hold what the server does not look into
 
     def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
-        self.put(
-            connection, "step", (*STEP_COLUMNS, self.step_text), rows, anew=False
-        )  # the server keeps its index itself
+        # The server keeps its index itself.
+        put(connection, "step", (*STEP_COLUMNS, self.step_text), rows, anew=False)
 
     def copied(self, connection: Connection, table: str) -> None:
         if table in ("condition", "step"):

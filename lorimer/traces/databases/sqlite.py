@@ -19,7 +19,7 @@ from lorimer.traces.databases.base import (
     SearchQuery,
     Spare,
     StatementAnswer,
-    insertion,
+    put,
 )
 
 if TYPE_CHECKING:
@@ -122,18 +122,13 @@ class Sqlite:
 
         return insert(table)
 
-    def put(
-        self, connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, anew: bool
-    ) -> None:
-        connection.exec_driver_sql(insertion(table, columns, "?", anew=anew), [tuple(row) for row in rows])
-
     @property
     def step_text(self) -> str:
         return "found"  # `text` is computed of it and of the data (r0025)
 
     def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
         newest = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM step").scalar_one()
-        self.put(connection, "step", (*STEP_COLUMNS, self.step_text), rows, anew=False)
+        put(connection, "step", (*STEP_COLUMNS, self.step_text), rows, anew=False)
         connection.exec_driver_sql(fts5.INDEX_AFTER, (newest,))
 
     def copied(self, connection: Connection, table: str) -> None:

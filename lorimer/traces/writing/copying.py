@@ -19,9 +19,10 @@ from lorimer.errors import LorimerError, UserError
 from lorimer.traces import chain, codec, migrations
 from lorimer.traces.databases.base import Database
 from lorimer.traces.sealed import SealedReader
+from lorimer.traces.searched import is_said
 from lorimer.traces.tables import StudyRow
 from lorimer.traces.writing.holder import alive, described
-from lorimer.traces.writing.writer import explain, stored_text, table_of
+from lorimer.traces.writing.writer import explain, table_of
 
 ROWS = 500
 """Rows that are held at a time; a step's is some kilobytes."""
@@ -87,11 +88,12 @@ def _copied(target: Database, old: Connection, new: Connection) -> tuple[int, in
                 raise UserError(f"study {study} is being run by {described(holder, since)}; end that one first")
         for each in SQLModel.metadata.sorted_tables:
             plain = _plain(each)
-            into = _plain(each, target.step_text) if each.name == "step" else plain
+            computed = each.name == "step" and target.step_text != "text"
+            into = _plain(each, target.step_text) if computed else plain
             for batch in _batches(old, plain):
-                for row in batch if into is not plain else ():
-                    text = stored_text(target, row["kind"], codec.loads(row["data"]), row["data"], row.pop("text"))
-                    row[target.step_text] = text
+                for row in batch if computed else ():
+                    text, data = row.pop("text"), row["data"]
+                    row[target.step_text] = "" if is_said(row["kind"], codec.loads(data), data, text) else text
                 new.execute(into.insert(), batch)
                 rows += len(batch)
             target.copied(new, each.name)

@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lorimer.errors import InternalError, LorimerError
 from lorimer.traces import codec
-from lorimer.traces.databases.base import STEP_COLUMNS, Database
+from lorimer.traces.databases.base import STEP_COLUMNS, Database, put
 from lorimer.traces.searched import is_said
 
 GATHER_SECONDS = 0.1
@@ -49,10 +49,10 @@ class Transaction:
         self._blobs[sha] = data
 
     def add_step(self, row: dict[str, Any]) -> None:
-        encoded = codec.dumps(row["data"])
-        text = stored_text(self.database, row["kind"], row["data"], encoded, row["text"])
-        row = {**row, "data": encoded}
-        self._steps.append((*(row[name] for name in STEP_COLUMNS), text))
+        encoded, text = codec.dumps(row["data"]), row["text"]
+        if self.database.step_text != "text" and is_said(row["kind"], row["data"], encoded, text):
+            text = ""  # the database computes it
+        self._steps.append((*(encoded if name == "data" else row[name] for name in STEP_COLUMNS), text))
 
     def insert_new(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a row with its key is there; whether it was inserted."""
@@ -70,19 +70,14 @@ class Transaction:
     def flush(self) -> None:
         """Put what was collected into the transaction."""
         if self._messages:
-            self.database.put(self.connection, "message", ("sha", "body"), list(self._messages.items()), anew=True)
+            put(self.connection, "message", ("sha", "body"), list(self._messages.items()), anew=True)
             self._messages = {}
         if self._blobs:
-            self.database.put(self.connection, "blob", ("sha", "data"), list(self._blobs.items()), anew=True)
+            put(self.connection, "blob", ("sha", "data"), list(self._blobs.items()), anew=True)
             self._blobs = {}
         if self._steps:
             self.database.put_steps(self.connection, self._steps)
             self._steps = []
-
-
-def stored_text(database: Database, kind: str, data: Mapping[str, Any], encoded: str, text: str) -> str:
-    """What is stored of a step's text: nothing where the database computes it of the step's data."""
-    return "" if database.step_text != "text" and is_said(kind, data, encoded, text) else text
 
 
 def table_of(model: Any) -> Table:
