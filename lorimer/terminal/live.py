@@ -129,55 +129,28 @@ class Terminal:
             return
         match event:
             case StageStarted():
-                self._begin(event)
+                self._stage_began(event)
             case TrialFinished():
-                self._advance(event)
+                self._trial_ended(event)
             case ImageReady():
                 self._image(event.report)
             case StageFinished():
-                self._ended(event.evaluation)
-                self._name(event.subject)
-                said = "sealed" if event.score is None else score_text(event.score)
-                self.say(f"  {event.stage:8} {said}  {self._cost()}")
-            case Proposing():
-                self._study.candidate(event.number, event.of, event.round)
-                self._asked.add(event.candidate)
-                self._draw()
-            case Proposed():
-                self._asked.discard(event.candidate)
-                self._draw()
-                self._told = event.candidate
-                self._proposed.add(event.candidate)
-                made = MADE_BY.get(event.origin, "")
-                self.say(f"{event.candidate}: {event.title}{f' ({made})' if made else ''}")
-                self.say(f"  {event.hypothesis}")
-                if event.touches:
-                    self.say(f"  {event.touches}")
-            case ProposalFailed():
-                self._asked.discard(event.candidate)
-                self._draw()
-                self.say(f"{event.candidate}: no usable edit: {event.reason}")
-            case ProgramChanged():
-                self.say(f"{event.candidate}: {event.said}")
+                self._stage_ended(event)
+            case Proposing() | Proposed() | ProposalFailed():
+                self._proposal(event)
             case Decided():
-                # A measuring stage that went well decides nothing: its score has just been said.
-                if event.decision.kind != "pass" or event.decision.numbers.get("score") is None:
-                    self._name(event.candidate)
-                    said = "; ".join(filter(None, (event.decision.reason, event.conditions)))
-                    self.say(f"  {event.stage:8} {said}")
+                self._decided(event)
             case Promoted():
-                self._proposed.discard(event.candidate)
-                where = f"commit {event.commit[:10]}" if event.commit else "kept in the store alone, not committed"
-                self.say(f"  promoted {score_text(event.score)}  {where} {event.note}".rstrip())
-            case BranchDiffers():
-                self.say(f"warning: {event.said}")
+                self._promoted(event)
             case BudgetUsed():
                 self._used = event
             case BudgetWarning():
                 self.say(f"warning: {event.percent}% of {event.bound.key} is used; {left_of(event.bound)} left")
             case SettingChanged():
                 self.say(f"{event.key} changed from {shown(event.before)} to {shown(event.after)}")
-            case ModelNoted() | VerifierNoted() | NotifyFailed():
+            case ProgramChanged():
+                self.say(f"{event.candidate}: {event.said}")
+            case BranchDiffers() | ModelNoted() | VerifierNoted() | NotifyFailed():
                 self.say(f"warning: {event.said}")
             case StudyEnded():  # the command's own result says how it ended
                 self._asked.clear()
@@ -205,9 +178,9 @@ class Terminal:
         else:
             self._write(line)
 
-    # ---- drawing ------------------------------------------------------------------------------------------------
+    # ---- what is said of an event ---------------------------------------------------------------------------------
 
-    def _begin(self, event: StageStarted) -> None:
+    def _stage_began(self, event: StageStarted) -> None:
         label = f"baseline {event.stage}" if event.number is None else f"{short(event.number)} {event.stage}"
         if event.stage is Stage.BASELINE:
             label = "baseline"
@@ -216,7 +189,7 @@ class Terminal:
         self._said_at = time.monotonic()
         self._draw()
 
-    def _advance(self, event: TrialFinished) -> None:
+    def _trial_ended(self, event: TrialFinished) -> None:
         outcome = event.outcome
         stage = self._stages.of(outcome)
         if stage is None:
@@ -233,6 +206,45 @@ class Terminal:
             times = f"stage {_time(stage.left(now))} left, study {_time(self._study_left())} left"
             self.say(f"  {stage.label}: {stage.finished}/{stage.planned} trials  {said}  {self._cost()}  {times}")
         self._draw()
+
+    def _stage_ended(self, event: StageFinished) -> None:
+        self._stages.running.pop(event.evaluation, None)
+        self._draw()
+        self._name(event.subject)
+        said = "sealed" if event.score is None else score_text(event.score)
+        self.say(f"  {event.stage:8} {said}  {self._cost()}")
+
+    def _proposal(self, event: Proposing | Proposed | ProposalFailed) -> None:
+        """The meta-agent is at work on a candidate, or has come to an end with it."""
+        if isinstance(event, Proposing):
+            self._study.candidate(event.number, event.of, event.round)
+            self._asked.add(event.candidate)
+            self._draw()
+            return
+        self._asked.discard(event.candidate)
+        self._draw()
+        if isinstance(event, ProposalFailed):
+            self.say(f"{event.candidate}: no usable edit: {event.reason}")
+            return
+        self._told = event.candidate
+        self._proposed.add(event.candidate)
+        made = MADE_BY.get(event.origin, "")
+        self.say(f"{event.candidate}: {event.title}{f' ({made})' if made else ''}")
+        self.say(f"  {event.hypothesis}")
+        if event.touches:
+            self.say(f"  {event.touches}")
+
+    def _decided(self, event: Decided) -> None:
+        if event.decision.kind == "pass" and event.decision.numbers.get("score") is not None:
+            return  # a measuring stage that went well decides nothing: its score has just been said
+        self._name(event.candidate)
+        said = "; ".join(filter(None, (event.decision.reason, event.conditions)))
+        self.say(f"  {event.stage:8} {said}")
+
+    def _promoted(self, event: Promoted) -> None:
+        self._proposed.discard(event.candidate)
+        where = f"commit {event.commit[:10]}" if event.commit else "kept in the store alone, not committed"
+        self.say(f"  promoted {score_text(event.score)}  {where} {event.note}".rstrip())
 
     def _image(self, report: ImageReport) -> None:
         """A line for what cannot be had, and one now and then while there is something to wait for."""
@@ -260,10 +272,7 @@ class Terminal:
             self._told = candidate
             self.say(candidate)
 
-    def _ended(self, evaluation: str) -> None:
-        """A stage's trials are over."""
-        self._stages.running.pop(evaluation, None)
-        self._draw()
+    # ---- drawing ------------------------------------------------------------------------------------------------
 
     def _draw(self) -> None:
         if self._screen is not None:

@@ -6,8 +6,8 @@ Where and how a trial runs is not known here: `Attempts` makes one attempt, `att
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
 
 from lorimer.errors import BudgetExhausted, EngineOutage, ProviderOutage, ProviderRefusal, VerifierOutage
 from lorimer.sandbox.base import Owner
@@ -124,46 +124,24 @@ class Scheduler:
         await self._attempts.prepare([planned for planned in plan if planned.id not in outcomes])
         self._learn(plan, attempts)
         waiting = Waiting(plan, outcomes, self._durations, in_rounds=in_rounds)
-        prefix: list[TrialOutcome] = []
-        exhausted: BudgetExhausted | None = None
-        running: set[asyncio.Task[TrialOutcome]] = set()
-        done: set[asyncio.Task[TrialOutcome]] = set()
-        resized = asyncio.create_task(self._places.resized(self._places.most))
+        prefix = _Prefix(plan, outcomes, stop)
+        under_way = _UnderWay(self._places)
         try:
-            while True:
-                while len(prefix) < len(plan) and plan[len(prefix)].id in outcomes:
-                    prefix.append(outcomes[plan[len(prefix)].id])
-                    # Asked at every length, so that the answer never depends on which trials happened to finish together, and
-                    # in a thread, as what it computes may take longer than running trials can wait.
-                    if stop is not None and await asyncio.to_thread(stop, prefix):
-                        return prefix
-                while waiting and exhausted is None and len(running) < self._places.most:
+            while not await prefix.is_enough():
+                while waiting and under_way.has_room:
                     planned = waiting.take()
                     text = (others or {}).get(planned.harness, harness_text)
                     record = (records or {}).get(planned.id)
-                    running.add(asyncio.create_task(self._settle(planned, text, attempts[planned.id], record)))
-                if not running:
-                    if exhausted is not None:
-                        raise exhausted
-                    return prefix
-                await asyncio.wait([*running, resized], return_when=asyncio.FIRST_COMPLETED)
-                if resized.done():
-                    resized = asyncio.create_task(self._places.resized(self._places.most))
-                done = {task for task in running if task.done()}
-                running -= done
-                for task in done:
-                    try:
-                        outcome = task.result()
-                    except BudgetExhausted as error:
-                        exhausted = error
-                        continue
+                    under_way.begin(self._settle(planned, text, attempts[planned.id], record))
+                if not under_way.running:
+                    under_way.raise_exhausted()
+                    break
+                async for outcome in under_way.ended():
                     outcomes[outcome.planned.id] = outcome
                     self._on_trial(outcome)
+            return prefix.outcomes
         finally:
-            for each in (*running, resized):
-                each.cancel()
-            # Those done as well: two may have failed at once, and only the first was heard.
-            await asyncio.gather(*running, *done, resized, return_exceptions=True)
+            await under_way.cancel()
 
     async def dry_start(self, harness_text: str, owner: Owner) -> str:
         """Load a harness in a jail; "" or why it does not start."""
@@ -206,3 +184,83 @@ class Scheduler:
             outcome = outcome_of(planned, tried, self._retries)
             if outcome is not None:
                 return outcome
+
+
+class _Prefix:
+    """The longest finished prefix of a plan.
+
+    Args:
+        outcomes: those that are known, by the planned trial's id; further ones are added by who has them.
+        stop: says of a prefix that it is enough.
+    """
+
+    def __init__(
+        self,
+        plan: Sequence[PlannedTrial],
+        outcomes: Mapping[str, TrialOutcome],
+        stop: Callable[[Sequence[TrialOutcome]], bool] | None,
+    ) -> None:
+        self._plan, self._known, self._stop = plan, outcomes, stop
+        self.outcomes = list[TrialOutcome]()
+
+    async def is_enough(self) -> bool:
+        """Whether `stop` accepts a prefix, after this one has grown by what is known by now.
+
+        It is asked at every length, so that the answer never depends on which trials happened to finish together, and in a
+        thread, as what it computes may take longer than running trials can wait.
+        """
+        for planned in self._plan[len(self.outcomes) :]:
+            if planned.id not in self._known:
+                break
+            self.outcomes.append(self._known[planned.id])
+            if self._stop is not None and await asyncio.to_thread(self._stop, self.outcomes):
+                return True
+        return False
+
+
+class _UnderWay:
+    """The trials of one plan that run now. Once the budget is exhausted none is begun, and those under way may end."""
+
+    def __init__(self, places: Places) -> None:
+        self.running = set[asyncio.Task[TrialOutcome]]()
+        self._places = places
+        self._done = set[asyncio.Task[TrialOutcome]]()
+        self._resized = asyncio.create_task(places.resized(places.most))
+        self._exhausted: BudgetExhausted | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another may be begun."""
+        return self._exhausted is None and len(self.running) < self._places.most
+
+    def begin(self, trial: Coroutine[Any, Any, TrialOutcome]) -> None:
+        self.running.add(asyncio.create_task(trial))
+
+    async def ended(self) -> AsyncIterator[TrialOutcome]:
+        """The outcomes of those that have ended, once one has; none where the number of places has changed, or where the budget
+        was exhausted. Raises what else a trial raised.
+        """
+        await asyncio.wait([*self.running, self._resized], return_when=asyncio.FIRST_COMPLETED)
+        if self._resized.done():
+            self._resized = asyncio.create_task(self._places.resized(self._places.most))
+        self._done = {task for task in self.running if task.done()}
+        self.running -= self._done
+        for task in self._done:
+            try:
+                outcome = task.result()
+            except BudgetExhausted as error:
+                self._exhausted = error
+            else:
+                yield outcome
+
+    def raise_exhausted(self) -> None:
+        """Raises the BudgetExhausted that one of them met."""
+        if self._exhausted is not None:
+            raise self._exhausted
+
+    async def cancel(self) -> None:
+        """Cancel what still runs, and wait for its end."""
+        for each in (*self.running, self._resized):
+            each.cancel()
+        # Those done as well: two may have failed at once, and only the first was heard.
+        await asyncio.gather(*self.running, *self._done, self._resized, return_exceptions=True)
