@@ -91,10 +91,7 @@ def collect_seldom() -> None:
 def run_to_end(
     work: Coroutine[Any, Any, T], *, resumable: Path | None = None, terminal: Terminal | None = None, again: str = ""
 ) -> T:
-    """Run `work`; SIGINT, SIGTERM and SIGHUP (the terminal is closed) cancel it, so that it stops cleanly.
-
-    A shell starts background jobs with SIGINT ignored, and Python leaves it so: a night's run is stopped with `kill`. Under
-    `nohup` SIGHUP is ignored from the start, and stays so.
+    """Run `work`, which signals stop cleanly (`stopped_by_signals`), and say how it goes on where one did.
 
     Args:
         resumable: the workspace whose study can go on, where `work` runs one.
@@ -102,47 +99,23 @@ def run_to_end(
         again: how `work` goes on whatever it had begun, where it does.
     """
     import asyncio
-    import signal
 
     from lorimer.errors import NotRemoved, UserError
-    from lorimer.terminal.hangup import let_go
+    from lorimer.terminal.hangup import stopped_by_signals
 
     collect_seldom()
 
     async def stoppable() -> T:
-        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        task = asyncio.current_task()
         assert task is not None
-        try:
-            return await signalled(task, loop)
-        except NotRemoved as error:
-            if not task.cancelling():
-                raise
-            typer.echo(f"lorimer: {error}", err=True)
-            raise asyncio.CancelledError from None
-
-    async def signalled(task: asyncio.Task[Any], loop: asyncio.AbstractEventLoop) -> T:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            # This also lets the loop be woken by a signal.
-            loop.add_signal_handler(number, task.cancel)
-
-        def hung_up(number: int, frame: object) -> None:
-            # It comes twice, from the shell and from the kernel: the second must cut short neither the stopping nor its last
-            # words, which come when the loop and its handlers are gone.
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-            loop.call_soon_threadsafe(stop)
-
-        def stop() -> None:
-            let_go()
-            task.cancel()
-
-        before = signal.getsignal(signal.SIGHUP)
-        if before is not signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, hung_up)
-        try:
-            return await work
-        finally:
-            if signal.getsignal(signal.SIGHUP) is hung_up:
-                signal.signal(signal.SIGHUP, before)
+        with stopped_by_signals(task):
+            try:
+                return await work
+            except NotRemoved as error:
+                if not task.cancelling():
+                    raise
+                typer.echo(f"lorimer: {error}", err=True)
+                raise asyncio.CancelledError from None
 
     whole = stoppable()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -70,25 +70,11 @@ async def collect(stream: AsyncIterator[bytes], answer: Assembler, pace: Pace) -
 
     Raises Unreachable for a stream that ends before its answer; UnreadableAnswer for what is no stream of the API; WentSilent.
     """
-    reader, head, size = EventReader(), b"", 0
-    loop = asyncio.get_running_loop()
-    plain: bool | None = None
-    whole = list[bytes]()
+    incoming, loop = _Incoming(), asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None) as limit:
             async for piece in stream:
-                size += len(piece)
-                if size > MOST_BYTES:
-                    raise UnreadableAnswer(f"the stream is longer than {MOST_BYTES >> 20} MiB")
-                if plain is None:
-                    head += piece
-                    if len(head.strip()) < len("event:"):
-                        continue
-                    plain, piece = not is_stream(head) and head.lstrip()[:1] in (b"{", b"[", b"<"), head
-                if plain:
-                    whole.append(piece)
-                    continue
-                for event in reader.feed(piece):
+                for event in incoming.take(piece):
                     was = answer.complete
                     if count := _taken(answer, event):
                         pace.heard(count)
@@ -101,18 +87,55 @@ async def collect(stream: AsyncIterator[bytes], answer: Assembler, pace: Pace) -
     except Unreachable:
         if not answer.complete:
             raise
-    if plain:
-        return b"".join(whole)
-    return _ended(answer, reader, b"" if plain is False else head)
+    return incoming.body if incoming.is_body else _ended(answer, incoming.rest())
+
+
+class _Incoming:
+    """What comes from a server: events, or a body in place of a stream. The first bytes tell which."""
+
+    def __init__(self) -> None:
+        self._reader, self._head, self._size = EventReader(), b"", 0
+        self._body: list[bytes] | None = None
+        self._known = False
+
+    @property
+    def is_body(self) -> bool:
+        return self._body is not None
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self._body or ())
+
+    def take(self, piece: bytes) -> Iterable[ServerEvent]:
+        """The events that this piece ends; none of a body. Raises UnreadableAnswer for what is longer than any answer."""
+        self._size += len(piece)
+        if self._size > MOST_BYTES:
+            raise UnreadableAnswer(f"the stream is longer than {MOST_BYTES >> 20} MiB")
+        if not self._known:
+            self._head += piece
+            if len(self._head.strip()) < len("event:"):
+                return ()
+            piece, self._known = self._head, True
+            self._body = None if is_stream(piece) or piece.lstrip()[:1] not in (b"{", b"[", b"<") else []
+        if self._body is not None:
+            self._body.append(piece)
+            return ()
+        return self._reader.feed(piece)
+
+    def rest(self) -> Iterator[ServerEvent]:
+        """The events that the end of the stream ends."""
+        yield from self._reader.feed(b"" if self._known else self._head)
+        yield from self._reader.end()
 
 
 def assembled(body: bytes, answer: Assembler) -> bytes:
     """The same of a stream that has come whole. Raises as `collect` does."""
-    return _ended(answer, EventReader(), body)
+    reader = EventReader()
+    return _ended(answer, (*reader.feed(body), *reader.end()))
 
 
-def _ended(answer: Assembler, reader: EventReader, rest: bytes) -> bytes:
-    for event in (*reader.feed(rest), *reader.end()):
+def _ended(answer: Assembler, last: Iterable[ServerEvent]) -> bytes:
+    for event in last:
         _taken(answer, event)
     if not answer.complete:
         raise Unreachable("the stream ended before its answer did")
