@@ -1,12 +1,13 @@
-"""The disk under the trace store is full in the middle of a study."""
+"""The disk under the trace store is full in the middle of a study, be it this machine's or a database server's."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,17 @@ from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import process, start
 from tests.crash.support import Straight, evidence, finished, kept, outcome, scored_twice, twin
+from tests.crash.test_postgresql import done, in_store
+from tests.support import postgresql
 
 pytestmark = [pytest.mark.hostile, pytest.mark.bubblewrap, pytest.mark.timeout(1800)]
 
 DISK = 16 << 20
 """Room for the whole study, several times."""
+SERVERS_DISK = 200 << 20
+"""Room for a database server and the whole study."""
+SERVERS_LOG = 24 << 20
+"""Room for what a server writes ahead."""
 
 
 @pytest.fixture
@@ -30,13 +37,20 @@ def small_disk(straight: Straight) -> Iterator[Path]:
     root = twin(straight.pristine, "small-disk")
     place = (root / STORE).parent
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(place)], capture_output=True, check=False
+    with mounted(place, DISK):
+        yield root
+
+
+@contextmanager
+def mounted(place: Path, size: int) -> Iterator[None]:
+    """A folder on a disk of so many bytes."""
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True, check=False
     )
-    if mounted.returncode != 0:
+    if done.returncode != 0:
         pytest.skip("nothing can be mounted here")
     try:
-        yield root
+        yield
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
@@ -94,3 +108,50 @@ def test_a_full_disk_ends_it_with_one_line_and_nothing_is_lost(small_disk: Path,
     assert scored_twice(root) == []
     assert process("verify", "-C", root).code == 0
     assert StoreReader(root / STORE).study("study-1").state == "finished"
+
+
+@pytest.mark.parametrize("full", ["its tables", "its log"])
+def test_a_full_disk_of_a_server_ends_it_with_one_line_and_nothing_is_lost(
+    full: str, tmp_path: Path, straight: Straight
+) -> None:
+    """A server that cannot lengthen a table refuses that alone; one that cannot write ahead ends, and starts again with room."""
+    programs = postgresql.binaries()
+    if os.geteuid() != 0 or programs is None:
+        pytest.skip("this needs root and a PostgreSQL server (Debian: apt-get install postgresql)")
+    tables, log = (Path(tempfile.mkdtemp(prefix="lorimer-pg-")) for _ in range(2))  # a socket's path is short
+    with ExitStack() as undone:
+        for place, size in ((tables, SERVERS_DISK), (log, SERVERS_LOG)):
+            undone.callback(place.rmdir)
+            undone.enter_context(mounted(place, size))
+            postgresql.give(place)
+        data, ahead = tables / "server", log / "ahead"
+        for folder in (data, ahead):
+            folder.mkdir()
+            postgresql.give(folder)
+        server = postgresql.Server(programs, data, ahead)
+        server.start()
+        undone.callback(server.kill)
+        url = server.empty()
+        root = in_store(twin(straight.pristine, f"server-full-{tables.name}"), url)
+        running = start("optimize", "--quiet", "-C", root)
+        while done(url) < 6:
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.05)
+        before = done(url)
+        filler = fill(tables if full == "its tables" else log)
+        _, err = running.communicate(timeout=300)
+        assert running.returncode == 1, err
+        assert err.startswith(
+            "lorimer: the trace store postgresql+psycopg://postgres@/store0 cannot be written: could not "
+        )
+        assert "No space left on device; free space on the server's disk, then " in err
+        assert err.count("\n") == 1
+        still = process("resume", "--quiet", "-C", root)
+        assert (still.code in (1, 2), still.err.count("\n")) == (True, 1), still
+        filler.unlink()
+        if full == "its log":
+            server.start()
+        assert done(url) >= before
+        assert process("resume", "--quiet", "-C", root).code == 0
+        assert outcome(root) == outcome(straight.root)
+        assert process("verify", "-C", root).code == 0

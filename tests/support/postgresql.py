@@ -30,15 +30,21 @@ def binaries() -> Path | None:
 
 
 class Server:
-    """One running server, which trusts who comes by its socket and asks who comes by its port for a password."""
+    """One running server, which trusts who comes by its socket and asks who comes by its port for a password.
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    Args:
+        log: an empty folder for what it writes ahead, on a disk of its own, in pieces as small as there are.
+    """
+
+    def __init__(self, programs: Path, folder: Path, log: Path | None = None) -> None:
         self._programs, self._folder = programs, folder
         self._numbers = itertools.count()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
-        self._run("initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-N", "--locale=C", "-E", "UTF8")
+        ahead: list[str | Path] = ["-X", log, "--wal-segsize=1"] if log is not None else []
+        of_all = ["-U", "postgres", "-A", "trust", "-N", "--locale=C", "-E", "UTF8"]
+        self._run("initdb", "-D", folder / "data", *of_all, *ahead)
         (folder / "data" / "pg_hba.conf").write_text(
             "local all all trust\nhost all asked 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n"
         )
@@ -120,9 +126,7 @@ def running() -> Iterator[Server]:
     if programs is None:
         pytest.skip("no PostgreSQL server is installed (Debian: apt-get install postgresql)")
     folder = Path(tempfile.mkdtemp(prefix="lorimer-pg-", dir=_memory()))
-    if os.geteuid() == 0:
-        user = pwd.getpwnam("postgres")
-        os.chown(folder, user.pw_uid, user.pw_gid)
+    give(folder)
     try:
         server = Server(programs, folder)
         try:
@@ -133,6 +137,13 @@ def running() -> Iterator[Server]:
             server.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def give(folder: Path) -> None:
+    """Let the server write to a folder: as root's it is run by another user."""
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
 
 
 def _memory() -> Path | None:

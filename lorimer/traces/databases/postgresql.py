@@ -183,7 +183,7 @@ class Postgresql:
             advice = "free space on the server's disk"
         elif isinstance(cause, psycopg.errors.InsufficientPrivilege):
             return UserError(
-                f"the trace store {self._name} cannot be written: {_line(str(cause))}",
+                f"the trace store {self._name} cannot be written: {_said(cause)}",
                 "let the role of [store] url write there (GRANT), or name one that may",
             )
         elif isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
@@ -195,9 +195,7 @@ class Postgresql:
             advice = _REACH
         else:
             return None
-        return LorimerError(
-            f"the trace store {self._name} cannot be written: {_line(str(cause))}; {advice}, then resume"
-        )
+        return LorimerError(f"the trace store {self._name} cannot be written: {_said(cause)}; {advice}, then resume")
 
     def spare(self) -> Spare | None:
         return None  # its autovacuum makes free rows ready for others
@@ -367,6 +365,11 @@ def _number() -> Any:
 
 def _line(said: str) -> str:
     return " ".join(said.split())
+
+
+def _said(error: psycopg.Error) -> str:
+    """What went wrong in the server's words, without its hints: what helps is said here."""
+    return _line(error.diag.message_primary or str(error))
 
 
 def _about(error: psycopg.Error) -> str:
