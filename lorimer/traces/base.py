@@ -390,8 +390,8 @@ class StudyReader(Protocol):
 
     # ---- trajectories
 
-    def steps(self, owner: str, first: int = 0, last: int | None = None) -> list[Step]:
-        """Steps `first` to `last` (both included) of a trial or of a candidate's proposal session."""
+    def steps(self, owner: str, first: int = 0, last: int | None = None, kind: str | None = None) -> list[Step]:
+        """Steps `first` to `last` (both included) of a trial or of a proposal session; of one kind where that is given."""
         ...
 
     def step_count(self, owner: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -256,11 +257,12 @@ def test_named_tasks_run_quietly_or_as_json_lines(used: Used, capsys: pytest.Cap
     assert lines[-1]["result"]["tasks"][0]["trials"] == 2
 
 
-def test_a_run_says_at_which_line_its_harness_broke(
+def test_a_run_and_a_study_say_at_which_line_the_harness_broke(
     bubblewrap: None, workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     agent = workspace / "harness" / "agent.py"
     agent.write_text("def helper():\n    return {}['lost']\n\n\ndef solve(task, env, llm):\n    return helper()\n")
+    subprocess.run(["git", "-C", workspace, "commit", "-qam", "broken"], check=True)
     said = typed(capsys, "run", "--quiet", "-C", workspace)
     assert said.code == 1
     line = next(line for line in said.out.splitlines() if line.startswith("harness_exception: "))
@@ -269,6 +271,13 @@ def test_a_run_says_at_which_line_its_harness_broke(
     )
     shown = line.rpartition("traces show ")[2].split()[0].strip("`")
     assert "KeyError: 'lost'" in typed(capsys, "traces", "show", shown, "-C", workspace).out
+    said = typed(capsys, "optimize", "--quiet", "-C", workspace)
+    assert said.code == 1
+    assert said.err.startswith(
+        "lorimer: study-1 is paused: the seed harness broke in 4 trials of 4 at agent.py line 2, in helper, so its score says "
+        "nothing of how it works: \"KeyError: 'lost'\"; `lorimer traces show study-1/baseline/baseline/"
+    )
+    assert said.err.endswith(f" -C {workspace}` shows one of them; mend it, commit it, and begin anew\n")
 
 
 def test_verifiers_that_lack_the_same_thing_on_all_tasks_are_told_where_nothing_has_a_reward() -> None:

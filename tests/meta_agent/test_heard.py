@@ -193,7 +193,7 @@ async def test_a_harness_that_breaks_in_every_trial_stops_the_study_before_a_can
         assert done.state == "paused"
         assert done.reason == (
             'the seed harness broke in 28 trials of 28, so its score says nothing of how it works: "harness_exception"; '
-            "`lorimer traces show demo/baseline/baseline/t00/0` shows where; mend it, commit it, and begin anew"
+            "`lorimer traces show demo/baseline/baseline/t00/0/0` shows one of them; mend it, commit it, and begin anew"
         )
         assert done.candidates == {}
         assert len(trials.ran) == 28

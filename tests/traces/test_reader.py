@@ -107,6 +107,8 @@ async def test_steps_are_read_by_range(store: Store) -> None:
     reader = StoreReader(store)
     assert [step.index for step in reader.steps(begin.id, 2, 4)] == [2, 3, 4]
     assert [step.index for step in reader.steps(begin.id, 4)] == [4, 5]
+    assert [step.index for step in reader.steps(begin.id, 4, kind="exec")] == [4, 5]
+    assert reader.steps(begin.id, kind="error") == []
     assert reader.step_count(begin.id) == 6
 
 

@@ -61,16 +61,6 @@ def tells_nothing(found: Sequence[TrialOutcome]) -> bool:
     return refuses_all(found) or breaks_in_all(found)
 
 
-def told_of_breaks(whose: str, found: Sequence[TrialOutcome]) -> str:
-    """Why a study stops whose harness breaks in every trial, in one line."""
-    first = next(outcome for outcome in found if outcome.cause in BREAKS)
-    return (
-        f"{whose} broke in {count(len(found), 'trial')} of {len(found)}, so its score says nothing of how it works: "
-        f"{quoted(first.detail or first.cause)}; `lorimer traces show {first.planned.id}` shows where; "
-        "mend it, commit it, and begin anew"
-    )
-
-
 def told(model: str, whose: str, trials: int, refusal: tuple[str, str] | None) -> str:
     """Why a study stops, in one line.
 

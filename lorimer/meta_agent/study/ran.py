@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.ledger.trust import Trust, trust
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.result import StudyResult
+from lorimer.meta_agent.study.endings import Ending, endings_of
 from lorimer.meta_agent.study.heard import BREAKS
 from lorimer.meta_agent.workspace.caching import CacheUse, cache_use
-from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.output import last_line
 from lorimer.traces.base import StudyReader
-from lorimer.traces.schema import Stage, StepKind, TrialState
+from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Trial
-from lorimer.wording import quoted
 
-_FRAME = re.compile(r'^  File "(?:[^"\n]*/)?agent\.py", line (\d+), in (\S+)', re.MULTILINE)
-"""A line of a traceback that is the harness's own."""
 _LACKS = re.compile(
     r"no module named|modulenotfounderror|command not found|: not found\b|permission denied", re.IGNORECASE
 )
 """What a program says that cannot start, or that lacks what it needs."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """One cause by which trials broke or errored."""
-
-    cause: str
-    trials: int
-    of: int
-    words: str
-    """What the most of them say."""
-    alike: int
-    """How many say it."""
-    where: str
-    """The line of the harness, of an exception; else ""."""
-    trial: str
-    """One that says it, for `lorimer traces show`."""
-
-    def __str__(self) -> str:
-        at = f" at {self.where}" if self.where else ""
-        such = "" if self.alike == self.trials else f", {self.alike} of them"
-        return f"{count(self.trials, 'trial')} of {self.of}{such}{at}: {quoted(self.words)}; `lorimer traces show {self.trial}`"
 
 
 @dataclass(frozen=True)
@@ -101,34 +74,9 @@ def report_of(reader: StudyReader, result: StudyResult, seconds: float) -> RunRe
         seconds=seconds,
         cache=cache,
         trust=trust(reader, result.study),
-        endings=_endings(reader, trials),
+        endings=endings_of(reader, trials),
         lacking=lacking(trials),
     )
-
-
-def _endings(reader: StudyReader, trials: Sequence[Trial]) -> tuple[Ending, ...]:
-    """What the harness broke on and what errored, the most frequent cause first."""
-    said = [
-        (trial, _where(reader, trial), trial.detail or trial.cause)
-        for trial in trials
-        if trial.cause in BREAKS or trial.state == TrialState.ERRORED
-    ]
-    found = []
-    for cause, number in Counter(trial.cause for trial, _, _ in said).most_common():
-        own = [(place, words) for trial, place, words in said if trial.cause == cause]
-        (where, words), alike = Counter(own).most_common(1)[0]
-        shown = next(trial for trial, *rest in said if trial.cause == cause and rest == [where, words])
-        found.append(Ending(cause, number, len(trials), words, alike, where, shown.id))
-    return tuple(found)
-
-
-def _where(reader: StudyReader, trial: Trial) -> str:
-    """The innermost line of agent.py in an exception's traceback; "" where there is none."""
-    if trial.cause != Cause.HARNESS_EXCEPTION:
-        return ""
-    errors = [step for step in reader.steps(trial.id) if step.kind == StepKind.ERROR]
-    frames = _FRAME.findall(str(errors[-1].data.get("text", ""))) if errors else []
-    return f"agent.py line {frames[-1][0]}, in {frames[-1][1]}" if frames else ""
 
 
 def lacking(trials: Sequence[Trial]) -> str:

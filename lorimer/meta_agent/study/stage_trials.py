@@ -28,6 +28,7 @@ from lorimer.meta_agent.state.trials import (
     standing_trials,
 )
 from lorimer.meta_agent.state.world import World, score_numbers
+from lorimer.meta_agent.study.endings import endings_of, told_of_breaks
 from lorimer.meta_agent.study.heard import (
     breaks_in_all,
     is_errored,
@@ -36,7 +37,6 @@ from lorimer.meta_agent.study.heard import (
     taken_back,
     tells_nothing,
     told,
-    told_of_breaks,
 )
 from lorimer.meta_agent.workspace.events import (
     Decided,
@@ -96,7 +96,9 @@ class StageTrials:
         first = about.stage is Stage.BASELINE  # a few sealed tasks in which it breaks stop no study whose others work
         found = await self._run(world, about, plan, stop=tells_nothing if first else refuses_all, anew=is_for_nothing)
         if first and breaks_in_all(found, of=len(plan)):
-            raise Pause(told_of_breaks(whose, found), "harness")
+            reader = self._parts.reader
+            endings = await asyncio.to_thread(lambda: endings_of(reader, reader.outcomes(self._name(about))))
+            raise Pause(told_of_breaks(whose, len(found), endings), "harness")
         if refuses_all(found, of=len(plan)):
             refusal = self._parts.reader.refusal([self._name(about)])
             raise Pause(told(self._parts.config.models.task, whose, len(found), refusal))

@@ -308,8 +308,10 @@ class StoreReader(SealedReader):
     def trial(self, trial: str) -> Trial:
         return self._by_prefix(Trial, "id", trial, "trial")
 
-    def steps(self, owner: str, first: int = 0, last: int | None = None) -> list[Step]:
+    def steps(self, owner: str, first: int = 0, last: int | None = None, kind: str | None = None) -> list[Step]:
         wanted = select(Step).where(Step.owner == owner, col(Step.index) >= first).order_by(col(Step.index))
+        if kind is not None:
+            wanted = wanted.where(Step.kind == kind)
         return self._all(wanted if last is None else wanted.where(col(Step.index) <= last))
 
     def step_count(self, owner: str) -> int:
