@@ -35,6 +35,8 @@ class LorimerError(Exception):
     """
 
     exit_code = 1
+    paused = ""
+    """The study that was under way, which this stopped: what it has finished is kept, and it can be resumed."""
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -56,8 +58,6 @@ class UserError(LorimerError):
     """
 
     exit_code = 2
-    paused = False
-    """Whether a study was under way, which is paused for it and can be resumed."""
 
     def __init__(self, problem: str, fix: str = "") -> None:
         super().__init__(f"{problem}; {fix}" if fix else problem)

@@ -100,7 +100,7 @@ def run_to_end(
     """
     import asyncio
 
-    from lorimer.errors import NotRemoved, UserError
+    from lorimer.errors import LorimerError, NotRemoved
     from lorimer.terminal.hangup import stopped_by_signals
 
     collect_seldom()
@@ -123,9 +123,9 @@ def run_to_end(
     except (asyncio.CancelledError, KeyboardInterrupt):
         typer.echo(from_here(f"lorimer: stopped{_left(terminal, again)}", resumable), err=True)
         raise typer.Exit(STOPPED) from None
-    except UserError as error:
-        how = _how(terminal, again)
-        if error.paused and how:
+    except LorimerError as error:
+        if error.paused:
+            how = again or _resume(error.paused)
             error.args = (f"{error}; what has finished is kept, and once that is put right, {how}",)
         raise
     finally:
@@ -146,7 +146,12 @@ def _how(terminal: Terminal | None, again: str) -> str:
     """How what was begun goes on; "" where nothing was, or nobody knows."""
     if again or terminal is None or terminal.study is None:
         return again
-    return f"`{shlex.join(['lorimer', 'resume', *filter(None, [terminal.study])])}` goes on"
+    return _resume(terminal.study)
+
+
+def _resume(study: str) -> str:
+    """The command that goes on with this study, or with the latest where its name is not known yet."""
+    return f"`{shlex.join(['lorimer', 'resume', *filter(None, [study])])}` goes on"
 
 
 def say_json(value: object) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -15,8 +18,9 @@ from lorimer.meta_agent.workspace.session import scrub_for
 from lorimer.meta_agent.workspace.where import store_at
 from lorimer.traces.scrub import MASK
 from lorimer.traces.writing.store import Store
-from tests.cli.support import refused, typed
+from tests.cli.support import process, refused, start, typed
 from tests.support import postgresql
+from tests.support.engine_proxy import EngineProxy
 from tests.support.postgresql import ESCAPED, PASSWORD, Server
 
 
@@ -54,6 +58,48 @@ def test_doctor_says_whether_the_server_answers(root: Path, server: Server, caps
         out = typed(capsys, "doctor", "-C", root).out
         assert said in out
         assert "hunter2" not in out
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.slow
+def test_a_study_whose_server_freezes_ends_with_the_command_that_goes_on(
+    bubblewrap: None, workspace: Path, server: Server, tmp_path: Path
+) -> None:
+    url, folder = server.store(), tmp_path / "socket"
+    folder.mkdir()
+    proxy = EngineProxy(folder / ".s.PGSQL.5432", server.socket)
+    settings = (workspace / "lorimer.toml").read_text()
+    patience = "connect_timeout=2&tcp_user_timeout=2000"
+    place = f"{url.partition('?')[0]}?host={folder}&port=5432&{patience}"
+    (workspace / "lorimer.toml").write_text(f"{settings}[store]\nurl = {json.dumps(place)}\n")
+    running = start("optimize", "--quiet", "-C", workspace)
+    try:
+        while not finished(url):
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.05)
+        proxy.muted = True
+        out, err = running.communicate()
+    finally:
+        running.kill()
+        running.communicate()
+        proxy.stop()
+    assert (running.returncode, out) == (1, "")
+    assert re.fullmatch(
+        r"lorimer: the trace store postgresql\S* cannot be written: the server has not answered for \d+ s; see that the server "
+        "runs and can be reached; what has finished is kept, and once that is put right, `lorimer resume study-1 -C "
+        f"{workspace}` goes on\n",
+        err,
+    ), err
+    (workspace / "lorimer.toml").write_text(f"{settings}[store]\nurl = {json.dumps(url)}\n")
+    assert process("resume", "study-1", "--quiet", "-C", workspace).code == 0
+    server.drop(url)
+
+
+def finished(url: str) -> bool:
+    """Whether a trial has; it is read beside the study, by another way."""
+    with closing(psycopg.connect(url.replace("+psycopg", ""))) as connection:
+        found = connection.execute("SELECT count(*) FROM trial WHERE state = 'scored'").fetchone()
+    return bool(found and found[0])
 
 
 def test_a_variable_that_is_not_set_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,8 +90,8 @@ def test_a_full_disk_ends_it_with_one_line_and_nothing_is_lost(small_disk: Path,
             running.communicate()
         assert running.returncode == 1, (out, err, stood, len(finished(root)), sizes(root))
         assert err == (
-            f"lorimer: the trace store {root / STORE} cannot be written: database or disk is full; free space on its disk, "
-            "then resume\n"
+            f"lorimer: the trace store {root / STORE} cannot be written: database or disk is full; free space on its disk; "
+            f"what has finished is kept, and once that is put right, `lorimer resume study-1 -C {root}` goes on\n"
         )
         said = process("resume", "--quiet", "-C", root)  # still full
         assert said.code == 1, said
@@ -111,9 +111,7 @@ def test_a_full_disk_ends_it_with_one_line_and_nothing_is_lost(small_disk: Path,
 
 
 @pytest.mark.parametrize("full", ["its tables", "its log"])
-def test_a_full_disk_of_a_server_ends_it_with_one_line_and_nothing_is_lost(
-    full: str, tmp_path: Path, straight: Straight
-) -> None:
+def test_a_full_disk_of_a_server_ends_it_with_one_line_and_nothing_is_lost(full: str, straight: Straight) -> None:
     """A server that cannot lengthen a table refuses that alone; one that cannot write ahead ends, and starts again with room."""
     programs = postgresql.binaries()
     if os.geteuid() != 0 or programs is None:
@@ -144,7 +142,8 @@ def test_a_full_disk_of_a_server_ends_it_with_one_line_and_nothing_is_lost(
         assert err.startswith(
             "lorimer: the trace store postgresql+psycopg://postgres@/store0 cannot be written: could not "
         )
-        assert "No space left on device; free space on the server's disk, then " in err
+        again = f"what has finished is kept, and once that is put right, `lorimer resume study-1 -C {root}` goes on"
+        assert err.endswith(f"No space left on device; free space on the server's disk; {again}\n")
         assert err.count("\n") == 1
         still = process("resume", "--quiet", "-C", root)
         assert (still.code in (1, 2), still.err.count("\n")) == (True, 1), still

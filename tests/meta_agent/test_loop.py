@@ -425,7 +425,7 @@ async def test_errors_that_need_the_user_pause_the_study_with_their_words(bench:
         await bench.create(parts)
         with pytest.raises(UserError, match="X_KEY") as caught:
             await optimize(parts, "demo")
-    assert caught.value.paused
+    assert caught.value.paused == "demo"
     row = bench.reader().study("demo")
     assert row.state == "paused"
     assert row.state_reason.startswith("providers.x.key_env: X_KEY is not set; ")

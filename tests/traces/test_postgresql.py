@@ -281,7 +281,7 @@ async def test_a_server_that_goes_away_stops_the_writer_and_loses_nothing_that_w
             await store.add_harness("b" * 64, "text")
         said = str(caught.value)
         assert said.startswith("the trace store postgresql+psycopg://postgres@/store0 cannot be written: ")
-        assert said.endswith("; see that the server runs and can be reached, then resume")
+        assert said.endswith("; see that the server runs and can be reached")
         assert "\n" not in said
         store.close()
         server.start()
@@ -297,7 +297,7 @@ def mute(server: Server, url: str, tmp_path: Path) -> Iterator[tuple[EngineProxy
     proxy.stop()
 
 
-FROZEN = r"the server has not answered for \d+ s; see that the server runs and can be reached, then "
+FROZEN = r"the server has not answered for \d+ s; see that the server runs and can be reached"
 
 
 async def test_a_frozen_server_is_given_up_by_who_writes_and_then_by_who_reads(mute: tuple[EngineProxy, str]) -> None:
@@ -309,7 +309,7 @@ async def test_a_frozen_server_is_given_up_by_who_writes_and_then_by_who_reads(m
         await store.flush()
         reader = opened.enter_context(StoreReader(store))
         proxy.muted = True
-        with pytest.raises(LorimerError, match=f"^the trace store .* cannot be written: {FROZEN}resume$"):
+        with pytest.raises(LorimerError, match=f"^the trace store .* cannot be written: {FROZEN}$"):
             await store.flush()
         with pytest.raises(LorimerError, match=r"^the trace store .* does not answer; see that"):
             reader.studies()
@@ -323,7 +323,7 @@ def test_a_frozen_server_is_given_up_in_the_middle_of_a_question(mute: tuple[Eng
             proxy.muted = True
             connection.execute("SELECT 1")
 
-    with pytest.raises(LorimerError, match=f"^cannot read the traces at .*: {FROZEN}try again"):
+    with pytest.raises(LorimerError, match=f"^cannot read the traces at .*: {FROZEN}, then try again$"):
         ask()
 
 

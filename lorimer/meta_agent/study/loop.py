@@ -27,7 +27,6 @@ from lorimer.errors import (
     LorimerError,
     ProviderOutage,
     ProviderRefusal,
-    UserError,
     VerifierOutage,
 )
 from lorimer.kinds import NONE_REFUSED
@@ -76,8 +75,8 @@ async def optimize(parts: StudyParts, study: str) -> StudyResult:
     Cancelling it (Ctrl-C) stops cleanly: trials under way are dropped, finished ones kept, the state is `paused`.
     An outage pauses it; a spent budget finishes it. Both are results, and both can be resumed.
 
-    Raises UserError when another process runs the study; other LorimerErrors after marking it `paused`, which a UserError
-    says of itself.
+    Raises UserError when another process runs the study; other LorimerErrors after marking it `paused`, which these say of
+    themselves, also where the store could not be written to mark it.
     """
     loop = _Loop(parts, study)
     return await _attended(parts, study, loop.heard, loop.work)
@@ -130,8 +129,6 @@ async def _attended(
             why = "stopped by the user" if stopped else str(error) or type(error).__name__
             with suppress(LorimerError):  # a store that cannot be written is the error already on its way
                 await _end(parts, StudyEnded(study, "paused", f"{why}; {again}", "stopped" if stopped else "error"))
-                if isinstance(error, UserError):
-                    error.paused = True
             raise
         await _end(parts, ended, waits)
         return await asyncio.to_thread(result, parts.reader, study)
@@ -157,6 +154,10 @@ async def _held(parts: StudyParts, study: str) -> AsyncIterator[None]:
             parts.progress.on_event(SettingChanged(change.key, change.before, change.after))
         await parts.store.set_study_state(study, "running")
         yield
+    except LorimerError as error:
+        if not isinstance(error, InternalError):  # which nobody here can put right
+            error.paused = study
+        raise
     finally:
         watch.cancel()
         with suppress(LorimerError, asyncio.CancelledError):

@@ -169,7 +169,7 @@ class Postgresql:
         if isinstance(cause, psycopg.errors.InsufficientPrivilege):
             return UserError(problem, "let the role of [store] url read there (GRANT), or name one that may")
         if isinstance(cause, psycopg.OperationalError):
-            return LorimerError(f"{problem}; {_REACH}, then try again, or resume what was under way")
+            return LorimerError(f"{problem}; {_REACH}, then try again")
         return LorimerError(problem)
 
     def unwritable(self, cause: BaseException) -> LorimerError | None:
@@ -195,7 +195,7 @@ class Postgresql:
             advice = _REACH
         else:
             return None
-        return LorimerError(f"the trace store {self._name} cannot be written: {_said(cause)}; {advice}, then resume")
+        return LorimerError(f"the trace store {self._name} cannot be written: {_said(cause)}; {advice}")
 
     def spare(self) -> Spare | None:
         return None  # its autovacuum makes free rows ready for others

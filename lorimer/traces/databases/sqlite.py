@@ -166,7 +166,7 @@ class Sqlite:
                 advice = "free space on its disk"
             elif "locked" in words:
                 advice = "another process keeps it locked; end that one"
-            return LorimerError(f"the trace store {self.path} cannot be written: {words}; {advice}, then resume")
+            return LorimerError(f"the trace store {self.path} cannot be written: {words}; {advice}")
         if isinstance(cause, sqlite3.DatabaseError) and "malformed" in words:
             return place.damaged(self.path, words)
         if isinstance(cause, sqlite3.DatabaseError) and not isinstance(cause, sqlite3.IntegrityError):
