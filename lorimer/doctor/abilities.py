@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lorimer.doctor.findings import Finding, one_line
+from lorimer.doctor.findings import Finding, command, one_line
 from lorimer.errors import LorimerError
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ async def look(root: Path, client: ProviderClient, say: Callable[[str], None] | 
         try:
             await keep_abilities(root, client, found)
         except LorimerError as error:
-            return [
-                Finding(WHAT, "warning", f"{said}; not kept: {one_line(str(error))}", "a study asks again as it goes")
-            ]
+            again = f"a study asks again as it goes; to keep it: {command(root, 'doctor', '--model')}"
+            return [Finding(WHAT, "warning", f"{said}; not kept: {one_line(str(error))}", again)]
         return [Finding(WHAT, "ok", said)]
     kept = kept_abilities(root, client)
     return [] if kept is None else [Finding(WHAT, "ok", f"{client.id}: {kept[0]}{_told(kept[0])} (asked on {kept[1]})")]

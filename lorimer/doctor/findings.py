@@ -53,6 +53,11 @@ def command(root: Path, *words: str) -> str:
     return shlex.join(["lorimer", *words, *([] if root == Path() else ["-C", str(root)])])
 
 
+def by_hand(root: Path, what: str) -> str:
+    """What nobody but the user can put right, and the command that says whether that is done."""
+    return f"{what}, then: {command(root, 'doctor', '--offline')}"
+
+
 def edit(root: Path, table: str, *lines: str) -> str:
     """What to write into lorimer.toml."""
     return f"in {root / FILE_NAME}, [{table}]: {', '.join(lines)}"

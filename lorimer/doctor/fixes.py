@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lorimer.benchmarks.registry import KINDS
 from lorimer.config.settings import Config
-from lorimer.doctor.findings import command, edit
+from lorimer.doctor.findings import by_hand, command, edit
 from lorimer.errors import ConfigError
 from lorimer.models.provider import ProviderConfig
 
@@ -89,7 +89,7 @@ def split_fix(root: Path, config: Config, error: ConfigError) -> str:
         return edit(root, "split", "smaller shares, such as holdout = 0.3 and test = 0")
     file = root / str(getattr(config.split, key))
     if file.is_file():
-        return f"correct {file}: a line for each task, by its id, and some tasks left to train on"
+        return by_hand(root, f"correct {file}: a line for each task, by its id, and some tasks left to train on")
     return edit(root, "split", f'{key} = "FILE" with the file\'s place, or leave {key} out')
 
 
@@ -113,7 +113,7 @@ def _without_key(root: Path, config: Config, said: str) -> str:
     if "[benchmark] limit" in said:
         return edit(root, "benchmark", "limit = 100")
     path = Path(said.partition(": ")[0])
-    return f"correct {path}" if path.is_file() else _source(root, config)
+    return by_hand(root, f"correct {path}") if path.is_file() else _source(root, config)
 
 
 def _source(root: Path, config: Config) -> str:

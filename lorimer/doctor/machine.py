@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lorimer.config.settings import Config
-from lorimer.doctor.findings import Finding, command, edit, failed
+from lorimer.doctor.findings import Finding, command, edit, failed, one_line
 from lorimer.errors import LorimerError, UserError
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.where import store_at
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 DISK_GIB = 5.0
 """Images of real benchmarks take 0.1 to 1 GB each; under this much free space the first builds fail."""
+BUILDX = "Debian: apt-get install docker-buildx (docker-buildx-plugin beside Docker's own packages)"
 RESTART_DOCKER = "sudo systemctl restart docker"
 
 
@@ -45,11 +47,16 @@ def disk(root: Path) -> Finding:
     try:
         place.check(there / STORE.name)
     except UserError as error:
-        return failed("disk", error, "")
+        where = shlex.quote(str(root.resolve()))
+        return Finding(
+            "disk", "missing", one_line(error.problem), f"{error.fix}: cp -a {where} DIR, and there: lorimer doctor"
+        )
     drive = place.network(there)
     if drive:
         said = f"the traces in {folder} lie on {drive}; a second machine or a lost connection can damage them"
-        return Finding("disk", "warning", said, place.advice(folder))
+        name = shlex.quote(str(folder))
+        moved = f"mv {name} DIR && " if folder.exists() else ""
+        return Finding("disk", "warning", said, f"{place.advice(folder)}: {moved}ln -s DIR {name}")
     free = shutil.disk_usage(root if root.exists() else Path()).free / 2**30
     if free < DISK_GIB:
         said = f"{free:.1f} GiB free; images and traces want {DISK_GIB:.0f} GiB"
@@ -65,7 +72,7 @@ def store(root: Path) -> tuple[Finding, ...]:
             return ()
         there = database.has_store()
     except LorimerError as error:
-        return (failed("store", error, ""),)
+        return (failed("store", error, edit(root, "store", 'url = "postgresql+psycopg://USER@HOST/DATABASE"')),)
     return (Finding("store", "ok", f"{database.name}{'' if there else ': nothing is there yet'}"),)
 
 
@@ -104,14 +111,12 @@ async def sandboxes(root: Path, config: Config) -> Sandboxes:
 
 def buildkit(here: BuildKit) -> Finding:
     """What builds Dockerfiles that the engine's classic builder cannot build."""
-    from lorimer.sandbox.docker.image.buildkit import INSTALL
-
     if here.podman:
         return Finding("buildkit", "ok", "Podman's engine builds what needs it")
     if here.command:
         return Finding("buildkit", "ok", f"{here.command}, with Docker Engine {here.engine}")
     said = "no docker command can use it: tasks are left out whose Dockerfiles have here-documents, RUN --mount or COPY --chmod"
-    return Finding("buildkit", "warning", said, INSTALL)
+    return Finding("buildkit", "warning", said, BUILDX)
 
 
 def choice(root: Path, config: Config, docker: Finding, bubblewrap: Finding, *, bounds: bool = False) -> Sandboxes:

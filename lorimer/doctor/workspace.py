@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from lorimer.config.settings import FILE_NAME, Config, load
-from lorimer.doctor.findings import Finding, command, edit, failed, one_line
+from lorimer.doctor.findings import Finding, by_hand, command, edit, failed, one_line
 from lorimer.doctor.fixes import benchmark_fix, split_fix
 from lorimer.errors import ConfigError, LorimerError, PrerequisiteError, UserError
 from lorimer.harness import outside, version
@@ -26,7 +26,7 @@ def settings(root: Path) -> tuple[Config | None, Finding]:
     try:
         return load(path), Finding("workspace", "ok", str(path))
     except LorimerError as error:
-        return None, failed("workspace", error, f"in {path}: put that right, as said above")
+        return None, failed("workspace", error, by_hand(root, f"in {path}: put that right, as said above"))
 
 
 def harness(root: Path, config: Config) -> tuple[str | None, list[Finding]]:
@@ -39,15 +39,17 @@ def harness(root: Path, config: Config) -> tuple[str | None, list[Finding]]:
         version.check(text, max_bytes=config.meta.max_harness_bytes)
         findings.append(_committed(workspace))
         if said := outside.told(str(workspace.harness_path), text):
-            fix = f"in {workspace.harness_path}: env's calls in their place (docs/harness.md, Bringing your own agent)"
-            findings.append(Finding("harness", "warning", said, fix))
+            instead = (
+                f"in {workspace.harness_path}: env's calls in their place (docs/harness.md, Bringing your own agent)"
+            )
+            findings.append(Finding("harness", "warning", said, by_hand(root, instead)))
     except LorimerError as error:
         text = None
         findings.append(failed("harness", error, back(workspace, config)))
     try:
         workspace.read_program()
     except UserError as error:
-        findings.append(failed("program", error, f"save {root / config.study.program} as UTF-8"))
+        findings.append(failed("program", error, by_hand(root, f"save {root / config.study.program} as UTF-8")))
     return text, findings
 
 
@@ -56,11 +58,12 @@ def back(workspace: Workspace, config: Config) -> str:
     correct = f"correct it in {workspace.harness_path}"
     committed = workspace.committed_harness()
     if committed is None:
-        return correct
+        return by_hand(workspace.root, correct)
     try:
         version.check(committed, max_bytes=config.meta.max_harness_bytes)
     except LorimerError:
-        return correct
+        log = shlex.join(["git", "-C", str(workspace.root), "log", "--oneline", "--", config.study.harness])
+        return f"{correct}; its earlier versions are listed by: {log}"
     return f"{correct}, or go back to the committed one: {workspace.go_back()}"
 
 

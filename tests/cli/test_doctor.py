@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,7 +16,8 @@ import pytest
 from lorimer.config import settings as config
 from lorimer.config.settings import Config
 from lorimer.doctor import machine, workspace
-from lorimer.doctor.findings import Finding, text
+from lorimer.doctor.findings import Finding, by_hand, text
+from lorimer.doctor.hosts import fix as hosts_fix
 from lorimer.doctor.models import Asking, models
 from lorimer.doctor.workspace import harness as look_at_harness
 from lorimer.sandbox.docker.image.buildkit import BuildKit
@@ -290,7 +293,7 @@ def test_a_harness_or_a_program_that_is_not_there_is_told(tmp_path: Path) -> Non
     _, (harness, program) = workspace.harness(root, Config())
     assert (harness.level, program.level) == ("missing", "missing")
     assert harness.fix == f"get back the committed one with: git -C {root} checkout HEAD -- harness/agent.py"
-    assert program.fix == "write there, in plain English, what to aim for"
+    assert program.fix == f"get back the committed one with: git -C {root} checkout HEAD -- program.md"
 
 
 def test_a_harness_that_opens_files_in_its_jail_is_warned_of(
@@ -314,7 +317,9 @@ def test_a_committed_harness_that_is_no_better_is_not_proposed(tmp_path: Path) -
     git = ["git", "-C", str(root), "-c", "user.name=u", "-c", "user.email=u@x"]
     subprocess.run([*git, "commit", "-qam", "broken"], check=True)
     _, (found,) = workspace.harness(root, Config())
-    assert found.fix == f"correct it in {root / 'harness' / 'agent.py'}"
+    log = f"git -C {root} log --oneline -- harness/agent.py"
+    assert found.fix == f"correct it in {root / 'harness' / 'agent.py'}; its earlier versions are listed by: {log}"
+    assert "broken" in subprocess.run(["sh", "-c", log], check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize(
@@ -520,7 +525,7 @@ def test_what_builds_dockerfiles_that_need_buildkit_is_told() -> None:
     assert machine.buildkit(BuildKit("/usr/bin/docker", "28.2")).said == "/usr/bin/docker, with Docker Engine 28.2"
     assert machine.buildkit(BuildKit("", "5.0", podman=True)).level == "ok"
     found = machine.buildkit(BuildKit("", "28.2"))
-    assert (found.level, found.fix.partition(" (")[0]) == ("warning", "install the docker command's plugin buildx")
+    assert (found.level, found.fix.partition(" (")[0]) == ("warning", "Debian: apt-get install docker-buildx")
     assert "tasks are left out whose Dockerfiles have here-documents, RUN --mount or COPY --chmod" in found.said
 
 
@@ -530,6 +535,81 @@ def test_a_machine_without_any_sandbox_is_told_both_ways_to_one(tmp_path: Path) 
     assert (
         found.findings[-1].fix == "for bubblewrap: apt-get install bubblewrap - or for Docker: systemctl start docker"
     )
+
+
+# ---- each line that is not in order has a command, or names what to edit
+
+TYPED = re.compile(
+    r"(?:^|: |`|&& |\b(?:or|then|run) )"
+    r"(?:lorimer|git|curl|ssh|cp|mv|ln|echo|export|chmod|sed|install|iconv|pip|apt-get|createdb|sudo|systemctl) \S"
+)
+"""A command as it is typed, where one can begin in a fix."""
+EDITED = re.compile(r"\[[a-z_.]+\](: | \w+ = | with its base_url)|\[store\] url|NAME=VALUE per line, to \S+/\.env$")
+"""A key of lorimer.toml under its table, or the file that holds keys."""
+
+
+def broken_workspaces(tmp_path: Path) -> list[tuple[str, Path]]:
+    """What one may break in a workspace by hand: what the line is about, and the workspace."""
+    made = []
+    for number, (what, name, content) in enumerate(
+        [
+            ("workspace", "lorimer.toml", b"[gate\n"),
+            ("workspace", "lorimer.toml", b"[gate]\nalfa = 1\n"),
+            ("workspace", "lorimer.toml", b"\xff"),
+            ("workspace", "lorimer.toml", b"[store]\nurl = 'mysql://u@h/d'\n"),
+            ("store", "lorimer.toml", b"[store]\nurl = '${NO_SUCH_WORD}'\n"),
+            ("store", "lorimer.toml", b"[store]\nurl = 'postgresql+psycopg://u@127.0.0.1:1/d'\n"),
+            ("harness", "harness/agent.py", b"def solve(\n"),
+            ("harness", "harness/agent.py", b"\xff"),
+            ("harness", "harness/agent.py", b"def solve(task, env, llm):\n    return open('/etc/hosts').read()\n"),
+            ("harness", "harness/agent.py", None),
+            ("program", "program.md", b"\xff"),
+            ("program", "program.md", None),
+            (".env", ".env", b"A=b\n"),
+            ("keys", ".env", b"OPENAI_API_KEY='two words'\n"),
+            ("benchmark", "lorimer.toml", b"[benchmark]\nsource = 'harbor:none'\n"),
+            ("task model", "lorimer.toml", b"[models]\ntask = 'who/m'\n"),
+        ]
+    ):
+        root = tmp_path / str(number)
+        init(root)
+        if content is None:
+            (root / name).unlink()
+        else:
+            (root / name).write_bytes(content)
+        made.append((what, root))
+    uncommitted = tmp_path / "uncommitted"
+    init(uncommitted)
+    shutil.rmtree(uncommitted / ".git")
+    return [*made, ("harness", uncommitted), ("workspace", tmp_path / "none")]
+
+
+def test_whatever_is_broken_has_a_command_or_an_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "none").mkdir()
+    for what, root in broken_workspaces(tmp_path):
+        rows = typed(capsys, "doctor", "--offline", "--json", "-C", root).json()
+        amiss = [row for row in rows if row["level"] != "ok"]
+        assert what in {row["what"] for row in amiss}, (root, rows)
+        for row in amiss:
+            assert TYPED.search(row["fix"]) or EDITED.search(row["fix"]), row
+
+
+def test_what_is_broken_elsewhere_has_a_command(tmp_path: Path) -> None:
+    fixes = [hosts_fix(url) for url in ("unix:///run/a b.sock", "tcp://host:2375", "ssh://me@host")]
+    fixes += [by_hand(tmp_path, "put that right"), machine.buildkit(BuildKit("", "28.2")).fix]
+    assert [fix for fix in fixes if not TYPED.search(fix)] == []
+    assert "curl --unix-socket '/run/a b.sock' http://localhost/version" in fixes[0]
+
+
+async def test_what_cannot_be_kept_is_asked_again_by_a_command(tmp_path: Path) -> None:
+    (tmp_path / ".lorimer").touch()  # where the store's folder would be
+    async with scripted_server(otherwise=ANSWER) as server:
+        found = await models(
+            tmp_path, settings(f"{server.url}/v1"), Asking(20.0, lambda said: None, TODAY, probes=True)
+        )
+    (kept,) = (finding for finding in found if finding.what == "abilities")
+    assert (kept.level, "not kept: " in kept.said) == ("warning", True)
+    assert kept.fix == f"a study asks again as it goes; to keep it: lorimer doctor --model -C {tmp_path}"
 
 
 # ---- the command

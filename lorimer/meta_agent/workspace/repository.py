@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -124,13 +125,10 @@ class Workspace:
         return self.root / self._harness
 
     def read_harness(self) -> str:
-        """Raises UserError when it is missing, is not text, or starts with a byte-order mark.
-
-        Python refuses the mark in the middle of things; and left out here, the text would not be the one that is committed.
-        """
+        """Raises UserError when it is missing, no text, or begins with a byte-order mark, without which it is not the file."""
         if not self.harness_path.exists():
             raise self._no_harness()
-        text = self._read(self.harness_path, "study.harness", "")
+        text = self._read(self.harness_path)
         if text.startswith(BYTE_ORDER_MARK):
             raise UserError(
                 f"{self.harness_path}: it starts with a byte-order mark, which editors put there in vain",
@@ -140,8 +138,9 @@ class Workspace:
 
     def read_program(self) -> str:
         """The direction, without a byte-order mark. Raises UserError when it is missing or is not text."""
-        text = self._read(self.root / self._program, "study.program", "write there, in plain English, what to aim for")
-        return text.removeprefix(BYTE_ORDER_MARK)
+        if not (self.root / self._program).exists():
+            raise self._not_there(self._program, "program", "write there what to aim for: echo 'Solve more tasks.' >")
+        return self._read(self.root / self._program).removeprefix(BYTE_ORDER_MARK)
 
     def committed_harness(self) -> str | None:
         """The harness of the last commit; `None` where there is none, or no git."""
@@ -311,21 +310,23 @@ class Workspace:
         )
 
     def _no_harness(self) -> UserError:
-        if self._committed() is not None:
-            fix = f"get back the committed one with: {self.go_back()}"
-        else:
-            ours = files("lorimer") / "harness" / "seeds" / "react.py"
-            seed = shlex.join(["install", "-D", "-m", "644", str(ours), str(self.harness_path)])
-            fix = f"start from the one that ships with lorimer: {seed}"
-        return UserError(f"{self.harness_path}: no such file (the setting study.harness)", fix)
+        seed = shlex.quote(str(files("lorimer") / "harness" / "seeds" / "react.py"))
+        make = f"start from the one that ships with lorimer: install -D -m 644 {seed}"
+        return self._not_there(self._harness, "harness", make)
 
-    def _read(self, path: Path, key: str, fix: str) -> str:
+    def _not_there(self, name: str, setting: str, make: str) -> UserError:
+        """What to do about a missing file: get back the committed one, or else the command that its name ends."""
+        fix = f"{make} {shlex.quote(str(self.root / name))}"
+        with suppress(UserError, PrerequisiteError):
+            if self._committed(name) is not None:
+                fix = f"get back the committed one with: {self._typed('checkout', 'HEAD', '--', name)}"
+        return UserError(f"{self.root / name}: no such file (the setting study.{setting})", fix)
+
+    def _read(self, path: Path) -> str:
         try:
             return path.read_bytes().decode("utf-8")
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file (the setting {key})", fix) from None
         except UnicodeDecodeError as error:
-            raise UserError(f"{path}: is not UTF-8 (byte {error.start})", "save it as UTF-8") from None
+            raise UserError(f"{path}: is not UTF-8 (byte {error.start}); save it as UTF-8") from None
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -335,8 +336,8 @@ class Workspace:
         except OSError:
             return None
 
-    def _committed(self) -> bytes | None:
-        shown = self._git("show", f"HEAD:./{self._harness}", check=False)
+    def _committed(self, name: str = "") -> bytes | None:
+        shown = self._git("show", f"HEAD:./{name or self._harness}", check=False)
         return shown.stdout if shown.returncode == 0 else None
 
     def _write(self, text: str) -> None:

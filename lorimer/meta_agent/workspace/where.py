@@ -74,7 +74,7 @@ def _whole(url: str, keys: Keys) -> str:
         name = found[1]
         held = keys.find(name)
         if held is None:
-            raise ConfigError(f"{FILE}: store.url: ${{{name}}} is {keys.missing}; set it")
+            raise ConfigError(f"{FILE}: store.url: ${{{name}}} is {keys.missing}", f"set it: export {name}=...")
         return held[0] if found[0] == url else quote(held[0], safe="")
 
     return _VARIABLE.sub(value, url)
