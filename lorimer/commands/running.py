@@ -69,7 +69,9 @@ def run(
         typer.echo(f"{report.result.study}: {score_text(score) if score else 'no score'}; {cost}")
         if report.result.refusal:
             typer.echo(from_here(f"refused: such as {report.result.refusal}", workspace))
-        for ending in report.endings:
+        # Why a run stopped is its last line: what it met is told there, and not here as well.
+        stopped = "" if report.result.state == "finished" else report.result.reason
+        for ending in (each for each in report.endings if each.words not in stopped):
             typer.echo(from_here(f"{ending.cause}: {ending}", workspace))
         if report.lacking:
             typer.echo(

@@ -263,21 +263,24 @@ def test_a_run_and_a_study_say_at_which_line_the_harness_broke(
     agent = workspace / "harness" / "agent.py"
     agent.write_text("def helper():\n    return {}['lost']\n\n\ndef solve(task, env, llm):\n    return helper()\n")
     subprocess.run(["git", "-C", workspace, "commit", "-qam", "broken"], check=True)
+    for command, study in (("run", "run-1"), ("optimize", "study-1")):
+        said = typed(capsys, command, "--quiet", "-C", workspace)
+        assert said.code == 1
+        assert said.err.startswith(
+            f"lorimer: {study} is paused: the seed harness broke in 4 trials of 4 at agent.py line 2, in helper, so its score "
+            f"says nothing of how it works: \"KeyError: 'lost'\"; `lorimer traces show {study}/baseline/baseline/"
+        )
+        assert said.err.endswith(f" -C {workspace}` shows one of them; mend it, commit it, and begin anew\n")
+        assert "harness_exception: " not in said.out, "the last line says it"
+        shown = said.err.rpartition("traces show ")[2].split()[0]
+        assert "KeyError: 'lost'" in typed(capsys, "traces", "show", shown, "-C", workspace).out
+    first = load_suite(workspace, config.load(workspace / "lorimer.toml")).tasks[0].instruction
+    agent.write_text(
+        f"def solve(task, env, llm):\n    if task.instruction == {first!r}:\n        return {{}}['lost']\n    return ''\n"
+    )
     said = typed(capsys, "run", "--quiet", "-C", workspace)
-    assert said.code == 1
-    line = next(line for line in said.out.splitlines() if line.startswith("harness_exception: "))
-    assert line.startswith(
-        "harness_exception: 4 trials of 4 at agent.py line 2, in helper: \"KeyError: 'lost'\"; `lorimer "
-    )
-    shown = line.rpartition("traces show ")[2].split()[0].strip("`")
-    assert "KeyError: 'lost'" in typed(capsys, "traces", "show", shown, "-C", workspace).out
-    said = typed(capsys, "optimize", "--quiet", "-C", workspace)
-    assert said.code == 1
-    assert said.err.startswith(
-        "lorimer: study-1 is paused: the seed harness broke in 4 trials of 4 at agent.py line 2, in helper, so its score says "
-        "nothing of how it works: \"KeyError: 'lost'\"; `lorimer traces show study-1/baseline/baseline/"
-    )
-    assert said.err.endswith(f" -C {workspace}` shows one of them; mend it, commit it, and begin anew\n")
+    assert said.code == 0
+    assert "harness_exception: 1 trial of 4 at agent.py line 3, in solve: \"KeyError: 'lost'\"; `lorimer " in said.out
 
 
 def test_verifiers_that_lack_the_same_thing_on_all_tasks_are_told_where_nothing_has_a_reward() -> None:
