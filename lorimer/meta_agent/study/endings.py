@@ -1,4 +1,4 @@
-"""On what a harness broke, and what errored: the most frequent words first, and the line of the harness that they come from."""
+"""What a harness broke on and what errored: the most frequent words first, and the line of the harness that they come from."""
 
 from __future__ import annotations
 
