@@ -56,6 +56,8 @@ class Host(Generic[P]):
     """When it was last asked, by the monotonic clock."""
     unfit: bool = False
     """It answers, and lacks something that trials need: it is not asked again."""
+    lacking: bool = False
+    """It cannot have the image of some task."""
 
     @property
     def load(self) -> Load:
@@ -100,15 +102,16 @@ class Hosts(Generic[P]):
         self._wake()
 
     @asynccontextmanager
-    async def place(self, avoid: Collection[str] = ()) -> AsyncIterator[Host[P]]:
+    async def place(self, avoid: Collection[str] = (), without: Collection[str] = ()) -> AsyncIterator[Host[P]]:
         """A place on the host that is used least, for as long as the context lasts; waited for where all are taken.
 
         Args:
             avoid: addresses that come last.
+            without: addresses that are taken only where no other one answers.
         """
         while True:
             self._look_again()
-            at = chosen([host.load for host in self.all], self._most, avoid)
+            at = chosen([host.load for host in self.all], self._most, avoid, without)
             if at is not None:
                 break
             with suppress(TimeoutError):  # one that is down says nothing when it is back
@@ -132,6 +135,12 @@ class Hosts(Generic[P]):
         host.down, host.looked = why, time.monotonic()
         self._wake()
 
+    def lacks(self, host: Host[P], what: str) -> None:
+        """A host has not all the images of the trials. It is told of the first: one that has no network lacks many."""
+        if not host.lacking:
+            host.lacking = True
+            self._tell(f"warning: {host.url} takes no trials of tasks whose image it cannot have: {what}")
+
     async def failed(self, host: Host[P], error: PrerequisiteError) -> None:
         """A host lacks what a trial needs: it takes no more of them. Where none is left that may, the error is raised."""
         if not host.unfit:
@@ -149,14 +158,19 @@ class Hosts(Generic[P]):
             raise EngineOutage("; ".join(f"{host.url}: {host.down}" for host in self.all))
 
     async def close(self) -> None:
-        """Close every host's provider."""
+        """Close every host's provider. Raises NotRemoved with what stays behind on each."""
         for task in self._looking:
             task.cancel()
         await asyncio.gather(*self._looking, return_exceptions=True)
         ended = await asyncio.gather(*(host.provider.close() for host in self.all), return_exceptions=True)
-        for error in ended:
-            if isinstance(error, BaseException):
+        left = []
+        for host, error in zip(self.all, ended, strict=True):
+            if isinstance(error, NotRemoved):
+                left.append(f"{host.url}: {error}")
+            elif isinstance(error, BaseException):
                 raise error
+        if left:
+            raise NotRemoved("; ".join(left))
 
     def _wake(self) -> None:
         """Let those who wait for a place look for one again."""

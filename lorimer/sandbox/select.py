@@ -13,6 +13,7 @@ from lorimer.kinds import JAIL_IMAGE, SandboxName
 from lorimer.sandbox.base import Egress, SandboxProvider
 from lorimer.sandbox.beside import JailsBeside
 from lorimer.sandbox.docker.container import HANDOVER_SECONDS
+from lorimer.sandbox.docker.patience import PATIENCE, Patience
 
 if TYPE_CHECKING:
     from lorimer.sandbox.bubblewrap.provider import BubblewrapProvider
@@ -37,6 +38,8 @@ class Wanted:
     handover: float = HANDOVER_SECONDS
     base_url: str | None = None
     """Docker's address; `None` is `DOCKER_HOST`, else the local socket."""
+    patience: Patience = PATIENCE
+    """How long Docker may be silent."""
 
     def docker_unseen(self) -> SandboxProvider:
         """A Docker Engine that nobody has asked yet whether it answers."""
@@ -50,6 +53,7 @@ class Wanted:
             runtime=self.runtime,
             handover=self.handover,
             base_url=self.base_url,
+            patience=self.patience,
         )
 
     async def docker(self) -> SandboxProvider:

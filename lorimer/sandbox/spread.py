@@ -27,7 +27,7 @@ def places(most: int, shares: Sequence[int]) -> tuple[int, ...]:
     return tuple(-(-most * share // whole) for share in shares)
 
 
-def chosen(loads: Sequence[Load], most: int, avoid: Collection[str] = ()) -> int | None:
+def chosen(loads: Sequence[Load], most: int, avoid: Collection[str] = (), without: Collection[str] = ()) -> int | None:
     """The engine that takes the next trial; `None` where it has to wait for a place.
 
     The one that is used least for its share, this trial counted, and the first of those that are alike. One on which this trial
@@ -36,9 +36,11 @@ def chosen(loads: Sequence[Load], most: int, avoid: Collection[str] = ()) -> int
     Args:
         most: trials at once, on all together.
         avoid: names of engines on which the trial has failed.
+        without: names of engines that lack what the trial needs: it waits for a place on another one that answers.
     """
     room = places(most, [load.share for load in loads])
     answering = [at for at, load in enumerate(loads) if load.answers]
+    answering = [at for at in answering if loads[at].name not in without] or answering
     free = [at for at in answering if loads[at].taken < room[at]] if answering else range(len(loads))
 
     def rank(at: int) -> tuple[bool, float, int]:

@@ -18,7 +18,9 @@ from tests.cli.test_stopping import finished
 from tests.support.engine_proxy import EngineProxy
 from tests.support.mute_engine import HALF, VERSION, mute_engine
 
-DOCKER = ("--set", "sandbox.provider=docker", "--set", "jail.provider=docker")
+SECONDS = 1
+"""[executor] seconds where the engine is mute from the first, or a fake; ten by default."""
+DOCKER = ("--set", f"executor.seconds={SECONDS}", "--set", "sandbox.provider=docker", "--set", "jail.provider=docker")
 ENDS = 100.0
 """Seconds; one call to an engine may take 180."""
 
@@ -53,8 +55,9 @@ def test_a_study_that_is_stopped_while_its_engine_hangs_ends_and_is_paused(
 ) -> None:
     name = f"mute-{os.getpid()}"
     configure(
-        workspace, "sandbox.provider=docker", "jail.provider=docker", "budget.candidates=500", f"study.name={name}"
-    )
+        workspace, "sandbox.provider=docker", "jail.provider=docker", "budget.candidates=500", f"study.name={name}",
+        "executor.seconds=3",
+    )  # fmt: skip
     engine = EngineProxy(tmp_path / "s")
     running = start("optimize", "-C", workspace, environment={"DOCKER_HOST": engine.url})
     try:
@@ -83,12 +86,12 @@ def test_a_study_that_is_stopped_while_its_engine_hangs_ends_and_is_paused(
 def test_gc_says_in_plain_words_that_the_engine_does_not_answer(
     tmp_path: Path, workspace: Path, answers: Mapping[str, object] | None
 ) -> None:
-    configure(workspace, "sandbox.provider=docker")
+    configure(workspace, "sandbox.provider=docker", f"executor.seconds={SECONDS}")
     with mute_engine(tmp_path / "s", answers) as engine:
         said = process("gc", "-C", workspace, environment={"DOCKER_HOST": engine.url})
     assert said.code == 3, said
     assert said.err == (
-        f"lorimer: the Docker Engine at {engine.url} takes connections and does not answer (for 10 s); restart it "
+        f"lorimer: the Docker Engine at {engine.url} takes connections and does not answer (for 1 s); restart it "
         "(`sudo systemctl restart docker`), or set DOCKER_HOST to one that answers\n"
     )
 
@@ -98,6 +101,6 @@ def test_a_command_that_is_stopped_names_what_the_engine_may_have_made(tmp_path:
     assert (said.code, said.err) == (130, "lorimer: stopped\n")
     assert re.search(
         rf'containers? could not be removed \(lorimer-.*\): "the engine at unix://{tmp_path / "s"} does not answer '
-        r'\(for 10 s\)"; `lorimer gc -C \S+` tries again\n',
+        r'\(for 1 s\)"; `lorimer gc -C \S+` tries again\n',
         said.out,
     )

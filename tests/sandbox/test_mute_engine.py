@@ -14,19 +14,30 @@ from typing import Any
 import pytest
 
 from lorimer.errors import EngineOutage, NotRemoved, PrerequisiteError
-from lorimer.sandbox.base import Group, JailRequest, Network, Owner, Service
+from lorimer.sandbox.base import Group, JailRequest, Network, Owner, PulledImage, SandboxRequest, Service
 from lorimer.sandbox.docker.calls import BlockingCalls
 from lorimer.sandbox.docker.commands.ahead import AheadSeries
 from lorimer.sandbox.docker.commands.running import Execs
-from lorimer.sandbox.docker.engine import Engine, NoAnswer
+from lorimer.sandbox.docker.engine import Engine, NoAnswer, is_running
 from lorimer.sandbox.docker.group import Groups
-from lorimer.sandbox.docker.provider import DockerProvider
+from lorimer.sandbox.docker.patience import Patience
+from lorimer.sandbox.docker.provider import WORKERS, DockerProvider
 from lorimer.sandbox.pool import Pool
-from tests.support.mute_engine import HALF, VERSION, MuteEngine, mute_engine
+from tests.support.mute_engine import HALF, NO_IMAGE, UPGRADED, VERSION, MuteEngine, mute_engine
 
 JAIL = JailRequest(["true"], Owner("test-mute", "jail"))
 WAIT = 90
 """Seconds; one call to an engine may take 180."""
+SOON = Patience(0.2)
+"""What the engines of these tests answer, they answer in milliseconds. What is given up is mute for good."""
+STREAMS = HALF | {
+    "/containers/create": {"Id": "c"},
+    "/containers/c/attach": UPGRADED,
+    "/containers/c/start": {},
+    "/containers/c/exec": {"Id": "e"},
+    "/exec/e/start": UPGRADED,
+}
+"""What is answered by an engine whose processes say nothing."""
 
 
 async def asked(engine: MuteEngine, path: str, times: int = 1) -> None:
@@ -36,7 +47,7 @@ async def asked(engine: MuteEngine, path: str, times: int = 1) -> None:
 async def test_leaving_an_engine_that_makes_no_container_names_what_may_stay(tmp_path: Path) -> None:
     """Jails that a study waits for, and those that are made ahead, as after an outage."""
     with mute_engine(tmp_path / "s", HALF) as engine:
-        pool = Pool(DockerProvider(base_url=engine.url), jails=2)
+        pool = Pool(DockerProvider(base_url=engine.url, patience=SOON), jails=2)
         waiting = [asyncio.create_task(pool.jail(JAIL)) for _ in range(2)]
         await asked(engine, "/containers/create", 2)
         for task in waiting:
@@ -49,13 +60,13 @@ async def test_leaving_an_engine_that_makes_no_container_names_what_may_stay(tmp
 
 async def test_who_waits_for_an_engine_that_is_left_hears_of_it_at_once(tmp_path: Path) -> None:
     with mute_engine(tmp_path / "s", HALF) as engine:
-        provider = DockerProvider(base_url=engine.url)
+        provider = DockerProvider(base_url=engine.url, patience=SOON)
         waiting = asyncio.create_task(provider.jail(JAIL))
         await asked(engine, "/containers/create")
         async with asyncio.timeout(WAIT):
             with pytest.raises(NotRemoved):
                 await provider.close()
-            with pytest.raises(EngineOutage, match=r"the engine at unix://.* does not answer \(for 10 s\)"):
+            with pytest.raises(EngineOutage, match=r"the engine at unix://.* does not answer \(for 0.2 s\)"):
                 await waiting
 
 
@@ -71,7 +82,7 @@ async def stopped(work: Coroutine[Any, Any, object], engine: MuteEngine, path: s
 
 async def test_who_is_stopped_waits_for_no_exec_that_is_being_made(tmp_path: Path) -> None:
     with mute_engine(tmp_path / "s", HALF) as engine:
-        docker = Engine(workers=4, base_url=engine.url)
+        docker = Engine(workers=4, base_url=engine.url, patience=SOON)
 
         async def commands() -> None:
             series = AheadSeries(Execs(docker, "c"), no_command, env=None, user=None, idle=0.0)
@@ -87,7 +98,7 @@ async def test_who_is_stopped_waits_for_no_exec_that_is_being_made(tmp_path: Pat
 async def test_who_is_stopped_waits_for_no_removal_of_the_networks_around_a_task(tmp_path: Path) -> None:
     volume = Service("main", None, volumes=(("data", "/data"),))
     with mute_engine(tmp_path / "s", HALF | {"/networks/create": {"Id": "n"}}) as engine:
-        docker = Engine(workers=4, base_url=engine.url)
+        docker = Engine(workers=4, base_url=engine.url, patience=SOON)
         groups = Groups(docker, no_image, no_container, no_container)
         group = Group(volume, networks=(Network("default"),))
         await stopped(groups.make(group, {}, open_=True, runtime=None), engine, "/volumes/create")
@@ -112,13 +123,13 @@ async def test_an_engine_that_does_not_say_what_it_has_is_told_in_plain_words(
     tmp_path: Path, answers: dict[str, object] | None
 ) -> None:
     with mute_engine(tmp_path / "s", answers) as engine:
-        provider = DockerProvider(base_url=engine.url)
+        provider = DockerProvider(base_url=engine.url, patience=SOON)
         async with asyncio.timeout(WAIT):
             with pytest.raises(PrerequisiteError) as told:
                 await provider.reap()
             await provider.close()
     assert str(told.value) == (
-        f"the Docker Engine at {engine.url} takes connections and does not answer (for 10 s); restart it "
+        f"the Docker Engine at {engine.url} takes connections and does not answer (for 0.2 s); restart it "
         "(`sudo systemctl restart docker`), or set DOCKER_HOST to one that answers"
     )
 
@@ -126,12 +137,83 @@ async def test_an_engine_that_does_not_say_what_it_has_is_told_in_plain_words(
 async def test_an_engine_that_answers_a_ping_alone_is_not_taken_to_be_back(tmp_path: Path) -> None:
     answers = dict(HALF)
     with mute_engine(tmp_path / "s", answers) as engine:
-        provider = DockerProvider(base_url=engine.url)
+        provider = DockerProvider(base_url=engine.url, patience=SOON)
         await provider.answers()
         del answers["/info"]
         async with asyncio.timeout(WAIT):
-            with pytest.raises(NoAnswer, match=r"^docker: .*: the engine does not answer \(for 10 s\)$"):
+            with pytest.raises(NoAnswer, match=r"^docker: .*: the engine does not answer \(for 0.2 s\)$"):
                 await provider.answers()
+            await provider.close()
+
+
+async def test_a_call_that_is_answered_at_once_is_not_waited_for_as_long_as_others(tmp_path: Path) -> None:
+    with mute_engine(tmp_path / "s", HALF) as engine:
+        docker = Engine(workers=4, base_url=engine.url, patience=SOON)
+        async with asyncio.timeout(WAIT):
+            with pytest.raises(
+                NoAnswer, match=r"^docker: inspect a container: the engine does not answer \(for 0.6 s\)$"
+            ):
+                await is_running(docker, "c")
+        await docker.close()
+
+
+async def test_an_engine_that_answers_is_not_given_up_for_a_call_that_takes_long(tmp_path: Path) -> None:
+    with mute_engine(tmp_path / "s", HALF) as engine:
+        provider = DockerProvider(base_url=engine.url, patience=SOON)
+        waiting = asyncio.create_task(provider.jail(JAIL))
+        await asked(engine, "/containers/create")
+        await asked(engine, "/info", 6)
+        assert not waiting.done()
+        with pytest.raises(NotRemoved):
+            await provider.close()
+        await asyncio.wait({waiting})
+
+
+async def test_who_waits_for_an_engine_that_hangs_is_told_and_it_is_asked_again(tmp_path: Path) -> None:
+    """Whatever is awaited: a process's words, a container, more of them than there are threads."""
+    answers = dict(STREAMS)
+    with mute_engine(tmp_path / "s", answers) as engine:
+        provider = DockerProvider(base_url=engine.url, patience=SOON)
+        jail = await provider.jail(JAIL)
+        hearing = asyncio.create_task(jail.receive())
+        info = answers.pop("/info")
+        del answers["/containers/create"]
+        making = [asyncio.create_task(provider.jail(JAIL)) for _ in range(WORKERS + 1)]
+        async with asyncio.timeout(WAIT):
+            for task in (hearing, *making):
+                with pytest.raises(NoAnswer, match=r"the engine does not answer \(for 0.6 s\)$"):
+                    await task
+            answers["/info"] = info
+            await provider.answers()
+            with suppress(NotRemoved):
+                await provider.close()
+
+
+async def test_a_command_on_an_engine_that_hangs_is_lost_and_did_not_run_out_of_its_time(tmp_path: Path) -> None:
+    answers = dict(STREAMS)
+    with mute_engine(tmp_path / "s", answers) as engine:
+        provider = DockerProvider(base_url=engine.url, patience=SOON)
+        sandbox = await provider.acquire(SandboxRequest("image", JAIL.owner))
+        command = asyncio.create_task(sandbox.exec("sleep 1", timeout=600))
+        await asked(engine, "/exec/e/start")
+        del answers["/info"]
+        async with asyncio.timeout(WAIT):
+            with pytest.raises(NoAnswer):
+                await command
+            with suppress(NotRemoved):
+                await provider.close()
+
+
+async def test_a_pull_that_the_engine_does_not_end_is_no_fault_of_the_image(tmp_path: Path) -> None:
+    answers = HALF | {"/images/x/json": NO_IMAGE}
+    with mute_engine(tmp_path / "s", answers) as engine:
+        provider = DockerProvider(base_url=engine.url, patience=SOON)
+        pulling = asyncio.create_task(provider.prepare(PulledImage("x")))
+        await asked(engine, "/images/create")
+        del answers["/info"]
+        async with asyncio.timeout(WAIT):
+            with pytest.raises(NoAnswer):
+                await pulling
             await provider.close()
 
 

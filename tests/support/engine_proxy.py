@@ -2,6 +2,7 @@
 
 Stopped, it cuts every connection and refuses new ones, as an engine that is being restarted does. With `kill`, the containers
 that carry a label are killed at the real engine meanwhile, which is what an engine without live restore does to all of them.
+It may lack images that the real one has.
 Hushed, it takes requests and cuts the connection where the engine begins to answer; muted, it keeps the answers back.
 """
 
@@ -11,6 +12,12 @@ import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote
+
+NO_SUCH_IMAGE = (
+    b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 28\r\n\r\n"
+    b'{"message": "no such image"}'
+)
 
 
 class EngineProxy:
@@ -26,6 +33,8 @@ class EngineProxy:
         """Whether answers are lost from now on."""
         self.muted = False
         """Whether no answer comes from now on, and no connection is cut: the engine hangs."""
+        self.lacks = ""
+        """The name of an image that this engine has not and cannot pull."""
         self.start()
 
     @property
@@ -118,10 +127,18 @@ class EngineProxy:
             near.close()
             far.close()
 
+    def _is_lacking(self, request: bytes) -> bool:
+        line = unquote(request.partition(b"\r\n")[0].decode("latin-1"))
+        asked = line.startswith("GET ") and f"/images/{self.lacks}/json" in line
+        return bool(self.lacks) and (asked or "/images/create?" in line)
+
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         answers = sink.getsockname() == str(self._path)
         with suppress(OSError):
             while (data := source.recv(1 << 16)) and not (answers and self.hushed):
+                if not answers and self._is_lacking(data):
+                    source.sendall(NO_SUCH_IMAGE)
+                    break
                 if not (answers and self.muted):
                     sink.sendall(data)
         with suppress(OSError):

@@ -21,11 +21,20 @@ HALF = VERSION | {
     "/info": {"NCPU": 2, "MemTotal": 1 << 32, "DockerRootDir": "/nowhere"},
 }
 """What is answered by one that makes no container, and knows every image."""
+UPGRADED = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
+"""What is answered where a stream begins, as which nothing comes."""
+NO_IMAGE = (
+    b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 28\r\n\r\n"
+    b'{"message": "no such image"}'
+)
 IMAGE = {"Id": "sha256:" + "0" * 64, "Config": {}, "Size": 1}
 
 
 class MuteEngine:
-    """Listens at `path`. What is asked and not in `answers` hangs for good; with `None`, all does."""
+    """Listens at `path`. What is asked and not in `answers` hangs for good; with `None`, all does.
+
+    Bytes are answered as they are, anything else as JSON.
+    """
 
     def __init__(self, path: Path, answers: Mapping[str, object] | None) -> None:
         self.url = f"unix://{path}"
@@ -33,6 +42,7 @@ class MuteEngine:
         self._asked: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._open: list[socket.socket] = []
+        self._closed = False
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen(64)
@@ -45,20 +55,24 @@ class MuteEngine:
 
     def close(self) -> None:
         """Cut all."""
+        self._closed = True
         for each in (self._listener, *self._open):
-            with suppress(OSError):
+            with suppress(OSError):  # who serves a connection closes it
                 each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        self._listener.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
                 self._open.append(connection)
+                if self._closed:  # meanwhile: nobody else would cut this one
+                    connection.close()
+                    return
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with suppress(OSError), connection.makefile("rb") as asked:
+        with suppress(OSError), connection, connection.makefile("rb") as asked:
             while line := asked.readline().decode():
                 length = 0
                 while (header := asked.readline().strip()) != b"":
@@ -70,7 +84,9 @@ class MuteEngine:
                     self._asked[path] += 1
                     self._changed.notify_all()
                 answer = self._answer(path)
-                if answer is not None:
+                if answer is not None and answer.startswith(b"HTTP/"):
+                    connection.sendall(answer)
+                elif answer is not None:
                     kind = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "
                     connection.sendall(kind + str(len(answer)).encode() + b"\r\n\r\n" + answer)
 
@@ -79,6 +95,9 @@ class MuteEngine:
             return None
         if path == "/_ping":
             return b"OK"
+        said = self._answers.get(path)
+        if isinstance(said, bytes):
+            return said
         if (
             path.startswith("/images/")
             and path.endswith("/json")

@@ -39,6 +39,7 @@ from tests.support.engine_proxy import EngineProxy
 from tests.support.trials import Remembering, ScriptedModel, config, make_task, reply, solve
 
 HARNESS = solve("llm.complete([user(task.instruction)])\nenv.exec('true')\nreturn ''").text
+LACKS = "warning: tcp://b takes no trials of tasks whose image it cannot have: tcp://b: no such image"
 AWAY = "docker: exec: the engine does not answer (Connection refused)"
 
 
@@ -53,6 +54,8 @@ class Engine(FakeProvider):
         self.reaped = False
         self.images: list[ImageSpec] = []
         self.missing: set[str] = set()
+        self.gone: set[str] = set()
+        """Images that it has had once."""
 
     def _ran(self, command: str, sandbox: FakeSandbox) -> ExecOutput:
         self._check()
@@ -67,7 +70,8 @@ class Engine(FakeProvider):
     async def prepare(self, spec: ImageSpec) -> str:
         self._check()
         self.images.append(spec)
-        if isinstance(spec, PulledImage) and spec.name in self.missing:
+        again = self.images.count(spec) > 1
+        if isinstance(spec, PulledImage) and (spec.name in self.missing or (again and spec.name in self.gone)):
             raise ImageError("no such image")
         return "fake"
 
@@ -90,6 +94,11 @@ class Engine(FakeProvider):
 
     async def answers(self) -> None:
         self._check()
+
+    async def close(self) -> None:
+        await super().close()
+        if self.stuck:
+            raise NotRemoved(self.stuck)
 
 
 @dataclass
@@ -231,16 +240,43 @@ async def test_images_are_made_ready_once_on_every_host_and_reported_once(tmp_pa
     await scheduler.run(plan(tasks[:1], "nop"), "")
     await scheduler.run(plan(tasks[1:], "nop"), "")
     told = [(report.tasks, report.done, report.of, report.problem) for report in rig.reports]
-    assert told == [(("x",), 1, 1, ""), (("y",), 1, 1, "tcp://b: no such image")]
+    assert told == [(("x",), 1, 1, ""), (("y",), 1, 1, "")]
+    assert rig.said == [LACKS]
     # Each trial asks for the image that it has, on the host that it is on.
     assert [engine.images.count(PulledImage("x")) for engine in rig.engines] == [2, 1]
 
 
-async def test_a_trial_whose_image_one_host_cannot_make_is_tried_on_the_other(tmp_path: Path) -> None:
+async def test_trials_wait_for_a_host_that_has_their_image_and_no_retry_is_used_up(tmp_path: Path) -> None:
+    """One that lacks it is free first, as all trials fail there at once."""
+    rig = Rig()
+    rig.may_answer.set()
+    rig.engines[1].missing = {"y", "z"}
+    tasks = [make_task(tmp_path, name=f"{name}{at}", image=PulledImage(name)) for name in "yz" for at in range(4)]
+    outcomes = await rig.scheduler(tasks).run(plan(tasks), HARNESS)
+    assert scored(outcomes) == [("scored", 1.0, 1)] * 8
+    assert rig.made() == [8, 0]
+    assert [report.problem for report in rig.reports] == ["", ""]
+    assert rig.said == [LACKS]
+
+
+async def test_an_image_that_no_host_has_is_told_and_its_trials_error(tmp_path: Path) -> None:
+    rig = Rig()
+    for engine in rig.engines:
+        engine.missing = {"x"}
+    tasks = [make_task(tmp_path, image=PulledImage("x"))]
+    (outcome,) = await rig.scheduler(tasks).run(plan(tasks, "nop"), "")
+    assert outcome.state == "errored"
+    assert [report.problem for report in rig.reports] == ["tcp://a: no such image"]
+    assert rig.said == []
+
+
+async def test_a_trial_whose_image_is_gone_from_one_host_is_tried_on_the_other(tmp_path: Path) -> None:
     rig = Rig()
     tasks = [make_task(tmp_path, image=PulledImage("x"))]
-    rig.engines[0].missing = {"x"}
-    (outcome,) = await rig.scheduler(tasks, retries=1).run(plan(tasks, "nop"), "")
+    scheduler = rig.scheduler(tasks, retries=1)
+    await scheduler.run([], HARNESS)
+    rig.engines[0].gone = {"x"}
+    (outcome,) = await scheduler.run(plan(tasks, "nop"), "")
     assert (outcome.state, outcome.attempts) == ("scored", 2)
     assert rig.made() == [0, 1]
 
@@ -284,6 +320,17 @@ async def test_what_stays_behind_on_one_host_keeps_no_other_from_being_cleared_u
     assert str(both.value) == (
         "tcp://a: removed 0; docker: 1 container could not be removed; "
         "tcp://b: removed 2; docker: 3 containers could not be removed"
+    )
+
+
+async def test_what_stays_behind_on_each_host_is_told_where_they_are_left() -> None:
+    rig = Rig()
+    for engine in rig.engines:
+        engine.stuck = "docker: 1 container could not be removed"
+    with pytest.raises(NotRemoved) as told:
+        await rig.hosts.close()
+    assert str(told.value) == (
+        "tcp://a: docker: 1 container could not be removed; tcp://b: docker: 1 container could not be removed"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from lorimer.config.settings import MOST_AT_ONCE, Config
 from lorimer.processes import open_files
 from lorimer.sandbox.base import Egress, SandboxProvider
+from lorimer.sandbox.docker.patience import Patience
 from lorimer.sandbox.hosts import AnyHost, Hosts, open_hosts
 from lorimer.sandbox.select import Wanted, choose
 
@@ -53,6 +54,7 @@ def wanted_of(config: Config) -> Wanted:
         egress=egress(config),
         runtime=config.sandbox.runtime,
         handover=config.sandbox.entrypoint_seconds,
+        patience=Patience(config.executor.seconds),
     )
 
 

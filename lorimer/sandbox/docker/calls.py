@@ -14,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from lorimer.errors import EngineOutage
+
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.2
@@ -28,9 +30,18 @@ class BlockingCalls:
         self._queue: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
         self._awaited: set[asyncio.Future[Any]] = set()
         self._asked = 0.0
-        """When the silence began, if there is one: the latest answer, or the first call since all were answered."""
+        """When the silence began, if there is one: the latest end of a call, or the first call since all had ended."""
+        self.answered = time.monotonic()
+        """When the latest answer came, by the monotonic clock. A call that ended without one is none."""
         self._watch: asyncio.Task[None] | None = None
         self._refuse: Callable[[], Exception] | None = None
+        self._running: set[asyncio.Future[Any]] = set()
+        """Those that have a thread, and a place; a call that was given up has its thread alone."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody waits for a call."""
+        return bool(self._awaited)
 
     @property
     def given_up(self) -> bool:
@@ -64,6 +75,15 @@ class BlockingCalls:
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self._until_silent(seconds, refusal))
 
+    def fail(self, why: Callable[[], Exception]) -> None:
+        """All calls that are awaited raise this now. Later ones are made, whatever becomes of the threads of these."""
+        self._free += len(self._running)
+        self._running.clear()
+        self._queue.clear()
+        for ended in list(self._awaited):
+            if not ended.done():
+                ended.set_exception(why())
+
     def close(self) -> None:
         """What waits for its turn is not begun any more."""
         if self._watch is not None:
@@ -79,15 +99,14 @@ class BlockingCalls:
             if self._awaited and time.monotonic() - max(self._asked, left) >= seconds:
                 break
         self._refuse = refusal
-        for ended in list(self._awaited):
-            if not ended.done():
-                ended.set_exception(refusal())
+        self.fail(refusal)
 
     def _start(self) -> None:
         while self._queue and self._free:
             function, ended = self._queue.popleft()
             if not ended.done():
                 self._free -= 1
+                self._running.add(ended)
                 loop = asyncio.get_running_loop()
                 threading.Thread(
                     target=self._call, args=(function, ended, loop), name="lorimer-docker", daemon=True
@@ -104,8 +123,12 @@ class BlockingCalls:
         del ended, failed  # see `run`
 
     def _ended(self, ended: asyncio.Future[Any], result: Any, failed: BaseException | None) -> None:
-        self._free += 1
+        if ended in self._running:
+            self._running.discard(ended)
+            self._free += 1
         self._asked = time.monotonic()
+        if not isinstance(failed, EngineOutage):
+            self.answered = self._asked
         if not ended.done():
             if failed is not None:
                 ended.set_exception(failed)

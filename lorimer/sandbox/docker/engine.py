@@ -9,36 +9,29 @@ import asyncio
 import os
 import re
 import socket
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lorimer.errors import EngineOutage, PrerequisiteError, SandboxError
-from lorimer.sandbox.docker.calls import BlockingCalls
+from lorimer.sandbox.docker.attached import Attached, opened, take_over
+from lorimer.sandbox.docker.calls import LOOK_SECONDS, BlockingCalls
+from lorimer.sandbox.docker.patience import PATIENCE, Patience
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 T = TypeVar("T")
 
-CALL_TIMEOUT = 180
-"""Seconds without an answer after which an engine call is given up. A start takes 0.2 s on an idle machine and some
-tens of seconds on one that thrashes; more than this means that the engine hangs."""
-
 LOCAL_SOCKET = "unix:///var/run/docker.sock"
 """Where an engine is looked for that nobody named."""
 
-ANSWER_SECONDS = 10
-"""An engine that does not say by then what it is and has does not answer: it takes some hundredths of a second, and some seconds
-on a machine that thrashes."""
-
-LEAVE_SECONDS = 10
-"""An engine that is being left, and answers none of the calls that clear up for so long, is left as it is."""
+THERE = "ask whether it is there"
 
 LIMITS = {"MemoryLimit": "memory", "PidsLimit": "processes"}
 """What an engine says of its cgroups -> what it cannot limit where it says no. It takes such limits and drops them."""
-
-STREAM_BUFFER = 256 << 10
-"""Bytes of an attached stream held on the host; beyond twice this the engine, then the process, has to wait."""
 
 
 class EngineError(SandboxError):
@@ -73,50 +66,24 @@ class NoAnswer(EngineError, EngineOutage):
         self.waited = waited
 
 
-class Attached:
-    """A hijacked connection to a process's stdio. Not framed here; see `stream.Demux`."""
-
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        early: bytes,
-        closed: Callable[[Attached], None],
-    ) -> None:
-        self._reader, self._writer, self._early, self._closed = reader, writer, early, closed
-
-    async def read(self) -> bytes:
-        """Some bytes; empty at the end of the stream or when the connection broke. Safe to cancel."""
-        if self._early:
-            data, self._early = self._early, b""
-            return data
-        try:
-            return await self._reader.read(STREAM_BUFFER)
-        except OSError:
-            return b""
-
-    async def write(self, data: bytes) -> None:
-        """Send to the process's stdin; silent if it is gone."""
-        try:
-            self._writer.write(data)
-            await self._writer.drain()
-        except OSError:
-            return
-
-    def close(self) -> None:
-        """Drop the connection at once. The process is not told."""
-        self._writer.transport.abort()
-        self._closed(self)
-
-
 class Engine:
-    """Calls to one Docker Engine. `base_url=None` takes `DOCKER_HOST` and its TLS variables, as every Docker tool does."""
+    """Calls to one Docker Engine. `base_url=None` takes `DOCKER_HOST` and its TLS variables, as every Docker tool does.
 
-    def __init__(self, *, workers: int, base_url: str | None = None) -> None:
+    Where calls or streams are awaited and nothing comes of any of them, the engine is asked whether it is there. One that does
+    not say so is given up: all who await something of it have NoAnswer raised, and need not wait for their own bounds.
+    """
+
+    def __init__(self, *, workers: int, base_url: str | None = None, patience: Patience = PATIENCE) -> None:
         self.base_url = base_url
+        self._patience = patience
         self._calls = BlockingCalls(workers)
+        self._asking = BlockingCalls(1)
+        """A thread that no other call takes: all those of `_calls` may wait for an engine that is mute."""
         self._closed = False
         self._client: APIClient | None = None
+        self._quick: APIClient | None = None
+        """Waits less long."""
+        self._watching: asyncio.Task[None] | None = None
         self._connecting = asyncio.Lock()
         self._attached: set[Attached] = set()
         self._making: set[asyncio.Task[Any]] = set()
@@ -132,9 +99,15 @@ class Engine:
         if self._client is None:
             await self._connect()
 
-    async def call(self, what: str, function: Callable[[Any], T]) -> T:
-        """Run `function` on the client in a thread. Raises EngineError, PrerequisiteError if there is no engine."""
+    async def call(self, what: str, function: Callable[[Any], T], *, quick: bool = False) -> T:
+        """Run `function` on the client in a thread. Raises EngineError, PrerequisiteError if there is no engine.
+
+        Args:
+            quick: the engine answers this from what it knows, whatever it does for others: it need not be waited for so long.
+        """
         client = self._client or await self._connect()
+        if quick:
+            client = self._quick or client
         return await self._run(lambda: _translated(what, function, client))
 
     async def make(self, making: Coroutine[Any, Any, str], remove: Callable[[str], Awaitable[object]]) -> str:
@@ -167,9 +140,9 @@ class Engine:
         while self._making:
             await asyncio.wait(self._making)
 
-    async def attach(self, what: str, function: Callable[[Any], Any]) -> Attached:
+    async def attach(self, what: str, function: Callable[[Any], Any], *, quick: bool = False) -> Attached:
         """Like `call` for a function that returns the SDK's socket of a hijacked connection (after all else it does)."""
-        work = asyncio.ensure_future(self.call(what, lambda client: _take_over(function(client))))
+        work = asyncio.ensure_future(self.call(what, lambda client: take_over(function(client)), quick=quick))
         try:
             connection, early = await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -178,16 +151,9 @@ class Engine:
                 lambda done: None if done.cancelled() or done.exception() else done.result()[0].close()
             )
             raise
-        try:
-            if connection.family == getattr(socket, "AF_UNIX", None):
-                reader, writer = await asyncio.open_unix_connection(sock=connection, limit=STREAM_BUFFER)
-            else:
-                reader, writer = await asyncio.open_connection(sock=connection, limit=STREAM_BUFFER)
-        except BaseException:
-            connection.close()
-            raise
-        attached = Attached(reader, writer, early, self._attached.discard)
+        attached = await opened(connection, early, self._attached.discard)
         self._attached.add(attached)
+        self._watch()
         return attached
 
     async def stream(
@@ -216,10 +182,12 @@ class Engine:
             if not done:
                 raise TimeoutError
             work.result()
+        except NoAnswer:
+            _cut(answers)  # the thread may still wait for more of it
+            raise
         finally:
             if not work.done() and answers:
-                for answer in answers:
-                    answer.raw.shutdown()
+                _cut(answers)
                 await asyncio.wait({work}, timeout=10)
                 if work.done() and not work.cancelled():
                     work.exception()  # the cut connection's own error says nothing new
@@ -237,42 +205,77 @@ class Engine:
         return self._calls.given_up
 
     def leave(self) -> None:
-        """Nothing but clearing up comes from now on: an engine that is mute for LEAVE_SECONDS meanwhile is given up. What is
+        """Nothing but clearing up comes from now on: an engine that is mute for `Patience.answer` meanwhile is given up. What is
         asked of it then, and was before, raises NoAnswer at once."""
+        seconds = self._patience.answer
         self._calls.leave(
-            LEAVE_SECONDS,
-            lambda: NoAnswer("clear up", f"the engine at {self.where} does not answer (for {LEAVE_SECONDS} s)"),
+            seconds,
+            lambda: NoAnswer("clear up", f"the engine at {self.where} does not answer (for {seconds:g} s)"),
         )
 
     async def close(self) -> None:
         """Close every connection. Threads that wait for an answer are left to themselves."""
         self.detach_all()
-        client, self._client, self._closed = self._client, None, True
+        clients, self._client, self._quick, self._closed = (self._client, self._quick), None, None, True
         self._calls.close()
-        if client is not None:
-            client.close()
+        self._asking.close()
+        if self._watching is not None:
+            self._watching.cancel()
+        for client in clients:
+            if client is not None:
+                client.close()
 
     async def _run(self, function: Callable[[], T]) -> T:
         if self._closed:
             raise SandboxError("the docker provider is closed")
+        self._watch()
         return await self._calls.run(function)
+
+    def _watch(self) -> None:
+        """See that the engine is there, for as long as something is awaited of it."""
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._until_mute())
+
+    async def _until_mute(self) -> None:
+        pause, bound, heard = self._patience.answer, self._patience.quick, time.monotonic()
+        while self._attached or self._calls.awaited:
+            silent = time.monotonic() - max(heard, self._calls.answered)
+            if silent < pause or self._client is None:
+                await asyncio.sleep(max(pause - silent, LOOK_SECONDS))
+                continue
+            try:
+                await self._asking.run(lambda: _translated(THERE, partial(_info, seconds=bound), self._client))
+            except NoAnswer as error:
+                if error.waited:  # one that is gone has cut its streams, and calls to it fail by themselves
+                    self._give_up(error.explanation)
+            except EngineError:
+                pass  # an answer
+            heard = time.monotonic()
+
+    def _give_up(self, explanation: str) -> None:
+        def why() -> NoAnswer:
+            return NoAnswer(THERE, explanation, waited=True)
+
+        self._calls.fail(why)
+        for attached in list(self._attached):
+            attached.lose(why)
 
     async def _connect(self) -> APIClient:
         async with self._connecting:
             if self._client is None:
-                client = await self._run(
-                    lambda: _translated("connect", lambda _: self.new_client(ANSWER_SECONDS), None)
+                asked = await self._run(
+                    lambda: _translated("connect", lambda _: self.new_client(self._patience.answer), None)
                 )
                 try:
-                    info = await self._run(lambda: _translated("info", lambda c: c.info(), client))
+                    info = await self._run(lambda: _translated("info", lambda c: c.info(), asked))
                 except NoAnswer as error:
                     if error.waited:
-                        raise _mute(self.where) from error
+                        raise self._mute() from error
                     raise
-                client.timeout = CALL_TIMEOUT
+                finally:
+                    asked.close()
                 unlimited = [words for key, words in LIMITS.items() if info.get(key) is False]
                 if unlimited:
-                    await self._run(client.close)
                     raise PrerequisiteError(
                         f"the Docker Engine at {self.where} does not limit the {' and the '.join(unlimited)} of a container, "
                         "so a harness could take all of this machine's",
@@ -282,7 +285,9 @@ class Engine:
                 self.cpus = int(info.get("NCPU") or 1)
                 self.memory = int(info.get("MemTotal") or 0)
                 self.folder = str(info.get("DockerRootDir") or "")
-                self._client = client
+                version, patience = asked.api_version, self._patience
+                self._quick = await self._run(lambda: self.new_client(patience.quick, version))
+                self._client = await self._run(lambda: self.new_client(patience.long, version))
             return self._client
 
     async def answers(self) -> None:
@@ -291,19 +296,20 @@ class Engine:
         It is asked for more than a ping: an engine that hangs may answer that, and make no container.
         """
         await self.connect()
-        await self.call(
-            "ask whether it is there",
-            lambda client: client.get(
-                f"{client.base_url}/v{client.api_version}/info", timeout=ANSWER_SECONDS
-            ).raise_for_status(),
-        )
+        await self.call(THERE, partial(_info, seconds=self._patience.answer))
 
     @property
     def where(self) -> str:
         """The engine's address, for people."""
         return self.base_url or os.environ.get("DOCKER_HOST") or LOCAL_SOCKET
 
-    def new_client(self, timeout: float) -> APIClient:
+    def _mute(self) -> PrerequisiteError:
+        return PrerequisiteError(
+            f"the Docker Engine at {self.where} takes connections and does not answer (for {self._patience.answer:g} s)",
+            "restart it (`sudo systemctl restart docker`), or set DOCKER_HOST to one that answers",
+        )
+
+    def new_client(self, timeout: float, version: str = "auto") -> APIClient:
         """A client of this engine's, to be closed by the caller. Raises PrerequisiteError. Blocks."""
         from docker import APIClient
         from docker.errors import DockerException
@@ -312,6 +318,7 @@ class Engine:
         settings: dict[str, Any] = dict(kwargs_from_env())
         if self.base_url is not None:
             settings = {"base_url": self.base_url}
+        settings["timeout"] = timeout
         where = self.where
         if settings.get("tls") or where.startswith("ssh"):
             raise PrerequisiteError(
@@ -321,7 +328,7 @@ class Engine:
             )
         try:
             _probe(where)
-            return APIClient(version="auto", timeout=max(1, int(timeout)), **settings)
+            return APIClient(version=version, **settings)
         except (DockerException, OSError) as error:
             if "permission denied" in str(error).lower():
                 raise PrerequisiteError(
@@ -329,7 +336,7 @@ class Engine:
                     "join its group (`sudo usermod -aG docker $USER`, then log in again)",
                 ) from error
             if _waited(error):
-                raise _mute(where) from error
+                raise self._mute() from error
             raise PrerequisiteError(
                 f"no Docker Engine answers at {where}",
                 "install and start one (https://docs.docker.com/engine/install, `systemctl start docker`), or set "
@@ -341,7 +348,7 @@ def version_of(base_url: str | None = None) -> tuple[str, str]:
     """What kind of engine answers (`Engine`, `Podman Engine`) and its version; two empty words where none does. Blocks."""
     engine = Engine(workers=1, base_url=base_url)
     try:
-        client = engine.new_client(ANSWER_SECONDS)
+        client = engine.new_client(PATIENCE.answer)
         try:
             said = _translated("ask for the version", lambda known: known.version(), client)
         finally:
@@ -355,12 +362,24 @@ def version_of(base_url: str | None = None) -> tuple[str, str]:
 async def is_running(engine: Engine, container: str) -> bool:
     """Whether the engine knows the container and it runs. Raises EngineError where it does not say."""
     try:
-        found = await engine.call("inspect a container", lambda client: client.inspect_container(container))
+        found = await engine.call("inspect a container", lambda client: client.inspect_container(container), quick=True)
     except EngineError as error:
         if error.status == 404:
             return False
         raise
     return bool(found["State"]["Running"])
+
+
+def _cut(answers: list[Any]) -> None:
+    """End the connections that answers come by."""
+    for answer in answers:
+        with suppress(OSError, ValueError):  # it has ended
+            answer.raw.shutdown()
+
+
+def _info(client: Any, *, seconds: float) -> None:
+    """Have the engine say what it is and has, within so many seconds."""
+    client.get(f"{client.base_url}/v{client.api_version}/info", timeout=seconds).raise_for_status()
 
 
 def _probe(where: str) -> None:
@@ -389,13 +408,6 @@ def _translated(what: str, function: Callable[[Any], T], client: APIClient | Non
         raise EngineError(what, str(error)) from error
 
 
-def _mute(where: str) -> PrerequisiteError:
-    return PrerequisiteError(
-        f"the Docker Engine at {where} takes connections and does not answer (for {ANSWER_SECONDS} s)",
-        "restart it (`sudo systemctl restart docker`), or set DOCKER_HOST to one that answers",
-    )
-
-
 def _waited(error: BaseException | None) -> bool:
     """Whether a call was given up after a time without an answer, by its error or by one from under it."""
     import requests
@@ -416,19 +428,3 @@ def _reason(error: BaseException) -> str:
         return str(error.strerror)
     inner = [each for each in error.args if isinstance(each, BaseException)]
     return _reason(inner[0]) if inner else str(error) or type(error).__name__
-
-
-def _take_over(stream: Any) -> tuple[socket.socket, bytes]:
-    """Make the SDK's hijacked connection ours: a socket of our own, and the bytes that the HTTP parser had read ahead."""
-    response = stream._response  # set by the SDK, which offers no public way to what its reader holds
-    connection = socket.socket(fileno=os.dup(stream.fileno()))
-    try:
-        # Of the SDK's own object, whose timeout it waits for whatever the open file says, and of ours, to the same open file.
-        stream._sock.setblocking(False)
-        connection.setblocking(False)  # now the peek below cannot wait for a process that says nothing yet
-        early: bytes = response.raw._fp.fp.peek()
-        response.close()
-    except BaseException:
-        connection.close()
-        raise
-    return connection, early

@@ -132,7 +132,9 @@ class Groups:
 
     async def _until(self, name: str, container: str, condition: str, until: float) -> None:
         while True:
-            found = await self._engine.call("inspect a service", lambda client: client.inspect_container(container))
+            found = await self._engine.call(
+                "inspect a service", lambda client: client.inspect_container(container), quick=True
+            )
             state = found["State"]
             health = (state.get("Health") or {}).get("Status")
             code, ended = int(state.get("ExitCode") or 0), not state["Running"] and state["Status"] != "created"
@@ -172,7 +174,9 @@ class Groups:
 
     async def reap(self) -> int:
         """Remove volumes of dead processes; their containers and networks go before."""
-        found = await self._engine.call("list volumes", lambda client: client.volumes(filters={"label": PID}))
+        found = await self._engine.call(
+            "list volumes", lambda client: client.volumes(filters={"label": PID}), quick=True
+        )
         removed = 0
         for volume in found.get("Volumes") or ():
             if is_orphan(volume.get("Labels") or {}):

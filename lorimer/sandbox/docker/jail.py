@@ -9,9 +9,10 @@ from typing import Any
 
 from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.sandbox.base import JailExit, JailRequest, inodes
+from lorimer.sandbox.docker.attached import Attached
 from lorimer.sandbox.docker.commands.stream import STDERR, Demux, LineBuffer, NotFramed
 from lorimer.sandbox.docker.container import FIRST_TO_GO, ImageFacts
-from lorimer.sandbox.docker.engine import Attached, Engine, EngineError, is_running
+from lorimer.sandbox.docker.engine import Engine, EngineError, is_running
 from lorimer.sandbox.streams import STDERR_LIMIT, HeadTail
 
 NOBODY = "65534:65534"
@@ -172,7 +173,9 @@ class DockerJail:
     async def _state(self) -> Mapping[str, Any] | None:
         """The engine's word on the process; `None` when the jail was closed meanwhile."""
         try:
-            found = await self._engine.call("inspect a jail", lambda client: client.inspect_container(self._container))
+            found = await self._engine.call(
+                "inspect a jail", lambda client: client.inspect_container(self._container), quick=True
+            )
         except EngineError:
             if self._closed:
                 return None

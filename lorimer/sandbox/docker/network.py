@@ -149,7 +149,7 @@ class Networks:
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise SandboxError("docker: the proxy of a task's network does not start") from None
-        found = await self._engine.call("inspect a proxy", lambda client: client.inspect_container(proxy))
+        found = await self._engine.call("inspect a proxy", lambda client: client.inspect_container(proxy), quick=True)
         for each in found["NetworkSettings"]["Networks"].values():
             if each["NetworkID"] == network:
                 return str(each["IPAddress"])
@@ -157,7 +157,7 @@ class Networks:
 
     async def _said(self, proxy: str) -> list[dict[str, Any]]:
         text = await self._engine.call(
-            "read a proxy's log", lambda client: client.logs(proxy, stdout=True, stderr=False)
+            "read a proxy's log", lambda client: client.logs(proxy, stdout=True, stderr=False), quick=True
         )
         return [json.loads(line) for line in text.decode().splitlines()]
 

@@ -38,6 +38,7 @@ from lorimer.sandbox.docker.image.snapshot import Snapshots
 from lorimer.sandbox.docker.jail import DockerJail, jail_config, no_inodes
 from lorimer.sandbox.docker.labels import IMAGE, PID, is_orphan, owner_labels, process_identity
 from lorimer.sandbox.docker.network import Networks, remove_network
+from lorimer.sandbox.docker.patience import PATIENCE, Patience
 from lorimer.sandbox.docker.sandbox import DockerSandbox
 from lorimer.wording import first_names, quoted
 
@@ -61,6 +62,7 @@ class DockerProvider:
         buildkit: what builds Dockerfiles that need it; `None` finds out what this machine has.
         handover: seconds that an image's ENTRYPOINT may take until it runs its arguments.
         idle: seconds after which a series of commands that has none has an exec made for its next one.
+        patience: how long the engine may be silent.
     """
 
     def __init__(
@@ -75,10 +77,11 @@ class DockerProvider:
         handover: float = HANDOVER_SECONDS,
         buildkit: BuildKit | None = None,
         idle: float = IDLE_SECONDS,
+        patience: Patience = PATIENCE,
     ) -> None:
         if network not in (None, "none"):
             raise ValueError(f"network must be None or 'none', not {network!r}")
-        self._engine = Engine(workers=WORKERS, base_url=base_url)
+        self._engine = Engine(workers=WORKERS, base_url=base_url, patience=patience)
         self._images = Images(self._engine, python_image=python_image, buildkit=buildkit)
         self._jail_image = jail_image
         self._network = network
@@ -287,7 +290,7 @@ class DockerProvider:
 
     async def reap(self) -> int:
         containers = await self._engine.call(
-            "list containers", lambda client: client.containers(all=True, filters={"label": PID})
+            "list containers", lambda client: client.containers(all=True, filters={"label": PID}), quick=True
         )
         orphans = [found["Id"] for found in containers if is_orphan(found.get("Labels") or {})]
         images = await self._engine.call(
@@ -306,7 +309,9 @@ class DockerProvider:
                     raise
                 # One that the engine cannot remove now must not keep the others; the next start tries again.
                 left[container] = error.explanation
-        networks = await self._engine.call("list networks", lambda client: client.networks(filters={"label": PID}))
+        networks = await self._engine.call(
+            "list networks", lambda client: client.networks(filters={"label": PID}), quick=True
+        )
         for network in networks:
             if is_orphan(network.get("Labels") or {}):
                 removed += await remove_network(self._engine, network["Id"])

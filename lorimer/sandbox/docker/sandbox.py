@@ -16,13 +16,14 @@ from typing import IO, Any, TypeVar
 from lorimer.errors import SandboxError
 from lorimer.sandbox.artifact_tar import rewritten
 from lorimer.sandbox.base import MOST_CHANGES, Changes, ExecOutput, Packed, Sandbox, SandboxFileError
+from lorimer.sandbox.docker.attached import Attached
 from lorimer.sandbox.docker.commands.ahead import IDLE_SECONDS, AheadSeries, Begin
 from lorimer.sandbox.docker.commands.entrypoint import Entrypoint
 from lorimer.sandbox.docker.commands.exec import INLINE_COMMAND, Collector, Invocation
 from lorimer.sandbox.docker.commands.killing import kill_session
 from lorimer.sandbox.docker.commands.running import Execs, announced, collect
 from lorimer.sandbox.docker.commands.stream import NotFramed
-from lorimer.sandbox.docker.engine import Attached, Engine, EngineError, NoAnswer, is_running
+from lorimer.sandbox.docker.engine import Engine, EngineError, NoAnswer, is_running
 from lorimer.sandbox.docker.files import (
     Chunks,
     PathStat,
@@ -242,7 +243,9 @@ class DockerSandbox:
 
     async def changed_files(self) -> Changes:
         self._check_open()
-        found = await self._engine.call("inspect a container", lambda client: client.inspect_container(self._container))
+        found = await self._engine.call(
+            "inspect a container", lambda client: client.inspect_container(self._container), quick=True
+        )
         layer = (found.get("GraphDriver", {}).get("Data") or {}).get("UpperDir")
         here = await asyncio.to_thread(written_in, layer) if layer else None
         if here is not None:

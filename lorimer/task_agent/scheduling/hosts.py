@@ -31,20 +31,31 @@ class OnHosts(Generic[P]):
         self._hosts, self._on = hosts, on
         self._failed: dict[str, set[str]] = {}
         """Planned trials, and the hosts that they failed on."""
+        self._without: dict[ImageSpec, set[str]] = {}
+        """Images, and the hosts that cannot have them."""
 
     async def image(self, spec: ImageSpec) -> int | None:
         """See Executor. A host that does not answer does without, and makes the image for its first trial later.
 
-        Raises what the first host says that has it not.
+        Hosts that cannot have it are told of, and trials that need it are run by the others. Raises what the first says where
+        none of them has it.
         """
-        sizes = await asyncio.gather(*(self._image(host, spec) for host in self._hosts.up))
+        hosts = self._hosts.up
+        made = await asyncio.gather(*(self._image(host, spec) for host in hosts))
+        refused = [(host, each) for host, each in zip(hosts, made, strict=True) if isinstance(each, SandboxError)]
         if not self._hosts.up:
             raise EngineOutage("; ".join(f"{host.url}: {host.down}" for host in self._hosts.all))
-        return max((size for size in sizes if size is not None), default=None)
+        if refused and len(refused) == len(hosts):
+            raise refused[0][1]
+        for host, error in refused:
+            self._without.setdefault(spec, set()).add(host.url)
+            self._hosts.lacks(host, str(error))
+        return max((size for size in made if isinstance(size, int)), default=None)
 
     async def run(self, spec: TrialSpec, task: Task, *, opened: bool) -> TrialEnd:
         planned = spec.start.planned.id
-        async with self._hosts.place(self._failed.get(planned, ())) as host:
+        without = {url for image in task.images() for url in self._without.get(image, ())}
+        async with self._hosts.place(self._failed.get(planned, ()), without) as host:
             try:
                 end = await self._on(host.provider).run(spec, task, opened=opened)
             except PrerequisiteError as error:
@@ -64,7 +75,8 @@ class OnHosts(Generic[P]):
     def at_once(self, trials: int) -> None:
         self._hosts.at_once(trials)
 
-    async def _image(self, host: Host[P], spec: ImageSpec) -> int | None:
+    async def _image(self, host: Host[P], spec: ImageSpec) -> int | SandboxError | None:
+        """Its bytes on a host, `None` where there are none or the host is lost; or why it cannot be had there."""
         try:
             return await self._on(host.provider).image(spec)
         except EngineOutage as error:
@@ -74,6 +86,6 @@ class OnHosts(Generic[P]):
             await self._hosts.failed(host, error)
             return None
         except ImageError as error:
-            raise ImageError(f"{host.url}: {error}", error.log) from None
+            return ImageError(f"{host.url}: {error}", error.log)
         except SandboxError as error:
-            raise SandboxError(f"{host.url}: {error}") from None
+            return SandboxError(f"{host.url}: {error}")

@@ -22,10 +22,10 @@ from typing import Protocol
 
 from lorimer.errors import SandboxError
 from lorimer.sandbox.base import ExecOutput
+from lorimer.sandbox.docker.attached import Attached
 from lorimer.sandbox.docker.commands.exec import WAITING, Collector, Invocation
 from lorimer.sandbox.docker.commands.running import Begun, Execs, announced, spoken
 from lorimer.sandbox.docker.commands.stream import NotFramed
-from lorimer.sandbox.docker.engine import Attached
 from lorimer.sandbox.streams import OUTPUT_LIMIT
 
 IDLE_SECONDS = 0.01

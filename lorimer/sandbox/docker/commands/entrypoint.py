@@ -89,7 +89,9 @@ class Entrypoint:
 
     async def check(self, *, again: bool = False) -> None:
         """Raises as `hand_over` does where the container has ended."""
-        found = await self.engine.call("inspect a container", lambda client: client.inspect_container(self.container))
+        found = await self.engine.call(
+            "inspect a container", lambda client: client.inspect_container(self.container), quick=True
+        )
         state = found["State"]
         if not state["Running"]:
             code = int(state.get("ExitCode") or 0)
@@ -118,7 +120,7 @@ class Entrypoint:
         said = ""
         with suppress(EngineError):
             printed = await self.engine.call(
-                "read what an entrypoint said", lambda client: client.logs(self.container, tail=200)
+                "read what an entrypoint said", lambda client: client.logs(self.container, tail=200), quick=True
             )
             said = printed.decode("utf-8", "replace").strip()
         last = " ".join(said.split())

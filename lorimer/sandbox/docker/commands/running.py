@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from lorimer.errors import SandboxError
+from lorimer.sandbox.docker.attached import Attached
 from lorimer.sandbox.docker.commands.exec import Collector, Invocation
 from lorimer.sandbox.docker.commands.stream import Demux
-from lorimer.sandbox.docker.engine import Attached, Engine
+from lorimer.sandbox.docker.engine import Engine
 
 KILLED = 137
 
@@ -62,7 +63,7 @@ class Execs:
             execution = str(made["Id"])
             return client.exec_start(execution, socket=True)
 
-        attached = await self.engine.attach("run a command", start)
+        attached = await self.engine.attach("run a command", start, quick=True)
         return execution, attached
 
     async def begin(
@@ -89,7 +90,9 @@ class Execs:
         """How a wrapper ended that could not say it. Raises SandboxError where it could, and was not heard."""
         until = time.monotonic() + LAG_SECONDS
         while True:
-            found = await self.engine.call("inspect a command", lambda client: client.exec_inspect(execution))
+            found = await self.engine.call(
+                "inspect a command", lambda client: client.exec_inspect(execution), quick=True
+            )
             if not found.get("Running"):
                 break
             # The engine knows it a moment after all streams have ended. If it goes on, they have not: they were cut.

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from lorimer.errors import ImageError, PrerequisiteError
 from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, PythonImage, RemovedImages
 from lorimer.sandbox.docker.container import ImageFacts
-from lorimer.sandbox.docker.engine import Engine, EngineError
+from lorimer.sandbox.docker.engine import Engine, EngineError, NoAnswer
 from lorimer.sandbox.docker.image import buildkit
 from lorimer.sandbox.docker.image.buildkit import BuildKit
 from lorimer.sandbox.docker.image.dockerfile import buildkit_needs
@@ -88,7 +88,9 @@ class Images:
     async def facts(self, image: str) -> ImageFacts:
         """Facts of an image that the engine has (asked once). Raises EngineError."""
         if image not in self._facts:
-            found = await self._engine.call(f"inspect image {image}", lambda client: client.inspect_image(image))
+            found = await self._engine.call(
+                f"inspect image {image}", lambda client: client.inspect_image(image), quick=True
+            )
             config = found.get("Config") or {}
             env = dict(str(entry).partition("=")[::2] for entry in config.get("Env") or ())
             self._facts[image] = ImageFacts(
@@ -182,6 +184,8 @@ class Images:
                     )
             except TimeoutError:
                 raise ImageError(f"image {name}: the pull took over {PULL_TIMEOUT:.0f} s", log.text) from None
+            except NoAnswer:
+                raise  # it says nothing of the image
             except EngineError as error:
                 raise ImageError(f"image {name}: cannot be pulled: {_one_line(error.explanation)}", log.text) from error
             if log.error:
@@ -261,6 +265,8 @@ class Images:
                 await by(log, timeout)
         except TimeoutError:
             raise ImageError(f"{what}: the image build took over {timeout:.0f} s", log.text) from None
+        except NoAnswer:
+            raise
         except EngineError as error:
             raise ImageError(f"{what}: the image build failed: {_one_line(error.explanation)}", log.text) from error
         except ImageError as error:

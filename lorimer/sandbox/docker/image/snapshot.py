@@ -42,7 +42,9 @@ class Snapshots:
 
     async def copy_volumes(self, source: str, target: str) -> None:
         """Copy what lies in the source's volumes to the same places of the target, which has volumes there too."""
-        found = await self._engine.call("inspect a container", lambda client: client.inspect_container(source))
+        found = await self._engine.call(
+            "inspect a container", lambda client: client.inspect_container(source), quick=True
+        )
         for mount in found.get("Mounts") or ():
             place = str(mount["Destination"])
 
