@@ -82,6 +82,40 @@ def test_a_study_that_is_stopped_while_its_engine_hangs_ends_and_is_paused(
     assert engine.containers(f"lorimer.study={name}") == []
 
 
+@pytest.mark.docker
+@pytest.mark.slow
+def test_a_run_goes_on_without_the_host_that_freezes_and_none_of_its_trials_is_scored_for_it(
+    docker: None, workspace: Path, tmp_path: Path
+) -> None:
+    name = f"frozen-{os.getpid()}"
+    well, frozen = EngineProxy(tmp_path / "a"), EngineProxy(tmp_path / "b")
+    configure(workspace, "sandbox.provider=docker", "sandbox.concurrency=2", f"study.name={name}", "executor.seconds=3")
+    running = start(
+        "run", "-C", workspace, "--set", f'executor.docker_hosts=["{well.url}", "{frozen.url}"]',
+        "--set", "study.canaries=0",
+    )  # fmt: skip
+    try:
+        while not finished(workspace):
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.05)
+        frozen.muted = True
+        out, err = running.communicate(timeout=ENDS)
+    finally:
+        running.kill()
+        running.communicate()
+        frozen.stop(kill=f"lorimer.study={name}")
+        well.stop()
+    assert running.returncode == 0, err
+    warning = re.compile(
+        rf"^warning: {frozen.url} takes no trials: .*: the engine does not answer \(.*\); it is asked again every 15 s$"
+    )
+    assert [bool(warning.match(line)) for line in out.splitlines() if "takes no trials" in line] == [True], out
+    trials = StoreReader(workspace / STORE).trials(limit=None)
+    assert [trial.state for trial in trials].count("scored") == 4
+    lost = [trial for trial in trials if trial.state != "scored"]
+    assert {(trial.cause, trial.detail.partition(": docker: ")[0]) for trial in lost} == {("engine_outage", frozen.url)}
+
+
 @pytest.mark.parametrize("answers", [None, VERSION], ids=["nothing", "a ping"])
 def test_gc_says_in_plain_words_that_the_engine_does_not_answer(
     tmp_path: Path, workspace: Path, answers: Mapping[str, object] | None
