@@ -47,18 +47,30 @@ def digest_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def in_order(value: Any) -> bool:
+    """Whether the keys of a JSON value stand in order, so that `dumps` writes of it what `canonical` does."""
+    if isinstance(value, dict):
+        keys = list(value)
+        return keys == sorted(keys) and all(map(in_order, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(in_order, value))
+    return value is None or isinstance(value, str | int | float)
+
+
 def encode_message(message: Message) -> dict[str, Any]:
-    body: dict[str, Any] = {"role": message.role, "text": message.text}
-    if message.reasoning:
-        body["reasoning"] = [{"text": block.text, "opaque": dict(block.opaque)} for block in message.reasoning]
-    if message.tool_calls:
-        body["tool_calls"] = [_encode_call(call) for call in message.tool_calls]
-    if message.tool_call_id:
-        body["tool_call_id"] = message.tool_call_id
+    """A message as it is stored, its own keys in order."""
+    body: dict[str, Any] = {}
+    if message.images:
+        body["images"] = [{"data": image.data, "type": image.type} for image in message.images]
     if message.is_error:
         body["is_error"] = True
-    if message.images:
-        body["images"] = [{"type": image.type, "data": image.data} for image in message.images]
+    if message.reasoning:
+        body["reasoning"] = [{"opaque": dict(block.opaque), "text": block.text} for block in message.reasoning]
+    body["role"], body["text"] = message.role, message.text
+    if message.tool_call_id:
+        body["tool_call_id"] = message.tool_call_id
+    if message.tool_calls:
+        body["tool_calls"] = [_encode_call(call) for call in message.tool_calls]
     return body
 
 
@@ -124,7 +136,5 @@ def _plain(arguments: Mapping[str, Any]) -> str:
 
 
 def _encode_call(call: ToolCall) -> dict[str, Any]:
-    body: dict[str, Any] = {"id": call.id, "name": call.name, "arguments": dict(call.arguments)}
-    if call.malformed:
-        body["malformed"] = call.malformed
-    return body
+    malformed = {"malformed": call.malformed} if call.malformed else {}
+    return {"arguments": dict(call.arguments), "id": call.id, **malformed, "name": call.name}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
@@ -37,6 +38,25 @@ messages = st.builds(
 def test_a_message_comes_back_as_it_went_in(message: Message) -> None:
     assert codec.decode_message(json.loads(codec.canonical(codec.encode_message(message)))) == message
     assert codec.decode_message(json.loads(codec.dumps(codec.encode_message(message)))) == message
+
+
+@given(messages)
+def test_a_message_whose_keys_are_in_order_is_stored_as_it_is_hashed(message: Message) -> None:
+    body = codec.encode_message(message)
+    assert codec.in_order(body) == (list(_keys(body)) == list(_keys(json.loads(codec.canonical(body)))))
+    if codec.in_order(body):
+        assert codec.dumps(body) == codec.canonical(body)
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """All keys of a JSON value, in the order in which they are written."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _keys(item)
 
 
 @given(messages, messages)

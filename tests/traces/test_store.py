@@ -184,11 +184,34 @@ async def test_no_message_is_summed_again_with_each_call_that_repeats_it(
         for turn in range(30):
             answer = assistant(f"turn {turn}", [ToolCall(str(turn), "shell", {"command": "ls"})])
             sent = tuple(replace(message) for message in messages)  # each call is read anew
-            store.model_call(make.call(begin.id, sent, answer, system=None, tools=()))
+            store.model_call(make.call(begin.id, sent, answer, system=f"Be good {turn % 2}."))
             messages = (*messages, answer, user(f"output {turn}"))
         await store.close_trial(make.end(begin.id))
     assert sum('"turn ' in said for said in summed) == 30
     assert sum('"output ' in said for said in summed) == 29
+    assert sum('"Be good ' in said for said in summed) == 2
+    assert sum('"tools"' in said for said in summed) == 1
+
+
+async def test_system_prompts_that_are_never_the_same_are_all_kept(path: Where) -> None:
+    with Store.open(path) as store:
+        begin = make.start()
+        store.open_trial(begin)
+        calls = [make.call(begin.id, [user("Do it.")], system=f"It is {hour} o'clock.") for hour in range(24)]
+        for call in calls:
+            store.model_call(call)
+        await store.close_trial(make.end(begin.id))
+        assert [StoreReader(path).conversation(begin.id, index) for index in range(24)] == calls
+
+
+async def test_the_arguments_of_a_call_keep_the_order_in_which_the_model_gave_them(path: Where) -> None:
+    with Store.open(path) as store:
+        begin = make.start()
+        store.open_trial(begin)
+        store.model_call(make.call(begin.id, [user("Do it.")], assistant("", [ToolCall("1", "f", {"b": 1, "a": 2})])))
+        await store.close_trial(make.end(begin.id))
+        (call,) = StoreReader(path).conversation(begin.id, 0).completion.tool_calls
+        assert list(call.arguments) == ["b", "a"]
 
 
 async def test_a_value_that_equals_another_is_stored_as_it_was_sent(path: Where) -> None:

@@ -70,7 +70,7 @@ FLAGGED = "SELECT id, stage, flags FROM trial {hint}WHERE study = ? AND state = 
 
 
 def put(
-    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, anew: bool
+    connection: Connection, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, anew: bool
 ) -> None:
     """Insert many rows, JSON as its text. SQLAlchemy takes longer to look at each value than the database to store it.
 
@@ -80,7 +80,7 @@ def put(
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join([mark] * len(columns))
     statement = f"INSERT INTO {table} ({names}) VALUES ({marks})" + " ON CONFLICT DO NOTHING" * anew  # noqa: S608
-    connection.exec_driver_sql(statement, [tuple(row) for row in rows])
+    connection.exec_driver_sql(statement, list(rows))
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class Database(Protocol):
         """The column of a step that is written with what search finds of it; "" may stand there for what its data says."""
         ...
 
-    def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+    def put_steps(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Insert steps, with a value for each of `STEP_COLUMNS` and then of `step_text`, so that search finds them."""
         ...
 

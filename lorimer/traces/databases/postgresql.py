@@ -143,7 +143,7 @@ class Postgresql:
     def step_text(self) -> str:
         return "text"  # its JSON may hold what the server does not look into
 
-    def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+    def put_steps(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         # The server keeps its index itself.
         put(connection, "step", (*STEP_COLUMNS, self.step_text), rows, anew=False)
 

@@ -126,7 +126,7 @@ class Sqlite:
     def step_text(self) -> str:
         return "found"  # `text` is computed of it and of the data (r0025)
 
-    def put_steps(self, connection: Connection, rows: Sequence[Sequence[Any]]) -> None:
+    def put_steps(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         newest = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM step").scalar_one()
         put(connection, "step", (*STEP_COLUMNS, self.step_text), rows, anew=False)
         connection.exec_driver_sql(fts5.INDEX_AFTER, (newest,))

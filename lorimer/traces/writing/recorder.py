@@ -65,6 +65,8 @@ _CACHES = or_(
 """That something was read from a cache in a trial, or in its study by now. Of a provider that caches nothing no row is kept."""
 _SAME = select(_CONDITION.c.id).where(*_ALIKE).scalar_subquery()
 """The number of that row."""
+_ENDING = update(_TRIAL).where(_TRIAL.c.id == bindparam("of_trial"), _TRIAL.c.state == TrialState.RUNNING.value)
+_ENDING_UNDER = _ENDING.values(condition=_SAME)
 
 
 class Recorder:
@@ -108,6 +110,10 @@ class Recorder:
             values = row.model_dump()
             if not transaction.insert_new(_TRIAL, values):
                 self._refused[start.id] = InternalError(f"trial {start.id} is in the trace store already")
+            elif start.id not in self._trajectories:
+                self._trajectories[start.id] = (
+                    OwnerSteps()
+                )  # it has no steps yet, which need not be asked of the database
 
         self._writer.post(work)
 
@@ -116,14 +122,17 @@ class Recorder:
             if step.owner in self._refused:
                 return
             trajectory = self._trajectory(transaction, step.owner)
-            data = self._cleaner.json(step.data)
-            text = self._cleaner.text(step.text or text_of(step.kind.value, step.data))
+            kind = step.kind.value
+            data, encoded = self._cleaner.encoded(step.data)
+            text = None
+            if step.text or data is not step.data:  # lines in which nothing is masked hold nothing to mask together
+                text = self._cleaner.text(step.text or text_of(kind, step.data))
             index = trajectory.take_index()
             if step.kind is StepKind.EXEC:
                 trajectory.put_out(*(step.data[name] for name in ("stdout", "stderr") if name in step.data))
-            row = {"owner": step.owner, "index": index, "kind": step.kind.value}
-            transaction.add_step({**row, "at": step.at, "seconds": step.seconds, "data": data, "text": text})
-            self._note(step.owner, step.call, index, data, exact=data == step.data)
+            row = {"owner": step.owner, "index": index, "kind": kind, "at": step.at, "seconds": step.seconds}
+            transaction.add_step({**row, "data": data}, encoded, text)
+            self._note(step.owner, step.call, index, data, exact=data is step.data or data == step.data)
 
         self._writer.post(work)
 
@@ -133,9 +142,10 @@ class Recorder:
                 return
             trajectory = self._trajectory(transaction, call.owner)
             row = trajectory.model_call(call, self._cleaner.scrub, transaction.add_message)
-            said, row["data"] = row["data"], self._cleaner.json(row["data"])
-            transaction.add_step({**row, "text": self._cleaner.text(_text_of_call(call, row["data"], trajectory))})
-            exact = not trajectory.masked and said == row["data"]
+            said = row["data"]
+            row["data"], encoded = self._cleaner.encoded(said)
+            transaction.add_step(row, encoded, self._cleaner.text(_text_of_call(call, row["data"], trajectory)))
+            exact = not trajectory.masked and (row["data"] is said or said == row["data"])
             self._note(call.owner, call.call, row["index"], {}, exact=exact)
 
         self._writer.post(work)
@@ -177,13 +187,13 @@ class Recorder:
             }
             apart = ("id", "used", "conditions", "replayed", "ran")
             values = self._cleaner.row({name: value for name, value in values.items() if name not in apart})
-            under: dict[str, Any] = {}
+            ending, under = _ENDING, {}
             if end.conditions.concurrency is not None:
                 under = self._under(end.conditions)
                 transaction.connection.execute(_MADE, {"of_trial": end.id, **under})
-                values["condition"] = _SAME
-            running = (_TRIAL.c.id == end.id) & (_TRIAL.c.state == TrialState.RUNNING.value)
-            if transaction.connection.execute(update(_TRIAL).where(running).values(values), under).rowcount != 1:
+                ending = _ENDING_UNDER
+            ended = transaction.connection.execute(ending, {"of_trial": end.id, **under, **values})
+            if ended.rowcount != 1:
                 state = transaction.connection.execute(select(_TRIAL.c.state).where(_TRIAL.c.id == end.id)).scalar()
                 raise InternalError(f"trial {end.id} cannot end: it is {state or 'not in the trace store'}")
             if trajectory is not None and trajectory.breaks.calls:

@@ -76,6 +76,8 @@ class OwnerSteps:
     masked: bool = False
     """Whether anything of the newest model call was masked."""
     breaks: CacheWatch = field(default_factory=CacheWatch)
+    _standing: dict[str, _Sums] = field(default_factory=dict)
+    """System prompts and lists of tools that are stored, by their JSON: a harness sends the same ones with every call."""
     _outputs: deque[str] = field(default_factory=lambda: deque(maxlen=MAX_HEADS))
     """The newest long outputs of commands that no model was told yet."""
 
@@ -96,16 +98,23 @@ class OwnerSteps:
         return told
 
     def model_call(
-        self, call: ModelCallData, scrub: Callable[[str], str], store: Callable[[str, dict[str, Any]], None]
+        self, call: ModelCallData, scrub: Callable[[str], str], store: Callable[[str, str], None]
     ) -> dict[str, Any]:
-        """The step's row, without text columns; messages that may be new go to `store(sha, body)`."""
+        """The step's row, without text columns; messages that may be new go to `store(sha, body)`, as JSON."""
 
-        def put(body: dict[str, Any]) -> _Sums:
+        def put(body: dict[str, Any], *, standing: bool = False) -> _Sums:
             said = codec.canonical(body)
-            came, clean = codec.digest_of(said), body if passes(said, scrub) else scrub_json(body, scrub)
-            sums = _Sums(came, came if clean is body or clean == body else codec.digest(clean))
+            sums = self._standing.get(said) if standing else None
+            if sums is None:
+                came, clean = codec.digest_of(said), body if passes(said, scrub) else scrub_json(body, scrub)
+                same = clean is body or clean == body
+                sums = _Sums(came, came if same else codec.digest(clean))
+                store(sums.stored, said if same and codec.in_order(body) else codec.dumps(clean))
+                if standing:
+                    if len(self._standing) == 2 * MAX_HEADS:  # one of each kind for every conversation
+                        del self._standing[next(iter(self._standing))]
+                    self._standing[said] = sums
             self.masked = self.masked or sums.came != sums.stored
-            store(sums.stored, clean)
             return sums
 
         index, self.masked = self.take_index(), False
@@ -129,8 +138,8 @@ class OwnerSteps:
             "base": head.index if head else None,
             "keep": keep,
             "append": list(stored[keep:]),
-            "system": None if call.system is None else put(codec.encode_system(call.system)).stored,
-            "tools": put(codec.encode_tools(call.tools)).stored if call.tools else None,
+            "system": None if call.system is None else put(codec.encode_system(call.system), standing=True).stored,
+            "tools": put(codec.encode_tools(call.tools), standing=True).stored if call.tools else None,
             "completion": answered.stored,
             "stop_reason": call.completion.stop_reason,
             "usage": codec.encode_usage(call.completion.usage),

@@ -13,15 +13,16 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lorimer.errors import InternalError, LorimerError
-from lorimer.traces import codec
 from lorimer.traces.databases.base import STEP_COLUMNS, Database, put
-from lorimer.traces.searched import is_said
+from lorimer.traces.scrub import storable
+from lorimer.traces.searched import can_be_computed, is_said, text_of
 
 GATHER_SECONDS = 0.1
 """How long a step may wait for others. The promise is 250 ms, which leaves 150 for the commit itself."""
@@ -31,6 +32,8 @@ MAX_BATCH = 1000
 
 Work = Callable[["Transaction"], Any]
 
+_PLAIN_COLUMNS = itemgetter(*(name for name in STEP_COLUMNS if name != "data"))
+
 
 class Transaction:
     """One open transaction. Steps and messages are collected and inserted many rows at a time."""
@@ -38,26 +41,40 @@ class Transaction:
     def __init__(self, database: Database, connection: Connection) -> None:
         self.database = database
         self.connection = connection
+        self._computes_text = database.step_text != "text"
         self._messages: dict[str, str] = {}
         self._blobs: dict[str, bytes] = {}
         self._steps: list[tuple[Any, ...]] = []
 
-    def add_message(self, sha: str, body: dict[str, Any]) -> None:
-        self._messages[sha] = codec.dumps(body)
+    def add_message(self, sha: str, body: str) -> None:
+        """Add a message, a JSON text, unless it is there."""
+        self._messages[sha] = body
 
     def add_blob(self, sha: str, data: bytes) -> None:
         self._blobs[sha] = data
 
-    def add_step(self, row: dict[str, Any]) -> None:
-        encoded, text = codec.dumps(row["data"]), row["text"]
-        if self.database.step_text != "text" and is_said(row["kind"], row["data"], encoded, text):
-            text = ""  # the database computes it
-        self._steps.append((*(encoded if name == "data" else row[name] for name in STEP_COLUMNS), text))
+    def add_step(self, row: Mapping[str, Any], encoded: str, text: str | None) -> None:
+        """Add a step.
+
+        Args:
+            row: its columns without `text`.
+            encoded: its data as JSON.
+            text: what search finds of it; `None` where that is what its data says.
+        """
+        kind, data = row["kind"], row["data"]
+        if text is None:
+            computed = self._computes_text and can_be_computed(kind, data, encoded)
+            text = "" if computed else storable(text_of(kind, data))
+        elif self._computes_text and is_said(kind, data, encoded, text):
+            text = ""
+        self._steps.append((*_PLAIN_COLUMNS(row), encoded, text))
 
     def insert_new(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a row with its key is there; whether it was inserted."""
-        wanted = self.database.insert(table).values(dict(values)).on_conflict_do_nothing()
-        return self.connection.execute(wanted, execution_options={"preserve_rowcount": True}).rowcount == 1
+        wanted = self.database.insert(table).on_conflict_do_nothing()
+        # Values beside the statement: SQLAlchemy takes longer to put them into it than the database to store them.
+        done = self.connection.execute(wanted, dict(values), execution_options={"preserve_rowcount": True})
+        return done.rowcount == 1
 
     def add_to(self, table: Table, values: Mapping[str, Any]) -> None:
         """Add numbers to those of the row with the same key; a row that is missing begins with them."""
