@@ -21,8 +21,10 @@ pytestmark = pytest.mark.bubblewrap
 FEW = 3
 """Words of which a clause has more: `2 of 2 tried` may be said of several things."""
 DEAD = (
-    "models.task=mine/m", "providers.mine.base_url=http://127.0.0.1:9/v1", "providers.mine.retry.window_seconds=0.1",
-)  # fmt: skip
+    "models.task=mine/m",
+    "providers.mine.base_url=http://127.0.0.1:9/v1",
+    "providers.mine.retry.window_seconds=0.1",
+)
 """Settings of a provider that nobody answers for."""
 
 
