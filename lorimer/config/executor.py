@@ -24,9 +24,9 @@ class ExecutorSettings(Table):
     """How many trials each of `docker_hosts` takes in relation to the others, in their order: of `[sandbox] concurrency = 16`
     and `[1, 3]` the first has 4 places and the second 12. Empty: alike."""
     seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
-    """How long an engine may take to say that it is there before it is told, or done without; so long one is waited for, too,
-    that is to clear up and does not answer. One that runs trials has three times as long before they are lost. The same for a
-    Ray cluster's address, which may then take six times as long to be joined."""
+    """How long an engine may take to say that it is there; then lorimer tells of it, or goes on without it. An engine that is to
+    clear up is waited for as long, and one that runs trials three times as long before they are lost. A Ray cluster's address
+    has as long to answer, and then six times as long to be joined."""
 
     @field_validator("docker_hosts")
     @classmethod
