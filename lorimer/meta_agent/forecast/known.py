@@ -14,7 +14,7 @@ from lorimer.errors import PrerequisiteError, SandboxError, UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import needed
-from lorimer.meta_agent.forecast.power import Forecast, forecast
+from lorimer.meta_agent.forecast.power import Forecast, Known, forecast
 from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design
 from lorimer.meta_agent.gate.statistics.scores import Result
@@ -62,10 +62,7 @@ def plan(
         holdout, test = around(len(rates), config.split)
         return forecast(
             Design.of(config),
-            panels.from_rates(rates),
-            source=f"pass rates as assumed: {assume}",
-            holdout=holdout,
-            test=test,
+            Known(panels.from_rates(rates), f"pass rates as assumed: {assume}", holdout=holdout, test=test),
             budget=config.budget,
             concurrency=config.sandbox.concurrency,
             seed=config.study.seed,
@@ -98,18 +95,21 @@ def of_study(reader: StudyReader, row: StudyRow, config: Config) -> Forecast:
         raise UserError(f"{row.id} has no scored trial of its champion yet; without --study, power takes what there is")
     used = reader.spent(row.id)
     hours = reader.trial_seconds(row.id) / 3600 / config.sandbox.concurrency
-    rest = forecast(
-        Design.of(config),
+    known = Known(
         panels.from_trials([*results(found), *_untried(world.train, found)]),
-        source=_source(world, found, len(world.train)),
+        _source(world, found, len(world.train)),
         study=row.id,
         trials=results(found),
         holdout=len(world.holdout),
         test=len(reader.tasks(row.id, split="test")),
-        budget=config.budget,
         spent=Spending(used.trials, used.usd, used.tokens, hours),
         proposed=world.proposals,
         costs=_costs(reader, found, row, used),
+    )
+    rest = forecast(
+        Design.of(config),
+        known,
+        budget=config.budget,
         concurrency=config.sandbox.concurrency,
         seed=config.study.seed,
         workers=workers(),
@@ -130,14 +130,14 @@ def _of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRo
     remarks: list[str] = []
     more = _more([task.id for task in suite.tasks], sides.train, config.study.seed)
     source = f"no trial yet: {len(sides.train)} tasks, each assumed to be solved at any rate, half of them nearly always or never"
-    known, costs, study = panels.spread(len(sides.train)), Costs(), ""
+    panel, costs, study = panels.spread(len(sides.train)), Costs(), ""
     if reader is not None and row is not None:
         world = scan(reader, row.id)
         everything = standing_trials(reader, world.stood, world.seed, int(row.config["retries"]["errored"]))
         found = [outcome for outcome in everything if outcome.planned.task in sides.train]
         if any(outcome.reward is not None for outcome in found):
             trials, study = results(found), row.id
-            known = panels.from_trials([*trials, *_untried(sides.train, found)])
+            panel = panels.from_trials([*trials, *_untried(sides.train, found)])
             source = _source(world, found, len(sides.train))
             costs = _costs(reader, found, row, reader.spent(row.id))
             now = Workspace(root, config.study.harness, config.study.program).read_harness()
@@ -154,21 +154,24 @@ def _of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRo
             )
     if not trials:
         remarks.append(f"nothing is measured yet: all numbers are of assumed tasks, not of these; run: {more}")
-    return forecast(
-        Design.of(config),
-        known,
-        source=source,
+    known = Known(
+        panel,
+        source,
         study=study,
         trials=trials,
         holdout=len(sides.holdout),
         test=len(sides.test),
-        budget=config.budget,
         costs=costs,
+        remarks=remarks,
+        more=more,
+    )
+    return forecast(
+        Design.of(config),
+        known,
+        budget=config.budget,
         concurrency=config.sandbox.concurrency,
         seed=config.study.seed,
         workers=workers(),
-        remarks=remarks,
-        more=more,
     )
 
 

@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 
 from lorimer.config.settings import BudgetSettings
@@ -104,59 +104,66 @@ class Forecast:
 # ---- the forecast ---------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a study is forecast from."""
+
+    panel: Panel
+    source: str
+    """Where the panel is from, in words."""
+    study: str = ""
+    """Whose trials they are."""
+    trials: Sequence[Result] = ()
+    """The champion's, where there are any."""
+    holdout: int = 0
+    """Sealed tasks."""
+    test: int = 0
+    """Tasks kept for the test."""
+    spent: Spending | None = None
+    """What the study has used already: its baseline need then not be paid again."""
+    proposed: int = 0
+    """Candidates that it has tried already."""
+    costs: Costs = field(default_factory=Costs)
+    """Of a trial and a proposal, as far as they are known."""
+    remarks: Sequence[str] = ()
+    """What the user should know of the source."""
+    more: str = ""
+    """The command that gets trials enough, where there are too few."""
+
+
 def forecast(
     design: Design,
-    panel: Panel,
+    known: Known,
     *,
-    source: str,
-    study: str = "",
-    trials: Sequence[Result] = (),
-    holdout: int = 0,
-    test: int = 0,
     budget: BudgetSettings | None = None,
-    spent: Spending | None = None,
-    proposed: int = 0,
-    costs: Costs | None = None,
     concurrency: int = 1,
     seed: int = 0,
     rounds: int | None = None,
     workers: int = 1,
-    remarks: Sequence[str] = (),
-    more: str = "",
 ) -> Forecast:
     """Everything that can be said of a study with this gate on this panel.
 
     Args:
-        source: where the panel is from, in words.
-        study: whose trials they are.
-        trials: the champion's, where there are any.
-        holdout: sealed tasks.
-        test: tasks kept for the test.
         budget: what the study may use; unset bounds where there is none.
-        spent: what it has used already: its baseline need then not be paid again.
-        proposed: candidates it has tried already.
-        costs: of a trial and a proposal, as far as they are known.
         concurrency: trials at once.
         rounds: simulated candidates per gain; chosen by the suite's size where not given.
         workers: processes for a large suite. They change no number.
-        remarks: what the user should know of the source.
-        more: the command that gets trials enough, where there are too few.
     """
-    budget, costs = budget or BudgetSettings(), costs or Costs()
-    lack = lacking(panel.seen, more, study) if trials else None
+    budget, panel, trials = budget or BudgetSettings(), known.panel, known.trials
+    lack = lacking(panel.seen, known.more, known.study) if trials else None
     few = lack is not None and lack.kind == "few"
     # What is true of a few tasks is not of the suite: neither that they leave nothing to win, nor what a trial costs.
     standing = trials if not few or all(panel.seen.values()) else ()
-    costs = Costs() if few else costs
+    costs = Costs() if few else known.costs
     best = best_result(design, panel.tasks, standing)
-    baseline = len(panel.tasks) * design.champion_repeats + holdout * design.holdout_repeats
-    known = Forecast(
-        source=source,
-        study=study,
+    baseline = len(panel.tasks) * design.champion_repeats + known.holdout * design.holdout_repeats
+    undrawn = Forecast(
+        source=known.source,
+        study=known.study,
         assumed=panel.assumed is not None or not trials,
         tasks=len(panel.tasks),
-        holdout=holdout,
-        test=test,
+        holdout=known.holdout,
+        test=known.test,
         policy=design.policy.name,
         alpha=design.policy.alpha,
         level=design.first.alpha,
@@ -166,23 +173,23 @@ def forecast(
         score=score(trials) if trials else None,
         reachable=best.kind == "promote",
         best=best.reason,
-        start=costs.of(0.0 if spent is not None else baseline, 0.0, concurrency),
+        start=costs.of(0.0 if known.spent is not None else baseline, 0.0, concurrency),
         candidates=budget.candidates,
-        warnings=(*remarks, *filter(None, [too_small(design, panel.tasks, standing)])),
+        warnings=(*known.remarks, *filter(None, [too_small(design, panel.tasks, standing)])),
         lacking=lack,
     )
     if lack is not None:
-        return known
+        return undrawn
     suite = panel.draw(random.Random(f"{seed}/suite"))  # noqa: S311
-    room = panels.room(suite)
-    played = _play(design, panel, room, seed, rounds, workers, reachable=known.reachable, proposed=proposed)
+    room, proposed = panels.room(suite), known.proposed
+    played = _play(design, panel, room, seed, rounds, workers, reachable=undrawn.reachable, proposed=proposed)
 
     audit = 0 if design.policy.name == "pooled" else len(panel.tasks) * design.champion_repeats
-    after = 2 * holdout * design.holdout_repeats + audit  # what was confirmed has been audited
+    after = 2 * known.holdout * design.holdout_repeats + audit  # what was confirmed has been audited
     each = costs.of(played.null.trials + played.null.promoted * after, 1.0, concurrency)
     good, wanted = played.good, budget.candidates
     return replace(
-        known,
+        undrawn,
         mean=panel.mean,
         noise=panels.noise(suite),
         null=played.null,
@@ -193,9 +200,9 @@ def forecast(
         first=played.first,
         null_candidate=each,
         good_candidate=None if good is None else costs.of(good.trials + after, 1.0, concurrency),
-        study_total=None if wanted is None else known.start + each.times(max(0, wanted - proposed)),
-        affordable=afford(budget, spent or NOTHING, known.start, each, proposed),
-        warnings=(*known.warnings, *_warnings(design, panel, known, played, room)),
+        study_total=None if wanted is None else undrawn.start + each.times(max(0, wanted - proposed)),
+        affordable=afford(budget, known.spent or NOTHING, undrawn.start, each, proposed),
+        warnings=(*undrawn.warnings, *_warnings(design, panel, undrawn, played, room)),
     )
 
 
@@ -278,15 +285,15 @@ def _search(
     return smallest, tuple(tried[gain] for gain in sorted(tried))
 
 
-def _warnings(design: Design, panel: Panel, known: Forecast, played: _Played, room: float) -> tuple[str, ...]:
+def _warnings(design: Design, panel: Panel, undrawn: Forecast, played: _Played, room: float) -> tuple[str, ...]:
     """What the dice add to what was known without them."""
     said = []
-    if known.reachable and played.detectable is None:
+    if undrawn.reachable and played.detectable is None:
         said.append(
             f"no gain that this suite has room for (up to {100 * room:.1f} points) is found {WANTED:.0%} of the time; "
             "add tasks or raise gate.repeats"
         )
-    if not panel.weight_known and known.score is not None:
+    if not panel.weight_known and undrawn.score is not None:
         what = "every task has one trial" if len(panel.seen) > 1 else "there is one task alone"
         said.append(
             f"{what}, which does not tell how flaky a task is; two trials or more of each of several tasks "
