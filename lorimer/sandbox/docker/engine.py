@@ -244,7 +244,9 @@ class Engine:
                 await asyncio.sleep(max(pause - silent, LOOK_SECONDS))
                 continue
             try:
-                await self._asking.run(lambda: _translated(THERE, partial(_info, seconds=bound), self._client))
+                await self._asking.run(
+                    lambda: _translated(THERE, partial(_info, where=self.where, seconds=bound), self._client)
+                )
             except NoAnswer as error:
                 if error.waited:  # one that is gone has cut its streams, and calls to it fail by themselves
                     self._give_up(error.explanation)
@@ -296,7 +298,7 @@ class Engine:
         It is asked for more than a ping: an engine that hangs may answer that, and make no container.
         """
         await self.connect()
-        await self.call(THERE, partial(_info, seconds=self._patience.answer))
+        await self.call(THERE, partial(_info, where=self.where, seconds=self._patience.answer))
 
     @property
     def where(self) -> str:
@@ -327,7 +329,7 @@ class Engine:
                 "DOCKER_HOST=unix:///tmp/docker.sock",
             )
         try:
-            _probe(where)
+            _probe(where, timeout)
             return APIClient(version=version, **settings)
         except (DockerException, OSError) as error:
             if "permission denied" in str(error).lower():
@@ -377,16 +379,18 @@ def _cut(answers: list[Any]) -> None:
             answer.raw.shutdown()
 
 
-def _info(client: Any, *, seconds: float) -> None:
+def _info(client: Any, *, where: str, seconds: float) -> None:
     """Have the engine say what it is and has, within so many seconds."""
+    _probe(where, seconds)
     client.get(f"{client.base_url}/v{client.api_version}/info", timeout=seconds).raise_for_status()
 
 
-def _probe(where: str) -> None:
+def _probe(where: str, seconds: float) -> None:
     """Connect once to a local socket: of a connection that fails, the SDK leaves the socket open. Raises OSError."""
     scheme, _, path = where.partition("://")
     if scheme == "unix":
         with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(seconds)
             probe.connect("/" + path.lstrip("/"))
 
 

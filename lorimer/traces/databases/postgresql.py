@@ -305,7 +305,11 @@ def _connect(dsn: str, name: str, hurried: Hurried, *, reads: bool) -> psycopg.C
             given.setdefault(setting, value)
         connection = Listening.connect(**given)  # type: ignore[arg-type]
     except psycopg.Error as error:
-        raise UserError(f"cannot open the trace store {name}: {_line(str(error))}", _helps(str(error))) from None
+        problem = f"cannot open the trace store {name}: {_line(str(error))}"
+        if hurried.reached:
+            raise LorimerError(f"{problem}; {_REACH}") from None
+        raise UserError(problem, _helps(str(error))) from None
+    hurried.reached = True
     info = connection.info
     unfit = lacking(info.parameter_status("server_encoding") or "", info.server_version)
     if unfit:

@@ -31,6 +31,8 @@ class Hurried:
         self._since: dict[Future[Any], float] = {}
         self.over = False
         """The connection that writes has given the server up: no other waits for it."""
+        self.reached = False
+        """A connection was made: where none can be from now on, the server has gone away, and its URL is right."""
 
     def add(self, until: Future[Any]) -> None:
         """One waits for this. It may be told of again."""
