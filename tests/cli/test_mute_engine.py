@@ -56,7 +56,7 @@ def test_a_study_that_is_stopped_while_its_engine_hangs_ends_and_is_paused(
     name = f"mute-{os.getpid()}"
     configure(
         workspace, "sandbox.provider=docker", "jail.provider=docker", "budget.candidates=500", f"study.name={name}",
-        "executor.seconds=3",
+        "executor.seconds=5",
     )  # fmt: skip
     engine = EngineProxy(tmp_path / "s")
     running = start("optimize", "-C", workspace, environment={"DOCKER_HOST": engine.url})
@@ -83,13 +83,13 @@ def test_a_study_that_is_stopped_while_its_engine_hangs_ends_and_is_paused(
 
 
 @pytest.mark.docker
-@pytest.mark.slow
+@pytest.mark.hostile
 def test_a_run_goes_on_without_the_host_that_freezes_and_none_of_its_trials_is_scored_for_it(
     docker: None, workspace: Path, tmp_path: Path
 ) -> None:
     name = f"frozen-{os.getpid()}"
     well, frozen = EngineProxy(tmp_path / "a"), EngineProxy(tmp_path / "b")
-    configure(workspace, "sandbox.provider=docker", "sandbox.concurrency=2", f"study.name={name}", "executor.seconds=3")
+    configure(workspace, "sandbox.provider=docker", "sandbox.concurrency=2", f"study.name={name}", "executor.seconds=5")
     running = start(
         "run", "-C", workspace, "--set", f'executor.docker_hosts=["{well.url}", "{frozen.url}"]',
         "--set", "study.canaries=0",

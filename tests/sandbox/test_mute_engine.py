@@ -28,8 +28,9 @@ from tests.support.mute_engine import HALF, NO_IMAGE, UPGRADED, VERSION, MuteEng
 JAIL = JailRequest(["true"], Owner("test-mute", "jail"))
 WAIT = 90
 """Seconds; one call to an engine may take 180."""
-SOON = Patience(0.2)
-"""What the engines of these tests answer, they answer in milliseconds. What is given up is mute for good."""
+SOON = Patience(1.0)
+"""What the engines of these tests answer, they answer in milliseconds, and in tenths of a second on a busy machine. What is given
+up is mute for good."""
 STREAMS = HALF | {
     "/containers/create": {"Id": "c"},
     "/containers/c/attach": UPGRADED,
@@ -66,7 +67,7 @@ async def test_who_waits_for_an_engine_that_is_left_hears_of_it_at_once(tmp_path
         async with asyncio.timeout(WAIT):
             with pytest.raises(NotRemoved):
                 await provider.close()
-            with pytest.raises(EngineOutage, match=r"the engine at unix://.* does not answer \(for 0.2 s\)"):
+            with pytest.raises(EngineOutage, match=r"the engine at unix://.* does not answer \(for 1 s\)"):
                 await waiting
 
 
@@ -129,7 +130,7 @@ async def test_an_engine_that_does_not_say_what_it_has_is_told_in_plain_words(
                 await provider.reap()
             await provider.close()
     assert str(told.value) == (
-        f"the Docker Engine at {engine.url} takes connections and does not answer (for 0.2 s); restart it "
+        f"the Docker Engine at {engine.url} takes connections and does not answer (for 1 s); restart it "
         "(`sudo systemctl restart docker`), or set DOCKER_HOST to one that answers"
     )
 
@@ -141,7 +142,7 @@ async def test_an_engine_that_answers_a_ping_alone_is_not_taken_to_be_back(tmp_p
         await provider.answers()
         del answers["/info"]
         async with asyncio.timeout(WAIT):
-            with pytest.raises(NoAnswer, match=r"^docker: .*: the engine does not answer \(for 0.2 s\)$"):
+            with pytest.raises(NoAnswer, match=r"^docker: .*: the engine does not answer \(for 1 s\)$"):
                 await provider.answers()
             await provider.close()
 
@@ -151,7 +152,7 @@ async def test_a_call_that_is_answered_at_once_is_not_waited_for_as_long_as_othe
         docker = Engine(workers=4, base_url=engine.url, patience=SOON)
         async with asyncio.timeout(WAIT):
             with pytest.raises(
-                NoAnswer, match=r"^docker: inspect a container: the engine does not answer \(for 0.6 s\)$"
+                NoAnswer, match=r"^docker: inspect a container: the engine does not answer \(for 3 s\)$"
             ):
                 await is_running(docker, "c")
         await docker.close()
@@ -162,7 +163,7 @@ async def test_an_engine_that_answers_is_not_given_up_for_a_call_that_takes_long
         provider = DockerProvider(base_url=engine.url, patience=SOON)
         waiting = asyncio.create_task(provider.jail(JAIL))
         await asked(engine, "/containers/create")
-        await asked(engine, "/info", 6)
+        await asked(engine, "/info", 3)
         assert not waiting.done()
         with pytest.raises(NotRemoved):
             await provider.close()
@@ -181,7 +182,7 @@ async def test_who_waits_for_an_engine_that_hangs_is_told_and_it_is_asked_again(
         making = [asyncio.create_task(provider.jail(JAIL)) for _ in range(WORKERS + 1)]
         async with asyncio.timeout(WAIT):
             for task in (hearing, *making):
-                with pytest.raises(NoAnswer, match=r"the engine does not answer \(for 0.6 s\)$"):
+                with pytest.raises(NoAnswer, match=r"the engine does not answer \(for 3 s\)$"):
                     await task
             answers["/info"] = info
             await provider.answers()
