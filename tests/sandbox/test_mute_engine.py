@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,19 @@ from lorimer.sandbox.docker.group import Groups
 from lorimer.sandbox.docker.patience import Patience
 from lorimer.sandbox.docker.provider import WORKERS, DockerProvider
 from lorimer.sandbox.pool import Pool
-from tests.support.mute_engine import HALF, NO_IMAGE, UPGRADED, VERSION, MuteEngine, mute_engine
+from tests.support.mute_engine import (
+    ENDED_MEANWHILE,
+    HALF,
+    NO_IMAGE,
+    REMOVED,
+    UPGRADED,
+    VERSION,
+    MuteEngine,
+    mute_engine,
+)
 
+# Of a connection that is refused, the SDK leaves the socket to the garbage collector, which the fixture calls.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 JAIL = JailRequest(["true"], Owner("test-mute", "jail"))
 WAIT = 90
 """Seconds; one call to an engine may take 180."""
@@ -39,6 +50,13 @@ STREAMS = HALF | {
     "/exec/e/start": UPGRADED,
 }
 """What is answered by an engine whose processes say nothing."""
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What a test leaves to the garbage collector is collected under its own filter."""
+    yield
+    gc.collect()
 
 
 async def asked(engine: MuteEngine, path: str, times: int = 1) -> None:
@@ -216,6 +234,19 @@ async def test_a_pull_that_the_engine_does_not_end_is_no_fault_of_the_image(tmp_
             with pytest.raises(NoAnswer):
                 await pulling
             await provider.close()
+
+
+@pytest.mark.parametrize(("answers", "asks"), [([ENDED_MEANWHILE, REMOVED], 2), ([ENDED_MEANWHILE], 2), ([REMOVED], 1)])
+async def test_a_container_that_ended_while_the_engine_would_kill_it_is_removed_all_the_same(
+    tmp_path: Path, answers: list[bytes], asks: int
+) -> None:
+    """The engine refuses such a removal as it refuses one that is under way already."""
+    with mute_engine(tmp_path / "s", STREAMS | {"/containers/c": answers}) as engine:
+        provider = DockerProvider(base_url=engine.url)
+        await provider.jail(JAIL)
+        async with asyncio.timeout(WAIT):
+            await provider.close()
+        assert engine.times("/containers/c") == asks
 
 
 async def test_more_calls_than_threads_are_all_answered_and_a_closed_engine_takes_none(tmp_path: Path) -> None:

@@ -27,13 +27,19 @@ NO_IMAGE = (
     b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 28\r\n\r\n"
     b'{"message": "no such image"}'
 )
+ENDED_MEANWHILE = (
+    b"HTTP/1.1 409 Conflict\r\nContent-Type: application/json\r\nContent-Length: 41\r\n\r\n"
+    b'{"message": "could not kill running one"}'
+)
+"""What Docker says to a forced removal of a container that ends while it is looked at; it is not removed."""
+REMOVED = b"HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n"
 IMAGE = {"Id": "sha256:" + "0" * 64, "Config": {}, "Size": 1}
 
 
 class MuteEngine:
     """Listens at `path`. What is asked and not in `answers` hangs for good; with `None`, all does.
 
-    Bytes are answered as they are, anything else as JSON.
+    Bytes are answered as they are, anything else as JSON. Of a list of bytes each is answered once, the last one ever after.
     """
 
     def __init__(self, path: Path, answers: Mapping[str, object] | None) -> None:
@@ -52,6 +58,11 @@ class MuteEngine:
         """Returns once it was asked for a path so often."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._asked[path] >= times, 60), self._asked
+
+    def times(self, path: str) -> int:
+        """How often it was asked for a path by now."""
+        with self._changed:
+            return self._asked[path]
 
     def close(self) -> None:
         """Cut all."""
@@ -96,6 +107,8 @@ class MuteEngine:
         if path == "/_ping":
             return b"OK"
         said = self._answers.get(path)
+        if isinstance(said, list) and said and all(isinstance(each, bytes) for each in said):
+            said = said.pop(0) if len(said) > 1 else said[0]
         if isinstance(said, bytes):
             return said
         if (

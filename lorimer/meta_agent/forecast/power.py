@@ -124,7 +124,7 @@ class Known:
     proposed: int = 0
     """Candidates that it has tried already."""
     costs: Costs = field(default_factory=Costs)
-    """Of a trial and a proposal, as far as they are known."""
+    """What a trial and a proposal cost, as far as it is known."""
     remarks: Sequence[str] = ()
     """What the user should know of the source."""
     more: str = ""

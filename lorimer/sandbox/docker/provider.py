@@ -409,15 +409,19 @@ class DockerProvider:
 
     async def _remove_container(self, container: str) -> bool:
         """Whether it was there to be removed. Raises EngineError."""
-        try:
-            await self._engine.call(
-                "remove a container", lambda client: client.remove_container(container, v=True, force=True)
-            )
-        except EngineError as error:
-            if error.status in (404, 409):  # gone, or being removed by someone else
-                return False
-            raise
-        return True
+        for last in (False, True):
+            try:
+                await self._engine.call(
+                    "remove a container", lambda client: client.remove_container(container, v=True, force=True)
+                )
+            except EngineError as error:
+                if error.status == 409 and not last:
+                    continue  # it ended by itself just before the engine would have killed it: now it need not be killed
+                if error.status in (404, 409):  # gone, or being removed by someone else
+                    return False
+                raise
+            return True
+        raise AssertionError("the second time decides")
 
 
 def _not_removed(left: Mapping[str, str]) -> str:
