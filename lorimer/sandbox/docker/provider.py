@@ -409,19 +409,20 @@ class DockerProvider:
 
     async def _remove_container(self, container: str) -> bool:
         """Whether it was there to be removed. Raises EngineError."""
-        for last in (False, True):
+        for _ in range(2):
             try:
                 await self._engine.call(
                     "remove a container", lambda client: client.remove_container(container, v=True, force=True)
                 )
+                return True
             except EngineError as error:
-                if error.status == 409 and not last:
-                    continue  # it ended by itself just before the engine would have killed it: now it need not be killed
-                if error.status in (404, 409):  # gone, or being removed by someone else
+                if error.status == 404:  # gone
                     return False
-                raise
-            return True
-        raise AssertionError("the second time decides")
+                if error.status != 409:
+                    raise
+            # It ended by itself just before the engine would have killed it, and is removed at the second asking; or it is
+            # being removed by someone else.
+        return False
 
 
 def _not_removed(left: Mapping[str, str]) -> str:
