@@ -167,3 +167,22 @@ def test_finding_where_a_long_run_ends_takes_two_tests_however_many_prefixes_are
     with calls_of("first_stop") as seen:
         ended_at(replace(run), policy, gate)
     assert len(seen) == 1
+
+
+def test_candidates_with_the_same_rewards_on_a_task_share_what_is_found_of_it() -> None:
+    champion = Shared(Result(task, reward) for task in ("a", "b") for reward in (0.0, 1.0, 1.0))
+    runs = [
+        Arms(Evidence([Result("a", 1.0), Result("b", other)], champion, ["a", "b", "a"])).pairs() for other in (0, 1)
+    ]
+    assert runs[0][0] is runs[1][0]
+    assert runs[0][1] != runs[1][1]
+
+
+def test_draws_are_not_kept_of_what_many_runs_share() -> None:
+    """They are 80 KB a pair, and a long study has thousands of pairs."""
+    fine = Shared(Result(task, reward) for task in ("a", "b") for reward in (0.123, 0.71, 0.377))
+    pairs = Arms(Evidence([Result("a", 0.9), Result("b", 0.2)], fine, ["a", "b"])).pairs()
+    found = permutation.permutation_test(pairs)
+    assert found.method == "monte-carlo"
+    assert all(pair.shared and not pair._kept for pair in pairs)
+    assert permutation.permutation_test([replace(pair, shared=False) for pair in pairs]) == found

@@ -11,7 +11,7 @@ from functools import cached_property
 from statistics import NormalDist
 from typing import Any, Literal, TypeVar
 
-from lorimer.meta_agent.gate.statistics.permutation import Pair
+from lorimer.meta_agent.gate.statistics.permutation import Pair, pair_of
 from lorimer.meta_agent.gate.statistics.policies import Policy, Value, means
 from lorimer.meta_agent.gate.statistics.scores import Result, Scored, Shared, by_task, mean_of
 from lorimer.meta_agent.gate.statistics.weights import UNKNOWN
@@ -130,7 +130,7 @@ class Arms:
     def _pairs(self, rewards: Mapping[str, Sequence[float | None]]) -> list[Pair]:
         champion, planned = self._shared.scored, self._planned
         return [
-            Pair(mine, champion[task].rewards, planned[task], self.weight(task))
+            pair_of(mine, champion[task].rewards, planned[task], self.weight(task))
             for task in sorted(rewards.keys() & champion.keys())
             if (mine := tuple(r for r in rewards[task] if r is not None))
         ]
@@ -142,7 +142,7 @@ class Arms:
         for task in sorted(planned.keys() & champion.keys()):
             known = self.candidate.get(task, ())
             best = [1.0 if r is None else r for r in known] + [1.0] * (planned[task] - len(known))
-            pairs.append(Pair(tuple(best), champion[task].rewards, planned[task], self.weight(task)))
+            pairs.append(pair_of(tuple(best), champion[task].rewards, planned[task], self.weight(task)))
         return pairs
 
     def rounds(self) -> list[int]:

@@ -46,6 +46,8 @@ class Pair:
     """How many trials the candidate's arm will have; 0 where it has them all."""
     weight: int = 1
     """What a reward of this task counts in the total."""
+    shared: bool = field(default=False, compare=False)
+    """Whether other runs hold this pair too (`pair_of`). Draws are not kept of it: they take 80 KB each."""
 
     @cached_property
     def means(self) -> tuple[float, float]:
@@ -56,6 +58,11 @@ class Pair:
     def pool(self) -> tuple[float, ...]:
         """The rewards of both arms."""
         return self.candidate + self.champion
+
+    @cached_property
+    def values(self) -> frozenset[float]:
+        """The rewards that there are in either arm."""
+        return frozenset(self.pool)
 
     @cached_property
     def informative(self) -> bool:
@@ -74,6 +81,16 @@ class Pair:
             self._kept[key] = find(self, *given)
         found: Found = self._kept[key]
         return found
+
+
+@lru_cache(maxsize=8192)
+def pair_of(candidate: tuple[float, ...], champion: tuple[float, ...], planned: int, weight: int) -> Pair:
+    """The pair of these rewards: the same object for the same ones, so that what tests find of it is found once.
+
+    A champion meets hundreds of candidates, and a forecast's hundreds of simulated ones, which have much the same rewards on a
+    task: in a study of 700 candidates and 87 tasks of five trials each, pass or fail, 95 of 100 pairs have been there before.
+    """
+    return Pair(candidate, champion, planned, weight, shared=True)
 
 
 @dataclass(frozen=True)
@@ -130,11 +147,7 @@ def import_ahead() -> None:
 
 def _denominator(pairs: Sequence[Pair]) -> int | None:
     """The smallest d for which all rewards are multiples of 1/d."""
-    return _fineness(frozenset().union(*(pair.once(_values) for pair in pairs)))
-
-
-def _values(pair: Pair) -> frozenset[float]:
-    return frozenset(pair.pool)
+    return _fineness(frozenset().union(*{pair.values for pair in pairs}))
 
 
 @lru_cache(maxsize=1024)
@@ -268,7 +281,7 @@ def _monte_carlo(pairs: Sequence[Pair], seed: int, draws: int) -> PValue:
     for pair, lot in zip(pairs, lots, strict=True):
         if pair.informative:
             observed += pair.weight * math.fsum(pair.candidate)
-            totals += pair.once(_drawn, lot)
+            totals += _drawn(pair, lot) if pair.shared else pair.once(_drawn, lot)
 
     def slack(level: float) -> float:
         """Down to the highest draw that may not count as a hit."""

@@ -71,6 +71,8 @@ def interval(results: Iterable[Result]) -> tuple[float, float]:
 
 def task_means(results: Iterable[Result]) -> dict[str, float]:
     """Each task's mean reward over its scored trials; tasks with none are left out."""
+    if isinstance(results, Shared):
+        return results.means
     means = {}
     for task, rewards in by_task(results).items():
         scored = [reward for reward in rewards if reward is not None]
@@ -125,6 +127,11 @@ class Shared(tuple[Result, ...]):
     @cached_property
     def scored(self) -> dict[str, Scored]:
         return scored(self.by_task)
+
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """Each task's mean reward, as `task_means` gives it."""
+        return {task: mean_of(each.rewards) for task, each in self.scored.items()}
 
     @cached_property
     def values(self) -> frozenset[float]:
