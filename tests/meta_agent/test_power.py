@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from lorimer.config.settings import BudgetSettings, parse
 from lorimer.errors import UserError
+from lorimer.kinds import PolicyName
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import lacking, needed
-from lorimer.meta_agent.forecast.playing import simulate
-from lorimer.meta_agent.forecast.power import Forecast, Known, forecast
+from lorimer.meta_agent.forecast.playing import Kept, simulate
+from lorimer.meta_agent.forecast.power import NULL_ROUNDS, Forecast, Known, forecast
 from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design, best_result, too_small
 from lorimer.meta_agent.gate.statistics.policies import Policy
@@ -153,6 +154,30 @@ def test_a_forecast_is_a_function_of_its_seed_whatever_the_processes() -> None:
         DESIGN, Known(panel, "x"), seed=5, rounds=20
     )
     assert simulate(DESIGN, panel, 0.1, 40, seed=6) != here
+
+
+@pytest.mark.parametrize("name", ["paired", "pooled", "eprocess"])
+def test_what_simulations_keep_of_one_another_changes_nothing(name: PolicyName) -> None:
+    panel, design = panels.from_trials(trials_of(RATES, 4)), replace(DESIGN, policy=Policy(name=name, futility=0.2))
+    plain, kept = replace(design, policy=replace(design.policy, name="strict")), Kept()
+    for of, gain, earlier in ((design, 0.0, 3), (plain, 0.0, 3), (design, 0.2, 3), (design, 0.1, 0), (design, 0.2, 3)):
+        alone = simulate(of, panel, gain, 12, seed=3, earlier=earlier)
+        assert simulate(of, panel, gain, 12, seed=3, earlier=earlier, kept=kept) == alone
+
+
+def test_a_champion_is_drawn_once_for_every_gain_and_policy() -> None:
+    drawn = list[float]()
+
+    class Watched(panels.Panel):
+        def draw(self, dice: random.Random) -> dict[str, panels.Rewards]:
+            drawn.append(dice.random())
+            return super().draw(dice)
+
+    known = panels.from_trials(trials_of(RATES, 4))
+    panel = Watched(known.seen, known.pool, known.weight)
+    found = forecast(DESIGN, Known(panel, "x", proposed=1), rounds=10)
+    assert len(found.curve) >= 4
+    assert len(drawn) == 1 + 10 * NULL_ROUNDS, "the suite, and one champion of each candidate"
 
 
 def test_a_forecast_from_trials_says_what_they_can_tell() -> None:

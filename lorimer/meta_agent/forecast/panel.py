@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 from lorimer.errors import UserError
@@ -111,12 +112,19 @@ class Panel:
         """One suite that the trials leave possible."""
         if self.assumed is not None:
             return {task: Rewards.of({1.0: rate, 0.0: 1 - rate}) for task, rate in self.assumed.items()}
-        return {task: self._draw(seen, dice) for task, seen in self.seen.items()}
+        return {task: self._draw(masses, dice) for task, masses in self._masses.items()}
 
-    def _draw(self, seen: tuple[float, ...], dice: random.Random) -> Rewards:
-        masses = {value: self.weight * share for value, share in self.pool.items()}
-        for reward in seen:
-            masses[reward] = masses.get(reward, 0.0) + 1.0
+    @cached_property
+    def _masses(self) -> dict[str, dict[float, float]]:
+        """What each reward counts on each task, in trials."""
+        found = {}
+        for task, seen in self.seen.items():
+            masses = found[task] = {value: self.weight * share for value, share in self.pool.items()}
+            for reward in seen:
+                masses[reward] = masses.get(reward, 0.0) + 1.0
+        return found
+
+    def _draw(self, masses: Mapping[float, float], dice: random.Random) -> Rewards:
         # A Dirichlet draw is gamma draws, scaled; a tiny mass may underflow to none.
         drawn = {value: dice.gammavariate(mass, 1.0) if mass > 1e-9 else 0.0 for value, mass in masses.items()}
         return Rewards.of(drawn if sum(drawn.values()) > 0 else masses)
@@ -194,8 +202,15 @@ def room(suite: Suite) -> float:
 
 
 def run(suite: Suite, plan: Iterable[str], dice: random.Random) -> list[Result]:
-    """Trials of a plan."""
-    return [Result(task, suite[task].draw(dice)) for task in plan]
+    """Trials of a plan, each drawn as `Rewards.draw` does."""
+    tasks = list(plan)
+    # Forecasts draw hundreds of thousands: what may come of a task is laid out once, and each trial looks it up.
+    laid = {
+        task: (suite[task].shares, len(suite[task].values) - 1, [Result(task, value) for value in suite[task].values])
+        for task in dict.fromkeys(tasks)
+    }
+    luck = dice.random
+    return [found[bisect_right(shares, luck(), 0, last)] for shares, last, found in map(laid.__getitem__, tasks)]
 
 
 def noise(suite: Suite) -> float:

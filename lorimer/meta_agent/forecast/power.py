@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
@@ -17,7 +17,7 @@ from lorimer.config.settings import BudgetSettings
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import Lacking, lacking
 from lorimer.meta_agent.forecast.panel import Panel
-from lorimer.meta_agent.forecast.playing import Mapper, Promotions, simulate
+from lorimer.meta_agent.forecast.playing import EARLIER, Kept, Mapper, Promotions, simulate
 from lorimer.meta_agent.forecast.spending import NOTHING, Affordable, Costs, Spending, afford
 from lorimer.meta_agent.gate.design import Design, best_result, too_small
 from lorimer.meta_agent.gate.statistics.scores import Result, Score, score
@@ -240,15 +240,20 @@ def _play(
     plain = replace(design, policy=replace(design.policy, name="strict"))
 
     def play(over: Mapper | None) -> _Played:
-        null = simulate(design, panel, 0.0, rounds * NULL_ROUNDS, seed, over)
-        strict = null if design.policy.name == "strict" else simulate(plain, panel, 0.0, rounds, seed, over)
+        kept = Kept()
+
+        def played(of: Design, gain: float, rounds: int = rounds, earlier: int = EARLIER) -> Promotions:
+            return simulate(of, panel, gain, rounds, seed, over, earlier=earlier, kept=kept)
+
+        null = played(design, 0.0, rounds * NULL_ROUNDS)
+        strict = null if design.policy.name == "strict" else played(plain, 0.0)
         if not reachable:
             return _Played(null, strict)
-        detectable, curve = _search(design, panel, room, rounds, seed, over)
+        detectable, curve = _search(lambda gain: played(design, gain), room)
         # Under `pooled` the champion's own trials weigh the tasks too: a first candidate is found as often (docs/gate.md).
         differs = design.policy.name == "paired" and not proposed
         alone = [point.gain for point in curve if point.gain in GAINS] if differs else []
-        first = [simulate(design, panel, gain, rounds, seed, over, earlier=0) for gain in alone]
+        first = [played(design, gain, earlier=0) for gain in alone]
         return _Played(null, strict, detectable, curve, tuple(first))
 
     if workers > 1 and rounds * planned * (NULL_ROUNDS + len(GAINS) + STEPS) > ALONE:
@@ -258,15 +263,17 @@ def _play(
     return play(None)
 
 
-def _search(
-    design: Design, panel: Panel, room: float, rounds: int, seed: int, over: Mapper | None
-) -> tuple[float | None, tuple[Promotions, ...]]:
-    """The smallest gain that is found with chance `WANTED`, by halving; and all that was tried, smallest first."""
+def _search(play: Callable[[float], Promotions], room: float) -> tuple[float | None, tuple[Promotions, ...]]:
+    """The smallest gain that is found with chance `WANTED`, by halving; and all that was tried, smallest first.
+
+    Args:
+        play: gives how often a gain is found.
+    """
     tried: dict[float, Promotions] = {}
 
     def found(gain: float) -> bool:
         if gain not in tried:
-            tried[gain] = simulate(design, panel, gain, rounds, seed, over)
+            tried[gain] = play(gain)
         return tried[gain].promoted >= WANTED
 
     asked = [gain for gain in (*GAINS, room) if 0 < gain <= room]
