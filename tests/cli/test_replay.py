@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -45,6 +48,17 @@ def test_power_without_a_sandbox_says_that_replays_are_unknown(
     said = process("power", "-C", root, "--set", "sandbox.provider=docker", environment=nowhere)
     assert said.code == 0, said
     assert "\n  replays     unknown: " in said.out
+
+
+def test_power_asks_no_sandbox_about_trials_without_records(used: tuple[Path, dict[str, Said]], tmp_path: Path) -> None:
+    root = copytree(used[0], tmp_path / "copy", symlinks=True)
+    with closing(sqlite3.connect(root / ".lorimer" / "lorimer.db")) as store, store:
+        store.execute("DELETE FROM record")
+    nowhere = {"DOCKER_HOST": f"unix://{tmp_path / 'none.sock'}"}
+    said = process("power", "-C", root, "--set", "sandbox.provider=docker", environment=nowhere)
+    assert said.code == 0, said
+    assert "\n  replays     0 of " in said.out
+    assert "for no record: " in said.out
 
 
 @pytest.mark.parametrize(

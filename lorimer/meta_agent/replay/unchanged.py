@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from lorimer.config.settings import Config
 from lorimer.errors import NotRemoved, SandboxError
@@ -17,8 +20,8 @@ from lorimer.meta_agent.state.world import scan
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.shadow.outcome import Outcome, Untouched
 from lorimer.task_agent.shadow.reasons import Reason, reasons
-from lorimer.task_agent.shadow.run import ShadowJail
 from lorimer.traces.base import StudyReader
+from lorimer.traces.tables import Trial
 from lorimer.traces.wired import Gap
 
 
@@ -76,7 +79,7 @@ class Replays:
 async def replays(
     reader: StudyReader,
     study: str,
-    provider: SandboxProvider,
+    sandboxes: Callable[[], AbstractAsyncContextManager[SandboxProvider]],
     settings: Config,
     *,
     most: int | None = None,
@@ -85,19 +88,90 @@ async def replays(
     """Run a study's champion against its own recorded trials on train tasks.
 
     Args:
+        sandboxes: opens them; not asked where no trial has a record.
         settings: the limits of its jails.
         most: how many trials at most; the first of every task before any second one.
         wait: seconds that a jail may take to be made; `None` leaves it to the provider.
 
     Raises UserError for an unknown study, SandboxError and PrerequisiteError where there is no jail to be had.
     """
+    sha, mine = await asyncio.to_thread(_recorded, reader, study)
+    taken = mine[:most]
+    found = await asyncio.to_thread(_without_record, reader, taken)
+    if len(found) < len(taken):
+        text, owner = reader.harness(sha).text, Owner(study, "replay")
+        async with sandboxes() as provider:
+            found |= await _in_jails(reader, taken[len(found) :], provider, settings, text, owner, wait)
+    return Replays(study, sha, len(mine), tuple(found[trial.id] for trial in taken))
+
+
+async def measured(
+    reader: StudyReader, study: str, settings: Config, most: int | None = None, wait: float | None = None
+) -> Replays:
+    """The same on the sandboxes that the settings ask for, which may take `wait` seconds to be there, too.
+
+    Raises UserError for an unknown study, PrerequisiteError and SandboxError where there is no jail to be had.
+    """
+    return await replays(reader, study, partial(_opened, settings, wait), settings, most=most, wait=wait)
+
+
+@asynccontextmanager
+async def _opened(settings: Config, wait: float | None) -> AsyncIterator[SandboxProvider]:
+    """The sandboxes that the settings ask for, closed at the end."""
+    from lorimer.meta_agent.workspace.engines import open_provider
+
+    try:
+        async with asyncio.timeout(wait):
+            provider = await open_provider(settings)
+    except TimeoutError:
+        raise SandboxError(f"the sandboxes were not there within {wait:g} s") from None
+    failed: SandboxError | None = None
+    try:
+        yield provider
+    except SandboxError as error:
+        failed = error
+        raise
+    finally:
+        try:
+            await provider.close()
+        except NotRemoved as left:
+            if failed is None:
+                raise
+            raise SandboxError(f"{failed}; {left}") from None
+
+
+def _recorded(reader: StudyReader, study: str) -> tuple[str, list[Trial]]:
+    """The champion's harness and its scored trials of train tasks, the first of every task before any second one."""
     world = scan(reader, study)
     sha, train = world.champion_harness, frozenset(world.train)
     scored = reader.trials(study, harness=sha, state=TrialState.SCORED.value, limit=None)
     mine = [trial for trial in scored if trial.task in train]
-    mine.sort(key=lambda trial: (trial.repeat, trial.task, trial.id))
-    taken, text, owner = mine[:most], reader.harness(sha).text, Owner(study, "replay")
-    queue, found = iter(taken), dict[str, TrialReplay]()
+    return sha, sorted(mine, key=lambda trial: (trial.repeat, trial.task, trial.id))
+
+
+def _without_record(reader: StudyReader, trials: Iterable[Trial]) -> dict[str, TrialReplay]:
+    """Those of the trials that come before the first with a whole record: of these no jail need be asked."""
+    found = {}
+    for trial in trials:
+        record = reader.records([trial.id])[trial.id]
+        if not isinstance(record, Gap):
+            break
+        found[trial.id] = TrialReplay(trial.id, trial.task, trial.repeat, 0, record)
+    return found
+
+
+async def _in_jails(
+    reader: StudyReader,
+    trials: Sequence[Trial],
+    provider: SandboxProvider,
+    settings: Config,
+    text: str,
+    owner: Owner,
+    wait: float | None,
+) -> dict[str, TrialReplay]:
+    from lorimer.task_agent.shadow.run import ShadowJail
+
+    queue, found = iter(trials), dict[str, TrialReplay]()
 
     async def work() -> None:
         async with ShadowJail(provider, settings, text, owner, wait=wait) as jail:
@@ -110,37 +184,8 @@ async def replays(
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(len(taken), os.cpu_count() or 1)):
+            for _ in range(min(len(trials), os.cpu_count() or 1)):
                 group.create_task(work())
     except ExceptionGroup as failures:  # the first says what is wrong
         raise failures.exceptions[0] from None
-    return Replays(study, sha, len(mine), tuple(found[trial.id] for trial in taken))
-
-
-async def measured(
-    reader: StudyReader, study: str, settings: Config, most: int | None = None, wait: float | None = None
-) -> Replays:
-    """The same on the sandboxes that the settings ask for, which may take `wait` seconds to be there, too.
-
-    Raises UserError for an unknown study, PrerequisiteError and SandboxError where there is no jail to be had.
-    """
-    from lorimer.meta_agent.workspace.engines import open_provider
-
-    try:
-        async with asyncio.timeout(wait):
-            provider = await open_provider(settings)
-    except TimeoutError:
-        raise SandboxError(f"the sandboxes were not there within {wait:g} s") from None
-    failed: SandboxError | None = None
-    try:
-        return await replays(reader, study, provider, settings, most=most, wait=wait)
-    except SandboxError as error:
-        failed = error
-        raise
-    finally:
-        try:
-            await provider.close()
-        except NotRemoved as left:
-            if failed is None:
-                raise
-            raise SandboxError(f"{failed}; {left}") from None
+    return found
