@@ -68,7 +68,7 @@ def outcome_of(planned: PlannedTrial, ends: Sequence[TrialEnd], retries: int) ->
         reward=last.reward,
         cause=last.cause,
         detail=last.detail,
-        used=sum((each.used for each in telling), start=NOTHING),
+        used=last.used if len(telling) == 1 else sum((each.used for each in telling), start=NOTHING),
         seconds=sum(each.seconds for each in telling),
         attempts=len(ends),
         saved=Saved.of(last.replayed if last.state == TrialState.SCORED else None),

@@ -102,10 +102,10 @@ class Arms:
     @property
     def left_out(self) -> int:
         """Tasks that are not compared, as all trials of an arm errored."""
-        mine, theirs = self.candidate, self._champion
+        mine, theirs = self.candidate, self._shared.scored
         return sum(
-            all(r is None for r in mine[task]) or all(r is None for r in theirs[task])
-            for task in mine.keys() & theirs.keys()
+            task not in theirs or mine[task].count(None) == len(mine[task])
+            for task in mine.keys() & self._champion.keys()
         )
 
     def pairs(self) -> list[Pair]:

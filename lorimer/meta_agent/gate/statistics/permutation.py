@@ -239,7 +239,8 @@ def _sums(parts: Sequence[tuple[_Law, int]], points: int, first: int) -> NDArray
                 part *= law
             product *= part
         powers = [(law**2, count // 2) for law, count in powers if count > 1]
-    return numpy.roll(numpy.fft.irfft(product, points), -first)
+    sums = numpy.fft.irfft(product, points)
+    return numpy.roll(sums, -first) if first else sums
 
 
 def _transform(law: _Law, points: int) -> NDArray[complex128]:
