@@ -21,7 +21,7 @@ from lorimer.meta_agent.gate.statistics.permutation import Pair, permutation_tes
 from lorimer.meta_agent.gate.statistics.policies import Policy, bar_words
 from lorimer.meta_agent.gate.statistics.policies import evidence as betting
 from lorimer.meta_agent.gate.statistics.revisions import REVISIONS
-from lorimer.meta_agent.gate.statistics.scores import Result, interval, score, task_means
+from lorimer.meta_agent.gate.statistics.scores import Result, score, task_means
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from tests.support.quickness import slowness
 
@@ -495,9 +495,9 @@ def test_a_score_weighs_tasks_alike_and_leaves_errors_out() -> None:
 
 
 def test_the_interval_stays_inside_and_has_width_at_the_ends() -> None:
-    low, high = interval(outcomes(tasks(20, (1, 1))))
-    assert 0.8 < low < 0.9
-    assert high == 1.0
+    found = score(outcomes(tasks(20, (1, 1))))
+    assert 0.8 < found.low < 0.9
+    assert found.high == 1.0
     nothing = score([])
     assert math.isnan(nothing.mean)
     assert (nothing.low, nothing.high) == (0.0, 1.0)
@@ -511,8 +511,8 @@ def covered(draw_rate: Callable[[random.Random], float], truth: float, rounds: i
         for number in range(24):
             rate = draw_rate(dice)
             trials += [Result(f"t{number}", float(dice.random() < rate)) for _ in range(3)]
-        low, high = interval(trials)
-        hits += low <= truth <= high
+        found = score(trials)
+        hits += found.low <= truth <= found.high
     return hits / rounds
 
 

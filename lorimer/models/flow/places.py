@@ -170,9 +170,9 @@ def _pid(name: str) -> int:
     return int(name.partition(":")[0])
 
 
-def folder(environment: Mapping[str, str] = os.environ) -> Path:
+def folder() -> Path:
     """Where the files are: in the user's folder for what programs remember (`XDG_STATE_HOME`)."""
-    state = environment.get("XDG_STATE_HOME", "")
+    state = os.environ.get("XDG_STATE_HOME", "")
     return (Path(state) if state.startswith("/") else Path.home() / ".local" / "state") / "lorimer" / "requests"
 
 

@@ -224,7 +224,9 @@ class Database(Protocol):
         ...
 
     def facts(self, connection: Plain, owners: Sequence[str], said: int) -> list[tuple[Any, ...]]:
-        """What `traces.reading.outlines` makes its outlines of, a row for each step (`traces.reading.outlines.FACTS`)."""
+        """What `traces.reading.outlines` makes its outlines of, a row for each step with its model call's answer: owner, index,
+        kind, command, exit code, whether it timed out, characters of output, path, stop reason, error, input tokens, output
+        tokens, the first `said` characters of what the model said, its tool calls as JSON, and the offered tools."""
         ...
 
     def flagged(self, connection: Plain, study: str) -> list[tuple[str, str, str]]:

@@ -19,12 +19,6 @@ from lorimer.traces.tables import Step
 SAID_CHARS = 4_000
 """Only the beginning of what a model said is looked at: enough to see whether it holds a command or gives up."""
 
-FACTS = (
-    "owner", "index", "kind", "command", "exit_code", "timed_out", "output_chars", "path", "stop_reason", "error",
-    "input_tokens", "output_tokens", "said", "tool_calls", "tools",
-)  # fmt: skip
-"""What a database takes out of each step, its model call's answer included; `tool_calls` is JSON."""
-
 
 def outlines(database: Database, connection: Plain, owners: Sequence[str]) -> dict[str, list[StepOutline]]:
     """The steps of each of these trials in order, without verdicts; those that have none are left out."""

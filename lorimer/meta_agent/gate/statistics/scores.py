@@ -63,12 +63,6 @@ def score(results: Iterable[Result]) -> Score:
     return Score(mean, low, high, len(means), trials, errored)
 
 
-def interval(results: Iterable[Result]) -> tuple[float, float]:
-    """The 95% interval of `score`."""
-    found = score(results)
-    return found.low, found.high
-
-
 def task_means(results: Iterable[Result]) -> dict[str, float]:
     """Each task's mean reward over its scored trials; tasks with none are left out."""
     if isinstance(results, Shared):
