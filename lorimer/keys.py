@@ -18,7 +18,7 @@ DOTENV = ".env"
 KEYRING_SERVICE = "lorimer"
 """The service under which the keyring holds keys: `keyring set lorimer OPENAI_API_KEY`."""
 
-Source = Literal["environment", ".env", "keyring"]
+KeySource = Literal["environment", ".env", "keyring"]
 
 _SECRET_NAME = re.compile(
     r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$", re.IGNORECASE
@@ -51,7 +51,7 @@ class Keys:
         """The keys that commands in a workspace may use. Raises ConfigError for a `.env` that cannot be read."""
         return cls(environment, _read_dotenv(root / DOTENV), _keyring())
 
-    def find(self, name: str) -> tuple[str, Source] | None:
+    def find(self, name: str) -> tuple[str, KeySource] | None:
         """The value of a name and where it is from, or `None` where it is nowhere (blank values are none)."""
         _looked_up.add(name)
         for source, values in (("environment", self._environment), (".env", self._dotenv)):
@@ -65,7 +65,7 @@ class Keys:
                 return _usable(name, self._from_ring[name], "keyring"), "keyring"
         return None
 
-    def source(self, name: str) -> Source | None:
+    def source(self, name: str) -> KeySource | None:
         """Where a name's value is from; for people, who shall see no value."""
         found = self.find(name)
         return None if found is None else found[1]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-Said = Sequence[float] | Literal["unbounded"]
+WrittenScale = Sequence[float] | Literal["unbounded"]
 """A scale as it is written down: `[low, high]`, or `"unbounded"`."""
 
 
@@ -23,7 +23,7 @@ class Scale:
     high: float | None = None
 
     @classmethod
-    def of(cls, said: Said) -> Scale:
+    def of(cls, said: WrittenScale) -> Scale:
         """Raises ValueError, in words that follow the key."""
         if isinstance(said, str):
             return cls()

@@ -93,7 +93,13 @@ OPEN_A_READER = {
 }
 """The files that find a workspace's store by themselves. All others are handed a reader, and know its protocol alone."""
 
-DATABASES = {"sqlite3", "sqlalchemy", "sqlmodel", "alembic"}
+DATABASES = {"sqlite3", "sqlalchemy", "sqlmodel", "alembic", "psycopg"}
+
+NAMED_TWICE = {
+    # A harness and its host speak of one task, of which the harness sees a part.
+    "Task": {"lorimer.benchmarks.base", "lorimer.harness.api"},
+}
+"""Types that two files may define by one name."""
 
 JAILED = {
     "lorimer.harness.api": set[str](),
@@ -224,6 +230,29 @@ def test_only_the_room_of_the_store_knows_a_database() -> None:
     knowing = {module for module, names in IMPORTS.items() if {name.partition(".")[0] for name in names} & DATABASES}
     assert {room(module) for module in knowing} == {"traces"}
     assert "lorimer.traces.schema" not in knowing, "what any room may import"
+
+
+def types_of(module: str) -> set[str]:
+    """The public types that a file defines: classes, and aliases of types. What typer and pydantic read in an `Annotated` is
+    none, and neither is a type variable."""
+    found = set[str]()
+    for node in ast.parse(SOURCES[module].read_text(encoding="utf-8")).body:
+        match node:
+            case ast.ClassDef(name=name):
+                found.add(name)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                apart = ast.unparse(value).partition("[")[0].startswith(("TypeVar(", "Annotated"))
+                found |= set[str]() if apart else {name}
+    return {name for name in found if re.fullmatch(r"[A-Z][a-z]\w*", name)}
+
+
+def test_no_two_types_share_a_name() -> None:
+    """Who reads `Outcome` in one room and in another one reads of one thing."""
+    homes: dict[str, set[str]] = {}
+    for module in SOURCES:
+        for name in types_of(module):
+            homes.setdefault(name, set()).add(module)
+    assert {name: files for name, files in homes.items() if len(files) > 1} == NAMED_TWICE
 
 
 def test_starter_tasks_are_data() -> None:

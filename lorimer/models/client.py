@@ -17,8 +17,8 @@ from lorimer.models.abilities import Abilities
 from lorimer.models.base import CallContext, ModelNote, ModelReply, ModelRequest
 from lorimer.models.bodies.settings import Optional, Served, unsupported
 from lorimer.models.failing.failures import (
-    Fault,
     Judgement,
+    SetupFault,
     StatusFailure,
     Unreachable,
     UnreadableAnswer,
@@ -108,14 +108,14 @@ _ENDED: Mapping[str, StopReason] = {
 MODEL_CHARS = 200
 """The most that is kept of the name that an answer gives its model; a local server's is a path."""
 
-_CALLS_OWN: frozenset[Fault | None] = frozenset({"access", "model", "api", "path"})
+_CALLS_OWN: frozenset[SetupFault | None] = frozenset({"access", "model", "api", "path"})
 """Faults of the set-up (403, 404, 405) that gateways answer to one prompt as well, where they route by what it holds."""
 
 
 class _SetUpFailure(ConfigError):
     """The set-up is at fault, or, where the provider answers others, this call."""
 
-    def __init__(self, told: str, words: str, fault: Fault | None) -> None:
+    def __init__(self, told: str, words: str, fault: SetupFault | None) -> None:
         super().__init__(told)
         self.words, self.fault = words, fault
 

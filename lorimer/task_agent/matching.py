@@ -16,7 +16,7 @@ from lorimer.traces.wired import AnsweredCall
 SANDBOX = frozenset({"env.exec", "env.read", "env.write"})
 """Methods that work on the task's sandbox."""
 
-Way = Literal["other", "beyond", "skipped", "early"]
+Parting = Literal["other", "beyond", "skipped", "early"]
 """How a shadow parts: it asks for something else; for more than there is; not for what came first; it finishes too soon."""
 
 
@@ -24,7 +24,7 @@ Way = Literal["other", "beyond", "skipped", "early"]
 class Parted:
     """The record does not hold the call."""
 
-    way: Way
+    way: Parting
     step: int
     """The number of the call among those of the shadow's part, from 1."""
     instead: int | None

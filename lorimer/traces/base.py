@@ -20,7 +20,7 @@ from lorimer.traces.reading.bulk import Attempt, Ran, ScoredTrial, TrialCounts, 
 from lorimer.traces.reading.marks import StudyMark, TaskTotals
 from lorimer.traces.reading.outlines import Hit, StepSearch
 from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TraceSink, TrialEnd
-from lorimer.traces.settings import SettingChange, Settings
+from lorimer.traces.settings import SettingChange, SettingValues
 from lorimer.traces.tables import (
     AbilityRow,
     Candidate,
@@ -122,7 +122,7 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def set_settings(
-        self, study_id: str, before: Settings, after: Settings, lorimer_toml: Settings | None = None
+        self, study_id: str, before: SettingValues, after: SettingValues, lorimer_toml: SettingValues | None = None
     ) -> list[SettingChange]:
         """Store what changed in the tables of lorimer.toml in which a resume may change something, and chain it; returns it.
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Key = tuple[str, ...]
+SettingKey = tuple[str, ...]
 """A setting's place: `("budget", "usd")`."""
-Settings = Mapping[str, Any]
+SettingValues = Mapping[str, Any]
 """Tables of settings, as lorimer.toml has them."""
 
 
@@ -17,7 +17,7 @@ Settings = Mapping[str, Any]
 class SettingChange:
     """One setting that is not what it was."""
 
-    path: Key
+    path: SettingKey
     before: Any
     """`None` where it was not set."""
     after: Any
@@ -31,9 +31,9 @@ class SettingChange:
         return f"{self.key} changed from {shown(self.before)} to {shown(self.after)}"
 
 
-def leaves(settings: Mapping[str, Any]) -> dict[Key, Any]:
+def leaves(settings: Mapping[str, Any]) -> dict[SettingKey, Any]:
     """Every value of nested tables by its place. A table without keys counts as a value."""
-    found: dict[Key, Any] = {}
+    found: dict[SettingKey, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
             found |= {(name, *key): leaf for key, leaf in leaves(value).items()}

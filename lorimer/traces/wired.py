@@ -126,9 +126,9 @@ class InvalidCall:
         return codec.digest(["invalid", self.method, self.params])
 
 
-Request = Complete | Exec | Read | Write | Note | Finish | InvalidCall
+WireRequest = Complete | Exec | Read | Write | Note | Finish | InvalidCall
 
-METHODS: dict[type[Request], str] = {
+METHODS: dict[type[WireRequest], str] = {
     Complete: "llm.complete",
     Exec: "env.exec",
     Read: "env.read",
@@ -138,7 +138,7 @@ METHODS: dict[type[Request], str] = {
 }
 
 
-def method_of(request: Request) -> str:
+def method_of(request: WireRequest) -> str:
     """The wire's name of a call."""
     return request.method if isinstance(request, InvalidCall) else METHODS[type(request)]
 
@@ -219,7 +219,7 @@ class WireCall:
     owner: str
     number: int
     """The order of issue, from 0, over all parts of the trial."""
-    request: Request
+    request: WireRequest
     answer: Answer | None
     """`None` where none was given: the harness finished, or was ended, before."""
     asked: float
@@ -251,9 +251,9 @@ class RecordedCall(AnsweredCall):
     _request: Any = field(repr=False, compare=False)
 
     @property
-    def request(self) -> Request:
+    def request(self) -> WireRequest:
         """Decoded when it is asked for: most are never shown."""
-        found: Request = self._request()
+        found: WireRequest = self._request()
         return found
 
 
@@ -325,7 +325,7 @@ def answer_from_json(said: Mapping[str, Any] | None) -> Answer | None:
     return RefusedCall(*said["refusal"]) if "refusal" in said else Done()
 
 
-def plain(request: Request) -> str:
+def plain(request: WireRequest) -> str:
     """A request as text, one thing a line, for people and for differences between two."""
     if isinstance(request, Complete):
         return _plain_complete(request)

@@ -18,7 +18,7 @@ from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate.statistics.estimates import Estimate
 from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.ledger.trust import Trust
-from lorimer.meta_agent.reports.ab import AbReport, Arm, Verdict, ab
+from lorimer.meta_agent.reports.ab import AbReport, AbVerdict, Arm, ab
 from lorimer.meta_agent.reports.flips import flips
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.terminal.ab import verdict
@@ -173,7 +173,7 @@ def test_the_price_is_said_before_anything_is_run(two: Path, capsys: pytest.Capt
         (None, "no answer yet between a.py and b.py"),
     ],
 )
-def test_every_verdict_is_a_sentence_with_its_interval_and_p(found: Verdict | None, words: str) -> None:
+def test_every_verdict_is_a_sentence_with_its_interval_and_p(found: AbVerdict | None, words: str) -> None:
     score = Score(0.5, 0.4, 0.6, 4, 8, 0)
     a, b = (Arm(name, "", score, 8, 0.1, 100, 5.0) for name in ("a.py", "b.py"))
     report = AbReport(

@@ -15,7 +15,7 @@ from lorimer.config.settings import MetaSettings
 from lorimer.meta_agent.proposer.diagnosis.reading import WHOLE, step_text
 from lorimer.meta_agent.proposer.proposal import Citation, Diagnosis, Proposal
 from lorimer.meta_agent.proposer.propose import propose
-from lorimer.meta_agent.proposer.tools import Answer, Toolbox
+from lorimer.meta_agent.proposer.tools import ToolAnswer, Toolbox
 from lorimer.meta_agent.study.candidates.briefing import cases_of
 from tests.support import meta_model as make
 from tests.support.meta_model import EDIT, SECRETS, Lab, ScriptedModel, calls, says
@@ -28,7 +28,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     made.store.close()
 
 
-async def proposed(lab: Lab, citations: Any, **changes: Any) -> Answer:
+async def proposed(lab: Lab, citations: Any, **changes: Any) -> ToolAnswer:
     box = Toolbox(lab.session(ScriptedModel([says("")]), **changes))
     return await box.call("propose_edit", {**EDIT, "citations": citations}, 20_000)
 

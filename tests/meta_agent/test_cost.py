@@ -15,7 +15,7 @@ from lorimer.config.gate import GateSettings
 from lorimer.config.settings import load, overrides, parse, parse_stored
 from lorimer.errors import ConfigError
 from lorimer.meta_agent.gate.comparison import Decision
-from lorimer.meta_agent.gate.cost import Costs, Paid, amounts, bound_words, held_back, within_cost
+from lorimer.meta_agent.gate.cost import Paid, TaskCosts, amounts, bound_words, held_back, within_cost
 from lorimer.meta_agent.gate.decide import decide
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.full_run import FullRun, full_verdict, units
@@ -43,7 +43,7 @@ def promotion(points: float) -> Decision:
     return Decision("promote", "passed: 60/100 against 50/100", numbers)
 
 
-def each(cost: float | None) -> Costs:
+def each(cost: float | None) -> TaskCosts:
     return {"a": [cost, cost], "b": [cost]}
 
 
@@ -112,8 +112,8 @@ def test_dollars_alone_leave_a_promotion_undecided_where_a_price_is_unknown() ->
 
 
 def test_a_cost_is_the_mean_over_tasks_of_each_tasks_mean() -> None:
-    mine: Costs = {"a": [150.0], "b": [450.0]}
-    theirs: Costs = {"a": [100.0, 100.0], "b": [300.0]}
+    mine: TaskCosts = {"a": [150.0], "b": [450.0]}
+    theirs: TaskCosts = {"a": [100.0, 100.0], "b": [300.0]}
     policy = Policy(max_cost_increase=0.5)
     kept = within_cost(promotion(4), Paid({"tokens": mine}, {"tokens": theirs}), "tokens", policy)
     assert (kept.kind, kept.numbers["cost"], kept.numbers["champion_cost"]) == ("promote", 300.0, 200.0)

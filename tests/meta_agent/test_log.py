@@ -20,7 +20,7 @@ from lorimer.meta_agent.gate.statistics.policies import Policy, Value
 from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from lorimer.meta_agent.ledger.experiments import Entry, Ledger, render
-from lorimer.meta_agent.ledger.foreseen import Outcome, lines
+from lorimer.meta_agent.ledger.foreseen import DecidedRun, lines
 from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.proposer.log import TIGHT, Log, ToldExperiment
 from lorimer.traces.tables import DecisionRow
@@ -108,8 +108,8 @@ def test_any_experiment_can_be_read_whole_by_its_name() -> None:
 
 
 def test_what_was_foreseen_is_counted_by_kind() -> None:
-    def outcome(kind: str, promoted: bool, fixes: str, risk: str, better: str, worse: str) -> Outcome:
-        return Outcome(kind, promoted, *(frozenset(each) for each in (fixes, risk, better, worse)))
+    def outcome(kind: str, promoted: bool, fixes: str, risk: str, better: str, worse: str) -> DecidedRun:
+        return DecidedRun(kind, promoted, *(frozenset(each) for each in (fixes, risk, better, worse)))
 
     assert lines([]) == []
     assert lines(

@@ -19,7 +19,7 @@ from lorimer.kinds import PolicyName
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import lacking, needed
 from lorimer.meta_agent.forecast.playing import Kept, simulate
-from lorimer.meta_agent.forecast.power import NULL_ROUNDS, Forecast, Known, forecast
+from lorimer.meta_agent.forecast.power import NULL_ROUNDS, Basis, Forecast, forecast
 from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design, best_result, too_small
 from lorimer.meta_agent.gate.statistics.policies import Policy
@@ -103,7 +103,7 @@ def test_an_edit_changes_the_mean_by_its_gain(gain: float, seed: int) -> None:
     suite = panels.from_rates(RATES).draw(random.Random(seed))
     changed, touched = panels.edited(suite, gain, random.Random(seed))
 
-    def mean(of: dict[str, panels.Rewards]) -> float:
+    def mean(of: dict[str, panels.TaskRewards]) -> float:
         return sum(rewards.mean for rewards in of.values()) / len(of)
 
     loss = sum(min(panels.STEP, rewards.mean) for rewards in suite.values()) / len(suite)
@@ -150,8 +150,8 @@ def test_a_forecast_is_a_function_of_its_seed_whatever_the_processes() -> None:
     here = simulate(DESIGN, panel, 0.1, 40, seed=5)
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         assert simulate(DESIGN, panel, 0.1, 40, 5, lambda work, parts: list(pool.map(work, parts))) == here
-    assert forecast(DESIGN, Known(panel, "x"), seed=5, rounds=20) == forecast(
-        DESIGN, Known(panel, "x"), seed=5, rounds=20
+    assert forecast(DESIGN, Basis(panel, "x"), seed=5, rounds=20) == forecast(
+        DESIGN, Basis(panel, "x"), seed=5, rounds=20
     )
     assert simulate(DESIGN, panel, 0.1, 40, seed=6) != here
 
@@ -169,20 +169,20 @@ def test_a_champion_is_drawn_once_for_every_gain_and_policy() -> None:
     drawn = list[float]()
 
     class Watched(panels.Panel):
-        def draw(self, dice: random.Random) -> dict[str, panels.Rewards]:
+        def draw(self, dice: random.Random) -> dict[str, panels.TaskRewards]:
             drawn.append(dice.random())
             return super().draw(dice)
 
     known = panels.from_trials(trials_of(RATES, 4))
     panel = Watched(known.seen, known.pool, known.weight)
-    found = forecast(DESIGN, Known(panel, "x", proposed=1), rounds=10)
+    found = forecast(DESIGN, Basis(panel, "x", proposed=1), rounds=10)
     assert len(found.curve) >= 4
     assert len(drawn) == 1 + 10 * NULL_ROUNDS, "the suite, and one champion of each candidate"
 
 
 def test_a_forecast_from_trials_says_what_they_can_tell() -> None:
     trials = trials_of(RATES, 4)
-    found = forecast(DESIGN, Known(panels.from_trials(trials), "x", trials=trials), rounds=60)
+    found = forecast(DESIGN, Basis(panels.from_trials(trials), "x", trials=trials), rounds=60)
     assert found.score is not None
     assert found.score.trials == len(trials)
     assert not found.assumed
@@ -196,7 +196,7 @@ def test_a_forecast_from_trials_says_what_they_can_tell() -> None:
 
 
 def test_gains_of_three_five_and_ten_points_are_told_and_the_smallest_is_whole() -> None:
-    found = forecast(DESIGN, Known(panels.from_rates(RATES), "x"), rounds=40)
+    found = forecast(DESIGN, Basis(panels.from_rates(RATES), "x"), rounds=40)
     assert found.detectable is not None
     assert found.detectable in [point.gain for point in found.curve]
     assert round(100 * found.detectable) == pytest.approx(100 * found.detectable)
@@ -214,16 +214,16 @@ def test_a_bound_on_cost_makes_no_forecast_undecided() -> None:
 def test_a_studys_first_candidate_is_found_less_often_under_paired_and_that_is_said() -> None:
     """No earlier candidate's trials weigh its tasks."""
     panel = panels.from_rates(RATES * 2)
-    found = forecast(DESIGN, Known(panel, "x"), rounds=60)
+    found = forecast(DESIGN, Basis(panel, "x"), rounds=60)
     later = {point.gain: point for point in found.curve}
     assert [point.gain for point in found.first] == [0.03, 0.05, 0.10]
     assert sum(point.promoted for point in found.first) < sum(later[point.gain].promoted for point in found.first)
     (line,) = [line for line in power_text(found).splitlines() if line.strip().startswith("+10:")]
     one, other = (f"{each.promoted:.1%} (± {each.error:.1%})" for each in (later[0.10], found.first[-1]))
     assert line.split(": ")[1] == f"{one} promoted; as a study's first candidate, {other}"
-    assert "first candidate" not in power_text(forecast(DESIGN, Known(panel, "x", proposed=1), rounds=20))
+    assert "first candidate" not in power_text(forecast(DESIGN, Basis(panel, "x", proposed=1), rounds=20))
     pooled = replace(DESIGN, policy=replace(DESIGN.policy, name="pooled"))
-    assert forecast(pooled, Known(panel, "x"), rounds=20).first == ()
+    assert forecast(pooled, Basis(panel, "x"), rounds=20).first == ()
 
 
 # ---- suites that are too small
@@ -247,7 +247,7 @@ def test_a_champion_that_leaves_nothing_to_win_is_said() -> None:
     standing = [Result(f"t{n:04}", 1.0) for n in range(18) for _ in range(4)]
     said = too_small(DESIGN, [f"t{n:04}" for n in range(18)], standing)
     assert said.startswith("no edit can be promoted: the champion leaves too little to win on 18 train tasks")
-    found = forecast(DESIGN, Known(panels.from_trials(standing), "x", trials=standing), rounds=40)
+    found = forecast(DESIGN, Basis(panels.from_trials(standing), "x", trials=standing), rounds=40)
     assert (found.reachable, found.detectable, found.curve) == (False, None, ())
     assert found.warnings == (said,)
     assert "warning: no edit can be promoted" in power_text(found)
@@ -255,7 +255,7 @@ def test_a_champion_that_leaves_nothing_to_win_is_said() -> None:
 
 def test_no_gain_is_found_often_enough_on_a_suite_that_is_barely_large_enough() -> None:
     tiny = Design(Policy(), 2, 2)
-    found = forecast(tiny, Known(panels.from_rates([0.5, 0.5]), "x"), rounds=60)
+    found = forecast(tiny, Basis(panels.from_rates([0.5, 0.5]), "x"), rounds=60)
     assert found.reachable
     assert found.detectable is None
     assert "found 80% of the time; add tasks or raise gate.repeats" in found.warnings[0]
@@ -264,7 +264,7 @@ def test_no_gain_is_found_often_enough_on_a_suite_that_is_barely_large_enough() 
 
 def test_one_trial_a_task_does_not_tell_how_flaky_a_task_is() -> None:
     trials = trials_of(RATES * 2, 1)
-    found = forecast(DESIGN, Known(panels.from_trials(trials), "x", trials=trials), rounds=40)
+    found = forecast(DESIGN, Basis(panels.from_trials(trials), "x", trials=trials), rounds=40)
     assert "every task has one trial" in found.warnings[0]
 
 
@@ -276,7 +276,7 @@ def known_from(rewards: Sequence[Sequence[float | None]], untried: int = 0, more
     trials = [Result(f"t{n:04}", reward) for n, own in enumerate(rewards) for reward in own]
     rest = [Result(f"u{n:04}", None) for n in range(untried)]
     panel = panels.from_trials([*trials, *rest])
-    return forecast(DESIGN, Known(panel, "x", trials=trials, holdout=2, costs=COSTS, more=more), rounds=20)
+    return forecast(DESIGN, Basis(panel, "x", trials=trials, holdout=2, costs=COSTS, more=more), rounds=20)
 
 
 def nothing_played(found: Forecast) -> bool:
@@ -365,11 +365,11 @@ def test_a_command_that_lists_trials_names_the_study_that_is_told_of(value: floa
 
 
 def test_assumed_rates_lack_nothing() -> None:
-    assert forecast(DESIGN, Known(panels.from_rates([0.0, 0.0]), "x"), rounds=20).lacking is None
+    assert forecast(DESIGN, Basis(panels.from_rates([0.0, 0.0]), "x"), rounds=20).lacking is None
 
 
 def test_strict_is_warned_of() -> None:
-    found = forecast(replace(DESIGN, policy=Policy(name="strict")), Known(panels.from_rates(RATES), "x"), rounds=40)
+    found = forecast(replace(DESIGN, policy=Policy(name="strict")), Basis(panels.from_rates(RATES), "x"), rounds=40)
     assert found.strict == found.null
     assert "policy strict has no bound on false promotions" in found.warnings[0]
 
@@ -386,7 +386,7 @@ def test_a_budget_pays_for_so_many_candidates() -> None:
         settings = BudgetSettings.model_validate({"candidates": None, **budget})
         found = forecast(
             SMALL,
-            Known(panels.from_rates(RATES), "x", holdout=6, costs=COSTS, spent=spent, proposed=proposed),
+            Basis(panels.from_rates(RATES), "x", holdout=6, costs=COSTS, spent=spent, proposed=proposed),
             budget=settings,
             concurrency=2,
             rounds=20,
@@ -417,7 +417,7 @@ def test_a_budget_pays_for_so_many_candidates() -> None:
 def test_an_unknown_price_stays_unknown() -> None:
     unpriced = replace(COSTS, usd=None)
     settings = BudgetSettings(usd=5, candidates=3)
-    found = forecast(SMALL, Known(panels.from_rates(RATES), "x", costs=unpriced), budget=settings, rounds=20)
+    found = forecast(SMALL, Basis(panels.from_rates(RATES), "x", costs=unpriced), budget=settings, rounds=20)
     assert found.null_candidate is not None
     assert found.affordable is not None
     assert found.null_candidate.usd is None

@@ -20,10 +20,10 @@ from lorimer.harness.version import sha
 from lorimer.meta_agent.proposer.log import Log, ToldExperiment
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal
 from lorimer.meta_agent.proposer.propose import propose
-from lorimer.meta_agent.proposer.tools import NAMES, TOOLS
+from lorimer.meta_agent.proposer.tools import TOOLS
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from tests.support import meta_model as make
-from tests.support.meta_model import EDIT, HARNESS, Lab, ScriptedModel, calls, says
+from tests.support.meta_model import EDIT, HARNESS, TOOL_NAMES, Lab, ScriptedModel, calls, says
 
 SMALL = MetaSettings(context_tokens=8_192, max_tokens=1_024)
 
@@ -83,7 +83,7 @@ async def test_a_session_looks_around_and_ends_with_the_edit(lab: Lab) -> None:
     assert len(model.requests) == 4
     for request in model.requests:
         well_formed(request.messages)
-        assert {tool.name for tool in request.tools} == NAMES - {"preview_edit"}, "nothing is previewed here"
+        assert {tool.name for tool in request.tools} == TOOL_NAMES - {"preview_edit"}, "nothing is previewed here"
 
 
 async def test_calls_tell_where_they_come_from_and_nothing_that_changes_between_runs(lab: Lab) -> None:
@@ -374,7 +374,7 @@ def test_no_text_breaks_the_reader_of_calls(text: str) -> None:
         assert isinstance(call.name, str)
 
 
-@given(st.lists(pieces, max_size=12).map("".join), st.sampled_from(sorted(NAMES)))
+@given(st.lists(pieces, max_size=12).map("".join), st.sampled_from(sorted(TOOL_NAMES)))
 def test_a_good_call_is_found_after_text_without_braces(text: str, name: str) -> None:
     before = text.replace("{", "").replace("}", "")
     assert text_calls(f"{before}\n{text_call(name, {'a': [1]})}", TOOLS)[-1].arguments == {"a": [1]}

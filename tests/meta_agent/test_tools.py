@@ -12,12 +12,12 @@ import pytest
 
 from lorimer.config.settings import MetaSettings
 from lorimer.meta_agent.proposer.log import Log, ToldExperiment
-from lorimer.meta_agent.proposer.tools import NAMES, Answer, Toolbox
+from lorimer.meta_agent.proposer.tools import ToolAnswer, Toolbox
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.study.candidates.briefing import cases_of
 from lorimer.traces.tables import Evaluation
 from tests.support import meta_model as make
-from tests.support.meta_model import EDIT, HARNESS, SECRETS, Lab
+from tests.support.meta_model import EDIT, HARNESS, SECRETS, TOOL_NAMES, Lab
 
 ROOM = 20_000
 
@@ -33,7 +33,9 @@ def toolbox(lab: Lab, **changes: Any) -> Toolbox:
     return Toolbox(lab.session(make.ScriptedModel([make.says("")]), **changes))
 
 
-async def ask(lab: Lab, name: str, arguments: dict[str, Any] | None = None, room: int = ROOM, **changes: Any) -> Answer:
+async def ask(
+    lab: Lab, name: str, arguments: dict[str, Any] | None = None, room: int = ROOM, **changes: Any
+) -> ToolAnswer:
     return await toolbox(lab, **changes).call(name, arguments or {}, room)
 
 
@@ -181,7 +183,7 @@ async def test_a_call_that_cannot_be_answered_says_what_to_do(
 
 
 async def test_no_answer_is_longer_than_its_room(lab: Lab) -> None:
-    for name in sorted(NAMES - {"propose_edit"}):
+    for name in sorted(TOOL_NAMES - {"propose_edit"}):
         arguments = {"trial": "alpha/0", "task": "alpha", "query": "needle"}
         assert len((await ask(lab, name, arguments, 500, log=Log("log " * 500))).text) <= 560
 
@@ -204,7 +206,7 @@ async def test_nothing_but_the_champions_train_trials_can_be_reached_by_any_argu
     words = [*SECRETS.values(), "needle", "needle OR omega", "text:needle", "*", "omega", "a* OR b* OR c* OR n*"]
     reached = []
     box = toolbox(lab)
-    for name, value in itertools.product(sorted(NAMES), [*names, *words]):
+    for name, value in itertools.product(sorted(TOOL_NAMES), [*names, *words]):
         for key in ("trial", "task", "query", "limit", "first", "search"):
             answer = await box.call(name, {"trial": "alpha/0", "task": "alpha", "query": "needle", key: value}, ROOM)
             # A refusal may repeat what was asked for.
@@ -226,7 +228,7 @@ async def test_evaluations_of_the_holdout_or_of_another_study_are_ignored_even_w
 async def test_what_a_model_reads_holds_no_time_and_no_id_of_the_store(lab: Lab) -> None:
     box = toolbox(lab)
     arguments = {"trial": "alpha/0", "task": "alpha", "query": "needle"}
-    seen = "\n".join([(await box.call(name, arguments, ROOM)).text for name in sorted(NAMES - {"propose_edit"})])
+    seen = "\n".join([(await box.call(name, arguments, ROOM)).text for name in sorted(TOOL_NAMES - {"propose_edit"})])
     for foreign in ("123.456", "123.5", "77.1", "2026", "s/baseline", "attempt"):
         assert foreign not in seen
 
@@ -239,7 +241,7 @@ async def test_answers_do_not_depend_on_the_order_in_which_trials_finished(lab: 
         plan = [["beta", 0]]
         await other.store.add_evaluation(Evaluation(id="s/c9/full", study="s", stage="full", harness="x", plan=plan))
         await make._trial(other.store, "s/c9/full", "beta", 0, 0.0, "needle needle needle")
-        for name in sorted(NAMES - {"propose_edit"}):
+        for name in sorted(TOOL_NAMES - {"propose_edit"}):
             arguments = {"trial": "alpha/0", "task": "alpha", "query": "needle"}
             assert await ask(other, name, arguments) == await ask(lab, name, arguments)
     finally:

@@ -16,6 +16,7 @@ from lorimer.meta_agent.proposer.conversation import chars_of, chars_of_tools
 from lorimer.meta_agent.proposer.dead_ends import EarlierExperiment
 from lorimer.meta_agent.proposer.log import Log
 from lorimer.meta_agent.proposer.proposal import ProposalSession
+from lorimer.meta_agent.proposer.tools import TOOLS
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.study.candidates.briefing import cases_of, knowledge
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
@@ -33,6 +34,8 @@ from lorimer.traces.schema import (
 )
 from lorimer.traces.tables import Candidate, DecisionRow, Evaluation, StudyRow, TaskRow
 from lorimer.traces.writing.store import Store
+
+TOOL_NAMES = frozenset(tool.name for tool in TOOLS)
 
 HARNESS = '''"""A small harness."""
 

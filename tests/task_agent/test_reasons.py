@@ -18,7 +18,7 @@ from lorimer.task_agent.matching import Parted
 from lorimer.task_agent.shadow.outcome import DIFF_LINES, NotPreviewable, Touched, Untouched, touched
 from lorimer.task_agent.shadow.reasons import differ, reasons
 from lorimer.task_agent.shadow.run import ShadowJail
-from lorimer.traces.wired import Complete, Gap, GapKind, Note, Read, Record, Request
+from lorimer.traces.wired import Complete, Gap, GapKind, Note, Read, Record, WireRequest
 from tests.support.trials import solve
 from tests.task_agent.conftest import Try
 from tests.task_agent.test_record import KEY, record_of
@@ -130,7 +130,7 @@ def test_what_single_differences_are(old: str, new: str, expected: str) -> None:
 # ---- of a shadow's outcome -------------------------------------------------------------------------------------------
 
 
-def parted(recorded: Request | None, now: Request) -> Touched:
+def parted(recorded: WireRequest | None, now: WireRequest) -> Touched:
     return touched(Parted("other", 1, None if recorded is None else 0), (), 9, now, recorded)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from lorimer.benchmarks.base import Suite, Task
 from lorimer.benchmarks.choice import chosen
 from lorimer.benchmarks.hf.mapping import RowMapping
-from lorimer.benchmarks.hf.rows import Row, open_table
+from lorimer.benchmarks.hf.rows import DataRow, open_table
 from lorimer.benchmarks.hf.values import Empty, canonical, text_of
 from lorimer.benchmarks.split import rank
 from lorimer.config.settings import BenchmarkSettings
@@ -86,7 +86,7 @@ def _matches(id_: str, patterns: Sequence[str]) -> bool:
     return any(id_ == pattern or fnmatchcase(id_, pattern) for pattern in patterns)
 
 
-def _id(mapping: RowMapping, row: Row, number: int) -> str:
+def _id(mapping: RowMapping, row: DataRow, number: int) -> str:
     """A row's id: the mapping's, in a task's letters, else from the whole row's content, so that it survives a new order."""
     if mapping.id is None:
         return "row-" + hashlib.sha256(canonical(row).encode("utf-8", "replace")).hexdigest()[:12]

@@ -14,8 +14,8 @@ from typing import Any
 from lorimer.benchmarks import _files
 from lorimer.benchmarks.base import NOTHING_RUNS, Graded, Grader, RewardFiles, RewardSource, Script, Task
 from lorimer.benchmarks.hf.answers import Choice, Exact, Extraction, NoReference, Numeric, Regex
-from lorimer.benchmarks.hf.rows import Row
-from lorimer.benchmarks.hf.values import Empty, RowValues, Value, canonical, text_of
+from lorimer.benchmarks.hf.rows import DataRow
+from lorimer.benchmarks.hf.values import Empty, MappedKey, RowValues, canonical, text_of
 from lorimer.config.rows import HfSettings
 from lorimer.errors import ConfigError, TaskError
 from lorimer.sandbox.base import BuiltImage, ImageSpec, PulledImage, PythonImage, SandboxLimits
@@ -97,7 +97,7 @@ class RowMapping:
         self._image = self._environment()
         self._verifier_of = self._verifiers_for(scorer.kind)
 
-    def task(self, id_: str, row: Row) -> Task:
+    def task(self, id_: str, row: DataRow) -> Task:
         """One row as a task. Raises TaskError with the key at fault."""
         settings = self._settings
         row = {**row, "lettered_choices": _lettered(_of(id_, self._choice_texts, row))} if self._choices else row
@@ -170,7 +170,7 @@ class RowMapping:
 
     # ---- scorers ----------------------------------------------------------------------------------------------------
 
-    def _verifiers_for(self, kind: str) -> Callable[[Row], RowVerifier]:
+    def _verifiers_for(self, kind: str) -> Callable[[DataRow], RowVerifier]:
         """How a row's answer is verified. Raises ConfigError where a key that this kind of scorer needs is not set."""
         scorer = self._settings.scorer
         if kind in ("exact", "numeric", "multiple-choice") and self._answer is None:
@@ -185,7 +185,7 @@ class RowMapping:
                     "benchmark.hf.scorer.check: the scorer python needs this or check_file, and one alone"
                 )
             return self._python(self._check_text())
-        grader: Mapping[str, Callable[[Row], tuple[Grader, str | None]]] = {
+        grader: Mapping[str, Callable[[DataRow], tuple[Grader, str | None]]] = {
             "exact": self._exact,
             "numeric": self._numeric,
             "regex": self._regex,
@@ -193,7 +193,7 @@ class RowMapping:
         }
         make = grader[kind]
 
-        def verifier_of(row: Row) -> RowVerifier:
+        def verifier_of(row: DataRow) -> RowVerifier:
             built, reference = make(row)
             verifier = replace(NOTHING_RUNS, timeout=scorer.seconds)
             return RowVerifier(verifier, Graded(built, self._settings.answer_file), reference, repr(built))
@@ -204,7 +204,7 @@ class RowMapping:
         scorer = self._settings.scorer
         return Extraction(scorer.extract, scorer.marker, scorer.decimal)
 
-    def _references(self, row: Row) -> tuple[str, ...]:
+    def _references(self, row: DataRow) -> tuple[str, ...]:
         """The data set's right answers, extracted. Raises Empty with the key."""
         assert self._answer is not None
         scorer = self._settings.scorer
@@ -230,18 +230,18 @@ class RowMapping:
         }
         return wrapped.get(scorer.extract, reference)
 
-    def _exact(self, row: Row) -> tuple[Grader, str]:
+    def _exact(self, row: DataRow) -> tuple[Grader, str]:
         references = self._references(row)
         return Exact(references, self._extraction(), self._settings.scorer.ignore), self._as_answered(references[0])
 
-    def _numeric(self, row: Row) -> tuple[Grader, str]:
+    def _numeric(self, row: DataRow) -> tuple[Grader, str]:
         scorer, references = self._settings.scorer, self._references(row)
         built = Numeric(
             references, self._extraction(), scorer.tolerance, scorer.relative_tolerance, scorer.decimal, scorer.percent
         )
         return built, self._as_answered(references[0])
 
-    def _regex(self, row: Row) -> tuple[Grader, str | None]:
+    def _regex(self, row: DataRow) -> tuple[Grader, str | None]:
         assert self._pattern is not None
         pattern = _keyed(self._pattern.text, row, self._pattern.key)
         try:
@@ -250,14 +250,14 @@ class RowMapping:
             raise _Keyed(self._pattern.key, str(problem)) from None
         return built, None if self._answer is None else self._as_answered(self._references(row)[0])
 
-    def _choice_texts(self, row: Row) -> tuple[str, ...]:
+    def _choice_texts(self, row: DataRow) -> tuple[str, ...]:
         found = [_keyed(value.get, row, value.key) for value in self._choices]
         listed = found[0] if len(found) == 1 else found
         if not isinstance(listed, list | tuple):
             raise _Keyed("benchmark.hf.scorer.choices", f"column {self._settings.scorer.choices[0]} holds no list")
         return tuple(_keyed(text_of, each, "benchmark.hf.scorer.choices") for each in listed)
 
-    def _choice(self, row: Row) -> tuple[Grader, str]:
+    def _choice(self, row: DataRow) -> tuple[Grader, str]:
         assert self._answer is not None
         texts, (answer, *more) = self._choice_texts(row), self._references(row)
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(texts)]
@@ -272,7 +272,7 @@ class RowMapping:
         built = Choice(texts, places.pop(), self._extraction())
         return built, self._as_answered(built.letter)
 
-    def _check_text(self) -> Callable[[Row], tuple[tuple[bytes, str], ...]]:
+    def _check_text(self) -> Callable[[DataRow], tuple[tuple[bytes, str], ...]]:
         """The check's files for a row."""
         name = self._settings.scorer.check_file
         if name is None:
@@ -288,14 +288,14 @@ class RowMapping:
             (canonical(dict(row)).encode("utf-8", "replace"), "/tests/row.json"),
         )
 
-    def _python(self, files: Callable[[Row], tuple[tuple[bytes, str], ...]]) -> Callable[[Row], RowVerifier]:
+    def _python(self, files: Callable[[DataRow], tuple[tuple[bytes, str], ...]]) -> Callable[[DataRow], RowVerifier]:
         settings = self._settings
         command = shlex.join(
             ["python3", "-I", "-S", "/tests/hf_check.py", f"{settings.scorer.seconds:g}", _REWARD, "/tests/check.py"]
         )
         checker = hashlib.sha256(_CHECKER.read_bytes()).hexdigest()
 
-        def verifier_of(row: Row) -> RowVerifier:
+        def verifier_of(row: DataRow) -> RowVerifier:
             extra = files(row)
             try:
                 compile(extra[0][0], "check", "exec", dont_inherit=True)
@@ -333,7 +333,7 @@ def _keyed(get: Callable[[Any], Any], given: Any, key: str) -> Any:
         raise _Keyed(key, str(problem)) from None
 
 
-def _of(id_: str, get: Callable[[Row], Any], row: Row, key: str = "benchmark.hf.answer") -> Any:
+def _of(id_: str, get: Callable[[DataRow], Any], row: DataRow, key: str = "benchmark.hf.answer") -> Any:
     """What `get` makes of a row. Raises TaskError for what it cannot use."""
     try:
         return get(row)
@@ -341,8 +341,8 @@ def _of(id_: str, get: Callable[[Row], Any], row: Row, key: str = "benchmark.hf.
         raise TaskError(id_, getattr(problem, "key", key), str(problem)) from None
 
 
-def _word(value: Value) -> Callable[[Row], str]:
-    def word(row: Row) -> str:
+def _word(value: MappedKey) -> Callable[[DataRow], str]:
+    def word(row: DataRow) -> str:
         return " ".join(text_of(value.get(row)).split())[:200]
 
     return word

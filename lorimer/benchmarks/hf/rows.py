@@ -18,7 +18,7 @@ from lorimer.benchmarks import hub
 from lorimer.config.rows import HfSettings
 from lorimer.errors import ConfigError, PrerequisiteError
 
-Row = Mapping[str, Any]
+DataRow = Mapping[str, Any]
 
 _BUILDERS = {
     ".jsonl": "json",
@@ -38,7 +38,7 @@ class DataSetRows:
 
     name: str
     columns: tuple[str, ...]
-    rows: Iterator[Row]
+    rows: Iterator[DataRow]
     """Raises ConfigError where a row cannot be read. Class labels are their names, images and sounds their bytes."""
 
 
@@ -66,7 +66,7 @@ def may_be_on_hub(source: str) -> bool:
     return bool(_HUB_NAME.fullmatch(source)) and Path(source).suffix.lower() not in _BUILDERS
 
 
-def _rows(source: str, path: Path, stream: Any, features: Mapping[str, Any], limit: int | None) -> Iterator[Row]:
+def _rows(source: str, path: Path, stream: Any, features: Mapping[str, Any], limit: int | None) -> Iterator[DataRow]:
     labels = {name: feature.names for name, feature in features.items() if getattr(feature, "names", None)}
     with _told(source, path):
         for row in islice(stream, limit):

@@ -21,7 +21,7 @@ class Empty(ValueError):
 
 
 @dataclass(frozen=True)
-class Value:
+class MappedKey:
     """One key of the mapping, ready for any row."""
 
     key: str
@@ -70,7 +70,7 @@ class RowValues:
         )
         self._environment.filters["escape_regex"] = lambda text: re.escape(str(text))
 
-    def make(self, key: str, written: str, *, hidden: frozenset[str] = frozenset()) -> Value:
+    def make(self, key: str, written: str, *, hidden: frozenset[str] = frozenset()) -> MappedKey:
         """The value that `written` asks for.
 
         Args:
@@ -83,11 +83,11 @@ class RowValues:
             raise ConfigError(f"{key}: shows the agent column '{name}', which the answer is made from")
         return value
 
-    def column(self, key: str, written: str) -> Value:
+    def column(self, key: str, written: str) -> MappedKey:
         """The value of a key that takes a column alone. Raises ConfigError."""
         return self._column(key, written)
 
-    def _column(self, key: str, path: str) -> Value:
+    def _column(self, key: str, path: str) -> MappedKey:
         first, *inner = [path] if path in self._columns else path.split(".")
         if first not in self._columns:
             near = difflib.get_close_matches(first, self._columns, 1)
@@ -107,9 +107,9 @@ class RowValues:
                 raise Empty(f"column {path} is empty in this row")
             return found
 
-        return Value(key, frozenset({first}), get, is_column=True)
+        return MappedKey(key, frozenset({first}), get, is_column=True)
 
-    def _template(self, key: str, written: str) -> Value:
+    def _template(self, key: str, written: str) -> MappedKey:
         from jinja2 import TemplateError, TemplateSyntaxError, meta
 
         try:
@@ -136,7 +136,7 @@ class RowValues:
                 raise Empty(f"is longer than {MAX_TEXT:,} characters")
             return text
 
-        return Value(key, frozenset(reads), get, is_column=False)
+        return MappedKey(key, frozenset(reads), get, is_column=False)
 
 
 def text_of(value: Any) -> str:

@@ -25,7 +25,7 @@ LONGEST = 40_000
 
 
 @dataclass(frozen=True)
-class Said:
+class MessageView:
     """A message."""
 
     role: str
@@ -48,9 +48,9 @@ class Moment:
     """Tokens, seconds and the like."""
     recorded: bool
     system: str = ""
-    heard: tuple[Said, ...] = ()
+    heard: tuple[MessageView, ...] = ()
     """What the model was told that it had not been told before."""
-    reply: Said | None = None
+    reply: MessageView | None = None
     error: str = ""
     texts: tuple[tuple[str, str], ...] = ()
     """What stands below the head, each with its name."""
@@ -218,12 +218,12 @@ def _moments(reader: StudyReader, steps: Sequence[Step], first: int) -> tuple[Mo
     return tuple(found)
 
 
-def _said(message: Message) -> Said:
+def _said(message: Message) -> MessageView:
     calls = tuple(
         (call.name, _clipped(call.malformed or _arguments(dict(call.arguments)))) for call in message.tool_calls
     )
     reasoning = tuple(_clipped(block.text) for block in message.reasoning if block.text)
-    return Said(message.role, _clipped(message.text), reasoning, calls, message.is_error)
+    return MessageView(message.role, _clipped(message.text), reasoning, calls, message.is_error)
 
 
 def _arguments(given: dict[str, object]) -> str:

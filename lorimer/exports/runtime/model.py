@@ -29,7 +29,7 @@ _SET_UP = frozenset({301, 302, 303, 307, 308, 401, 402, 403, 404, 405, 501})
 
 
 @dataclass(frozen=True)
-class Api:
+class SpokenApi:
     """How one API is spoken."""
 
     path: str
@@ -38,15 +38,15 @@ class Api:
     decode: Callable[[Served, Mapping[str, Any], ModelRequest], Completion]
 
 
-APIS: Mapping[str, Api] = {
-    "anthropic": Api(
+APIS: Mapping[str, SpokenApi] = {
+    "anthropic": SpokenApi(
         "/v1/messages",
         messages_api.OPTIONAL,
         messages_api.encode,
         lambda served, data, request: messages_api.decode(data),
     ),
-    "responses": Api("/responses", responses_api.OPTIONAL, responses_api.encode, responses_api.decode),
-    "chat": Api("/chat/completions", chat_api.OPTIONAL, chat_api.encode, chat_api.decode),
+    "responses": SpokenApi("/responses", responses_api.OPTIONAL, responses_api.encode, responses_api.decode),
+    "chat": SpokenApi("/chat/completions", chat_api.OPTIONAL, chat_api.encode, chat_api.decode),
 }
 
 

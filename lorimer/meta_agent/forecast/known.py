@@ -14,7 +14,7 @@ from lorimer.errors import PrerequisiteError, SandboxError, UserError
 from lorimer.harness.version import sha
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import needed
-from lorimer.meta_agent.forecast.power import Forecast, Known, forecast
+from lorimer.meta_agent.forecast.power import Basis, Forecast, forecast
 from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design
 from lorimer.meta_agent.gate.statistics.scores import Result
@@ -62,7 +62,7 @@ def plan(
         holdout, test = around(len(rates), config.split)
         return forecast(
             Design.of(config),
-            Known(panels.from_rates(rates), f"pass rates as assumed: {assume}", holdout=holdout, test=test),
+            Basis(panels.from_rates(rates), f"pass rates as assumed: {assume}", holdout=holdout, test=test),
             budget=config.budget,
             concurrency=config.sandbox.concurrency,
             seed=config.study.seed,
@@ -96,7 +96,7 @@ def of_study(reader: StudyReader, row: StudyRow, config: Config) -> Forecast:
     used = reader.spent(row.id)
     # The sum reads the row of every trial, 0.3 s of 125,000, and is held against this bound alone.
     hours = None if config.budget.hours is None else reader.trial_seconds(row.id) / 3600 / config.sandbox.concurrency
-    known = Known(
+    known = Basis(
         panels.from_trials([*results(found), *_untried(world.train, found)]),
         _source(world, found, len(world.train)),
         study=row.id,
@@ -155,7 +155,7 @@ def _of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRo
             )
     if not trials:
         remarks.append(f"nothing is measured yet: all numbers are of assumed tasks, not of these; run: {more}")
-    known = Known(
+    known = Basis(
         panel,
         source,
         study=study,

@@ -36,7 +36,7 @@ MOST_TASKS = 2_000
 
 
 @dataclass(frozen=True)
-class Rewards:
+class TaskRewards:
     """One task's distribution of rewards."""
 
     values: tuple[float, ...]
@@ -44,7 +44,7 @@ class Rewards:
     """Cumulative, up to 1."""
 
     @classmethod
-    def of(cls, masses: Mapping[float, float]) -> Rewards:
+    def of(cls, masses: Mapping[float, float]) -> TaskRewards:
         """Values with masses that need not add up to 1; one of them must be over 0."""
         values = tuple(sorted(value for value, mass in masses.items() if mass > 0))
         sums = list(accumulate(masses[value] for value in values))
@@ -61,7 +61,7 @@ class Rewards:
         # As `dice.choices(self.values, cum_weights=self.shares)[0]`, in a third of the time.
         return self.values[bisect_right(self.shares, dice.random(), 0, len(self.values) - 1)]
 
-    def moved(self, towards: float, share: float) -> Rewards:
+    def moved(self, towards: float, share: float) -> TaskRewards:
         """These rewards with `share` of all trials turned into the reward `towards`."""
         before = (0.0, *self.shares)
         masses = {
@@ -69,10 +69,10 @@ class Rewards:
             for value, since, to in zip(self.values, before, self.shares, strict=False)
         }
         masses[towards] = masses.get(towards, 0.0) + share
-        return Rewards.of(masses)
+        return TaskRewards.of(masses)
 
 
-Suite = Mapping[str, Rewards]
+RewardsByTask = Mapping[str, TaskRewards]
 """How a harness does on each task."""
 
 
@@ -108,10 +108,10 @@ class Panel:
             ]
         )
 
-    def draw(self, dice: random.Random) -> dict[str, Rewards]:
+    def draw(self, dice: random.Random) -> dict[str, TaskRewards]:
         """One suite that the trials leave possible."""
         if self.assumed is not None:
-            return {task: Rewards.of({1.0: rate, 0.0: 1 - rate}) for task, rate in self.assumed.items()}
+            return {task: TaskRewards.of({1.0: rate, 0.0: 1 - rate}) for task, rate in self.assumed.items()}
         return {task: self._draw(masses, dice) for task, masses in self._masses.items()}
 
     @cached_property
@@ -124,10 +124,10 @@ class Panel:
                 masses[reward] = masses.get(reward, 0.0) + 1.0
         return found
 
-    def _draw(self, masses: Mapping[float, float], dice: random.Random) -> Rewards:
+    def _draw(self, masses: Mapping[float, float], dice: random.Random) -> TaskRewards:
         # A Dirichlet draw is gamma draws, scaled; a tiny mass may underflow to none.
         drawn = {value: dice.gammavariate(mass, 1.0) if mass > 1e-9 else 0.0 for value, mass in masses.items()}
-        return Rewards.of(drawn if sum(drawn.values()) > 0 else masses)
+        return TaskRewards.of(drawn if sum(drawn.values()) > 0 else masses)
 
 
 def from_trials(trials: Iterable[Result]) -> Panel:
@@ -174,7 +174,7 @@ def parse_rates(text: str) -> list[float]:
     return rates
 
 
-def edited(suite: Suite, gain: float, dice: random.Random) -> tuple[dict[str, Rewards], list[str]]:
+def edited(suite: RewardsByTask, gain: float, dice: random.Random) -> tuple[dict[str, TaskRewards], list[str]]:
     """The suite after an edit that changes the mean reward by `gain`, and the tasks that it changes.
 
     Tasks in random order, each by at most `STEP`, upwards to at most `CEILING`, until the gain is reached or there is no
@@ -196,13 +196,13 @@ def edited(suite: Suite, gain: float, dice: random.Random) -> tuple[dict[str, Re
     return changed, touched
 
 
-def room(suite: Suite) -> float:
+def room(suite: RewardsByTask) -> float:
     """The largest gain that `edited` can give."""
     return math.fsum(min(STEP, max(0.0, CEILING - rewards.mean)) for rewards in suite.values()) / len(suite)
 
 
-def run(suite: Suite, plan: Iterable[str], dice: random.Random) -> list[Result]:
-    """Trials of a plan, each drawn as `Rewards.draw` does."""
+def run(suite: RewardsByTask, plan: Iterable[str], dice: random.Random) -> list[Result]:
+    """Trials of a plan, each drawn as `TaskRewards.draw` does."""
     tasks = list(plan)
     # Forecasts draw hundreds of thousands: what may come of a task is laid out once, and each trial looks it up.
     laid = {
@@ -213,7 +213,7 @@ def run(suite: Suite, plan: Iterable[str], dice: random.Random) -> list[Result]:
     return [found[bisect_right(shares, luck(), 0, last)] for shares, last, found in map(laid.__getitem__, tasks)]
 
 
-def noise(suite: Suite) -> float:
+def noise(suite: RewardsByTask) -> float:
     """The standard deviation of the score of one run, each task once."""
     total = 0.0
     for rewards in suite.values():

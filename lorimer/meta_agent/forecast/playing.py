@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.forecast import panel as panels
-from lorimer.meta_agent.forecast.panel import Panel, Suite
+from lorimer.meta_agent.forecast.panel import Panel, RewardsByTask
 from lorimer.meta_agent.gate.comparison import Evidence
 from lorimer.meta_agent.gate.confirmation import ROUNDS, confirmed
 from lorimer.meta_agent.gate.design import Design
@@ -113,7 +113,7 @@ def _candidates(
 class _Champion:
     """A champion that a simulated candidate meets, and where its trials have left the dice."""
 
-    suite: Suite
+    suite: RewardsByTask
     standing: Shared
     others: Sequence[Result]
     """Trials of earlier candidates."""
@@ -125,7 +125,7 @@ class _Champion:
 class _Candidate:
     """A simulated candidate, and where its trials have left the dice."""
 
-    suite: Suite
+    suite: RewardsByTask
     looked: Sequence[Result]
     """Its spot-check."""
     run: FullRun | None
@@ -197,7 +197,7 @@ class _Study:
     def _try(self, gain: float) -> _Candidate:
         design, met, train = self.design, self.champion(), self.panel.tasks
         dice = copy(met.dice)
-        suite: Suite
+        suite: RewardsByTask
         if gain:
             suite, fixes = panels.edited(met.suite, gain, dice)
         else:
@@ -227,7 +227,7 @@ def _candidate(study: _Study, gain: float) -> tuple[bool, int]:
     return better, used + beside
 
 
-def _confirmed(design: Design, suite: Suite, champion: Suite, dice: random.Random) -> tuple[bool, int]:
+def _confirmed(design: Design, suite: RewardsByTask, champion: RewardsByTask, dice: random.Random) -> tuple[bool, int]:
     """Whether a candidate is better in fresh trials side by side with the champion, and how many of both that took."""
     tasks = list(suite)
     mine, theirs = list[Result](), list[Result]()

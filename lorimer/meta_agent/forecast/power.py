@@ -105,7 +105,7 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Known:
+class Basis:
     """What a study is forecast from."""
 
     panel: Panel
@@ -133,7 +133,7 @@ class Known:
 
 def forecast(
     design: Design,
-    known: Known,
+    known: Basis,
     *,
     budget: BudgetSettings | None = None,
     concurrency: int = 1,

@@ -16,7 +16,7 @@ from lorimer.meta_agent.gate.statistics.policies import Policy, Value, means
 from lorimer.meta_agent.gate.statistics.scores import Result, Scored, Shared, by_task, mean_of
 from lorimer.meta_agent.gate.statistics.weights import UNKNOWN
 
-Kind = Literal["promote", "reject", "undecided", "pass"]
+DecisionKind = Literal["promote", "reject", "undecided", "pass"]
 Found = TypeVar("Found")
 
 PASSED = "passed: "
@@ -49,7 +49,7 @@ class Evidence:
 class Decision:
     """The gate's answer, in one sentence for people and in numbers for the record."""
 
-    kind: Kind
+    kind: DecisionKind
     reason: str
     numbers: Mapping[str, Value] = field(default_factory=dict)
     """JSON values."""

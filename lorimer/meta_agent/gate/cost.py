@@ -20,7 +20,7 @@ from lorimer.wording import dollars_apart, told_apart
 if TYPE_CHECKING:  # what reads a study needs no settings
     from lorimer.config.gate import GateSettings
 
-Costs = Mapping[str, Sequence[float | None]]
+TaskCosts = Mapping[str, Sequence[float | None]]
 """What the scored trials of each task cost; `None` where a price is unknown."""
 Unit = Literal["usd", "tokens", "seconds"]
 NAMES: Mapping[Unit, str] = {"usd": "dollars", "tokens": "tokens", "seconds": "seconds"}
@@ -33,8 +33,8 @@ the last ones."""
 class Paid:
     """What the trials of both arms cost, by unit; asked for where a setting needs it."""
 
-    candidate: Mapping[Unit, Costs] = field(default_factory=dict)
-    champion: Mapping[Unit, Costs] = field(default_factory=dict)
+    candidate: Mapping[Unit, TaskCosts] = field(default_factory=dict)
+    champion: Mapping[Unit, TaskCosts] = field(default_factory=dict)
 
 
 def units_of(counted: CostUnit) -> set[Unit]:
@@ -132,7 +132,7 @@ def _best_known(paid: Paid) -> Unit:
     return "usd" if known and any(cost for costs in arms[1].values() for cost in costs) else "tokens"
 
 
-def _mean(costs: Costs, tasks: Sequence[str]) -> float:
+def _mean(costs: TaskCosts, tasks: Sequence[str]) -> float:
     """The mean over tasks of each task's mean; 0 where nothing was counted."""
     known = [[cost for cost in costs[task] if cost is not None] for task in tasks]
     return mean_of([mean_of(each) for each in known if each]) if any(known) else 0.0

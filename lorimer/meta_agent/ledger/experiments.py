@@ -59,7 +59,7 @@ AGED = "champion"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class StageVerdict:
     """What the gate said at one stage."""
 
     stage: str
@@ -92,7 +92,7 @@ class Entry:
     """What happened and what it means, in one line in which nothing was measured on sealed tasks."""
     failure: str
     """Why there was no usable edit."""
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[StageVerdict, ...]
     fixed: tuple[str, ...]
     """Train tasks on which its counted full trials did better than the champion's standing ones."""
     broke: tuple[str, ...]
@@ -277,7 +277,7 @@ def for_meta_agent(ledger: Ledger) -> Log:
         title = one_line(entry.title, LINE_CHARS)
         experiments.append(ToldExperiment(short(entry.number), whole, entry.state, title, _ended(entry), entry.kind))
     outcomes = [
-        foreseen.Outcome(
+        foreseen.DecidedRun(
             entry.kind,
             entry.state == "promoted",
             frozenset(entry.fixes),
@@ -337,7 +337,7 @@ def told(entry: Entry) -> list[str]:
     return _told(entry, [replace(verdict, reason=verdict.told) for verdict in entry.verdicts], touches)
 
 
-def _told(entry: Entry, verdicts: Sequence[Verdict], touches: str) -> list[str]:
+def _told(entry: Entry, verdicts: Sequence[StageVerdict], touches: str) -> list[str]:
     """An experiment in lines, with what is said of what it touches."""
     lines = [_line(entry)]
     if entry.origin in MADE_BY:
@@ -383,12 +383,12 @@ def _entry(
     for stage in (*STAGES, Stage.REVIEW):
         age = aged.get(stage)
         if age is not None and age.numbers["refresh"]:
-            verdicts.append(Verdict(AGED, age.kind, age.reason))
+            verdicts.append(StageVerdict(AGED, age.kind, age.reason))
         decision = own.get(stage)
         if decision is not None:
             decided.append(decision)
             share = refused.get(decision.id, NONE_REFUSED)
-            verdicts.append(Verdict(stage.value, decision.kind, told_reason(decision.reason), share))
+            verdicts.append(StageVerdict(stage.value, decision.kind, told_reason(decision.reason), share))
     return Entry(
         candidate=row.id,
         number=row.number,
@@ -423,11 +423,11 @@ def _entry(
     )
 
 
-def _sealed(verdict: Verdict) -> Verdict:
+def _sealed(verdict: StageVerdict) -> StageVerdict:
     if verdict.stage != Stage.HOLDOUT:
         return verdict
     said = {"reject": "vetoed by the sealed holdout", "undecided": "undecided on the sealed holdout"}
-    return Verdict(verdict.stage, verdict.kind, said.get(verdict.kind, "not vetoed by the sealed holdout"))
+    return StageVerdict(verdict.stage, verdict.kind, said.get(verdict.kind, "not vetoed by the sealed holdout"))
 
 
 def _score(decision: DecisionRow | None) -> str:

@@ -165,11 +165,11 @@ def _led_to(hunk: Watched, first: Sequence[FirstRan]) -> int | None:
     )
 
 
-Said = Sequence[bool | None]
+FiredIn = Sequence[bool | None]
 """Whether a hunk fired in each of some trials, in their order (`fires`)."""
 
 
-def _said(hunk: Watched, trials: Sequence[TrialLines]) -> Said:
+def _said(hunk: Watched, trials: Sequence[TrialLines]) -> FiredIn:
     known: dict[LinesRan | None, bool | None] = {}  # the trials of one harness run much the same lines
     for trial in trials:
         if trial.ran not in known:
@@ -177,12 +177,12 @@ def _said(hunk: Watched, trials: Sequence[TrialLines]) -> Said:
     return [known[trial.ran] for trial in trials]
 
 
-def _hunk(hunk: Watched, said: Said, trials: Sequence[TrialLines]) -> HunkFired:
+def _hunk(hunk: Watched, said: FiredIn, trials: Sequence[TrialLines]) -> HunkFired:
     known = [each for each in said if each is not None]
     return HunkFired(sum(known), len(known), hunk.unknown, _tasks([said], trials))
 
 
-def _tasks(hunks: Sequence[Said], trials: Sequence[TrialLines]) -> dict[str, tuple[int, int]]:
+def _tasks(hunks: Sequence[FiredIn], trials: Sequence[TrialLines]) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     for trial, said in zip(trials, zip(*hunks, strict=True), strict=False):  # without hunks there is nothing to tell
         # That none fired is known where it is known of each.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DecidedRun:
     """An experiment whose full run was decided."""
 
     kind: str
@@ -26,7 +26,7 @@ class Outcome:
         return len(self.worse) > len(self.better)
 
 
-def lines(outcomes: Sequence[Outcome]) -> list[str]:
+def lines(outcomes: Sequence[DecidedRun]) -> list[str]:
     """A line on predictions and one on kinds; none where nothing was decided."""
     if not outcomes:
         return []

@@ -30,8 +30,8 @@ none: those of that measure can be counted."""
 TRANSFER_SHARE = 0.1
 """The share of all tokens or dollars that is kept for the winners under the other task models."""
 
-Unit = Literal["trials", "tokens", "usd"]
-UNITS: tuple[Unit, ...] = ("trials", "tokens", "usd")
+BudgetUnit = Literal["trials", "tokens", "usd"]
+UNITS: tuple[BudgetUnit, ...] = ("trials", "tokens", "usd")
 
 
 class WholeBudget(Table):
@@ -52,7 +52,7 @@ class WholeBudget(Table):
         return self
 
     @property
-    def unit(self) -> Unit:
+    def unit(self) -> BudgetUnit:
         return next(unit for unit in UNITS if getattr(self, unit) is not None)
 
     @property
@@ -136,7 +136,7 @@ class Sizes:
 class SearchBudget:
     """What one search gets of the whole budget, reserved before the first one begins."""
 
-    unit: Unit
+    unit: BudgetUnit
     each: float
     """All of it."""
     search: float

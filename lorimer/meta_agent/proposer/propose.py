@@ -24,7 +24,7 @@ from lorimer.meta_agent.proposer.cases import cut, one_line
 from lorimer.meta_agent.proposer.conversation import Conversation, Turn, chars_of_tools
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.proposer.repeats import Repeats
-from lorimer.meta_agent.proposer.tools import TOOLS, Answer, Toolbox
+from lorimer.meta_agent.proposer.tools import TOOLS, ToolAnswer, Toolbox
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.traces.previews import RefusedEdit
 from lorimer.wording import dollars
@@ -215,16 +215,16 @@ class _Session:
 
     # ---- answering --------------------------------------------------------------------------------------------------
 
-    async def _answers(self, made: tuple[_Call, ...]) -> list[Answer]:
+    async def _answers(self, made: tuple[_Call, ...]) -> list[ToolAnswer]:
         room = min(RESULT_CHARS, max(800, int(self._room * 0.4 / max(1, len(made)))))
         answers = []
         for position, call in enumerate(made):
             if call.problem:
-                answers.append(Answer(f"Error: the call could not be read: {call.problem}", is_error=True))
+                answers.append(ToolAnswer(f"Error: the call could not be read: {call.problem}", is_error=True))
                 continue
             if position >= MAX_CALLS_A_TURN:
                 answers.append(
-                    Answer(f"Error: at most {MAX_CALLS_A_TURN} calls in one answer; call it again", is_error=True)
+                    ToolAnswer(f"Error: at most {MAX_CALLS_A_TURN} calls in one answer; call it again", is_error=True)
                 )
                 continue
             # A harness must be seen whole to be quoted; other results are disclosed bit by bit.
@@ -240,7 +240,7 @@ class _Session:
         return answers
 
     def _turn(
-        self, said: Message, made: tuple[_Call, ...], answers: list[Answer], left: int, cut_off: bool, silent: int
+        self, said: Message, made: tuple[_Call, ...], answers: list[ToolAnswer], left: int, cut_off: bool, silent: int
     ) -> Turn:
         hurry = ""
         if made and left <= LAST_CALLS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lorimer.meta_agent.proposer.tools import Answer
+from lorimer.meta_agent.proposer.tools import ToolAnswer
 
 MAX_SAME = 3
 """Turns in a row with the very same calls: the answers cannot differ, so neither will the next turn."""
@@ -43,7 +43,7 @@ class Repeats:
             return f"the meta-agent goes in circles: {repeated} of its calls it had made before"
         return ""
 
-    def told(self, key: str, answer: Answer) -> Answer:
+    def told(self, key: str, answer: ToolAnswer) -> ToolAnswer:
         """What the model is told where the tool has answered this; a usable edit is told as it is."""
         self._now[key] = answer.text
         self._seen[key] += 1
@@ -51,7 +51,7 @@ class Repeats:
             return answer
         if self._last.get(key) == answer.text:
             words = "you made this very call just before, and it gives the very same answer, which stands above"
-            return Answer(f"Error: {words}. Make another call, or propose an edit now.", is_error=True)
-        return Answer(
+            return ToolAnswer(f"Error: {words}. Make another call, or propose an edit now.", is_error=True)
+        return ToolAnswer(
             f"(You made this very call before. Do something else: propose an edit.)\n{answer.text}", answer.is_error
         )

@@ -33,7 +33,7 @@ LINE_CHARS = 200
 
 
 @dataclass(frozen=True)
-class Answer:
+class ToolAnswer:
     """What a tool says; `proposal` is set when an edit was accepted."""
 
     text: str
@@ -96,7 +96,6 @@ TOOLS: tuple[Tool, ...] = (
         ),
     ),
 )
-NAMES = frozenset(tool.name for tool in TOOLS)
 
 ADVICE = {
     Fault.CHANGES_NOTHING: ". Propose a real change.",
@@ -128,7 +127,7 @@ class Toolbox:
         self._looking = Looking(session.cases, traces=session.settings.traces, compact=compact)
         self._refused: dict[tuple[Hunk, ...], RefusedEdit] = {}
 
-    async def call(self, name: str, arguments: Mapping[str, Any], room: int) -> Answer:
+    async def call(self, name: str, arguments: Mapping[str, Any], room: int) -> ToolAnswer:
         """The answer in at most about `room` characters.
 
         Raises only what the host cannot help: the sandbox of a dry start failing, the traces of the cases being unreadable.
@@ -144,11 +143,11 @@ class Toolbox:
             if name == PREVIEW.name:
                 preview = (await self._accepted(_hunks(arguments))).preview
                 assert preview is not None, "a tool that is offered has what it asks"
-                return Answer(previewed.told(preview, room))
+                return ToolAnswer(previewed.told(preview, room))
             # In a thread: a look at the traces of a long study takes 0.1 s, in which no other trial may stand still.
-            return Answer(cut(await asyncio.to_thread(self._look, name, arguments, room), room))
+            return ToolAnswer(cut(await asyncio.to_thread(self._look, name, arguments, room), room))
         except CallRefused as refused:
-            return Answer(cut(f"Error: {refused}", room), is_error=True, why=refused.why)
+            return ToolAnswer(cut(f"Error: {refused}", room), is_error=True, why=refused.why)
 
     @property
     def refused(self) -> tuple[RefusedEdit, ...]:
@@ -193,7 +192,7 @@ class Toolbox:
 
     # ---- proposing --------------------------------------------------------------------------------------------------
 
-    async def _propose(self, arguments: Mapping[str, Any]) -> Answer:
+    async def _propose(self, arguments: Mapping[str, Any]) -> ToolAnswer:
         title = one_line(text_of(arguments, "title"), TITLE_CHARS)
         hypothesis = text_of(arguments, "hypothesis").strip()
         hunks = _hunks(arguments)
@@ -213,7 +212,7 @@ class Toolbox:
         if found.preview is not None:
             remarks.insert(0, f"It {summary(found.preview.touches)}.")
         accepted = Proposal(title, hypothesis, hunks, fixes, at_risk, found.text, diagnosis, found.preview)
-        return Answer(" ".join(["Accepted: the edit will be tested.", *remarks]), proposal=accepted)
+        return ToolAnswer(" ".join(["Accepted: the edit will be tested.", *remarks]), proposal=accepted)
 
     async def _diagnosis(self, arguments: Mapping[str, Any], remarks: list[str]) -> Diagnosis:
         """What the proposal rests on; its citations are checked first, as nothing is paid for one that is made up."""

@@ -20,7 +20,7 @@ from lorimer.meta_agent.state.world import scan
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
 
-Verdict = Literal["better", "too dear", "cannot tell", "worse", "undecided"]
+AbVerdict = Literal["better", "too dear", "cannot tell", "worse", "undecided"]
 """What holds of the second file: the gate would promote it; it would but for its cost; it is neither shown to be better nor
 surely worse; it is worse, by the interval; too many trials errored."""
 
@@ -51,7 +51,7 @@ class AbReport:
     state_reason: str
     a: Arm
     b: Arm
-    verdict: Verdict | None
+    verdict: AbVerdict | None
     """`None` where it was stopped before the gate answered."""
     difference: Estimate | None
     """The difference of mean rewards, b - a, over tasks; `None` where no task has trials of both."""
@@ -103,7 +103,7 @@ def ab(reader: StudyReader, study: str) -> AbReport:
     )
 
 
-def _verdict(kind: str, dear: bool, difference: Estimate | None) -> Verdict:
+def _verdict(kind: str, dear: bool, difference: Estimate | None) -> AbVerdict:
     if kind == "promote":
         return "better"
     if kind == "undecided":

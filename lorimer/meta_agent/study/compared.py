@@ -52,7 +52,7 @@ class Judged:
     """The one that judged it, where that is not the study's."""
 
 
-Run = Callable[[], Awaitable[Judged]]
+RunStage = Callable[[], Awaitable[Judged]]
 """Runs the trials of a candidate, whose plan is stored, and judges them. It reads nothing that a run beside it writes."""
 
 
@@ -71,7 +71,7 @@ class Comparisons(StageTrials):
 
         Raises Pause; BudgetExhausted once the trials of all have ended, each within what was set aside for it.
         """
-        prepare, runs = self._spot if stage is Stage.SPOT else self._full, list[Run]()
+        prepare, runs = self._spot if stage is Stage.SPOT else self._full, list[RunStage]()
         for each in candidates:
             world, run = await prepare(world, each)
             runs.append(run)
@@ -83,7 +83,7 @@ class Comparisons(StageTrials):
         await abreast([run() for run in runs], decide)
         return world
 
-    async def _spot(self, world: World, candidate: CandidateView) -> tuple[World, Run]:
+    async def _spot(self, world: World, candidate: CandidateView) -> tuple[World, RunStage]:
         settings, about = self._parts.config.gate, About(candidate.id, Stage.SPOT)
         pairs = await self._pairs(world, candidate)
         if pairs is not None:
@@ -139,7 +139,7 @@ class Comparisons(StageTrials):
             earlier=partial(self._earlier.before, world, candidate),
         )
 
-    async def _full(self, world: World, candidate: CandidateView) -> tuple[World, Run]:
+    async def _full(self, world: World, candidate: CandidateView) -> tuple[World, RunStage]:
         settings = self._parts.config.gate
         side = settings.champion == "interleaved"
         in_rounds = side or settings.policy in ANYTIME

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NoReturn
 
-from lorimer.meta_agent.gate.comparison import Decision, Kind
+from lorimer.meta_agent.gate.comparison import Decision, DecisionKind
 from lorimer.meta_agent.gate.design import policy_of
 from lorimer.meta_agent.gate.pairs import PairPlan
 from lorimer.meta_agent.gate.statistics.policies import Policy, Value
@@ -40,7 +40,7 @@ from lorimer.meta_agent.study.heard import (
 )
 from lorimer.meta_agent.workspace.events import (
     Decided,
-    Ending,
+    EndCause,
     StageFinished,
     StageStarted,
 )
@@ -58,7 +58,7 @@ class Pause(Exception):
         waits: the candidate that waits for a review, where that is why.
     """
 
-    def __init__(self, said: str, cause: Ending = "trials", waits: CandidateView | None = None) -> None:
+    def __init__(self, said: str, cause: EndCause = "trials", waits: CandidateView | None = None) -> None:
         super().__init__(said)
         self.cause, self.waits = cause, waits
 
@@ -249,7 +249,7 @@ class StageTrials:
         """The decision of a measuring stage: a score. An audit with too many errors cannot stand for a champion."""
         measured = score(results(found))
         said = f"{measured} over {measured.trials} trials of {measured.tasks} tasks"
-        kind: Kind = "pass"
+        kind: DecisionKind = "pass"
         if about.stage is Stage.AUDIT and too_errored(results(found), self._policy):
             kind = "undecided"
             said = f"undecided: {measured.errored} of {len(found)} audit trials errored, so no score can be reported"

@@ -12,7 +12,7 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.task_agent.scheduling.images import ImageReport
 from lorimer.traces.schema import NOT_SAVED, Saved, Stage
 
-Ending = Literal[
+EndCause = Literal[
     "done",
     "budget",
     "review",
@@ -218,7 +218,7 @@ class StudyEnded:
     state: str
     """`finished` or `paused`."""
     reason: str
-    cause: Ending
+    cause: EndCause
 
 
 Event = (

@@ -47,7 +47,7 @@ class Notice:
     said: str
     """What happened, in words that may hold what a model wrote."""
     cause: str = ""
-    """Why it pauses or ends, in a word (`events.Ending`)."""
+    """Why it pauses or ends, in a word (`events.EndCause`)."""
     candidate: str = ""
     """`c004`, whom a promotion or a review is about."""
     title: str = ""

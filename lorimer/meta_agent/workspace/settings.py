@@ -15,10 +15,10 @@ from typing import Any
 from lorimer.config.settings import FILE_NAME, Config, parse, parse_stored
 from lorimer.errors import UserError
 from lorimer.traces.scrub import MASK, scrub_json
-from lorimer.traces.settings import Key, SettingChange, changes, leaves, shown
+from lorimer.traces.settings import SettingChange, SettingKey, changes, leaves, shown
 from lorimer.traces.tables import StudyRow
 
-MAY_CHANGE: tuple[Key, ...] = (
+MAY_CHANGE: tuple[SettingKey, ...] = (
     ("budget",),
     ("providers",),
     ("search", "width"),
@@ -31,11 +31,11 @@ MAY_CHANGE: tuple[Key, ...] = (
 """What a resume may change: how much is spent, and on how many edits at once; where the models are found; how fast and where
 trials run; and who is told."""
 
-WHILE_RUNNING: tuple[Key, ...] = (("budget",), ("search", "width"), ("sandbox", "concurrency"))
+WHILE_RUNNING: tuple[SettingKey, ...] = (("budget",), ("search", "width"), ("sandbox", "concurrency"))
 """What may change while a process runs the study, which has its models and jails open."""
 
-PROVIDERS: tuple[Key, ...] = (("sandbox", "provider"), ("jail", "provider"))
-NAME: Key = ("study", "name")
+PROVIDERS: tuple[SettingKey, ...] = (("sandbox", "provider"), ("jail", "provider"))
+NAME: SettingKey = ("study", "name")
 _MISSING = object()
 
 Scrub = Callable[[str], str]
@@ -84,12 +84,12 @@ def resumed(study: StudyRow, file: Path, now: Mapping[str, Any], asked: Mapping[
     return Resumed(parse(wanted, study.id).model_copy(update={"notify": apart.notify, "store": apart.store}), remarks)
 
 
-def may_change(path: Key) -> bool:
+def may_change(path: SettingKey) -> bool:
     """Whether a resume may change the setting."""
     return under(path, MAY_CHANGE)
 
 
-def under(path: Key, tables: Iterable[Key]) -> bool:
+def under(path: SettingKey, tables: Iterable[SettingKey]) -> bool:
     """Whether a setting is one of these, or in one of these tables."""
     return any(path[: len(table)] == table for table in tables)
 
@@ -118,11 +118,11 @@ def _edited(
     return _with(_with({}, kept), {path: value for path, value in different.items() if path not in empty})
 
 
-def _under(held: Iterable[Key], table: Key) -> bool:
+def _under(held: Iterable[SettingKey], table: SettingKey) -> bool:
     return any(path[: len(table)] == table for path in held)
 
 
-def _with(settings: Mapping[str, Any], values: Mapping[Key, Any]) -> dict[str, Any]:
+def _with(settings: Mapping[str, Any], values: Mapping[SettingKey, Any]) -> dict[str, Any]:
     """`settings` with other values in their places; nothing that was given is changed."""
     made = {name: _with(value, {}) if isinstance(value, Mapping) else value for name, value in settings.items()}
     for path, value in values.items():
@@ -171,7 +171,9 @@ def _unmasked(stored: Mapping[str, Any], now: Mapping[str, Any], scrub: Scrub) -
     return _with(stored, secrets)
 
 
-def _no_secret_is_lost(study: str, wanted: Mapping[str, Any], now: Mapping[str, Any], given: Iterable[Key]) -> None:
+def _no_secret_is_lost(
+    study: str, wanted: Mapping[str, Any], now: Mapping[str, Any], given: Iterable[SettingKey]
+) -> None:
     """Raises UserError for a setting whose secret part is masked, and which nobody gives again."""
     file, again = leaves(now), set(given)
     for path, value in leaves(wanted).items():

@@ -15,8 +15,8 @@ from lorimer.models.forms import NO_IMAGES
 from lorimer.models.provider import ProviderConfig
 from lorimer.models.streamed import asks_for_stream, takes_no_stream
 
-Kind = Literal["retry", "config", "rejected", "context_overflow", "refusal"]
-Fault = Literal["key", "access", "credit", "model", "api", "path", "moved"]
+FailureKind = Literal["retry", "config", "rejected", "context_overflow", "refusal"]
+SetupFault = Literal["key", "access", "credit", "model", "api", "path", "moved"]
 """What of the set-up is wrong: the key; what the key may do; no money; the model's name or the address; the API that is
 spoken there; the path, where no API is served; the address alone."""
 
@@ -45,12 +45,12 @@ class UnreadableAnswer(Exception):
 class Judgement:
     """What to do about a failure."""
 
-    kind: Kind
+    kind: FailureKind
     words: str
     """The provider's own, for the user or the harness."""
     retry_after: float | None = None
     """Seconds that the provider asks to wait."""
-    fault: Fault | None = None
+    fault: SetupFault | None = None
     """What the user has to put right, where it is a `config` failure."""
     everybodys: bool = False
     """Whether a `retry` failure is no call's own, see Retryable."""
@@ -113,7 +113,7 @@ _NO_TOOLS = re.compile(
 
 _RETRIED = frozenset({408, 409, 425, 429})
 _EVERYBODYS = frozenset({429, 529})
-_SETUP: Mapping[int, Fault] = {
+_SETUP: Mapping[int, SetupFault] = {
     **dict.fromkeys((301, 302, 303, 307, 308), "moved"),
     401: "key",
     402: "credit",

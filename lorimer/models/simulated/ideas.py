@@ -11,7 +11,7 @@ from lorimer.models.simulated.reading import Advice
 from lorimer.models.simulated.source import Replacement, Source
 from lorimer.models.simulated.tasks import Flaw
 
-Kind = Literal["honest", "useless", "harmful"]
+IdeaKind = Literal["honest", "useless", "harmful"]
 Build = Callable[[Source], Replacement | tuple[Replacement, ...] | None]
 
 
@@ -21,7 +21,7 @@ class Idea:
 
     title: str
     hypothesis: str
-    kind: Kind
+    kind: IdeaKind
     build: Build
     cures: Flaw | None = None
     about: str = "prompt"

@@ -16,7 +16,7 @@ from typing import Any
 from lorimer.harness.api import Completion, Reasoning, ToolCall
 from lorimer.models.base import CallContext, ModelRequest
 from lorimer.models.simulated.dice import pick, roll
-from lorimer.models.simulated.ideas import HARMFUL, HONEST, NEUTRAL, USELESS, Idea, Kind
+from lorimer.models.simulated.ideas import HARMFUL, HONEST, NEUTRAL, USELESS, Idea, IdeaKind
 from lorimer.models.simulated.reading import Mark
 from lorimer.models.simulated.solver import Character
 from lorimer.models.simulated.source import Replacement, Source, read_source
@@ -27,7 +27,7 @@ TRACES_READ = 6
 """Failed trials it reads; enough to see which trouble is frequent, few enough to be wrong at times."""
 MAX_PROPOSALS = 4
 """Calls of `propose_edit` before it gives up."""
-KINDS: Sequence[tuple[Kind, float]] = (("honest", 0.72), ("useless", 0.12), ("harmful", 0.16))
+KINDS: Sequence[tuple[IdeaKind, float]] = (("honest", 0.72), ("useless", 0.12), ("harmful", 0.16))
 """What it comes up with: mostly sense, as a small model does; calibrated so that a demo shows refusals and promotions."""
 MISQUOTES = 0.12
 """How often it quotes the harness wrongly at first, so that the edit does not apply."""

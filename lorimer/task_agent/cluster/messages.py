@@ -14,7 +14,7 @@ from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.traces.schema import ModelCallData, StepData, TrialEnd
 from lorimer.traces.wired import WireCall, WirePart
 
-Outcome = TrialEnd | LorimerError
+FarEnd = TrialEnd | LorimerError
 """How a trial ended, or why the study must stop."""
 
 # From a node
@@ -74,7 +74,7 @@ class TrialEnded:
     """A trial has ended; nothing more is said of it."""
 
     owner: str
-    outcome: Outcome
+    outcome: FarEnd
 
 
 Said = Traced | CallAsked | GaveUp | Others | Waited | TrialEnded

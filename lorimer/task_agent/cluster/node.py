@@ -20,9 +20,9 @@ from lorimer.task_agent.cluster.messages import (
     CallAsked,
     CallWaits,
     CancelTrial,
+    FarEnd,
     GaveUp,
     Others,
-    Outcome,
     Queued,
     Said,
     Told,
@@ -154,7 +154,7 @@ class WorkerLine:
         self.lost = ""
         """Why nothing more is heard of the worker."""
         self._machines: dict[str, Machine] = {}
-        self._ends: dict[str, asyncio.Future[Outcome]] = {}
+        self._ends: dict[str, asyncio.Future[FarEnd]] = {}
         self._calls: dict[int, asyncio.Task[None]] = {}
         self._others: dict[int, asyncio.Future[bool]] = {}
         self._owners: dict[int, str] = {}
@@ -169,13 +169,13 @@ class WorkerLine:
             self._lose(str(error))
             raise
 
-    async def run(self, spec: TrialSpec, machine: Machine) -> Outcome:
+    async def run(self, spec: TrialSpec, machine: Machine) -> FarEnd:
         """One trial. Raises WorkerLost where that happens meanwhile.
 
         Cancelled, it returns when the node has ended the trial.
         """
         owner = spec.start.id
-        end: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        end: asyncio.Future[FarEnd] = asyncio.get_running_loop().create_future()
         end.add_done_callback(lambda done: done.cancelled() or done.exception())  # a cancelled trial hears of no loss
         self._ends[owner] = end
         self._machines[owner] = machine

@@ -21,10 +21,10 @@ from lorimer.task_agent.cluster.messages import (
     CallAsked,
     CallWaits,
     CancelTrial,
+    FarEnd,
     GaveUp,
     OfCall,
     Others,
-    Outcome,
     Queued,
     Said,
     Told,
@@ -225,7 +225,7 @@ class Worker:
     def __init__(self, world: NodeResources, model: TaskModelSpec | None) -> None:
         self._world, self._model = world, model
         self.outbox = Outbox()
-        self._trials: dict[str, asyncio.Task[Outcome]] = {}
+        self._trials: dict[str, asyncio.Task[FarEnd]] = {}
 
     async def run(self, written: str) -> None:
         """One trial, whose row is in the store; its end is the last that is said of it.
@@ -274,7 +274,7 @@ class Worker:
         with suppress(LorimerError):  # what is left is removed by the next that comes
             await self._world.provider.close()
 
-    async def _outcome(self, spec: TrialSpec) -> Outcome:
+    async def _outcome(self, spec: TrialSpec) -> FarEnd:
         world = self._world
         model = None if self._model is None else FarModel(self._model, self.outbox, world.price)
         machine = Machine(

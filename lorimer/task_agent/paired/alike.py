@@ -54,7 +54,7 @@ def apart(recorded: wired.Answer, now: wired.Answer) -> tuple[str, frozenset[str
     return "", frozenset(stale)
 
 
-def names_one(request: wired.Request, stale: frozenset[str]) -> str:
+def names_one(request: wired.WireRequest, stale: frozenset[str]) -> str:
     """Which of these texts a request to the sandbox holds; "" where none."""
     said = {
         wired.Exec: lambda: request.command,  # type: ignore[union-attr]

@@ -75,7 +75,7 @@ class RecordReplay:
         self._waited, self._wall = 0.0, ActiveClock()
         return part
 
-    def asked(self, number: int, request: wired.Request) -> None:
+    def asked(self, number: int, request: wired.WireRequest) -> None:
         """A call came in. To be told in order of issue.
 
         Args:
@@ -146,12 +146,12 @@ class RecordReplay:
         with clock.stopped(), self._wall.stopped():
             yield
 
-    def about_to(self, request: wired.Request) -> None:
+    def about_to(self, request: wired.WireRequest) -> None:
         """The sandbox is asked for something. Raises PartedFromRecord where that is not there any more."""
         if self._stale and (name := names_one(request, self._stale)):
             raise PartedFromRecord(f'it names "{name}", which a command said in the record and says no more')
 
-    def compare(self, number: int, request: wired.Request, now: wired.Answer) -> None:
+    def compare(self, number: int, request: wired.WireRequest, now: wired.Answer) -> None:
         """A recorded command was run again. Raises PartedFromRecord."""
         answer = self._taken[number].answer
         assert answer is not None
@@ -165,7 +165,7 @@ def _goes_on(request: ModelRequest) -> bool:
     return any(message.role == "assistant" for message in request.messages)
 
 
-def _called(request: wired.Request) -> str:
+def _called(request: wired.WireRequest) -> str:
     said = wired.plain(request).splitlines()[0]
     return f"`{said[:60]}…`" if len(said) > 60 else f"`{said}`"
 

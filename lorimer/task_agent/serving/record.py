@@ -26,7 +26,7 @@ class Caps:
     workdir: str
 
 
-def effective(request: wire.Request, params: object, caps: Caps) -> wired.Request:
+def effective(request: wire.Request, params: object, caps: Caps) -> wired.WireRequest:
     """A request as it takes effect.
 
     Args:

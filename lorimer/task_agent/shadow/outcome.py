@@ -75,8 +75,8 @@ def touched(
     parted: Parted,
     answered: Sequence[wired.RecordedCall],
     of: int,
-    now: wired.Request,
-    recorded: wired.Request | None,
+    now: wired.WireRequest,
+    recorded: wired.WireRequest | None,
 ) -> Touched:
     """The outcome of a shadow that parted.
 
@@ -103,7 +103,7 @@ def touched(
     return Touched(step, of, method, kinds(now, recorded), says, "\n".join(lines), len(usage), tokens)
 
 
-def kinds(now: wired.Request, recorded: wired.Request | None) -> tuple[str, ...]:
+def kinds(now: wired.WireRequest, recorded: wired.WireRequest | None) -> tuple[str, ...]:
     """Which fields of two requests differ, or the method's name where they are of two methods."""
     if recorded is None or type(now) is not type(recorded):
         return (wired.method_of(now),)

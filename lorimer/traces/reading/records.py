@@ -138,14 +138,16 @@ class _Reading:
             usd=paid["cost_usd"],
         )
 
-    def _request(self, entry: Mapping[str, Any], part: Mapping[str, Any]) -> tuple[str, Callable[[], wired.Request]]:
+    def _request(
+        self, entry: Mapping[str, Any], part: Mapping[str, Any]
+    ) -> tuple[str, Callable[[], wired.WireRequest]]:
         method = entry["call"]
         if entry.get("refused", [""])[0] == "invalid":
             invalid = wired.InvalidCall(method, json.loads(self._text(entry)))
             return invalid.key, lambda: invalid
         if method == "llm.complete":
             return self._complete(entry, part)
-        made: wired.Request
+        made: wired.WireRequest
         if method == "env.exec":
             made = self._exec(entry)
         elif method == "env.read":
@@ -159,7 +161,9 @@ class _Reading:
             made = wired.Finish(entry["status"], answer, entry.get("detail", ""))
         return made.key, lambda: made
 
-    def _complete(self, entry: Mapping[str, Any], part: Mapping[str, Any]) -> tuple[str, Callable[[], wired.Request]]:
+    def _complete(
+        self, entry: Mapping[str, Any], part: Mapping[str, Any]
+    ) -> tuple[str, Callable[[], wired.WireRequest]]:
         if "step" not in entry:  # it was refused before any model saw it
             body = json.loads(self._text(entry))
             messages = tuple(codec.decode_message(message) for message in body["messages"])

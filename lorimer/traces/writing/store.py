@@ -22,7 +22,7 @@ from lorimer.traces.databases.choice import database_at
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import NOTHING, TrialState, Used
 from lorimer.traces.scrub import Cleaner, scrubber
-from lorimer.traces.settings import SettingChange, Settings, changes, leaves, merged
+from lorimer.traces.settings import SettingChange, SettingValues, changes, leaves, merged
 from lorimer.traces.tables import (
     AbilityRow,
     Candidate,
@@ -231,7 +231,7 @@ class Store(Recorder):
         await self._do(work, full=True)
 
     async def set_settings(
-        self, study_id: str, before: Settings, after: Settings, lorimer_toml: Settings | None = None
+        self, study_id: str, before: SettingValues, after: SettingValues, lorimer_toml: SettingValues | None = None
     ) -> list[SettingChange]:
         def work(transaction: Transaction) -> list[SettingChange]:
             mine = _STUDY.c.id == study_id
@@ -252,7 +252,7 @@ class Store(Recorder):
         found: list[SettingChange] = await self._do(work, full=True)
         return found
 
-    def _read_anew(self, settings: Settings) -> Settings:
+    def _read_anew(self, settings: SettingValues) -> SettingValues:
         """The tables in which a resume may change something, as they may be stored."""
         clean = self._cleaner.row({"config": settings})["config"]
         return {name: table for name, table in clean.items() if name in chain.READ_ANEW}

@@ -20,7 +20,7 @@ _HEAD = re.compile(r"[\w./+-]+")
 
 
 @dataclass
-class Row:
+class Doing:
     """One kind of thing that was done."""
 
     name: str
@@ -73,12 +73,12 @@ def _share(part: int, whole: int) -> str:
     return f"{part} of {whole}"
 
 
-def _rows(facts: Sequence[Facts]) -> list[Row]:
-    rows: dict[str, Row] = {}
+def _rows(facts: Sequence[Facts]) -> list[Doing]:
+    rows: dict[str, Doing] = {}
     for trial in facts:
         for step in trial.steps:
             for name, wrong, late, chars, uses in _uses(step):
-                rows.setdefault(name, Row(name)).add(trial, failed=wrong, late=late, chars=chars, uses=uses)
+                rows.setdefault(name, Doing(name)).add(trial, failed=wrong, late=late, chars=chars, uses=uses)
     return list(rows.values())
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from lorimer.config.settings import Config, parse_stored
 from lorimer.errors import UserError
-from lorimer.meta_agent.gate.comparison import Kind
+from lorimer.meta_agent.gate.comparison import DecisionKind
 from lorimer.meta_agent.state.commands import Await, next_command
 from lorimer.meta_agent.state.folding import CandidateView, Round, state_after
 from lorimer.meta_agent.state.names import About, evaluation_id, short
@@ -195,7 +195,7 @@ async def _decide(
     store: StudyWriter,
     study: StudyRow,
     about: About,
-    kind: Kind,
+    kind: DecisionKind,
     said: str,
     who: Person,
     more: Mapping[str, str] | None = None,

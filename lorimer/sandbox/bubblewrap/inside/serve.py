@@ -93,7 +93,7 @@ class Capture:
         return kept, self.total - len(kept)
 
 
-class Command:
+class RunningCommand:
     """A running command."""
 
     def __init__(self, request: bytes, pid: int, deadline: float, out: Capture, err: Capture) -> None:
@@ -115,7 +115,7 @@ class Server:
     def __init__(self, channel: int, memory: int, children: int) -> None:
         self.channel, self.memory, self.children = channel, memory, children
         self.poll = select.poll()
-        self.commands: dict[int, Command] = {}
+        self.commands: dict[int, RunningCommand] = {}
         self.captures: dict[int, Capture] = {}
         self.shell = next(shell for shell in SHELLS if os.path.exists(shell))  # noqa: PTH110
 
@@ -218,7 +218,7 @@ class Server:
             os.set_blocking(capture.fd, False)
             self.captures[capture.fd] = capture
             self.poll.register(capture.fd, select.POLLIN)
-        self.commands[pid] = Command(request, pid, time.monotonic() + float(timeout), *captures)
+        self.commands[pid] = RunningCommand(request, pid, time.monotonic() + float(timeout), *captures)
 
     def become(self, writers: tuple[int, ...], cwd: bytes, command: bytes, environ: list[bytes]) -> None:
         """The child's side of `start`. Never returns."""
@@ -238,7 +238,7 @@ class Server:
         finally:
             os._exit(126)
 
-    def report(self, command: Command, status: int) -> None:
+    def report(self, command: RunningCommand, status: int) -> None:
         """Answer for a command that has ended, whoever may still hold its output open."""
         if command.timed_out:
             kill_session(command.pid)

@@ -42,7 +42,7 @@ MOST_SENT = 16 << 10
 """Bytes of a command as it is sent. A shell reads its input byte by byte, so a longer one is no faster than a plain exec."""
 
 
-class Run(Protocol):
+class RunCommand(Protocol):
     """Runs a command that `begin` begins; see `DockerSandbox.run`."""
 
     async def __call__(
@@ -84,7 +84,9 @@ class AheadSeries:
         idle: seconds without a command after which an exec is made for the next one.
     """
 
-    def __init__(self, execs: Execs, run: Run, *, env: Mapping[str, str] | None, user: str | None, idle: float) -> None:
+    def __init__(
+        self, execs: Execs, run: RunCommand, *, env: Mapping[str, str] | None, user: str | None, idle: float
+    ) -> None:
         self._execs, self._run = execs, run
         self._env, self._user, self._idle = env, user, idle
         self._timer: asyncio.TimerHandle | None = None
