@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from lorimer import __version__
 from lorimer.commands import (
@@ -33,7 +34,23 @@ from lorimer.commands import (
 from lorimer.commands.shared import STOPPED, tell_from_here
 from lorimer.errors import LorimerError
 
+SUMMARY_CHARS = 200
+"""More than any command's summary has. click cuts those that it tells a shell after 45."""
+
+
+class CommandGroup(TyperGroup):
+    """Commands that a shell which completes is told of in whole sentences."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:  # typer does not publish click's types
+        found = super().shell_complete(ctx, incomplete)
+        for item in found:
+            command = self.get_command(ctx, item.value)
+            item.help = item.help if command is None else command.get_short_help_str(SUMMARY_CHARS)
+        return found
+
+
 SETTINGS: dict[str, Any] = {
+    "cls": CommandGroup,
     "help": "Improves AI agent harnesses while you sleep: traces in, surgical edits out, promoted only by a gate.",
     "no_args_is_help": True,
     "context_settings": {"help_option_names": ["-h", "--help"]},
@@ -60,7 +77,7 @@ NAMED = {"benchmarks": benchmarks.app, "traces": traces.app, "gate": gate.app, "
 for group in FLAT:
     app.add_typer(group)
 for name, group in NAMED.items():
-    app.add_typer(group, name=name)
+    app.add_typer(group, name=name, cls=CommandGroup)
 
 
 def _version(wanted: bool) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from typer._completion_shared import get_completion_script
 
 from lorimer import cli
 from tests.cli.support import Said, process, refused, typed
@@ -171,6 +174,39 @@ def test_help_answers_to_its_short_name(capsys: pytest.CaptureFixture[str]) -> N
         assert "-h, --help" in short.out
 
 
+def completions(shell: str, line: str) -> Said:
+    """What a shell is answered that asks as its completion script does."""
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    asked = {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args", **words}
+    return process(environment={**asked, "_LORIMER_COMPLETE": f"complete_{shell}"})
+
+
 def test_a_shell_gets_completions() -> None:
-    asked = {"_LORIMER_COMPLETE": "complete_bash", "COMP_WORDS": "lorimer st", "COMP_CWORD": "1"}
-    assert process(environment=asked).out.split() == ["studies", "status", "store"]
+    assert completions("bash", "lorimer st").out.split() == ["studies", "status", "store"]
+    fish = dict(line.split("\t") for line in completions("fish", "lorimer st").out.splitlines())
+    assert list(fish) == ["studies", "status", "store"]
+    zsh = completions("zsh", "lorimer st").out
+    assert re.findall(r'"(\w+)":"', zsh) == list(fish)
+    assert all(f'"{name}":"{summary}"' in zsh for name, summary in fish.items())
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_a_shell_gets_whole_summaries(shell: str) -> None:
+    for line in ("lorimer ", "lorimer traces ", "lorimer store "):
+        said = completions(shell, line)
+        assert (said.code, said.err) == (0, "")
+        assert "lorimer" in said.out or "trial" in said.out or "studies" in said.out
+        assert "..." not in said.out
+        assert said.out.count(".") >= 2, "each of its commands has a sentence"
+
+
+def test_an_installed_completion_script_asks_lorimer(tmp_path: Path) -> None:
+    """Where the shells are there they read it without an error; each script names the variable that `lorimer` answers to."""
+    for shell, check in (("bash", ["-n"]), ("zsh", ["-n"]), ("fish", ["--no-execute"])):
+        script = tmp_path / shell
+        script.write_text(get_completion_script(prog_name="lorimer", complete_var=cli.COMPLETE, shell=shell))
+        assert f"{cli.COMPLETE}=complete_{shell}" in script.read_text()
+        found = shutil.which(shell)
+        if found is not None:
+            done = subprocess.run([found, *check, script], capture_output=True, text=True)
+            assert (done.returncode, done.stderr) == (0, "")
