@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import re
 import signal
+import struct
 import subprocess
+import termios
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,12 +20,15 @@ import pytest
 from lorimer.errors import LorimerError
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reading.reader import StoreReader
-from tests.cli.support import Said, process, start, typed
+from tests.cli.support import LORIMER, Said, process, start, typed
+from tests.support.tty import Tty
 
 pytestmark = pytest.mark.bubblewrap
 
 FEW = 3
 """Words of which a clause has more: `2 of 2 tried` may be said of several things."""
+WIDE = 2000
+"""Columns of a terminal in which no line is wrapped."""
 DEAD = (
     "models.task=mine/m",
     "providers.mine.base_url=http://127.0.0.1:9/v1",
@@ -60,6 +69,40 @@ def test_what_was_done_or_ran_out_is_said_once(
     assert "budget.trials" in said.out
     assert_said_once(said, root, "study-2")
     assert_said_once(typed(capsys, "resume", "run-1", "-C", root), root, "run-1")
+
+
+def in_a_terminal(*arguments: object) -> Said:
+    """Run a command in a terminal that is wider than its lines: what is left on the screen at its end."""
+    terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 50, WIDE, 0, 0))
+    environment = {**os.environ, "TERM": "xterm"}
+    running = subprocess.Popen(
+        [*LORIMER, *map(str, arguments)], stdin=inside, stdout=inside, stderr=inside, env=environment
+    )
+    os.close(inside)
+    written = b""
+    with suppress(OSError):  # a terminal that nobody holds any more
+        while part := os.read(terminal, 1 << 16):
+            written += part
+    os.close(terminal)
+    screen = Tty(WIDE)
+    screen.write(written.decode())
+    return Said(running.wait(), "\n".join(row.rstrip() for row in screen.rows) + "\n", "")
+
+
+def test_the_end_is_said_once_on_a_live_screen(used: tuple[Path, dict[str, Said]]) -> None:
+    root, _ = used
+    said = in_a_terminal("run", "-C", root)
+    assert (said.code, "finished" in said.out) == (0, True), said.out
+    assert_said_once(said, root, "run-2")
+    said = in_a_terminal("optimize", "--set", "budget.trials=1", "-C", root)
+    assert "budget.trials" in said.out
+    assert_said_once(said, root, "study-2")
+    dead = [part for setting in DEAD for part in ("--set", setting)]
+    for command, study in (("run", "run-3"), ("optimize", "study-3")):
+        said = in_a_terminal(command, "-C", root, *dead)
+        assert said.code == 1
+        assert_said_once(said, root, study)
 
 
 @pytest.mark.parametrize(("command", "study"), [("run", "run-1"), ("optimize", "study-1")])
