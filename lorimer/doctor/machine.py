@@ -45,7 +45,7 @@ def disk(root: Path) -> Finding:
     folder = root / STORE.parent
     there = next(path for path in (folder, root, Path()) if path.exists())
     try:
-        place.check(there / STORE.name)
+        place.check(root / STORE)
     except UserError as error:
         where = shlex.quote(str(root.resolve()))
         return Finding(

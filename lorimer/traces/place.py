@@ -194,16 +194,17 @@ def writable(path: Path) -> bool:
 
 
 def check(path: Path) -> None:
-    """Raises UserError where a store cannot be kept at `path`, whose folder exists."""
-    if not writable(path):
+    """Raises UserError where a store cannot be kept at `path`, whose folder may still have to be made."""
+    there = next((folder for folder in path.parents if folder.exists()), Path())
+    if not writable(there / path.name):
         raise UserError(
             f"the trace store {path} cannot be written: its place is read-only, or not yours",
             "copy the workspace to where you may write, and go on there (reading works here too)",
         )
-    why = unusable(path.parent)
+    why = unusable(there)
     if why:
         raise UserError(
-            f"{path.parent} cannot hold the traces: they are kept in SQLite, and {file_system(path.parent)} does not serve that "
+            f"{path.parent} cannot hold the traces: they are kept in SQLite, and {file_system(there)} does not serve that "
             f"({why})",
             advice(path.parent),
         )

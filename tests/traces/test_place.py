@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -176,6 +178,38 @@ def test_a_drive_that_does_not_serve_sqlite_is_refused_and_doctor_says_so(
     assert found["disk"]["level"] == "ok"
 
 
+def test_doctor_warns_of_traces_on_a_network_drive(tmp_path: Path) -> None:
+    """The kernel's list of mounts is another one for this process alone: no drive is there to be mounted."""
+    from tests.cli.support import LORIMER, process
+
+    root, mounts = tmp_path / "far away" / "work", tmp_path / "mounts"
+    assert process("init", root).code == 0
+    drive = str(tmp_path / "far away").replace(" ", r"\040")
+    mounts.write_text(
+        f"23 1 254:0 / / rw - ext4 /dev/vda rw\n40 23 0:33 / {drive} rw - nfs4 files.example:/export rw\n"
+    )
+    inside = f'mount --bind {shlex.quote(str(mounts))} /proc/$$/mountinfo && exec "$@"'
+    apart = ["unshare", "--mount", "sh", "-c", inside, "sh"]
+    tried = subprocess.run([*apart, "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"this machine does not let us mount: {tried.stderr.strip()}")
+    asked = [*apart, *LORIMER, "doctor", "--offline", "--json", "-C", str(root)]
+    done = subprocess.run(asked, capture_output=True, text=True)
+    found = {each["what"]: each for each in json.loads(done.stdout)}["disk"]
+    folder = root / ".lorimer"
+    assert (found["level"], found["said"]) == (
+        "warning",
+        f"the traces in {folder} lie on NFS (files.example:/export at {tmp_path / 'far away'}); a second machine or a lost "
+        "connection can damage them",
+    )
+    advice, _, command = found["fix"].rpartition(": ")
+    assert advice == (f"keep the workspace on a local disk, or put a link to a folder of one in the place of {folder}")
+    local = tmp_path / "local"
+    local.mkdir()
+    assert subprocess.run(command.replace("DIR", str(local)), shell=True).returncode == 0
+    assert folder.resolve() == local
+
+
 # ---- read-only places ------------------------------------------------------------------------------------------------
 
 
@@ -300,6 +334,27 @@ def test_a_folder_of_somebody_else_is_read_and_not_written(store: Path) -> None:
         store.parent.chmod(0o755)
     assert refused.endswith("; copy the workspace to where you may write, and go on there (reading works here too)")
     assert sorted(path.name for path in store.parent.iterdir()) == ["lorimer.db"]
+
+
+def test_doctor_says_that_a_read_only_place_keeps_no_traces(tmp_path: Path) -> None:
+    from tests.cli.support import process
+
+    root, copied = tmp_path / "work", tmp_path / "copied"
+    assert process("init", root).code == 0
+    with ReadOnly(root):
+        found = {each["what"]: each for each in process("doctor", "--offline", "--json", "-C", root).json()}["disk"]
+    store = root / ".lorimer" / "lorimer.db"
+    assert (found["level"], found["said"]) == (
+        "missing",
+        f"the trace store {store} cannot be written: its place is read-only, or not yours",
+    )
+    copying = f": cp -a {root} DIR, and there: lorimer doctor"
+    assert found["fix"].startswith("copy the workspace to where you may write")
+    assert found["fix"].endswith(copying)
+    # The advice works.
+    shutil.copytree(root, copied)
+    found = {each["what"]: each for each in process("doctor", "--offline", "--json", "-C", copied).json()}["disk"]
+    assert found["level"] in ("ok", "warning"), found
 
 
 def test_an_older_store_on_a_read_only_place_says_where_it_can_be_upgraded(store: Path) -> None:
