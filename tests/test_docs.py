@@ -286,7 +286,7 @@ def docstrings(module: ast.AST) -> Iterator[tuple[int, str]]:
 
 def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:
     """A reader who comes from a search hit sees the docstring alone, so it names what it speaks of."""
-    torn = re.compile(r"\s*(As|At|By|For|From|In|Of|On|Per|To|Under|With)\b")
+    torn = re.compile(r"\s*(And|As|At|But|By|For|From|In|Of|On|Or|Per|To|Under|With)\b")
     found = [
         f"{path.relative_to(ROOT)}:{line}: {said[:60]}"
         for path in sorted((ROOT / "lorimer").rglob("*.py"))

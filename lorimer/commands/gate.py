@@ -30,7 +30,7 @@ def gate_replay(
 ) -> None:
     """Decide a study again under another gate.
 
-    From stored trials: it runs nothing and changes nothing.
+    It reads stored trials, runs nothing and changes nothing.
     """
     from lorimer.config.settings import overrides
     from lorimer.meta_agent.reports import replay as regate

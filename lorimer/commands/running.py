@@ -49,7 +49,7 @@ def run(
 ) -> None:
     """Run the harness on the benchmark or on named tasks.
 
-    With --test, on the tasks that the latest study kept for the end.
+    --test runs it on the tasks that the latest study kept for the end.
     """
     from lorimer.meta_agent.study import campaign
     from lorimer.terminal.words import duration, score_text, table
@@ -180,7 +180,7 @@ def demo(
 ) -> None:
     """Try the whole loop with a simulated model.
 
-    On the starter benchmark: no key, no Docker, a few minutes.
+    It runs on the starter benchmark: no key, no Docker, a few minutes.
     """
     from lorimer import demo as room
 

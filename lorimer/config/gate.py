@@ -69,7 +69,8 @@ class GateSettings(Table):
     """A trial of a promoted harness may cost more than the champion's by this share, 0 or more; `"none"`: it may cost
     anything."""
     cost_increase_per_point: float = Field(default=0.05, ge=0, allow_inf_nan=False)
-    """And by this share more for each point (0.01) of mean reward gained: with the defaults, 4 points may cost 45% more."""
+    """The bound on the cost rises by this share for each point (0.01) of mean reward gained: with the defaults, 4 points may cost
+    45% more."""
 
     @field_validator("max_cost_increase", mode="before")
     @classmethod

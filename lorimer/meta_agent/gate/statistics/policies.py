@@ -47,7 +47,7 @@ class Policy:
     max_cost_increase: float | None = None
     """A trial may cost more than the champion's by this share; `None` for no bound."""
     cost_increase_per_point: float = 0.0
-    """And by this share more for each point (0.01) of mean reward gained."""
+    """The bound rises by this share for each point (0.01) of mean reward gained."""
     revision: int = NEWEST
     """Which of the gate's numbers for ends count (`gate.statistics.revisions`)."""
     doubt: float = 0.0
