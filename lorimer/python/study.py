@@ -65,7 +65,7 @@ class CandidateRow:
     hypothesis: str
     kind: str
     parent: str
-    """The champion that it edits: `seed`, or `c003`."""
+    """The harness that it edits: `seed`, or `c003`."""
     harness: str
     """SHA-256; empty where there was no usable edit."""
     score: float | None
