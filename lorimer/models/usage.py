@@ -37,8 +37,8 @@ def estimate_output(completion: Completion, most: int) -> int:
 def counted(request: ModelRequest, completion: Completion, most: int) -> Completion:
     """The completion with a count on both sides. Pure.
 
-    A provider that sends no usage, null fields or zeros has counted nothing: no request is of no token, and no answer that
-    says something. An estimate stands for the missing count, and the usage says so. Counts that contradict each other
+    A provider that sends no usage, null fields or zeros has counted nothing: every request has tokens, and so has every answer
+    that says something. An estimate stands for the missing count, and the usage says so. Counts that contradict each other
     (more input from the cache than input) are read as the greater.
 
     Args:

@@ -210,7 +210,7 @@ def inodes(request: JailRequest) -> int:
 
 @dataclass(frozen=True)
 class ExecOutput:
-    """What a command left behind. Over `output_limit` bytes a stream keeps its head and its tail."""
+    """What a command left behind. Of a stream over `output_limit` bytes the head and the tail are kept."""
 
     stdout: bytes
     stderr: bytes
@@ -296,7 +296,7 @@ class Sandbox(Protocol):
 
         After `timeout` seconds the command and every process in its session are killed. A provider that cannot kill them ends
         every process of the sandbox instead, and says so at the end of `stderr`. Memory use on the host stays
-        bounded by `output_limit` bytes a stream however much the command prints. Calls may run concurrently.
+        bounded by `output_limit` bytes per stream however much the command prints. Calls may run concurrently.
         """
 
     def series(self, *, env: Mapping[str, str] | None = None, user: str | None = None) -> Series:
@@ -339,7 +339,7 @@ class Sandbox(Protocol):
     async def pack(self, path: str, archive: IO[bytes], *, max_bytes: int, exclude: Sequence[str] = ()) -> Packed:
         """Write a tar of the file or the folder at `path` into `archive`, for `unpack`.
 
-        A symlink at `path` itself is followed, in the sandbox. In it only folders, regular files and symlinks that stay
+        A symlink at `path` itself is followed, in the sandbox. In the tar only folders, regular files and symlinks that stay
         inside are kept, all owned by root, without setuid bits. Names that match one of `exclude` (as of GNU tar's) are left
         out. Raises SandboxFileError: missing, over `max_bytes`, neither file nor folder.
         """

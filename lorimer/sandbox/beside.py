@@ -1,4 +1,4 @@
-"""Tasks' sandboxes of one provider, with the harnesses' jails of another beside them.
+"""Sandboxes for tasks from one provider, with jails for harnesses from another beside them.
 
 A jail needs no image, so it can be what starts fastest: 15 ms by bubblewrap, where a container takes the engine 250.
 """

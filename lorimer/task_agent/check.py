@@ -124,10 +124,10 @@ async def check_tasks(
     tasks: Sequence[Task],
     repeats: int = 1,
 ) -> list[CheckResult]:
-    """Run oracle and nop on every task as it says; again under the other isolations it may have where the oracle fails so.
+    """Run oracle and nop on every task under its own isolation; where the oracle fails there, also under the others it may have.
 
     Args:
-        repeats: trials of each agent a task; several find verifiers that do not always say the same.
+        repeats: trials of each agent per task; several find verifiers that do not always say the same.
 
     Each trial is stored under `study`. Raises what `Scheduler.run` raises.
     """

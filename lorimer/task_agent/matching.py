@@ -1,9 +1,9 @@
 """Which recorded call a call of a shadow is, or where the shadow parts from the record. Pure.
 
 A call is answered by the recorded call with the same request: the j-th time that it is made, by the j-th that is on record.
-Commands and files change the sandbox, so none is answered before all those are that were over when it was asked
-in the record; model calls change nothing and may come in any order. The harness has finished as in the record where nothing that
-was answered there is left.
+Commands and files change the sandbox, so none is answered before all those that were over when it was asked in the record; model
+calls change nothing and may come in any order. The harness has finished as in the record where no call that was answered there is
+left.
 """
 
 from __future__ import annotations

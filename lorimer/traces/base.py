@@ -51,10 +51,10 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def claim(self, study_id: str, holder: str, *, over: str = "") -> None:
-        """Make `holder` (`traces.writing.holder.this_process`) the one process that runs the study. Claiming again is nothing.
+        """Make `holder` (`traces.writing.holder.this_process`) the one process that runs the study. Claiming again does nothing.
 
-        A holder on this host that is dead is taken over, and so is `over`, once the file has been looked through: with
-        the process the machine may have died. Raises UserError naming a holder that lives, or that runs on another host,
+        A holder on this host that is dead is taken over, and so is `over`, once the file has been looked through, as
+        the machine may have died with the process. Raises UserError naming a holder that lives, or that runs on another host,
         where nobody here can tell, and for a study that is not there; LorimerError where the file is damaged.
         """
         ...
@@ -107,7 +107,7 @@ class StudyWriter(TraceSink, Protocol):
 
     async def add_decision(self, decision: DecisionRow, leaves: str = "") -> DecisionRow:
         """Store what the gate said, chain it with a digest of its evaluation's trials, and return it as it is stored. The same
-        decision again is nothing.
+        decision again does nothing.
 
         Args:
             leaves: the state in which the decision leaves its candidate, which is `proposed` until then; empty where the
@@ -286,7 +286,7 @@ class StudyReader(Protocol):
             sealed: studies whose trials on the holdout are left out.
             harness: the beginning of its SHA-256, or all of it.
             failed: only scored trials whose reward is under 1.
-            order: the newest first, or those first that took most; of an unknown cost last.
+            order: the newest first, or those that took most first and those of unknown cost last.
         """
         ...
 

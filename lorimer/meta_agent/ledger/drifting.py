@@ -24,8 +24,8 @@ def run_again(world: World) -> list[list[str]]:
     """The evaluations on the train tasks of each harness that has been champion, in order of time: how it scored at one time and
     at another. The audit that made it champion is left out, as that one was lucky.
 
-    Of a harness that lost to another, what stood for it then is left out too: it lost the sooner the unluckier that was, and the
-    newest of it is late, so every study would seem to drift downwards. What had been superseded before is told.
+    The trials that stood for a harness when it lost to another are left out too: the unluckier they were, the sooner it lost, and
+    the newest of them are late, so every study would seem to drift downwards. Trials that had been replaced before count.
     """
     found: dict[str, list[About]] = {}
     for about in world.decisions:

@@ -164,7 +164,7 @@ def read(
         retries: `[retries] errored` of the study.
         recent: only of the newest so many experiments that were made it is looked up which tasks they changed; for that, their
             trials are read.
-        before: only candidates before this number: those of a round know nothing of one another.
+        before: only candidates before this number, as those of a round know nothing of one another.
     """
     rows = [row for row in reader.candidates(world.study) if before is None or row.number < before]
     made = [row for row in rows if row.state != "proposing"]

@@ -1,4 +1,4 @@
-"""How many edits of a study were refused before anything was paid for them, and why, in one phrase. Pure."""
+"""How many edits of a study were refused before anything was paid for them, and why; told in one phrase. Pure."""
 
 from __future__ import annotations
 

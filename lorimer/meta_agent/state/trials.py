@@ -129,8 +129,8 @@ def by_task(trials: TrialRewards) -> dict[str, list[float]]:
 
 class EarlierRates:
     """What the trials that a test does not count say of each train task, as a study goes on: those of earlier candidates' full
-    runs, as far as the gate read them, and of the first champion once it holds no more. No spot-checks: which tasks these try
-    follows from trials that the test counts.
+    runs, as far as the gate read them, and those of the first champion once it is champion no more. Spot-checks are left out, as
+    the tasks that these try follow from trials that the test counts.
 
     An evaluation is read once, however many candidates follow it.
 
@@ -199,7 +199,8 @@ def named_trials(
 
     Args:
         evaluations: whose trials they are. Those of another study and those on the holdout are ignored.
-        read: how many trials of an evaluation's plan the gate read, where not all: what finished beyond depends on timing.
+        read: how many trials of an evaluation's plan the gate read, where it did not read all: which others finished depends on
+            timing.
     """
     place = {task.id: position for position, task in enumerate(reader.tasks(study, "train"))}
     found: list[tuple[int, int, Trial]] = []

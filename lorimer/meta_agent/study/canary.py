@@ -1,4 +1,4 @@
-"""What the canaries say of a harness: one that passes a task which nobody can solve cheats. Pure."""
+"""What the canaries say of a harness: it cheats if it passes a task which nobody can solve. Pure."""
 
 from __future__ import annotations
 

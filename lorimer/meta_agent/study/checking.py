@@ -29,7 +29,7 @@ async def check(
     """Run oracle and nop on the configured benchmark's tasks; every trial is kept as a study of kind `check`.
 
     Args:
-        repeats: trials of each a task, to find verifiers that do not always say the same.
+        repeats: trials of each per task, to find verifiers that do not always say the same.
 
     Raises ConfigError, PrerequisiteError, SandboxError.
     """

@@ -68,7 +68,7 @@ def _where(reader: StudyReader, trial: Trial) -> str:
 
 
 def told_of_breaks(whose: str, broken: int, endings: Sequence[Ending]) -> str:
-    """Why a study stops whose harness breaks in every trial, in one line.
+    """Why a study stops when its harness breaks in every trial, in one line.
 
     Args:
         broken: in how many trials.

@@ -26,11 +26,11 @@ BREAKS = frozenset({Cause.HARNESS_EXCEPTION, Cause.BAD_RETURN})
 
 
 def refuses_all(found: Sequence[TrialOutcome], of: int | None = None) -> bool:
-    """Whether every call of all trials that made any was refused.
+    """Whether every call was refused, in all trials that made one.
 
     Args:
         found: the first trials of a plan. Those that errored say nothing.
-        of: how many the plan has: so many are enough, and `REFUSED_TASKS` tasks are where it has more.
+        of: how many trials the plan has. All of them are enough, and of a long plan those of `REFUSED_TASKS` tasks.
     """
     tasks = set()
     for outcome in found:
@@ -42,7 +42,7 @@ def refuses_all(found: Sequence[TrialOutcome], of: int | None = None) -> bool:
 
 
 def breaks_in_all(found: Sequence[TrialOutcome], of: int | None = None) -> bool:
-    """Whether the harness itself broke in all trials that were scored, and none has a reward.
+    """Whether the harness itself broke in all trials that were scored, and none of them has a reward.
 
     Args:
         found: the first trials of a plan. Those that errored say nothing.

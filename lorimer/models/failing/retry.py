@@ -29,7 +29,7 @@ class Retryable(Exception):
         why: one line for the user.
         after: seconds that the provider asked to wait; `None` leaves it to the policy.
         kind: see ProviderOutage.
-        everybodys: no call's own whatever others meet: a rate limit, an overload, or a wait that the provider asks for.
+        everybodys: never the fault of one call alone: a rate limit, an overload, or a wait that the provider asks for.
     """
 
     def __init__(

@@ -87,8 +87,8 @@ class Flow:
 def is_turn_of(flow: Flow, name: str, now: float, patience: float) -> bool:
     """Whether a request of a user, who waits, may be sent.
 
-    Of those who wait goes first who has the fewest requests in flight, then who has waited the longest since the last turn: so
-    all get alike, however many requests each has.
+    The first turn goes to whoever has the fewest requests in flight, then to whoever has waited the longest since the last
+    turn: so all get the same, however many requests each has.
 
     Args:
         patience: seconds; a provider that asked to be left alone for longer is asked all the same, so that the request gets that
@@ -146,13 +146,13 @@ def answered(flow: Flow, name: str, began: float) -> Flow:
 def refused(flow: Flow, began: float, now: float, after: float | None, patience: float) -> Flow:
     """The provider refused a request that began at a time, as it has too much to do; it still counts as in flight.
 
-    Requests that were on their way when the limit was last cut are of the same moment, and cut it no deeper than to those that
-    the provider has taken.
+    Requests that were on their way when the limit was last cut belong to the same refusal, and cut it no deeper than to those
+    that the provider has taken.
 
     Args:
         after: seconds that the provider asked to be left alone.
-        patience: seconds; a wait for longer is not kept, and makes way for one that is: who is refused does not keep to it, and
-            who would is told by the provider itself.
+        patience: seconds; a longer wait is not kept, and makes way for one that is: whoever was refused does not keep to it, and
+            the provider itself tells others of it.
     """
     if after is not None and after <= patience:
         kept = flow.until if flow.until - now <= patience else 0.0

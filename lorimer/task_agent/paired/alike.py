@@ -1,7 +1,7 @@
 """Whether a command that is run again says what it said in the record. Pure.
 
 Two outputs are alike where they differ in dates and durations alone. Whatever else differs (a random name, a process's number, an
-order) parts the trial from its record: what was said of it there would be about another sandbox. So does a date that is used
+order) parts the trial from its record: what the record says next would be about another sandbox. So does a date that is used
 again: a file that is named by the second holds no second time.
 """
 

@@ -1,6 +1,7 @@
 """Many trials at once: in the order of their plan, retried where the world broke them, stopped where it is told.
 
-Where and how a trial runs is not known here: `Attempts` makes one attempt, `attempts.StudyAttempts` on whatever executor it has.
+The scheduler does not know where and how a trial runs: `Attempts` makes one attempt, and `attempts.StudyAttempts` makes it on
+whatever executor it has.
 """
 
 from __future__ import annotations

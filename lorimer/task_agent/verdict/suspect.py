@@ -1,8 +1,8 @@
 """What a passing agent changed that could have made its verifier pass: flags, never proof.
 
 The file system outlives the agent (DESIGN 4.4), so a replaced interpreter, a preloaded library or a start-up file still runs
-when the verifier does. Which paths matter `watched` decides from the list of changed ones; what `packages` knows to have come
-by dpkg or pip is no news. Tools of the sandbox are asked only once they are known to be unchanged or a package's. All this is
+when the verifier does. `watched` decides which of the changed paths matter; what `packages` knows to have come by dpkg or pip
+is no news. Tools of the sandbox are asked only once they are known to be unchanged or a package's. All this is
 before the verifier runs (`look`), as what was planted can undo itself when it is run. What takes longer waits for a pass
 (`suspicions`): byte code is compared with its source if it is still the same, and what is gone by then is flagged for that.
 

@@ -10,7 +10,7 @@ network of its sandbox wins nothing, not even a second try.
   to fail, no model is paid for it. Where that is so of `TASKS_IN_A_ROW` tasks, and no verifier worked meanwhile, it is an
   outage (`verifier_outage`): it is waited for, then the study pauses.
 
-Verifiers that do neither cost nothing here, and what comes of their trials depends on nothing here.
+Verifiers that do neither cost nothing here, and the outcome of their trials depends on nothing here.
 """
 
 from __future__ import annotations

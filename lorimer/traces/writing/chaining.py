@@ -1,4 +1,4 @@
-"""Writes entries of the chain, in the transaction of what they seal."""
+"""Writes entries of the chain, each in the transaction of what it seals."""
 
 from __future__ import annotations
 

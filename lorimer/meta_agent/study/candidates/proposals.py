@@ -69,8 +69,8 @@ class Proposals:
         """Begin a round of at most so many candidates, the first of which has this number; `None` where a person's edit has just
         taken a number of them.
 
-        What each is to be an edit of, and about, is stored with it. There are no more than kinds of failures, and one where that
-        cannot be told. In place of what the meta-agent would propose it may be the champion without a part of it.
+        What each is to be an edit of, and about, is stored with it. There are no more candidates than kinds of failures, and one
+        where the kinds are not known. In place of what the meta-agent would propose, it may be the champion without a part of it.
         """
         pruned = await self._pruned(world, number)
         if pruned is not None:

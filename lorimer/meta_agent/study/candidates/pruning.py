@@ -58,8 +58,8 @@ def prunings(reader: StudyReader, world: World, config: Config) -> list[Pruning]
     """What can be taken out of the champion and was not tried yet: first what never fired, then what leaves a simpler harness,
     then what is oldest, as what came later may have made it needless.
 
-    A hunk that later ones have changed, that made the harness no longer, or without which there is no valid harness stays, and so
-    does one that was taken out before, be it of another champion.
+    A hunk stays that later ones have changed, that did not make the harness longer, or without which there is no valid harness,
+    and so does one that was taken out before, even of another champion.
     """
     taken_out = [Hunk(**each.edit[0]) for each in reader.candidates(world.study) if len(each.edit) == 1]
     behind = (each.id for each in line(world, world.champion_harness))
@@ -135,7 +135,7 @@ async def prune(root: Path, study: StudyRow) -> PutForward:
 async def prune_next(store: StudyWriter, reader: StudyReader, study: str, config: Config, jails: Jails) -> PutForward:
     """Put the champion without the first of `prunings` that is not refused before the gate.
 
-    It is not previewed: what touches no recorded trial is what can go.
+    It is not previewed: a hunk that touches no recorded trial is just what can go.
 
     Raises UserError where nothing can be taken out, or where all that can is refused, in the words of the first refusal.
     """

@@ -44,8 +44,8 @@ def resume(reader: StudyReader, root: Path, study: StudyRow, settings: Sequence[
     Args:
         settings: `KEY=VALUE`, as `--set` takes them.
 
-    Raises UserError where a process runs the study already and where the new one refuses what it is asked, and LorimerError
-    where that ends in another error; with its last line.
+    Raises UserError where a process runs the study already. Where the new one ends in an error, raises UserError if it refused
+    what it was asked and else LorimerError, with its last line.
     """
     if study.holder and alive(study.holder):
         raise UserError(f"{study.id} is being run by {described(study.holder, study.held_since)} already")

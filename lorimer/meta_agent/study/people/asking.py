@@ -2,8 +2,8 @@
 
 `hearing` is the other end.
 
-What was asked is stored and chained before anybody hears it. A process that runs the study hears it within a few seconds; where
-none does, other bounds hold once it is resumed.
+What was asked is stored and chained before anybody hears it. A process that runs the study hears it within a few seconds.
+Where no process does, other bounds hold once the study is resumed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ async def pause(root: Path, study: StudyRow, who: Person) -> str:
 
 
 async def tune(root: Path, study: StudyRow, asked: Mapping[str, object]) -> tuple[SettingChange, ...]:
-    """Change what a study may spend and how much it does at once, also while it runs; what has changed.
+    """Change what a study may spend and how much it does at once, also while it runs; returns what has changed.
 
     Args:
         asked: dotted keys with their values; `None` takes a bound away.

@@ -27,7 +27,7 @@ def others_at_work(studies: Iterable[StudyRow], own: str) -> str:
 
 
 def departed(world: World, held: str | None) -> str:
-    """What the branch holds in place of the study's champion, and what follows from it; "" where it holds the champion.
+    """What the branch holds in place of the study's champion, and what follows from that; "" where it holds the champion.
 
     Args:
         held: SHA-256 of the harness that the current branch holds; "" where it holds none, `None` where there is no commit

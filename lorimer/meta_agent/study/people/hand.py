@@ -84,10 +84,10 @@ def waiting(world: World, config: Config) -> CandidateView | None:
 
 
 async def review(root: Path, study: StudyRow, candidate: str | None, who: Person, *, approve: bool) -> str:
-    """Approve or refuse the promotion that waits; what was decided, in one sentence.
+    """Approve or refuse the promotion that waits; returns what was decided, in one sentence.
 
     Args:
-        candidate: as people name it (`c007`, or its id), to be sure that it is the one; `None` is whichever waits.
+        candidate: as people name it (`c007`, or its id), to make sure which one is meant; `None` takes whichever waits.
 
     Raises UserError where none waits, where another one does, for a refusal without a reason, and where a process runs the
     study.

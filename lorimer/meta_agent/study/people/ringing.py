@@ -1,7 +1,7 @@
 """When the user's command is told of a study ([notify]), and that it is told nothing twice.
 
-That something was told is stored before the command runs: after a kill in between nobody is told, and after none twice. A
-pause is told each time, as a process of its own stopped each time.
+That something was told is stored before the command runs, so nothing is told twice; after a kill in between, nobody is told. A
+pause is told each time, as another process stopped each time.
 """
 
 from __future__ import annotations

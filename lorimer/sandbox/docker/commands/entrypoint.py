@@ -1,8 +1,8 @@
 """The ENTRYPOINT of an image: run as the image has it, until it hands over to the command that keeps the container alive.
 
 It gets that command as its arguments, as under `docker run` and in Harbor, and first does what it is for: it starts a service or
-writes a file. Nobody may act in the container before that is done. It is seen from the processes of the container: one of
-them then is the command itself. What an entrypoint prints, or where it sends its output, does not matter for that.
+writes a file. Nobody may act in the container before that is done. The processes of the container show it: one of them is
+then the command itself. What an entrypoint prints, or where it sends its output, does not matter for that.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Entrypoint:
     """The entrypoint of one container that was started.
 
     Args:
-        engine: that has it.
+        engine: has that container.
         container: its id.
         words: of the image's ENTRYPOINT.
         seconds: how long it may take to hand over.

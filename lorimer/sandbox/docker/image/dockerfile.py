@@ -1,7 +1,7 @@
 """What of a Dockerfile the engine's classic builder cannot build: read from the text, before anything is built. Pure.
 
-Which version has what is from the reference of Dockerfiles and from what each Docker Engine brought along. Of the flags that came
-late only a version is said that is surely too old; whether a newer one is new enough, its builder says.
+What each version has was taken from the reference of Dockerfiles and from what each Docker Engine brought along. Of flags that
+came late only a version that is surely too old is named; whether a newer one is new enough, its builder says.
 """
 
 from __future__ import annotations
