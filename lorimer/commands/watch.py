@@ -18,8 +18,8 @@ def watch(
 ) -> None:
     """Follow a study in this terminal, whoever runs it.
 
-    The champion's score history, what runs now, the latest decisions, what was spent and what is left, from the store alone. q or
-    Ctrl-C ends it, and the study goes on. Where the output is no terminal, it is printed once.
+    It shows the champion's score history, what runs now, the latest decisions, what was spent and what is left, from the store
+    alone. q or Ctrl-C ends it, and the study goes on. Where the output is no terminal, it is printed once.
     """
     from lorimer.terminal.opening import open_reader, pick_study
     from lorimer.watch.watching import watch as follow
