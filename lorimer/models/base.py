@@ -25,7 +25,7 @@ class ModelRequest:
     effort: Effort | None = None
     """Reasoning effort, where the model has such a setting; else ignored."""
     schema: Mapping[str, Any] | None = None
-    """A JSON Schema that the answer's text is to fit: the server is held to it, or it is said in the prompt. Who asks checks."""
+    """A JSON Schema that the answer's text is to fit: the server is held to it, or the prompt states it. The caller checks."""
     tool_choice: ToolChoice | None = None
     """Which tool must be called; said in the prompt where the server has no such setting."""
 

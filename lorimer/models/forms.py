@@ -50,7 +50,7 @@ _BOUNDS = frozenset(
 
 
 def said(request: ModelRequest, dropped: frozenset[str]) -> ModelRequest:
-    """The request with what is `dropped` of all that put into words."""
+    """The request, with those of its forms that are `dropped` put into words."""
     words = []
     if IMAGES in dropped and any(message.images for message in request.messages):
         request = replace(request, messages=tuple(map(_told, request.messages)))

@@ -60,7 +60,7 @@ def in_effect(request: ModelRequest, most: int) -> ModelRequest:
     """What a harness asks for, as it takes effect.
 
     Providers take the system prompt apart from the conversation; a harness may put it in either place. A choice of tools that
-    leaves the model as free as none is none.
+    leaves the model as free as no choice counts as no choice.
 
     Args:
         request: as the harness made it: its messages may hold system messages.
@@ -193,7 +193,7 @@ _CLOSED = re.compile(r"(?P<said>(?:(?!<think>).)*?)(?:^|\n)[ \t]*</think>[ \t]*(
 def split_thoughts(text: str) -> tuple[str, tuple[Reasoning, ...]]:
     """A text without the thoughts that stand at its start, and those thoughts as a reasoning block, if there are any.
 
-    A command that a model thinks of is none that it gives, and what it thinks is no part of its answer.
+    A command that a model only thinks of is not given, and what it thinks is no part of its answer.
     """
     thoughts: list[str] = []
     found = next((match for form in (*_THOUGHTS, _CLOSED) if (match := form.match(text))), None)

@@ -19,7 +19,7 @@ _MESSAGE = frozenset(
 """The API's own fields of a message: read by the dialect, or never sent by a client."""
 _CALL, _FUNCTION = frozenset(("id", "type", "function", "index")), frozenset(("name", "arguments"))
 THOUGHTS = ("reasoning_content", "reasoning")
-"""Where servers put a model's thoughts as text. Those before a call go back, the others only to who asks for them."""
+"""Where servers put a model's thoughts as text. Those before a call go back, the others only to providers that ask for them."""
 
 _WANTED = re.compile(
     r"reasoning(?:_content)?\b.{0,120}\b(?:must|missing|required|need|pass(?:ed)? back|provided)"

@@ -168,7 +168,7 @@ class Room:
         return int(estimate_tokens(request) * max(self._ratios, default=1.0)) + 1
 
     def _at_least(self, request: ModelRequest) -> int:
-        """A low guess: what is over a window by it does not fit."""
+        """A low guess: what is over a window even by this does not fit."""
         bytes_per_token = PLAINLY if self._cuts else SURELY
         least = BYTES_PER_TOKEN / bytes_per_token
         return int(estimate_tokens(request) * max(min(self._ratios, default=least), least))

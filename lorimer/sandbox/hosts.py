@@ -239,7 +239,7 @@ class AnyHost(Forwarding):
     async def reap(self) -> int:
         """See SandboxProvider. Hosts that do not answer are left out. Raises EngineOutage where none does.
 
-        What stays behind on one keeps no other from being cleared up: of all that stays is told together.
+        What stays behind on one host keeps no other from being cleared up; all that stays is told together.
         """
         left: list[str] = []
 

@@ -98,7 +98,7 @@ class TaskModel(Protocol):
 
         Args:
             began: the monotonic time from which its trace counts.
-            traced: whether it becomes a step; a question of lorimer's own is none.
+            traced: whether it becomes a step; a question of lorimer's own becomes none.
             call: the number of the harness's call, in the record of the trial.
 
         Raises BudgetExhausted, ProviderOutage, ConfigError, CallFailed.

@@ -64,7 +64,7 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def add_harness(self, sha: str, text: str) -> None:
-        """Store a harness's text under its SHA-256, as it is. Again is nothing."""
+        """Store a harness's text under its SHA-256, as it is. Doing so again changes nothing."""
         ...
 
     async def add_candidate(self, candidate: Candidate) -> Candidate:
@@ -98,7 +98,7 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def add_evaluation(self, evaluation: Evaluation, chained: Mapping[str, Any] | None = None) -> None:
-        """Store a plan before its first trial. Again is nothing; InternalError when the stored one differs.
+        """Store a plan before its first trial. Doing so again changes nothing; raises InternalError when the stored one differs.
 
         Args:
             chained: how it will be judged, which is chained in the same transaction, in an entry of kind `plan`.
@@ -399,7 +399,7 @@ class StudyReader(Protocol):
         ...
 
     def conversation(self, owner: str, index: int) -> ModelCallData:
-        """The model call at a step, with all its messages. Raises UserError when that step is none."""
+        """The model call at a step, with all its messages. Raises UserError when that step is no model call."""
         ...
 
     def added(self, step: Step) -> ModelCallData:
@@ -440,7 +440,7 @@ class StudyReader(Protocol):
         ...
 
     def searching(self, trials: Sequence[str]) -> StepSearch:
-        """A search over the steps of these trials alone, verdicts left out, for who asks several times."""
+        """A search over the steps of these trials alone, verdicts left out, for whoever asks several times."""
         ...
 
     def sql(self, statement: str, limit: int | None = None) -> StatementAnswer:

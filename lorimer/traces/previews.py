@@ -178,7 +178,7 @@ MISCITED = "miscited"
 
 @dataclass(frozen=True)
 class RefusedEdit:
-    """An edit of one session that was refused, by why it was so last. One that was accepted in the end is none."""
+    """An edit of one session that was refused, by the last reason. One that was accepted in the end is not among them."""
 
     kind: str
     repeats: int | None = None

@@ -395,5 +395,5 @@ class TraceSink(Protocol):
     def settle(self, settlement: Settlement) -> None: ...
 
     def warn(self, name: str, study: str, text: str) -> None:
-        """Keep a budget warning that was given. The same name again is nothing."""
+        """Keep a budget warning that was given. The same name again changes nothing."""
         ...

@@ -2,7 +2,7 @@
 
 All of a round are proposed, then spot-checked, then those that passed have their full run, each time at once and against the same
 champion. Of those that passed this too, the one with the lowest p is confirmed first; where it fails, the next. Once one is
-promoted, the edits of the others are made for a champion that is none any more: they are rebased, and judged again.
+promoted, the edits of the others were made for a harness that is champion no more: they are rebased, and judged again.
 """
 
 from __future__ import annotations

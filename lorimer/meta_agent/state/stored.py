@@ -1,4 +1,4 @@
-"""Evaluations as the store has them, read many at a time, for who looks at a whole study."""
+"""Evaluations as the store has them, read many at a time, for whoever looks at a whole study."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class StoredRun:
 
 
 class StoredRuns:
-    """Evaluations of a study, read many at a time and kept: for who looks at a whole study.
+    """Evaluations of a study, read many at a time and kept, for whoever looks at a whole study.
 
     Args:
         ahead: evaluations that will be asked for, in that order. With one of them, those that follow it are read.

@@ -246,13 +246,13 @@ class World:
 
     @property
     def proposals(self) -> int:
-        """How many edits were put forward. One that is rebased is none of them: it is judged again."""
+        """How many edits were put forward. A rebased one is not counted again: it is only judged again."""
         return len(self._known.candidates) - self._known.rebased
 
     @property
     def fruitless(self) -> int:
-        """Rounds since the last one with a usable edit: one of several proposals is none where any of them was usable. What was
-        rebased was not proposed, and nobody had an idea of what was pruned."""
+        """Rounds since the last one with a usable edit; of several proposals of a round one usable edit is enough. What was
+        rebased was not proposed, and what was pruned was nobody's idea, so neither counts."""
         latest = (
             each for each in reversed(self._known.candidates.values()) if each.rebased is None and not each.pruned
         )
@@ -278,7 +278,7 @@ class World:
     def withstood(self, number: int) -> dict[str, int | None]:
         """The evaluations of the candidates that the champion had withstood when candidate `number` met it: their full runs, and
         where these were won, the trials side by side that were not. Each with how many of its trials the gate read; `None` is
-        all. One that the sealed tasks vetoed, or that was held back for its cost, was better on these, so it is none of them.
+        all. A candidate that the sealed tasks vetoed, or that was held back for its cost, was better on these, so it is left out.
         """
         found: dict[str, int | None] = {}
         for row in self.full_runs_before(number, since=self._since(number)):

@@ -78,8 +78,8 @@ def unsupported(
 
 
 MOST_TOKENS = 1_000_000_000
-"""A hundred times what the largest windows hold. A count of more is none: servers that count wrongly send -1 as a number without
-a sign, and money and budgets would follow it."""
+"""A hundred times what the largest windows hold. A larger count is ignored: servers that count wrongly send -1 as a number
+without a sign, and money and budgets would follow it."""
 
 
 def count(given: Any, *path: str) -> int:

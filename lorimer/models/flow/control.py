@@ -28,7 +28,7 @@ STALE_SECONDS = 2.0
 """Whoever waits looks twenty times a second. One that has not looked for this long is stopped, and loses its turn."""
 
 LATE_SECONDS = 60.0
-"""A request that is in flight for so much longer than its process allows is none: the process hangs, or cannot run."""
+"""A request that is in flight for so much longer than its process allows counts as ended: the process hangs, or cannot run."""
 
 UNSAID_SECONDS = 86_400.0
 """What stands for that time where an older lorimer wrote the file, which did not say it."""

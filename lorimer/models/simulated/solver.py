@@ -81,7 +81,7 @@ class Dice:
 
 
 def reply(request: ModelRequest, context: CallContext, character: Character) -> Completion:
-    """One answer. Never raises: what it does not understand it answers like a weak model, in words."""
+    """One answer. Never raises: a request that it does not understand is answered as a weak model would, in words."""
     used = request_tokens(request)
     if used > CONTEXT_WINDOW:
         return overflow(used)

@@ -13,7 +13,7 @@ from lorimer.models.failing.failures import Unreachable, UnreadableAnswer, WentS
 from lorimer.models.streams.events import OVER, EventReader, ServerEvent, is_stream
 
 MOST_BYTES = 64 << 20
-"""A longer stream is none of a model's: a million tokens, each in an event of its own, take 200 MB at the most wordy server, and
+"""A longer stream is not a model's: a million tokens, each in an event of its own, take 200 MB at the most wordy server, and
 no model writes so many."""
 TAIL_SECONDS = 2.0
 """How long the usage and the stream's end are waited for after the end of an answer: where they come, they come at once."""

@@ -64,7 +64,7 @@ class HostPython:
 
     @property
     def version(self) -> str:
-        """`python-3.12.3`, or where it lies if it is none that runs lorimer."""
+        """`python-3.12.3`, or its path where it is not the one that runs lorimer."""
         if self != HostPython.current():
             return self.executable
         return f"{sys.implementation.name}-{platform.python_version()}"

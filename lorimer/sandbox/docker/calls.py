@@ -32,7 +32,7 @@ class BlockingCalls:
         self._asked = 0.0
         """When the silence began, if there is one: the latest end of a call, or the first call since all had ended."""
         self.answered = time.monotonic()
-        """When the latest answer came, by the monotonic clock. A call that ended without one is none."""
+        """When the latest answer came, by the monotonic clock. A call that ended without an answer does not count."""
         self._watch: asyncio.Task[None] | None = None
         self._refuse: Callable[[], Exception] | None = None
         self._running: set[asyncio.Future[Any]] = set()

@@ -33,7 +33,7 @@ class CallAsked:
 
     owner: str
     number: int
-    """The node's own for this call; what it is told of the call bears it."""
+    """The node's own number for this call; what the node is told of the call bears it."""
     request: ModelRequest
     context: CallContext
     """Without what can be called in it."""

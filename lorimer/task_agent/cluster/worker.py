@@ -86,7 +86,7 @@ class Outbox:
         self._some.set()
 
     async def take(self) -> list[Said]:
-        """All that was said and not yet taken, in order; waited for where that is nothing."""
+        """All that was said and not yet taken, in order; waits where there is nothing."""
         await self._some.wait()
         taken, self._said = self._said[:MOST_TAKEN], self._said[MOST_TAKEN:]
         if not self._said:

@@ -69,7 +69,7 @@ class RecordReplay:
         return Replayed(self._record.trial, self._touch, self._saved, self._seconds)
 
     def begin(self) -> CarriedPart | None:
-        """The next part of the task begins; what the record has of it, while it holds."""
+        """The next part of the task begins; returns what the record has of it, as long as the trial follows the record."""
         part = None if self.live else next(self._parts, None)
         self._script, self._place = RecordedScript(part.calls if part else ()), ShadowPlace()
         self._waited, self._wall = 0.0, ActiveClock()
@@ -115,7 +115,7 @@ class RecordReplay:
     # ---- model calls
 
     def spare(self, call: AnsweredCall, completion: api.Completion, refused: int) -> Used:
-        """A model call is answered from the record; what it used then."""
+        """A model call is answered from the record; returns what it used then."""
         usage = completion.usage
         used = Used(1, usage.input_tokens, usage.output_tokens, usage.cached_tokens, call.usd, refused)
         self._saved += used

@@ -8,7 +8,7 @@ from types import TracebackType
 
 
 class Places:
-    """Whoever enters has a place until it leaves; who has waited longest is let in first.
+    """Whoever enters has a place until it leaves; whoever has waited longest is let in first.
 
     Args:
         most: places that there are.
@@ -25,7 +25,7 @@ class Places:
         return self._most
 
     def resize(self, most: int) -> None:
-        """Let there be so many from now on. Who has a place keeps it, even where there are fewer."""
+        """Let there be so many from now on. Whoever has a place keeps it, even where there are fewer."""
         self._most = most
         self._let_in()
         # Wakes those who wait now, and nobody later.

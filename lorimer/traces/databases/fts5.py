@@ -51,7 +51,7 @@ def snippets(connection: Plain, words: str, numbers: Sequence[int]) -> list[str]
 
 
 def _asked(words: str, ask: Callable[[str], list[Any]]) -> list[Any]:
-    """What is found by the words as a query, and where they are none, by each of them quoted, all of which must occur."""
+    """What is found by the words as a query; where they are no query, by each of them quoted, all of which must occur."""
     words = sayable(words)
     for query in (words, " ".join(f'"{word}"' for word in re.findall(r"\w+", words))):
         try:

@@ -84,7 +84,7 @@ def snippets(connection: Plain, words: str, numbers: Sequence[int]) -> list[str]
 
 
 def understood(words: str) -> Query | None:
-    """The words as a query, or where they are none each of them, all of which must occur; `None` where there is no word."""
+    """The words as a query; where they are no query, each of them, all of which must occur; `None` where there is no word."""
     words = sayable(words).replace("\x00", " ")
     try:
         return _Parser(words).query()

@@ -15,7 +15,7 @@ from lorimer.traces.tables import MessageRow, Step
 
 
 def whole(session: Session, owner: str, index: int) -> ModelCallData:
-    """The model call at a step, with all its messages. Raises UserError when that step is none."""
+    """The model call at a step, with all its messages. Raises UserError when that step is no model call."""
     calls: list[Step] = []
     at: int | None = index
     while at is not None:

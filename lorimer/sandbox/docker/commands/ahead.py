@@ -108,7 +108,7 @@ class AheadSeries:
             self._plan()
 
     async def close(self) -> None:
-        """See Series. Of a caller that is cancelled the container goes, too: what is just being started there is not awaited."""
+        """See Series. Where the caller is cancelled, the container goes too: what is just being started there is not awaited."""
         self._closed = True
         task = asyncio.current_task()
         if task is not None and task.cancelling():

@@ -135,7 +135,7 @@ def _heredocs(whole: str) -> list[tuple[str, bool]]:
 
 
 def _after_heredocs(whole: str, lines: list[str], at: int) -> int:
-    """The first line after them; `at` where there are none: one that does not end is none."""
+    """The first line after the heredocs; `at` where there are none. One that does not end does not count."""
     here = at
     for end, tabs in _heredocs(whole):
         while here < len(lines) and (lines[here].lstrip("\t") if tabs else lines[here]) != end:
