@@ -17,18 +17,18 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "hostile-suite.md"
 
 _HEAD = """# The hostile suite
 
-What hostile harnesses, task agents and cheats try against lorimer, what comes of it, and what stops it. The tables are those that the
-tests run (`tests/hostile/`); this page is made of them by `python -m tests.hostile.page`. `make test` runs the quick part on Docker, on
-bubblewrap, and on Docker with its jails in bubblewrap, `make test-hostile` each case by itself on all three. What this does not cover
-is in [the threat model](threat-model.md).
+This page has what hostile harnesses, task agents and cheats try against lorimer, what comes of it, and what stops it. Its tables are those
+that the tests in `tests/hostile/` run, and `python -m tests.hostile.page` writes it. `make test` runs the quick part on Docker, on bubblewrap,
+and on Docker with its jails in bubblewrap; `make test-hostile` runs each case by itself on all three. What the suite does not cover is in
+[the threat model](threat-model.md).
 """
 
 _ATTEMPTS = """
 ## Attempts to get out
 
-Made by a harness in its jail and by an agent in its task sandbox, while another trial's sandbox runs beside them. The same
-attempts find what there is when they run without a jail, which is a test too. On both providers nothing is obtained, the host is as
-before, and the neighbour goes on. With Docker's sandboxes and jails in bubblewrap each is stopped by its own.
+A harness in its jail and an agent in its task sandbox make these attempts, while another trial's sandbox runs beside them. On Docker and on
+bubblewrap they obtain nothing, the host is as before, and the other trial goes on. (A test also runs the attempts without a jail, where they
+find what there is.) Where Docker makes the task sandboxes and bubblewrap the jails, each column holds for what it makes.
 
 | attempt | what is tried | from | stopped on Docker by | on bubblewrap by |
 |---|---|---|---|---|
@@ -37,9 +37,9 @@ before, and the neighbour goes on. With Docker's sandboxes and jails in bubblewr
 _ENDINGS = """
 ## Endings
 
-Harnesses that break the protocol, their limits or their jail, and agents that break their sandbox. Each trial is scored by the
-verifier, as the harness's own doing; the trial after it is unharmed, and nothing carries lorimer's labels afterwards. A limit that is
-reached ends as `limit_seconds` and the like, by [the table of causes](trial.md).
+These harnesses break the protocol, their limits or their jail, and these agents break their sandbox. The verifier scores each trial, as the
+end is the harness's own doing; the next trial is unharmed, and no container with lorimer's labels is left. How a trial ends is named as in
+[the table of causes](trial.md).
 
 | case | from | what is tried | how it ends | what stops it |
 |---|---|---|---|---|
@@ -48,21 +48,22 @@ reached ends as `limit_seconds` and the like, by [the table of causes](trial.md)
 _CHEATS = """
 ## Cheats
 
-Agents that want the reward without the work, against a real verifier. `0` is what an honest verifier gives. *Flagged* passes are
-shown wherever results are, and score 0 with `[verifier] on_suspect = "zero"`. *Weaker* is the mark of `same` isolation. A *suspect end*
-is tried once more from the start and then scores 0 where the task verifies without the agent.
+These agents want the reward without the work, against a real verifier. The columns `restart`, `fresh` and `same` are Docker under each
+[isolation](benchmarks.md#isolation). `0` is the reward that such an agent deserves. *Flagged* passes are shown wherever results are, and
+score 0 with `[verifier] on_suspect = "zero"`. A *weaker* pass bears the mark of `same` isolation. After a *suspect end* the trial is tried
+once more from the start, and then scores 0 where the task verifies without the agent.
 
 | cheat | what is tried | restart | fresh | same | bubblewrap | what stops or tells it |
 |---|---|---|---|---|---|---|
 """
 
 _REST = """
-Two more are no agents: a harness that stores answers by task finds no id in its jail, and an edit that teaches it this benchmark's
-ids, texts, file names, answers or fingerprints is refused by the lint (`tests/harness/test_version.py`); a harness that passes one of
-the canaries, tasks that nobody can solve, is rejected for it (`tests/meta_agent/test_canary.py`).
+Two more cheats are edits. A harness that stores answers by task finds no id in its jail, and an edit that teaches it this benchmark's
+ids, texts, file names, answers or fingerprints is refused (`tests/harness/test_version.py`). A harness that passes one of the canaries,
+tasks that nobody can solve, is rejected for it (`tests/meta_agent/test_canary.py`).
 
 Honest passes raise no flag (`tests/hostile/test_honest.py`): an answer that the verifier imports, tests and settings of the agent's
-own, byte code, packages put in by pip and dpkg with their programs. `python -m bench.honest SOURCE` tries it on a real suite: an agent
+own, byte code, packages installed by pip and dpkg with their programs. `python -m bench.honest SOURCE` tries this on a real suite: an agent
 does what each task's own solution does. On 40 HumanEval, 17 Polyglot, 6 SpreadsheetBench and 16 Terminal-Bench tasks 75 agents passed,
 some by way of uv, pip and apt, and none was flagged.
 

@@ -186,8 +186,8 @@ def test_the_good_edit_alone_changes_the_file(study: Study) -> None:
 @pytest.mark.bubblewrap
 def test_the_edits_that_went_back_are_counted_by_why(study: Study) -> None:
     assert study.rows["merges two edits"].refused == [{"kind": "dead_end", "repeats": 1}]
-    assert study.rows["inert edit"].refused == [{"kind": "inert"}]
-    assert study.rows["endless reading"].refused is None
+    assert study.rows["makes an inert edit"].refused == [{"kind": "inert"}]
+    assert study.rows["reads without end"].refused is None
     (line,) = [line for line in study.log.splitlines() if line.startswith("Not tried: ")]
     assert line == (
         "Not tried: 12 edits refused before they cost anything: 3 without citations that hold, 2 inert, 2 know single tasks, "

@@ -82,13 +82,13 @@ BEFORE = Behaviour(
 
 SIXTEEN = (
     refused(
-        "ambiguous hunk",
+        "gives an ambiguous hunk",
         proposal({"search": "said", "replace": "told"}),
         "the edit was not applied: hunk 1 of 1: `search` is found 6 times, at lines 10, 11, 12, 13, 13, 14; add lines of context",
         "Each `search` must be copied exactly from agent.py (read_harness), with its indentation, and occur there once.",
     ),
     refused(
-        "syntax error",
+        "makes a syntax error",
         proposal({"search": "    return said", "replace": "    return said +"}),
         "the edited agent.py is not valid: agent.py line 14, column 18: invalid syntax: 'return said +'",
         "Correct the edit and call propose_edit again.",
@@ -125,13 +125,13 @@ SIXTEEN = (
         "Propose a real change.",
     ),
     refused(
-        "comments only",
+        "changes comments only",
         proposal({"search": "    return said", "replace": "    return said  # as it was told"}),
         "this edit touches none of 10 recorded trials (0 of 8 failed, 0 of 2 solved): it changes comments and layout alone",
         "Change what the failed trials send, run or return.",
     ),
     refused(
-        "inert edit",
+        "makes an inert edit",
         proposal({"search": "Go on with it.", "replace": "Carry on to the end."}),
         "this edit touches none of 10 recorded trials (0 of 8 failed, 0 of 2 solved): the text of NUDGE was changed and reached "
         "no request",
@@ -144,7 +144,7 @@ SIXTEEN = (
         "Cite what you have read.",
     ),
     refused(
-        "misquotes one",
+        "misquotes a trial",
         proposal(GOOD, citations=[{"trial": FAILED, "step": 0, "quote": "The answer, shouted."}]),
         f"citation 1: step 0 of trial {FAILED} does not say 'The answer, shouted.'. The nearest there: 'model: {QUIET}'.",
         "Copy the words exactly, without leaving any out.",
@@ -166,13 +166,13 @@ SIXTEEN = (
         ends="answered 4 times without a readable tool call; at last: Then I know nothing.",
     ),
     Behaviour(
-        "endless reading",
+        "reads without end",
         tuple((("read_trace", {"trial": f"hard-{number}/0"}),) for number in range(8)),
         ("[2 answers left: call propose_edit now.]", "[1 answer left: call propose_edit now.]"),
         ends="the meta-agent used up its 8 calls without a usable edit",
     ),
     Behaviour(
-        "bad arguments",
+        "gives bad arguments",
         (
             (("propose_edit", '{"title": "A "quoted" one"}'),),
             (("propose_edit", {"title": "An edit", "hypothesis": "It helps.", "hunks": 7}),),
@@ -190,7 +190,7 @@ SIXTEEN = (
         ends="answered 4 times without a readable tool call; at last: I give up; its last edit was refused: `citations` must be",
     ),
     Behaviour(
-        "empty replies",
+        "sends empty replies",
         ("",),
         ("That was no tool call, so nothing happened.",),
         ends="the meta-agent answered 4 times without a readable tool call; at last: nothing",
@@ -207,7 +207,7 @@ SIXTEEN = (
     ),
     # Last, as the champion changes with it.
     Behaviour(
-        "good edit",
+        "makes a good edit",
         (
             (("list_failures", {}), ("tool_stats", {})),
             (("read_trace", {"trial": FAILED}),),
