@@ -74,9 +74,9 @@ def propose(
 ) -> None:
     """Put an edit of your own before the gate, or take one out.
 
-    It is held against the same as the meta-agent's edits, refused in the same words, and else tried like one of them. A process
-    that runs the study comes to it when its own candidate is done; without one, `lorimer resume` does.
-    With `--prune` one hunk is taken out: one that fired in no trial, else one of the oldest promotion. Repeat it for the next.
+    Your edit must pass the same checks as the meta-agent's, is refused in the same words, and is then tried like one of those. A
+    process that runs the study comes to it when its own candidate is done; without one, `lorimer resume` does. With `--prune` one
+    hunk of the champion is taken out: one that fired in no trial, else one of the oldest promotion. Repeat it for the next.
     """
     from lorimer.errors import UserError
     from lorimer.meta_agent.study.candidates import edits, pruning
@@ -169,8 +169,8 @@ def tune(
 ) -> None:
     """Change a study's budget, trials at once or proposals per round.
 
-    That is done while it runs, too: a process that runs it hears that within a few seconds, and it holds for what comes after.
-    A round that has begun keeps its proposals. It is stored and chained as the changes of a resume are. `--set` takes [budget],
+    The study may be running: its process hears of the change within a few seconds, and the change holds for what comes after. A
+    round that has begun keeps its proposals. The change is stored and chained like those of a resume. `--set` takes [budget],
     search.width and sandbox.concurrency.
     """
     from lorimer.config.settings import overrides

@@ -27,8 +27,8 @@ def preview(
 ) -> None:
     """Say which recorded trials an edited harness touches.
 
-    It is run in its jail against the records of the champion's trials on train tasks, without a model and without a container, to
-    the first call that the record does not hold. It costs nothing and decides nothing.
+    The edited harness runs in its jail against the records of the champion's trials on train tasks, without a model or a
+    container, up to the first call that a record does not hold. The preview costs nothing and decides nothing.
     """
     from lorimer.harness.version import check
     from lorimer.meta_agent.replay import preview as room

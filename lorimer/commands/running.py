@@ -138,9 +138,9 @@ def resume(
 ) -> None:
     """Go on with a study that was stopped or ran out.
 
-    It keeps the settings that it began with, and no finished trial is run again. Only [budget], [providers] and how many
-    trials run at once can be changed, here or in lorimer.toml. With --detach it goes on in a process of its own, which
-    `lorimer watch` shows and `lorimer pause` stops.
+    The study keeps the settings that it began with, and no finished trial is run again. These alone can be changed, here or in
+    lorimer.toml: [budget], [providers], [executor], [notify], [store], search.width, sandbox.concurrency and sandbox.warm. With
+    --detach the study goes on in a process of its own, which `lorimer watch` shows and `lorimer pause` stops.
     """
     from lorimer.config.settings import overrides
     from lorimer.meta_agent.study import campaign
@@ -225,9 +225,9 @@ def power(
 ) -> None:
     """Forecast what a study can find, and its price.
 
-    Noise, false promotions, the smallest gain that is found, trials, dollars and hours; and how many of the champion's recorded
-    trials the champion itself replays to their end, which bounds what a preview can tell. With --pairings, the difference
-    between same-model and cross-model pairings that a grid could tell, and its price.
+    The forecast has noise, false promotions, the smallest gain that is found, trials, dollars and hours. It also says how many of
+    its recorded trials the champion itself replays to their end, which bounds what a preview can tell. With --pairings it is
+    about a grid: which difference between same-model and cross-model pairings it could tell, and its price.
     """
     from lorimer.config.settings import overrides
     from lorimer.meta_agent.forecast import known as planning

@@ -95,12 +95,12 @@ def doctor(
 ) -> None:
     """Say what is missing here, and what fixes it.
 
-    On this machine and in this workspace, each with the command that mends it. The harness is loaded in its jail, and each
-    model is asked one tiny question, which costs a few tokens. With --model it is asked six more: whether its server holds it to
-    a JSON Schema, to a tool that must be called, passes tools and a system prompt on, streams, and shows it pictures.
+    Doctor looks at this machine and this workspace, and names the command that mends each fault. It loads the harness in its jail
+    and asks each model one tiny question, which costs a few tokens. With --model it asks six more: whether the server holds the
+    model to a JSON Schema and to a tool that must be called, passes tools and a system prompt on, streams, and shows it pictures.
 
-    With --replay, how many recorded trials of an unchanged champion replay to their end, why the others do not, and what to do:
-    it bounds what `lorimer preview` can tell. It asks no model and looks at nothing else.
+    With --replay it says only how many recorded trials of an unchanged champion replay to their end, why the others do not, and
+    what to do, which bounds what `lorimer preview` can tell; no model is asked then.
     """
     if replay or study is not None:
         _replay(workspace, study, asked=replay, json=json)
@@ -146,7 +146,7 @@ def gc(
 ) -> None:
     """Remove what dead lorimer processes left behind.
 
-    Containers, networks and folders; with --images the task images that lorimer built as well.
+    That is containers, networks and folders, and with --images also the task images that lorimer built.
     """
     from lorimer.meta_agent.study import campaign
     from lorimer.terminal.words import to_json

@@ -137,7 +137,7 @@ async def put_forward(
     fixes: Sequence[str] = (),
     at_risk: Sequence[str] = (),
 ) -> PutForward:
-    """Make a person's edit of the champion a candidate, if it is held against the same as the meta-agent's and passes.
+    """Make a person's edit of the champion a candidate, if it passes the same checks as the meta-agent's.
 
     Args:
         edit: the whole edited harness, or the hunks.
