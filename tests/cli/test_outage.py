@@ -196,9 +196,9 @@ async def test_a_grid_whose_provider_stays_away_is_paused_and_goes_on(bubblewrap
     async with scripted_server() as server:
         grid_at(server, workspace, 1.0)
 
-        def reply(request: Request) -> Reply:
+        async def reply(request: Request) -> Reply:
             if len(server.requests) == MIDDLE:
-                server.go_down()
+                await server.go_down()
             return ANSWER
 
         server.from_now_on(reply)

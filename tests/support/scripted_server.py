@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -56,7 +56,7 @@ class Request:
         return [value.strip() for key, _, value in pairs if key.lower() == name.lower()]
 
 
-Otherwise = Reply | Callable[[Request], Reply]
+Otherwise = Reply | Callable[[Request], Reply | Awaitable[Reply]]
 
 
 class ScriptedServer:
@@ -95,26 +95,33 @@ class ScriptedServer:
         self._port = self._listening.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
 
-    def go_down(self) -> None:
+    async def go_down(self) -> None:
         """End every connection and refuse new ones, until it listens again."""
         if self._listening is not None:
+            # A connection that was accepted and whose server is closed at once would leave its socket behind: asyncio makes no
+            # transport for it.
+            for listening in self._listening.sockets:
+                asyncio.get_running_loop().remove_reader(listening.fileno())
+            await _turns()
             self._listening.close()
         self.hang_up()
+        await _turns()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a connection until it ends, or the server does."""
+        self._open.add(writer)
         task = asyncio.create_task(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
         try:
             while (request := await self._read(reader)) is not None:
                 self.requests.append(request)
                 self.asked.set()
                 reply = self._script.pop(0) if self._script else self._otherwise
-                reply = reply if isinstance(reply, Reply) else reply(request)
+                said = reply if isinstance(reply, Reply) else reply(request)
+                reply = said if isinstance(said, Reply) else await said
                 if not await self._play(reply, reader, writer):
                     return
         except ConnectionError:
@@ -182,17 +189,26 @@ class ScriptedServer:
         return reply.ending == "full"
 
     def hang_up(self) -> None:
+        """End every connection, whatever was not sent yet: its client may read no more."""
         for writer in list(self._open):
-            writer.close()
+            writer.transport.abort()
 
     async def end(self) -> None:
-        """Leave no connection behind: a task that outlives its test is an error of the test that comes next."""
-        self.go_down()
+        """Leave no connection behind: a task or a socket that outlives its test is an error of the test that comes next."""
+        await self.go_down()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
-        if self._listening is not None:
-            await self._listening.wait_closed()
+
+
+TURNS = 10
+"""More turns of the event loop than lie between an accepted socket and `accept`, or between the end of a transport and that of
+its socket."""
+
+
+async def _turns() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager
