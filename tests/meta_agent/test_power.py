@@ -18,10 +18,11 @@ from lorimer.errors import UserError
 from lorimer.kinds import PolicyName
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import lacking, needed
-from lorimer.meta_agent.forecast.playing import Kept, simulate
+from lorimer.meta_agent.forecast.playing import simulate
 from lorimer.meta_agent.forecast.power import NULL_ROUNDS, Basis, Forecast, forecast
 from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design, best_result, too_small
+from lorimer.meta_agent.gate.statistics.kept import Kept
 from lorimer.meta_agent.gate.statistics.policies import Policy
 from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.replay.unchanged import Replays, TrialReplay

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
 
 from lorimer.config.gate import GateSettings
 from lorimer.meta_agent.forecast import panel as panels
@@ -23,6 +22,7 @@ from lorimer.meta_agent.gate.design import Design
 from lorimer.meta_agent.gate.full_run import FullRun, full_verdict
 from lorimer.meta_agent.gate.opponent import Opponent, opponent
 from lorimer.meta_agent.gate.plans import Luck, by_task_and_repeat, full_plan, spot_plan, spot_trials
+from lorimer.meta_agent.gate.statistics.kept import Kept
 from lorimer.meta_agent.gate.statistics.policies import ANYTIME
 from lorimer.meta_agent.gate.statistics.scores import Result, Shared
 from lorimer.meta_agent.gate.statistics.weights import rates
@@ -49,25 +49,6 @@ class Promotions:
 
 Mapper = Callable[[Callable[[range], tuple[int, int]], Sequence[range]], Sequence[tuple[int, int]]]
 """`map`, here or over processes."""
-Found = TypeVar("Found")
-
-
-class Kept:
-    """What simulations of one panel and seed have in common, found once.
-
-    A candidate's number throws its dice. So its champion is the same at every gain, and without an effect its trials are the same
-    under every policy that plans them alike. It serves designs that differ in the name of their policy alone.
-    """
-
-    def __init__(self) -> None:
-        self._found: dict[Hashable, Any] = {}
-
-    def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
-        """What `find` gives the first time that `key` is asked for."""
-        if key not in self._found:
-            self._found[key] = find()
-        found: Found = self._found[key]
-        return found
 
 
 def simulate(
@@ -85,7 +66,9 @@ def simulate(
 
     Args:
         earlier: trials per task of earlier candidates; a study's first candidate has none.
-        kept: what other simulations have found of the same dice. Processes keep nothing: it would have to be sent to them.
+        kept: what other simulations of this panel and seed have found, of designs that differ in the name of their policy alone.
+            A candidate's number throws its dice, so its champion is the same at every gain, and without an effect its trials are
+            the same under every policy that plans them alike. Processes keep nothing: it would have to be sent to them.
 
     The same seed gives the same dice at every gain, so that shares at neighbouring gains differ by the gain; and the same
     share however many processes it is spread `over`.

@@ -17,9 +17,10 @@ from lorimer.config.settings import BudgetSettings
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import Lacking, lacking
 from lorimer.meta_agent.forecast.panel import Panel
-from lorimer.meta_agent.forecast.playing import EARLIER, Kept, Mapper, Promotions, simulate
+from lorimer.meta_agent.forecast.playing import EARLIER, Mapper, Promotions, simulate
 from lorimer.meta_agent.forecast.spending import NOTHING, Affordable, Costs, Spending, afford
 from lorimer.meta_agent.gate.design import Design, best_result, too_small
+from lorimer.meta_agent.gate.statistics.kept import Kept
 from lorimer.meta_agent.gate.statistics.scores import Result, Score, score
 
 WANTED = 0.8

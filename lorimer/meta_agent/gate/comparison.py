@@ -9,15 +9,15 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from statistics import NormalDist
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
+from lorimer.meta_agent.gate.statistics.kept import Found, Kept
 from lorimer.meta_agent.gate.statistics.permutation import Pair, pair_of
 from lorimer.meta_agent.gate.statistics.policies import Policy, Value, means
 from lorimer.meta_agent.gate.statistics.scores import Result, Scored, Shared, by_task, mean_of
 from lorimer.meta_agent.gate.statistics.weights import UNKNOWN
 
 DecisionKind = Literal["promote", "reject", "undecided", "pass"]
-Found = TypeVar("Found")
 
 PASSED = "passed: "
 """The reason of a comparison that a candidate won begins so. It is not promoted yet: later stages may turn it down."""
@@ -64,7 +64,7 @@ class Arms:
         self._champion = self._shared.by_task
         self._planned = Counter(evidence.planned)
         self._longest = evidence.candidate
-        self._kept: dict[Hashable, Any] = {}
+        self._kept = Kept()
 
     def prefix(self, length: int) -> Arms:
         """These arms with the candidate's first `length` trials alone. They share what is kept by `once`."""
@@ -82,10 +82,7 @@ class Arms:
 
     def once(self, key: Hashable, find: Callable[[], Found]) -> Found:
         """What `find` gives the first time that `key` is asked for, of these arms or of any other prefix of the same ones."""
-        if key not in self._kept:
-            self._kept[key] = find()
-        found: Found = self._kept[key]
-        return found
+        return self._kept.once(key, find)
 
     @cached_property
     def candidate(self) -> dict[str, list[float | None]]:
