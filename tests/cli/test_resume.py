@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from lorimer.commands import running
 from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.meta_agent.workspace.settings import MAY_CHANGE
 from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import Said, configure, process, refused, typed
 from tests.traces.test_migrations import older
@@ -164,3 +166,9 @@ def test_whoever_begins_or_goes_on_beside_another_study_is_told_of_it(
     assert told in typed(capsys, "resume", "study-2", "-C", root).out
     sql(root, ["UPDATE study SET holder = '' WHERE id = 'study-1'"])
     assert told not in typed(capsys, "resume", "study-2", "-C", root).out
+
+
+def test_help_names_all_that_a_resume_may_change() -> None:
+    said = running.resume.__doc__ or ""
+    named = ["[" + path[0] + "]" if len(path) == 1 else ".".join(path) for path in MAY_CHANGE]
+    assert [each for each in named if each not in said] == []
