@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection, create_engine, text
 
 from lorimer.kinds import Refused, StepKind
@@ -30,17 +34,49 @@ SEED, OTHER, MADE = "a" * 64, "b" * 64, "2026-01-02T00:00:00+00:00"
 @contextmanager
 def older(path: Path, revision: str) -> Iterator[Connection]:
     """A new store as the lorimer of that revision made it, in a transaction."""
-    from alembic import command
-    from alembic.config import Config
-
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-        config.attributes["connection"] = connection
-        command.upgrade(config, revision)
+        migrations.revise(connection, revision)
         yield connection
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def tool() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("schema", Path(__file__).parents[2] / "tools" / "schema.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_new_store_is_as_the_revisions_make_it(tool: ModuleType, tmp_path: Path) -> None:
+    """If this fails: python tools/schema.py."""
+    assert (migrations.FOLDER / "sqlite.sql").read_text(encoding="utf-8") == tool.schema(migrations.revisions()[-1])
+    Store.open(tmp_path / "new.db").close()
+    with older(tmp_path / "revised.db", "head"):
+        pass
+    made = _schema(tmp_path / "new.db")
+    assert made == _schema(tmp_path / "revised.db")
+    assert {name for name, _ in made} >= {"step", "step_fts", "chain_no_update", "trial_scores"}
+
+
+def test_a_new_store_whose_schema_is_of_an_older_revision_is_brought_to_the_newest(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(migrations.FOLDER, tmp_path / "migrations")
+    (tmp_path / "migrations" / "sqlite.sql").write_text(tool.schema("0023"), encoding="utf-8")
+    Store.open(tmp_path / "new.db").close()
+    monkeypatch.setattr(migrations, "FOLDER", tmp_path / "migrations")
+    Store.open(tmp_path / "from-older.db").close()
+    assert _schema(tmp_path / "from-older.db") == _schema(tmp_path / "new.db")
+
+
+def _schema(path: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(path)) as file:
+        made: list[tuple[str, str]] = file.execute("SELECT name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+        return made + file.execute("SELECT 'revision', version_num FROM alembic_version").fetchall()
 
 
 def put(connection: Connection, table: str, **values: Any) -> None:

@@ -2,6 +2,9 @@
 -- Texts are ordered by their bytes, as SQLite orders them: a decision must not hang on a server's language. JSON is kept as text, so
 -- that what was hashed stays as it was.
 
+CREATE TABLE alembic_version (version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num));
+INSERT INTO alembic_version VALUES ('0018');
+
 CREATE TABLE study (
   id text COLLATE "C" PRIMARY KEY,
   kind text COLLATE "C" NOT NULL,
