@@ -126,6 +126,8 @@ class Database(Protocol):
     `plain` and the engines raise UserError where the database cannot be had at all, and LorimerError where it fails later.
     """
 
+    def __hash__(self) -> int: ...
+
     @property
     def name(self) -> str:
         """What the user calls it, without a password."""

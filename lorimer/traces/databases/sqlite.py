@@ -109,7 +109,10 @@ class Sqlite:
 
     def begin(self, connection: Connection, *, full: bool) -> None:
         # The level cannot be changed inside a transaction. FULL syncs the log, and with it every earlier commit.
-        connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
+        level = "FULL" if full else "NORMAL"
+        if connection.info.get("synchronous") != level:
+            connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+            connection.info["synchronous"] = level
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def within(self, connection: Connection) -> Plain:

@@ -68,6 +68,14 @@ _SAME = select(_CONDITION.c.id).where(*_ALIKE).scalar_subquery()
 _ENDING = update(_TRIAL).where(_TRIAL.c.id == bindparam("of_trial"), _TRIAL.c.state == TrialState.RUNNING.value)
 _ENDING_UNDER = _ENDING.values(condition=_SAME)
 
+_UNSAID = {name: field.default for name, field in Trial.model_fields.items() if not field.is_required()}
+"""What the columns of a trial that has just begun hold, unless it says otherwise."""
+_SETTLING = (
+    update(_SPEND)
+    .where(_SPEND.c.id == bindparam("of_call"), _SPEND.c.settled.is_(False))
+    .returning(_SPEND.c.study, _SPEND.c.role, _SPEND.c.reserved_usd)
+)
+
 
 class Recorder:
     """A `traces.schema.TraceSink`, which says what each method does.
@@ -89,31 +97,30 @@ class Recorder:
 
         def work(transaction: Transaction) -> None:
             planned = start.planned
-            row = Trial(
-                id=start.id,
-                planned=planned.id,
-                study=planned.study,
-                evaluation=planned.evaluation,
-                stage=planned.stage.value,
-                harness=planned.harness,
-                task=planned.task,
-                repeat=planned.repeat,
-                attempt=start.attempt,
-                model=start.model,
-                sandbox=start.sandbox,
-                network=start.network,
-                started=started,
-                state=TrialState.RUNNING.value,
-                rewards={},
-                flags=[],
-            )
-            values = row.model_dump()
+            values = {
+                **_UNSAID,
+                "id": start.id,
+                "planned": planned.id,
+                "study": planned.study,
+                "evaluation": planned.evaluation,
+                "stage": planned.stage.value,
+                "harness": planned.harness,
+                "task": planned.task,
+                "repeat": planned.repeat,
+                "attempt": start.attempt,
+                "model": start.model,
+                "sandbox": start.sandbox,
+                "network": start.network,
+                "started": started,
+                "state": TrialState.RUNNING.value,
+                "rewards": {},
+                "flags": [],
+            }
             if not transaction.insert_new(_TRIAL, values):
                 self._refused[start.id] = InternalError(f"trial {start.id} is in the trace store already")
             elif start.id not in self._trajectories:
-                self._trajectories[start.id] = (
-                    OwnerSteps()
-                )  # it has no steps yet, which need not be asked of the database
+                # It has no steps yet, which need not be asked of the database.
+                self._trajectories[start.id] = OwnerSteps()
 
         self._writer.post(work)
 
@@ -236,22 +243,14 @@ class Recorder:
     def settle(self, settlement: Settlement) -> None:
         def work(transaction: Transaction) -> None:
             used = settlement.used
-            values = {
-                "settled": True,
-                "usd": used.usd,
-                "input_tokens": used.input_tokens,
-                "output_tokens": used.output_tokens,
-            }
-            mine = _SPEND.c.id == settlement.id
-            reserved = transaction.connection.execute(
-                update(_SPEND)
-                .where(mine, _SPEND.c.settled.is_(False))
-                .values(values)
-                .returning(_SPEND.c.study, _SPEND.c.role, _SPEND.c.reserved_usd)
-            ).one_or_none()
+            values = {"usd": used.usd, "input_tokens": used.input_tokens, "output_tokens": used.output_tokens}
+            settled = {"of_call": settlement.id, "settled": True, **values}
+            reserved = transaction.connection.execute(_SETTLING, settled).one_or_none()
             if reserved is not None:
                 transaction.add_to(_SPENT, _totals_of(reserved, used))
-            elif transaction.connection.execute(select(_SPEND.c.id).where(mine)).scalar() is None:
+            elif (
+                transaction.connection.execute(select(_SPEND.c.id).where(_SPEND.c.id == settlement.id)).scalar() is None
+            ):
                 raise InternalError(f"settlement of {settlement.id}, which was never reserved")
 
         self._writer.post(work)

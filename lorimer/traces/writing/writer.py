@@ -10,9 +10,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -71,18 +73,13 @@ class Transaction:
 
     def insert_new(self, table: Table, values: Mapping[str, Any]) -> bool:
         """Insert unless a row with its key is there; whether it was inserted."""
-        wanted = self.database.insert(table).on_conflict_do_nothing()
         # Values beside the statement: SQLAlchemy takes longer to put them into it than the database to store them.
-        done = self.connection.execute(wanted, dict(values), execution_options={"preserve_rowcount": True})
-        return done.rowcount == 1
+        wanted, given = _unless_there(self.database, table), dict(values)
+        return self.connection.execute(wanted, given, execution_options={"preserve_rowcount": True}).rowcount == 1
 
     def add_to(self, table: Table, values: Mapping[str, Any]) -> None:
         """Add numbers to those of the row with the same key; a row that is missing begins with them."""
-        wanted = self.database.insert(table).values(dict(values))
-        sums = {
-            column.name: column + wanted.excluded[column.name] for column in table.columns if not column.primary_key
-        }
-        self.connection.execute(wanted.on_conflict_do_update(index_elements=list(table.primary_key), set_=sums))
+        self.connection.execute(_on_top(self.database, table), dict(values))
 
     def flush(self) -> None:
         """Put what was collected into the transaction."""
@@ -95,6 +92,21 @@ class Transaction:
         if self._steps:
             self.database.put_steps(self.connection, self._steps)
             self._steps = []
+
+
+# To build these takes SQLAlchemy longer than the database to run them, and each model call needs both.
+@lru_cache
+def _unless_there(database: Database, table: Table) -> Any:
+    """Inserts a row unless there is one with its key."""
+    return database.insert(table).on_conflict_do_nothing()
+
+
+@lru_cache
+def _on_top(database: Database, table: Table) -> Any:
+    """Inserts a row, or adds its numbers to those of the row with its key."""
+    row = database.insert(table)
+    sums = {column.name: column + row.excluded[column.name] for column in table.columns if not column.primary_key}
+    return row.on_conflict_do_update(index_elements=list(table.primary_key), set_=sums)
 
 
 def table_of(model: Any) -> Table:
@@ -225,7 +237,7 @@ class Writer:
                         continue
                     transaction.flush()
                     try:
-                        with connection.begin_nested():
+                        with _apart(connection):
                             result = item.work(transaction)
                             transaction.flush()
                     except LorimerError as error:
@@ -250,6 +262,21 @@ class Writer:
     def _refuse_the_rest(self, failure: LorimerError) -> None:
         while (item := self._queue.get()).work is not None:
             _answer([item], failure)
+
+
+@contextmanager
+def _apart(connection: Connection) -> Iterator[None]:
+    """Undo what is done within, and nothing before it, where that raises LorimerError."""
+    # In the driver's words: SQLAlchemy builds and compiles its statements for a savepoint each time, which takes longer than the
+    # database needs for most of what is done within.
+    connection.exec_driver_sql("SAVEPOINT work")
+    try:
+        yield
+    except LorimerError:
+        connection.exec_driver_sql("ROLLBACK TO SAVEPOINT work")
+        connection.exec_driver_sql("RELEASE SAVEPOINT work")
+        raise
+    connection.exec_driver_sql("RELEASE SAVEPOINT work")
 
 
 def explain(error: Exception, database: Database) -> LorimerError:
