@@ -1,6 +1,7 @@
 """Sandboxes for tasks from one provider, with jails for harnesses from another beside them.
 
-A jail needs no image, so it can be what starts fastest: 15 ms by bubblewrap, where a container takes the engine 250.
+A jail needs no image, so it can be what starts fastest: bubblewrap takes an eighth of what a container takes the engine
+(docs/sandboxes.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One command in a container: the wrapper that reports its end, and the collection of its output.
 
-Every command is an exec of its own (30 to 45 ms of engine time; `ahead` says when it is made), not a line in a shell that stays:
+Every command is an exec of its own (30 to 90 ms of engine time; `ahead` says when it is made), not a line in a shell that stays:
 what one command does to its file descriptors, its shell or its process group is then nobody else's trouble. The engine ends an
 exec's stream only when the last holder of its stdout has gone, and holds back its exit code until then (4 s behind a
 background process, measured on 20.10). So a wrapper prints a marker with the exit code on both streams. The marker's nonce
