@@ -65,6 +65,16 @@ async def out(sandbox: Sandbox, command: str) -> str:
 # What can be seen
 
 
+@pytest.mark.skipif(not setup.ALTERNATIVES.is_dir(), reason="this system has no alternatives")
+async def test_the_systems_alternatives_are_shown_and_not_copied(provider: BubblewrapProvider, tmp_path: Path) -> None:
+    setup.make_skeleton(tmp_path / "made")
+    assert list((tmp_path / "made" / "etc" / "alternatives").iterdir()) == []
+    sandbox = await acquire(provider)
+    links = sorted(link.name for link in setup.ALTERNATIVES.iterdir())
+    assert (await out(sandbox, "ls /etc/alternatives")).split() == links
+    assert "Read-only" in await out(sandbox, "touch /etc/alternatives/mine")
+
+
 async def test_only_the_named_packages_can_be_imported(provider: BubblewrapProvider) -> None:
     sandbox = await acquire(provider, "openpyxl", "et_xmlfile")
     imported = "import openpyxl; print(openpyxl.__file__)"

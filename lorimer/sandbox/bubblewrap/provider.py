@@ -299,7 +299,7 @@ class BubblewrapProvider:
         return [
             *setup.system_mounts(),
             *self._python.mounts(),
-            *("--ro-bind", str(skeleton / "etc"), "/etc"),
+            *setup.etc_mounts(skeleton),
             *("--ro-bind", str(skeleton / "inside"), setup.INSIDE),
             *("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
         ]

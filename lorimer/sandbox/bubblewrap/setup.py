@@ -23,6 +23,8 @@ START = f"import sys; sys.path.insert(0, {INSIDE!r}); from inside.main import ma
 PACKAGES = "/opt/lorimer/packages"
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
+ALTERNATIVES = Path("/etc/alternatives")
+"""Debian's `awk` and others are links through it."""
 WRITABLE = ("/app", "/home", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/var/tmp")  # noqa: S108
 """Folders that every sandbox starts with. Others can be made: `/` itself is writable."""
 
@@ -115,6 +117,14 @@ def system_mounts() -> list[str]:
     return args
 
 
+def etc_mounts(skeleton: Path) -> list[str]:
+    """bwrap options: a skeleton's /etc, and in it the host's own alternatives, some hundred links that nobody need copy."""
+    args = ["--ro-bind", str(skeleton / "etc"), "/etc"]
+    if (skeleton / "etc" / ALTERNATIVES.name).is_dir():
+        args += ["--ro-bind", str(ALTERNATIVES), str(ALTERNATIVES)]
+    return args
+
+
 def make_skeleton(folder: Path) -> None:
     """Fill `folder` with what sandboxes see at /etc and at INSIDE."""
     etc = folder / "etc"
@@ -124,8 +134,8 @@ def make_skeleton(folder: Path) -> None:
     cache = Path("/etc/ld.so.cache")
     if cache.is_file():
         shutil.copyfile(cache, etc / "ld.so.cache")
-    if Path("/etc/alternatives").is_dir():  # Debian's `awk` and others are links through it
-        shutil.copytree("/etc/alternatives", etc / "alternatives", symlinks=True)
+    if ALTERNATIVES.is_dir():
+        (etc / ALTERNATIVES.name).mkdir()
     inside = folder / "inside" / "inside"
     inside.mkdir(parents=True)
     for source in (Path(__file__).parent / "inside").glob("*.py"):
