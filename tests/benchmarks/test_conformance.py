@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import openpyxl
 import pytest
+import pytest_asyncio
 
 from lorimer.benchmarks.base import Suite
 from lorimer.benchmarks.registry import KINDS, open_benchmark
 from lorimer.config.settings import parse
 from lorimer.errors import ConfigError
+from lorimer.sandbox.base import SandboxProvider
 from lorimer.task_agent.spec import Agent, Nop, Oracle
 from lorimer.traces.schema import StepKind
 from tests.support.trials import open_provider, play, solve
@@ -191,24 +193,39 @@ def test_an_agent_is_given_nothing_of_verifier_or_solution(tmp_path: Path, name:
 # ---- run ------------------------------------------------------------------------------------------------------------
 
 
+Opening = Callable[[str], SandboxProvider]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def opened() -> AsyncIterator[Opening]:
+    """The provider of a name, one for all tests: to open one costs more than a trial does."""
+    made: dict[str, SandboxProvider] = {}
+
+    def provider(where: str) -> SandboxProvider:
+        if where not in made:
+            made[where] = open_provider(where)
+        return made[where]
+
+    yield provider
+    for each in made.values():
+        await each.close()
+
+
 @pytest.fixture
-async def outcome(tmp_path: Path) -> Callable[[str, str, Agent], Any]:
+def outcome(tmp_path: Path, opened: Opening) -> Callable[[str, str, Agent], Any]:
     """The reward and the cause of one trial of the first task."""
 
     async def run(name: str, where: str, agent: Agent) -> tuple[float | None, str]:
         subject = SUBJECTS[name]
         subject.make(tmp_path)
-        task = subject.load(tmp_path).tasks[0]
-        provider = open_provider(where)
-        try:
-            played = await play(provider, task, agent)
-        finally:
-            await provider.close()
+        played = await play(opened(where), subject.load(tmp_path).tasks[0], agent)
         return played.end.reward, played.end.cause
 
     return run
 
 
+SHARED = pytest.mark.asyncio(loop_scope="module")
+"""For tests that share what was opened."""
 RUN = [
     *(
         pytest.param(name, "bubblewrap", marks=pytest.mark.bubblewrap)
@@ -220,6 +237,7 @@ RUN = [
 ]
 
 
+@SHARED
 @pytest.mark.parametrize(("name", "where"), RUN)
 async def test_the_solution_scores_one_and_doing_nothing_zero(
     outcome: Callable[[str, str, Agent], Any], name: str, where: str
@@ -232,6 +250,7 @@ ONE = 'env.write("/app/out", "one")\nreturn "one"'
 HF = [name for name in SUBJECTS if name.startswith("hf")]
 
 
+@SHARED
 @pytest.mark.bubblewrap
 @pytest.mark.parametrize("name", HF)
 async def test_a_harness_is_scored_by_what_it_says_or_writes(
@@ -249,16 +268,15 @@ return repr((found.stdout, word in task.instruction))
 """
 
 
+@SHARED
 @pytest.mark.bubblewrap
 @pytest.mark.parametrize("mapping", [MESSAGE, FILE, PYTHON], ids=["message", "file", "check"])
-async def test_an_agent_finds_no_reference_in_its_sandbox(tmp_path: Path, mapping: dict[str, Any]) -> None:
+async def test_an_agent_finds_no_reference_in_its_sandbox(
+    tmp_path: Path, opened: Opening, mapping: dict[str, Any]
+) -> None:
     lines(tmp_path / "set.jsonl", {"id": "x", "q": "What?", "a": "secret-reference"})
     (task,) = Subject("hf:{root}/set.jsonl", hf, mapping).load(tmp_path).tasks
-    provider = open_provider("bubblewrap")
-    try:
-        played = await play(provider, task, solve(LOOK))
-    finally:
-        await provider.close()
+    played = await play(opened("bubblewrap"), task, solve(LOOK))
     assert played.end.answer == "('', False)"
     assert played.only(StepKind.EXEC)["exit_code"] == 2
 
@@ -275,9 +293,12 @@ FORGERIES = {
 }
 
 
+@SHARED
 @pytest.mark.bubblewrap
 @pytest.mark.parametrize("name", FORGERIES)
-async def test_code_that_the_check_imports_cannot_easily_forge_the_reward(tmp_path: Path, name: str) -> None:
+async def test_code_that_the_check_imports_cannot_easily_forge_the_reward(
+    tmp_path: Path, opened: Opening, name: str
+) -> None:
     mapping = {
         **IN_FILE,
         "answer_file": "/app/out.py",
@@ -286,10 +307,6 @@ async def test_code_that_the_check_imports_cannot_easily_forge_the_reward(tmp_pa
     }
     lines(tmp_path / "set.jsonl", {"id": "x", "q": "What?", "a": "right"})
     (task,) = Subject("hf:{root}/set.jsonl", hf, mapping).load(tmp_path).tasks
-    provider = open_provider("bubblewrap")
-    try:
-        code = f"{FORGERIES[name]}\nanswer = 'wrong'\n"
-        played = await play(provider, task, solve(f'env.write("/app/out.py", {code!r})\nreturn ""'))
-    finally:
-        await provider.close()
+    code = f"{FORGERIES[name]}\nanswer = 'wrong'\n"
+    played = await play(opened("bubblewrap"), task, solve(f'env.write("/app/out.py", {code!r})\nreturn ""'))
     assert (played.end.reward, played.end.cause) == (0.0, "finished")

@@ -548,48 +548,64 @@ EDITED = re.compile(r"\[[a-z_.]+\](: | \w+ = | with its base_url)|\[store\] url|
 """A key of lorimer.toml under its table, or the file that holds keys."""
 
 
-def broken_workspaces(tmp_path: Path) -> list[tuple[str, Path]]:
-    """What one may break in a workspace by hand: what the line is about, and the workspace."""
+BROKEN: tuple[tuple[set[str], dict[str, bytes | None]], ...] = (
+    ({"workspace"}, {"lorimer.toml": b"[gate\n"}),
+    ({"workspace"}, {"lorimer.toml": b"[gate]\nalfa = 1\n"}),
+    ({"workspace"}, {"lorimer.toml": b"\xff"}),
+    ({"workspace"}, {"lorimer.toml": b"[store]\nurl = 'mysql://u@h/d'\n"}),
+    (
+        {"store", "harness", "program", ".env", "benchmark", "task model"},
+        {
+            "lorimer.toml": b"[store]\nurl = '${NO_SUCH_WORD}'\n[benchmark]\nsource = 'harbor:none'\n"
+            b"[models]\ntask = 'who/m'\n",
+            "harness/agent.py": b"def solve(\n",
+            "program.md": b"\xff",
+            ".env": b"A=b\n",
+        },
+    ),
+    (
+        {"store", "harness", "program", "keys"},
+        {
+            "lorimer.toml": b"[store]\nurl = 'postgresql+psycopg://u@127.0.0.1:1/d'\n",
+            "harness/agent.py": b"\xff",
+            "program.md": None,
+            ".env": b"OPENAI_API_KEY='two words'\n",
+        },
+    ),
+    (
+        {"harness"},
+        {"harness/agent.py": b"def solve(task, env, llm):\n    return open('/etc/hosts').read()\n"},
+    ),
+    ({"harness"}, {"harness/agent.py": None}),
+)
+"""What one may break in a workspace by hand, several things at once where none of them hides another: what the lines are about,
+and the files. To look at a workspace is to start jails too."""
+
+
+def broken_workspaces(tmp_path: Path) -> list[tuple[set[str], Path]]:
+    """Workspaces in which each of those is so, one that git has nothing of, and a folder that is none."""
     made = []
-    for number, (what, name, content) in enumerate(
-        [
-            ("workspace", "lorimer.toml", b"[gate\n"),
-            ("workspace", "lorimer.toml", b"[gate]\nalfa = 1\n"),
-            ("workspace", "lorimer.toml", b"\xff"),
-            ("workspace", "lorimer.toml", b"[store]\nurl = 'mysql://u@h/d'\n"),
-            ("store", "lorimer.toml", b"[store]\nurl = '${NO_SUCH_WORD}'\n"),
-            ("store", "lorimer.toml", b"[store]\nurl = 'postgresql+psycopg://u@127.0.0.1:1/d'\n"),
-            ("harness", "harness/agent.py", b"def solve(\n"),
-            ("harness", "harness/agent.py", b"\xff"),
-            ("harness", "harness/agent.py", b"def solve(task, env, llm):\n    return open('/etc/hosts').read()\n"),
-            ("harness", "harness/agent.py", None),
-            ("program", "program.md", b"\xff"),
-            ("program", "program.md", None),
-            (".env", ".env", b"A=b\n"),
-            ("keys", ".env", b"OPENAI_API_KEY='two words'\n"),
-            ("benchmark", "lorimer.toml", b"[benchmark]\nsource = 'harbor:none'\n"),
-            ("task model", "lorimer.toml", b"[models]\ntask = 'who/m'\n"),
-        ]
-    ):
+    for number, (lines, files) in enumerate(BROKEN):
         root = tmp_path / str(number)
         init(root)
-        if content is None:
-            (root / name).unlink()
-        else:
-            (root / name).write_bytes(content)
-        made.append((what, root))
+        for name, content in files.items():
+            if content is None:
+                (root / name).unlink()
+            else:
+                (root / name).write_bytes(content)
+        made.append((lines, root))
     uncommitted = tmp_path / "uncommitted"
     init(uncommitted)
     shutil.rmtree(uncommitted / ".git")
-    return [*made, ("harness", uncommitted), ("workspace", tmp_path / "none")]
+    return [*made, ({"harness"}, uncommitted), ({"workspace"}, tmp_path / "none")]
 
 
 def test_whatever_is_broken_has_a_command_or_an_edit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "none").mkdir()
-    for what, root in broken_workspaces(tmp_path):
+    for lines, root in broken_workspaces(tmp_path):
         rows = typed(capsys, "doctor", "--offline", "--json", "-C", root).json()
         amiss = [row for row in rows if row["level"] != "ok"]
-        assert what in {row["what"] for row in amiss}, (root, rows)
+        assert lines <= {row["what"] for row in amiss}, (root, rows)
         for row in amiss:
             assert TYPED.search(row["fix"]) or EDITED.search(row["fix"]), row
 
