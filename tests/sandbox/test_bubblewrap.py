@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import py_compile
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +126,31 @@ async def test_a_bundle_is_made_once(provider: BubblewrapProvider) -> None:
     images = await asyncio.gather(*(provider.prepare(PythonImage(("openpyxl",))) for _ in range(4)))
     assert len(set(images)) == 1
     assert await provider.prepare(PythonImage(("et_xmlfile",))) != images[0]
+
+
+def test_a_bundle_takes_what_is_compiled_already_and_nothing_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "installed" / "taken"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "changed.py", "new.py"):
+        (package / name).write_text("X = 1\n")
+    for name in ("__init__.py", "changed.py"):
+        py_compile.compile(str(package / name), invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP)
+    (package / "changed.py").write_text("X = 2  # since then\n")
+    monkeypatch.syspath_prepend(package.parent)
+    made = tmp_path / "bundles" / setup.make_bundle(("taken",), tmp_path / "bundles") / "taken"
+    same = [cache_from_source(folder / "__init__.py") for folder in (package, made)]
+    assert Path(same[0]).read_bytes() == Path(same[1]).read_bytes()
+    told = "import taken.changed as c, taken.new as n; print(c.X, n.X, c.__cached__, n.__cached__)"
+    said = subprocess.run(
+        [sys.executable, "-I", "-v", "-c", f"import sys; sys.path.insert(0, {str(made.parent)!r}); {told}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert said.stdout.split()[:2] == ["2", "1"]
+    compiled = [line for line in said.stderr.splitlines() if "code object from" in line and str(made) in line]
+    assert [line for line in compiled if ".pyc" not in line] == [], "nothing is compiled where it is imported"
+    assert len(compiled) == 3
 
 
 # Many at once
