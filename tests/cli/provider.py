@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import os
 import re
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from lorimer.cli import call, guarded
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reading.reader import StoreReader
-from tests.cli.support import LORIMER, Said, configure
+from tests.cli.support import Said, configure, start
 from tests.support.model_clients import good
 from tests.support.scripted_server import Reply, ScriptedServer
 
@@ -43,18 +42,13 @@ async def lorimer(root: Path, *arguments: str) -> Said:
         with redirect_stdout(io.StringIO()) as said, redirect_stderr(io.StringIO()) as complained:
             code = guarded(lambda: call([*arguments, "-C", str(root)]))
         return Said(code, said.getvalue(), complained.getvalue())
-    running = await asyncio.create_subprocess_exec(
-        *LORIMER,
-        *arguments,
-        "-C",
-        str(root),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(root.parent)},
-    )
-    async with asyncio.timeout(200):
-        out, err = await running.communicate()
-    return Said(running.returncode or 0, out.decode(), err.decode())
+    running = start(*arguments, "-C", root, environment={"TMPDIR": str(root.parent)})
+    try:
+        async with asyncio.timeout(200):
+            out, err = await asyncio.to_thread(running.communicate)
+    finally:
+        running.kill()
+    return Said(running.returncode or 0, out, err)
 
 
 def at(

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from lorimer.cli import call, guarded
+from tests.support import warm
+from tests.support.warm import Running
 
 LORIMER = (sys.executable, "-c", "from lorimer.cli import main; main()")
 """The command, with no need of a PATH."""
@@ -60,14 +62,17 @@ def refused(capsys: pytest.CaptureFixture[str], code: int, *arguments: object) -
     return said.err.strip()
 
 
-def start(*arguments: object, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(*arguments: object, environment: Mapping[str, str] | None = None) -> Running:
     """A process of its own, in a session of its own, so that a signal reaches it alone."""
+    whole = {**os.environ, **(environment or {})}
+    if warm.starts_alike(whole):
+        return warm.run([*map(str, arguments)], whole)
     return subprocess.Popen(
         [*LORIMER, *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **(environment or {})},
+        env=whole,
         start_new_session=True,
     )
 

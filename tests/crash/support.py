@@ -16,6 +16,7 @@ from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.meta_agent.workspace.where import store_at
 from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import configure, process
+from tests.support.warm import Running
 
 SETTINGS = (
     "benchmark.limit=4",
@@ -123,7 +124,7 @@ def progress(root: Path) -> int:
     return int(steps)
 
 
-def killed(running: subprocess.Popen[str], root: Path, after: int, seconds: float) -> None:
+def killed(running: Running, root: Path, after: int, seconds: float) -> None:
     """Kill a study's process once it has made so many steps, and so many seconds more have gone by; unless it has ended.
 
     In the middle of its steps, not of its seconds: how many of those it takes says what else the machine does.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from lorimer.traces.reading.reader import StoreReader
 from tests.cli.support import configure, process, start
 from tests.crash.support import Straight, finished, outcome, scored_twice, twin
 from tests.support.engine_proxy import EngineProxy
+from tests.support.warm import Running
 
 pytestmark = [pytest.mark.hostile, pytest.mark.bubblewrap, pytest.mark.docker]
 
@@ -45,7 +45,7 @@ def undisturbed(docker: None, straight: Straight) -> list[Any]:
     return outcome(root)
 
 
-def in_the_middle(running: subprocess.Popen[str], root: Path, trials: int) -> None:
+def in_the_middle(running: Running, root: Path, trials: int) -> None:
     """Returns once so many trials are finished and another one is under way."""
     while True:
         assert running.poll() is None, running.communicate()
