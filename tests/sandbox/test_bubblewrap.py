@@ -128,6 +128,20 @@ async def test_a_bundle_is_made_once(provider: BubblewrapProvider) -> None:
     assert await provider.prepare(PythonImage(("et_xmlfile",))) != images[0]
 
 
+async def test_packages_that_change_meanwhile_change_no_bundle(
+    provider: BubblewrapProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All trials of a study have the same, and its files are read for the first alone."""
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "changing.py"
+    module.write_text("X = 1\n")
+    image = await provider.prepare(PythonImage(("changing",)))
+    module.write_text("X = 22\n")
+    assert await provider.prepare(PythonImage(("changing",))) == image
+    sandbox = await provider.acquire(SandboxRequest(image, OWNER))
+    assert await out(sandbox, "python3 -c 'import changing; print(changing.X)'") == "1\n"
+
+
 def test_a_bundle_takes_what_is_compiled_already_and_nothing_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

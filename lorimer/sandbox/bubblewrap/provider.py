@@ -97,6 +97,7 @@ class BubblewrapProvider:
         self._python = python or setup.HostPython.current()
         self._scratch: Path | None = None
         self._bundles: dict[str, Path | None] = {}
+        self._images: dict[tuple[str, ...], str] = {}
         self._preparing = asyncio.Lock()
         self._copying: asyncio.Task[str] | None = None
         self._open: set[BubblewrapSandbox | BubblewrapJail] = set()
@@ -146,10 +147,12 @@ class BubblewrapProvider:
         return None
 
     async def prepare(self, spec: ImageSpec) -> str:
-        """See SandboxProvider. The image is a folder of packages, copied once."""
+        """See SandboxProvider. The image is a folder of packages, read and copied once: each trial asks for it."""
         if not isinstance(spec, PythonImage):
             raise PrerequisiteError("this task has an image of its own, which bubblewrap cannot serve", USE_DOCKER)
         async with self._preparing:
+            if spec.packages in self._images:
+                return self._images[spec.packages]
             if not spec.packages:
                 self._bundles["python"] = None
                 return "python"
@@ -160,8 +163,9 @@ class BubblewrapProvider:
                 key = await asyncio.shield(self._copying)
             except OSError as error:
                 raise ImageError(f"cannot copy packages for the sandbox: {error}") from error
-            self._bundles[f"python-{key}"] = folder / key
-            return f"python-{key}"
+            image = self._images[spec.packages] = f"python-{key}"
+            self._bundles[image] = folder / key
+            return image
 
     async def image_bytes(self, image: str) -> int | None:
         """See SandboxProvider. A few packages of the host are no image."""
@@ -262,6 +266,7 @@ class BubblewrapProvider:
             scratch, self._scratch = self._scratch, None
             await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
             self._bundles.clear()
+            self._images.clear()
 
     async def _copied(self) -> None:
         """Wait for a copy whose taker was cancelled: its thread goes on writing."""
