@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import signal
@@ -20,6 +21,12 @@ settings.load_profile("lorimer")
 # question would wait forever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 _NUMBERS = itertools.count()
+
+
+def pytest_collection_finish() -> None:
+    """What was imported for all tests stays: a test that collects garbage would walk a million objects of it each time, in 0.4 s."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

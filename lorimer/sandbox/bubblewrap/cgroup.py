@@ -207,6 +207,8 @@ def _candidates(proc: Path) -> Iterator[tuple[_Tree, ...]]:
     unified: tuple[Path, Path] | None = None
     for fields in mounts:
         kind, options = fields[fields.index("-") + 1], fields[-1].split(",")
+        if kind not in ("cgroup", "cgroup2"):
+            continue
         root, point = fields[3], Path(fields[4])
         for controllers, path in own:
             below = os.path.relpath(path, root)

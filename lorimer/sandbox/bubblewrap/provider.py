@@ -300,12 +300,10 @@ class BubblewrapProvider:
         return args
 
     def _mounts(self) -> list[str]:
-        skeleton = self._skeleton()
         return [
             *setup.system_mounts(),
             *self._python.mounts(),
-            *setup.etc_mounts(skeleton),
-            *("--ro-bind", str(skeleton / "inside"), setup.INSIDE),
+            *setup.skeleton_mounts(self._skeleton()),
             *("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
         ]
 

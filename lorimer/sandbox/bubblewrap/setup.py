@@ -10,7 +10,10 @@ import platform
 import py_compile
 import shutil
 import sys
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from lorimer.errors import ImageError, PrerequisiteError
@@ -23,8 +26,6 @@ START = f"import sys; sys.path.insert(0, {INSIDE!r}); from inside.main import ma
 PACKAGES = "/opt/lorimer/packages"
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
-ALTERNATIVES = Path("/etc/alternatives")
-"""Debian's `awk` and others are links through it."""
 WRITABLE = ("/app", "/home", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/var/tmp")  # noqa: S108
 """Folders that every sandbox starts with. Others can be made: `/` itself is writable."""
 
@@ -36,6 +37,8 @@ _ETC = {
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
 """Written here, not copied: the host's own say who lives on it."""
+_ALTERNATIVES = Path("/etc/alternatives")
+"""Debian's `awk` and others are links through it."""
 
 
 def find_bwrap() -> list[str]:
@@ -117,11 +120,11 @@ def system_mounts() -> list[str]:
     return args
 
 
-def etc_mounts(skeleton: Path) -> list[str]:
-    """bwrap options: a skeleton's /etc, and in it the host's own alternatives, some hundred links that nobody need copy."""
-    args = ["--ro-bind", str(skeleton / "etc"), "/etc"]
-    if (skeleton / "etc" / ALTERNATIVES.name).is_dir():
-        args += ["--ro-bind", str(ALTERNATIVES), str(ALTERNATIVES)]
+def skeleton_mounts(folder: Path) -> list[str]:
+    """bwrap options: what `make_skeleton` made, and the host's links of /etc/alternatives, which are hundreds to copy."""
+    args = ["--ro-bind", str(folder / "etc"), "/etc", "--ro-bind", str(folder / "inside"), INSIDE]
+    if (folder / "etc" / _ALTERNATIVES.name).is_dir():
+        args += ["--ro-bind-try", str(_ALTERNATIVES), str(_ALTERNATIVES)]
     return args
 
 
@@ -131,16 +134,28 @@ def make_skeleton(folder: Path) -> None:
     etc.mkdir(parents=True)
     for name, text in _ETC.items():
         (etc / name).write_text(text)
-    cache = Path("/etc/ld.so.cache")
-    if cache.is_file():
-        shutil.copyfile(cache, etc / "ld.so.cache")
-    if ALTERNATIVES.is_dir():
-        (etc / ALTERNATIVES.name).mkdir()
+    libraries = Path("/etc/ld.so.cache")
+    if libraries.is_file():
+        shutil.copyfile(libraries, etc / libraries.name)
+    if _ALTERNATIVES.is_dir():
+        (etc / _ALTERNATIVES.name).mkdir()
     inside = folder / "inside" / "inside"
     inside.mkdir(parents=True)
-    for source in (Path(__file__).parent / "inside").glob("*.py"):
-        py_compile.compile(str(source), cfile=str(inside / f"{source.name}c"), dfile=source.name, doraise=True)
+    for name, code in _programs().items():
+        (inside / name).write_bytes(code)
     open_to_all(folder)
+
+
+@cache
+def _programs() -> Mapping[str, bytes]:
+    """The compiled files of `inside` by name. They are compiled once in a process, which takes 26 ms."""
+    compiled = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for source in (Path(__file__).parent / "inside").glob("*.py"):
+            made = Path(folder) / f"{source.name}c"
+            py_compile.compile(str(source), cfile=str(made), dfile=source.name, doraise=True)
+            compiled[made.name] = made.read_bytes()
+    return compiled
 
 
 def system() -> str:

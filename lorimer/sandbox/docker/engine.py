@@ -330,7 +330,10 @@ class Engine:
             )
         try:
             _probe(where, timeout)
-            return APIClient(version=version, **settings)
+            client = APIClient(version=version, **settings)
+            # No proxy leads to a socket of this machine, and looking for one takes a fifth of the time of a call.
+            client.trust_env = not where.startswith("unix://")
+            return client
         except (DockerException, OSError) as error:
             if "permission denied" in str(error).lower():
                 raise PrerequisiteError(
