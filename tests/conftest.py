@@ -24,7 +24,7 @@ _NUMBERS = itertools.count()
 
 
 def pytest_collection_finish() -> None:
-    """What was imported for all tests stays: a test that collects garbage would walk a million objects of it each time, in 0.4 s."""
+    """What was imported for all tests stays: who collects garbage would walk a million objects of it each time, in 0.4 s."""
     gc.collect()
     gc.freeze()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -152,14 +153,25 @@ async def test_side_by_side_every_candidate_meets_the_champion_afresh(bench: Ben
     ]  # fmt: skip
 
 
+THREE = ("BAD", "GOOD", "NULL")
+OF_THREE = config(budget={"candidates": 3}, gate=BESIDE)
+
+
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    made = make_bench(tmp_path_factory.mktemp("alone") / "work")
+    asyncio.run(run(made, script(*THREE), OF_THREE))
+    return made
+
+
 @pytest.mark.parametrize("width", [1, 5])
-async def test_side_by_side_a_killed_study_ends_like_one_left_alone(tmp_path: Path, width: int) -> None:
-    marks, settings = ("BAD", "GOOD", "NULL"), config(budget={"candidates": 3}, gate=BESIDE)
-    straight, killed = make_bench(tmp_path / "straight"), make_bench(tmp_path / "killed")
-    await run(straight, script(*marks), settings)
+async def test_side_by_side_a_killed_study_ends_like_one_left_alone(
+    tmp_path: Path, left_alone: Bench, width: int
+) -> None:
+    killed = make_bench(tmp_path / "killed")
     finished, attempt = False, 0
     while not finished:
-        with killed.parts(script(*marks), settings, width=width, order=attempt, fail_after=37) as (parts, _, _):
+        with killed.parts(script(*THREE), OF_THREE, width=width, order=attempt, fail_after=37) as (parts, _, _):
             if not attempt:
                 await killed.create(parts)
             try:
@@ -168,7 +180,7 @@ async def test_side_by_side_a_killed_study_ends_like_one_left_alone(tmp_path: Pa
             except Killed:
                 attempt += 1
     assert attempt > 2
-    assert killed.log() == straight.log()
+    assert killed.log() == left_alone.log()
 
 
 async def test_side_by_side_drift_is_shared_and_promotes_nothing(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from lorimer.meta_agent.gate.statistics.policies import Policy
 from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.reports.replay import replay
+from lorimer.meta_agent.state.result import result
 from lorimer.meta_agent.state.world import scan
 from lorimer.traces.schema import PlannedTrial, Stage, Used
 from lorimer.traces.tables import DecisionRow
@@ -221,13 +223,18 @@ def dear(text: str, planned: PlannedTrial) -> Used:
 GATES: list[dict[str, Any]] = [{}, {"policy": "pooled"}, {"champion": "interleaved"}, {"policy": "eprocess"}]
 
 
-@pytest.mark.parametrize("gate", GATES)
-async def test_a_better_harness_that_costs_too_much_is_rejected_and_the_log_says_that_it_was_better(
-    bench: Bench, gate: dict[str, Any]
-) -> None:
-    settings = config(gate=gate | {"repeats": 4}, budget={"candidates": 2})
-    done, _ = await run(bench, script("GOOD", "NULL"), settings, used=dear)
-    assert done.champion_candidate == ""
+@pytest.fixture(scope="module", params=GATES, ids=str)
+def too_dear(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """A study, under each gate, of an edit that is better and ten times as dear; it is read alone."""
+    made = make_bench(tmp_path_factory.mktemp("dear") / "work")
+    settings = config(gate=request.param | {"repeats": 4}, budget={"candidates": 2})
+    asyncio.run(run(made, script("GOOD", "NULL"), settings, used=dear, width=3, order=1))
+    return made
+
+
+def test_a_better_harness_that_costs_too_much_is_rejected_and_the_log_says_that_it_was_better(too_dear: Bench) -> None:
+    bench = too_dear
+    assert result(bench.reader(), "demo").champion_candidate == ""
     row = next(row for row in bench.reader().decisions("demo") if row.id == "demo/c001/full")
     assert row.kind == "reject"
     assert row.reason.startswith("rejected: it was better, but a trial costs 100 tokens against 10 tokens (+900%), ")
@@ -268,12 +275,8 @@ async def test_what_is_too_dear_for_the_gain_of_its_confirmation_is_held_back_th
     assert "; the holdout, which could veto it, was never run" in lifted.candidates[0].reason
 
 
-@pytest.mark.parametrize("gate", GATES)
-async def test_a_replay_agrees_with_the_study_about_the_bound_and_can_lift_it(
-    bench: Bench, gate: dict[str, Any]
-) -> None:
-    settings = config(gate=gate | {"repeats": 4}, budget={"candidates": 2})
-    await run(bench, script("GOOD", "NULL"), settings, used=dear, width=3, order=1)
+def test_a_replay_agrees_with_the_study_about_the_bound_and_can_lift_it(too_dear: Bench) -> None:
+    bench = too_dear
     found = replay(bench.reader(), "demo", {})
     assert (found.changed, found.open) == (0, 0)
     assert found.candidates[0].reason == found.candidates[0].was

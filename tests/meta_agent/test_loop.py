@@ -186,8 +186,23 @@ async def run(bench: Bench, propose: Proposer, settings: Config, **dice: Any) ->
 MARKS = ("BAD", "NULL", "", "GOOD", "NULL")
 
 
-async def test_a_good_edit_is_promoted_and_the_others_are_not(bench: Bench) -> None:
-    done, recorder = await run(bench, script(*MARKS), config())
+@dataclass(frozen=True)
+class Finished:
+    """A study of these edits that nothing disturbed. It is read alone."""
+
+    bench: Bench
+    result: StudyResult
+    recorder: Recorder
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    made = make_bench(tmp_path_factory.mktemp("straight") / "work")
+    return Finished(made, *asyncio.run(run(made, script(*MARKS), config())))
+
+
+async def test_a_good_edit_is_promoted_and_the_others_are_not(straight: Finished) -> None:
+    bench, done, recorder = straight.bench, straight.result, straight.recorder
     assert done.state == "finished"
     assert done.reason.startswith("budget.candidates: 5 of 5 tried")
     assert done.champion_candidate == "demo/c004"
@@ -207,9 +222,9 @@ async def test_a_good_edit_is_promoted_and_the_others_are_not(bench: Bench) -> N
     assert bench.git("rev-list", "--count", "HEAD") == "2"
 
 
-async def test_every_candidate_meets_its_stages_in_order(bench: Bench) -> None:
-    _, recorder = await run(bench, script(*MARKS), config())
-    decided = [(event.candidate, event.stage.value) for event in recorder.events if isinstance(event, Decided)]
+async def test_every_candidate_meets_its_stages_in_order(straight: Finished) -> None:
+    events = straight.recorder.events
+    decided = [(event.candidate, event.stage.value) for event in events if isinstance(event, Decided)]
     assert decided[:2] == [("", "baseline"), ("", "holdout")]
     good = [stage for candidate, stage in decided if candidate == "demo/c004"]
     assert good == ["spot", "full", "audit", "holdout"]
@@ -232,19 +247,17 @@ async def test_the_champion_is_compared_by_its_audit_alone(bench: Bench) -> None
 
 
 @pytest.mark.parametrize(("width", "order"), [(5, 1)])
-async def test_concurrency_changes_no_decision(tmp_path: Path, width: int, order: int) -> None:
-    one, many = make_bench(tmp_path / "one"), make_bench(tmp_path / "many")
-    await run(one, script(*MARKS), config())
+async def test_concurrency_changes_no_decision(bench: Bench, straight: Finished, width: int, order: int) -> None:
+    one, many = straight.bench, bench
     await run(many, script(*MARKS), config(), width=width, order=order)
     assert one.log() == many.log()
     assert one.told() == many.told()
 
 
 @pytest.mark.parametrize("step", [9, 31])
-async def test_a_killed_study_resumes_without_repeating_a_trial(tmp_path: Path, step: int) -> None:
+async def test_a_killed_study_resumes_without_repeating_a_trial(bench: Bench, straight: Finished, step: int) -> None:
     """Killed again and again, always after `step` more trials, it ends with the same words as one left alone."""
-    straight, killed = make_bench(tmp_path / "straight"), make_bench(tmp_path / "killed")
-    await run(straight, script(*MARKS), config(), width=4)
+    killed = bench
     ran: list[str] = []
     for attempt in range(100):
         with killed.parts(script(*MARKS), config(), width=4, order=attempt, fail_after=step) as (parts, trials, _):
@@ -261,8 +274,8 @@ async def test_a_killed_study_resumes_without_repeating_a_trial(tmp_path: Path, 
     assert finished
     assert attempt > 0
     assert len(ran) == len(set(ran))
-    assert killed.log() == straight.log()
-    assert killed.git("log", "--format=%s") == straight.git("log", "--format=%s")
+    assert killed.log() == straight.bench.log()
+    assert killed.git("log", "--format=%s") == straight.bench.git("log", "--format=%s")
 
 
 def child(root: str, after: int) -> None:
@@ -278,9 +291,8 @@ def child(root: str, after: int) -> None:
     asyncio.run(work())
 
 
-async def test_a_study_killed_by_the_system_resumes_with_the_same_decisions(tmp_path: Path) -> None:
-    straight, killed = make_bench(tmp_path / "straight"), make_bench(tmp_path / "killed")
-    await run(straight, script(*MARKS), config())
+async def test_a_study_killed_by_the_system_resumes_with_the_same_decisions(bench: Bench, straight: Finished) -> None:
+    killed = bench
     for after in (20, 45):
         code = f"from tests.meta_agent.test_loop import child; child({str(killed.root)!r}, {after})"
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
@@ -293,7 +305,7 @@ async def test_a_study_killed_by_the_system_resumes_with_the_same_decisions(tmp_
         await optimize(parts, "demo")
     assert len(before) == 65
     assert not before & set(trials.ran)
-    assert killed.log() == straight.log()
+    assert killed.log() == straight.bench.log()
 
 
 @pytest.mark.parametrize("where", ["proposing", "promoting"])

@@ -86,7 +86,7 @@ async def test_a_new_study_is_forecast_from_a_run_of_its_tasks(bench: Bench) -> 
 
 
 async def test_a_run_that_errored_whole_is_no_measurement(bench: Bench) -> None:
-    wanted = parse({"benchmark": {"limit": 10}})
+    wanted = parse({"gate": {"policy": "strict", "repeats": 1}, "benchmark": {"limit": 10}})
     with bench.parts(script(), config(), rate_of=lambda text, planned: None) as (parts, _, _):
         here = load_suite(bench.root, wanted)
         await create(parts.store, study="r", kind="run", suite=here, holdout=(), config=parts.config, harness=SEED)
