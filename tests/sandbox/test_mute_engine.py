@@ -261,6 +261,14 @@ async def test_more_calls_than_threads_are_all_answered_and_a_closed_engine_take
             await engine.call("list", lambda client: client.containers())
 
 
+def test_no_proxy_is_looked_for_on_the_way_to_a_socket(tmp_path: Path) -> None:
+    """The SDK's client goes through the whole environment for one, before each of its calls."""
+    with mute_engine(tmp_path / "s", HALF) as server:
+        client = Engine(workers=1, base_url=server.url).new_client(5.0)
+        assert not client.trust_env
+        client.close()
+
+
 async def test_what_a_failed_call_had_open_goes_with_its_error() -> None:
     """Not later, with the garbage: an archive that stays open keeps its container locked."""
 
