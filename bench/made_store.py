@@ -34,11 +34,13 @@ from lorimer.meta_agent.gate.statistics.weights import EarlierTrials, weights
 from lorimer.meta_agent.gate.transfer import Met, sealed_verdict, sentence
 from lorimer.meta_agent.gate.verdicts import spot_verdict
 from lorimer.meta_agent.state.names import About, candidate_id, evaluation_id
-from lorimer.meta_agent.state.world import score_numbers
+from lorimer.meta_agent.state.world import scan, score_numbers
+from lorimer.meta_agent.study.effects import store_effects
 from lorimer.meta_agent.workspace.parts import create
 from lorimer.meta_agent.workspace.repository import STORE, Promotion, Workspace
 from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.scaffold import init
+from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import Candidate, DecisionRow, Evaluation, Trial
 from lorimer.traces.writing.store import Store
@@ -157,6 +159,8 @@ class _Maker:
             await self._baseline()
             for number in range(1, self._size.candidates + 1):
                 await self._candidate(number)
+            reader = StoreReader(store)
+            await store_effects(store, reader, scan(reader, STUDY), self._config.retries.errored)
             await store.set_study_state(STUDY, "paused", "stopped by the user; `lorimer resume long` goes on")
             self._rows.close()
         return Made(self._root, self._size.candidates, self._promoted, self._rows.trials, self._steps.made)

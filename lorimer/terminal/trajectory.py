@@ -7,12 +7,13 @@ from typing import Any
 
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
-from lorimer.meta_agent.ledger.fired import each_hunk, fired_in_trial
+from lorimer.meta_agent.ledger.fired import fired_in_trial
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.sealed import hidden
 from lorimer.terminal.opening import pick_experiments
 from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
+from lorimer.traces.effects import each_hunk
 from lorimer.traces.schema import StepKind
 from lorimer.traces.tables import Candidate, Step, Trial
 from lorimer.wording import dollars, visible

@@ -14,6 +14,7 @@ from lorimer.kinds import Refused, SearchOrder, TrialOrder
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.chain import ChainEntry
 from lorimer.traces.databases.base import StatementAnswer
+from lorimer.traces.effects import Effect
 from lorimer.traces.lines import LinesOfTrial
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.reading.bulk import Attempt, Ran, ScoredTrial, TrialCounts, TrialLines, Tried
@@ -46,8 +47,7 @@ class StudyWriter(TraceSink, Protocol):
     async def create_study(
         self, study: StudyRow, tasks: Sequence[TaskRow], harness_text: str, rival: tuple[Candidate, str] | None = None
     ) -> None:
-        """Store a study with its tasks and its seed harness, and a candidate with its harness where it has one from the start.
-        Raises UserError when the id is taken."""
+        """Store a study, its tasks, its seed harness and the candidate it begins with. Raises UserError when the id is taken."""
         ...
 
     async def claim(self, study_id: str, holder: str, *, over: str = "") -> None:
@@ -77,8 +77,7 @@ class StudyWriter(TraceSink, Protocol):
         """Store the new candidates of a round in one transaction, and return them as they are stored.
 
         Args:
-            leaves: candidates by id whose edits these are, each in state `proposed`, with why they end: they are `rebased` from
-                then on.
+            leaves: candidates by id, in state `proposed`, whose edits these are, with why they end: as `rebased`.
 
         Raises NumberTaken, and InternalError when one of `leaves` is in another state; then nothing is stored.
         """
@@ -87,14 +86,17 @@ class StudyWriter(TraceSink, Protocol):
     async def update_candidate(
         self, candidate_id: str, expect_state: str, *, preview: CandidatePreview | None = None, **changes: Any
     ) -> Candidate:
-        """Change a candidate that is in `expect_state`, and return it as it is stored; a promotion is chained in the same
-        transaction.
+        """Change a candidate that is in `expect_state` and return it as stored; a promotion is chained in the same transaction.
 
         Args:
             preview: what its edit touches, stored with it.
 
         Raises InternalError when it is in another state or missing.
         """
+        ...
+
+    async def set_effects(self, effects: Mapping[str, Effect]) -> None:
+        """Say what the edits of candidates did, by their ids, in place of what was stored before."""
         ...
 
     async def add_evaluation(self, evaluation: Evaluation, chained: Mapping[str, Any] | None = None) -> None:
@@ -106,8 +108,7 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
     async def add_decision(self, decision: DecisionRow, leaves: str = "") -> DecisionRow:
-        """Store what the gate said, chain it with a digest of its evaluation's trials, and return it as it is stored. The same
-        decision again does nothing.
+        """Store what the gate said, chained with a digest of its evaluation's trials, and return it; the same again does nothing.
 
         Args:
             leaves: the state in which the decision leaves its candidate, which is `proposed` until then; empty where the
@@ -176,8 +177,7 @@ class StudyReader(Protocol):
         ...
 
     def latest_study(self, kind: str | None = None) -> StudyRow | None:
-        """The study of this kind (`optimize`, `run`, `check`) that began last, or `None`; without a kind, that of any but
-        `check`, which every command means by "the latest"."""
+        """The study of this kind (`optimize`, `run`, `check`) that began last, or `None`; without a kind, of any but `check`."""
         ...
 
     def tasks(self, study: str, split: str | None = None) -> list[TaskRow]:
@@ -202,6 +202,10 @@ class StudyReader(Protocol):
 
     def preview(self, candidate: str) -> CandidatePreview | None:
         """What a candidate's edit touches, by the candidate's id; `None` where that was not worked out."""
+        ...
+
+    def effects(self, candidates: Sequence[str]) -> dict[str, Effect]:
+        """What the edits of these candidates did, by their ids, as far as it is stored (`ledger.effects` works out the rest)."""
         ...
 
     def evaluation(self, evaluation: str) -> Evaluation | None:
@@ -320,8 +324,7 @@ class StudyReader(Protocol):
         ...
 
     def scored(self, evaluations: Sequence[str]) -> list[tuple[str, str, int, float]]:
-        """Evaluation, task, repeat and reward of each scored trial of these evaluations, in that order; where one was tried anew,
-        its last reward, which counts, comes last."""
+        """Evaluation, task, repeat and reward of their scored trials, in that order; of one tried anew the last one counts."""
         ...
 
     def took(self, evaluations: Sequence[str]) -> dict[str, Share]:
@@ -411,8 +414,7 @@ class StudyReader(Protocol):
         ...
 
     def records(self, trials: Sequence[str]) -> dict[str, Record | Gap]:
-        """The records of these trials by their ids: all that was asked for and answered, or why that cannot be replayed.
-        Raises UserError for a trial that is not there."""
+        """The records of these trials by id, or why one cannot be replayed. Raises UserError for a trial that is not there."""
         ...
 
     def search(

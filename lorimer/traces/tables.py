@@ -148,6 +148,14 @@ class PreviewRow(SQLModel, table=True):
     body: dict[str, Any] = _json()
 
 
+class EffectRow(SQLModel, table=True):
+    """What a candidate's edit did in its full run (`traces.effects.Effect`). No decision reads it."""
+
+    __tablename__ = "effect"
+    candidate: str = Field(primary_key=True)
+    body: dict[str, Any] = _json()
+
+
 class AbilityRow(SQLModel, table=True):
     """What a server was found to honour for a model."""
 

@@ -45,8 +45,10 @@ def decided(root: Path) -> list[Any]:
 
 
 def candidate(root: Path) -> str:
-    """The state of the second file's."""
-    (row,) = StoreReader(root / STORE).candidates("ab-1")
+    """The state of the second file's; what it did is stored beside it."""
+    reader = StoreReader(root / STORE)
+    (row,) = reader.candidates("ab-1")
+    assert reader.effects([row.id]).keys() == {row.id}
     return row.state
 
 

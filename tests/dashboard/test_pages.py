@@ -67,6 +67,7 @@ def test_the_page_says_of_an_edit_how_many_flips_chance_and_its_firing_explain(s
     assert row.sentence.endswith("whether the edit fired is not known")
     flipped = next(cell.task for cell in row.cells.values() if cell.flip)
     ran = _edited(served, promoted.id)
+    served.change("DELETE FROM effect")  # which follow from trials as they were
     for trial in served.reader.trials(evaluation=f"{promoted.id}/full", limit=None):
         lines, led_to = (str(ran), [[ran, ran, 1]]) if trial.task == flipped else ("1-1", [])
         row_of = "INSERT INTO lines (trial, ran, whole, led_to) VALUES (?, ?, 1, ?)"

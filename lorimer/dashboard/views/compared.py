@@ -9,12 +9,13 @@ from lorimer.dashboard.shelf import Opened
 from lorimer.kinds import SOLVED
 from lorimer.meta_agent.gate.statistics.scores import Rewards, together, wilson
 from lorimer.meta_agent.ledger.drifting import run_again
-from lorimer.meta_agent.ledger.fired import Fired, fired_in
+from lorimer.meta_agent.ledger.effects import effects
 from lorimer.meta_agent.reports.flips import Flips, chance, flips
 from lorimer.meta_agent.state.changes import full_runs
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.trials import by_task, scored_rewards
 from lorimer.traces.base import StudyReader
+from lorimer.traces.effects import Fired
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Candidate
 
@@ -112,7 +113,7 @@ def rows(reader: StudyReader, opened: Opened, candidates: Sequence[Candidate]) -
     """Those of these candidates whose full run is decided, in the order given. All of their trials are read at once."""
     runs = full_runs(reader, opened.world, candidates, opened.retries)
     read = {name: by_task(trials) for name, trials in runs.read.items()}
-    fired = fired_in(reader, candidates, runs)
+    fired = {number: each.fired for number, each in effects(reader, opened.world, candidates, opened.retries).items()}
     joined = {names: together([read[name] for name in names]) for names in set(runs.met.values())}
     found = []
     for row in candidates:

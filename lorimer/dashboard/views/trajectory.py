@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from lorimer.dashboard.shelf import SEALED, Opened
 from lorimer.errors import UserError
 from lorimer.harness.api import Message
-from lorimer.meta_agent.ledger.fired import FiredInTrial, each_hunk, fired_in_trial
+from lorimer.meta_agent.ledger.fired import FiredInTrial, fired_in_trial
 from lorimer.meta_agent.state.names import short
 from lorimer.terminal.trajectory import steps_dropped
 from lorimer.terminal.words import calls_of
 from lorimer.traces.base import StudyReader
+from lorimer.traces.effects import each_hunk
 from lorimer.traces.schema import StepKind
 from lorimer.traces.tables import Candidate, Step, Trial
 from lorimer.wording import dollars

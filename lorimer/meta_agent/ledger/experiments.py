@@ -18,30 +18,30 @@ from lorimer.meta_agent.gate.reported.false_promotions import FalsePromotions, W
 from lorimer.meta_agent.gate.reported.made_of import MadeOf
 from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.ledger import conditions, foreseen, gain_price
-from lorimer.meta_agent.ledger.fired import Fired, fired_in
+from lorimer.meta_agent.ledger.effects import effects
 from lorimer.meta_agent.ledger.gain_price import GainPrice, gain_lines
 from lorimer.meta_agent.ledger.refusals import NO_REFUSALS, Refusals, refusals
 from lorimer.meta_agent.ledger.telling import came_of
 from lorimer.meta_agent.proposer.cases import one_line
 from lorimer.meta_agent.proposer.log import Log, ToldExperiment
 from lorimer.meta_agent.proposer.touching import summary
-from lorimer.meta_agent.state.changes import TaskChanges, changes, full_runs
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import STAGES, short
 from lorimer.meta_agent.state.result import at_first, total
 from lorimer.meta_agent.state.world import ByStage, World, by_candidate, score_of
 from lorimer.traces.base import StudyReader
+from lorimer.traces.effects import Effect, Fired, TaskChanges
 from lorimer.traces.previews import Touches
 from lorimer.traces.schema import Spent, Stage
 from lorimer.traces.tables import Candidate, DecisionRow
 from lorimer.wording import dollars, first_names
 
 RECENT = 12
-"""Experiments of which it is looked up for the meta-agent which tasks they changed: that takes reading their trials."""
+"""Experiments of which it is looked up for the meta-agent which tasks they changed: of some, that takes reading their trials."""
 TASKS_NAMED = 12
 """Tasks listed by name after a verdict."""
 SHOWN = 50
-"""Experiments told in full to people who do not ask for all: what each changed is read from its trials."""
+"""Experiments told in full to people who do not ask for all."""
 HYPOTHESIS_CHARS = 600
 LINE_CHARS = 60
 """The longest title, where an experiment is told in one short line."""
@@ -162,15 +162,14 @@ def read(
     Args:
         world: the study as it stands.
         retries: `[retries] errored` of the study.
-        recent: only of the newest so many experiments that were made it is looked up which tasks they changed; for that, their
-            trials are read.
+        recent: only of the newest so many experiments that were made it is looked up which tasks they changed; for that, trials
+            are read of those of which it is not stored.
         before: only candidates before this number, as those of a round know nothing of one another.
     """
     rows = [row for row in reader.candidates(world.study) if before is None or row.number < before]
     made = [row for row in rows if row.state != "proposing"]
     looked_up = made if recent is None else made[max(0, len(made) - recent) :]
-    runs = full_runs(reader, world, looked_up, retries)
-    changed, fired = changes(world, runs), fired_in(reader, looked_up, runs)
+    found = effects(reader, world, looked_up, retries)
     refused = reader.refused([each.id for about, each in world.decisions.items() if about.stage is not Stage.HOLDOUT])
     own, aged = by_candidate(world)
     entries = [
@@ -179,8 +178,7 @@ def read(
             row,
             own.get(row.id, {}),
             aged.get(row.number, {}),
-            changed.get(row.number, TaskChanges()),
-            fired.get(row.number),
+            found.get(row.number),
             refused,
         )
         for row in rows
@@ -375,10 +373,10 @@ def _entry(
     row: Candidate,
     own: ByStage,
     aged: ByStage,
-    changed: TaskChanges,
-    fired: Fired | None,
+    effect: Effect | None,
     refused: Mapping[str, Refused],
 ) -> Entry:
+    changed = effect.changes if effect else TaskChanges()
     verdicts, decided = [], []
     for stage in (*STAGES, Stage.REVIEW):
         age = aged.get(stage)
@@ -402,7 +400,7 @@ def _entry(
         verdicts=tuple(verdicts),
         fixed=changed.better,
         broke=changed.worse,
-        fired=fired,
+        fired=effect.fired if effect else None,
         parent=row.parent,
         harness=row.harness,
         commit=row.commit,

@@ -5,71 +5,18 @@ which lines ran is said by the harness's own process.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from lorimer.harness.version import Hunk
 from lorimer.harness.watched import Watched, watched
 from lorimer.meta_agent.state.changes import FullRuns
 from lorimer.traces.base import StudyReader
+from lorimer.traces.effects import Fired, HunkFired
 from lorimer.traces.lines import FirstRan
 from lorimer.traces.reading.bulk import TrialLines
 from lorimer.traces.schema import LinesRan
 from lorimer.traces.tables import Candidate, Trial
-
-
-@dataclass(frozen=True)
-class HunkFired:
-    """One hunk in the scored trials of a full run that the gate read."""
-
-    fired: int
-    """Trials in which a statement ran that it changed."""
-    told: int
-    """Trials of which that is known."""
-    unknown: str = ""
-    """Why it is known of none; empty where it is of some."""
-    tasks: Mapping[str, tuple[int, int]] = field(default_factory=dict, compare=False)
-    """How many trials of each task it fired in, and of how many that is known."""
-
-    def __str__(self) -> str:
-        """`in 3 of 12 trials`."""
-        if not self.told:
-            return f"cannot be told ({self.unknown or 'its trials were ended before they had said all'})"
-        return f"in {self.fired or 'none'} of {self.told} trials"
-
-
-@dataclass(frozen=True)
-class Fired:
-    """The edit of a candidate in its full run."""
-
-    hunks: tuple[HunkFired, ...]
-    """Empty where no trial told of lines, as those of an older lorimer."""
-    tasks: Mapping[str, tuple[int, int]]
-    """How many trials of each task some hunk fired in, and of how many that is known."""
-    tokens: float | None = None
-    """Input plus output of one trial, on average over tasks that both have run; `None` without trials."""
-    champion_tokens: float | None = None
-    """The same of the champion's trials on these tasks."""
-
-    @property
-    def never(self) -> tuple[int, ...]:
-        """The numbers of the hunks that fired in no trial, from 1."""
-        return tuple(n for n, each in enumerate(self.hunks, 1) if each.told and not each.unknown and not each.fired)
-
-    def lines(self) -> list[tuple[str, str]]:
-        """A word and a sentence each."""
-        found = [("fired", str(self.hunks[0]) if len(self.hunks) == 1 else each_hunk(self.hunks))] if self.hunks else []
-        if self.never:
-            which = "what it changes" if len(self.hunks) == 1 else f"what hunk {_listed(self.never)} changes"
-            found[-1] = "fired", f"{found[-1][1]}: {which} never ran"
-        if self.tokens is not None and self.champion_tokens is not None:
-            found.append(("cost", f"{self.tokens:,.0f} tokens per trial, the champion's {self.champion_tokens:,.0f}"))
-        return found
-
-    def beside(self, task: str) -> str:
-        """A task that came out otherwise, with whether the edit fired in its trials."""
-        fired, told = self.tasks.get(task, (0, 0))
-        return f"{task} (fired in {fired} of {told})" if told else task
 
 
 def fired_in(reader: StudyReader, candidates: Sequence[Candidate], runs: FullRuns) -> dict[int, Fired]:
@@ -137,11 +84,6 @@ class FiredInTrial:
         return "fired" if self.step is None else f"fired, first before step {self.step}"
 
 
-def each_hunk(hunks: Sequence[HunkFired] | Sequence[FiredInTrial]) -> str:
-    """`hunk 1 in 3 of 12 trials; hunk 2 …`, or `hunk 1 fired; hunk 2 …`."""
-    return "; ".join(f"hunk {number} {each}" for number, each in enumerate(hunks, 1))
-
-
 def fired_in_trial(reader: StudyReader, trial: Trial) -> tuple[Candidate, tuple[FiredInTrial, ...]] | None:
     """The candidate whose harness ran in a trial, with each of its hunks; `None` where it was no candidate's, or nothing was told
     of lines."""
@@ -204,7 +146,3 @@ def _mean_of_tasks(means: Mapping[str, float], tasks: Set[str]) -> float | None:
     """The mean over those of these tasks that there are."""
     known = [mean for task, mean in means.items() if task in tasks]
     return sum(known) / len(known) if known else None
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(str(number) for number in numbers[:-1]) + (" and " if len(numbers) > 1 else "") + str(numbers[-1])

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from lorimer.config.settings import parse_stored
 from lorimer.meta_agent.ledger import gain_price
 from lorimer.meta_agent.ledger.conditions import differing
-from lorimer.meta_agent.ledger.fired import fired_in
-from lorimer.meta_agent.state.changes import full_runs
+from lorimer.meta_agent.ledger.effects import effects
 from lorimer.meta_agent.state.names import About, evaluation_id, short
 from lorimer.meta_agent.state.result import total
 from lorimer.meta_agent.state.world import World
@@ -24,7 +23,7 @@ def promotions(reader: StudyReader, promoted: Sequence[Candidate], world: World)
     """The card's section, in Markdown."""
     lines, prices = ["## Promotions", ""], gain_price.of_promotions(reader, world)
     retries = parse_stored(reader.study(world.study).config, world.study).retries.errored
-    fired = fired_in(reader, promoted, full_runs(reader, world, promoted, retries))
+    found = effects(reader, world, promoted, retries)
     rows = [row for each in promoted for stage in STAGES if (row := world.decided(each.id, stage)) is not None]
     conditions = differing(reader, world, rows)
     for candidate in promoted:
@@ -36,8 +35,8 @@ def promotions(reader: StudyReader, promoted: Sequence[Candidate], world: World)
                 differ = f"; {conditions[row.id]}" if row.id in conditions else ""
                 lines.append(f"- {row.stage}: {_said(row)}{refused_words(reader, [row.id])}{differ}")
         lines += _since(reader, world, candidate)
-        if candidate.number in fired:
-            lines += [f"- {word}: {said}" for word, said in fired[candidate.number].lines()]
+        if candidate.number in found:
+            lines += [f"- {word}: {said}" for word, said in found[candidate.number].fired.lines()]
         if candidate.number in prices:
             lines.append(f"- price: {prices[candidate.number].of_promotion}")
         if candidate.commit:

@@ -10,16 +10,9 @@ from lorimer.meta_agent.gate.statistics.scores import mean_of
 from lorimer.meta_agent.state.trials import TrialRewards, by_task, read_trials
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
+from lorimer.traces.effects import TaskChanges
 from lorimer.traces.schema import Stage
 from lorimer.traces.tables import Candidate
-
-
-@dataclass(frozen=True)
-class TaskChanges:
-    """Train tasks whose mean reward changed, in the suite's order."""
-
-    better: tuple[str, ...] = ()
-    worse: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import StudyResult, result
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.meta_agent.study.candidates.proposals import Proposals
+from lorimer.meta_agent.study.effects import Effects
 from lorimer.meta_agent.study.people import ringing
 from lorimer.meta_agent.study.people.beside import departed
 from lorimer.meta_agent.study.people.hearing import Heard
@@ -198,6 +199,7 @@ class _Loop:
         self._departed = ""
         self.heard = Heard(parts, study)
         self._proposals = Proposals(parts, study, self.heard)
+        self._effects = Effects(parts)
 
     async def work(self) -> str:
         """Commands until `FinishStudy`; its reason."""
@@ -205,6 +207,7 @@ class _Loop:
         await self._proposals.remember()
         world = await self._scan()
         while True:
+            await self._effects.keep(world)
             command = next_command(world, self.heard.config)
             if isinstance(
                 command, Propose | Measure | FinishStudy
@@ -252,6 +255,7 @@ class _Loop:
             world = await self._stages.compare(world, Stage.FULL, [world.open])
         if world.open is not None:  # the gate would promote it, and no stage comes after this one
             await self._parts.store.update_candidate(world.open.id, "proposed", state="better")
+        await self._effects.keep(await self._scan())
         return "the gate has answered"
 
     async def _intact(self) -> None:

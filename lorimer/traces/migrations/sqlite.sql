@@ -1,4 +1,4 @@
--- The whole schema of revision 0025 on SQLite, as the revisions make it. tools/schema.py wrote it.
+-- The whole schema of revision 0026 on SQLite, as the revisions make it. tools/schema.py wrote it.
 
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL, 
@@ -248,4 +248,9 @@ CREATE TABLE cache_break (
 );
 CREATE INDEX trial_began ON trial (study, started, id);
 CREATE TRIGGER step_fts_delete AFTER DELETE ON step WHEN old.text != '' BEGIN INSERT INTO step_fts(step_fts, rowid, text) VALUES ('delete', old.id, old.text); END;
-INSERT INTO alembic_version VALUES ('0025');
+CREATE TABLE effect (
+	candidate VARCHAR NOT NULL, 
+	body JSON NOT NULL, 
+	PRIMARY KEY (candidate)
+);
+INSERT INTO alembic_version VALUES ('0026');

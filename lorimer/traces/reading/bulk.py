@@ -15,6 +15,7 @@ from lorimer.kinds import REFUSED, Refused
 from lorimer.traces import codec
 from lorimer.traces.caching import NONE_BROKEN, CacheBreaks
 from lorimer.traces.databases.base import Plain
+from lorimer.traces.effects import Effect
 from lorimer.traces.lines import LinesRan
 from lorimer.traces.schema import Conditions, Saved, Share, TrialEnd, TrialState, Used
 
@@ -277,6 +278,16 @@ def refusal(connection: Plain, evaluations: Sequence[str]) -> tuple[str, str] | 
     )
     data = (json.loads(each) for (each,) in calls)
     return found[0], next((str(each["error"]) for each in data if each["stop_reason"] in REFUSED), "")
+
+
+def effects(connection: Plain, candidates: Sequence[str]) -> dict[str, Effect]:
+    """What is stored of these candidates' edits, as far as it is in today's form."""
+    found = connection.execute(
+        "SELECT candidate, body FROM effect WHERE candidate IN (SELECT value FROM json_each(?))",
+        [codec.dumps(list(candidates))],
+    )
+    read = ((candidate, Effect.of_json(json.loads(body))) for candidate, body in found)
+    return {candidate: effect for candidate, effect in read if effect is not None}
 
 
 def evaluation_ids(connection: Plain, study: str) -> frozenset[str]:

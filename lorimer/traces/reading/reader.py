@@ -17,6 +17,7 @@ from lorimer.kinds import SOLVED, Refused, SearchOrder, Stage, TrialOrder
 from lorimer.traces import chain
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.databases.base import Database, SearchQuery, StatementAnswer
+from lorimer.traces.effects import Effect
 from lorimer.traces.lines import FirstRan, LinesOfTrial, LinesRan
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.reading import bulk, calls, marks, records
@@ -107,6 +108,10 @@ class StoreReader(SealedReader):
     def preview(self, candidate: str) -> CandidatePreview | None:
         found = self._get(PreviewRow, candidate)
         return None if found is None else CandidatePreview.of_json(found.body)
+
+    def effects(self, candidates: Sequence[str]) -> dict[str, Effect]:
+        with self.database.plain() as connection:
+            return bulk.effects(connection, candidates)
 
     def abilities(self, model: str) -> AbilityRow | None:
         return self._get(AbilityRow, model)

@@ -19,6 +19,7 @@ from lorimer.errors import InternalError, NumberTaken, UserError
 from lorimer.traces import chain, codec, migrations, place, sealed
 from lorimer.traces.databases.base import Database
 from lorimer.traces.databases.choice import database_at
+from lorimer.traces.effects import Effect
 from lorimer.traces.previews import CandidatePreview
 from lorimer.traces.schema import NOTHING, TrialState, Used
 from lorimer.traces.scrub import Cleaner, scrubber
@@ -27,6 +28,7 @@ from lorimer.traces.tables import (
     AbilityRow,
     Candidate,
     DecisionRow,
+    EffectRow,
     Evaluation,
     HarnessRow,
     PreviewRow,
@@ -203,6 +205,17 @@ class Store(Recorder):
 
         found: Candidate = await self._do(work, full=True)
         return found
+
+    async def set_effects(self, effects: Mapping[str, Effect]) -> None:
+        rows = {name: each.cleaned(self._cleaner.text).as_json() for name, each in effects.items()}
+
+        def work(transaction: Transaction) -> None:
+            table = table_of(EffectRow)
+            for name, body in rows.items():
+                transaction.connection.execute(delete(table).where(table.c.candidate == name))
+                transaction.insert_new(table, {"candidate": name, "body": body})
+
+        await self._do(work)
 
     async def add_evaluation(self, evaluation: Evaluation, chained: Mapping[str, Any] | None = None) -> None:
         def seal(connection: Connection, values: Mapping[str, Any]) -> None:

@@ -17,9 +17,8 @@ from lorimer.harness.size import size_of
 from lorimer.harness.version import Hunk, apply_edit, check, sha
 from lorimer.kinds import PRUNING
 from lorimer.meta_agent.ledger import experiments
-from lorimer.meta_agent.ledger.fired import fired_in
+from lorimer.meta_agent.ledger.effects import effects
 from lorimer.meta_agent.proposer.accept import Accepted, accept
-from lorimer.meta_agent.state.changes import full_runs
 from lorimer.meta_agent.state.descent import line
 from lorimer.meta_agent.state.names import candidate_id, short
 from lorimer.meta_agent.state.world import World, scan
@@ -64,12 +63,12 @@ def prunings(reader: StudyReader, world: World, config: Config) -> list[Pruning]
     taken_out = [Hunk(**each.edit[0]) for each in reader.candidates(world.study) if len(each.edit) == 1]
     behind = (each.id for each in line(world, world.champion_harness))
     rows = [row for row in map(reader.candidate, behind) if row is not None]
-    fired = fired_in(reader, rows, full_runs(reader, world, rows, config.retries.errored))
+    found = effects(reader, world, rows, config.retries.errored)
     champion = reader.harness(world.champion_harness).text
     tried = {each.harness for each in world.candidates} | {world.seed_harness}
     made = []
     for row in rows:
-        never = fired[row.number].never if row.number in fired else ()
+        never = found[row.number].fired.never if row.number in found else ()
         for place, hunk in enumerate((Hunk(**each) for each in row.edit), 1):
             with suppress(HarnessError):
                 without = Hunk(hunk.replace, hunk.search)
