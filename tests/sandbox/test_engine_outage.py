@@ -119,6 +119,27 @@ async def test_what_could_not_be_removed_in_an_outage_is_removed_by_the_next_rea
     assert engine.containers(f"lorimer.study={STUDY}") == []
 
 
+async def test_what_a_cancelled_reap_has_not_come_to_is_removed_when_the_provider_is_closed(
+    engine: EngineProxy, provider: DockerProvider
+) -> None:
+    """A study is stopped just when an engine is back: what was left there is being removed, and the rest is not forgotten."""
+    jails = [await provider.jail(JAIL) for _ in range(3)]
+    engine.stop()
+    for jail in jails:
+        await jail.close()
+    await asyncio.gather(*provider._removals)
+    assert len(provider._stuck) == len(jails)
+    engine.start()
+    reaping = asyncio.create_task(provider.reap())
+    while len(engine.containers(f"lorimer.study={STUDY}")) == len(jails):
+        assert not reaping.done()
+        await asyncio.sleep(0.01)
+    reaping.cancel()
+    await asyncio.gather(reaping, return_exceptions=True)
+    await provider.close()
+    assert engine.containers(f"lorimer.study={STUDY}") == []
+
+
 async def test_a_container_whose_making_was_not_answered_is_removed_all_the_same(
     engine: EngineProxy, provider: DockerProvider
 ) -> None:

@@ -296,10 +296,9 @@ class DockerProvider:
         images = await self._engine.call(
             "list images", lambda client: client.images(filters={"dangling": True, "label": IMAGE})
         )
-        removed, stuck = 0, self._stuck
+        removed = 0
         left = dict[str, str]()
-        self._stuck = set()
-        for container in stuck:
+        for container in list(self._stuck):
             await self._remove_or_keep(container)
         for container in orphans:
             try:
@@ -335,8 +334,7 @@ class DockerProvider:
             self._discard(container)
         while self._removals:
             await asyncio.gather(*self._removals)
-        stuck, self._stuck = self._stuck, set()
-        for container in stuck:
+        for container in list(self._stuck):
             await self._remove_or_keep(container)
         await self._networks.close()
         await self._engine.close()
@@ -392,13 +390,16 @@ class DockerProvider:
         task.add_done_callback(self._removals.discard)
 
     async def _remove_or_keep(self, container: str) -> None:
+        self._stuck.discard(container)
         try:
             await self._remove_container(container)
             await self._networks.forget(container)
             await self._groups.forget(container)
             await self._snapshots.forget(self._snapshots.of(container))
-        except SandboxError as error:
-            self._stuck.add(container)  # `close` tries once more
+        except BaseException as error:
+            self._stuck.add(container)  # `close` tries once more, also where this was cancelled
+            if not isinstance(error, SandboxError):
+                raise
             self._unanswered = isinstance(error, EngineOutage)
             self._why = error.explanation if isinstance(error, EngineError) else str(error)
 
