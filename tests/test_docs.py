@@ -9,7 +9,6 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,19 +25,11 @@ from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.tables import StudyRow
 from lorimer.traces.writing.store import Store
 from tests.support.rooms import SOURCES
+from tests.support.tools import tool
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
-
-
-def reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", ROOT / "tools" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def text(page: str) -> str:
@@ -106,7 +97,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def test_the_reference_pages_are_as_the_code_makes_them() -> None:
     """If this fails: python tools/reference.py."""
-    made = reference()
+    made = tool("reference")
     assert text("commands.md") == made.commands()
     assert text("configuration.md") == made.configuration()
 

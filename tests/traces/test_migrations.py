@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -27,6 +25,7 @@ from lorimer.traces.schema import Purpose, Share, Stage, StepData
 from lorimer.traces.wired import Gap
 from lorimer.traces.writing import chaining
 from lorimer.traces.writing.store import Store
+from tests.support.tools import tool
 
 SEED, OTHER, MADE = "a" * 64, "b" * 64, "2026-01-02T00:00:00+00:00"
 
@@ -41,19 +40,10 @@ def older(path: Path, revision: str) -> Iterator[Connection]:
     engine.dispose()
 
 
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("schema", Path(__file__).parents[2] / "tools" / "schema.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_new_store_is_as_the_revisions_make_it(tool: ModuleType, tmp_path: Path) -> None:
+def test_a_new_store_is_as_the_revisions_make_it(tmp_path: Path) -> None:
     """If this fails: python tools/schema.py."""
-    assert (migrations.FOLDER / "sqlite.sql").read_text(encoding="utf-8") == tool.schema(migrations.revisions()[-1])
+    wanted = tool("schema").schema(migrations.revisions()[-1])
+    assert (migrations.FOLDER / "sqlite.sql").read_text(encoding="utf-8") == wanted
     Store.open(tmp_path / "new.db").close()
     with older(tmp_path / "revised.db", "head"):
         pass
@@ -63,10 +53,10 @@ def test_a_new_store_is_as_the_revisions_make_it(tool: ModuleType, tmp_path: Pat
 
 
 def test_a_new_store_whose_schema_is_of_an_older_revision_is_brought_to_the_newest(
-    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(migrations.FOLDER, tmp_path / "migrations")
-    (tmp_path / "migrations" / "sqlite.sql").write_text(tool.schema("0023"), encoding="utf-8")
+    (tmp_path / "migrations" / "sqlite.sql").write_text(tool("schema").schema("0023"), encoding="utf-8")
     Store.open(tmp_path / "new.db").close()
     monkeypatch.setattr(migrations, "FOLDER", tmp_path / "migrations")
     Store.open(tmp_path / "from-older.db").close()

@@ -113,7 +113,8 @@ def rows(reader: StudyReader, opened: Opened, candidates: Sequence[Candidate]) -
     """Those of these candidates whose full run is decided, in the order given. All of their trials are read at once."""
     runs = full_runs(reader, opened.world, candidates, opened.retries)
     read = {name: by_task(trials) for name, trials in runs.read.items()}
-    fired = {number: each.fired for number, each in effects(reader, opened.world, candidates, opened.retries).items()}
+    known = effects(reader, opened.world, candidates, opened.retries, runs)
+    fired = {number: each.fired for number, each in known.items()}
     joined = {names: together([read[name] for name in names]) for names in set(runs.met.values())}
     found = []
     for row in candidates:

@@ -14,13 +14,16 @@ from lorimer.traces.effects import Effect
 from lorimer.traces.tables import Candidate
 
 
-def effects(reader: StudyReader, world: World, candidates: Sequence[Candidate], retries: int) -> dict[int, Effect]:
+def effects(
+    reader: StudyReader, world: World, candidates: Sequence[Candidate], retries: int, runs: FullRuns | None = None
+) -> dict[int, Effect]:
     """The effects of those of these candidates whose full run is decided, by number.
 
     Args:
         retries: `[retries] errored` of the study.
+        runs: as `full_runs` gives them of these candidates, where they have been read.
     """
-    stored, worked_out = _both(reader, world, candidates, retries)
+    stored, worked_out = _both(reader, world, candidates, retries, runs)
     return {**stored, **worked_out}
 
 
@@ -36,10 +39,10 @@ def unstored(reader: StudyReader, world: World, candidates: Sequence[Candidate],
 
 
 def _both(
-    reader: StudyReader, world: World, candidates: Sequence[Candidate], retries: int
+    reader: StudyReader, world: World, candidates: Sequence[Candidate], retries: int, runs: FullRuns | None = None
 ) -> tuple[Mapping[int, Effect], Mapping[int, Effect]]:
     """The effects that are stored, and those that had to be worked out. All trials that this takes are read at once."""
-    own, met, runs = arms(reader, world, candidates)
+    own, met, lengths = (runs.own, runs.met, {}) if runs else arms(reader, world, candidates)
     decided = [each for each in candidates if each.number in own]
     kept = reader.effects([each.id for each in decided])
     stored = {
@@ -52,9 +55,9 @@ def _both(
         return stored, {}
     mine = {each.number: own[each.number] for each in rest}
     theirs = {each.number: met[each.number] for each in rest}
-    wanted = {*mine.values(), *(name for names in theirs.values() for name in names)}
-    read = read_trials(reader, {name: run for name, run in runs.items() if name in wanted}, retries)
-    found = FullRuns(mine, theirs, read)
+    names = dict.fromkeys([*mine.values(), *(name for stood in theirs.values() for name in stood)])
+    read = runs.read if runs else read_trials(reader, {name: lengths[name] for name in names}, retries)
+    found = FullRuns(mine, theirs, {name: read[name] for name in names})
     changed, fired = changes(world, found), fired_in(reader, rest, found)
     return stored, {
         each.number: Effect(theirs[each.number], retries, changed[each.number], fired[each.number]) for each in rest

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, Table, select, update
 from sqlmodel import SQLModel
 
 from lorimer.errors import InternalError, NumberTaken, UserError
@@ -191,9 +191,7 @@ class Store(Recorder):
         def work(transaction: Transaction) -> Candidate:
             _change(transaction.connection, candidate_id, expect_state, values)
             if shown:
-                before = table_of(PreviewRow).c.candidate == candidate_id  # of an edit for an earlier champion
-                transaction.connection.execute(delete(table_of(PreviewRow)).where(before))
-                transaction.insert_new(table_of(PreviewRow), shown)
+                transaction.replace(table_of(PreviewRow), shown)  # there may be one of an edit for an earlier champion
             if expect_state == "proposing":
                 self._trajectories.pop(candidate_id, None)  # its session is over
             if changes.get("state") == "promoted":
@@ -210,10 +208,8 @@ class Store(Recorder):
         rows = {name: each.cleaned(self._cleaner.text).as_json() for name, each in effects.items()}
 
         def work(transaction: Transaction) -> None:
-            table = table_of(EffectRow)
             for name, body in rows.items():
-                transaction.connection.execute(delete(table).where(table.c.candidate == name))
-                transaction.insert_new(table, {"candidate": name, "body": body})
+                transaction.replace(table_of(EffectRow), {"candidate": name, "body": body})
 
         await self._do(work)
 
@@ -301,12 +297,8 @@ class Store(Recorder):
         )
 
     async def set_abilities(self, row: AbilityRow) -> None:
-        def work(transaction: Transaction) -> None:
-            table, values = table_of(AbilityRow), self._model(row)
-            transaction.connection.execute(table.delete().where(table.c.model == values["model"]))
-            transaction.insert_new(table, values)
-
-        await self._do(work, full=True)
+        values = self._model(row)
+        await self._do(lambda transaction: transaction.replace(table_of(AbilityRow), values), full=True)
 
     async def cancel_running(self, study_id: str) -> int:
         def work(transaction: Transaction) -> int:

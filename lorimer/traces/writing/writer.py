@@ -18,7 +18,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, event
+from sqlalchemy import Connection, Engine, Table, delete, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lorimer.errors import InternalError, LorimerError
@@ -76,6 +76,12 @@ class Transaction:
         # Values beside the statement: SQLAlchemy takes longer to put them into it than the database to store them.
         wanted, given = _unless_there(self.database, table), dict(values)
         return self.connection.execute(wanted, given, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+    def replace(self, table: Table, values: Mapping[str, Any]) -> None:
+        """Insert a row in place of the one with its key, if there is one."""
+        same = (column == values[column.name] for column in table.primary_key)
+        self.connection.execute(delete(table).where(*same))
+        self.insert_new(table, values)
 
     def add_to(self, table: Table, values: Mapping[str, Any]) -> None:
         """Add numbers to those of the row with the same key; a row that is missing begins with them."""
