@@ -104,7 +104,11 @@ class Postgresql:
             with closing(self._readers.raw_connection()) as lent:
                 connection: psycopg.Connection[Any] | None = lent.driver_connection
                 assert connection is not None
-                yield _Plain(connection)
+                try:
+                    yield _Plain(connection)
+                finally:
+                    if connection.closed:  # or the pool would log, with a traceback, that it could not reset it
+                        lent.invalidate()
         except psycopg.Error as error:
             raise self.unreadable(error) from None
 
