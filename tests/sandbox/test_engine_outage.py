@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.errors import EngineOutage, SandboxError
-from lorimer.sandbox.base import ExecOutput, JailRequest, Owner, PulledImage, Sandbox, SandboxRequest
+from lorimer.sandbox.base import ExecOutput, JailRequest, Owner, PulledImage, Sandbox, SandboxFileError, SandboxRequest
 from lorimer.sandbox.docker.labels import PID, process_identity
 from lorimer.sandbox.docker.provider import DockerProvider
 from lorimer.sandbox.pool import Pool
@@ -85,6 +85,30 @@ async def test_a_connection_cut_in_the_middle_is_a_lost_sandbox_not_an_exit_code
     with pytest.raises(SandboxError, match="the connection to a command was lost"):
         await command
     assert (await sandbox.exec("echo on", timeout=10)).stdout == b"on\n"
+
+
+async def test_a_command_that_was_not_heard_to_begin_is_a_lost_sandbox_and_not_one_that_could_not_be_started(
+    engine: EngineProxy, provider: DockerProvider
+) -> None:
+    image = await provider.prepare(PulledImage(IMAGE))
+    sandbox = await provider.acquire(SandboxRequest(image, Owner(STUDY, "task")))
+    engine.speechless = True
+    command = asyncio.create_task(sandbox.exec("echo runs >/begun; sleep 600", timeout=900))
+    async with asyncio.timeout(60):
+        while not await _holds(sandbox, "/begun", b"runs\n"):
+            await asyncio.sleep(0.05)
+    engine.speechless = False
+    engine.stop()
+    engine.start()
+    with pytest.raises(SandboxError, match="the connection to a command was lost"):
+        await command
+
+
+async def _holds(sandbox: Sandbox, path: str, data: bytes) -> bool:
+    try:
+        return await sandbox.read(path, max_bytes=99) == data
+    except SandboxFileError:
+        return False
 
 
 async def test_a_warm_jail_that_died_with_its_engine_is_not_given_out(engine: EngineProxy) -> None:

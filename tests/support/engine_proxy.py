@@ -3,7 +3,8 @@
 Stopped, it cuts every connection and refuses new ones, as an engine that is being restarted does. With `kill`, the containers
 that carry a label are killed at the real engine meanwhile, which is what an engine without live restore does to all of them.
 It may lack images that the real one has.
-Hushed, it takes requests and cuts the connection where the engine begins to answer; muted, it keeps the answers back.
+Hushed, it takes requests and cuts the connection where the engine begins to answer; muted, it keeps the answers back;
+speechless, it keeps back what processes print.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class EngineProxy:
         """Whether answers are lost from now on."""
         self.muted = False
         """Whether no answer comes from now on, and no connection is cut: the engine hangs."""
+        self.speechless = False
+        """Whether nothing comes from now on of what processes print, whose connections stay."""
         self.lacks = ""
         """The name of an image that this engine has not and cannot pull."""
         self.start()
@@ -133,13 +136,23 @@ class EngineProxy:
         return bool(self.lacks) and (asked or "/images/create?" in line)
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        answers = sink.getsockname() == str(self._path)
+        answers, said = sink.getsockname() == str(self._path), b""
         with suppress(OSError):
             while (data := source.recv(1 << 16)) and not (answers and self.hushed):
                 if not answers and self._is_lacking(data):
                     source.sendall(NO_SUCH_IMAGE)
                     break
+                if answers and self.speechless:
+                    said, data = said + data, _printless(said, data)
                 if not (answers and self.muted):
                     sink.sendall(data)
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
+
+
+def _printless(before: bytes, data: bytes) -> bytes:
+    """What follows `before` on a connection, without what a process prints, which comes after the head of status 101."""
+    both = before + data
+    upgraded = both.find(b"HTTP/1.1 101 ")
+    end = both.find(b"\r\n\r\n", upgraded) + 4 if upgraded >= 0 else 0
+    return both[len(before) : end] if end >= 4 else data

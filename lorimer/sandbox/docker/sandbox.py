@@ -171,9 +171,9 @@ class DockerSandbox:
         if exit_code is None and not timed_out:
             # The wrapper was killed with the command (`kill -9 -1`, out of memory, a restart).
             await self._check_running()
-            if collector.session is None:
+            exit_code = await self._execs.exit_code(begun.execution, announced=collector.session is not None)
+            if exit_code is None:
                 return await self._could_not_run("no such user, or no pids or memory left", started)
-            exit_code = await self._execs.exit_code(begun.execution)
         return ExecOutput(
             collector.stdout.value(),
             collector.stderr.value() + (RESTARTED if restarted else b""),

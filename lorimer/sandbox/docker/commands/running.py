@@ -86,8 +86,14 @@ class Execs:
         finally:
             attached.close()
 
-    async def exit_code(self, execution: str) -> int:
-        """How a wrapper ended that could not say it. Raises SandboxError where it could, and was not heard."""
+    async def exit_code(self, execution: str, *, announced: bool) -> int | None:
+        """How a wrapper ended that could not say it; `None` where the engine never started it.
+
+        Raises SandboxError where it could say it, and was not heard.
+
+        Args:
+            announced: whether it was heard to begin. One that was not may have begun all the same: its streams were cut before.
+        """
         until = time.monotonic() + LAG_SECONDS
         while True:
             found = await self.engine.call(
@@ -99,6 +105,8 @@ class Execs:
             if time.monotonic() > until:
                 raise self._lost()
             await asyncio.sleep(0.05)
+        if not announced and not found.get("Pid"):
+            return None
         code = found.get("ExitCode")
         if code in (WELL, CUT):
             raise self._lost()
