@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
+from lorimer.sandbox.preload import NOTHING, Preload
 from lorimer.sandbox.streams import OUTPUT_LIMIT
 
 if TYPE_CHECKING:
@@ -193,19 +194,19 @@ class JailRequest:
     """One jail to be made: a process that reads and writes lines."""
 
     argv: Sequence[str]
-    """The program, its first element `python3`. Its environment is PATH, HOME, LANG and PYTHONHASHSEED=0 alone: so the order of a
-    set of texts is the same in every trial, and in its replay."""
+    """The program, first `python3`. Its environment is PATH, HOME, LANG and PYTHONHASHSEED=0: a set of texts has one order."""
     owner: Owner
     memory_mb: int = 512
     pids: int = 128
     cpus: float = 1.0
     scratch_mb: int = 64
     """Size of the one writable place, a tmpfs at /tmp."""
+    preload: Preload = NOTHING
 
-
-def inodes(request: JailRequest) -> int:
-    """Files that a jail's scratch may hold: one for 16 KiB. Empty ones take no space, but a kilobyte each of the kernel's."""
-    return max(request.scratch_mb << 6, 1024)
+    @property
+    def inodes(self) -> int:
+        """Files that the scratch may hold: one for 16 KiB. Empty ones take no space, but a kilobyte each of the kernel's."""
+        return max(self.scratch_mb << 6, 1024)
 
 
 @dataclass(frozen=True)

@@ -153,4 +153,5 @@ def _key(request: JailRequest) -> Hashable:
         request.pids,
         request.cpus,
         request.scratch_mb,
+        request.preload,
     )

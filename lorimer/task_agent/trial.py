@@ -34,7 +34,7 @@ from lorimer.task_agent.paired.replay import RecordReplay
 from lorimer.task_agent.ready import wait_until_healthy
 from lorimer.task_agent.serving import wire
 from lorimer.task_agent.serving.calls import Calls
-from lorimer.task_agent.serving.gateway import AgentResult, Gateway, last_words, start_line
+from lorimer.task_agent.serving.gateway import AgentResult, Gateway, last_words, preload, start_line
 from lorimer.task_agent.spec import Harness, Oracle, TrialSpec
 from lorimer.task_agent.upload import make_executable, upload
 from lorimer.task_agent.verdict.judge import Court, judge
@@ -65,7 +65,7 @@ class Machine:
 def jail_request(config: Config, owner: Owner) -> JailRequest:
     """The jail that every harness gets."""
     jail = config.jail
-    return JailRequest(host.ARGV, owner, memory_mb=jail.memory_mb, pids=jail.pids, cpus=jail.cpus)
+    return JailRequest(host.ARGV, owner, memory_mb=jail.memory_mb, pids=jail.pids, cpus=jail.cpus, preload=preload())
 
 
 def sandbox_request(task: Task, image: str, config: Config, owner: Owner) -> SandboxRequest:

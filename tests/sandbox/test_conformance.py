@@ -31,7 +31,7 @@ async def run(sandbox: Sandbox, command: str, timeout: float = 30.0) -> ExecOutp
 
 
 async def jail(subject: Subject, code: str, memory_mb: int = 256, pids: int = 64) -> Jail:
-    request = JailRequest(["python3", "-I", "-u", "-c", code], OWNER, memory_mb=memory_mb, pids=pids, scratch_mb=8)
+    request = JailRequest([*ARGV[:-1], code], OWNER, memory_mb=memory_mb, pids=pids, scratch_mb=8)
     return await subject.provider.jail(request)
 
 

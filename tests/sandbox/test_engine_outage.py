@@ -7,6 +7,7 @@ import gc
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -95,8 +96,7 @@ async def test_a_command_that_was_not_heard_to_begin_is_a_lost_sandbox_and_not_o
     engine.speechless = True
     command = asyncio.create_task(sandbox.exec("echo runs >/begun; sleep 600", timeout=900))
     async with asyncio.timeout(60):
-        while not await _holds(sandbox, "/begun", b"runs\n"):
-            await asyncio.sleep(0.05)
+        await _until_it_holds(sandbox, "/begun", b"runs\n")
     engine.speechless = False
     engine.stop()
     engine.start()
@@ -104,11 +104,12 @@ async def test_a_command_that_was_not_heard_to_begin_is_a_lost_sandbox_and_not_o
         await command
 
 
-async def _holds(sandbox: Sandbox, path: str, data: bytes) -> bool:
-    try:
-        return await sandbox.read(path, max_bytes=99) == data
-    except SandboxFileError:
-        return False
+async def _until_it_holds(sandbox: Sandbox, path: str, data: bytes) -> None:
+    while True:
+        with suppress(SandboxFileError):
+            if await sandbox.read(path, max_bytes=99) == data:
+                return
+        await asyncio.sleep(0.05)
 
 
 async def test_a_warm_jail_that_died_with_its_engine_is_not_given_out(engine: EngineProxy) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from lorimer.errors import SandboxError
 from lorimer.sandbox.base import JailExit, LineTooLong
 from lorimer.sandbox.bubblewrap.cgroup import JailGroup
-from lorimer.sandbox.bubblewrap.process import BwrapProcess, Closing, Launch
+from lorimer.sandbox.bubblewrap.forks import JailForks
+from lorimer.sandbox.bubblewrap.process import Closing, ForkedProcess
 from lorimer.sandbox.streams import LINE_LIMIT, STDERR_LIMIT, HeadTail
 
 _KILLED = 137
@@ -20,12 +22,17 @@ class BubblewrapJail:
     """A Jail by bubblewrap.
 
     Args:
+        forks: what it is forked from.
+        request: what it is to be, as `inside.forks` reads it.
         group: its control group, which goes with it; `None` where there is none.
     """
 
-    def __init__(self, name: str, launch: Launch, register: set[Any], group: JailGroup | None = None) -> None:
+    def __init__(
+        self, name: str, forks: JailForks, request: bytes, register: set[Any], group: JailGroup | None = None
+    ) -> None:
         self._name, self._register, self._group = name, register, group
-        self._process = BwrapProcess(launch)
+        self._forks, self._request = forks, request
+        self._process = ForkedProcess()
         self._closing = Closing()
         self._errors = HeadTail(STDERR_LIMIT)
         self._result: JailExit | None = None
@@ -40,15 +47,11 @@ class BubblewrapJail:
         mine, theirs = socket.socketpair()
         errors, errors_theirs = socket.socketpair()
         try:
-            with theirs, errors_theirs:
-                self._process.spawn(theirs, errors_theirs.fileno())
-        except SandboxError:
-            mine.close()
-            errors.close()
-            if self._group is not None:
-                self._group.removed()
-            raise
-        try:
+            with theirs, errors_theirs, self._doors() as doors:
+                given = (theirs.fileno(), errors_theirs.fileno(), *doors)
+                started = await self._process.start(lambda control: self._forks.ask(self._request, (control, *given)))
+            if not started:
+                raise SandboxError(await self._words(errors))
             self._reader, self._writer = await asyncio.open_connection(sock=mine, limit=LINE_LIMIT)
             try:
                 self._error_reader, self._error_writer = await asyncio.open_connection(sock=errors)
@@ -62,6 +65,25 @@ class BubblewrapJail:
             raise
         self._register.add(self)
         self._collector = asyncio.ensure_future(self._collect())
+
+    @contextmanager
+    def _doors(self) -> Iterator[list[int]]:
+        """The descriptors of its control group that take in whoever writes to them."""
+        folders = () if self._group is None else self._group.folders
+        with ExitStack() as opened:
+            try:
+                doors = [opened.enter_context((folder / "cgroup.procs").open("wb")) for folder in folders]
+            except OSError as error:
+                raise SandboxError(f"the control group of a jail cannot be entered: {error}") from error
+            yield [door.fileno() for door in doors]
+
+    async def _words(self, errors: socket.socket) -> str:
+        """What was said instead of a start: by the jail itself, else by what it was to be forked from."""
+        errors.setblocking(False)
+        with suppress(OSError):
+            if said := errors.recv(4096):
+                return said.decode(errors="replace").strip()
+        return f"the jail could not start: {await self._forks.words()}"
 
     async def _give_up(self) -> None:
         """End what was started and has nobody to talk to."""

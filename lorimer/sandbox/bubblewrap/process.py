@@ -1,19 +1,25 @@
-"""Starting and ending a bwrap."""
+"""Processes of namespaces, each with a control socket whose end ends it: a bwrap, and what is forked in one."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from lorimer.errors import SandboxError
 
 END_TIMEOUT = 5.0
-"""Seconds to wait for the kernel to tear a namespace down before killing bwrap itself as well."""
+"""Seconds to wait for the kernel to tear a namespace down before killing its process as well."""
+LAST_WORDS_SECONDS = 1.0
+"""How long one may take to end that will not start: it says why before."""
+START_TIMEOUT = 20.0
+"""Seconds. A start takes 0.04; a machine that swaps takes longer."""
 
 
 @dataclass(frozen=True)
@@ -24,56 +30,142 @@ class Launch:
     rest: list[str]
 
 
+def control_pair() -> tuple[socket.socket, socket.socket]:
+    """A control socket's two ends. Messages stay apart, and a descriptor comes with its own."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
 class BwrapProcess:
     """One bwrap and the control socket whose end ends it."""
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
+        self._stderr, self._said = -1, b""
         self.ended = asyncio.Event()
-        self._pidfd = -1
 
-    def spawn(self, wire: socket.socket | None, stderr: int) -> None:
+    def spawn(self) -> None:
         """Start it from this thread: the parent-death signal is the thread's.
 
         Raises:
             SandboxError: bwrap cannot be run.
         """
-        self.control, theirs = socket.socketpair()
+        self.control, theirs = control_pair()
+        self._stderr, stderr = os.pipe()
+        os.set_blocking(self._stderr, False)
         with theirs:
-            inside = wire.fileno() if wire is not None else subprocess.DEVNULL
             command = [*self._launch.command, str(theirs.fileno()), *self._launch.rest]
             try:
                 self.process = subprocess.Popen(
                     command,
-                    stdin=inside,
-                    stdout=inside,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
                     stderr=stderr,
                     pass_fds=[theirs.fileno()],
                     env={},
                     start_new_session=True,  # Ctrl-C and a closed terminal are for lorimer, which ends it in its own time
                 )
             except OSError as error:
-                self.control.close()
+                self.drop()
                 raise SandboxError(f"cannot run {command[0]}: {error.strerror}") from error
+            finally:
+                os.close(stderr)
         self.control.setblocking(False)
-        self._pidfd = os.pidfd_open(self.process.pid)
-        asyncio.get_running_loop().add_reader(self._pidfd, self._reaped)
+        _when_ended(os.pidfd_open(self.process.pid), self._reaped)
 
     def _reaped(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._pidfd)
-        os.close(self._pidfd)
-        self._pidfd = -1
         self.process.wait()
         self.ended.set()
 
-    async def end(self) -> None:
-        """Hang up and wait until nothing of it is left: bwrap ends after its namespace's last process."""
+    async def words(self) -> str:
+        """What bwrap and the program in it said."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.ended.wait(), LAST_WORDS_SECONDS)
+        with suppress(OSError):  # there is nothing
+            self._said += os.read(self._stderr, 4096)
+        return self._said.decode(errors="replace").strip().replace("\n", "; ") or "no reason given"
+
+    def drop(self) -> None:
+        """Hang up. Safe to call again."""
         self.control.close()
+        if self._stderr >= 0:
+            os.close(self._stderr)
+            self._stderr = -1
+
+    async def end(self) -> None:
+        """Hang up and wait until nothing of it is left: bwrap ends after its namespace's last. Safe where none was."""
+        if not hasattr(self, "process"):
+            return
+        self.drop()
         try:
             await asyncio.wait_for(self.ended.wait(), END_TIMEOUT)
         except TimeoutError:
             self.process.kill()
             await self.ended.wait()
+
+
+class ForkedProcess:
+    """Process 1 of a namespace that was forked in a bwrap, and the control socket whose end ends it."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self._pidfd = -1
+
+    async def start(self, ask: Callable[[int], None]) -> bool:
+        """Whether it has started.
+
+        Args:
+            ask: asks for it with the other end of the control socket. Raises SandboxError.
+        """
+        self.control, theirs = control_pair()
+        self.control.setblocking(False)
+        try:
+            with theirs:
+                ask(theirs.fileno())
+            self._pidfd = await self._told()
+        finally:
+            if self._pidfd < 0:
+                self.control.close()
+                self.ended.set()
+        if self._pidfd >= 0:
+            _when_ended(self._pidfd, self.ended.set)
+        return self._pidfd >= 0
+
+    async def _told(self) -> int:
+        """What it is known by, of which it tells before all else; -1 where it ended or says nothing."""
+        loop, heard = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self.control, heard.set)
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                await heard.wait()
+            _, found, _, _ = socket.recv_fds(self.control, 16, 1)
+        except (TimeoutError, ConnectionError):
+            return -1
+        finally:
+            loop.remove_reader(self.control)
+        return found[0] if found else -1
+
+    async def end(self) -> None:
+        """Hang up and wait until nothing of it is left: process 1 ends after its namespace's last. Safe where none was."""
+        if not hasattr(self, "control"):
+            return
+        self.control.close()
+        try:
+            await asyncio.wait_for(self.ended.wait(), END_TIMEOUT)
+        except TimeoutError:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            await self.ended.wait()
+
+
+def _when_ended(pidfd: int, then: Callable[[], None]) -> None:
+    """Do something once a process has ended, and close what it is known by."""
+    loop = asyncio.get_running_loop()
+
+    def ended() -> None:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+        then()
+
+    loop.add_reader(pidfd, ended)
 
 
 class Closing:

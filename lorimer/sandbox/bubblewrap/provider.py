@@ -29,7 +29,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lorimer.errors import ImageError, PrerequisiteError, SandboxError
@@ -43,13 +43,14 @@ from lorimer.sandbox.base import (
     Refusal,
     RemovedImages,
     SandboxRequest,
-    inodes,
 )
 from lorimer.sandbox.bubblewrap import setup
 from lorimer.sandbox.bubblewrap.cgroup import JailGroups
+from lorimer.sandbox.bubblewrap.forks import JailForks
 from lorimer.sandbox.bubblewrap.jail import BubblewrapJail
 from lorimer.sandbox.bubblewrap.process import Launch
 from lorimer.sandbox.bubblewrap.sandbox import BubblewrapSandbox
+from lorimer.sandbox.preload import Preload
 
 DEFAULT_MEMORY_MB = 2048
 """The memory of a task that names none: Terminal-Bench's most common figure."""
@@ -62,9 +63,11 @@ HOST_ID = 65534
 SCRATCH_PREFIX = "lorimer-bwrap-"
 
 _HOLDER_CAPS = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "KILL", "SYS_PTRACE")
-_JAIL_CAPS = ("SYS_ADMIN", "SETUID", "SETGID", "KILL", "SYS_PTRACE")
-"""The capabilities of process 1, which runs lorimer's own code; the harness has none. SYS_ADMIN is for the number of scratch
-files."""
+_FORKS_CAPS = ("SYS_ADMIN", "NET_ADMIN", "SETUID", "SETGID", "KILL", "SYS_PTRACE")
+"""The capabilities of process 1, which runs lorimer's own code. SYS_ADMIN is for a jail's namespaces and mounts, NET_ADMIN for
+its loopback. Its own process 1 keeps KILL and SYS_PTRACE, the harness none."""
+_PYTHON = ("-s", "-S", "-B", "-u", "-c")
+"""The options of the Python that jails are forked from: as the harness's, so that its program needs none of its own."""
 
 
 class BubblewrapProvider:
@@ -101,6 +104,7 @@ class BubblewrapProvider:
         self._preparing = asyncio.Lock()
         self._copying: asyncio.Task[str] | None = None
         self._open: set[BubblewrapSandbox | BubblewrapJail] = set()
+        self._forks: dict[Preload, JailForks] = {}
         self._groups: asyncio.Task[JailGroups | None] | None = None
         self._starting = asyncio.Semaphore(os.cpu_count() or 1)
 
@@ -202,7 +206,8 @@ class BubblewrapProvider:
             env["PYTHONPATH"] = setup.PACKAGES
         # One inode for 16 KiB: enough for many small files, and a limit to the memory that empty ones take.
         numbers = [memory, memory, limits.pids, self._host_id, max(storage >> 14, 4096)]
-        launch = self._launch(args, "sandbox", [str(number) for number in numbers])
+        args += ["--unshare-cgroup-try"]
+        launch = self._launch(args, ("-I", "-S", "-B", "-c"), "sandbox", [str(number) for number in numbers])
         sandbox = BubblewrapSandbox(
             f"bwrap-{secrets.token_hex(4)}",
             launch,
@@ -218,12 +223,10 @@ class BubblewrapProvider:
         """See SandboxProvider."""
         if not request.argv or request.argv[0] != "python3":
             raise SandboxError("a jail runs python3 and nothing else")
-        args = self._namespaces(_JAIL_CAPS)
-        args += self._mounts()
-        args += ["--perms", "1777", "--size", str(request.scratch_mb << 20), "--tmpfs", "/tmp", "--remount-ro", "/"]  # noqa: S108
         memory = request.memory_mb << 20
-        numbers = [memory, memory, request.pids, self._host_id, inodes(request)]
-        launch = self._launch(args, "jail", [*map(str, numbers), self._python.executable, *request.argv[1:]])
+        numbers = [memory, memory, request.pids, request.scratch_mb << 20, request.inodes]
+        asked = "\0".join([*map(str, numbers), self._python.executable, *request.argv[1:]]).encode()
+        forks = self._forks_of(request.preload)
         groups = await self._jail_groups()
         async with self._starting:
             group = None
@@ -232,10 +235,25 @@ class BubblewrapProvider:
                     group = groups.make(memory, request.cpus)
                 except OSError as error:
                     raise SandboxError(f"cannot make a control group for a jail: {error}") from error
-                launch = Launch(group.command(launch.command), launch.rest)
-            jail = BubblewrapJail(f"bwrap-{secrets.token_hex(4)}", launch, self._open, group)
+            jail = BubblewrapJail(f"bwrap-{secrets.token_hex(4)}", forks, asked, self._open, group)
             await jail.start()
         return jail
+
+    def _forks_of(self, preload: Preload) -> JailForks:
+        if preload not in self._forks:
+            args = self._namespaces(_FORKS_CAPS)
+            for above in ("/opt", str(Path(setup.PRELOADED).parent)):
+                args += ["--perms", "0755", "--dir", above]  # those that bwrap makes itself are for root alone
+            args += self._mounts()
+            if preload.files:
+                folder = self._skeleton().parent / f"preload-{len(self._forks)}"
+                setup.write_files(folder, preload.files)
+                args += ["--ro-bind", str(folder), setup.PRELOADED]
+            args += ["--setenv", "PYTHONHASHSEED", "0", "--setenv", "LANG", "C.UTF-8"]
+            args += ["--perms", "1777", "--dir", "/tmp", "--remount-ro", "/"]  # noqa: S108
+            launch = self._launch(args, _PYTHON, "jails", [str(self._host_id), *preload.modules])
+            self._forks[preload] = JailForks(launch)
+        return self._forks[preload]
 
     async def bounds_jails(self) -> bool:
         """Whether a control group holds each jail's memory as a whole, and its CPU, as Docker's does."""
@@ -259,6 +277,8 @@ class BubblewrapProvider:
     async def close(self) -> None:
         """See SandboxProvider."""
         await asyncio.gather(*(thing.close() for thing in list(self._open)))
+        await asyncio.gather(*(forks.close() for forks in self._forks.values()))
+        self._forks.clear()
         await self._copied()
         if self._groups is not None:
             await self._groups
@@ -288,7 +308,7 @@ class BubblewrapProvider:
         }
 
     def _namespaces(self, capabilities: tuple[str, ...]) -> list[str]:
-        args = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+        args = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"]
         args += ["--as-pid-1", "--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"]
         if not self._root:
             # Root of a namespace that holds one user. Nobody's code runs as it: see become_agent.
@@ -307,8 +327,8 @@ class BubblewrapProvider:
             *("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
         ]
 
-    def _launch(self, args: list[str], mode: str, rest: list[str]) -> Launch:
-        program = [self._python.executable, "-I", "-S", "-B", "-c", setup.START, mode]
+    def _launch(self, args: list[str], options: Sequence[str], mode: str, rest: list[str]) -> Launch:
+        program = [self._python.executable, *options, setup.START, mode]
         return Launch([self._bwrap, *args, "--", *program], rest)
 
     def _skeleton(self) -> Path:

@@ -8,7 +8,6 @@ import posixpath
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,12 +15,10 @@ from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.sandbox.base import DEEPEST_CHANGE, MOST_CHANGES, Changes, ExecOutput, Packed, Sandbox, SandboxFileError
 from lorimer.sandbox.bubblewrap import setup
 from lorimer.sandbox.bubblewrap.channel import CONTENT_SPARE, Channel
-from lorimer.sandbox.bubblewrap.process import BwrapProcess, Closing, Launch
+from lorimer.sandbox.bubblewrap.process import START_TIMEOUT, BwrapProcess, Closing, Launch
 from lorimer.sandbox.series import PlainSeries, Series
 from lorimer.sandbox.streams import OUTPUT_LIMIT
 
-START_TIMEOUT = 20.0
-"""Seconds. A start takes 0.04; a machine that swaps takes longer."""
 ANSWER_GRACE = 15.0
 """Seconds beyond its own timeout in which a request must be answered, else the sandbox is given up."""
 BATCH = 4 << 20
@@ -38,7 +35,6 @@ class BubblewrapSandbox:
         self._channel: Channel | None = None
         self._initial: frozenset[bytes] = frozenset()
         """The entries are those that `list` gives: a folder that became a link is another one."""
-        self._stderr = -1
 
     @property
     def id(self) -> str:
@@ -47,14 +43,9 @@ class BubblewrapSandbox:
 
     async def start(self) -> None:
         """Start it. Raises SandboxError."""
-        self._stderr, writer = os.pipe()
-        os.set_blocking(self._stderr, False)
         self._register.add(self)
         try:
-            try:
-                self._process.spawn(None, writer)
-            finally:
-                os.close(writer)
+            self._process.spawn()
             await self._begin_life()
             listed = await self._list(START_TIMEOUT, CONTENT_SPARE)
             await self._ask(b"put", b"dir", os.fsencode(self._workdir), b"755", b"", timeout=START_TIMEOUT)
@@ -77,24 +68,16 @@ class BubblewrapSandbox:
             except OSError:
                 greeting.cancel()
                 await channel.close("")
-                raise SandboxError(f"the sandbox could not start: {await self._words()}") from None
+                raise SandboxError(f"the sandbox could not start: {await self._process.words()}") from None
         try:
             await asyncio.wait_for(greeting, START_TIMEOUT)
         except (SandboxError, TimeoutError):
             await channel.close("")
-            raise SandboxError(f"the sandbox could not start: {await self._words()}") from None
+            raise SandboxError(f"the sandbox could not start: {await self._process.words()}") from None
         except asyncio.CancelledError:
             await asyncio.shield(channel.close(""))
             raise
         self._channel = channel
-
-    async def _words(self) -> str:
-        """What bwrap and the program in it said."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._process.ended.wait(), 1.0)
-        with suppress(BlockingIOError, OSError):
-            return os.read(self._stderr, 4096).decode(errors="replace").strip().replace("\n", "; ")
-        return "no reason given"
 
     async def _ask(self, operation: bytes, *fields: bytes, timeout: float, room: int = 0) -> list[bytes]:
         if self._closing.begun or self._channel is None:
@@ -242,9 +225,7 @@ class BubblewrapSandbox:
     async def _close(self) -> None:
         if self._channel is not None:
             await self._channel.close("the sandbox is closed")
-        if hasattr(self._process, "process"):
-            await self._process.end()
-        os.close(self._stderr)
+        await self._process.end()
         self._register.discard(self)
 
     def _at(self, path: str | None) -> str:

@@ -11,7 +11,7 @@ import py_compile
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,8 +22,14 @@ INSTALL_FIX = "install it with `apt install bubblewrap` or `pip install bubblewr
 
 INSIDE = "/opt/lorimer/inside"
 """Where a sandbox sees the programs of the folder `inside`: a mount of its own, as an agent can write to the folder above."""
-START = f"import sys; sys.path.insert(0, {INSIDE!r}); from inside.main import main; main()"
 PACKAGES = "/opt/lorimer/packages"
+PRELOADED = "/opt/lorimer/preloaded"
+"""Where a jail sees the files of the modules that were imported for it."""
+START = f"""import sys
+path = sys.path[:]
+sys.path[:0] = [{INSIDE!r}, {PRELOADED!r}]
+from inside.main import main
+exec(*main(path))"""
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 WRITABLE = ("/app", "/home", "/mnt", "/opt", "/root", "/run", "/srv", "/tmp", "/var/tmp")  # noqa: S108
@@ -143,6 +149,14 @@ def make_skeleton(folder: Path) -> None:
     inside.mkdir(parents=True)
     for name, code in _programs().items():
         (inside / name).write_bytes(code)
+    open_to_all(folder)
+
+
+def write_files(folder: Path, files: Iterable[tuple[str, str]]) -> None:
+    """Write files, by their paths and texts, that a sandbox's user may read."""
+    for path, text in files:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
     open_to_all(folder)
 
 

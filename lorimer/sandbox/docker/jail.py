@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lorimer.errors import PrerequisiteError, SandboxError
-from lorimer.sandbox.base import JailExit, JailRequest, inodes
+from lorimer.sandbox.base import JailExit, JailRequest
 from lorimer.sandbox.docker.attached import Attached
 from lorimer.sandbox.docker.commands.stream import STDERR, Demux, LineBuffer, NotFramed
 from lorimer.sandbox.docker.container import FIRST_TO_GO, ImageFacts
@@ -54,7 +54,7 @@ def jail_config(
         "LogConfig": {"Type": "none", "Config": {}},
         "Init": False,
         "ReadonlyRootfs": True,
-        "Tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={request.scratch_mb}m,nr_inodes={inodes(request)}"},  # noqa: S108
+        "Tmpfs": {"/tmp": f"rw,nosuid,nodev,mode=1777,size={request.scratch_mb}m,nr_inodes={request.inodes}"},  # noqa: S108
         "IpcMode": "none",  # no /dev/shm, which would be a second place to write
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],

@@ -12,12 +12,14 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from lorimer.errors import CallFailed, EngineOutage, ProviderOutage, ProviderRefusal, SandboxError
 from lorimer.harness import api, fences, host, ran, shadow, structured, text
 from lorimer.sandbox.base import Jail, JailExit, LineTooLong, SandboxFileError
+from lorimer.sandbox.preload import Preload
 from lorimer.sandbox.streams import LINE_LIMIT
 from lorimer.task_agent.causes import SCORED, Cause
 from lorimer.task_agent.output import cut, kept_text, last_line
@@ -98,6 +100,14 @@ def start_line(harness_text: str, task: api.Task | None, began: float | None = N
         "task": None if task is None else dataclasses.asdict(task),
     }
     return json.dumps(line if began is None else {**line, "began": began}).encode()
+
+
+@cache
+def preload() -> Preload:
+    """What every harness imports by being run."""
+    files = files_of("", shadows=True)
+    del files["agent.py"]
+    return Preload(tuple(files.items()), ("lorimer.harness.host", "lorimer.harness.structured", "lorimer.harness.text"))
 
 
 def files_of(harness_text: str, *, shadows: bool = False) -> dict[str, str]:

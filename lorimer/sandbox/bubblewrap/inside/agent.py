@@ -8,7 +8,6 @@ import resource
 import sys
 
 from .kernel import (
-    CAPABILITY_VERSION_3,
     CLONE_NEWUSER,
     PR_CAP_AMBIENT,
     PR_CAP_AMBIENT_CLEAR_ALL,
@@ -17,6 +16,7 @@ from .kernel import (
     PR_SET_SECCOMP,
     SECCOMP_MODE_FILTER,
     check,
+    keep_capabilities,
     libc,
     limit,
     write_text,
@@ -92,8 +92,7 @@ def become_agent(host_id: int, pids: int) -> None:
     limit(resource.RLIMIT_NPROC, pids)
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs")
     libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
-    check(libc.capset(header, (ctypes.c_uint32 * 6)()), "capset")
+    keep_capabilities()
     program = seccomp_program(os.uname().machine)
     if program is not None:
         filter_ = _Filter(len(program) // 8, program)

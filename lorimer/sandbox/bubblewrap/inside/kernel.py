@@ -7,12 +7,14 @@ import os
 import resource
 
 # linux/sched.h, linux/mount.h, linux/prctl.h, linux/capability.h: kernel ABI, the same on every architecture
-CLONE_NEWNS, CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x08000000, 0x10000000, 0x20000000
+CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 32, 4096, 16384, 1 << 18
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 4, 22, 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 SECCOMP_MODE_FILTER = 2
 CAPABILITY_VERSION_3 = 0x20080522
+CAP_KILL, CAP_SYS_PTRACE = 5, 19
 SIGKILL, SIGPIPE, SIGCHLD, SIGXFSZ = 9, 13, 17, 25
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -29,6 +31,13 @@ def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> No
     """mount(2)."""
     args = (source.encode(), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), data.encode() or None)
     check(libc.mount(*args), f"mount {target}")
+
+
+def keep_capabilities(*numbers: int) -> None:
+    """Give up all capabilities but these, which are below 32."""
+    mask = sum(1 << number for number in numbers)
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION_3, 0)
+    check(libc.capset(header, (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)), "capset")
 
 
 def write_text(path: str, text: str) -> None:
@@ -55,6 +64,22 @@ def wake_on_children() -> int:
     _signal.signal(SIGCHLD, lambda *_: None)
     _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     return reader
+
+
+def forget_children() -> None:
+    """Undo `wake_on_children`, as a fork inherits it."""
+    import _signal
+
+    _signal.signal(SIGCHLD, _signal.SIG_DFL)
+    _signal.set_wakeup_fd(-1)
+
+
+def close_all_but(first: int) -> None:
+    """Close every descriptor from `first` on."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        if int(name) >= first:
+            with suppress(OSError):  # that of the listing itself
+                os.close(int(name))
 
 
 def reset_signals() -> None:

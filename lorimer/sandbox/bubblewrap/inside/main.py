@@ -1,8 +1,7 @@
 """The program that runs inside a bubblewrap namespace, before anything hostile does.
 
-This folder is compiled, copied in and started as `python3 -I -S`, without lorimer around it. So its files import each other
-by relative names, and beside these C modules and `ctypes` alone: every import is paid for by every sandbox (`ctypes` 3 ms,
-`json` 7, `socket` 3).
+This folder is compiled, copied in and started without lorimer around it. So its files import each other by relative names, and
+beside these C modules and `ctypes` alone: every import is paid for by every sandbox (`ctypes` 3 ms, `json` 7, `socket` 3).
 
 Two modes:
 
@@ -10,7 +9,8 @@ Two modes:
            anything itself. For each *life* it forks a new PID namespace with its own `/proc`, IPC and `/dev/shm`, whose PID 1
            serves lorimer's requests. A restart kills that PID 1, and the kernel kills all it ever started. Processes of
            a life cannot see or signal the holder.
-`jail`     This process is PID 1 of the jail and has one child, the program.
+`jails`    This process is PID 1 of a namespace from which jails are forked, each with a PID 1 of its own and one child, the
+           program.
 
 Both end, and with them the whole namespace, when the control socket to lorimer is closed.
 """
@@ -20,17 +20,32 @@ from __future__ import annotations
 import os
 import sys
 
+from . import forks
 from .holder import Holder
-from .jail import run_jail
 from .kernel import write_text
 
+TYPE_CHECKING = False  # typing's, whose import costs 4 ms
+if TYPE_CHECKING:
+    from types import CodeType
 
-def main() -> None:
-    """`sandbox CONTROL MEMORY WATCH PIDS HOST_ID INODES` or `jail CONTROL MEMORY WATCH PIDS HOST_ID INODES ARGV...`."""
+
+def main(path: list[str]) -> tuple[CodeType, dict[str, object]]:
+    """`sandbox CONTROL MEMORY WATCH PIDS HOST_ID INODES` or `jails CONTROL HOST_ID MODULES...`.
+
+    Returns in the process of a jail's program alone: the program and the module that it is.
+
+    Args:
+        path: sys.path, as a program finds it.
+    """
     mode, *rest = sys.argv[1:]
-    control, memory, watch, pids, host_id = map(int, rest[:5])
+    control = int(rest[0])
     os.set_inheritable(control, False)
-    write_text("/proc/self/oom_score_adj", "1000")  # under pressure the kernel takes the sandbox, not lorimer
-    if mode == "jail":
-        run_jail(control, memory, watch, pids, host_id, int(rest[5]), rest[6:])
-    Holder(control, memory, watch, pids, host_id, int(rest[5])).run()
+    if mode == "sandbox":
+        write_text("/proc/self/oom_score_adj", "1000")  # under pressure the kernel takes the sandbox, not lorimer
+        Holder(control, *map(int, rest[1:])).run()
+    program = forks.serve(control, int(rest[1]), rest[2:])
+    sys.argv, sys.path[:] = ["-c"], path
+    for name in [name for name in sys.modules if name.partition(".")[0] == __package__]:
+        del sys.modules[name]
+    module = sys.modules["__main__"] = type(sys)("__main__")
+    return program, module.__dict__
