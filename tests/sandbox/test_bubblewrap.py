@@ -19,9 +19,11 @@ from typing import Any
 import pytest
 
 from lorimer.errors import ImageError, PrerequisiteError, SandboxError
+from lorimer.harness.host import ARGV
 from lorimer.processes import started
 from lorimer.sandbox.base import (
     BuiltImage,
+    Jail,
     JailRequest,
     Owner,
     PulledImage,
@@ -33,6 +35,7 @@ from lorimer.sandbox.base import (
 from lorimer.sandbox.bubblewrap import setup
 from lorimer.sandbox.bubblewrap.provider import SCRATCH_PREFIX, BubblewrapProvider, reap_folders
 from lorimer.sandbox.select import choose
+from lorimer.task_agent.serving.gateway import preload
 
 pytestmark = pytest.mark.bubblewrap
 
@@ -425,8 +428,149 @@ async def test_several_may_reap_at_once(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240
 
 
+# Where jails come from
+
+
+async def program(provider: BubblewrapProvider, code: str, **options: Any) -> Jail:
+    """A jail with the options and the modules of a harness's."""
+    return await provider.jail(JailRequest([*ARGV[:-1], code], OWNER, preload=preload(), **options))
+
+
+async def said(jail: Jail) -> list[str]:
+    """Its lines up to its end."""
+    found = []
+    while (line := await jail.receive()) is not None:
+        found.append(line.decode())
+    return found
+
+
+TELLS = """
+import os, signal, sys
+print("jails" in sys.orig_argv, sys.argv, [folder for folder in sys.path if "lorimer" in folder])
+print("lorimer.harness.host" in sys.modules, [name for name in sys.modules if name.startswith("inside")])
+print(signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL, signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN)
+print(len(os.listdir("/proc/self/fd")) - 1, os.environ == {**os.environ, "HOME": "/tmp"}, sorted(os.environ))
+def capabilities(pid):
+    return [line.split()[1].lstrip("0") for line in open(f"/proc/{pid}/status") if line.startswith(("CapEff", "CapPrm"))]
+print(capabilities(1), capabilities("self"), [line.split()[1] for line in open("/proc/self/status") if "Seccomp:" in line])
+print(sorted(name for name in os.listdir("/proc") if name.isdigit()), os.getpid(), os.getppid())
+"""
+
+
+async def test_a_harness_runs_in_a_fork_and_finds_what_it_would_in_a_python_of_its_own(
+    provider: BubblewrapProvider,
+) -> None:
+    jail = await program(provider, TELLS)
+    assert await said(jail) == [
+        "True ['-c'] []",
+        "True []",
+        "True True",
+        "3 True ['HOME', 'LANG', 'PATH', 'PYTHONHASHSEED']",
+        "['80020', '80020'] ['', ''] ['2']",  # CAP_SYS_PTRACE and CAP_KILL; none
+        "['1', '2'] 2 1",
+    ], (await jail.wait()).stderr
+    await jail.close()
+
+
+async def test_other_options_get_a_python_of_their_own(provider: BubblewrapProvider) -> None:
+    code = "import sys; print(sys.orig_argv[1:4], 'lorimer' in sys.modules)"
+    jail = await provider.jail(JailRequest(["python3", "-I", "-u", "-c", code], OWNER, preload=preload()))
+    assert await said(jail) == ["['-I', '-u', '-c'] False"]
+    await jail.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "lines", "exit_code", "error"),
+    [
+        ("import sys; sys.exit(7)", [], 7, b""),
+        ("raise ValueError('no')", [], 1, b"ValueError: no\n"),
+        ("import atexit; atexit.register(print, 'last'); print('first')", ["first", "last"], 0, b""),
+        ("import threading; threading.Timer(0.1, print, ['late']).start()", ["late"], 0, b""),
+        ("import os; os.kill(os.getpid(), 9)", [], 137, b""),
+    ],
+)
+async def test_a_program_in_a_fork_ends_as_one_in_a_python_of_its_own(
+    provider: BubblewrapProvider, code: str, lines: list[str], exit_code: int, error: bytes
+) -> None:
+    for options in (ARGV[:-1], ("python3", "-I", "-u", "-c")):
+        jail = await provider.jail(JailRequest([*options, code], OWNER))
+        assert await said(jail) == lines
+        end = await jail.wait()
+        assert (end.exit_code, end.stderr.endswith(error)) == (exit_code, True), end
+        await jail.close()
+
+
+REACHABLE = """
+import ctypes, os, socket
+named, port = socket.socket(socket.AF_UNIX), socket.socket()
+named.bind("\\0lorimer-test")
+named.listen()
+port.bind(("127.0.0.1", 7007))
+port.listen()
+near, far = os.openpty()
+open("/tmp/mine", "w").close()
+made = ctypes.CDLL(None).semget(7007, 1, 0o1666)
+print(os.ttyname(far), made >= 0, flush=True)
+input()
+"""
+REACHES = """
+import ctypes, os, socket
+def reached(family, address):
+    try:
+        socket.socket(family).connect(address)
+    except OSError:
+        return False
+    return True
+print(reached(socket.AF_UNIX, "\\0lorimer-test"), reached(socket.AF_INET, ("127.0.0.1", 7007)))
+print(os.listdir("/dev/pts"), os.listdir("/tmp"), ctypes.CDLL(None).semget(7007, 1, 0))
+print(sorted(name for name in os.listdir("/proc") if name.isdigit()))
+"""
+
+
+async def test_jails_of_one_fork_reach_nothing_of_each_other(provider: BubblewrapProvider) -> None:
+    one = await program(provider, REACHABLE)
+    assert await one.receive() == b"/dev/pts/0 True"
+    other = await program(provider, REACHES)
+    assert await said(other) == ["False False", "['ptmx'] [] -1", "['1', '2']"]
+    await other.close()
+    await one.close()
+
+
+async def test_what_jails_are_forked_from_is_started_anew_where_it_died(provider: BubblewrapProvider) -> None:
+    jail = await program(provider, "print('up', flush=True); input()")
+    assert await jail.receive() == b"up"
+    [source] = [process for process in _children() if b"\0jails\0" in (process / "cmdline").read_bytes()]
+    os.kill(int(source.name), signal.SIGKILL)
+    async with asyncio.timeout(60):
+        end = await jail.wait()
+    assert end.exit_code is None
+    await jail.close()
+    again = await program(provider, "print('up again')")
+    assert await said(again) == ["up again"]
+    await again.close()
+
+
+def _children() -> list[Path]:
+    """This process's own, but for the probe's: theirs have no modules."""
+    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    return [
+        Path("/proc") / pid
+        for pid in found
+        if b"lorimer.harness.host" in (Path("/proc") / pid / "cmdline").read_bytes()
+    ]
+
+
+async def test_a_jail_that_cannot_start_says_why(provider: BubblewrapProvider) -> None:
+    with pytest.raises(SandboxError, match=r"the jail could not start: OSError: .* mount /tmp: Invalid argument"):
+        await program(provider, "print(1)", scratch_mb=-1)
+    after = await program(provider, "print(1)")
+    assert await said(after) == ["1"]
+    await after.close()
+
+
 LIFE = """
 import asyncio, os, sys
+from lorimer.harness.host import ARGV
 from lorimer.sandbox.base import *
 from lorimer.sandbox.bubblewrap.provider import BubblewrapProvider
 async def main():
@@ -438,8 +582,10 @@ async def main():
     nap = f"sleep {seconds}"
     await sandbox.exec(f"setsid sh -c 'trap \\"\\" TERM HUP; {nap}' >/dev/null 2>&1 & {nap} &", timeout=60)
     waits = f"import time; print(1, flush=True); time.sleep({seconds})"
-    jail = await provider.jail(JailRequest(["python3", "-c", waits], owner))
+    naps = f"import subprocess; print(1, flush=True); subprocess.run(['sleep', '{seconds}'])"
+    jail, forked = [await provider.jail(JailRequest(argv, owner)) for argv in (["python3", "-c", waits], [*ARGV[:-1], naps])]
     await jail.receive()
+    await forked.receive()
     await sandbox.restart()
     await sandbox.exec(f"{nap} &", timeout=60)
     uid = (await sandbox.exec("id -u", timeout=60)).stdout.decode().strip()
@@ -447,6 +593,7 @@ async def main():
     if how == "wait":
         await asyncio.sleep(600)
     await jail.close()
+    await forked.close()
     await sandbox.close()
     await provider.close()
 asyncio.run(main())
