@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lorimer.errors import PrerequisiteError
+from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.sandbox.base import JailRequest, Owner
-from lorimer.sandbox.bubblewrap.cgroup import PERIOD_MICROSECONDS, PREFIX, JailGroups
+from lorimer.sandbox.bubblewrap.cgroup import PERIOD_MICROSECONDS, PREFIX, JailGroup, JailGroups
 from lorimer.sandbox.bubblewrap.provider import BubblewrapProvider
 
 OWNER = Owner("test", "cgroup")
@@ -165,3 +165,20 @@ def test_version_2_has_its_groups_beside_lorimers_own(tmp_path: Path) -> None:
     assert (folder / "memory.max").read_text() == str(64 << 20)
     assert (folder / "cpu.max").read_text() == f"150000 {PERIOD_MICROSECONDS}"
     assert (mine.parent / "cgroup.subtree_control").read_text() == "+memory +cpu"
+
+
+@pytest.mark.bubblewrap
+async def test_a_group_that_cannot_be_entered_is_no_start_of_a_jail(
+    provider: BubblewrapProvider, groups: JailGroups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = JailGroups.make
+
+    def gone(self: JailGroups, memory: int, cpus: float) -> JailGroup:
+        group = made(self, memory, cpus)
+        assert group.removed()  # as somebody else may remove it
+        return group
+
+    await provider.bounds_jails()
+    monkeypatch.setattr(JailGroups, "make", gone)
+    with pytest.raises(SandboxError, match="a jail cannot enter its control group: .*No such file or directory"):
+        await provider.jail(JailRequest(["python3", "-I", "-c", "input()"], OWNER))

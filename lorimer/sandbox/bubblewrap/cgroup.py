@@ -15,10 +15,11 @@ import itertools
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lorimer.errors import SandboxError
 from lorimer.processes import started
 
 PREFIX = "lorimer-jail-"
@@ -28,8 +29,7 @@ PERIOD_MICROSECONDS = 100_000
 
 MOVE = """IFS='
 '; set -f; for place in $0; do echo $$ > "$place/cgroup.procs" || exit 125; done; exec "$@\""""
-"""A shell's program that enters the folders named by its first argument and becomes what the others say. So all that a jail ever
-starts is inside: moved after its start, a process would leave its first children behind."""
+"""A shell's program that enters the folders named by its first argument and becomes what the others say."""
 
 REMOVAL_TRIES, REMOVAL_PAUSE = 20, 0.05
 """The kernel lets a group be removed a moment after its last process has been waited for; one that stays is reaped later."""
@@ -71,9 +71,16 @@ class JailGroup:
         self.folders = folders
         self._events = events
 
-    def command(self, command: list[str]) -> list[str]:
-        """The command line that runs `command` within it."""
-        return ["/bin/sh", "-c", MOVE, "\n".join(map(str, self.folders)), *command]
+    @contextmanager
+    def doors(self) -> Iterator[list[int]]:
+        """Descriptors that take in whoever writes `0` to them. A jail's first process does so before it starts any: moved later,
+        it would leave those behind. Raises SandboxError."""
+        with ExitStack() as opened:
+            try:
+                doors = [opened.enter_context((folder / "cgroup.procs").open("wb")) for folder in self.folders]
+            except OSError as error:
+                raise SandboxError(f"a jail cannot enter its control group: {error}") from error
+            yield [door.fileno() for door in doors]
 
     def out_of_memory(self) -> bool:
         """Whether the kernel killed a process in it for memory."""
@@ -177,7 +184,7 @@ def _write(file: Path, value: str) -> None:
 def _holds(group: JailGroup) -> bool:
     """Whether a process that is started in it is in it: it waits for a word while the kernel is asked."""
     with subprocess.Popen(
-        group.command(["/bin/sh", "-c", "echo in; read -r word"]),
+        ["/bin/sh", "-c", MOVE, "\n".join(map(str, group.folders)), "/bin/sh", "-c", "echo in; read -r word"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 from lorimer.errors import SandboxError
@@ -47,7 +46,7 @@ class BubblewrapJail:
         mine, theirs = socket.socketpair()
         errors, errors_theirs = socket.socketpair()
         try:
-            with theirs, errors_theirs, self._doors() as doors:
+            with theirs, errors_theirs, nullcontext(()) if self._group is None else self._group.doors() as doors:
                 given = (theirs.fileno(), errors_theirs.fileno(), *doors)
                 started = await self._process.start(lambda control: self._forks.ask(self._request, (control, *given)))
             if not started:
@@ -65,17 +64,6 @@ class BubblewrapJail:
             raise
         self._register.add(self)
         self._collector = asyncio.ensure_future(self._collect())
-
-    @contextmanager
-    def _doors(self) -> Iterator[list[int]]:
-        """The descriptors of its control group that take in whoever writes to them."""
-        folders = () if self._group is None else self._group.folders
-        with ExitStack() as opened:
-            try:
-                doors = [opened.enter_context((folder / "cgroup.procs").open("wb")) for folder in folders]
-            except OSError as error:
-                raise SandboxError(f"the control group of a jail cannot be entered: {error}") from error
-            yield [door.fileno() for door in doors]
 
     async def _words(self, errors: socket.socket) -> str:
         """What was said instead of a start: by the jail itself, else by what it was to be forked from."""

@@ -20,8 +20,6 @@ from __future__ import annotations
 import os
 import sys
 
-from . import forks
-from .holder import Holder
 from .kernel import write_text
 
 TYPE_CHECKING = False  # typing's, whose import costs 4 ms
@@ -42,8 +40,12 @@ def main(path: list[str]) -> tuple[CodeType, dict[str, object]]:
     os.set_inheritable(control, False)
     if mode == "sandbox":
         write_text("/proc/self/oom_score_adj", "1000")  # under pressure the kernel takes the sandbox, not lorimer
+        from .holder import Holder
+
         Holder(control, *map(int, rest[1:])).run()
-    program = forks.serve(control, int(rest[1]), rest[2:])
+    from .forks import serve
+
+    program = serve(control, int(rest[1]), rest[2:])
     sys.argv, sys.path[:] = ["-c"], path
     for name in [name for name in sys.modules if name.partition(".")[0] == __package__]:
         del sys.modules[name]
