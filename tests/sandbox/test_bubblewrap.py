@@ -7,6 +7,7 @@ import os
 import py_compile
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -558,6 +559,36 @@ def _children() -> list[Path]:
         for pid in found
         if b"lorimer.harness.host" in (Path("/proc") / pid / "cmdline").read_bytes()
     ]
+
+
+NO_MORE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from inside import forks
+def fails():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+os.fork = fails
+forks.serve(int(sys.argv[2]), 0, [])
+"""
+
+
+def test_where_no_process_can_be_made_a_jail_says_so_and_the_others_live_on() -> None:
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-c", NO_MORE, str(Path(setup.__file__).parent), str(theirs.fileno())]
+    with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as source:
+        theirs.close()
+        for _ in range(2):
+            heard, errors = os.pipe()
+            with Path(os.devnull).open("wb") as nothing, os.fdopen(heard) as told:
+                request = "\0".join(["1", "1", "1", "1", "1", "python3", "-c", "pass"])
+                socket.send_fds(control, [request.encode()], [nothing.fileno(), nothing.fileno(), errors])
+                os.close(errors)
+                assert told.read() == (
+                    "lorimer: the jail could not start: BlockingIOError: [Errno 11] Resource temporarily unavailable\n"
+                )
+        assert source.poll() is None
+        control.close()
+        assert source.wait(60) == 0
 
 
 async def test_a_jail_that_cannot_start_says_why(provider: BubblewrapProvider) -> None:

@@ -22,17 +22,28 @@ class JailForks:
 
     def ask(self, request: bytes, descriptors: Sequence[int]) -> None:
         """Ask for a jail, which gets copies of the descriptors. Raises SandboxError."""
-        if self._process is not None and self._process.ended.is_set():
+        if self._process is None or not self._took(request, descriptors):
+            self._begin()
+            self._took(request, descriptors)  # one that ends as it begins is heard of where the jail is awaited
+
+    def _begin(self) -> None:
+        if self._process is not None:
             self._process.drop()
             self._process = None
-        if self._process is None:
-            process = BwrapProcess(self._launch)
-            process.spawn()
-            self._process = process
+        process = BwrapProcess(self._launch)
+        process.spawn()
+        self._process = process
+
+    def _took(self, request: bytes, descriptors: Sequence[int]) -> bool:
+        """Whether it lives, and was asked."""
+        assert self._process is not None
         try:
             socket.send_fds(self._process.control, [request], list(descriptors))
+        except ConnectionError:
+            return False
         except OSError as error:
             raise SandboxError(f"a jail cannot be asked for: {error.strerror}") from None
+        return True
 
     async def words(self) -> str:
         """What it said where it does not run."""

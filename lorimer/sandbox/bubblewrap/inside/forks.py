@@ -24,6 +24,7 @@ from .kernel import (
     check,
     libc,
     reap,
+    suppress,
     wake_on_children,
     write_text,
 )
@@ -31,7 +32,6 @@ from .kernel import (
 TYPE_CHECKING = False  # typing's, whose import costs 4 ms
 if TYPE_CHECKING:
     from types import CodeType
-    from typing import NoReturn
 
 MOST_SAID = 256 << 10
 """Bytes of a request, more than the kernel takes of one message."""
@@ -64,7 +64,13 @@ def serve(control: int, host_id: int, modules: list[str]) -> CodeType:
                 os._exit(0)
             given = memoryview(ancillary[0][2]).cast("i").tolist()
             jail = JailOrder.of(said, host_id)
-            if os.fork() == 0:
+            try:
+                forked = os.fork()
+            except OSError as error:  # too many processes: the others live on
+                forked = -1
+                with suppress(OSError):  # nobody waits for it any more
+                    os.write(given[2], _failure(error))
+            if forked == 0:
                 os.close(socket.detach())
                 return _become(jail, *given)
             for descriptor in given:
@@ -95,9 +101,9 @@ def _become(jail: JailOrder, control: int, wire: int, errors: int, *doors: int) 
             os._exit(0)
         return run_jail(jail, control)
     except BaseException as error:  # noqa: BLE001  (whatever it was, this process must not go on as process 1's)
-        _failed(error)
+        os.write(2, _failure(error))
+        os._exit(126)
 
 
-def _failed(error: BaseException) -> NoReturn:
-    os.write(2, f"lorimer: the jail could not start: {type(error).__name__}: {error}\n".encode())
-    os._exit(126)
+def _failure(error: BaseException) -> bytes:
+    return f"lorimer: the jail could not start: {type(error).__name__}: {error}\n".encode()
