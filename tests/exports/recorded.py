@@ -70,11 +70,14 @@ async def recorded(folder: Path, *answers: dict[str, Any]) -> Recorded:
             )
             metered = Metered(model, Budget("demo", BudgetSettings(), store), store, 8192)
             start = TrialStart(planned, 0, model.id)
-            end = await run_trial(
-                Machine(provider, store, metered, lambda seconds, why: None),
-                spec_of(start, REACT, task, config()),
-                task,
-            )
+            try:
+                end = await run_trial(
+                    Machine(provider, store, metered, lambda seconds, why: None),
+                    spec_of(start, REACT, task, config()),
+                    task,
+                )
+            finally:
+                await provider.close()
             await store.close_trial(end)
         asked = tuple(map(conversation, server.bodies))
     reader = StoreReader(path)

@@ -122,7 +122,7 @@ def host_files(given: Given) -> list[str]:
         if folder in ("/proc", "/sys") or folder == home:
             folders.clear()
             continue
-        # bubblewrap has its own start-up file in /opt/lorimer
+        # bubblewrap has its own start-up files in /opt/lorimer, and those of a harness's own folder once more
         names = [name for name in folders + files if name in given["names"] or "lorimer" in name.lower()]
         paths = [os.path.join(folder, name) for name in names]
         got += [path for path in paths if path not in given["allowed"]]
