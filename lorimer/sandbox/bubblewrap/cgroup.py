@@ -14,6 +14,7 @@ import asyncio
 import itertools
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -27,9 +28,12 @@ PREFIX = "lorimer-jail-"
 PERIOD_MICROSECONDS = 100_000
 """The kernel's default: within so much time a jail gets its share of CPU."""
 
-MOVE = """IFS='
-'; set -f; for place in $0; do echo $$ > "$place/cgroup.procs" || exit 125; done; exec "$@\""""
-"""A shell's program that enters the folders named by its first argument and becomes what the others say."""
+_ENTER = """import os, sys
+for door in sys.argv[1:]:
+    os.write(int(door), str(os.getpid()).encode())
+print("in", flush=True)
+input()"""
+"""A program that enters by the doors whose numbers are its arguments, and stays until it has a line."""
 
 REMOVAL_TRIES, REMOVAL_PAUSE = 20, 0.05
 """The kernel lets a group be removed a moment after its last process has been waited for; one that stays is reaped later."""
@@ -73,8 +77,10 @@ class JailGroup:
 
     @contextmanager
     def doors(self) -> Iterator[list[int]]:
-        """Descriptors that take in whoever writes `0` to them. A jail's first process does so before it starts any: moved later,
-        it would leave those behind. Raises SandboxError."""
+        """Descriptors that take in whoever writes `0`, or its own number, to them. Raises SandboxError.
+
+        A jail's first process does so before it starts any: moved later, it would leave those behind.
+        """
         with ExitStack() as opened:
             try:
                 doors = [opened.enter_context((folder / "cgroup.procs").open("wb")) for folder in self.folders]
@@ -131,6 +137,8 @@ class JailGroups:
             try:
                 if _holds(group):
                     return found
+            except SandboxError:
+                continue
             finally:
                 group.removed()
         return None
@@ -183,13 +191,17 @@ def _write(file: Path, value: str) -> None:
 
 def _holds(group: JailGroup) -> bool:
     """Whether a process that is started in it is in it: it waits for a word while the kernel is asked."""
-    with subprocess.Popen(
-        ["/bin/sh", "-c", MOVE, "\n".join(map(str, group.folders)), "/bin/sh", "-c", "echo in; read -r word"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={},
-    ) as process:
+    with (
+        group.doors() as doors,
+        subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _ENTER, *map(str, doors)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pass_fds=doors,
+            env={},
+        ) as process,
+    ):
         assert process.stdin is not None
         assert process.stdout is not None
         try:

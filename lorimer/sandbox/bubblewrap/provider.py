@@ -3,7 +3,8 @@
 How one is made. `bwrap` builds a mount namespace from an allow-list (`setup`): a tmpfs of limited size as `/`, the
 host's `/usr` and the interpreter's standard library read-only, a synthetic `/etc`, nothing else. In it `inside.main`
 is PID 1 and holds the file system; the agent's commands run in a PID namespace of their own below it, one per *life*,
-so that `restart` ends every process there ever was and keeps the files.
+so that `restart` ends every process there ever was and keeps the files. Jails are forked from a bwrap of their own
+(`inside.forks`), one for all that import the same.
 
 Who it is on the host. Run by root, sandboxes run as uid 65534 in a user namespace of their own; run by somebody else,
 as that user in a user namespace. Inside it is uid 1000 in both cases, without capabilities, with `no_new_privs`, with a
@@ -195,7 +196,7 @@ class BubblewrapProvider:
         memory = (limits.memory_mb or DEFAULT_MEMORY_MB) << 20
         storage = (limits.storage_mb or DEFAULT_STORAGE_MB) << 20
         bundle = self._bundles[request.image]
-        args = self._namespaces(_HOLDER_CAPS)
+        args = [*self._namespaces(_HOLDER_CAPS), "--unshare-cgroup-try"]
         args += ["--size", str(storage), "--tmpfs", "/"]
         for folder in setup.WRITABLE:
             args += ["--dir", folder]
@@ -206,7 +207,6 @@ class BubblewrapProvider:
             env["PYTHONPATH"] = setup.PACKAGES
         # One inode for 16 KiB: enough for many small files, and a limit to the memory that empty ones take.
         numbers = [memory, memory, limits.pids, self._host_id, max(storage >> 14, 4096)]
-        args += ["--unshare-cgroup-try"]
         launch = self._launch(args, ("-I", "-S", "-B", "-c"), "sandbox", [str(number) for number in numbers])
         sandbox = BubblewrapSandbox(
             f"bwrap-{secrets.token_hex(4)}",
@@ -241,13 +241,12 @@ class BubblewrapProvider:
 
     def _forks_of(self, preload: Preload) -> JailForks:
         if preload not in self._forks:
-            args = self._namespaces(_FORKS_CAPS)
-            for above in ("/opt", str(Path(setup.PRELOADED).parent)):
-                args += ["--perms", "0755", "--dir", above]  # those that bwrap makes itself are for root alone
-            args += self._mounts()
+            # Of control groups it sees what lorimer does, as a jail enters one of its own before it is shown that alone.
+            args = [*self._namespaces(_FORKS_CAPS), *setup.folders_above(Path(setup.PRELOADED)), *self._mounts()]
             if preload.files:
                 folder = self._skeleton().parent / f"preload-{len(self._forks)}"
                 setup.write_files(folder, preload.files)
+                setup.open_to_all(folder)
                 args += ["--ro-bind", str(folder), setup.PRELOADED]
             args += ["--setenv", "PYTHONHASHSEED", "0", "--setenv", "LANG", "C.UTF-8"]
             args += ["--perms", "1777", "--dir", "/tmp", "--remount-ro", "/"]  # noqa: S108

@@ -98,8 +98,7 @@ class HostPython:
             args += ["--symlink", self.executable, "/usr/local/bin/python3"]
             args += ["--symlink", self.executable, "/usr/local/bin/python", "--remount-ro", "/usr/local"]
         if not self.in_usr:
-            for above in reversed(Path(self.executable).parents[:-1]):
-                args += ["--perms", "0755", "--dir", str(above)]  # those that bwrap makes itself are for root alone
+            args += folders_above(Path(self.executable))
             args += ["--ro-bind", self.executable, self.executable]
             for name in ("lib", "lib64"):
                 folder = Path(self.prefix) / name
@@ -112,6 +111,11 @@ class HostPython:
                     if Path(hidden).is_dir() and not Path(hidden).is_symlink():
                         args += ["--size", "4096", "--tmpfs", hidden, "--remount-ro", hidden]
         return args
+
+
+def folders_above(path: Path) -> list[str]:
+    """bwrap options: the folders that a path lies in, for all to enter. Those that bwrap makes itself are for root alone."""
+    return [word for above in reversed(path.parents[:-1]) for word in ("--perms", "0755", "--dir", str(above))]
 
 
 def system_mounts() -> list[str]:
@@ -137,9 +141,7 @@ def skeleton_mounts(folder: Path) -> list[str]:
 def make_skeleton(folder: Path) -> None:
     """Fill `folder` with what sandboxes see at /etc and at INSIDE."""
     etc = folder / "etc"
-    etc.mkdir(parents=True)
-    for name, text in _ETC.items():
-        (etc / name).write_text(text)
+    write_files(etc, _ETC.items())
     libraries = Path("/etc/ld.so.cache")
     if libraries.is_file():
         shutil.copyfile(libraries, etc / libraries.name)
@@ -153,11 +155,10 @@ def make_skeleton(folder: Path) -> None:
 
 
 def write_files(folder: Path, files: Iterable[tuple[str, str]]) -> None:
-    """Write files, by their paths and texts, that a sandbox's user may read."""
+    """Write files by their paths and texts."""
     for path, text in files:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")
-    open_to_all(folder)
 
 
 @cache
