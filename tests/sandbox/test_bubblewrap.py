@@ -30,6 +30,7 @@ from lorimer.sandbox.base import (
     PulledImage,
     PythonImage,
     Sandbox,
+    SandboxFileError,
     SandboxLimits,
     SandboxRequest,
 )
@@ -274,6 +275,18 @@ async def test_the_interpreter_and_the_shell_cannot_be_replaced(provider: Bubble
     assert await out(sandbox, "python3 -c 'import et_xmlfile; print(et_xmlfile.__file__)'; head -1 /etc/group") == (
         "/opt/lorimer/packages/et_xmlfile/__init__.py\nagent:x:1000:\n"
     )
+
+
+async def test_nothing_of_the_agents_is_imported_by_what_serves_lorimer(provider: BubblewrapProvider) -> None:
+    """All of that is imported before an agent has a file: a life begins in a fork."""
+    sandbox = await acquire(provider)
+    plant = 'for name in errno stat fcntl encodings traceback; do echo \'open("/app/ran", "w")\' > $name.py; done'
+    folder = setup.PRELOADED
+    assert await out(sandbox, f"mkdir -p {folder} && cd {folder} && {plant}; cp *.py /; cp *.py /app") == ""
+    await sandbox.restart()
+    with pytest.raises(SandboxFileError):
+        await sandbox.read("/app/none", max_bytes=1)
+    assert await out(sandbox, "cd /app && ls ran") == "ls: cannot access 'ran': No such file or directory\n"
 
 
 # Limits
@@ -537,11 +550,19 @@ async def test_jails_of_one_fork_reach_nothing_of_each_other(provider: Bubblewra
     await one.close()
 
 
+async def test_sandboxes_of_one_fork_reach_nothing_of_each_other(provider: BubblewrapProvider) -> None:
+    one, other = await acquire(provider), await acquire(provider)
+    await one.write("/srv/it.py", REACHABLE.encode())
+    await other.write("/srv/it.py", REACHES.encode())
+    began = "(sleep 600 | python3 /srv/it.py > /srv/said 2>&1) & until grep -s True /srv/said; do sleep 0.05; done"
+    assert await out(one, began) == "/dev/pts/0 True\n"
+    assert (await out(other, "python3 /srv/it.py")).split("\n")[:2] == ["False False", "['ptmx'] [] -1"]
+
+
 async def test_what_jails_are_forked_from_is_started_anew_where_it_died(provider: BubblewrapProvider) -> None:
     jail = await program(provider, "print('up', flush=True); input()")
     assert await jail.receive() == b"up"
-    [source] = [process for process in _children() if b"\0jails\0" in (process / "cmdline").read_bytes()]
-    os.kill(int(source.name), signal.SIGKILL)
+    _kill_the_one_that(b"\0lorimer.harness.host")  # the probe's has no modules
     async with asyncio.timeout(60):
         end = await jail.wait()
     assert end.exit_code is None
@@ -551,14 +572,22 @@ async def test_what_jails_are_forked_from_is_started_anew_where_it_died(provider
     await again.close()
 
 
-def _children() -> list[Path]:
-    """This process's own, but for the probe's: theirs have no modules."""
-    found = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return [
-        Path("/proc") / pid
-        for pid in found
-        if b"lorimer.harness.host" in (Path("/proc") / pid / "cmdline").read_bytes()
-    ]
+async def test_what_sandboxes_are_forked_from_is_started_anew_where_it_died(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider)
+    work = asyncio.create_task(sandbox.exec("sleep 600", timeout=600))
+    assert await out(sandbox, "echo up") == "up\n"
+    _kill_the_one_that(b"\0sandboxes\0")
+    with pytest.raises(SandboxError, match="the sandbox ended unexpectedly"):
+        async with asyncio.timeout(60):
+            await work
+    assert await out(await acquire(provider), "echo up again") == "up again\n"
+
+
+def _kill_the_one_that(says: bytes) -> None:
+    """Kill the child of this process whose command line holds these words."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    [found] = [pid for pid in children if says in (Path("/proc") / pid / "cmdline").read_bytes()]
+    os.kill(int(found), signal.SIGKILL)
 
 
 NO_MORE = """
@@ -568,11 +597,11 @@ from inside import forks
 def fails():
     raise BlockingIOError(11, "Resource temporarily unavailable")
 os.fork = fails
-forks.serve(int(sys.argv[2]), 0, [])
+forks.serve(int(sys.argv[2]), None)
 """
 
 
-def test_where_no_process_can_be_made_a_jail_says_so_and_the_others_live_on() -> None:
+def test_where_no_process_can_be_made_who_asked_hears_so_and_the_others_live_on() -> None:
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-c", NO_MORE, str(Path(setup.__file__).parent), str(theirs.fileno())]
     with subprocess.Popen(command, pass_fds=[theirs.fileno()]) as source:
@@ -580,15 +609,18 @@ def test_where_no_process_can_be_made_a_jail_says_so_and_the_others_live_on() ->
         for _ in range(2):
             heard, errors = os.pipe()
             with Path(os.devnull).open("wb") as nothing, os.fdopen(heard) as told:
-                request = "\0".join(["1", "1", "1", "1", "1", "python3", "-c", "pass"])
-                socket.send_fds(control, [request.encode()], [nothing.fileno(), nothing.fileno(), errors])
+                socket.send_fds(control, [b"what"], [nothing.fileno(), nothing.fileno(), errors])
                 os.close(errors)
-                assert told.read() == (
-                    "lorimer: the jail could not start: BlockingIOError: [Errno 11] Resource temporarily unavailable\n"
-                )
+                assert told.read() == "lorimer: BlockingIOError: [Errno 11] Resource temporarily unavailable\n"
         assert source.poll() is None
         control.close()
         assert source.wait(60) == 0
+
+
+async def test_a_sandbox_that_cannot_start_says_why(provider: BubblewrapProvider) -> None:
+    with pytest.raises(SandboxError, match=r"the sandbox could not start: OSError: .* mount /tmp: Invalid argument"):
+        await acquire(provider, storage_mb=-1)
+    assert await out(await acquire(provider), "echo up") == "up\n"
 
 
 async def test_a_jail_that_cannot_start_says_why(provider: BubblewrapProvider) -> None:

@@ -7,11 +7,10 @@ import socket
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from lorimer.errors import SandboxError
 from lorimer.sandbox.base import JailExit, LineTooLong
 from lorimer.sandbox.bubblewrap.cgroup import JailGroup
-from lorimer.sandbox.bubblewrap.forks import JailForks
-from lorimer.sandbox.bubblewrap.process import Closing, ForkedProcess
+from lorimer.sandbox.bubblewrap.forks import ForkedProcess, Forks
+from lorimer.sandbox.bubblewrap.process import Closing
 from lorimer.sandbox.streams import LINE_LIMIT, STDERR_LIMIT, HeadTail
 
 _KILLED = 137
@@ -27,11 +26,10 @@ class BubblewrapJail:
     """
 
     def __init__(
-        self, name: str, forks: JailForks, request: bytes, register: set[Any], group: JailGroup | None = None
+        self, name: str, forks: Forks, request: bytes, register: set[Any], group: JailGroup | None = None
     ) -> None:
         self._name, self._register, self._group = name, register, group
-        self._forks, self._request = forks, request
-        self._process = ForkedProcess()
+        self._process = ForkedProcess("jail", forks, request)
         self._closing = Closing()
         self._errors = HeadTail(STDERR_LIMIT)
         self._result: JailExit | None = None
@@ -44,34 +42,21 @@ class BubblewrapJail:
     async def start(self) -> None:
         """Start it. Raises SandboxError."""
         mine, theirs = socket.socketpair()
-        errors, errors_theirs = socket.socketpair()
         try:
-            with theirs, errors_theirs, nullcontext(()) if self._group is None else self._group.doors() as doors:
-                given = (theirs.fileno(), errors_theirs.fileno(), *doors)
-                started = await self._process.start(lambda control: self._forks.ask(self._request, (control, *given)))
-            if not started:
-                raise SandboxError(await self._words(errors))
+            with theirs, nullcontext(()) if self._group is None else self._group.doors() as doors:
+                await self._process.start(theirs, doors)
             self._reader, self._writer = await asyncio.open_connection(sock=mine, limit=LINE_LIMIT)
             try:
-                self._error_reader, self._error_writer = await asyncio.open_connection(sock=errors)
+                self._error_reader, self._error_writer = await asyncio.open_connection(sock=self._process.errors)
             except BaseException:
                 self._writer.close()
                 raise
         except BaseException:
             mine.close()
-            errors.close()
             await asyncio.shield(self._give_up())
             raise
         self._register.add(self)
         self._collector = asyncio.ensure_future(self._collect())
-
-    async def _words(self, errors: socket.socket) -> str:
-        """What was said instead of a start: by the jail itself, else by what it was to be forked from."""
-        errors.setblocking(False)
-        with suppress(OSError):
-            if said := errors.recv(4096):
-                return said.decode(errors="replace").strip()
-        return f"the jail could not start: {await self._forks.words()}"
 
     async def _give_up(self) -> None:
         """End what was started and has nobody to talk to."""

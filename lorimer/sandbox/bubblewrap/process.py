@@ -1,10 +1,9 @@
-"""Processes of namespaces, each with a control socket whose end ends it: a bwrap, and what is forked in one."""
+"""A bwrap and the control socket whose end ends it, and what else processes of namespaces need."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Callable, Coroutine
@@ -18,8 +17,6 @@ END_TIMEOUT = 5.0
 """Seconds to wait for the kernel to tear a namespace down before killing its process as well."""
 LAST_WORDS_SECONDS = 1.0
 """How long one may take to end that will not start: it says why before."""
-START_TIMEOUT = 20.0
-"""Seconds. A start takes 0.04; a machine that swaps takes longer."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class BwrapProcess:
             finally:
                 os.close(stderr)
         self.control.setblocking(False)
-        _when_ended(os.pidfd_open(self.process.pid), self._reaped)
+        when_ended(os.pidfd_open(self.process.pid), self._reaped)
 
     def _reaped(self) -> None:
         self.process.wait()
@@ -103,61 +100,8 @@ class BwrapProcess:
             await self.ended.wait()
 
 
-class ForkedProcess:
-    """Process 1 of a namespace that was forked in a bwrap, and the control socket whose end ends it."""
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-        self._pidfd = -1
-
-    async def start(self, ask: Callable[[int], None]) -> bool:
-        """Whether it has started.
-
-        Args:
-            ask: asks for it with the other end of the control socket. Raises SandboxError.
-        """
-        self.control, theirs = control_pair()
-        self.control.setblocking(False)
-        try:
-            with theirs:
-                ask(theirs.fileno())
-            self._pidfd = await self._told()
-        finally:
-            if self._pidfd < 0:
-                self.control.close()
-                self.ended.set()
-        if self._pidfd >= 0:
-            _when_ended(self._pidfd, self.ended.set)
-        return self._pidfd >= 0
-
-    async def _told(self) -> int:
-        """What it is known by, of which it tells before all else; -1 where it ended or says nothing."""
-        loop, heard = asyncio.get_running_loop(), asyncio.Event()
-        loop.add_reader(self.control, heard.set)
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                await heard.wait()
-            _, found, _, _ = socket.recv_fds(self.control, 16, 1)
-        except (TimeoutError, ConnectionError):
-            return -1
-        finally:
-            loop.remove_reader(self.control)
-        return found[0] if found else -1
-
-    async def end(self) -> None:
-        """Hang up and wait until nothing of it is left: process 1 ends after its namespace's last. Safe where none was."""
-        if not hasattr(self, "control"):
-            return
-        self.control.close()
-        try:
-            await asyncio.wait_for(self.ended.wait(), END_TIMEOUT)
-        except TimeoutError:
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            await self.ended.wait()
-
-
-def _when_ended(pidfd: int, then: Callable[[], None]) -> None:
-    """Do something once a process has ended, and close what it is known by."""
+def when_ended(pidfd: int, then: Callable[[], None]) -> None:
+    """Do something once a process has ended, and close what it is known by. Needs a running loop."""
     loop = asyncio.get_running_loop()
 
     def ended() -> None:

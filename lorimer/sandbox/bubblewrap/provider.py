@@ -1,10 +1,10 @@
 """Sandboxes and jails by bubblewrap, for machines without a Docker Engine.
 
-How one is made. `bwrap` builds a mount namespace from an allow-list (`setup`): a tmpfs of limited size as `/`, the
-host's `/usr` and the interpreter's standard library read-only, a synthetic `/etc`, nothing else. In it `inside.main`
-is PID 1 and holds the file system; the agent's commands run in a PID namespace of their own below it, one per *life*,
-so that `restart` ends every process there ever was and keeps the files. Jails are forked from a bwrap of their own
-(`inside.forks`), one for all that import the same.
+How they are made. `bwrap` builds a mount namespace from an allow-list (`setup`): the host's `/usr` and the interpreter's
+standard library read-only, a synthetic `/etc`, nothing else. In it `inside.main` is PID 1, and forks what it is asked for, each
+with namespaces of its own: there is one such process for the sandboxes of an image, and one for the jails that import the same.
+A sandbox's own PID 1 holds its file system, a tmpfs of limited size; the agent's commands run in a PID namespace of their own
+below it, one per *life*, so that `restart` ends every process there ever was and keeps the files.
 
 Who it is on the host. Run by root, sandboxes run as uid 65534 in a user namespace of their own; run by somebody else,
 as that user in a user namespace. Inside it is uid 1000 in both cases, without capabilities, with `no_new_privs`, with a
@@ -18,7 +18,7 @@ A start is work for a processor, so no more are under way than there are of them
 that start all at once are ready all at the end, and their trials then want every processor in the same moments and none between.
 
 Every bwrap has a parent-death signal, which Linux ties to the *thread* that started it: the event loop's. A second line
-is the control socket, whose end also ends the sandbox.
+is the control socket, whose end also ends what was forked.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from lorimer.sandbox.base import (
 )
 from lorimer.sandbox.bubblewrap import setup
 from lorimer.sandbox.bubblewrap.cgroup import JailGroups
-from lorimer.sandbox.bubblewrap.forks import JailForks
+from lorimer.sandbox.bubblewrap.forks import Forks
 from lorimer.sandbox.bubblewrap.jail import BubblewrapJail
 from lorimer.sandbox.bubblewrap.process import Launch
 from lorimer.sandbox.bubblewrap.sandbox import BubblewrapSandbox
@@ -63,12 +63,15 @@ HOST_ID = 65534
 """uid and gid of sandboxed processes on the host when lorimer runs as root: nobody's."""
 SCRATCH_PREFIX = "lorimer-bwrap-"
 
-_HOLDER_CAPS = ("SYS_ADMIN", "SETUID", "SETGID", "CHOWN", "DAC_OVERRIDE", "KILL", "SYS_PTRACE")
-_FORKS_CAPS = ("SYS_ADMIN", "NET_ADMIN", "SETUID", "SETGID", "KILL", "SYS_PTRACE")
-"""The capabilities of process 1, which runs lorimer's own code. SYS_ADMIN is for a jail's namespaces and mounts, NET_ADMIN for
-its loopback. Its own process 1 keeps KILL and SYS_PTRACE, the harness none."""
-_PYTHON = ("-s", "-S", "-B", "-u", "-c")
+_JAIL_CAPS = ("SYS_ADMIN", "NET_ADMIN", "SETUID", "SETGID", "KILL", "SYS_PTRACE")
+"""The capabilities of process 1, which runs lorimer's own code. SYS_ADMIN is for namespaces and mounts, NET_ADMIN for a loopback.
+A jail's own process 1 keeps KILL and SYS_PTRACE, the harness none."""
+_SANDBOX_CAPS = (*_JAIL_CAPS, "CHOWN", "DAC_OVERRIDE")
+"""A sandbox's own process 1 keeps all but NET_ADMIN, as it makes a namespace for each life; an agent's commands have none."""
+_AS_HARNESS = ("-s", "-S", "-B", "-u", "-c")
 """The options of the Python that jails are forked from: as the harness's, so that its program needs none of its own."""
+_ISOLATED = ("-I", "-S", "-B", "-c")
+"""The options of the Python that sandboxes are forked from: no folder that it happens to be in is one of its modules'."""
 
 
 class BubblewrapProvider:
@@ -105,7 +108,8 @@ class BubblewrapProvider:
         self._preparing = asyncio.Lock()
         self._copying: asyncio.Task[str] | None = None
         self._open: set[BubblewrapSandbox | BubblewrapJail] = set()
-        self._forks: dict[Preload, JailForks] = {}
+        self._jails: dict[Preload, Forks] = {}
+        self._sandboxes: dict[str, Forks] = {}
         self._groups: asyncio.Task[JailGroups | None] | None = None
         self._starting = asyncio.Semaphore(os.cpu_count() or 1)
 
@@ -195,22 +199,15 @@ class BubblewrapProvider:
             raise SandboxError('bubblewrap sandboxes have no network; use Docker or set [sandbox] network = "none"')
         memory = (limits.memory_mb or DEFAULT_MEMORY_MB) << 20
         storage = (limits.storage_mb or DEFAULT_STORAGE_MB) << 20
-        bundle = self._bundles[request.image]
-        args = [*self._namespaces(_HOLDER_CAPS), "--unshare-cgroup-try"]
-        args += ["--size", str(storage), "--tmpfs", "/"]
-        for folder in setup.WRITABLE:
-            args += ["--dir", folder]
-        args += self._mounts()
         env = {"PATH": setup.PATH, "HOME": "/root", "LANG": "C.UTF-8"}
-        if bundle is not None:
-            args += ["--ro-bind", str(bundle), setup.PACKAGES]
+        if self._bundles[request.image] is not None:
             env["PYTHONPATH"] = setup.PACKAGES
         # One inode for 16 KiB: enough for many small files, and a limit to the memory that empty ones take.
-        numbers = [memory, memory, limits.pids, self._host_id, max(storage >> 14, 4096)]
-        launch = self._launch(args, ("-I", "-S", "-B", "-c"), "sandbox", [str(number) for number in numbers])
+        numbers = [memory, limits.pids, storage, max(storage >> 14, 4096)]
         sandbox = BubblewrapSandbox(
             f"bwrap-{secrets.token_hex(4)}",
-            launch,
+            self._sandboxes_of(request.image),
+            "\0".join(map(str, numbers)).encode(),
             env | dict(request.env),
             request.workdir or DEFAULT_WORKDIR,
             self._open,
@@ -226,7 +223,7 @@ class BubblewrapProvider:
         memory = request.memory_mb << 20
         numbers = [memory, memory, request.pids, request.scratch_mb << 20, request.inodes]
         asked = "\0".join([*map(str, numbers), self._python.executable, *request.argv[1:]]).encode()
-        forks = self._forks_of(request.preload)
+        forks = self._jails_of(request.preload)
         groups = await self._jail_groups()
         async with self._starting:
             group = None
@@ -239,20 +236,37 @@ class BubblewrapProvider:
             await jail.start()
         return jail
 
-    def _forks_of(self, preload: Preload) -> JailForks:
-        if preload not in self._forks:
-            # Of control groups it sees what lorimer does, as a jail enters one of its own before it is shown that alone.
-            args = [*self._namespaces(_FORKS_CAPS), *setup.folders_above(Path(setup.PRELOADED)), *self._mounts()]
+    def _sandboxes_of(self, image: str) -> Forks:
+        if image not in self._sandboxes:
+            args = [word for folder in setup.WRITABLE for word in ("--dir", folder)]
+            args += self._mounts()
+            bundle = self._bundles[image]
+            if bundle is not None:
+                args += ["--ro-bind", str(bundle), setup.PACKAGES]
+            self._sandboxes[image] = self._forks(_SANDBOX_CAPS, args, _ISOLATED, "sandboxes")
+        return self._sandboxes[image]
+
+    def _jails_of(self, preload: Preload) -> Forks:
+        if preload not in self._jails:
+            args = [*setup.folders_above(Path(setup.PRELOADED)), *self._mounts()]
             if preload.files:
-                folder = self._skeleton().parent / f"preload-{len(self._forks)}"
+                folder = self._skeleton().parent / f"preload-{len(self._jails)}"
                 setup.write_files(folder, preload.files)
                 setup.open_to_all(folder)
                 args += ["--ro-bind", str(folder), setup.PRELOADED]
             args += ["--setenv", "PYTHONHASHSEED", "0", "--setenv", "LANG", "C.UTF-8"]
-            args += ["--perms", "1777", "--dir", "/tmp", "--remount-ro", "/"]  # noqa: S108
-            launch = self._launch(args, _PYTHON, "jails", [str(self._host_id), *preload.modules])
-            self._forks[preload] = JailForks(launch)
-        return self._forks[preload]
+            args += ["--perms", "1777", "--dir", "/tmp"]  # noqa: S108
+            self._jails[preload] = self._forks(_JAIL_CAPS, args, _AS_HARNESS, "jails", *preload.modules)
+        return self._jails[preload]
+
+    def _forks(
+        self, capabilities: tuple[str, ...], args: list[str], options: Sequence[str], mode: str, *rest: str
+    ) -> Forks:
+        """What sandboxes or jails are forked from. It sees lorimer's own control groups, as what is forked enters one of those
+        before it is shown that alone."""
+        program = [self._python.executable, *options, setup.START, mode]
+        command = [self._bwrap, *self._namespaces(capabilities), *args, "--remount-ro", "/", "--", *program]
+        return Forks(Launch(command, [str(self._host_id), *rest]))
 
     async def bounds_jails(self) -> bool:
         """Whether a control group holds each jail's memory as a whole, and its CPU, as Docker's does."""
@@ -276,8 +290,9 @@ class BubblewrapProvider:
     async def close(self) -> None:
         """See SandboxProvider."""
         await asyncio.gather(*(thing.close() for thing in list(self._open)))
-        await asyncio.gather(*(forks.close() for forks in self._forks.values()))
-        self._forks.clear()
+        await asyncio.gather(*(forks.close() for forks in (*self._jails.values(), *self._sandboxes.values())))
+        self._jails.clear()
+        self._sandboxes.clear()
         await self._copied()
         if self._groups is not None:
             await self._groups
@@ -325,10 +340,6 @@ class BubblewrapProvider:
             *setup.skeleton_mounts(self._skeleton()),
             *("--proc", "/proc", "--dev", "/dev", "--remount-ro", "/dev"),
         ]
-
-    def _launch(self, args: list[str], options: Sequence[str], mode: str, rest: list[str]) -> Launch:
-        program = [self._python.executable, *options, setup.START, mode]
-        return Launch([self._bwrap, *args, "--", *program], rest)
 
     def _skeleton(self) -> Path:
         if self._scratch is None:

@@ -15,7 +15,8 @@ from lorimer.errors import PrerequisiteError, SandboxError
 from lorimer.sandbox.base import DEEPEST_CHANGE, MOST_CHANGES, Changes, ExecOutput, Packed, Sandbox, SandboxFileError
 from lorimer.sandbox.bubblewrap import setup
 from lorimer.sandbox.bubblewrap.channel import CONTENT_SPARE, Channel
-from lorimer.sandbox.bubblewrap.process import START_TIMEOUT, BwrapProcess, Closing, Launch
+from lorimer.sandbox.bubblewrap.forks import START_TIMEOUT, ForkedProcess, Forks
+from lorimer.sandbox.bubblewrap.process import Closing
 from lorimer.sandbox.series import PlainSeries, Series
 from lorimer.sandbox.streams import OUTPUT_LIMIT
 
@@ -26,11 +27,19 @@ BATCH = 4 << 20
 
 
 class BubblewrapSandbox:
-    """A Sandbox by bubblewrap. Everything in it runs as one unprivileged user, whatever `user` says."""
+    """A Sandbox by bubblewrap. Everything in it runs as one unprivileged user, whatever `user` says.
 
-    def __init__(self, name: str, launch: Launch, env: Mapping[str, str], workdir: str, register: set[Any]) -> None:
+    Args:
+        forks: what it is forked from.
+        request: what it is to be, as `inside.holder` reads it.
+        env: variables of every command.
+    """
+
+    def __init__(
+        self, name: str, forks: Forks, request: bytes, env: Mapping[str, str], workdir: str, register: set[Any]
+    ) -> None:
         self._name, self._env, self._workdir, self._register = name, env, workdir, register
-        self._process = BwrapProcess(launch)
+        self._process = ForkedProcess("sandbox", forks, request)
         self._closing = Closing()
         self._channel: Channel | None = None
         self._initial: frozenset[bytes] = frozenset()
@@ -45,7 +54,9 @@ class BubblewrapSandbox:
         """Start it. Raises SandboxError."""
         self._register.add(self)
         try:
-            self._process.spawn()
+            mine, theirs = socket.socketpair()
+            with mine, theirs:  # nothing in it reads or writes there
+                await self._process.start(theirs)
             await self._begin_life()
             listed = await self._list(START_TIMEOUT, CONTENT_SPARE)
             await self._ask(b"put", b"dir", os.fsencode(self._workdir), b"755", b"", timeout=START_TIMEOUT)
@@ -68,12 +79,12 @@ class BubblewrapSandbox:
             except OSError:
                 greeting.cancel()
                 await channel.close("")
-                raise SandboxError(f"the sandbox could not start: {await self._process.words()}") from None
+                raise await self._process.failure() from None
         try:
             await asyncio.wait_for(greeting, START_TIMEOUT)
         except (SandboxError, TimeoutError):
             await channel.close("")
-            raise SandboxError(f"the sandbox could not start: {await self._process.words()}") from None
+            raise await self._process.failure() from None
         except asyncio.CancelledError:
             await asyncio.shield(channel.close(""))
             raise

@@ -10,25 +10,34 @@ import sys
 
 from .agent import become_agent
 from .kernel import (
+    CAP_CHOWN,
+    CAP_DAC_OVERRIDE,
+    CAP_KILL,
+    CAP_SETFCAP,
+    CAP_SETGID,
+    CAP_SETUID,
+    CAP_SYS_ADMIN,
+    CAP_SYS_PTRACE,
     CLONE_NEWIPC,
     CLONE_NEWNS,
     CLONE_NEWPID,
-    MS_BIND,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
     MS_PRIVATE,
     MS_REC,
-    MS_REMOUNT,
     check,
+    keep_capabilities,
     kill,
     libc,
     limit,
     mount,
     reap,
-    suppress,
     wake_on_children,
 )
+from .namespaces import announce, loopback
+from .root import Root
+from .serve import Server
 from .watchdog import Watchdog
 
 TYPE_CHECKING = False  # typing's, whose import costs 4 ms
@@ -37,24 +46,29 @@ if TYPE_CHECKING:
 
 SHM_BYTES = 64 << 20
 """Docker's size of /dev/shm."""
+HOLDER_NEEDS = (CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_KILL, CAP_SYS_PTRACE)
 SANDBOX_FILES = 4096
 """Open files of a process. Each takes kernel memory that no limit here counts; builds and databases ask for 1,024 to 4,096."""
 
 
 class Holder:
-    """PID 1 of the outer namespace: owns the file system, starts and ends lives."""
+    """PID 1 of a sandbox: owns the file system, starts and ends lives.
 
-    def __init__(self, control: int, memory: int, watch: int, pids: int, host_id: int, inodes: int) -> None:
-        self.control = _socket.socket(fileno=control)
+    Args:
+        root: what it puts back into the file system.
+        memory: bytes, of each process and of all together.
+        pids: processes of a life.
+        host_id: see `become_agent`.
+    """
+
+    def __init__(self, control: _socket.socket, root: Root, memory: int, pids: int, host_id: int) -> None:
+        self.control, self.root = control, root
         self.limits = (memory, pids, host_id)
-        self.inodes = inodes
-        self.watchdog = Watchdog(watch)
+        self.watchdog = Watchdog(memory)
         self.life = 0
-        self.links: dict[str, str] = {}
 
     def run(self) -> NoReturn:
         """Serve lorimer until it closes the control socket."""
-        self.prepare_root()
         children = wake_on_children()
         poll = select.poll()
         poll.register(self.control.fileno(), select.POLLIN)
@@ -74,55 +88,13 @@ class Holder:
                     self.life = 0
             wait = self.watchdog.look({1, self.life}) if self.life else -1
 
-    def prepare_root(self) -> None:
-        """Give the tmpfs to the agent, but let it move nothing that something is mounted on or below.
-
-        A mount point cannot be renamed, but the folder above it can, and whoever renames `/root` could put another
-        interpreter at `/root/.../bin/python3` for the verifier to run. So each folder above a mount becomes one, too.
-        """
-        if self.inodes:
-            mount("tmpfs", "/", "", MS_REMOUNT | MS_NOSUID | MS_NODEV, f"nr_inodes={self.inodes}")
-        with open("/proc/self/mountinfo", "rb") as file:  # noqa: PTH123
-            points = [line.split()[4].decode("utf-8", "surrogateescape") for line in file]
-        above: set[str] = set()
-        for point in points:
-            parent = os.path.dirname(point)  # noqa: PTH120
-            while parent != "/":
-                above.add(parent)
-                parent = os.path.dirname(parent)  # noqa: PTH120
-        device = os.lstat("/").st_dev
-        owner = self.limits[2] or -1
-        for folder, folders, files in os.walk("/"):
-            folders[:] = [name for name in folders if os.lstat(os.path.join(folder, name)).st_dev == device]  # noqa: PTH118
-            os.chmod(folder, 0o1777 if folder in ("/tmp", "/var/tmp") else 0o755)  # noqa: PTH101, S108
-            os.chown(folder, owner, owner)
-            for name in [*folders, *files]:
-                path = os.path.join(folder, name)  # noqa: PTH118
-                if os.path.islink(path):  # noqa: PTH114
-                    self.links[path] = os.readlink(path)  # noqa: PTH115
-        for folder in sorted(above):
-            if os.lstat(folder).st_dev == device:
-                mount(folder, folder, "", MS_BIND | MS_REC)
-
-    def repair_root(self) -> None:
-        """Put back `/bin`, `/lib` and the like if the agent replaced them: the verifier runs what is there."""
-        for path, target in self.links.items():
-            found = None
-            with suppress(OSError):
-                found = os.readlink(path)  # noqa: PTH115
-            if found == target:
-                continue
-            with suppress(OSError):
-                os.rename(path, f"{path}.replaced-{os.urandom(4).hex()}")  # noqa: PTH104
-            os.symlink(target, path)  # noqa: PTH211
-
     def new_life(self, channel: int) -> None:
         """End the present life with all its processes and start one that serves `channel`."""
         if self.life:
             kill(self.life)
             os.waitpid(self.life, 0)
             self.life = 0
-        self.repair_root()
+        self.root.repair()
         reader, writer = os.pipe()
         middle = os.fork()
         if middle == 0:
@@ -158,10 +130,25 @@ class Holder:
             limit(resource.RLIMIT_CORE, 0)
             limit(resource.RLIMIT_NOFILE, SANDBOX_FILES)
             become_agent(host_id, pids)
-            from .serve import Server  # in the new life, of which the holder needs nothing
-
             Server(channel, memory, wake_on_children()).run()
         except BaseException as error:  # noqa: BLE001
             os.write(2, f"lorimer: the sandbox ended: {type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(1)
+
+
+def run_sandbox(words: list[str], control: int, host_id: int, root: Root) -> NoReturn:
+    """Be process 1 of a sandbox.
+
+    Args:
+        words: bytes of memory, processes, bytes of storage, and how many files and folders that may hold.
+    """
+    memory, pids, storage, inodes = map(int, words)
+    root.make(storage, inodes, host_id or -1)
+    loopback()
+    # Where this is no root on the host it maps a namespace's root, which takes SETFCAP since Linux 5.12.
+    keep_capabilities(*HOLDER_NEEDS, *(() if host_id else (CAP_SETFCAP,)))
+    sys.meta_path.clear()  # all that is needed was imported: what lies at those paths from here on is the agent's
+    socket = _socket.socket(fileno=control)
+    announce(socket)
+    Holder(socket, root, memory, pids, host_id).run()

@@ -13,7 +13,6 @@ from .kernel import (
     CAP_KILL,
     CAP_SYS_PTRACE,
     MS_NODEV,
-    MS_NOEXEC,
     MS_NOSUID,
     MS_PRIVATE,
     MS_REC,
@@ -30,6 +29,7 @@ from .kernel import (
     reset_signals,
     wake_on_children,
 )
+from .namespaces import announce, loopback, mount_own
 from .watchdog import WATCH_FAST, Watchdog
 
 TYPE_CHECKING = False  # typing's, whose import costs 4 ms
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 
 JAIL_FILES = 1024
 """Open files of a process. Each takes kernel memory that no limit here counts."""
-PTMX_MODE = "newinstance,ptmxmode=0666,mode=620"
-"""Terminals of a jail's own, as bwrap makes them for a namespace."""
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1
 
 
 class JailOrder:
@@ -60,27 +57,30 @@ class JailOrder:
         self.scratch, self.inodes, self.argv = scratch, inodes, argv
 
     @classmethod
-    def of(cls, request: bytes, host_id: int) -> JailOrder:
+    def of(cls, words: list[str], host_id: int) -> JailOrder:
         """What lorimer asks for."""
-        memory, watch, pids, scratch, inodes, *argv = request.decode("utf-8", "surrogateescape").split("\0")
+        memory, watch, pids, scratch, inodes, *argv = words
         return cls(int(memory), int(watch), int(pids), host_id, int(scratch), int(inodes), argv)
 
 
-def run_jail(jail: JailOrder, control: int) -> CodeType:
+def run_jail(words: list[str], control: int, host_id: int) -> CodeType:
     """Be process 1 of a jail: run its program, tell lorimer its exit code and whether it was killed for memory.
 
     Returns in the program's process alone, where the program is run in that.
+
+    Args:
+        words: `memory, watch, pids, scratch, inodes` and the program's command line; see `JailOrder`.
     """
+    jail = JailOrder.of(words, host_id)
     _furnish(jail)
     socket = _socket.socket(fileno=control)
-    own = os.pidfd_open(1)
-    socket.sendmsg([b"jail"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, own.to_bytes(4, sys.byteorder))])
+    announce(socket)
     children = wake_on_children()
     child = os.fork()
     if child == 0:
         socket.detach()
         return _become_program(jail)
-    for fd in (0, 1, 2, own):
+    for fd in (0, 1, 2):
         os.close(fd)
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     keep_capabilities(CAP_KILL, CAP_SYS_PTRACE)
@@ -105,20 +105,10 @@ def run_jail(jail: JailOrder, control: int) -> CodeType:
 def _furnish(jail: JailOrder) -> None:
     """Put what is the jail's own in front of what all jails see."""
     mount("none", "/", "", MS_REC | MS_PRIVATE)
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, PTMX_MODE)
+    mount_own()
     size = f"size={jail.scratch},nr_inodes={jail.inodes},mode=1777"
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, size)  # noqa: S108
-    _loopback()
-
-
-def _loopback() -> None:
-    """A network of one's own begins with all its devices down."""
-    import fcntl
-
-    loopback = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM)
-    fcntl.ioctl(loopback.fileno(), SIOCSIFFLAGS, b"lo".ljust(16, b"\0") + IFF_UP.to_bytes(2, sys.byteorder) + bytes(22))
-    loopback.close()
+    loopback()
 
 
 def _become_program(jail: JailOrder) -> CodeType:
@@ -127,7 +117,7 @@ def _become_program(jail: JailOrder) -> CodeType:
     here = options == sys.orig_argv[1 : 1 + len(options)] and options[-1:] == ["-c"]
     os.setsid()
     os.chdir("/tmp")  # noqa: S108  (the jail's own)
-    close_all_but(3)
+    close_all_but(0, 1, 2)
     limit(resource.RLIMIT_CORE, 0)
     limit(resource.RLIMIT_DATA, jail.memory)
     limit(resource.RLIMIT_NOFILE, JAIL_FILES)

@@ -12,9 +12,11 @@ CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 32, 4096, 16384, 1 << 18
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 4, 22, 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
+MNT_DETACH = 2
 SECCOMP_MODE_FILTER = 2
 CAPABILITY_VERSION_3 = 0x20080522
-CAP_KILL, CAP_SYS_PTRACE = 5, 19
+CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_KILL, CAP_SETGID, CAP_SETUID = 0, 1, 5, 6, 7
+CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SETFCAP = 19, 21, 31
 SIGKILL, SIGPIPE, SIGCHLD, SIGXFSZ = 9, 13, 17, 25
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -74,10 +76,10 @@ def forget_children() -> None:
     _signal.set_wakeup_fd(-1)
 
 
-def close_all_but(first: int) -> None:
-    """Close every descriptor from `first` on."""
+def close_all_but(*kept: int) -> None:
+    """Close every descriptor but these."""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
-        if int(name) >= first:
+        if int(name) not in kept:
             with suppress(OSError):  # that of the listing itself
                 os.close(int(name))
 
