@@ -617,6 +617,25 @@ def test_where_no_process_can_be_made_who_asked_hears_so_and_the_others_live_on(
         assert source.wait(60) == 0
 
 
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ({"env": {"LONG": "x" * 3_000_000}}, "Argument list too long"),
+        ({"env": {"": "x"}}, "illegal environment variable name"),
+        ({"cwd": "/nowhere"}, "No such file or directory: b'/nowhere'"),
+    ],
+)
+async def test_a_command_that_cannot_start_is_told_as_a_value(
+    provider: BubblewrapProvider, how: dict[str, Any], why: str
+) -> None:
+    sandbox = await acquire(provider)
+    result = await sandbox.exec("pwd", timeout=60, **how)
+    assert result.exit_code == 126
+    assert result.stderr.startswith(b"lorimer: cannot start the command: ")
+    assert why.encode() in result.stderr
+    assert await out(sandbox, "pwd") == "/app\n"
+
+
 async def test_a_sandbox_that_cannot_start_says_why(provider: BubblewrapProvider) -> None:
     with pytest.raises(SandboxError, match=r"the sandbox could not start: OSError: .* mount /tmp: Invalid argument"):
         await acquire(provider, storage_mb=-1)

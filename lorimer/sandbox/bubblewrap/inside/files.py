@@ -15,15 +15,16 @@ class FileTrouble(Exception):
     """An expected file failure."""
 
 
-def read_file(path: str, cap: int) -> bytes:
-    """A regular file's bytes. O_NONBLOCK: a FIFO must not hold this process up."""
+def read_file(path: str, cap: int) -> list[bytes]:
+    """A regular file's bytes, in pieces. O_NONBLOCK: a FIFO must not hold this process up."""
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     try:
         check_regular(fd, path)
         size = os.fstat(fd).st_size
         if size > cap:
             raise FileTrouble(f"{path}: {size} bytes, over the limit of {cap}")
-        parts, left = [], cap + 1
+        parts: list[bytes] = []
+        left = cap + 1
         while left > 0:
             data = os.read(fd, min(left, 1 << 20))
             if not data:
@@ -34,7 +35,7 @@ def read_file(path: str, cap: int) -> bytes:
         os.close(fd)
     if left <= 0:
         raise FileTrouble(f"{path}: over the limit of {cap} bytes")
-    return b"".join(parts)
+    return parts
 
 
 def check_regular(fd: int, path: str) -> None:

@@ -37,7 +37,7 @@ from .kernel import (
 )
 from .namespaces import announce, loopback
 from .root import Root
-from .serve import Server
+from .serve import LEAST_DATA, Server
 from .watchdog import Watchdog
 
 TYPE_CHECKING = False  # typing's, whose import costs 4 ms
@@ -130,7 +130,8 @@ class Holder:
             limit(resource.RLIMIT_CORE, 0)
             limit(resource.RLIMIT_NOFILE, SANDBOX_FILES)
             become_agent(host_id, pids)
-            Server(channel, memory, wake_on_children()).run()
+            limit(resource.RLIMIT_DATA, max(memory, LEAST_DATA))  # of each command, which inherits it
+            Server(channel, wake_on_children()).run()
         except BaseException as error:  # noqa: BLE001
             os.write(2, f"lorimer: the sandbox ended: {type(error).__name__}: {error}\n".encode())
         finally:

@@ -18,6 +18,8 @@ CAPABILITY_VERSION_3 = 0x20080522
 CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_KILL, CAP_SETGID, CAP_SETUID = 0, 1, 5, 6, 7
 CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SETFCAP = 19, 21, 31
 SIGKILL, SIGPIPE, SIGCHLD, SIGXFSZ = 9, 13, 17, 25
+IGNORED_BY_PYTHON = (SIGPIPE, SIGXFSZ)
+"""A new program must not ignore them."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -85,11 +87,11 @@ def close_all_but(*kept: int) -> None:
 
 
 def reset_signals() -> None:
-    """What Python ignores, a new program must not."""
+    """Before a new program."""
     import _signal
 
-    _signal.signal(SIGPIPE, _signal.SIG_DFL)
-    _signal.signal(SIGXFSZ, _signal.SIG_DFL)
+    for number in IGNORED_BY_PYTHON:
+        _signal.signal(number, _signal.SIG_DFL)
 
 
 def processes() -> list[int]:
