@@ -291,6 +291,12 @@ async def test_text_that_is_no_unicode_is_mended_and_trips_nobody(attempt: Try) 
             Cause.HARNESS_EXCEPTION,
             "TypeError: llm.complete: tools[0] is a dict; make it by Tool(name=",
         ),
+        (
+            "from lorimer.harness.api import *\n"
+            "def solve(task, env, llm):\n    llm.complete([assistant('', [ToolCall('1', 'a', {'a': Usage})])])",
+            Cause.HARNESS_EXCEPTION,
+            "TypeError: Object of type type is not JSON serializable",
+        ),
         ("x = 1", Cause.BAD_RETURN, "agent.py defines no function `solve`"),
         ("def solve(:", Cause.HARNESS_EXCEPTION, "SyntaxError: invalid syntax"),
         ("import openai", Cause.HARNESS_EXCEPTION, "ModuleNotFoundError: No module named 'openai'"),

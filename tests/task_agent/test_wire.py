@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -30,6 +31,8 @@ def test_a_request_is_read() -> None:
         (b"nonsense", "not JSON"),
         (b"\xff\xfe", "not JSON"),
         (b"[" * 100_000, "not JSON"),
+        (b'{"id": 1, "method": "note", "params": {"text": 1e999}}', "not JSON"),
+        (b'{"id": 1, "method": "note", "params": {"text": -Infinity}}', "not JSON"),
         (b"[]", "not a request"),
         (line(id=1, method="note"), "not a request"),
         (line(id="1", method="note", params={}), "not a request"),
@@ -74,9 +77,23 @@ def test_parameters_with_thousands_of_faults_are_refused_without_a_list() -> Non
         wire.parse_params(request)
 
 
-def test_lone_surrogates_become_replacement_characters_and_pairs_stay() -> None:
-    sent = b'{"id": 1, "method": "note", "params": {"text": "a\\ud800b\\udfff\\ud83d\\ude00"}}'
-    assert wire.parse_request(sent).params == {"text": "a\ufffdb\ufffd\U0001f600"}
+@pytest.mark.parametrize("opens", ["[", '{"a": '])
+def test_values_are_nested_a_hundred_deep_and_no_deeper(opens: str) -> None:
+    def nested(deep: int) -> bytes:
+        shut = {"[": "]"}.get(opens, "}")
+        return f'{{"id": 1, "method": "note", "params": {{"text": {opens * deep}0{shut * deep}}}}}'.encode()
+
+    assert wire.parse_request(nested(98)).id == 1
+    with pytest.raises(wire.Breach, match="not JSON"):
+        wire.parse_request(nested(99))
+
+
+@pytest.mark.parametrize("spell", [str, lambda text: text.replace("ud", "uD"), lambda text: text.replace("d8", "D8")])
+def test_lone_surrogates_become_replacement_characters_and_pairs_stay(spell: Callable[[str], str]) -> None:
+    text = spell("a\\ud800b\\udfff\\ud83d\\ude00")
+    sent = f'{{"id": 1, "method": "note", "params": {{"text": "{text}", "{text}": ["{text}"]}}}}'
+    mended = "a\ufffdb\ufffd\U0001f600"
+    assert wire.parse_request(sent.encode()).params == {"text": mended, mended: [mended]}
 
 
 @given(st.binary(max_size=200))

@@ -7,15 +7,16 @@ request at all (no JSON object, unknown method, reused id) is a breach and ends 
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import math
 import re
+from itertools import chain
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lorimer.harness.api import Effort, Message, Tool
+from lorimer.harness.host import fields_of
 from lorimer.models.base import ModelRequest
 from lorimer.traces import wired
 
@@ -182,9 +183,13 @@ def parse_request(line: bytes) -> Request:
     if _has_too_many_values(line):
         raise Breach(f"more than {MAX_VALUES:,} values in a line")
     try:
-        value = _clean(json.loads(line.decode("utf-8"), parse_constant=_refuse_constant), MAX_DEPTH)
+        text = line.decode("utf-8")
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        _check_depth(value)
     except (ValueError, RecursionError):
         raise Breach(f"not JSON: {line[:80]!r}") from None
+    if "\\ud" in text or "\\uD" in text:  # a line of UTF-8 has no surrogates but those that it spells out
+        value = _paired(value)
     try:
         request = Request.model_validate(value)
     except ValueError:
@@ -210,6 +215,34 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(name)  # NaN and the infinities, which Python reads and nobody else does
 
 
+def _finite(digits: str) -> float:
+    """A number that every store and provider can write down: `1e999` is none."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(digits)
+    return number
+
+
+def _check_depth(value: Any) -> None:
+    """Raise ValueError for what is nested too deeply for our own code, or a provider's, to walk through."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        opened = [outer.values() if type(outer) is dict else outer for outer in level if type(outer) in (dict, list)]
+        if not opened:
+            return
+        level = list(chain.from_iterable(opened))
+    raise ValueError("nested too deeply")
+
+
+def _paired(value: Any) -> Any:
+    """The same, without lone surrogates in any text."""
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {_paired(key): _paired(entry) for key, entry in value.items()}
+    return [_paired(entry) for entry in value] if isinstance(value, list) else value
+
+
 def _has_too_many_values(line: bytes) -> bool:
     """Whether a line holds more than MAX_VALUES, without reading them: each but the last follows or opens something.
 
@@ -227,25 +260,6 @@ def _marks(data: bytes) -> int:
     return data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
-def _clean(value: Any, depth: int) -> Any:
-    """`value` such that every store and provider can write it down: no harness may trip our own code with its data."""
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return _LONE_SURROGATE.sub("\ufffd", value)
-        return value
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a number that is not finite")
-    if not isinstance(value, (dict, list)):
-        return value
-    if depth == 0:
-        raise ValueError("nested too deeply")
-    if isinstance(value, dict):
-        return {_clean(key, depth): _clean(entry, depth - 1) for key, entry in value.items()}
-    return [_clean(entry, depth - 1) for entry in value]
-
-
 def reply(number: int, answer: wired.Answer, *, clock: float | None = None, live: bool = False) -> bytes:
     """The line that answers a call.
 
@@ -254,12 +268,12 @@ def reply(number: int, answer: wired.Answer, *, clock: float | None = None, live
         live: such a jail's clocks go by themselves from now on.
     """
     if isinstance(answer, wired.RefusedCall):
-        line: dict[str, Any] = {"id": number, "error": dataclasses.asdict(answer)}
+        line: dict[str, Any] = {"id": number, "error": answer}
     else:
         line = {"id": number, "result": _result(answer)}
     if clock is not None:
         line |= {"clock": round(clock, 6), **({"live": True} if live else {})}
-    return json.dumps(line).encode()
+    return json.dumps(line, default=fields_of).encode()
 
 
 def _result(answer: wired.Answer) -> Any:
@@ -269,7 +283,7 @@ def _result(answer: wired.Answer) -> Any:
         return {"handle": answer.handle}
     if isinstance(answer, wired.Done):
         return None
-    result = dataclasses.asdict(answer)
+    result = fields_of(answer)
     for checked_there in ("parsed", "mismatch"):  # the jail's half reads the answer and checks it
         result.pop(checked_there, None)
     return result
