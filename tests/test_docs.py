@@ -8,6 +8,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return [block for named, block in found if named == language]
 
 
+@cache
 def commands() -> dict[str, Any]:
-    """Every command by its full name."""
+    """Every command by its full name.
+
+    They are built once: that takes 0.2 s, and every command that a page or a message names is looked up.
+    """
 
     def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, command
@@ -132,11 +137,18 @@ def test_every_command_that_a_page_names_exists(page: Path) -> None:
                 assert word in options | {"--help", "--debug"}, f"{page.name}: {line}"
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A file of the code, which two tests walk."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def said(module: ast.AST) -> Iterator[tuple[int, str]]:
     """The line and text of every string of a module that is no docstring; what is filled in at run time is the word 1."""
-    filled = {id(part) for node in ast.walk(module) if isinstance(node, ast.JoinedStr) for part in node.values}
-    alone = {id(node.value) for node in ast.walk(module) if isinstance(node, ast.Expr)}
-    for node in ast.walk(module):
+    nodes = list(ast.walk(module))
+    filled = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+    alone = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
         if id(node) in filled | alone:
             continue
         match node:
@@ -169,7 +181,7 @@ def test_every_command_that_a_message_names_is_one_that_is_understood() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: lorimer {named}: {why}"
         for path in sorted((ROOT / "lorimer").rglob("*.py"))
-        for line, text in said(ast.parse(path.read_text(encoding="utf-8")))
+        for line, text in said(parsed(path))
         for named in re.findall(r"`lorimer ([a-z][^`]*)`", text)
         if (why := misread(shlex.split(named)))
     ]
@@ -281,7 +293,7 @@ def test_no_docstring_begins_in_the_middle_of_a_sentence() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {said[:60]}"
         for path in sorted((ROOT / "lorimer").rglob("*.py"))
-        for line, said in docstrings(ast.parse(path.read_text(encoding="utf-8")))
+        for line, said in docstrings(parsed(path))
         if torn.match(said)
     ]
     assert found == []
