@@ -3,8 +3,10 @@
 bin := .venv/bin
 # Compiled modules are kept where a machine's settings say otherwise too: tests start lorimer hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
-# Each worker begins with files of its own, and takes of the other's at the end: what the tests of a file share is made once.
-pytest := $(bin)/pytest -n 2 --dist worksteal
+# Each worker begins with files of its own, and takes of another's at the end: what the tests of a file share is made once.
+# Half of the time tests wait for engines, servers and stopped processes, so two processors have work for four workers; the hostile
+# suite loads a machine by itself, so it has two.
+pytest := $(bin)/pytest --dist worksteal
 
 .PHONY: demo test test-hostile lint bench lock
 
@@ -16,12 +18,12 @@ test: .venv/installed lint
 	@tools/postgresql || echo "make test: the tests of a store on PostgreSQL will be skipped"
 	@tools/chromium || echo "make test: the browser tests of the dashboard will be skipped"
 	@tools/axe || echo "make test: the test of the dashboard with axe-core will be skipped"
-	$(pytest)
+	$(pytest) -n 4
 
 # The long suites on hostile harnesses, cheating agents and crashes, and winners within other programs, which the package index has.
 test-hostile: .venv/installed
 	@tools/docker-engine && tools/base-images || echo "make test-hostile: the Docker tests will be skipped"
-	$(pytest) -m hostile
+	$(pytest) -n 2 -m hostile
 
 lint: .venv/installed
 	$(bin)/ruff format --check .
