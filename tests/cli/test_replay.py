@@ -65,8 +65,8 @@ def test_power_asks_no_sandbox_about_trials_without_records(used: tuple[Path, di
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        (VERSION, "the Docker Engine at {url} takes connections and does not answer (for 1 s)"),
-        (HALF, "docker made no jail within 2 s; docker: "),
+        (VERSION, "the Docker Engine at {url} takes connections and does not answer (for 3 s)"),
+        (HALF, "docker made no jail within 5 s; docker: "),
     ],
     ids=["a ping", "all but a container"],
 )
@@ -78,10 +78,10 @@ def test_power_does_not_wait_for_an_engine_that_hangs(
     answers: dict[str, object],
     words: str,
 ) -> None:
-    """In this process, in which power and the engine have a tenth of the time that users give them."""
+    """In this process, in which power and the engine have a quarter of the time that users give them."""
     root, _ = used
-    settings = ("sandbox.provider=docker", "jail.provider=docker", "executor.seconds=1")
-    monkeypatch.setattr(known, "WAIT_SECONDS", 2.0)
+    settings = ("sandbox.provider=docker", "jail.provider=docker", "executor.seconds=3")
+    monkeypatch.setattr(known, "WAIT_SECONDS", 5.0)
     with mute_engine(tmp_path / "s", answers) as engine:
         monkeypatch.setenv("DOCKER_HOST", engine.url)
         said = typed(capsys, "power", "-C", root, *(part for setting in settings for part in ("--set", setting)))
