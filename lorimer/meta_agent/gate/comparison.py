@@ -30,6 +30,9 @@ def told_reason(reason: str) -> str:
     return f"{PASSED}{reason.removeprefix(_ONCE)}" if reason.startswith(_ONCE) else reason
 
 
+_PASS_FAIL = frozenset({0.0, 1.0})
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a comparison rests on."""
@@ -137,9 +140,9 @@ class Arms:
         planned, champion = self._planned, self._shared.scored
         pairs = []
         for task in sorted(planned.keys() & champion.keys()):
-            known = self.candidate.get(task, ())
-            best = [1.0 if r is None else r for r in known] + [1.0] * (planned[task] - len(known))
-            pairs.append(pair_of(tuple(best), champion[task].rewards, planned[task], self.weight(task)))
+            known, count = self.candidate.get(task, ()), planned[task]
+            best = (*(1.0 if r is None else r for r in known), *[1.0] * (count - len(known)))
+            pairs.append(pair_of(best, champion[task].rewards, count, self.weight(task)))
         return pairs
 
     def rounds(self) -> list[int]:
@@ -251,7 +254,7 @@ def versus(pairs: Sequence[Pair], *, partial: bool = False) -> str:
     mine = [reward for pair in pairs for reward in pair.candidate]
     theirs = [reward for pair in pairs for reward in pair.champion]
     even = len({len(pair.candidate) for pair in pairs}) == 1 and len({len(pair.champion) for pair in pairs}) == 1
-    if (even or partial) and all(reward in (0.0, 1.0) for reward in mine + theirs):
+    if (even or partial) and _PASS_FAIL.issuperset(mine) and _PASS_FAIL.issuperset(theirs):
         return f"{round(sum(mine))}/{len(mine)} against {round(sum(theirs))}/{len(theirs)}"
     candidate, champion = means(pairs)
     return f"{candidate:.3f} over {count(len(mine), 'trial')} against {champion:.3f} over {len(theirs)}"

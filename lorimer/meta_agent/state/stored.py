@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 
 from lorimer.meta_agent.gate.statistics.scores import Result, Shared
-from lorimer.meta_agent.state.trials import settled_rewards
+from lorimer.meta_agent.state.trials import by_task, settled_rewards
 from lorimer.traces.base import StudyReader
 
 
@@ -18,19 +19,20 @@ class StoredRun:
     plan: Sequence[tuple[str, int]]
     """Task and repeat of each trial, in planned order."""
     rewards: Mapping[tuple[str, int], float | None]
-    """The settled trials' rewards; `None` where a trial errored."""
+    """The settled trials' rewards in planned order; `None` where a trial errored."""
 
     @property
-    def settled_trials(self) -> list[tuple[str, int]]:
-        """The settled trials in planned order."""
-        return [trial for trial in self.plan if trial in self.rewards]
+    def settled(self) -> list[Result]:
+        """The settled trials as the gate reads them, in planned order."""
+        return self.results(self.rewards)
 
     def prefix(self, repeats: int) -> list[tuple[str, int]]:
         """The longest finished prefix of the plan, of the first `repeats` trials per task."""
+        finished = list(takewhile(self.rewards.__contains__, self.plan))
+        if all(repeat < repeats for _, repeat in finished):
+            return finished
         found, seen = list[tuple[str, int]](), Counter[str]()
-        for trial in self.plan:
-            if trial not in self.rewards:
-                break
+        for trial in finished:
             if seen[trial[0]] < repeats:
                 found.append(trial)
             seen[trial[0]] += 1
@@ -38,7 +40,8 @@ class StoredRun:
 
     def results(self, trials: Iterable[tuple[str, int]]) -> list[Result]:
         """Settled trials as the gate reads them."""
-        return [Result(trial[0], self.rewards[trial]) for trial in trials]
+        rewards = self.rewards
+        return [Result(trial[0], rewards[trial]) for trial in trials]
 
 
 class StoredRuns:
@@ -71,19 +74,15 @@ class StoredRuns:
         names = tuple(evaluations)
         if self._standing is None or self._standing[0] != names:
             runs = [run for run in map(self.run, names) if run is not None]
-            self._standing = names, Shared(trial for run in runs for trial in run.results(run.settled_trials))
+            self._standing = names, Shared(trial for run in runs for trial in run.settled)
         return self._standing[1]
 
     def rewards(self, runs: Mapping[str, int | None]) -> dict[str, dict[str, list[float]]]:
         """What `trials.rewards` gives of them."""
         found: dict[str, dict[str, list[float]]] = {}
         for name, read in runs.items():
-            own = found[name] = dict[str, list[float]]()
             run = self.run(name)
-            for trial in run.settled_trials[:read] if run is not None else []:
-                reward = run.rewards[trial] if run is not None else None
-                if reward is not None:
-                    own.setdefault(trial[0], []).append(reward)
+            found[name] = {} if run is None else by_task(dict(islice(run.rewards.items(), read)))
         return found
 
     def _read(self, evaluations: Sequence[str]) -> None:
@@ -92,5 +91,6 @@ class StoredRuns:
         for name in evaluations:
             # The same trials are planned again and again: each pair of task and repeat is kept once.
             plan = [self._trials.setdefault(trial, trial) for trial in plans.get(name, ())]
-            own = {self._trials.setdefault(trial, trial): reward for trial, reward in rewards[name].items()}
+            settled = rewards[name]
+            own = {trial: settled[trial] for trial in plan if trial in settled}
             self._known[name] = StoredRun(plan, own) if name in plans else None

@@ -96,7 +96,8 @@ class Bar:
 
 def means(pairs: Sequence[Pair]) -> tuple[float, float]:
     """The candidate's and the champion's mean over tasks of each task's mean reward."""
-    return mean_of([pair.means[0] for pair in pairs]), mean_of([pair.means[1] for pair in pairs])
+    candidate, champion = zip(*(pair.means for pair in pairs), strict=True)
+    return mean_of(candidate), mean_of(champion)
 
 
 def evidence(pairs: Sequence[Pair]) -> float:

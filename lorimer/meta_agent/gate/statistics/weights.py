@@ -13,9 +13,8 @@ the way, which finds 7 more of 100 edits worth 5 points than the plain total (do
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import chain, repeat
+from itertools import chain, repeat, starmap
 
 from lorimer.meta_agent.gate.statistics.scores import Result
 
@@ -36,29 +35,33 @@ class EarlierTrials:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[str, Counter[float]] = {}
+        self._seen: dict[str, dict[float, int]] = {}
+        """How often each task had each reward."""
         self._rates: dict[str, float] = {}
         """The rates of those tasks to which nothing was added since they were asked for."""
 
     def add(self, trials: Iterable[Result]) -> None:
         """Count these trials as well. Errored ones say nothing."""
-        for trial in trials:
-            if trial.reward is not None:
-                self._seen.setdefault(trial.task, Counter())[trial.reward] += 1
-                self._rates.pop(trial.task, None)
+        known: dict[str, list[float]] = {}
+        for task, reward in trials:
+            if reward is not None:
+                known.setdefault(task, []).append(reward)
+        self.add_rewards(known)
 
     def add_rewards(self, rewards: Mapping[str, Iterable[float]]) -> None:
         """Count trials that were scored as well, given as the rewards of each task."""
         for task, own in rewards.items():
-            self._seen.setdefault(task, Counter()).update(own)
+            seen = self._seen.setdefault(task, {})
+            for reward in own:
+                seen[reward] = seen.get(reward, 0) + 1
             self._rates.pop(task, None)
 
     def rates(self) -> dict[str, float]:
         """Exactly rounded, so that the order of trials does not show."""
         for task, seen in self._seen.items():
             if task not in self._rates:
-                total = math.fsum(chain.from_iterable(_times(*each) for each in seen.items()))
-                self._rates[task] = (total + 0.5) / (seen.total() + 1)
+                total = math.fsum(chain.from_iterable(starmap(_times, seen.items())))
+                self._rates[task] = (total + 0.5) / (sum(seen.values()) + 1)
         return {task: self._rates[task] for task in self._seen}
 
 

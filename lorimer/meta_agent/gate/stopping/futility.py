@@ -69,25 +69,28 @@ class Outlook:
         self._spread: dict[str, float] = {}
         self._hope: dict[str, float] = {}
         self._weighs: dict[str, int] = {}
-        noise = won = 0.0
+        noise = won = total = unseen = 0.0
+        never_is_doubted = policy.ends.never_is_doubted
         for task, count in counts.items():
             rewards, reward, squares = champion[task]
             n = len(rewards)
             counted = self._weighs[task] = weight(task)
-            self._mean[task] = reward / n
-            moves = NEVER / (NEVER + n) if policy.ends.never_is_doubted and reward <= 0 else 1.0
-            self._hope[task] = counted * moves * (1 - (reward + 0.5) / (n + 1))
-            self._spread[task] = smoothed_variance(reward, squares, n)
-            won += moves * (1 - self._mean[task]) * count
-            noise += counted**2 * count * self._spread[task] * (1 + count / n)
+            mean = self._mean[task] = reward / n
+            moves = NEVER / (NEVER + n) if never_is_doubted and reward <= 0 else 1.0
+            hope = self._hope[task] = counted * moves * (1 - (reward + 0.5) / (n + 1))
+            spread = self._spread[task] = smoothed_variance(reward, squares, n)
+            won += moves * (1 - mean) * count
+            noise += counted**2 * count * spread * (1 + count / n)
+            total += hope * count
+            unseen += counted**2 * count * spread
         bar = _NORMAL.inv_cdf(1 - policy.alpha)
         whole = math.sqrt(noise)
-        self._total = sum(self._hope[task] * count for task, count in counts.items())
+        self._total = total
         self._needed, self._worth = bar * whole, (bar + _NORMAL.inv_cdf(WORTH)) * whole
         self._looks = set(looks(len(planned)))
         self._gain = self._worth / self._total * won / sum(counts.values())
         self._position, self._won, self._left = 0, 0.0, self._total
-        self._unseen = sum(self._weighs[task] ** 2 * count * self._spread[task] for task, count in counts.items())
+        self._unseen = unseen
 
     def after(self, outcome: Result) -> Unlikely | None:
         """What is known after one more trial: `None` where it is no look, or one at which hope is left."""
