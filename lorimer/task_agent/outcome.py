@@ -44,7 +44,7 @@ EndedT = TypeVar("EndedT", bound=Ended)
 
 def is_settled(ends: Sequence[Ended], retries: int) -> bool:
     """Whether a planned trial whose attempts ended so needs no other one."""
-    telling = _telling(ends)
+    telling = telling_of(ends)
     if not telling:
         return False
     last = telling[-1]
@@ -60,7 +60,7 @@ def outcome_of(planned: PlannedTrial, ends: Sequence[TrialEnd], retries: int) ->
     """The outcome of a planned trial, or `None` where it needs (another) attempt."""
     if not is_settled(ends, retries):
         return None
-    telling = _telling(ends)
+    telling = telling_of(ends)
     last = telling[-1]
     return TrialOutcome(
         planned=planned,
@@ -80,8 +80,10 @@ def suspect_count(ends: Sequence[Ended]) -> int:
     return sum(each.cause in SUSPECT for each in ends)
 
 
-def _telling(ends: Sequence[EndedT]) -> list[EndedT]:
-    """Cancelled attempts, outages of provider or engine and those that parted from a record say nothing of the trial, use up no
+def telling_of(ends: Sequence[EndedT]) -> list[EndedT]:
+    """The attempts that say something of the trial.
+
+    Cancelled attempts, outages of provider or engine and those that parted from a record say nothing of the trial, use up no
     retry, and are no part of what it cost: that must not depend on how often the study was stopped. A scored attempt that
     another one follows was taken back: every call of it was refused, and the study was stopped for that (`study.heard`).
     """

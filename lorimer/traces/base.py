@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from lorimer.kinds import Refused, SearchOrder, TrialOrder
+from lorimer.kinds import SearchOrder, TrialOrder
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.chain import ChainEntry
 from lorimer.traces.databases.base import StatementAnswer
 from lorimer.traces.effects import Effect
 from lorimer.traces.lines import LinesOfTrial
+from lorimer.traces.many import TrialsReader
 from lorimer.traces.previews import CandidatePreview
-from lorimer.traces.reading.bulk import Attempt, Ran, ScoredTrial, TrialCounts, TrialLines, Tried
-from lorimer.traces.reading.marks import StudyMark, TaskTotals
+from lorimer.traces.reading.bulk import Attempt
+from lorimer.traces.reading.marks import StudyMark
 from lorimer.traces.reading.outlines import Hit, StepSearch
-from lorimer.traces.schema import Conditions, Direction, ModelCallData, Share, Spent, StepOutline, TraceSink, TrialEnd
+from lorimer.traces.schema import Conditions, Direction, ModelCallData, Spent, StepOutline, TraceSink
 from lorimer.traces.settings import SettingChange, SettingValues
 from lorimer.traces.tables import (
     AbilityRow,
@@ -163,7 +164,7 @@ class StudyWriter(TraceSink, Protocol):
         ...
 
 
-class StudyReader(Protocol):
+class StudyReader(TrialsReader, Protocol):
     """Answers about studies, their trials and their trajectories. Nothing here changes anything."""
 
     # ---- studies
@@ -319,76 +320,12 @@ class StudyReader(Protocol):
         """The last finished attempt of each planned trial that has finished, in planned order."""
         ...
 
-    def ends(self, evaluation: str) -> list[tuple[str, TrialEnd]]:
-        """How every attempt of an evaluation that has ended did end, by the planned trial's id, attempts in order."""
-        ...
-
-    def scored(self, evaluations: Sequence[str]) -> list[tuple[str, str, int, float]]:
-        """Evaluation, task, repeat and reward of their scored trials, in that order; of one tried anew the last one counts."""
-        ...
-
-    def took(self, evaluations: Sequence[str]) -> dict[str, Share]:
-        """What every attempt at the trials of these evaluations has used, one that was taken back included."""
-        ...
-
-    def scored_trials(self, evaluations: Sequence[str]) -> list[ScoredTrial]:
-        """What `scored` gives, in the same order, with what each trial's calls took: a row that is looked up."""
-        ...
-
-    def lines_ran(self, evaluations: Sequence[str]) -> list[TrialLines]:
-        """Their scored trials with which lines of their harness ran, as `scored_trials` orders them."""
-        ...
-
     def trial_lines(self, trial: str) -> LinesOfTrial | None:
         """Which lines of its harness ran in a trial, and to which steps they led; `None` where nothing was told."""
         ...
 
-    def refused(self, evaluations: Sequence[str]) -> dict[str, Refused]:
-        """How many calls of the scored trials of these evaluations were refused; those without any are left out."""
-        ...
-
-    def conditions(self, evaluations: Sequence[str]) -> dict[str, list[Ran]]:
-        """What the scored trials of each of these evaluations ran under; trials of which nothing was kept are left out."""
-        ...
-
-    def study_conditions(self, study: str) -> list[Ran]:
-        """The same of all trials of a study together."""
-        ...
-
     def trial_conditions(self, trial: str) -> Conditions | None:
         """What a trial ran under, by its id; `None` where nothing was kept."""
-        ...
-
-    def conditions_differ(self) -> bool:
-        """Whether any two trials of the store can have run under different conditions. Asked first, it spares `conditions`."""
-        ...
-
-    def refusal(self, evaluations: Sequence[str]) -> tuple[str, str] | None:
-        """A scored trial of these evaluations whose provider refused a call, by its id, and what it said to the first."""
-        ...
-
-    def unscored(self, evaluations: Sequence[str]) -> list[Tried]:
-        """Every attempt of these evaluations that has ended without a reward, by evaluation, task, repeat and attempt."""
-        ...
-
-    def trial_seconds(self, study: str) -> float:
-        """How long all trials of a study have taken, as if one had run after another."""
-        ...
-
-    def trial_counts(self, study: str) -> list[TrialCounts]:
-        """How many scored trials a study has of each stage, with a network, and passed."""
-        ...
-
-    def task_totals(self, evaluations: Sequence[str]) -> list[TaskTotals]:
-        """What the scored trials of these evaluations took and gave, by task."""
-        ...
-
-    def replayed(self, evaluations: Sequence[str]) -> set[tuple[str, str]]:
-        """Evaluation and task of those trials of these evaluations that went on from a record."""
-        ...
-
-    def flagged(self, study: str) -> list[tuple[str, str, list[str]]]:
-        """Id, stage and flags of each scored trial of a study that has flags, in order of id."""
         ...
 
     # ---- trajectories

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,11 +16,11 @@ from hypothesis import strategies as st
 from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.gate.statistics.weights import EarlierTrials, rates
 from lorimer.meta_agent.state.folding import CandidateView
-from lorimer.meta_agent.state.trials import EarlierRates, results, rewards, settled_trials
+from lorimer.meta_agent.state.trials import EarlierRates, paid, paid_for, results, rewards, scored_costs, settled_trials
 from lorimer.meta_agent.state.world import World
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.reading.reader import StoreReader
-from lorimer.traces.schema import Stage, TrialState
+from lorimer.traces.schema import Stage, TrialState, Used
 from lorimer.traces.tables import DecisionRow
 from lorimer.traces.writing.store import Store
 from tests.traces import support as make
@@ -60,14 +61,15 @@ async def _evaluation(store: Store, name: str, ends: dict[tuple[str, int], tuple
             start = make.start(task, repeat, number, evaluation=name, stage=Stage.FULL)
             start = replace(start, planned=replace(start.planned, id=f"{name}/{task}/{repeat}"))
             store.open_trial(start)
+            took: dict[str, Any] = {"used": Used(1, 100 + number, 7, usd=0.1 + number), "seconds": 2.5 + number}
             if how == "running":
                 continue
             if how == "cancelled":
-                await store.close_trial(make.end(start.id, None, state=TrialState.CANCELLED, cause="cancelled"))
+                await store.close_trial(make.end(start.id, None, state=TrialState.CANCELLED, cause="cancelled", **took))
             elif how[0].isdigit():
-                await store.close_trial(make.end(start.id, float(how)))
+                await store.close_trial(make.end(start.id, float(how), **took))
             else:
-                await store.close_trial(make.end(start.id, None, cause=how))
+                await store.close_trial(make.end(start.id, None, cause=how, **took))
 
 
 OUTAGE, FAILURE, LOST = Cause.PROVIDER_OUTAGE.value, Cause.ENGINE_FAILURE.value, Cause.SANDBOX_LOST.value
@@ -103,6 +105,23 @@ async def test_what_a_gate_read_is_found_for_many_evaluations_at_once(store: Sto
     assert found["s/c001/full"] == by_task(whole[:run])
     assert found["s/c002/full"] == by_task(whole)
     assert found["s/never/full"] == {}
+
+
+async def test_what_scored_trials_took_is_what_their_outcomes_say(store: Store) -> None:
+    await store.create_study(make.study(), [make.task(name) for name in "abcd"], "text")
+    await _evaluation(store, "s/c001/full", ENDS)
+    reader = StoreReader(store)
+    outcomes = [each for each in settled_trials(reader, "s/c001/full", 0, RETRIES) if each.reward is not None]
+    found = scored_costs(reader, ["s/c001/full", "s/never/full"], RETRIES)
+    assert {trial: (each.tokens, each.usd, each.seconds) for trial, each in found["s/c001/full"].items()} == {
+        (each.planned.task, each.planned.repeat): (each.used.tokens, each.used.usd, each.seconds) for each in outcomes
+    }
+    assert found["s/never/full"] == {}
+    both = [found["s/c001/full"][each.planned.task, each.planned.repeat] for each in outcomes]
+    assert paid(outcomes, outcomes, ("usd", "tokens", "seconds")) == paid_for(both, both, ("usd", "tokens", "seconds"))
+    scored = reader.trials("s", harness="a" * 64, state="scored", limit=None)
+    assert {each.id for each in reader.trials_of_harness("s", "a" * 64)} == {each.id for each in scored} != set()
+    assert reader.trials_of_harness("s", "b" * 64) == reader.trials_of_harness("other", "a" * 64) == []
 
 
 def _world(decided: dict[int, int], promoted: int = 0) -> World:

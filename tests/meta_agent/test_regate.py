@@ -14,6 +14,7 @@ from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.reports.replay import DecidedAgain, GateReplay, replay, text
 from lorimer.meta_agent.study.loop import evaluate, optimize
 from lorimer.meta_agent.workspace.parts import create
+from lorimer.traces.reading.bulk import TrialCost
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, TrialEnd
 from lorimer.traces.tables import Candidate, DecisionRow
@@ -205,6 +206,10 @@ class Asked(StoreReader):
         self.questions.append(("plans", tuple(evaluations)))
         return super().plans(evaluations)
 
+    def trial_costs(self, evaluations: Sequence[str]) -> list[TrialCost]:
+        self.questions.append(("trial_costs", tuple(evaluations)))
+        return super().trial_costs(evaluations)
+
     def ends(self, evaluation: str) -> list[tuple[str, TrialEnd]]:
         self.questions.append(("ends", (evaluation,)))
         return super().ends(evaluation)
@@ -221,7 +226,6 @@ async def test_a_replay_reads_every_trial_once_and_no_cost_that_nothing_asks_for
     reader.questions.clear()
     replay(reader, "demo", {"gate.alpha": 0.05})
     # What a promotion cost is asked, and of nothing else.
-    assert [name for question, names in reader.questions if question == "ends" for name in names] == [
-        "demo/c004/full",
-        "demo/baseline/baseline",
+    assert [each for each in reader.questions if each[0] not in ("scored", "plans")] == [
+        ("trial_costs", ("demo/c004/full", "demo/baseline/baseline"))
     ]

@@ -8,12 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lorimer.benchmarks.split import around, rank, split
 from lorimer.config.settings import Config, parse_stored
 from lorimer.errors import PrerequisiteError, SandboxError, UserError
-from lorimer.harness.version import sha
 from lorimer.meta_agent.forecast import panel as panels
-from lorimer.meta_agent.forecast.enough import needed
 from lorimer.meta_agent.forecast.power import Basis, Forecast, forecast
 from lorimer.meta_agent.forecast.spending import Costs, Spending
 from lorimer.meta_agent.gate.design import Design
@@ -22,8 +19,6 @@ from lorimer.meta_agent.replay.unchanged import Replays, measured
 from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.trials import refused, results, standing_trials
 from lorimer.meta_agent.state.world import World, scan
-from lorimer.meta_agent.workspace.repository import Workspace
-from lorimer.meta_agent.workspace.suite import load_suite
 from lorimer.meta_agent.workspace.where import has_store, store_at
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
@@ -55,24 +50,20 @@ def plan(
 
     Raises UserError, ConfigError.
     """
+    # What benchmarks and splits need takes 0.1 s to import, and the rest of a study needs none of it.
     if assume is not None:
         if study is not None:
             raise UserError("--assume and --study: name a study or assume rates, not both")
-        rates = panels.parse_rates(assume)
-        holdout, test = around(len(rates), config.split)
-        return forecast(
-            Design.of(config),
-            Basis(panels.from_rates(rates), f"pass rates as assumed: {assume}", holdout=holdout, test=test),
-            budget=config.budget,
-            concurrency=config.sandbox.concurrency,
-            seed=config.study.seed,
-            workers=workers(),
-        )
+        from lorimer.meta_agent.forecast.beginning import assumed
+
+        return assumed(config, assume)
     reader = StoreReader(store_at(root)) if study is not None or has_store(root) else None
     row = None if reader is None else reader.study(study) if study is not None else _latest(reader)
     if reader is not None and row is not None and study is not None and row.kind == "optimize":
         return of_study(reader, row, parse_stored(row.config, row.id, overrides))
-    return _of_new(root, config, reader, row)
+    from lorimer.meta_agent.forecast.beginning import of_new
+
+    return of_new(root, config, reader, row)
 
 
 async def replays(root: Path, config: Config, study: str) -> Replays | str:
@@ -97,15 +88,15 @@ def of_study(reader: StudyReader, row: StudyRow, config: Config) -> Forecast:
     # The sum reads the row of every trial, 0.3 s of 125,000, and is held against this bound alone.
     hours = None if config.budget.hours is None else reader.trial_seconds(row.id) / 3600 / config.sandbox.concurrency
     known = Basis(
-        panels.from_trials([*results(found), *_untried(world.train, found)]),
-        _source(world, found, len(world.train)),
+        panels.from_trials([*results(found), *untried(world.train, found)]),
+        source_of(world, found, len(world.train)),
         study=row.id,
         trials=results(found),
         holdout=len(world.holdout),
         test=len(reader.tasks(row.id, split="test")),
         spent=Spending(used.trials, used.usd, used.tokens, hours),
         proposed=world.proposals,
-        costs=_costs(reader, found, row, used),
+        costs=costs_of(reader, found, row, used),
     )
     rest = forecast(
         Design.of(config),
@@ -123,81 +114,20 @@ def workers() -> int:
     return min(4, os.cpu_count() or 1)
 
 
-def _of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRow | None) -> Forecast:
-    """A study that is to begin, from trials that there are of its train tasks."""
-    suite = load_suite(root, config)
-    sides = split(suite.tasks, config.split, config.study.seed, base=root)
-    trials: list[Result] = []
-    remarks: list[str] = []
-    more = _more([task.id for task in suite.tasks], sides.train, config.study.seed)
-    source = f"no trial yet: {len(sides.train)} tasks, each assumed to be solved at any rate, half of them nearly always or never"
-    panel, costs, study = panels.spread(len(sides.train)), Costs(), ""
-    if reader is not None and row is not None:
-        world = scan(reader, row.id)
-        everything = standing_trials(reader, world.stood, world.seed, int(row.config["retries"]["errored"]))
-        found = [outcome for outcome in everything if outcome.planned.task in sides.train]
-        if any(outcome.reward is not None for outcome in found):
-            trials, study = results(found), row.id
-            panel = panels.from_trials([*trials, *_untried(sides.train, found)])
-            source = _source(world, found, len(sides.train))
-            costs = _costs(reader, found, row, reader.spent(row.id))
-            now = Workspace(root, config.study.harness, config.study.program).read_harness()
-            if sha(now) != world.champion_harness:
-                remarks.append(
-                    f"these are trials of harness {world.champion_harness[:12]}; {config.study.harness} is another"
-                )
-            if row.task_model != config.models.task:
-                remarks.append(f"these are trials with {row.task_model}; models.task is {config.models.task}")
-        elif found:
-            every = "the only trial" if len(found) == 1 else f"all {len(found)} trials"
-            remarks.append(
-                f"{every} of {row.id} errored, which tells nothing: `lorimer traces ls --state errored --study {row.id}` says why"
-            )
-    if not trials:
-        remarks.append(f"nothing is measured yet: all numbers are of assumed tasks, not of these; run: {more}")
-    known = Basis(
-        panel,
-        source,
-        study=study,
-        trials=trials,
-        holdout=len(sides.holdout),
-        test=len(sides.test),
-        costs=costs,
-        remarks=remarks,
-        more=more,
-    )
-    return forecast(
-        Design.of(config),
-        known,
-        budget=config.budget,
-        concurrency=config.sandbox.concurrency,
-        seed=config.study.seed,
-        workers=workers(),
-    )
-
-
-def _more(tasks: Sequence[str], train: Sequence[str], seed: int) -> str:
-    """The command that runs as many train tasks, as often, as a forecast takes: the smallest sample that holds them."""
-    wanted, each = needed(len(train))
-    sample = sorted(tasks, key=lambda id_: rank(seed, "sample", id_))
-    places = [place for place, id_ in enumerate(sample, 1) if id_ in train]
-    limit = "" if wanted == len(train) else f" --set benchmark.limit={places[wanted - 1]}"
-    return f"`lorimer run --repeats {each}{limit}`"
-
-
 def _latest(reader: StudyReader) -> StudyRow | None:
     """The newest study or run whose baseline is measured; else the newest that has begun one."""
     rows = [row for row in reversed(reader.studies()) if row.kind in ("run", "optimize")]
     return next((row for row in rows if scan(reader, row.id).decisions), rows[0] if rows else None)
 
 
-def _untried(tasks: Sequence[str], found: Sequence[TrialOutcome]) -> list[Result]:
+def untried(tasks: Sequence[str], found: Sequence[TrialOutcome]) -> list[Result]:
     """Tasks without a trial, as ones that say nothing."""
     tried = {outcome.planned.task for outcome in found}
     return [Result(task, None) for task in tasks if task not in tried]
 
 
-def _source(world: World, found: Sequence[TrialOutcome], tasks: int) -> str:
+def source_of(world: World, found: Sequence[TrialOutcome], tasks: int) -> str:
+    """Where a champion's trials are from, in words; `tasks` is the number of train tasks."""
     tried = len({outcome.planned.task for outcome in found})
     of = f"all {tasks}" if tried == tasks else f"{tried} of {tasks}"
     first = world.standing == evaluation_id(world.study, About("", Stage.BASELINE))
@@ -206,7 +136,7 @@ def _source(world: World, found: Sequence[TrialOutcome], tasks: int) -> str:
     return f"{len(found)} trials of {of} train tasks ({what})" + (f"; {share}" if share else "")
 
 
-def _costs(reader: StudyReader, found: Sequence[TrialOutcome], row: StudyRow, used: Spent) -> Costs:
+def costs_of(reader: StudyReader, found: Sequence[TrialOutcome], row: StudyRow, used: Spent) -> Costs:
     """Means a trial, and a proposal: this study's, which has `used` so much, or of the latest one with the same meta model that
     made some.
     """

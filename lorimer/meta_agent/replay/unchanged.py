@@ -15,13 +15,12 @@ from functools import partial
 
 from lorimer.config.settings import Config
 from lorimer.errors import NotRemoved, SandboxError
-from lorimer.kinds import TrialState
 from lorimer.meta_agent.state.world import scan
 from lorimer.sandbox.base import Owner, SandboxProvider
 from lorimer.task_agent.shadow.outcome import Outcome, Untouched
 from lorimer.task_agent.shadow.reasons import Reason, reasons
 from lorimer.traces.base import StudyReader
-from lorimer.traces.tables import Trial
+from lorimer.traces.reading.bulk import Attempt
 from lorimer.traces.wired import Gap
 
 
@@ -140,16 +139,15 @@ async def _opened(settings: Config, wait: float | None) -> AsyncIterator[Sandbox
             raise SandboxError(f"{failed}; {left}") from None
 
 
-def _recorded(reader: StudyReader, study: str) -> tuple[str, list[Trial]]:
+def _recorded(reader: StudyReader, study: str) -> tuple[str, list[Attempt]]:
     """The champion's harness and its scored trials of train tasks, the first of every task before any second one."""
     world = scan(reader, study)
     sha, train = world.champion_harness, frozenset(world.train)
-    scored = reader.trials(study, harness=sha, state=TrialState.SCORED.value, limit=None)
-    mine = [trial for trial in scored if trial.task in train]
+    mine = [trial for trial in reader.trials_of_harness(study, sha) if trial.task in train]
     return sha, sorted(mine, key=lambda trial: (trial.repeat, trial.task, trial.id))
 
 
-def _without_record(reader: StudyReader, trials: Iterable[Trial]) -> dict[str, TrialReplay]:
+def _without_record(reader: StudyReader, trials: Iterable[Attempt]) -> dict[str, TrialReplay]:
     """Those of the trials that come before the first with a whole record: of these no jail need be asked."""
     found = {}
     for trial in trials:
@@ -162,7 +160,7 @@ def _without_record(reader: StudyReader, trials: Iterable[Trial]) -> dict[str, T
 
 async def _in_jails(
     reader: StudyReader,
-    trials: Sequence[Trial],
+    trials: Sequence[Attempt],
     provider: SandboxProvider,
     settings: Config,
     text: str,

@@ -8,7 +8,7 @@ that the study had, and marked as counterfactual.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from lorimer.config.settings import Config, parse_stored
 from lorimer.errors import UserError
 from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import full_run
-from lorimer.meta_agent.gate.comparison import Decision
+from lorimer.meta_agent.gate.comparison import Decision, count
 from lorimer.meta_agent.gate.confirmation import ROUNDS
 from lorimer.meta_agent.gate.cost import Paid, Unit, bound_words, bounded, held_back, within_cost
 from lorimer.meta_agent.gate.design import policy_of
@@ -31,10 +31,18 @@ from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
 from lorimer.meta_agent.state.folding import UNDER_WAY, CandidateView
 from lorimer.meta_agent.state.names import About, evaluation_id, short
 from lorimer.meta_agent.state.stored import StoredRuns
-from lorimer.meta_agent.state.trials import EarlierRates, Withstood, paid, results, settled_trials, standing_trials
+from lorimer.meta_agent.state.trials import (
+    EarlierRates,
+    Withstood,
+    paid,
+    paid_for,
+    results,
+    scored_costs,
+    settled_trials,
+)
 from lorimer.meta_agent.state.world import World, scan
-from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
+from lorimer.traces.reading.bulk import TrialCost
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import DecisionRow
 from lorimer.wording import a
@@ -298,17 +306,17 @@ class _Again:
         self, kinds: set[Unit], mine: Sequence[tuple[str, int]], theirs: Sequence[tuple[str, int]] | None
     ) -> Paid:
         """What these trials of the candidate cost, and those of the champion: all that stood for it where none are named."""
-        reader, seed = self._reader, self._world.seed
         full, beside, *stood = _evaluations(self._world, self._candidate)
+        found = scored_costs(self._reader, [full, *(stood if theirs is None else [beside])], self._retries)
 
-        def these(evaluation: str, trials: Sequence[tuple[str, int]]) -> list[TrialOutcome]:
-            found = settled_trials(reader, evaluation, seed, self._retries)
-            known = {(outcome.planned.task, outcome.planned.repeat): outcome for outcome in found}
-            return [known[trial] for trial in trials]
+        def these(evaluation: str, trials: Iterable[tuple[str, int]]) -> list[TrialCost]:
+            known = found[evaluation]
+            return [known[trial] for trial in trials if trial in known]
 
-        ours = these(full, mine)
-        champions = standing_trials(reader, stood, seed, self._retries) if theirs is None else these(beside, theirs)
-        return paid(ours, champions, kinds)
+        if theirs is not None:
+            return paid_for(these(full, mine), these(beside, theirs), kinds)
+        stored = [(name, run.rewards) for name in stood if (run := self._runs.run(name)) is not None]
+        return paid_for(these(full, mine), [cost for each in stored for cost in these(*each)], kinds)
 
     def _after(self, decision: Decision) -> tuple[State, str]:
         """Where the candidate would have ended."""
@@ -436,8 +444,4 @@ def _words(settings: GateSettings) -> str:
         said += f", alpha {settings.alpha:g} per {'study' if settings.error == 'study' else 'candidate'}"
         said += f", futility {settings.futility:g}"
     bound = bound_words(settings.max_cost_increase, settings.cost_increase_per_point)
-    return f"{said}, {_trials(settings.repeats)} per task, ends of revision {settings.revision}, {bound}"
-
-
-def _trials(count: int) -> str:
-    return "1 trial" if count == 1 else f"{count} trials"
+    return f"{said}, {count(settings.repeats, 'trial')} per task, ends of revision {settings.revision}, {bound}"

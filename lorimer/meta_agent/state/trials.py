@@ -12,8 +12,9 @@ from lorimer.meta_agent.gate.statistics.scores import Result, Score, score
 from lorimer.meta_agent.gate.statistics.weights import EarlierTrials, Rates
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.world import World
-from lorimer.task_agent.outcome import Ended, TrialOutcome, is_settled, outcome_of
+from lorimer.task_agent.outcome import Ended, TrialOutcome, is_settled, outcome_of, telling_of
 from lorimer.traces.base import StudyReader
+from lorimer.traces.reading.bulk import TrialCost
 from lorimer.traces.schema import PlannedTrial, Stage, TrialEnd
 from lorimer.traces.tables import DecisionRow, Evaluation, Trial
 
@@ -222,17 +223,67 @@ def named_trials(
 
 def paid(candidate: Sequence[TrialOutcome], champion: Sequence[TrialOutcome], units: Iterable[Unit]) -> Paid:
     """What the trials of both arms cost, in these units."""
+    return paid_for(_scored_costs_of(candidate), _scored_costs_of(champion), units)
+
+
+def paid_for(candidate: Sequence[TrialCost], champion: Sequence[TrialCost], units: Iterable[Unit]) -> Paid:
+    """What these scored trials of both arms cost, in these units."""
     asked = tuple(units)
-    return Paid({unit: costs(candidate, unit) for unit in asked}, {unit: costs(champion, unit) for unit in asked})
+    return Paid({unit: _costs(candidate, unit) for unit in asked}, {unit: _costs(champion, unit) for unit in asked})
 
 
-def costs(found: Iterable[TrialOutcome], kind: Unit) -> dict[str, list[float | None]]:
-    """What the scored trials of each task cost; `None` where a price is unknown."""
+def scored_costs(
+    reader: StudyReader, evaluations: Sequence[str], retries: int
+) -> dict[str, dict[tuple[str, int], TrialCost]]:
+    """What the settled trials that scored took in all attempts that tell something of them: by evaluation, and by task and repeat
+    in no order. It is what `settled_trials` says of them, without all the rest."""
+    attempted: dict[tuple[str, str, int], list[TrialCost]] = {}
+    for row in reader.trial_costs(evaluations):
+        attempted.setdefault((row.evaluation, row.task, row.repeat), []).append(row)
+    found: dict[str, dict[tuple[str, int], TrialCost]] = {name: {} for name in evaluations}
+    for (evaluation, task, repeat), tried in attempted.items():
+        telling = telling_of(tried)
+        if is_settled(tried, retries) and telling[-1].state == TrialState.SCORED:
+            found[evaluation][task, repeat] = _together(telling)
+    return found
+
+
+def _together(attempts: Sequence[TrialCost]) -> TrialCost:
+    """What several attempts at a trial took, as the last of them."""
+    last = attempts[-1]
+    if len(attempts) == 1:
+        return last
+    usd = [each.usd for each in attempts if each.usd is not None]
+    return last._replace(
+        tokens=sum(each.tokens for each in attempts),
+        usd=sum(usd) if len(usd) == len(attempts) else None,
+        seconds=sum(each.seconds for each in attempts),
+    )
+
+
+def _scored_costs_of(found: Iterable[TrialOutcome]) -> list[TrialCost]:
+    return [
+        TrialCost(
+            evaluation=outcome.planned.evaluation,
+            task=outcome.planned.task,
+            repeat=outcome.planned.repeat,
+            state=outcome.state,
+            cause=outcome.cause,
+            tokens=outcome.used.tokens,
+            usd=outcome.used.usd,
+            seconds=outcome.seconds,
+        )
+        for outcome in found
+        if outcome.reward is not None
+    ]
+
+
+def _costs(found: Iterable[TrialCost], kind: Unit) -> dict[str, list[float | None]]:
+    """What the trials of each task cost; `None` where a price is unknown."""
     spent: dict[str, list[float | None]] = {}
-    for outcome in found:
-        if outcome.reward is not None:
-            value = {"usd": outcome.used.usd, "tokens": float(outcome.used.tokens), "seconds": outcome.seconds}[kind]
-            spent.setdefault(outcome.planned.task, []).append(value)
+    for each in found:
+        value = {"usd": each.usd, "tokens": float(each.tokens), "seconds": each.seconds}[kind]
+        spent.setdefault(each.task, []).append(value)
     return spent
 
 

@@ -136,6 +136,41 @@ def unscored(connection: Plain, evaluations: Sequence[str]) -> list[Tried]:
     return [Tried(*row) for row in found.fetchall()]
 
 
+class TrialCost(NamedTuple):
+    """How an attempt ended, and what it took."""
+
+    evaluation: str
+    task: str
+    repeat: int
+    state: str
+    cause: str
+    tokens: int
+    """Input plus output, of all its calls."""
+    usd: float | None
+    """`None` where a price is unknown."""
+    seconds: float
+
+
+def trial_costs(connection: Plain, evaluations: Sequence[str]) -> list[TrialCost]:
+    """Every attempt of these evaluations that has ended, by evaluation, task, repeat and attempt."""
+    found = connection.execute(
+        "SELECT evaluation, task, repeat, state, cause, input_tokens + output_tokens, cost_usd, seconds FROM trial "  # noqa: S608
+        f"WHERE {_OF_THESE} AND state <> 'running' ORDER BY evaluation, task, repeat, attempt",
+        [codec.dumps(list(evaluations))],
+    )
+    return [TrialCost(*row) for row in found.fetchall()]
+
+
+def trials_of_harness(connection: Plain, study: str, sha: str) -> list[Attempt]:
+    """The scored trials of a study's evaluations of this harness, from the index that `attempts` takes, in no order."""
+    found = connection.execute(
+        "SELECT id, task, repeat, attempt, state, reward FROM trial WHERE state = 'scored' AND evaluation IN "
+        "(SELECT id FROM evaluation WHERE study = ? AND harness = ?)",
+        [study, sha],
+    )
+    return [Attempt(*row) for row in found.fetchall()]
+
+
 def ends(connection: Plain, evaluation: str) -> list[tuple[str, TrialEnd]]:
     """How every attempt of an evaluation that has ended did end, with the planned trial's id, attempts in order.
 

@@ -198,6 +198,14 @@ class StoreReader(SealedReader):
         with self.database.plain() as connection:
             return bulk.scored_trials(connection, evaluations)
 
+    def trial_costs(self, evaluations: Sequence[str]) -> list[bulk.TrialCost]:
+        with self.database.plain() as connection:
+            return bulk.trial_costs(connection, evaluations)
+
+    def trials_of_harness(self, study: str, sha: str) -> list[bulk.Attempt]:
+        with self.database.plain() as connection:
+            return bulk.trials_of_harness(connection, study, sha)
+
     def lines_ran(self, evaluations: Sequence[str]) -> list[bulk.TrialLines]:
         with self.database.plain() as connection:
             return bulk.lines_ran(connection, evaluations)
