@@ -128,21 +128,22 @@ class Arms:
         return excess_errors(errored(e.candidate), len(e.candidate), self.champion_errored, len(e.champion))
 
     def _pairs(self, rewards: Mapping[str, Sequence[float | None]]) -> list[Pair]:
-        champion, planned = self._shared.scored, self._planned
+        champion, planned, weights = self._shared.scored, self._planned, self.evidence.weights
         return [
-            pair_of(mine, champion[task].rewards, planned[task], self.weight(task))
+            pair_of(mine, champion[task].rewards, planned[task], weights.get(task, UNKNOWN))
             for task in sorted(rewards.keys() & champion.keys())
-            if (mine := tuple(r for r in rewards[task] if r is not None))
+            if (mine := _known(rewards[task]))
         ]
 
     def best_case(self) -> list[Pair]:
         """The pairs as if every planned trial that has no reward yet scored 1."""
-        planned, champion = self._planned, self._shared.scored
+        planned, champion, weights = self._planned, self._shared.scored, self.evidence.weights
         pairs = []
         for task in sorted(planned.keys() & champion.keys()):
-            known, count = self.candidate.get(task, ()), planned[task]
-            best = (*(1.0 if r is None else r for r in known), *[1.0] * (count - len(known)))
-            pairs.append(pair_of(best, champion[task].rewards, count, self.weight(task)))
+            count = planned[task]
+            best = [1.0 if r is None else r for r in self.candidate.get(task, ())]
+            best += [1.0] * (count - len(best))
+            pairs.append(pair_of(tuple(best), champion[task].rewards, count, weights.get(task, UNKNOWN)))
         return pairs
 
     def rounds(self) -> list[int]:
@@ -226,6 +227,11 @@ class Arms:
             "run": len(self.evidence.candidate),
             "planned": len(self.evidence.planned),
         }
+
+
+def _known(rewards: Sequence[float | None]) -> tuple[float, ...]:
+    """The rewards of the trials that did not error."""
+    return tuple([reward for reward in rewards if reward is not None])
 
 
 def too_many_errors(arm: str, errors: int, planned: int, policy: Policy, arms: Arms, where: str = "") -> Decision:

@@ -120,4 +120,4 @@ def first_unlikely(
 ) -> Unlikely | None:
     """The first look of the prefix `candidate` at which promotion has become too unlikely (`Outlook`)."""
     outlook = Outlook(champion, planned, policy, weight)
-    return next((found for outcome in candidate if (found := outlook.after(outcome)) is not None), None)
+    return next(filter(None, map(outlook.after, candidate)), None)
