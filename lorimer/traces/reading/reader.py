@@ -63,9 +63,8 @@ class StoreReader(SealedReader):
     """
 
     def __init__(self, source: Store | Database | Path | str) -> None:
-        # An open store is told by its database: every reader would wait 0.02 s for the import of the writer's class.
-        kept_in: Any = source
-        super().__init__(getattr(kept_in, "database", kept_in))
+        # An open store is known by its database: every reader would wait 0.02 s for the import of the writer's class.
+        super().__init__(source.database if hasattr(source, "database") else source)
         self._engine = self.database.reading()
 
     def __enter__(self) -> Self:
