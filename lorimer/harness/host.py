@@ -137,7 +137,7 @@ class Wire:
 def fields_of(value: object) -> dict[str, Any]:
     """What JSON shall have of a message or whatever else is none of its types. Raises TypeError for what is no data class.
 
-    A conversation goes over the wire with every call. To copy all of it, as `dataclasses.asdict` does, takes more than twice as long.
+    A conversation goes over the wire with every call, and copying it first, as `dataclasses.asdict` does, took twice as long.
     """
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
