@@ -4,8 +4,8 @@ bin := .venv/bin
 # Compiled modules are kept where a machine's settings say otherwise too: tests start lorimer hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
 # Each worker begins with files of its own, and takes of another's at the end: what the tests of a file share is made once.
-# Half of the time tests wait for engines, servers and stopped processes, so two processors have work for four workers; the hostile
-# suite loads a machine by itself, so it has two.
+# Tests often wait for engines, servers and stopped processes: on two processors four workers take 22 minutes where two took 25. The
+# hostile suite loads a machine by itself, so it has two.
 pytest := $(bin)/pytest --dist worksteal
 
 .PHONY: demo test test-hostile lint bench lock

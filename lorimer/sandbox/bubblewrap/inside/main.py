@@ -16,6 +16,7 @@ What is forked ends, with all that came of it, when its control socket to lorime
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -37,7 +38,11 @@ def main(path: list[str]) -> tuple[CodeType, dict[str, object]]:
     os.set_inheritable(int(control), False)
     from .forks import serve
 
-    program = serve(int(control), _sandbox(int(host_id)) if mode == "sandboxes" else _jail(int(host_id), modules))
+    run = _sandbox(int(host_id)) if mode == "sandboxes" else _jail(int(host_id), modules)
+    # A program's garbage collector passes over what is there now, and so does its end: to touch an object copies its page.
+    gc.collect()
+    gc.freeze()
+    program = serve(int(control), run)
     sys.argv, sys.path[:] = ["-c"], path
     for name in [name for name in sys.modules if name.partition(".")[0] == __package__]:
         del sys.modules[name]
