@@ -30,9 +30,8 @@ class Forks:
         """Ask for one, which gets copies of the descriptors. Raises SandboxError."""
         if self._process is None or not self._took(request, descriptors):
             self._begin()
-            self._took(
-                request, descriptors
-            )  # one that ends as it begins is heard of where what was asked for is awaited
+            # One that ends as it begins is heard of where what was asked for is awaited.
+            self._took(request, descriptors)
 
     def _begin(self) -> None:
         if self._process is not None:

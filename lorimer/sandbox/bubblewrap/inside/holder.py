@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 SHM_BYTES = 64 << 20
 """Docker's size of /dev/shm."""
 HOLDER_NEEDS = (CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_KILL, CAP_SYS_PTRACE)
+"""Capabilities that it keeps: for namespaces and mounts, for becoming the agent in each life, for links that it puts back where
+the agent's files are, and for the watchdog."""
 SANDBOX_FILES = 4096
 """Open files of a process. Each takes kernel memory that no limit here counts; builds and databases ask for 1,024 to 4,096."""
 

@@ -9,7 +9,7 @@ import resource
 # linux/sched.h, linux/mount.h, linux/prctl.h, linux/capability.h: kernel ABI, the same on every architecture
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWIPC = 0x00020000, 0x02000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 32, 4096, 16384, 1 << 18
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 4, 22, 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 MNT_DETACH = 2
@@ -87,7 +87,7 @@ def close_all_but(*kept: int) -> None:
 
 
 def reset_signals() -> None:
-    """Before a new program."""
+    """Ignore nothing any more that Python ignores."""
     import _signal
 
     for number in IGNORED_BY_PYTHON:
