@@ -3,10 +3,8 @@
 bin := .venv/bin
 # Compiled modules are kept where a machine's settings say otherwise too: tests start lorimer hundreds of times.
 unexport PYTHONDONTWRITEBYTECODE
-# Each worker begins with files of its own, and takes of another's at the end: what the tests of a file share is made once.
-# Tests often wait for engines, servers and stopped processes: on two processors four workers take 22 minutes where two took 25. The
-# hostile suite loads a machine by itself, so it has two.
-pytest := $(bin)/pytest --dist worksteal
+# Each worker begins with files of its own, and takes of the other's at the end: what the tests of a file share is made once.
+pytest := $(bin)/pytest -n 2 --dist worksteal
 
 .PHONY: demo test test-hostile lint bench lock
 
@@ -18,12 +16,12 @@ test: .venv/installed lint
 	@tools/postgresql || echo "make test: the tests of a store on PostgreSQL will be skipped"
 	@tools/chromium || echo "make test: the browser tests of the dashboard will be skipped"
 	@tools/axe || echo "make test: the test of the dashboard with axe-core will be skipped"
-	$(pytest) -n 4
+	$(pytest)
 
 # The long suites on hostile harnesses, cheating agents and crashes, and winners within other programs, which the package index has.
 test-hostile: .venv/installed
 	@tools/docker-engine && tools/base-images || echo "make test-hostile: the Docker tests will be skipped"
-	$(pytest) -n 2 -m hostile
+	$(pytest) -m hostile
 
 lint: .venv/installed
 	$(bin)/ruff format --check .
