@@ -162,9 +162,9 @@ class _Llm:
         tool_choice: api.ToolChoice | None = None,
     ) -> api.Completion:
         params: dict[str, Any] = {
-            "messages": _made_by("messages", messages, api.Message, "user(), assistant(), system() or tool_result()"),
+            "messages": _of_kind("messages", messages, api.Message, "user(), assistant(), system() or tool_result()"),
             "system": system,
-            "tools": _made_by("tools", tools, api.Tool, "Tool(name=…, description=…, parameters=…)"),
+            "tools": _of_kind("tools", tools, api.Tool, "Tool(name=…, description=…, parameters=…)"),
             "max_tokens": max_tokens,
             "stop": list(stop),
             "temperature": temperature,
@@ -178,7 +178,7 @@ class _Llm:
         return structured.checked(_completion(self._wire.call("llm.complete", params)), schema, tool_choice)
 
 
-def _made_by(what: str, given: Sequence[Any], kind: type, made_by: str) -> list[Any]:
+def _of_kind(what: str, given: Sequence[Any], kind: type, made_by: str) -> list[Any]:
     """The messages or tools of a call. Raises TypeError, as for a provider's own dictionaries."""
     if isinstance(given, str):
         raise TypeError(f"llm.complete: {what} is a text; give a list, of which each is made by {made_by}")

@@ -10,10 +10,9 @@ from lorimer.config.settings import Config
 from lorimer.harness.version import sha
 from lorimer.meta_agent.forecast import panel as panels
 from lorimer.meta_agent.forecast.enough import needed
-from lorimer.meta_agent.forecast.known import costs_of, source_of, untried, workers
-from lorimer.meta_agent.forecast.power import Basis, Forecast, forecast
+from lorimer.meta_agent.forecast.known import costs_of, forecast_of, source_of, untried
+from lorimer.meta_agent.forecast.power import Basis, Forecast
 from lorimer.meta_agent.forecast.spending import Costs
-from lorimer.meta_agent.gate.design import Design
 from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.state.trials import results, standing_trials
 from lorimer.meta_agent.state.world import scan
@@ -27,14 +26,8 @@ def assumed(config: Config, assume: str) -> Forecast:
     """A study whose train tasks have these pass rates (`panel.parse_rates`). Raises UserError."""
     rates = panels.parse_rates(assume)
     holdout, test = around(len(rates), config.split)
-    return forecast(
-        Design.of(config),
-        Basis(panels.from_rates(rates), f"pass rates as assumed: {assume}", holdout=holdout, test=test),
-        budget=config.budget,
-        concurrency=config.sandbox.concurrency,
-        seed=config.study.seed,
-        workers=workers(),
-    )
+    source = f"pass rates as assumed: {assume}"
+    return forecast_of(config, Basis(panels.from_rates(rates), source, holdout=holdout, test=test))
 
 
 def of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRow | None) -> Forecast:
@@ -80,14 +73,7 @@ def of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRow
         remarks=remarks,
         more=more,
     )
-    return forecast(
-        Design.of(config),
-        known,
-        budget=config.budget,
-        concurrency=config.sandbox.concurrency,
-        seed=config.study.seed,
-        workers=workers(),
-    )
+    return forecast_of(config, known)
 
 
 def _more(tasks: Sequence[str], train: Sequence[str], seed: int) -> str:

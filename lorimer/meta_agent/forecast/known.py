@@ -98,20 +98,19 @@ def of_study(reader: StudyReader, row: StudyRow, config: Config) -> Forecast:
         proposed=world.proposals,
         costs=costs_of(reader, found, row, used),
     )
-    rest = forecast(
+    return replace(forecast_of(config, known), rest_of=row.id)
+
+
+def forecast_of(config: Config, known: Basis) -> Forecast:
+    """The forecast of a study with these settings, from what is known."""
+    return forecast(
         Design.of(config),
         known,
         budget=config.budget,
         concurrency=config.sandbox.concurrency,
         seed=config.study.seed,
-        workers=workers(),
+        workers=min(4, os.cpu_count() or 1),
     )
-    return replace(rest, rest_of=row.id)
-
-
-def workers() -> int:
-    """Processes that a forecast may take."""
-    return min(4, os.cpu_count() or 1)
 
 
 def _latest(reader: StudyReader) -> StudyRow | None:

@@ -128,22 +128,22 @@ class Arms:
         return excess_errors(errored(e.candidate), len(e.candidate), self.champion_errored, len(e.champion))
 
     def _pairs(self, rewards: Mapping[str, Sequence[float | None]]) -> list[Pair]:
-        champion, planned, weights = self._shared.scored, self._planned, self.evidence.weights
+        champion, planned = self._shared.scored, self._planned
         return [
-            pair_of(mine, champion[task].rewards, planned[task], weights.get(task, UNKNOWN))
+            pair_of(mine, champion[task].rewards, planned[task], self.weight(task))
             for task in sorted(rewards.keys() & champion.keys())
             if (mine := _known(rewards[task]))
         ]
 
     def best_case(self) -> list[Pair]:
         """The pairs as if every planned trial that has no reward yet scored 1."""
-        planned, champion, weights = self._planned, self._shared.scored, self.evidence.weights
+        planned, champion = self._planned, self._shared.scored
         pairs = []
         for task in sorted(planned.keys() & champion.keys()):
             count = planned[task]
             best = [1.0 if r is None else r for r in self.candidate.get(task, ())]
             best += [1.0] * (count - len(best))
-            pairs.append(pair_of(tuple(best), champion[task].rewards, count, weights.get(task, UNKNOWN)))
+            pairs.append(pair_of(tuple(best), champion[task].rewards, count, self.weight(task)))
         return pairs
 
     def rounds(self) -> list[int]:

@@ -6,6 +6,8 @@ import errno
 import os
 import stat
 
+from .kernel import write_all
+
 TYPE_CHECKING = False  # `typing` costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,9 +75,7 @@ def put(fields: list[bytes]) -> None:
             check_regular(fd, name)
             if kind != b"more":
                 os.ftruncate(fd, 0)
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            write_all(fd, data)
             os.fchmod(fd, int(mode, 8))
         except OSError as error:
             error.filename = name

@@ -44,6 +44,13 @@ def keep_capabilities(*numbers: int) -> None:
     check(libc.capset(header, (ctypes.c_uint32 * 6)(mask, mask, 0, 0, 0, 0)), "capset")
 
 
+def write_all(fd: int, data: bytes) -> None:
+    """Write whatever the kernel takes at a time."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
 def write_text(path: str, text: str) -> None:
     """Write to a file of /proc."""
     fd = os.open(path, os.O_WRONLY)

@@ -16,7 +16,7 @@ import time
 from _collections import deque  # type: ignore[import-not-found]  # `collections`, whose import costs 3 ms
 
 from .files import FileTrouble, own_files, put, read_file
-from .kernel import IGNORED_BY_PYTHON, exit_code, kill, processes, reap, suppress
+from .kernel import IGNORED_BY_PYTHON, exit_code, kill, processes, reap, suppress, write_all
 
 CHUNK = 1 << 16
 LEAST_DATA = 128 << 20
@@ -169,9 +169,7 @@ class Server:
         if last is not None:
             body += size.to_bytes(4, "big")
         for piece in ((len(body) + size).to_bytes(4, "big") + body, *pieces):
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(self.channel, view) :]
+            write_all(self.channel, piece)
 
     def forget(self, fd: int) -> None:
         """Close a finished stream."""
@@ -294,9 +292,7 @@ def nameless(text: bytes) -> int:
     The shell opens it once more for itself, and its first words close the descriptor by which it found it.
     """
     fd = os.open("/", os.O_TMPFILE | os.O_RDWR, 0o600)
-    view = memoryview(text)
-    while view:
-        view = view[os.write(fd, view) :]
+    write_all(fd, text)
     return fd
 
 
