@@ -30,7 +30,6 @@ from lorimer.sandbox.base import (
     PulledImage,
     PythonImage,
     Sandbox,
-    SandboxFileError,
     SandboxLimits,
     SandboxRequest,
 )
@@ -277,16 +276,33 @@ async def test_the_interpreter_and_the_shell_cannot_be_replaced(provider: Bubble
     )
 
 
-async def test_nothing_of_the_agents_is_imported_by_what_serves_lorimer(provider: BubblewrapProvider) -> None:
-    """All of that is imported before an agent has a file: a life begins in a fork."""
-    sandbox = await acquire(provider)
-    plant = 'for name in errno stat fcntl encodings traceback; do echo \'open("/app/ran", "w")\' > $name.py; done'
-    folder = setup.PRELOADED
-    assert await out(sandbox, f"mkdir -p {folder} && cd {folder} && {plant}; cp *.py /; cp *.py /app") == ""
-    await sandbox.restart()
-    with pytest.raises(SandboxFileError):
-        await sandbox.read("/app/none", max_bytes=1)
-    assert await out(sandbox, "cd /app && ls ran") == "ls: cannot access 'ran': No such file or directory\n"
+IMPORTS_LATE = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from inside import holder
+class Root:
+    def make(self, *_):
+        pass
+def late(control):
+    try:
+        import colorsys
+    except ImportError:
+        print("not imported", flush=True)
+    else:
+        print("imported", flush=True)
+    os._exit(0)
+holder.loopback = holder.keep_capabilities = lambda *_: None
+holder.announce = late
+holder.run_sandbox(["1", "1", "1", "1"], os.dup(int(sys.argv[2])), 0, Root())
+"""
+
+
+def test_a_sandboxs_first_process_imports_nothing_once_an_agent_can_have_files() -> None:
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with control, theirs:
+        command = [sys.executable, "-c", IMPORTS_LATE, str(Path(setup.__file__).parent), str(theirs.fileno())]
+        ran = subprocess.run(command, pass_fds=[theirs.fileno()], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr) == ("not imported\n", "")
 
 
 # Limits
