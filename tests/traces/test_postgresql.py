@@ -331,6 +331,21 @@ def test_a_frozen_server_is_given_up_in_the_middle_of_a_question(
     assert caplog.text == ""
 
 
+def test_a_server_that_freezes_after_its_answer_breaks_no_question_and_is_asked_anew(
+    mute: tuple[EngineProxy, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy, url = mute
+    database = Postgresql(url)
+    with database.plain() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        proxy.muted = True
+    assert caplog.text == ""
+    proxy.muted = False
+    with database.plain() as connection:
+        assert connection.execute("SELECT 2").fetchone() == (2,)
+    assert caplog.text == ""
+
+
 def test_a_question_that_takes_longer_than_silence_may_last_is_waited_for(mute: tuple[EngineProxy, str]) -> None:
     with Postgresql(mute[1]).plain() as connection:
         assert connection.execute("SELECT 7 FROM pg_sleep(5)").fetchone() == (7,)

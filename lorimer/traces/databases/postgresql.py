@@ -10,7 +10,7 @@ before it wrote.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import psycopg
     from sqlalchemy import Connection, Engine
     from sqlalchemy import Table as SqlTable
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolResetState
 
     from lorimer.traces.databases.silence import Hurried
 
@@ -104,11 +105,7 @@ class Postgresql:
             with closing(self._readers.raw_connection()) as lent:
                 connection: psycopg.Connection[Any] | None = lent.driver_connection
                 assert connection is not None
-                try:
-                    yield _Plain(connection)
-                finally:
-                    if connection.closed:  # or the pool would log, with a traceback, that it could not reset it
-                        lent.invalidate()
+                yield _Plain(connection)
         except psycopg.Error as error:
             raise self.unreadable(error) from None
 
@@ -116,8 +113,6 @@ class Postgresql:
         return self._readers
 
     def writing(self) -> Engine:
-        from sqlalchemy import create_engine
-
         connect = partial(_connect, self._dsn, self._name, self._hurried, reads=False)
         with closing(connect()) as connection:  # what is wrong is said here, not by the writer's thread
             if (connection.execute("SELECT current_schema()").fetchone() or [None])[0] is None:
@@ -125,7 +120,7 @@ class Postgresql:
                     f"the trace store {self._name} has no schema to lie in: the one that its URL names is not there",
                     "make it (`CREATE SCHEMA NAME`), or name another in [store] url",
                 )
-        return create_engine(f"{SCHEME}://", creator=connect, pool_size=1, max_overflow=0)
+        return _engine(connect, pool_size=1, max_overflow=0)
 
     def hurry(self, until: Future[Any]) -> None:
         self._hurried.add(until)
@@ -259,12 +254,10 @@ class Postgresql:
     @cached_property
     def _readers(self) -> Engine:
         """The connections for questions. They end with this object, so whoever asks has nothing to close."""
-        from sqlalchemy import create_engine
-
         # Without a reference to this object, which would then never end.
         connect = partial(_connect, self._dsn, self._name, self._hurried, reads=True)
         # One that the server has ended since it was last used is noticed before a question is asked.
-        found = create_engine(f"{SCHEME}://", creator=connect, pool_size=KEPT, max_overflow=-1, pool_pre_ping=True)
+        found = _engine(connect, pool_size=KEPT, max_overflow=-1, pool_pre_ping=True)
         weakref.finalize(self, found.dispose)
         return found
 
@@ -278,6 +271,27 @@ class _Plain:
     def execute(self, statement: str, values: Sequence[Any] = (), /) -> Rows:
         found: Rows = self._connection.execute(_translated(statement).encode(), list(values))
         return found
+
+
+def _engine(connect: Callable[[], psycopg.Connection[Any]], **pool: Any) -> Engine:
+    from sqlalchemy import create_engine, event
+
+    found = create_engine(f"{SCHEME}://", creator=connect, pool_reset_on_return=None, **pool)
+    event.listen(found, "reset", _reset)
+    return found
+
+
+def _reset(connection: Any, entry: ConnectionPoolEntry, state: PoolResetState) -> None:
+    """Make a connection ready for whoever takes it next, and close one whose server does not answer that: the pool's own reset
+    would log a traceback of it, before the line that says what happened."""
+    import psycopg
+
+    if state.transaction_was_reset:
+        return
+    try:
+        connection.rollback()
+    except psycopg.OperationalError as error:
+        entry.invalidate(error)
 
 
 def _connect(dsn: str, name: str, hurried: Hurried, *, reads: bool) -> psycopg.Connection[Any]:
