@@ -12,7 +12,7 @@ seccomp filter (x86_64 and aarch64) and with an empty network namespace.
 
 What it does not stop is in `limits_in_force`. A jail has a control group where this process may make one (`cgroup`). A sandbox
 has none: there is no CPU limit, and memory is held by RLIMIT_DATA per process and by a watchdog that looks ten times a second
-once a quarter is used.
+once a quarter is used, and sleeps while nothing of the agent's runs.
 
 A start is work for a processor, so no more are under way than there are of them, and who asked first is served first. A hundred
 that start all at once are ready all at the end, and their trials then want every processor in the same moments and none between.
@@ -221,10 +221,11 @@ class BubblewrapProvider:
         if not request.argv or request.argv[0] != "python3":
             raise SandboxError("a jail runs python3 and nothing else")
         memory = request.memory_mb << 20
-        numbers = [memory, memory, request.pids, request.scratch_mb << 20, request.inodes]
+        groups = await self._jail_groups()
+        watched = memory if groups is None else 0
+        numbers = [memory, watched, request.pids, request.scratch_mb << 20, request.inodes]
         asked = "\0".join([*map(str, numbers), self._python.executable, *request.argv[1:]]).encode()
         forks = self._jails_of(request.preload)
-        groups = await self._jail_groups()
         async with self._starting:
             group = None
             if groups is not None:

@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import sys
+import time
 
 from .agent import become_agent
 from .kernel import (
@@ -38,7 +39,7 @@ from .kernel import (
 from .namespaces import announce, loopback
 from .root import Root
 from .serve import LEAST_DATA, Server
-from .watchdog import Watchdog
+from .watchdog import WATCH_SLOW, Watchdog
 
 TYPE_CHECKING = False  # typing's, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Holder:
         self.control, self.root = control, root
         self.limits = (memory, pids, host_id)
         self.watchdog = Watchdog(memory)
+        self.begun = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        """Written to by a life as it starts a command: where nothing of the agent's runs, nothing is watched."""
         self.life = 0
 
     def run(self) -> NoReturn:
@@ -75,9 +78,10 @@ class Holder:
         poll = select.poll()
         poll.register(self.control.fileno(), select.POLLIN)
         poll.register(children, select.POLLIN)
-        wait = -1
+        poll.register(self.begun, select.POLLIN)
+        due: float | None = None  # the next look at memory
         while True:
-            ready = [fd for fd, _ in poll.poll(wait)]
+            ready = [fd for fd, _ in poll.poll(None if due is None else max(0.0, due - _milliseconds()))]
             if self.control.fileno() in ready:
                 # Close-on-exec: no command of the agent's may inherit the life's socket, on which it could answer for its PID 1.
                 _, ancillary, _, _ = self.control.recvmsg(16, 64, _socket.MSG_CMSG_CLOEXEC)
@@ -88,7 +92,12 @@ class Holder:
                 os.read(children, 4096)
                 if self.life in [pid for pid, _ in reap()]:
                     self.life = 0
-            wait = self.watchdog.look({1, self.life}) if self.life else -1
+            if self.begun in ready:
+                os.eventfd_read(self.begun)
+                due = _milliseconds() + WATCH_SLOW if due is None else due
+            if due is not None and due <= _milliseconds():
+                wait = self.watchdog.look({1, self.life})
+                due = None if wait < 0 else _milliseconds() + wait
 
     def new_life(self, channel: int) -> None:
         """End the present life with all its processes and start one that serves `channel`."""
@@ -133,11 +142,15 @@ class Holder:
             limit(resource.RLIMIT_NOFILE, SANDBOX_FILES)
             become_agent(host_id, pids)
             limit(resource.RLIMIT_DATA, max(memory, LEAST_DATA))  # of each command, which inherits it
-            Server(channel, wake_on_children()).run()
+            Server(channel, wake_on_children(), self.begun).run()
         except BaseException as error:  # noqa: BLE001
             os.write(2, f"lorimer: the sandbox ended: {type(error).__name__}: {error}\n".encode())
         finally:
             os._exit(1)
+
+
+def _milliseconds() -> float:
+    return time.monotonic() * 1000
 
 
 def run_sandbox(words: list[str], control: int, host_id: int, root: Root) -> NoReturn:

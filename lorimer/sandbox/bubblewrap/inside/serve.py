@@ -111,10 +111,11 @@ class Server:
     Args:
         channel: the socket to lorimer.
         children: readable when a child ends.
+        begun: an eventfd, which hears of each command that is started.
     """
 
-    def __init__(self, channel: int, children: int) -> None:
-        self.channel, self.children = channel, children
+    def __init__(self, channel: int, children: int, begun: int) -> None:
+        self.channel, self.children, self.begun = channel, children, begun
         self.poll = select.poll()
         self.commands: dict[int, RunningCommand] = {}
         self.captures: dict[int, Capture] = {}
@@ -220,6 +221,7 @@ class Server:
         finally:
             for fd in writers:
                 os.close(fd)
+        os.eventfd_write(self.begun, 1)
         captures = [Capture(fd, int(cap)) for fd in readers]
         for capture in captures:
             os.set_blocking(capture.fd, False)

@@ -45,7 +45,7 @@ class Watchdog:
         self.fired = False
 
     def look(self, spare: set[int]) -> int:
-        """Kill what is too much; milliseconds until the next look, -1 for never."""
+        """Kill what is too much; milliseconds until the next look, -1 for none, where there is nothing to watch."""
         if not self.limit:
             return -1
         sizes = {str(pid): memory_of(str(pid)) for pid in processes() if pid not in spare}
@@ -59,4 +59,6 @@ class Watchdog:
                 total -= sizes[pid]
                 if total <= self.limit:
                     break
+        if not sizes:
+            return -1
         return WATCH_FAST if total > self.limit // 4 else WATCH_SLOW
