@@ -296,11 +296,11 @@ async def test_a_place_that_is_not_cleared_in_time_is_no_pass(tmp_path: Path) ->
 
     def command(text: str, sandbox: FakeSandbox) -> ExecOutput:
         sandbox.files["/logs/verifier/reward.txt"] = b"1"
-        return ExecOutput(b"", b"", None, timed_out=text.startswith("rm -rf"))
+        return ExecOutput(b"", b"", None, timed_out="rm -rf" in text)
 
     def left(text: str, sandbox: FakeSandbox) -> ExecOutput:
         sandbox.files["/tests/sub/json.py"] = b""
-        return ExecOutput(b"sub\n" if text.startswith("ls") else b"", b"", 0, timed_out=text.startswith("rm -rf"))
+        return ExecOutput(b"sub\n" if text.startswith("ls") else b"", b"", 0, timed_out="rm -rf" in text)
 
     played = await play(FakeProvider(command), make_task(tmp_path), Nop())
     assert (played.end.cause, played.end.reward) == ("reward_missing", None)

@@ -203,21 +203,29 @@ def _places(task: Task) -> list[str]:
 
 
 def _clear(task: Task) -> str:
-    """A command that removes what stands in the verifier's place, and makes the rewards' folders for anyone to write."""
+    """A command that removes what stands in the verifier's place, and makes the rewards' folders for anyone to write.
+
+    Where nothing stands there, which is nearly always, the shell sees that itself and starts no program.
+    """
     rewards = _reward_files(task)
     folders = sorted({posixpath.dirname(path) for path in rewards} - {"/", ""})
-    stale = (*rewards, *_places(task))
     # Without root a folder without the right to write cannot be emptied before it is given that right.
     commands = [
-        f"rm -rf -- {path} || {{ [ -L {path} ] || chmod -R u+rwx -- {path}; rm -rf -- {path}; }}"
-        for path in map(shlex.quote, stale)
+        f"{_is_there(path)} && {{ rm -rf -- {path} || {{ [ -L {path} ] || chmod -R u+rwx -- {path}; rm -rf -- {path}; }}; }}"
+        for path in map(shlex.quote, (*rewards, *_places(task)))
     ]
-    for folder in (shlex.quote(folder) for folder in folders):
+    for folder in map(shlex.quote, folders):
         # A folder of loose files may be the agent's own work: only what is no folder is removed.
         commands.append(
-            f"[ -d {folder} ] && [ ! -L {folder} ] || rm -rf -- {folder}; mkdir -p -- {folder}; chmod a+rwx {folder}"
+            f"if [ -d {folder} ] && [ ! -L {folder} ]; then chmod a+rwx {folder}; "
+            f"else {_is_there(folder)} && rm -rf -- {folder}; mkdir -p -m a+rwx -- {folder}; fi"
         )
     return "; ".join(commands)
+
+
+def _is_there(quoted: str) -> str:
+    """A shell's test whether anything stands at a path, be it a link that leads nowhere."""
+    return f"{{ [ -e {quoted} ] || [ -L {quoted} ]; }}"
 
 
 async def _is_gone(sandbox: Sandbox, place: str) -> bool:
