@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from lorimer.sandbox.base import (
     PulledImage,
     PythonImage,
     Sandbox,
+    SandboxFileError,
     SandboxLimits,
     SandboxRequest,
 )
@@ -319,6 +321,71 @@ async def test_memory_outside_processes_is_limited_too(provider: BubblewrapProvi
         "import os\ntry:\n for n in range(10**6): open(f'/app/{n}', 'w').close()\nexcept OSError: print(n < 10_000)"
     )
     assert await out(sandbox, f'python3 -c "{inodes}"') == "True\n"
+
+
+LEFT = """
+import os, time
+for _ in range(2):
+    if os.fork() == 0:
+        time.sleep(1.5)
+        x = b"1" * 90_000_000
+        time.sleep(600)
+_, status = os.wait()
+with open("/app/unfinished", "w") as file:
+    file.write(str(os.waitstatus_to_exitcode(status)))
+os.rename("/app/unfinished", "/app/ended")
+"""
+"""Each of the two holds what a process may, and both together too much."""
+
+
+async def test_what_an_agent_left_running_is_watched_after_its_command(provider: BubblewrapProvider) -> None:
+    sandbox = await acquire(provider, memory_mb=128)
+    await sandbox.write("/app/left.py", LEFT.encode())
+    assert await out(sandbox, "setsid python3 left.py > /dev/null 2>&1 & echo begun") == "begun\n"
+    for _ in range(600):
+        ended = await read(sandbox, "/app/ended")
+        if ended is not None:
+            break
+        await asyncio.sleep(0.1)
+    assert ended == b"-9"
+
+
+async def read(sandbox: Sandbox, path: str) -> bytes | None:
+    """A file's content, for which no command is started; `None` where there is none."""
+    try:
+        return await sandbox.read(path, max_bytes=64)
+    except SandboxFileError:
+        return None
+
+
+async def test_what_is_idle_does_nothing(provider: BubblewrapProvider) -> None:
+    """A hundred trials that wait for their models leave the processors to others."""
+    sandbox, jail = await acquire(provider), await program(provider, "input()")
+    assert await out(sandbox, "echo used") == "used\n"
+    if not await provider.bounds_jails():  # its memory is looked at
+        await jail.close()
+    for _ in range(100):
+        before = _switches()
+        await asyncio.sleep(1.2)
+        if _switches() == before:
+            break
+    assert before == _switches()
+    await jail.close()
+
+
+def _switches() -> dict[int, str]:
+    """How often each process below this one has gone to sleep and been woken, by what the kernel counts."""
+    found, below = dict[int, str](), [os.getpid()]
+    while below:
+        pid, children = below.pop(), ""
+        with suppress(FileNotFoundError):
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        below += map(int, children.split())
+        for child in children.split():
+            with suppress(FileNotFoundError):  # it has ended
+                status = Path("/proc", child, "status").read_text()
+                found[int(child)] = next(line for line in status.splitlines() if line.startswith("voluntary"))
+    return found
 
 
 async def test_limits_are_told_as_they_are(provider: BubblewrapProvider) -> None:
@@ -617,6 +684,7 @@ forks.serve(int(sys.argv[2]), None)
 """
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="who is not root makes no namespace without one for users")
 def test_where_no_process_can_be_made_who_asked_hears_so_and_the_others_live_on() -> None:
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     command = [sys.executable, "-c", NO_MORE, str(Path(setup.__file__).parent), str(theirs.fileno())]

@@ -19,7 +19,6 @@ from .kernel import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
     CLONE_NEWNS,
-    CLONE_NEWPID,
     check,
     close_all_but,
     forget_children,
@@ -29,6 +28,7 @@ from .kernel import (
     wake_on_children,
     write_text,
 )
+from .namespaces import Births
 
 TYPE_CHECKING = False  # typing's, whose import costs 4 ms
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def serve(control: int, run: Callable[[list[str], int], CodeType]) -> CodeType:
         run: what a forked process 1 does with the words of a request, which have NUL between, and with its control socket.
     """
     socket = _socket.socket(fileno=control)
-    children = wake_on_children()
+    children, births = wake_on_children(), Births()
     poll = select.poll()
     poll.register(control, select.POLLIN)
     poll.register(children, select.POLLIN)
@@ -62,7 +62,7 @@ def serve(control: int, run: Callable[[list[str], int], CodeType]) -> CodeType:
                 os._exit(0)
             given = memoryview(ancillary[0][2]).cast("i").tolist()
             try:
-                forked = os.fork()
+                forked = births.fork()
             except OSError as error:  # too many processes: the others live on
                 forked = -1
                 with suppress(OSError):  # nobody waits for it any more
@@ -80,7 +80,7 @@ def serve(control: int, run: Callable[[list[str], int], CodeType]) -> CodeType:
 def _become(
     run: Callable[[list[str], int], CodeType], words: list[str], control: int, wire: int, errors: int, *doors: int
 ) -> CodeType:
-    """Become what was asked for, by way of a process 1 of its own. Returns in a jail's program alone.
+    """Become what was asked for. Returns in a jail's program alone.
 
     Args:
         doors: the files of control groups that take in whoever writes to them.
@@ -94,9 +94,7 @@ def _become(
         forget_children()
         close_all_but(0, 1, 2, control)
         libc.unshare(CLONE_NEWCGROUP)  # a kernel that has it shows each its own group as the top
-        check(libc.unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET), "unshare")
-        if os.fork() != 0:  # only a child is in the new namespace of processes
-            os._exit(0)
+        check(libc.unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWNET), "unshare")
         return run(words, control)
     except BaseException as error:  # noqa: BLE001  (whatever it was, this process must not go on as process 1's)
         os.write(2, _failure(error))

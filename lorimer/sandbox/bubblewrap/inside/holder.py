@@ -21,7 +21,6 @@ from .kernel import (
     CAP_SYS_PTRACE,
     CLONE_NEWIPC,
     CLONE_NEWNS,
-    CLONE_NEWPID,
     MS_NODEV,
     MS_NOEXEC,
     MS_NOSUID,
@@ -36,7 +35,7 @@ from .kernel import (
     reap,
     wake_on_children,
 )
-from .namespaces import announce, loopback
+from .namespaces import Births, announce, loopback
 from .root import Root
 from .serve import LEAST_DATA, Server
 from .watchdog import WATCH_SLOW, Watchdog
@@ -67,7 +66,7 @@ class Holder:
     def __init__(self, control: _socket.socket, root: Root, memory: int, pids: int, host_id: int) -> None:
         self.control, self.root = control, root
         self.limits = (memory, pids, host_id)
-        self.watchdog = Watchdog(memory)
+        self.watchdog, self.births = Watchdog(memory), Births()
         self.begun = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         """Written to by a life as it starts a command: where nothing of the agent's runs, nothing is watched."""
         self.life = 0
@@ -106,34 +105,23 @@ class Holder:
             os.waitpid(self.life, 0)
             self.life = 0
         self.root.repair()
-        reader, writer = os.pipe()
-        middle = os.fork()
-        if middle == 0:
-            # Only a process that has not unshared before may do so, hence one in between for each life.
-            try:
-                check(libc.unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC), "unshare")
-                first = os.fork()
-                if first == 0:
-                    self.control.close()
-                    os.close(reader)
-                    os.close(writer)
-                    self.live(channel)
-                os.write(writer, str(first).encode())
-                os._exit(0)
-            except BaseException as error:  # noqa: BLE001
-                os.write(2, f"lorimer: no new life: {error}\n".encode())
-            finally:
-                os._exit(1)
-        os.close(writer)
+        try:
+            life = self.births.fork()
+        except OSError as error:
+            os.write(2, f"lorimer: no new life: {error}\n".encode())
+            life = -1
+        if life == 0:
+            self.control.close()
+            os.close(self.births.own)
+            self.live(channel)
         os.close(channel)
-        self.life = int(os.read(reader, 16) or b"0")
-        os.close(reader)
-        os.waitpid(middle, 0)
+        self.life = max(0, life)
 
     def live(self, channel: int) -> None:
         """PID 1 of a life. Never returns."""
         try:
             memory, pids, host_id = self.limits
+            check(libc.unshare(CLONE_NEWNS | CLONE_NEWIPC), "unshare")
             mount("none", "/", "", MS_REC | MS_PRIVATE)
             mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
             mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, f"size={SHM_BYTES},nr_inodes=4096,mode=1777")  # noqa: S108

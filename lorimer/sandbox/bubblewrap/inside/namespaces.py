@@ -6,11 +6,30 @@ import _socket
 import os
 import sys
 
-from .kernel import MS_NODEV, MS_NOEXEC, MS_NOSUID, mount
+from .kernel import CLONE_NEWPID, MS_NODEV, MS_NOEXEC, MS_NOSUID, check, libc, mount
 
 PTMX_MODE = "newinstance,ptmxmode=0666,mode=620"
 """Terminals of one's own, as bwrap makes them for a namespace."""
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+
+
+class Births:
+    """Forks process 1 of one namespace of processes after another, all below this process's own."""
+
+    def __init__(self) -> None:
+        self.own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+
+    def fork(self) -> int:
+        """As os.fork, but that the child is a process 1. Raises OSError."""
+        check(libc.unshare(CLONE_NEWPID), "unshare")
+        child = -1
+        try:
+            child = os.fork()
+        finally:
+            if child != 0:
+                # The next child begins another one, which the kernel allows only to whose children would be in its own.
+                check(libc.setns(self.own, CLONE_NEWPID), "setns")
+        return child
 
 
 def mount_own(root: str = "") -> None:
