@@ -146,12 +146,19 @@ class Budget:
     @property
     def spent(self) -> Spent:
         """Settled and reserved together."""
-        shares = dict(self._shares)
-        for role, _, usd, tokens in self._reserved.values():
-            share = shares[role]
-            known = share.known_usd + (usd or 0.0)
-            shares[role] = replace(share, known_usd=known, tokens=share.tokens + tokens, calls=share.calls + 1)
-        return replace(self.certain, task=shares["task"], meta=shares["meta"])
+        certain = self.certain
+        return replace(
+            certain, task=self._with_reserved("task", certain.task), meta=self._with_reserved("meta", certain.meta)
+        )
+
+    def _with_reserved(self, role: str, settled: Share) -> Share:
+        held = [(usd or 0.0, tokens) for whose, _, usd, tokens in self._reserved.values() if whose == role]
+        return replace(
+            settled,
+            known_usd=sum((usd for usd, _ in held), start=settled.known_usd),
+            tokens=sum((tokens for _, tokens in held), start=settled.tokens),
+            calls=settled.calls + len(held),
+        )
 
     @property
     def certain(self) -> Spent:
