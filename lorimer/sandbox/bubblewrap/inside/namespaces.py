@@ -20,7 +20,7 @@ class Births:
         self.own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def fork(self) -> int:
-        """As os.fork, but that the child is a process 1. Raises OSError."""
+        """Like os.fork, but that the child is a process 1. Raises OSError."""
         check(libc.unshare(CLONE_NEWPID), "unshare")
         child = -1
         try:
