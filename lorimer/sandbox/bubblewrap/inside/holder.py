@@ -106,16 +106,15 @@ class Holder:
             self.life = 0
         self.root.repair()
         try:
-            life = self.births.fork()
+            self.life = self.births.fork()
         except OSError as error:
             os.write(2, f"lorimer: no new life: {error}\n".encode())
-            life = -1
-        if life == 0:
-            self.control.close()
-            os.close(self.births.own)
-            self.live(channel)
+        else:
+            if self.life == 0:
+                self.control.close()
+                os.close(self.births.own)
+                self.live(channel)
         os.close(channel)
-        self.life = max(0, life)
 
     def live(self, channel: int) -> None:
         """PID 1 of a life. Never returns."""
