@@ -202,6 +202,9 @@ def main() -> None:
     # objects, next to none of them in circles, and is done before the first walk at this threshold: 0.06 to 0.15 s less than at
     # 50,000. What runs for long sets a lower one (`commands.shared.run_to_end`).
     gc.set_threshold(1_000_000, 50, 50)
+    # As it is imported, numpy starts a thread per processor for products of large matrices, of which lorimer has none. They spin
+    # for a while as they wait: 0.1 s of a processor for every command that needs numpy.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments, end = sys.argv[1:], len(sys.argv)
     if "--" in arguments:
         end = arguments.index("--")

@@ -38,6 +38,23 @@ def test_the_command_line_imports_nothing_heavy() -> None:
     assert done.stdout.split() == []
 
 
+def test_numpy_starts_no_threads_in_a_command() -> None:
+    """They would spin for a while. On one processor there would be none in any case."""
+    code = """
+import os, sys
+from lorimer.cli import main
+sys.argv = ["lorimer", "--version"]
+try:
+    main()
+except SystemExit:
+    import numpy
+    print(len(os.listdir("/proc/self/task")))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "1"
+
+
 def test_verify_reads_a_store_without_an_object_mapper() -> None:
     """Its import takes longer than all that a long study's check reads."""
     rooms = "lorimer.meta_agent.reports.audit, lorimer.meta_agent.workspace.suite, lorimer.terminal.opening"

@@ -33,14 +33,20 @@ from typing import IO, Any, TypeAlias
 IMPORTED = (
     "lorimer.benchmarks.starter",
     "lorimer.doctor.examine",
+    "lorimer.meta_agent.forecast.known",
     "lorimer.meta_agent.forecast.panel",
+    "lorimer.meta_agent.ledger.bounds",
+    "lorimer.meta_agent.proposer.propose",
     "lorimer.meta_agent.reports.audit",
     "lorimer.meta_agent.study.campaign",
     "lorimer.models.simulated.proposer",
     "lorimer.sandbox.bubblewrap.provider",
     "lorimer.sandbox.docker.provider",
     "lorimer.terminal.live",
+    "lorimer.terminal.listing",
+    "lorimer.terminal.opening",
     "lorimer.terminal.outlook",
+    "numpy",
     "keyring.backends.SecretService",
     "openai.resources.chat.completions",
 )
@@ -54,6 +60,8 @@ _PROGRAM = "from tests.support.warm import serve; serve(); from lorimer.cli impo
 _ROOT = Path(__file__).parents[2]
 _ENVIRONMENT = dict(os.environ)
 """Before any test has changed it."""
+_ITS_OWN = {"OPENBLAS_NUM_THREADS": "1"}
+"""As `lorimer.cli` has it before numpy is imported. Threads, besides, are lost to what is forked."""
 _TURNS = itertools.count()
 _NUMBER = struct.Struct("i")
 
@@ -169,7 +177,7 @@ def _warm(number: int) -> socket.socket:
         stdin=its.fileno(),
         stdout=subprocess.PIPE,  # as a command has one; nothing is written there
         cwd=_ROOT,
-        env=_ENVIRONMENT,
+        env=_ENVIRONMENT | _ITS_OWN,
         start_new_session=True,
     )
     its.close()
