@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lorimer.commands.shared import goes_on
+from lorimer.harness.lint import SEALED
 from lorimer.harness.version import sha
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reading.reader import StoreReader
@@ -35,6 +36,26 @@ def test_an_edit_of_ones_own_is_tried_by_the_next_resume(workspace: Path, capsys
     assert "this very edit was tried as experiment 2" in again
     missing = refused(capsys, 2, "propose", "--edit", workspace / "none.py", "-C", workspace)
     assert missing == f"lorimer: cannot read the harness {workspace / 'none.py'}: No such file or directory"
+
+
+def test_an_edit_that_knows_a_task_is_refused_and_of_a_sealed_one_no_more_is_told(
+    used: tuple[Path, dict[str, Said]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = used[0]
+    harness = (workspace / "harness" / "agent.py").read_text()
+    with StoreReader(workspace / STORE) as reader:
+        tasks = reader.tasks("study-1")
+    told = {}
+    for task in tasks:
+        edited = workspace / "edited.py"
+        edited.write_text(harness.replace("You are an agent", f"For {task.id} look twice. You are an agent"))
+        told[task.id] = refused(capsys, 2, "propose", "--edit", edited, "-C", workspace)
+    sealed = {told[task.id] for task in tasks if task.split != "train"}
+    assert len(sealed) == 1
+    assert SEALED in sealed.pop()
+    train = [task.id for task in tasks if task.split == "train"]
+    assert train
+    assert all(f"'{name}'" in told[name] for name in train), told
 
 
 def study_held_by(holder: str) -> StudyRow:
