@@ -4,7 +4,8 @@ Nothing is reused: what the pool hands out is new and is the taker's to close. T
 
 Sandboxes of tasks are not made ahead. Where that was tried (Docker, two processors, trials that think for three seconds) it took
 0.2 s off a trial of 4 to 8, whether 1, 4 or 8 ran at once: it moves the engine's work, and does not make it less. Runs that end
-early would leave containers of trials that never come.
+early would leave containers of trials that never come. In bubblewrap, with a hundred trials at once on two processors, it gained
+nothing either: those that begin in the same moment call their model in the same moments too (bench/RESULTS.md).
 """
 
 from __future__ import annotations
