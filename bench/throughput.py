@@ -55,7 +55,7 @@ def resident_megabytes() -> float:
 
 async def one(kind: SandboxName, at_once: int) -> dict[str, float]:
     """Measure so many at once."""
-    provider = await choose(kind)
+    provider = await choose(kind, jails="auto")  # as a run does by default
     trials = WAVES * at_once
     before, busy, began = resident_megabytes(), busy_seconds(), time.perf_counter()
     await run_trials(provider, PythonImage(), Thinking(CALL_SECONDS), HARNESS, trials=trials, at_once=at_once)

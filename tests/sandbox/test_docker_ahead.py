@@ -15,8 +15,10 @@ import pytest
 
 from lorimer.errors import EngineOutage, SandboxError
 from lorimer.sandbox.base import ExecOutput, Owner, PulledImage, Sandbox, SandboxLimits, SandboxRequest
+from lorimer.sandbox.bubblewrap.setup import find_bwrap
 from lorimer.sandbox.docker.commands.exec import WAITING, Collector, Invocation
 from lorimer.sandbox.docker.commands.running import Execs
+from lorimer.sandbox.docker.commands.stream import Demux
 from lorimer.sandbox.docker.engine import Engine
 from lorimer.sandbox.docker.provider import DockerProvider
 from lorimer.sandbox.series import Series
@@ -26,7 +28,7 @@ IMAGE = "python:3.12-slim"
 STUDY = f"test-ahead-{os.getpid()}"
 """Containers with this label are killed here: never those of another worker."""
 
-AHEAD = "grep -c '[w]aits for the next command' /proc/$PPID/cmdline"
+AHEAD = "grep -c '[a] command that was waited for' /proc/$PPID/cmdline"
 """Says whether the shell that runs it had waited for it: 1 or 0."""
 WHICH = "grep -l '[w]aits for the next command' /proc/[0-9]*/cmdline"
 LONG = 3600.0
@@ -124,7 +126,94 @@ def test_what_is_no_announcement_is_not_kept_as_the_begin_of_one() -> None:
     assert collector.stdout.dropped == 100 * 1024 + 5 - 100
 
 
+@pytest.mark.parametrize("shell", shells(), ids=" ".join)
+@pytest.mark.bubblewrap
+def test_a_waiting_shell_takes_one_command_after_another_until_one_leaves_a_process_behind(shell: list[str]) -> None:
+    """In a place without other processes, as those of a machine come and go."""
+    alone = [find_bwrap()[0], "--dev-bind", "/", "/", "--unshare-pid", "--proc", "/proc", "--die-with-parent"]
+    commands = ["echo one", "echo two >&2; exit 3", "trap '' HUP; sleep 900 >/dev/null 2>&1 & echo three", "echo four"]
+    nonces = [letter * 32 for letter in "abcd"]
+    sent = [Invocation(each, "/", nonce=nonce).sent() for each, nonce in zip(commands, nonces, strict=True)]
+    ended = subprocess.run(
+        [*alone, *shell, *WAITING[1:]], input=b"\n".join([*sent, b""]), capture_output=True, check=False
+    )
+    demux, found = Demux(), list[tuple[bytes, bytes, int | None, bool, bool]]()
+    for nonce in nonces:
+        collector = Collector(nonce, 1000, demux=demux)
+        begin = ended.stdout.find(f"{nonce}:".encode())
+        for stream, data in ((1, ended.stdout[begin:] if begin >= 0 else b""), (2, ended.stderr)):
+            collector.feed(bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data)
+        own = collector.stderr.value().rpartition(b":again;")[2] if collector.exit_code is not None else b""
+        found.append(
+            (collector.stdout.value(), own, collector.exit_code, collector.session is not None, collector.again)
+        )
+    assert found == [
+        (b"one\n", b"", 0, True, True),
+        (b"", b"two\n", 3, True, True),
+        (b"three\n", b"", 0, True, False),
+        (b"", b"", None, False, False),
+    ]
+    assert ended.returncode == 0
+
+
 # What is promised of a command
+
+
+@pytest.mark.docker
+async def test_one_exec_takes_one_command_after_another_each_in_a_session_of_its_own(provider: DockerProvider) -> None:
+    sandbox = await acquire(provider)
+    series = sandbox.series(env={"NAME": "a b"}, user="nobody")
+    pid = await until_one_waits(sandbox)
+    sessions = set[bytes]()
+    for number in range(5):  # without a pause as well: the shell is there at once
+        ran = await run(
+            series, f"{AHEAD}; echo $NAME; id -un; cut -d' ' -f6 /proc/self/stat; ulimit -n 64; exit {number}"
+        )
+        waited, *same, session = ran.stdout.split(b"\n")[:-1]
+        assert (waited, same, ran.stderr, ran.exit_code) == (b"1", [b"a b", b"nobody"], b"", number)
+        sessions.add(session)
+        assert await until_one_waits(sandbox) == pid
+    assert len(sessions) == 5
+    assert pid not in sessions
+
+
+@pytest.mark.docker
+async def test_what_a_command_leaves_behind_speaks_in_no_stream_of_the_next_one(provider: DockerProvider) -> None:
+    sandbox = await acquire(provider)
+    series = sandbox.series()
+    pid = await until_one_waits(sandbox)
+    noise = "(while :; do echo noise; echo noise >&2; sleep 0.01; done) & echo left"
+    assert (await run(series, f"{AHEAD}; {noise}")).stdout.startswith(b"1\n")
+    for command in ("sleep 0.2; echo next", "sleep 0.2; setsid sh -c 'sleep 0.01; echo late' & echo next", "echo next"):
+        ran = await run(series, f"{AHEAD}; {command}")
+        assert (ran.stdout.replace(b"late\n", b""), ran.stderr) == (b"1\nnext\n", b"")
+    assert await until_one_waits(sandbox) != pid
+
+
+@pytest.mark.docker
+async def test_without_setsid_an_exec_takes_one_command_and_a_timeout_ends_it_as_ever(provider: DockerProvider) -> None:
+    sandbox = await acquire(provider)
+    assert (await sandbox.exec("rm $(command -v setsid)", timeout=60)).exit_code == 0
+    series = sandbox.series()
+    pid = await until_one_waits(sandbox)
+    assert (await run(series, f"{AHEAD}; echo $PPID; exit 4")).stdout == b"1\n" + pid + b"\n"
+    assert await until_one_waits(sandbox) != pid
+    ran = await run(series, "(sleep 902 | cat) & sleep 903", 3)
+    assert ran.timed_out
+    processes = (await sandbox.exec("cat /proc/[0-9]*/cmdline | tr '\\0' ' '", timeout=60)).stdout
+    assert not [n for n in (b"902", b"903") if b"sleep " + n in processes]
+
+
+@pytest.mark.docker
+async def test_a_command_that_kills_its_wrapper_is_killed_and_the_next_one_runs(provider: DockerProvider) -> None:
+    sandbox = await acquire(provider)
+    series = sandbox.series()
+    pid = await until_one_waits(sandbox)
+    for command in ("kill -9 $PPID", "kill -9 $PPID $(cut -d' ' -f4 /proc/$PPID/stat)"):
+        killed = await run(series, f"echo said; {command}")
+        assert (killed.stdout, killed.exit_code) == (b"said\n", 137)
+        assert (await run(series, ONCE)).stdout.endswith(b"x\n")
+        assert await until_one_waits(sandbox) != pid
 
 
 @pytest.mark.docker

@@ -72,6 +72,41 @@ def test_a_marked_stream_ends_at_its_marker_wherever_it_is_cut(
     assert (stream.value(), stream.exit_code) == (output, code)
 
 
+AGAIN = NONCE + b":again;"
+
+
+@given(st.binary(max_size=50), st.binary(max_size=50), SIZES)
+def test_a_marked_stream_hears_that_another_command_may_follow_wherever_it_is_cut(
+    output: bytes, between: bytes, sizes: list[int]
+) -> None:
+    stream = MarkedStream(NONCE, 1000)
+    for piece in cut(output + NONCE + b":0;" + between + AGAIN + b"later", sizes):
+        stream.feed(piece)
+    stream.finish()
+    assert (stream.value(), stream.exit_code, stream.again) == (output, 0, True)
+
+
+@given(SIZES)
+def test_what_says_so_before_its_command_has_ended_is_output(sizes: list[int]) -> None:
+    stream = MarkedStream(NONCE, 1000)
+    for piece in cut(AGAIN + NONCE + b":0;" + AGAIN[:-1], sizes):
+        stream.feed(piece)
+    assert (stream.value(), stream.exit_code, stream.again) == (AGAIN, 0, False)
+
+
+@given(SIZES)
+def test_the_next_command_of_an_exec_begins_where_the_one_before_left_the_stream(sizes: list[int]) -> None:
+    first, marker = Collector(NONCE.decode(), 1000), NONCE + b":0;" + AGAIN
+    late = frame(2, b"of a process that was not seen")
+    data = frame(1, NONCE + b":42;") + frame(1, marker) + frame(2, marker) + late[:11]
+    for piece in cut(data, sizes):
+        first.feed(piece)
+    assert (first.again, first.session) == (True, 42)
+    second = Collector("m" * 32, 1000, demux=first.demux)
+    second.feed(late[11:] + frame(1, b"m" * 32 + b":43;") + frame(1, b"out"))
+    assert (second.session, second.again) == (43, False)
+
+
 def test_a_nonce_without_a_code_is_output() -> None:
     stream = MarkedStream(NONCE, 1000)
     stream.feed(b"a" + NONCE + b":x;" + b"b" * 20 + NONCE)

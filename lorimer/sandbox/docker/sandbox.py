@@ -165,7 +165,7 @@ class DockerSandbox:
         except NotFramed as error:
             return await self._could_not_run(str(error), started)
         finally:
-            attached.close()
+            begun.leave(timed_out=timed_out)
         collector.finish()
         exit_code = None if timed_out else collector.exit_code
         if exit_code is None and not timed_out:

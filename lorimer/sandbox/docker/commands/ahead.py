@@ -1,21 +1,22 @@
-"""Execs made before their command is known, so that an agent's command does not wait for the engine to make one.
+"""Execs that wait for commands, so that an agent's command does not wait for the engine to make one.
 
-An engine takes 30 to 90 ms to make an exec. An agent's next command comes when its model has thought, so there is time to make
-its exec until then: `exec.WAITING` in it waits for the command. All that is true of a command in an exec made for it stays
-true: a session, streams and an end of its own, and one command for each.
+An engine takes 30 to 90 ms to make an exec, most of it of a processor. An agent's first command comes when its model has thought,
+so there is time to make an exec until then: `exec.WAITING` in it waits for the command, and after that for the next one. All that
+is true of a command in an exec made for it stays true: a session and an end of its own, and streams in which nobody else speaks.
 
-- Only one waits, only while no command of the series runs, and not before the series was idle for a moment. So a command has
-  no strange process beside it, and commands that come without a pause are run in plain execs, at no further cost.
+- One waits, and not before the series was idle for a moment. Commands at the same time have plain execs.
 - It is told its command, says that it has it, and begins when it is told to. One that does not say so (it was killed, the stream
   was cut, the engine could not start it) has run nothing, and the command gets a plain exec. After it was told to begin, no
   command is run again.
+- It takes another command once it has said that the one before left no process behind, which could write into its streams. One
+  that cannot say so ends, and an exec is made for the next command.
 - It reads from the host: where that end is dropped, on `close` or by the death of lorimer, it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,12 +25,15 @@ from lorimer.errors import SandboxError
 from lorimer.sandbox.base import ExecOutput
 from lorimer.sandbox.docker.attached import Attached
 from lorimer.sandbox.docker.commands.exec import WAITING, Collector, Invocation
-from lorimer.sandbox.docker.commands.running import Begun, Execs, announced, spoken
-from lorimer.sandbox.docker.commands.stream import NotFramed
+from lorimer.sandbox.docker.commands.running import Begun, Execs, announced, spoken, takes_another
+from lorimer.sandbox.docker.commands.stream import Demux, NotFramed
 from lorimer.sandbox.streams import OUTPUT_LIMIT
 
 IDLE_SECONDS = 0.01
 """A series that was idle for so long has somebody who thinks. A harness whose model answers at once asks again in 1 to 3 ms."""
+
+AGAIN_SECONDS = 2.0
+"""How long an exec may take after a command to say that it takes another one, which it does in two milliseconds."""
 
 MADE_SECONDS = 15.0
 """How long an engine may take from an exec's streams to its process. One that is closed before that is still being started."""
@@ -58,14 +62,20 @@ class Begin(Protocol):
 
 @dataclass(frozen=True)
 class WaitingExec:
-    """An exec whose command is to come."""
+    """An exec whose next command is to come."""
 
     execution: str
     attached: Attached
+    demux: Demux
+    """Takes its frames apart, of whichever command they are."""
 
-    async def begin(self, invocation: Invocation, limit: int) -> Begun | None:
-        """Give it its command and let it begin; `None` where it did not take it, so that nothing was run."""
-        collector = Collector(invocation.nonce, limit)
+    async def begin(self, invocation: Invocation, limit: int, keep: Callable[[Begun], None]) -> Begun | None:
+        """Give it its command and let it begin; `None` where it did not take it, so that nothing was run.
+
+        Args:
+            keep: takes its streams over when that command has ended.
+        """
+        collector = Collector(invocation.nonce, limit, demux=self.demux)
         try:
             await self.attached.write(invocation.sent())
             if not await announced(self.attached, collector, TAKE_SECONDS):
@@ -73,7 +83,7 @@ class WaitingExec:
         except NotFramed:
             return None
         await self.attached.write(b"\n")
-        return Begun(self.execution, self.attached, collector)
+        return Begun(self.execution, self.attached, collector, keep)
 
 
 class AheadSeries:
@@ -148,11 +158,26 @@ class AheadSeries:
         # Where it fails, the command's own exec will tell what is wrong.
         with suppress(SandboxError):
             execution, attached = await self._execs.start(WAITING, env=self._env, user=self._user, stdin=True)
+            demux = Demux()
             with suppress(NotFramed):
-                if await spoken(attached, MADE_SECONDS):
-                    return WaitingExec(execution, attached)
+                if await spoken(attached, demux, MADE_SECONDS):
+                    return WaitingExec(execution, attached, demux)
             attached.close()
         return None
+
+    def _keep(self, begun: Begun) -> None:
+        """Wait for the next command in the exec of one that has ended."""
+        if self._closed or self._timer or self._making:
+            begun.attached.close()
+        else:
+            self._making = asyncio.get_running_loop().create_task(self._kept(begun))
+
+    async def _kept(self, begun: Begun) -> WaitingExec | None:
+        with suppress(SandboxError, NotFramed):
+            if await takes_another(begun.attached, begun.collector, AGAIN_SECONDS):
+                return WaitingExec(begun.execution, begun.attached, begun.collector.demux)
+        begun.attached.close()
+        return None if self._closed else await self._made()
 
     def _taken(self) -> asyncio.Task[WaitingExec | None] | None:
         """The exec for the next command, which is the caller's now. One that is not begun is not made."""
@@ -176,7 +201,7 @@ class AheadSeries:
         try:
             # One that is half made is there sooner than another that is begun now.
             waiting = await asyncio.shield(making)
-            begun = None if waiting is None else await waiting.begin(invocation, limit)
+            begun = None if waiting is None else await waiting.begin(invocation, limit, self._keep)
             return begun
         finally:
             if begun is None:

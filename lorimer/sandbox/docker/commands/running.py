@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +35,15 @@ class Begun:
     """The engine's id of its exec."""
     attached: Attached
     collector: Collector
+    keep: Callable[[Begun], None] | None = None
+    """Takes over the streams of a command that has ended well, for another one; `None` where each exec has one command."""
+
+    def leave(self, *, timed_out: bool) -> None:
+        """The command is over: its streams are closed, or kept for the next one."""
+        if self.keep is None or timed_out or self.collector.exit_code is None:
+            self.attached.close()
+        else:
+            self.keep(self)
 
 
 @dataclass(frozen=True)
@@ -116,9 +125,8 @@ class Execs:
         return SandboxError(f"sandbox {self.container[:12]}: the connection to a command was lost")
 
 
-async def spoken(attached: Attached, seconds: float) -> bool:
+async def spoken(attached: Attached, demux: Demux, seconds: float) -> bool:
     """Whether a process has printed something within so many seconds: it runs. What it printed is lost. Raises NotFramed."""
-    demux = Demux()
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while data := await attached.read():
@@ -134,6 +142,15 @@ async def announced(attached: Attached, collector: Collector, seconds: float) ->
             while collector.session is None and (data := await attached.read()):
                 collector.feed(data)
     return collector.session is not None
+
+
+async def takes_another(attached: Attached, collector: Collector, seconds: float) -> bool:
+    """Whether the exec of a command that has ended says, within so many seconds, that it takes another one. Raises NotFramed."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not collector.again and (data := await attached.read()):
+                collector.feed(data)
+    return collector.again
 
 
 async def collect(attached: Attached, collector: Collector) -> None:

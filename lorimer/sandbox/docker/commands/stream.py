@@ -48,9 +48,10 @@ class Demux:
 
 
 class MarkedStream:
-    """One stream of a command: its output up to `marker` in bounds, and what the wrapper said after the marker.
+    """One stream of a command: its output up to the marker in bounds, and whether another command may follow in it.
 
-    The marker is `<nonce>:<exit code>;`. Bytes that may be the start of one are held back until it is clear.
+    The marker is `<nonce>:<exit code>;`. Bytes that may be the start of one are held back until it is clear. Where another
+    command may follow, `<nonce>:again;` comes after it.
     """
 
     _CODE_BYTES = 8
@@ -61,14 +62,17 @@ class MarkedStream:
         self._kept = HeadTail(limit)
         self._held = b""
         self.exit_code: int | None = None
+        self._word = nonce + b":again;"
+        self.again = False
 
     @property
     def ended(self) -> bool:
         return self.exit_code is not None
 
     def feed(self, data: bytes) -> None:
-        """Take output; anything after the marker is a background process's and is ignored."""
+        """Take output; anything after the marker but the word `again` is a background process's and is ignored."""
         if self.ended:
+            self._listen(data)
             return
         data = self._held + data
         at = 0
@@ -80,6 +84,7 @@ class MarkedStream:
                 self._kept.feed(data[:found])
                 self._held = b""
                 self.exit_code = int(code[1:])
+                self._listen(data[found + len(self._nonce) + len(code) + 1 :])
                 return
             if not semicolon and len(data) < found + len(self._nonce) + self._CODE_BYTES:
                 break  # not all of it is here yet
@@ -88,10 +93,16 @@ class MarkedStream:
         self._kept.feed(data[: len(data) - keep])
         self._held = data[len(data) - keep :]
 
+    def _listen(self, data: bytes) -> None:
+        data = self._held + data
+        self.again = self.again or self._word in data
+        self._held = data[1 - len(self._word) :]
+
     def finish(self) -> None:
-        """The stream has ended without a marker: what was held back is output after all."""
-        self._kept.feed(self._held)
-        self._held = b""
+        """The stream has ended: without a marker, what was held back is output after all."""
+        if not self.ended:
+            self._kept.feed(self._held)
+            self._held = b""
 
     @property
     def dropped(self) -> int:
