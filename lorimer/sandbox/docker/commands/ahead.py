@@ -4,7 +4,8 @@ An engine takes 30 to 90 ms to make an exec, most of it of a processor. An agent
 so there is time to make an exec until then: `exec.WAITING` in it waits for the command, and after that for the next one. All that
 is true of a command in an exec made for it stays true: a session and an end of its own, and streams in which nobody else speaks.
 
-- One waits, and not before the series was idle for a moment. Commands at the same time have plain execs.
+- One waits: it is made when the series was idle for a moment, or with the first command. Commands at the same time have plain
+  execs.
 - It is told its command, says that it has it, and begins when it is told to. One that does not say so (it was killed, the stream
   was cut, the engine could not start it) has run nothing, and the command gets a plain exec. After it was told to begin, no
   command is run again.
@@ -27,6 +28,7 @@ from lorimer.sandbox.docker.attached import Attached
 from lorimer.sandbox.docker.commands.exec import WAITING, Collector, Invocation
 from lorimer.sandbox.docker.commands.running import Begun, Execs, announced, spoken, takes_another
 from lorimer.sandbox.docker.commands.stream import Demux, NotFramed
+from lorimer.sandbox.docker.engine import NoAnswer
 from lorimer.sandbox.streams import OUTPUT_LIMIT
 
 IDLE_SECONDS = 0.01
@@ -157,12 +159,16 @@ class AheadSeries:
     async def _made(self) -> WaitingExec | None:
         # Where it fails, the command's own exec will tell what is wrong.
         with suppress(SandboxError):
-            execution, attached = await self._execs.start(WAITING, env=self._env, user=self._user, stdin=True)
-            demux = Demux()
-            with suppress(NotFramed):
-                if await spoken(attached, demux, MADE_SECONDS):
-                    return WaitingExec(execution, attached, demux)
-            attached.close()
+            return await self._new()
+        return None
+
+    async def _new(self) -> WaitingExec | None:
+        execution, attached = await self._execs.start(WAITING, env=self._env, user=self._user, stdin=True)
+        demux = Demux()
+        with suppress(NotFramed):
+            if await spoken(attached, demux, MADE_SECONDS):
+                return WaitingExec(execution, attached, demux)
+        attached.close()
         return None
 
     def _keep(self, begun: Begun) -> None:
@@ -187,9 +193,11 @@ class AheadSeries:
         return making
 
     async def _begin(self, invocation: Invocation, limit: int) -> Begun:
-        making = self._taken() if len(invocation.sent()) <= MOST_SENT else None
-        if making is not None:
-            begun = await self._begin_in(making, invocation, limit)
+        if len(invocation.sent()) <= MOST_SENT:
+            making = self._taken()
+            if making is None and self._running == 1 and not self._closed:
+                making = asyncio.get_running_loop().create_task(self._new())
+            begun = None if making is None else await self._begin_in(making, invocation, limit)
             if begun is not None:
                 return begun
         return await self._execs.begin(invocation, limit, env=self._env, user=self._user)
@@ -203,6 +211,10 @@ class AheadSeries:
             waiting = await asyncio.shield(making)
             begun = None if waiting is None else await waiting.begin(invocation, limit, self._keep)
             return begun
+        except NoAnswer:
+            raise
+        except SandboxError:
+            return None  # the engine refused it, and will say of the plain exec why
         finally:
             if begun is None:
                 self._discard(making)
@@ -211,9 +223,10 @@ class AheadSeries:
         """End it, as soon as it is made."""
 
         async def discard() -> None:
-            waiting = await making
-            if waiting is not None:
-                waiting.attached.close()
+            with suppress(SandboxError):
+                waiting = await making
+                if waiting is not None:
+                    waiting.attached.close()
 
         task = asyncio.get_running_loop().create_task(discard())
         self._leaving.add(task)
