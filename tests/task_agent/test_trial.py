@@ -214,17 +214,13 @@ async def test_names_that_are_no_text_are_looked_at_like_others(attempt: Try, tm
 
 @pytest.mark.docker
 @pytest.mark.parametrize("provider", ["docker"], indirect=True)
-async def test_an_agents_command_runs_in_an_exec_made_ahead_and_the_verifier_never(
+async def test_an_agents_command_runs_in_an_exec_that_waited_and_the_verifier_never(
     attempt: Try, tmp_path: Path
 ) -> None:
     """Under `same`, where nothing else would end what still waits when the agent ends."""
     waits = "[w]aits for the next command"
-    agent = solve(f"""
-        for _ in range(300):
-            time.sleep(0.1)
-            if env.exec("grep -c '{waits}' /proc/$PPID/cmdline").stdout == "1\\n":
-                time.sleep(0.1)
-                return "made ahead"
+    agent = solve("""
+        return env.exec("grep -c '[a] command that was waited for' /proc/$PPID/cmdline").stdout
     """)
     verifier = f"""
         for _ in $(seq 100); do
@@ -234,7 +230,7 @@ async def test_an_agents_command_runs_in_an_exec_made_ahead_and_the_verifier_nev
     """
     task = make_task(tmp_path, verifier, isolation="same", agent_timeout=600.0, verifier_timeout=60.0)
     played = await attempt(agent, task)
-    assert (played.end.answer, played.end.reward, played.end.detail) == ("made ahead", 1.0, "")
+    assert (played.end.answer, played.end.reward, played.end.detail) == ("1\n", 1.0, "")
 
 
 @bubblewrap
