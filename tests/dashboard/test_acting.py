@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -65,9 +67,21 @@ def gone_on(bench: Bench) -> str:
         return threads.submit(studied, bench, GOOD_THEN_NULL, held()).result().state
 
 
+@pytest.fixture(scope="module")
+def paused(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs it leaves the workspace of a study whose candidate waits for a review."""
+    return tmp_path_factory.mktemp("paused") / "work"
+
+
 @pytest.fixture
-def waiting(bench: Bench) -> Iterator[Waiting]:
-    assert gone_on(bench) == "paused"
+def waiting(paused: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Waiting]:
+    """A copy of its own."""
+    if not paused.exists():
+        made: Bench = request.getfixturevalue("bench")
+        assert gone_on(made) == "paused"
+        made.root.rename(paused)
+    bench = Bench(tmp_path / "work", STORE)
+    shutil.copytree(paused, bench.root, symlinks=True)
     reader = StoreReader(bench.root / STORE)
     with TestClient(application(reader, bench.root, ["testserver"], TOKEN)) as client:
         yield Waiting(bench, client)
