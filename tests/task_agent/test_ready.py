@@ -14,6 +14,7 @@ from lorimer.benchmarks.base import Healthcheck
 from lorimer.sandbox.base import ExecOutput, Owner, PulledImage, SandboxRequest
 from lorimer.sandbox.docker.provider import DockerProvider
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
+from lorimer.task_agent import ready
 from lorimer.task_agent.ready import write_file
 from lorimer.task_agent.spec import Nop, Oracle
 from lorimer.traces.schema import StepKind, TrialState
@@ -125,7 +126,11 @@ async def test_loose_files_go_to_where_commands_start(tmp_path: Path, docker: Do
         assert (await play(docker, task, Nop())).end.reward == 1.0, start
 
 
-async def test_a_file_whose_writing_is_stopped_is_not_waited_for_where_the_engine_hangs(tmp_path: Path) -> None:
+async def test_a_file_whose_writing_is_stopped_is_not_waited_for_where_the_engine_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ready, "TIDY_SECONDS", 0.5)
+
     class Hangs(FakeSandbox):
         async def exec(self, command: str, **options: Any) -> ExecOutput:
             writing.set()
