@@ -24,7 +24,7 @@ _NUMBERS = itertools.count()
 
 
 FIRST = "test_elsewhere.py"
-"""It installs other programs for two minutes; begun last, it kept one worker after all others had ended."""
+"""It installs another program for half a minute; begun last, it kept one worker after all others had ended."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

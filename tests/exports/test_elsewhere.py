@@ -99,7 +99,10 @@ async def test_what_an_agent_of_another_program_runs_on_is_whole_without_lorimer
 @pytest.mark.slow  # Inspect's packages take half a minute to install
 @pytest.mark.bubblewrap
 @pytest.mark.timeout(1200)
-@BOTH
+@pytest.mark.parametrize(
+    ("answers", "reward"),
+    [pytest.param(SOLVED, 1.0, id="solved"), pytest.param(FAILED, 0.0, id="failed", marks=pytest.mark.hostile)],
+)
 async def test_a_winner_in_inspect_ends_as_its_recorded_trial(
     tmp_path: Path, with_inspect: Path, answers: Answers, reward: float
 ) -> None:
