@@ -14,6 +14,7 @@ import pytest
 
 from lorimer.errors import EngineOutage, SandboxError
 from lorimer.sandbox.base import ExecOutput, JailRequest, Owner, PulledImage, Sandbox, SandboxFileError, SandboxRequest
+from lorimer.sandbox.docker.commands import running
 from lorimer.sandbox.docker.labels import PID, process_identity
 from lorimer.sandbox.docker.provider import DockerProvider
 from lorimer.sandbox.pool import Pool
@@ -28,6 +29,12 @@ STUDY = f"test-outage-{os.getpid()}"
 JAIL = JailRequest(
     ["python3", "-I", "-u", "-c", "import time; print(input(), flush=True); time.sleep(60)"], Owner(STUDY, "jail")
 )
+
+
+@pytest.fixture(autouse=True)
+def lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the engine calls running here does run: it is asked for no longer than it may take to hear of an end."""
+    monkeypatch.setattr(running, "LAG_SECONDS", 1.0)
 
 
 @pytest.fixture
