@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.serving import gateway
 from lorimer.task_agent.serving.lines import MAX_BYTES, LinesTold
 from lorimer.task_agent.spec import Harness
 from lorimer.traces.reading.reader import StoreReader
@@ -221,10 +220,7 @@ async def test_a_trial_that_fails_tells_what_ran(
 
 
 @pytest.mark.bubblewrap
-async def test_a_harness_whose_time_is_up_is_asked_where_it_has_been(
-    attempt: Try, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gateway, "GRACE_SECONDS", 2.0)
+async def test_a_harness_whose_time_is_up_is_asked_where_it_has_been(attempt: Try) -> None:
     played = await attempt(SLEEPING, limits={"seconds": 1.0})
     assert played.end.cause == Cause.LIMIT_SECONDS, played.end
     assert ran(played, SLEEPING) == {"for ever"}
