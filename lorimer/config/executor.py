@@ -26,7 +26,7 @@ class ExecutorSettings(Table):
     seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
     """How long an engine may take to say that it is there; then lorimer tells of it, or goes on without it. An engine that is to
     clear up is waited for as long, and one that runs trials three times as long before they are lost. A Ray cluster's address
-    has as long to answer, and then six times as long to be joined."""
+    has as long to answer, and then six times as long to be joined. `lorimer power` waits twice as long for sandboxes."""
 
     @field_validator("docker_hosts")
     @classmethod

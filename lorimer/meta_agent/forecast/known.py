@@ -29,8 +29,9 @@ from lorimer.traces.tables import StudyRow
 REPLAYED = 40
 """Trials of the champion of which `power` tells whether they replay: a second on bubblewrap, and a share to within 16 points."""
 
-WAIT_SECONDS = 20.0
-"""What `power` waits for sandboxes and for a jail: a forecast needs neither, and says where it had none."""
+WAITS = 2
+"""`power` waits for sandboxes, and for a jail, this many times [executor] seconds: a forecast needs neither, and says where it
+had none."""
 
 
 def plan(
@@ -71,7 +72,7 @@ async def replays(root: Path, config: Config, study: str) -> Replays | str:
     if not config.replay.enabled:
         return "[replay] enabled = false turns it off"
     try:
-        return await measured(StoreReader(store_at(root)), study, config, REPLAYED, WAIT_SECONDS)
+        return await measured(StoreReader(store_at(root)), study, config, REPLAYED, WAITS * config.executor.seconds)
     except PrerequisiteError as error:
         return error.problem
     except SandboxError as error:
