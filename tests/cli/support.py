@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
+import termios
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,6 +76,23 @@ def start(*arguments: object, environment: Mapping[str, str] | None = None) -> R
         text=True,
         env=whole,
         start_new_session=True,
+    )
+
+
+def start_in_terminal(inside: int, *arguments: object, environment: Mapping[str, str] | None = None) -> Running:
+    """A process of its own that leads the session of a terminal, of which this is the inner end; it stays open here."""
+    whole = {**os.environ, "TERM": "xterm", **(environment or {})}
+    if warm.starts_alike(whole):
+        return warm.run_in_terminal([*map(str, arguments)], whole, inside)
+    return subprocess.Popen(
+        [*LORIMER, *map(str, arguments)],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        text=True,
+        env=whole,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
 
 

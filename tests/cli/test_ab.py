@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import select
-import subprocess
-import termios
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,7 @@ from lorimer.meta_agent.reports.flips import flips
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.terminal.ab import verdict
 from lorimer.traces.reading.reader import StoreReader
-from tests.cli.support import LORIMER, configure, process, refused, start, typed
+from tests.cli.support import configure, process, refused, start, start_in_terminal, typed
 from tests.crash.support import finished, killed, progress, twin
 
 SEEDS = Path(__file__).parents[2] / "lorimer/harness/seeds"
@@ -126,11 +123,7 @@ def test_a_file_that_does_not_start_is_refused_before_a_study_begins(
 @pytest.mark.parametrize(("answer", "code", "said"), [(b"n\n", 1, "nothing was run"), (b"\x03", 130, "stopped")])
 def test_who_says_no_to_the_price_has_paid_nothing(two: Path, answer: bytes, code: int, said: str) -> None:
     ours, theirs = pty.openpty()
-    asked = ("ab", two / "a.py", two / "b.py", "-C", two)
-    running = subprocess.Popen(
-        [*LORIMER, *map(str, asked)], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )  # fmt: skip
+    running = start_in_terminal(theirs, "ab", two / "a.py", two / "b.py", "-C", two)
     os.close(theirs)
     seen = b""
     try:

@@ -20,7 +20,7 @@ import pytest
 from lorimer.errors import LorimerError
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reading.reader import StoreReader
-from tests.cli.support import LORIMER, Said, process, start, typed
+from tests.cli.support import Said, process, start, start_in_terminal, typed
 from tests.support.tty import Tty
 
 pytestmark = pytest.mark.bubblewrap
@@ -75,10 +75,7 @@ def in_a_terminal(*arguments: object) -> Said:
     """Run a command in a terminal that is wider than its lines: what is left on the screen at its end."""
     terminal, inside = pty.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 50, WIDE, 0, 0))
-    environment = {**os.environ, "TERM": "xterm"}
-    running = subprocess.Popen(
-        [*LORIMER, *map(str, arguments)], stdin=inside, stdout=inside, stderr=inside, env=environment
-    )
+    running = start_in_terminal(inside, *arguments)
     os.close(inside)
     written = b""
     with suppress(OSError):  # a terminal that nobody holds any more

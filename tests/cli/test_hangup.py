@@ -7,7 +7,6 @@ import pty
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,17 +16,11 @@ import pytest
 
 from lorimer.meta_agent.workspace.repository import STORE
 from lorimer.traces.reading.reader import StoreReader
-from tests.cli.support import LORIMER, process
+from tests.cli.support import LORIMER, process, start_in_terminal
 from tests.cli.test_stopping import finished, left_behind, stop_after
+from tests.support.warm import Running
 
 pytestmark = [pytest.mark.bubblewrap, pytest.mark.slow, pytest.mark.usefixtures("bubblewrap")]
-
-AS_LEADER = (
-    "import fcntl, signal, termios; {first}fcntl.ioctl(0, termios.TIOCSCTTY, 0); from lorimer.cli import main; main()"
-)
-"""`lorimer` as the leader of a session whose terminal is its standard input."""
-
-IGNORING = "signal.signal(signal.SIGHUP, signal.SIG_IGN); "
 
 STOPPED = "stopped by the user; `lorimer resume study-1` goes on"
 
@@ -43,7 +36,7 @@ def not_ignored() -> Iterator[None]:
 class Window:
     """A terminal with a running `lorimer`: what it prints is read, so that it never waits for that."""
 
-    def __init__(self, program: subprocess.Popen[bytes], master: int) -> None:
+    def __init__(self, program: Running, master: int) -> None:
         self.program, self.master, self.shown = program, master, b""
 
     def until(self, trials: int, root: Path) -> None:
@@ -59,13 +52,9 @@ class Window:
 
 
 @contextmanager
-def window(root: Path, temp: Path, *arguments: object, first: str = "") -> Iterator[Window]:
+def window(root: Path, temp: Path, *arguments: object) -> Iterator[Window]:
     master, slave = pty.openpty()
-    command = [sys.executable, "-c", AS_LEADER.format(first=first), *map(str, arguments), "-C", str(root)]
-    environment = {**os.environ, "TMPDIR": str(temp), "TERM": "xterm"}
-    program = subprocess.Popen(
-        command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
-    )
+    program = start_in_terminal(slave, *arguments, "-C", root, environment={"TMPDIR": str(temp)})
     os.close(slave)
     opened = Window(program, master)
     try:
@@ -117,7 +106,8 @@ def test_sighup_alone_says_what_a_stop_says_though_it_comes_twice(workspace: Pat
 
 
 def test_whoever_ignores_sighup_works_on_without_a_terminal(workspace: Path, temp: Path) -> None:
-    with window(workspace, temp, "run", first=IGNORING) as opened:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which what is started takes over
+    with window(workspace, temp, "run") as opened:
         opened.until(1, workspace)
         opened.close()
         assert opened.program.wait(150) == 0

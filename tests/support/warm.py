@@ -9,8 +9,10 @@ the same from a command to the one after it, such as a resume.
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import importlib
+import io
 import itertools
 import json
 import os
@@ -21,6 +23,7 @@ import socket
 import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -149,16 +152,30 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> Forked:
     """Run a command in a session of its own, with our standard input."""
     said, saying = os.pipe()
     complained, complaining = os.pipe()
-    end, ending = socket.socketpair()
-    ignored = [number for number in PASSED_ON if signal.getsignal(number) is signal.SIG_IGN]
-    asked = json.dumps([list(arguments), dict(environment), str(Path.cwd()), ignored]).encode()
     try:
-        socket.send_fds(_warm(next(_TURNS) % 2), [asked], [0, saying, complaining, ending.fileno()])
+        pid, end = _asked_for(arguments, environment, (0, saying, complaining))
     finally:
         for ours in (saying, complaining):
             os.close(ours)
-        ending.close()
-    return Forked(_number(end), os.fdopen(said, encoding="utf-8"), os.fdopen(complained, encoding="utf-8"), end)
+    return Forked(pid, os.fdopen(said, encoding="utf-8"), os.fdopen(complained, encoding="utf-8"), end)
+
+
+def run_in_terminal(arguments: Sequence[str], environment: Mapping[str, str], inside: int) -> Forked:
+    """Run a command as the leader of a session whose terminal this is; what it says is read there."""
+    pid, end = _asked_for(arguments, environment, (inside, inside, inside))
+    return Forked(pid, io.StringIO(), io.StringIO(), end)
+
+
+def _asked_for(
+    arguments: Sequence[str], environment: Mapping[str, str], files: tuple[int, int, int]
+) -> tuple[int, socket.socket]:
+    """The process of a command that has these files, and where its end is told."""
+    end, ending = socket.socketpair()
+    ignored = [number for number in PASSED_ON if signal.getsignal(number) is signal.SIG_IGN]
+    asked = json.dumps([list(arguments), dict(environment), str(Path.cwd()), ignored]).encode()
+    with ending:
+        socket.send_fds(_warm(next(_TURNS) % 2), [asked], [*files, ending.fileno()])
+    return _number(end), end
 
 
 def _number(end: socket.socket) -> int:
@@ -207,6 +224,10 @@ class _Asked:
         *standard, ending = self.files
         for number, file in enumerate(standard):
             os.dup2(file, number)
+        if os.isatty(1):
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            assert isinstance(sys.stdout, io.TextIOWrapper)
+            sys.stdout.reconfigure(line_buffering=True)  # as an interpreter has it that starts there
         os.environ.clear()
         os.environ.update(self.environment)
         os.chdir(self.folder)
