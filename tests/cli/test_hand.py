@@ -18,9 +18,10 @@ from lorimer.traces.writing.holder import this_process
 from tests.cli.support import SMALL, Said, configure, process, refused
 
 
-@pytest.mark.usefixtures("bubblewrap")
-def test_an_edit_of_ones_own_is_tried_by_the_next_resume(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert process("optimize", "-C", workspace).code == 0
+def test_an_edit_of_ones_own_is_tried_by_the_next_resume(
+    used: tuple[Path, dict[str, Said]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = used[0]
     harness = workspace / "harness" / "agent.py"
     edited = workspace / "edited.py"
     edited.write_text(harness.read_text().replace("You are an agent", "You are a patient agent"))
