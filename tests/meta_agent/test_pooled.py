@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import os
 import random
@@ -40,7 +41,7 @@ from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.terminal import listing
 from lorimer.traces.schema import PlannedTrial, Purpose, Stage
-from tests.meta_agent.test_loop import HOLDOUT, Bench, config, make_bench, rate, run, script
+from tests.meta_agent.test_loop import HOLDOUT, Bench, Finished, config, make_bench, rate, run, script
 
 POOLED = Policy(name="pooled")
 TASKS = [f"t{number:02}" for number in range(30)]
@@ -296,10 +297,16 @@ def test_a_confirmation_of_which_too_much_errored_is_undecided() -> None:
 MARKS = ("NULL", "BAD", "GOOD", "NULL", "NULL")
 
 
-async def test_a_good_edit_is_confirmed_side_by_side_before_the_holdout_is_asked(bench: Bench) -> None:
-    done, _ = await run(bench, script(*MARKS), pooled())
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A study of these edits that nothing disturbed. It is read alone."""
+    made = make_bench(tmp_path_factory.mktemp("straight") / "work")
+    return Finished(made, *asyncio.run(run(made, script(*MARKS), pooled())))
+
+
+async def test_a_good_edit_is_confirmed_side_by_side_before_the_holdout_is_asked(straight: Finished) -> None:
+    done, reader = straight.result, straight.bench.reader()
     assert done.champion_candidate == "demo/c003"
-    reader = bench.reader()
     stages = [row.stage for row in reader.decisions("demo") if row.subject == "demo/c003" and row.purpose == "first"]
     assert stages == ["spot", "full", "audit", "holdout"]
     audit = next(row for row in reader.decisions("demo") if row.id == "demo/c003/audit")
@@ -334,17 +341,14 @@ async def test_what_is_better_in_its_full_run_alone_is_not_confirmed_and_its_tri
     assert "demo/baseline/audit+00001" in world.stood
 
 
-@pytest.mark.parametrize(("width", "order"), [(5, 1), (3, 2), (9, 3), (40, 4)])
-async def test_concurrency_changes_no_pooled_decision(tmp_path: Path, width: int, order: int) -> None:
-    one, many = make_bench(tmp_path / "one"), make_bench(tmp_path / "many")
-    await run(one, script(*MARKS), pooled())
-    await run(many, script(*MARKS), pooled(), width=width, order=order)
-    assert one.log() == many.log()
+@pytest.mark.parametrize(("width", "order"), [(5, 1), (40, 4)])
+async def test_concurrency_changes_no_pooled_decision(bench: Bench, straight: Finished, width: int, order: int) -> None:
+    await run(bench, script(*MARKS), pooled(), width=width, order=order)
+    assert straight.bench.log() == bench.log()
 
 
-async def test_a_killed_pooled_study_resumes_without_repeating_a_trial(tmp_path: Path) -> None:
-    straight, killed = make_bench(tmp_path / "straight"), make_bench(tmp_path / "killed")
-    await run(straight, script(*MARKS), pooled(), width=4)
+async def test_a_killed_pooled_study_resumes_without_repeating_a_trial(bench: Bench, straight: Finished) -> None:
+    killed = bench
     ran: list[str] = []
     for attempt in range(100):
         with killed.parts(script(*MARKS), pooled(), width=4, order=attempt, fail_after=23) as (parts, dice, _):
@@ -360,11 +364,11 @@ async def test_a_killed_pooled_study_resumes_without_repeating_a_trial(tmp_path:
                 ran += dice.ran
                 break
     assert len(ran) == len(set(ran))
-    assert straight.log() == killed.log()
+    assert straight.bench.log() == killed.log()
 
 
-async def test_a_pooled_study_is_replayed_with_the_same_words(bench: Bench) -> None:
-    await run(bench, script(*MARKS), pooled())
+async def test_a_pooled_study_is_replayed_with_the_same_words(straight: Finished) -> None:
+    bench = straight.bench
     found = replay(bench.reader(), "demo", {})
     assert [each.after for each in found.candidates] == [each.before for each in found.candidates]
     assert (found.changed, found.open) == (0, 0)

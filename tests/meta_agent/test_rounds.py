@@ -365,10 +365,19 @@ MARKS = {1: "NULL 1", 2: "GOOD 2", 3: "none", 4: "GOOD 4", 5: "GOOD 5", 6: "LUCK
 LONG = {"candidates": 7}
 
 
+@pytest.fixture(scope="module")
+def left_alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, World]:
+    """A study of these edits in rounds that nothing disturbed, one trial at a time. It is read alone."""
+    made = seeded(tmp_path_factory.mktemp("alone") / "work")
+    return made, asyncio.run(run(made, Edits(MARKS), wide(budget=LONG)))
+
+
 @pytest.mark.parametrize(("at_once", "order"), [(4, 1), (8, 2)])
-async def test_concurrency_changes_no_decision_of_a_round(tmp_path: Path, at_once: int, order: int) -> None:
-    one, many = seeded(tmp_path / "one"), seeded(tmp_path / "many")
-    straight = await run(one, Edits(MARKS), wide(budget=LONG))
+async def test_concurrency_changes_no_decision_of_a_round(
+    bench: Bench, left_alone: tuple[Bench, World], at_once: int, order: int
+) -> None:
+    one, straight = left_alone
+    many = bench
     again = await run(many, Edits(MARKS), wide(budget=LONG), width=at_once, order=order)
     assert list(states(straight).values()).count("promoted") >= 2
     assert one.log() == many.log()
@@ -377,9 +386,10 @@ async def test_concurrency_changes_no_decision_of_a_round(tmp_path: Path, at_onc
 
 
 @pytest.mark.parametrize("step", [17, 41])
-async def test_a_study_killed_in_its_rounds_resumes_without_repeating_a_trial(tmp_path: Path, step: int) -> None:
-    straight, killed = seeded(tmp_path / "straight"), seeded(tmp_path / "killed")
-    await run(straight, Edits(MARKS), wide(budget=LONG), width=4)
+async def test_a_study_killed_in_its_rounds_resumes_without_repeating_a_trial(
+    bench: Bench, left_alone: tuple[Bench, World], step: int
+) -> None:
+    straight, killed = left_alone[0], bench
     ran: list[str] = []
     finished = False
     for attempt in range(100):
@@ -416,9 +426,10 @@ def child(root: str, after: int) -> None:
     asyncio.run(work())
 
 
-async def test_a_round_killed_by_the_system_resumes_with_the_same_decisions(tmp_path: Path) -> None:
-    straight, killed = seeded(tmp_path / "straight"), seeded(tmp_path / "killed")
-    await run(straight, Edits(MARKS), wide(budget=LONG))
+async def test_a_round_killed_by_the_system_resumes_with_the_same_decisions(
+    bench: Bench, left_alone: tuple[Bench, World]
+) -> None:
+    straight, killed = left_alone[0], bench
     for after in (50, 60):
         code = f"from tests.meta_agent.test_rounds import child; child({str(killed.root)!r}, {after})"
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
