@@ -1,13 +1,13 @@
-"""The fixtures of the command's tests, which say what works here, and a study to compare with."""
+"""The fixtures of the command's tests, which say what works here and make a small workspace, and a study to compare with."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.cli.conftest import bubblewrap, docker, works
+from tests.cli.conftest import bubblewrap, docker, fresh_once, works, workspace
 from tests.crash.support import Straight, run_straight
 
-__all__ = ["bubblewrap", "docker", "straight", "works"]
+__all__ = ["bubblewrap", "docker", "fresh_once", "straight", "works", "workspace"]
 
 
 @pytest.fixture(scope="session")

@@ -32,12 +32,22 @@ def on(cluster: RayCluster) -> tuple[str, ...]:
     return ("--set", 'executor.kind="ray"', "--set", f'executor.ray_address="{cluster.address}"')
 
 
-def test_it_decides_as_here(straight: Straight, cluster: RayCluster) -> None:
-    root = twin(straight.pristine, "ray")
+@pytest.mark.hostile  # a promotion with its audits; the next one is the short form
+def test_it_promotes_as_here(straight: Straight, cluster: RayCluster) -> None:
+    decides_as(straight.root, twin(straight.pristine, "ray"), cluster)
+
+
+def test_it_decides_as_here(workspace: Path, bubblewrap: None, cluster: RayCluster) -> None:
+    root = twin(workspace, "ray")
+    assert process("optimize", "--quiet", "-C", workspace).code == 0
+    decides_as(workspace, root, cluster)
+
+
+def decides_as(here: Path, root: Path, cluster: RayCluster) -> None:
     said = process("optimize", "--quiet", "-C", root, *on(cluster))
     assert said.code == 0, said
     assert "SIGTERM" not in said.err, "Ray's own words stand between no lines"
-    assert outcome(root) == outcome(straight.root)
+    assert outcome(root) == outcome(here)
     assert process("verify", "-C", root).code == 0
 
 
@@ -103,9 +113,9 @@ async def test_a_node_that_joins_takes_trials(cluster: RayCluster, tmp_path: Pat
     assert told == [f"{new.url} has joined the cluster and takes trials"]
 
 
-def test_a_cluster_that_is_not_there_is_refused_in_one_line(straight: Straight) -> None:
+def test_a_cluster_that_is_not_there_is_refused_in_one_line(workspace: Path, bubblewrap: None) -> None:
     pytest.importorskip("ray", reason="Ray has no package for this Python")
-    root = twin(straight.pristine, "ray-nowhere")
+    root = workspace
     configure(root, "executor.kind=ray", "executor.ray_address=ray://127.0.0.1:9")
     said = process("optimize", "--quiet", "-C", root)
     assert (said.code, len(said.err.splitlines())) == (3, 1), said
@@ -117,12 +127,12 @@ def test_a_cluster_that_is_not_there_is_refused_in_one_line(straight: Straight) 
     assert "no Ray cluster answers at 'ray://127.0.0.1:9'" in doctor.out
 
 
-def test_a_port_of_something_else_is_refused(straight: Straight) -> None:
+def test_a_port_of_something_else_is_refused(workspace: Path, bubblewrap: None) -> None:
     pytest.importorskip("ray", reason="Ray has no package for this Python")
-    root = twin(straight.pristine, "ray-elsewhere")
+    root = workspace
     with socket.create_server(("127.0.0.1", 0)) as listening:  # whose connections nobody takes
         address = f"127.0.0.1:{listening.getsockname()[1]}"
-        there = ("--set", f'executor.ray_address="{address}"', "--set", "executor.seconds=1")
+        there = ("--set", f'executor.ray_address="{address}"', "--set", "executor.seconds=0.5")
         said = process("optimize", "--quiet", "-C", root, "--set", 'executor.kind="ray"', *there)
     assert said.code == 3, said
     assert f"no Ray cluster answers at '{address}': what listens there did not answer as a cluster does" in said.err

@@ -36,9 +36,19 @@ def test_with_replay_concurrency_changes_no_decision(pristine: Path) -> None:
     assert previews(one) > 0, "no edit was previewed"
 
 
-def test_without_replay_nothing_is_read_from_a_record(pristine: Path) -> None:
+@pytest.mark.hostile  # with a promotion and its audits; the next one is the short form
+def test_where_one_promotes_without_replay_nothing_is_read_from_a_record(pristine: Path) -> None:
+    nothing_is_read_from_a_record(studied(pristine, "off", "replay.enabled=false"))
+
+
+def test_without_replay_nothing_is_read_from_a_record(workspace: Path, bubblewrap: None) -> None:
     """Trials keep their records all the same: what is switched on later finds them."""
-    root = studied(pristine, "off", "replay.enabled=false")
+    with_replay = studied(workspace, "on", "replay.enabled=true")
+    assert previews(with_replay) > 0, "no edit was previewed"
+    nothing_is_read_from_a_record(studied(workspace, "off", "replay.enabled=false"))
+
+
+def nothing_is_read_from_a_record(root: Path) -> None:
     assert previews(root) == 0
     with closing(sqlite3.connect(root / STORE)) as store:
         (touched,) = store.execute("SELECT count(*) FROM candidate WHERE touches IS NOT NULL").fetchone()
