@@ -64,8 +64,8 @@ def test_power_asks_no_sandbox_about_trials_without_records(used: tuple[Path, di
 @pytest.mark.parametrize(
     ("answers", "words"),
     [
-        (VERSION, "the Docker Engine at {url} takes connections and does not answer (for 1 s)"),
-        (HALF, "docker made no jail within 2 s; docker: "),
+        (VERSION, "the Docker Engine at {url} takes connections and does not answer (for 2 s)"),
+        (HALF, "docker made no jail within 4 s; docker: "),
     ],
     ids=["a ping", "all but a container"],
 )
@@ -73,7 +73,7 @@ def test_power_does_not_wait_for_an_engine_that_hangs(
     used: tuple[Path, dict[str, Said]], tmp_path: Path, answers: dict[str, object], words: str
 ) -> None:
     root, _ = used
-    settings = ("--set", "executor.seconds=1", "--set", "sandbox.provider=docker", "--set", "jail.provider=docker")
+    settings = ("--set", "executor.seconds=2", "--set", "sandbox.provider=docker", "--set", "jail.provider=docker")
     with mute_engine(tmp_path / "s", answers) as engine:
         running = start("power", "-C", root, *settings, environment={"DOCKER_HOST": engine.url})
         try:
