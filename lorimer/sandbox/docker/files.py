@@ -175,10 +175,16 @@ def stat_of(client: Any, container: str, path: str) -> PathStat | None:
 
 def read_single(client: Any, container: str, path: str, max_bytes: int) -> bytes:
     """The bytes of the regular file at `path`, at most `max_bytes`. Raises SandboxFileError."""
-    with (
-        archive_of(client, container, path) as chunks,
-        tarfile.open(fileobj=Chunks(chunks), mode="r|", bufsize=1 << 20) as archive,
-    ):
+    with archive_of(client, container, path) as chunks:
+        try:
+            return _single(chunks, path, max_bytes)
+        except tarfile.TarError as error:
+            # Where a file shrinks as the engine reads it, the engine breaks its archive off.
+            raise SandboxFileError(f"{path}: cannot be read, or was changed as it was: {error}") from None
+
+
+def _single(chunks: Iterator[bytes], path: str, max_bytes: int) -> bytes:
+    with tarfile.open(fileobj=Chunks(chunks), mode="r|", bufsize=1 << 20) as archive:
         member = archive.next()
         content = archive.extractfile(member) if member is not None and member.isreg() else None
         if member is None or content is None:
