@@ -35,6 +35,7 @@ from lorimer.task_agent.ready import wait_until_healthy
 from lorimer.task_agent.serving import wire
 from lorimer.task_agent.serving.calls import Calls
 from lorimer.task_agent.serving.gateway import AgentResult, Gateway, last_words, preload, start_line
+from lorimer.task_agent.serving.spells import Spells
 from lorimer.task_agent.spec import Harness, Oracle, TrialSpec
 from lorimer.task_agent.upload import make_executable, upload
 from lorimer.task_agent.verdict.judge import Court, judge
@@ -60,6 +61,8 @@ class Machine:
     on_wait: Callable[[float, str], None] = lambda seconds, why: None
     passed: Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
     """Variables that verifiers may be given, with their values."""
+    spells: Spells = dataclasses.field(default_factory=Spells)
+    """Those of all trials that run at once here."""
 
 
 def jail_request(config: Config, owner: Owner) -> JailRequest:
@@ -209,6 +212,7 @@ class _Trial:
             context=CallContext("task", planned.seed, planned.harness, task.id, planned.repeat, stage=stage),
             began=self._began,
             on_wait=machine.on_wait,
+            spells=machine.spells,
             used=before.used,
             answered=before.answered,
             first=before.next_call,

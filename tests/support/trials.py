@@ -23,6 +23,7 @@ from lorimer.task_agent.paired.carried import Carried
 from lorimer.task_agent.scheduling.attempts import StudyAttempts
 from lorimer.task_agent.scheduling.images import ImageReport
 from lorimer.task_agent.scheduling.scheduler import Scheduler
+from lorimer.task_agent.serving.spells import Spells
 from lorimer.task_agent.spec import Agent, Harness, Nop, Oracle, TrialSpec, spec_of
 from lorimer.task_agent.trial import Machine, run_trial
 from lorimer.traces.schema import (
@@ -252,12 +253,20 @@ async def play(
     max_tokens: int = 100,
     passed: Mapping[str, str] | None = None,
     record: Carried | None = None,
+    spells: Spells | None = None,
     **tables: Mapping[str, Any],
 ) -> Played:
     """Run one trial and give back all there is to know of it."""
     sink = sink or Remembering()
     model, waits = ScriptedModel(answer), list[str]()
     metered = Metered(model, Budget("s", budget or BudgetSettings(), sink), sink, max_tokens)
-    machine = Machine(provider, sink, metered, lambda seconds, why: waits.append(f"{why}: {seconds}"), passed or {})
+    machine = Machine(
+        provider,
+        sink,
+        metered,
+        lambda seconds, why: waits.append(f"{why}: {seconds}"),
+        passed or {},
+        spells or Spells(),
+    )
     end = await run_trial(machine, trial_spec(agent, task, config(**tables), record), task)
     return Played(end, sink, model, waits)

@@ -34,6 +34,7 @@ from lorimer.task_agent.cluster.messages import (
 )
 from lorimer.task_agent.limits import at_most, shorter, step_of
 from lorimer.task_agent.scheduling.local import ready
+from lorimer.task_agent.serving.spells import Spells
 from lorimer.task_agent.spec import TrialSpec
 from lorimer.task_agent.trial import Machine, run_trial
 from lorimer.traces.schema import (
@@ -225,6 +226,7 @@ class Worker:
     def __init__(self, world: NodeResources, model: TaskModelSpec | None) -> None:
         self._world, self._model = world, model
         self.outbox = Outbox()
+        self._spells = Spells()
         self._trials: dict[str, asyncio.Task[FarEnd]] = {}
 
     async def run(self, written: str) -> None:
@@ -283,6 +285,7 @@ class Worker:
             model,
             lambda seconds, why: self.outbox.say(Waited(spec.start.id, seconds, why)),
             world.passed,
+            self._spells,
         )
         try:
             task = await asyncio.to_thread(self._task, spec)

@@ -30,6 +30,7 @@ from lorimer.task_agent.ready import read_file, write_file
 from lorimer.task_agent.serving import wire
 from lorimer.task_agent.serving.record import Caps, Taking, effective
 from lorimer.task_agent.serving.refusals import RefusalWatch, is_answered, plain_question
+from lorimer.task_agent.serving.spells import Spell, Spells
 from lorimer.traces import wired
 from lorimer.traces.schema import NOTHING, Stage, StepData, StepKind, TraceSink, Used
 from lorimer.traces.wired import AnsweredCall
@@ -57,6 +58,7 @@ class Calls:
     """Serves one trial's calls; counts and caps what they use, and nothing else.
 
     Args:
+        spells: those of all trials that run at once.
         used: what earlier parts of the task used: the limits hold for all parts together.
         replay: answers from a record until the harness parts from it.
         answered: the models that answers to earlier parts named.
@@ -76,6 +78,7 @@ class Calls:
         context: CallContext,
         began: float,
         on_wait: Callable[[float, str], None],
+        spells: Spells,
         used: Used = NOTHING,
         answered: Iterable[str] = (),
         first: int = 0,
@@ -85,6 +88,8 @@ class Calls:
         self._owner, self._context = owner, context
         self.task, self.limits, self.replay = task, limits, replay
         self._began, self._on_wait = began, on_wait
+        self._spells = spells
+        self._spell: Spell | None = None
         self.seconds = min(task.agent_timeout, limits.seconds or task.agent_timeout)
         """Active time allowed."""
         self.clock = ActiveClock()
@@ -258,6 +263,8 @@ class Calls:
         tokens, usd = self._model.at_most(request)
         self._asked_tokens += tokens
         self._asked_usd += usd or 0.0
+        if self._spell is not None:
+            self._spell.end()
         try:
             reply = await self._model.complete(request, context, owner=self._owner, began=self._began, call=number)
         except CallFailed as error:
@@ -272,6 +279,8 @@ class Calls:
             self.replay.heard(request, reply)
         self._answered |= {reply.answered} - {""}
         self._refusals.heard(request, reply.completion)
+        with self.clock.stopped():
+            self._spell = await self._spells.begin()
         return reply.completion
 
     async def _answers_others(self, request: ModelRequest, context: CallContext) -> bool:
