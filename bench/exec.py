@@ -1,4 +1,4 @@
-"""How long a command in a task's Docker container takes as the harness sees it: one of a series, for which an exec is made ahead,
+"""How long a command in a task's Docker container takes as the harness sees it: one of a series, whose commands share an exec,
 beside a plain exec, in turns in one run; with a pause between two commands as a model's thinking makes it, and with none.
 
     python -m bench.exec [COMMANDS]
@@ -106,7 +106,7 @@ async def measure(commands: int) -> float:
         sandbox = await provider.acquire(request)
         await round_trips(sandbox, 0.0, TURN)  # the first pay for imports and the engine's caches
         print(f"round trips of `echo hello` in {IMAGE}, {commands} each way, in turns")
-        print("  pause      made ahead: median      p90      plain: median      p90    ratio of medians")
+        print("  pause       in series: median      p90      plain: median      p90    ratio of medians")
         for pause in PAUSES:
             ahead, plain = await round_trips(sandbox, pause, commands)
             (middle, late), (other, other_late) = (summary(each) for each in (ahead, plain))

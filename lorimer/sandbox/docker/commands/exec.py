@@ -44,10 +44,10 @@ if [ -n "$5" ]; then rm -f -- "$5"; fi
 printf '%s:%s;' "$1" "$r"; printf '%s:%s;' "$1" "$r" >&3
 """
 
-# Where the command is not known yet. It comes as $1 to $5, a line each, in which printf finds again what a line cannot hold; the
-# nonce with it, as the command line of what waits can be read by whoever would forge its words. The dot keeps newlines at the
-# end, which a substitution drops. A line that is cut short is no line: `read` fails, and nothing is run. $1 is _WAITED until
-# then. A name that a task may have in its environment is not used, as the command would see it changed.
+# Where the command is not known yet. $1 is what runs it, _WAITED, whose $1 to $5 come a line each, in which printf finds again
+# what a line cannot hold; the nonce with them, as the command line of what waits can be read by whoever would forge its words.
+# The dot keeps newlines at the end, which a substitution drops. A line that is cut short is no line: `read` fails, and nothing
+# is run. A name that a task may have in its environment is not used, as the command would see it changed.
 #
 # The command gets a shell in a session of its own, where there is `setsid`; else it is this shell's last. Afterwards the next
 # one is waited for, if no process is there that was not before the first: what a command leaves behind still holds these streams,

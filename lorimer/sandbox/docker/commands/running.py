@@ -137,23 +137,25 @@ async def spoken(attached: Attached, demux: Demux, seconds: float) -> bool:
 
 async def announced(attached: Attached, collector: Collector, seconds: float) -> bool:
     """Whether a wrapper has said, within so many seconds, which session is its own. Raises NotFramed."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while collector.session is None and (data := await attached.read()):
-                collector.feed(data)
-    return collector.session is not None
+    return await _heard(attached, collector, lambda: collector.session is not None, seconds)
 
 
 async def takes_another(attached: Attached, collector: Collector, seconds: float) -> bool:
     """Whether the exec of a command that has ended says, within so many seconds, that it takes another one. Raises NotFramed."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while not collector.again and (data := await attached.read()):
-                collector.feed(data)
-    return collector.again
+    return await _heard(attached, collector, lambda: collector.again, seconds)
 
 
 async def collect(attached: Attached, collector: Collector) -> None:
     """Feed the collector until the command has ended, or its streams."""
-    while collector.exit_code is None and (data := await attached.read()):
-        collector.feed(data)
+    await _heard(attached, collector, lambda: collector.exit_code is not None)
+
+
+async def _heard(
+    attached: Attached, collector: Collector, said: Callable[[], bool], seconds: float | None = None
+) -> bool:
+    """Feed the collector until it has heard so, the streams have ended, or so many seconds have gone; whether it has."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not said() and (data := await attached.read()):
+                collector.feed(data)
+    return said()
