@@ -341,7 +341,7 @@ async def test_what_is_better_in_its_full_run_alone_is_not_confirmed_and_its_tri
     assert "demo/baseline/audit+00001" in world.stood
 
 
-@pytest.mark.parametrize(("width", "order"), [(5, 1), (40, 4)])
+@pytest.mark.parametrize(("width", "order"), [(5, 1), (3, 2), (9, 3), (40, 4)])
 async def test_concurrency_changes_no_pooled_decision(bench: Bench, straight: Finished, width: int, order: int) -> None:
     await run(bench, script(*MARKS), pooled(), width=width, order=order)
     assert straight.bench.log() == bench.log()
