@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lorimer.kinds import SOLVED
+from lorimer.meta_agent.gate.pairs import STEP
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.replay.chained import CHAINED, as_body, of_body, trials_of
 from lorimer.meta_agent.replay.pairs import stored_pairs
@@ -165,3 +166,18 @@ async def test_without_a_preview_the_spot_check_is_what_it_was(bench: Bench, tmp
     assert decided[0] == decided[1] == decided[2]
     assert trials.given == {}
     assert all(each.reader().chain("demo", CHAINED) == [] for each in all_of_them)
+
+
+async def test_what_touches_trials_at_their_very_end_is_taken_to_add_calls_there_and_is_looked_at_as_soon(
+    bench: Bench,
+) -> None:
+    def at_its_end(trial: Trial) -> Outcome:
+        if trial.task < "t04":
+            return Untouched(4)
+        return Touched(5, 5, "finish", (), "it asks for a check", "", model_calls=4, tokens=trial.input_tokens)
+
+    await run(bench, "GOOD", outcome=at_its_end)
+    plan = stored_pairs(bench.reader(), "demo", SPOT)
+    assert plan is not None
+    assert {touch.left for touch in plan.order} == {0.5}, "two of a trial's four calls"
+    assert plan.looks[0] == STEP / 0.5 < len(plan.order)

@@ -50,7 +50,7 @@ class DiceTrials:
         fail_after: int | None = None,
         failure: type[BaseException] = Killed,
         broken: Callable[[str], str] = lambda text: "",
-        used: Callable[[str, PlannedTrial], Used] = lambda text, planned: Used(input_tokens=10),
+        used: Callable[[str, PlannedTrial], Used] = lambda text, planned: Used(calls=4, input_tokens=10),
         under: Callable[[PlannedTrial], Conditions] = lambda planned: Conditions(),
         ran_of: Callable[[str, PlannedTrial], LinesRan | None] = lambda text, planned: None,
         failed_by: Callable[[PlannedTrial], Cause] = lambda planned: Cause.FINISHED,

@@ -17,7 +17,13 @@ from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import PlannedTrial
+from lorimer.traces.tables import Trial
 from lorimer.traces.wired import Gap, Record
+
+LEAST_CALLS = 2
+"""What a pair is taken to cost at least, in mean calls of its recorded trial. Where an edit touches a trial at its very end, the
+record holds nothing that comes after, and yet something does: a turn more, say. Its first call sends the whole conversation, so
+it costs about twice a mean one. In demos a pair of an edit that asks for a check takes 2.4 calls."""
 
 
 def planned_pairs(
@@ -49,12 +55,17 @@ def planned_pairs(
         told.append(Result(trial.task, trial.reward))
         touch = told_of[trial.id]
         if touch is not None and mean:
-            left = max(0, trial.input_tokens + trial.output_tokens - touch.tokens) / mean
-            touched.append(TouchedTrial(trial.id, trial.task, trial.reward, left))
+            touched.append(TouchedTrial(trial.id, trial.task, trial.reward, _left(trial, touch.tokens) / mean))
     luck = Luck(world.seed, candidate.number)
     known = [Result(trial.task, trial.reward) for trial in trials]
     untold = len(preview.trials) - len(told_of)
     return pair_plan(touched, told, untold, luck, standing=known, weights=weights, repeats=repeats, alpha=alpha)
+
+
+def _left(trial: Trial, before: int) -> float:
+    """What a pair of this trial may cost, in tokens, where so many of its own come before the touch."""
+    tokens = trial.input_tokens + trial.output_tokens
+    return max(tokens - before, min(tokens, LEAST_CALLS * tokens / max(1, trial.model_calls)))
 
 
 def records_of(reader: StudyReader, plan: PairPlan, trials: Sequence[PlannedTrial]) -> dict[str, Record | Gap]:
