@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from lorimer.meta_agent.gate.pairs import TouchedTrial, pair_plan, pair_verdict
 from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.gate.statistics.scores import Result
+from lorimer.meta_agent.replay.pairs import LEAST_CALLS
 
 Chances = Sequence[float]
+CALLS = 10
+"""Model calls of a trial: what a pair is taken to cost at least depends on it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def in_pairs(
         rates: the chances of the champion and of the edited harness on each task.
         gate: the full run's trials per task, and its level.
     """
-    left, touched, later = 1 - reach.depth, list[TouchedTrial](), dict[str, float]()
+    left, touched, later = max(1 - reach.depth, LEAST_CALLS / CALLS), list[TouchedTrial](), dict[str, float]()
     for place, each in enumerate(standing):
         task = int(each.task[1:])
         reward = again(each.reward or 0.0, rates[0][task], rates[1][task], reach, dice)
