@@ -21,7 +21,7 @@ def trials_text(trials: Sequence[Trial]) -> str:
             trial.reward,
             trial.cause,
             calls_of(trial),
-            trial.input_tokens + trial.output_tokens,
+            trial.tokens,
             dollars(trial.cost_usd),
             f"{trial.seconds:.1f}",
         )

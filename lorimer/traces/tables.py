@@ -248,6 +248,11 @@ class Trial(SQLModel, table=True):
     ran_whole: str = ""
     """Why it ran whole and live although there was a record."""
 
+    @property
+    def tokens(self) -> int:
+        """Input plus output."""
+        return self.input_tokens + self.output_tokens
+
 
 class ConditionRow(SQLModel, table=True):
     """What trials of one task ran under, once for all that ran under the same. No model reads it, nor does a decision."""

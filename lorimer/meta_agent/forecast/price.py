@@ -238,7 +238,7 @@ def _trial_cost(reader: StudyReader | None, config: Config, tasks: Sequence[Task
     if tried >= min(FEWEST_TASKS, len(tasks)):
         spread = _spread if tried >= most_tasks else _extremes
         cost = Cost(
-            tokens=spread([float(row.input_tokens + row.output_tokens) for row in known]),
+            tokens=spread([float(row.tokens) for row in known]),
             usd=spread([row.cost_usd for row in known]),
             hours=spread([row.seconds / 3600 / workers for row in known]),
         )

@@ -47,7 +47,7 @@ def planned_pairs(
         return None
     told_of = {each.trial: each.touch for each in preview.trials if each.told}
     trials = [trial for _, trial in named_trials(reader, world.study, world.stood)]
-    mean = sum(trial.input_tokens + trial.output_tokens for trial in trials) / max(1, len(trials))
+    mean = sum(trial.tokens for trial in trials) / max(1, len(trials))
     told, touched = list[Result](), list[TouchedTrial]()
     for trial in trials:
         if trial.id not in told_of or trial.reward is None:
@@ -64,8 +64,8 @@ def planned_pairs(
 
 def _left(trial: Trial, before: int) -> float:
     """What a pair of this trial may cost, in tokens, where so many of its own come before the touch."""
-    tokens = trial.input_tokens + trial.output_tokens
-    return max(tokens - before, min(tokens, LEAST_CALLS * tokens / max(1, trial.model_calls)))
+    least = LEAST_CALLS * trial.tokens / max(1, trial.model_calls)
+    return max(trial.tokens - before, min(trial.tokens, least))
 
 
 def records_of(reader: StudyReader, plan: PairPlan, trials: Sequence[PlannedTrial]) -> dict[str, Record | Gap]:

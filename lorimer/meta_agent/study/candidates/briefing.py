@@ -97,7 +97,7 @@ def _case(name: str, trial: Trial) -> Case:
         detail=trial.detail if cause in OWN_WORDS else "",
         answer=trial.answer,
         model_calls=trial.model_calls,
-        tokens=trial.input_tokens + trial.output_tokens,
+        tokens=trial.tokens,
         usd=trial.cost_usd,
     )
 
