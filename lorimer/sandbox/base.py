@@ -382,7 +382,7 @@ class Jail(Protocol):
         """Write one line (the newline is added). A jail that is gone swallows it silently: `receive` will say so."""
 
     async def receive(self) -> bytes | None:
-        """The next line without its newline; `None` at the end of the stream. Raises LineTooLong past 16 MiB."""
+        """The next line without its newline; `None` at the stream's end and once closed. Raises LineTooLong past 16 MiB."""
 
     async def wait(self) -> JailExit:
         """Wait until the process has ended. Raises SandboxError where the connection to it ended and it did not."""

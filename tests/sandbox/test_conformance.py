@@ -496,6 +496,13 @@ async def test_a_closed_jail_swallows_and_says_nothing(subject: Subject) -> None
     assert await running.receive() is None
 
 
+async def test_a_closed_jail_does_not_say_what_nobody_heard_before(subject: Subject) -> None:
+    running = await jail(subject, "print(1)")
+    await running.wait()
+    await running.close()
+    assert await running.receive() is None
+
+
 # Copies, and what may leave a sandbox
 
 

@@ -77,6 +77,8 @@ class BubblewrapJail:
 
     async def receive(self) -> bytes | None:
         """See Jail."""
+        if self._closing.begun:
+            return None
         try:
             return (await self._reader.readuntil(b"\n"))[:-1]
         except asyncio.LimitOverrunError:
