@@ -287,6 +287,16 @@ def test_a_run_that_was_cut_short_says_how_far_it_came() -> None:
     assert came_of("rejected", "", [likely]).startswith(f"{so_far}the rest would hardly have shown it to be better")
 
 
+def test_a_promotion_after_some_of_the_tasks_says_that_its_scores_are_of_these() -> None:
+    numbers: dict[str, Value] = {"candidate_mean": 0.25, "champion_mean": 0.0, "tasks": 19, "run": 28, "planned": 56}
+    early, whole = (Decision("promote", "passed", numbers | more) for more in ({"early": True}, {}))
+    became = "so it is better and became the champion"
+    told = came_of("promoted", "", [row(Stage.FULL, early)])
+    assert told == f"it scored 0.250 against the champion's 0.000 on the 19 tasks that were run, {became}"
+    told = came_of("promoted", "", [row(Stage.FULL, whole)])
+    assert told == f"it scored 0.250 against the champion's 0.000, {became}"
+
+
 ROUTES = [("simpler", "it is no worse, and simpler"), ("tokens", "it is no worse, and costs less")]
 
 

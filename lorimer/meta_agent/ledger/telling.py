@@ -99,7 +99,9 @@ def _not_better(numbers: Numbers) -> str:
     if not numbers.get("early"):
         return f"{_scored(numbers)}, which does not show that it is better"
     so_far = f"after {numbers['run']} of {numbers['planned']} trials"
-    so_far += "" if numbers.get("candidate_mean") is None else f" {_scored(numbers)} on the same tasks, and"
+    so_far += (
+        "" if numbers.get("candidate_mean") is None else f" {_means(numbers)} on the same tasks{_bar(numbers)}, and"
+    )
     if numbers.get("chance") is not None:
         return f"{so_far} the rest would hardly have shown it to be better"
     return f"{so_far} no outcome of the rest could have shown it to be better"
@@ -126,7 +128,16 @@ def _gained(full: Numbers) -> str:
 
 
 def _scored(numbers: Numbers) -> str:
-    mine, theirs = numbers["candidate_mean"], numbers["champion_mean"]
-    said = f"it scored {mine:.3f} against the champion's {theirs:.3f}"
+    """Both scores. Those of a run that ended early are of the tasks that it came to, and can be far from the standing scores."""
+    tasks = numbers.get("tasks") if numbers.get("early") else None
+    where = f" on the {tasks} tasks that were run" if tasks else ""
+    return f"{_means(numbers)}{where}{_bar(numbers)}"
+
+
+def _means(numbers: Numbers) -> str:
+    return f"it scored {numbers['candidate_mean']:.3f} against the champion's {numbers['champion_mean']:.3f}"
+
+
+def _bar(numbers: Numbers) -> str:
     bar = bar_words(numbers)
-    return f"{said} ({bar})" if bar else said
+    return f" ({bar})" if bar else ""
