@@ -32,13 +32,16 @@ def _containers() -> list[str]:
 
 
 def _processes() -> list[str]:
+    """What this process left in bubblewrap. Other processes and their groups may go while these are looked for."""
     found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
         try:
-            name, fields = stat.read_text().split("(", 1)[1].rsplit(")", 1)
+            name, fields = (process / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
         except OSError:
             continue
         if name == "bwrap" and int(fields.split()[1]) == os.getpid() and fields.split()[0] != "Z":
-            found.append(f"bwrap {stat.parent.name}")
-    groups = Path("/sys/fs/cgroup").glob(f"**/{PREFIX}{os.getpid()}-*")
-    return found + [str(group) for group in groups]
+            found.append(f"bwrap {process.name}")
+    groups = (str(Path(folder, name)) for folder, names, _ in os.walk("/sys/fs/cgroup") for name in names)
+    return found + [group for group in groups if Path(group).name.startswith(f"{PREFIX}{os.getpid()}-")]
