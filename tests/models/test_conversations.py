@@ -541,6 +541,38 @@ async def test_what_a_provider_does_not_count_is_estimated_and_said_to_be(
     assert completion.usage == Usage(*counted, estimated=True)
 
 
+@pytest.mark.parametrize(
+    ("usage", "counted"),
+    [
+        # xAI's own example: reasoning stands beside what was completed.
+        (
+            {
+                "prompt_tokens": 32,
+                "completion_tokens": 9,
+                "total_tokens": 135,
+                "completion_tokens_details": {"reasoning_tokens": 94},
+            },
+            Usage(32, 103, reasoning_tokens=94),
+        ),
+        # Gemini's form: the whole alone tells of it.
+        ({"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623}, Usage(20, 603)),
+        # OpenAI's: it is among what was completed.
+        (
+            {
+                "prompt_tokens": 32,
+                "completion_tokens": 103,
+                "total_tokens": 135,
+                "completion_tokens_details": {"reasoning_tokens": 94},
+            },
+            Usage(32, 103, reasoning_tokens=94),
+        ),
+        ({"prompt_tokens": 32, "completion_tokens": 9, "total_tokens": 9}, Usage(32, 9)),
+    ],
+)
+async def test_reasoning_that_only_the_whole_counts_is_output(usage: dict[str, Any], counted: Usage) -> None:
+    assert (await understood("chat", {**good("chat", "hello"), "usage": usage})).usage == counted
+
+
 async def test_an_estimate_counts_calls_and_reasoning_and_takes_a_cut_answer_at_its_most() -> None:
     call = {"id": "c", "function": {"name": "bash", "arguments": json.dumps({"command": "x" * 300})}}
     message = {"content": None, "reasoning_content": "y" * 300, "tool_calls": [call]}

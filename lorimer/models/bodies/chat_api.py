@@ -169,9 +169,10 @@ def _text(content: Any) -> str:
 def _usage(usage: object) -> Usage:
     given, taken, total = (count(usage, f"{what}_tokens") for what in ("prompt", "completion", "total"))
     return Usage(
-        # Some servers count the whole and one side.
+        # Some servers count the whole and one side. Others (xAI, Gemini) leave reasoning out of what was completed, and bill it:
+        # it is in the whole alone.
         input_tokens=given or _rest(total, taken),
-        output_tokens=taken or _rest(total, given),
+        output_tokens=max(taken, _rest(total, given)),
         cached_tokens=count(usage, "prompt_tokens_details", "cached_tokens") or count(usage, "prompt_cache_hit_tokens"),
         cache_write_tokens=count(usage, "prompt_tokens_details", "cache_write_tokens"),
         reasoning_tokens=count(usage, "completion_tokens_details", "reasoning_tokens"),
