@@ -80,6 +80,8 @@ def run(
             )
         for word, said in (*report.cache.lines(), *report.trust.lines()):
             typer.echo(from_here(f"{word}: {said}", workspace))
+        if report.result.state == "finished" and score is None:  # its budget ended it before its last trial, say
+            typer.echo(from_here(f"ended: {report.result.reason}", workspace))
     exit_for(workspace, report.result)
 
 

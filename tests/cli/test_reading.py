@@ -336,6 +336,21 @@ def test_the_test_side_runs_after_its_study_and_never_in_it(used: Used, capsys: 
     assert typed(capsys, "traces", "sql", in_study, "-C", workspace, "--json").json() == [{"n": 0}]
 
 
+def test_a_run_that_its_budget_cuts_short_says_so_and_how_to_go_on(used: Used) -> None:
+    root = used[0]
+    limits = ("--set", "benchmark.limit=4", "--set", "budget.trials=2")
+    said = process("run", "--quiet", "-C", root, *limits)
+    assert said.code == 0
+    cut, ended = said.out.splitlines()[-2:]
+    study = cut.partition(":")[0]
+    assert cut.startswith(f"{study}: no score; ")
+    resume = f"lorimer resume {study} --set budget.trials=4 -C {root}"
+    assert ended == f"ended: budget.trials: 2 of 2 used; `{resume}` goes on"
+    assert process(*shlex.split(resume)[1:], "--quiet").code == 0
+    whole = process("run", "--quiet", "-C", root, *limits[:2])
+    assert "\nended: " not in whole.out
+
+
 def test_a_study_that_is_stopped_by_the_world_is_paused_and_exits_with_1(
     used: Used, capsys: pytest.CaptureFixture[str]
 ) -> None:
