@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from lorimer.harness.api import Completion, Effort, Message, Tool, ToolChoice
+from lorimer.harness.api import Completion, Effort, Message, Tool, ToolChoice, Usage
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,20 @@ def unheard(seconds: float, why: str) -> None:
 
 
 @dataclass(frozen=True)
+class Billed:
+    """What an attempt at a call that failed may be billed."""
+
+    usage: Usage | None = None
+    """What the provider counted; `None` where it did not say."""
+    cost_usd: float | None = None
+    """Dollars for that; `None` where they are unknown."""
+
+
+async def unbilled(failed: Billed) -> None:
+    """Takes word of a failed attempt that nobody pays for."""
+
+
+@dataclass(frozen=True)
 class CallContext:
     """Where a call comes from. Real providers ignore all of it but `on_wait`; simulated and replayed replies are a
     function of it (DESIGN 4.5), so it holds no time, no autoincrement id and no completion order."""
@@ -55,7 +69,9 @@ class CallContext:
     """Told before each wait for a retry: seconds to come and the reason, to be shown to the user. Where a wait for the call's
     turn has become long, it is told with 0 seconds whom that is for."""
     queued: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, compare=False)
-    """Entered while the call waits for its turn among the requests that are in flight at once."""
+    """Entered while the call waits for its turn among the requests that are in flight at once, or for its budget."""
+    on_billed: Callable[[Billed], Awaitable[None]] = field(default=unbilled, compare=False)
+    """Told of each attempt that failed and may be billed all the same, before the call is tried again. It may raise."""
     answers: Callable[[], Awaitable[bool]] | None = field(default=None, compare=False)
     """Asks the provider a plain question: whether it answers others while it fails at this call. `None` takes every failure
     for the provider's own."""
@@ -64,7 +80,7 @@ class CallContext:
 
     def alone(self) -> CallContext:
         """The same without what can be called in it: values alone, for another process."""
-        return replace(self, on_wait=unheard, queued=nullcontext, answers=None)
+        return replace(self, on_wait=unheard, queued=nullcontext, on_billed=unbilled, answers=None)
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,7 @@ class ModelReply:
     seconds: float = 0.0
     """Wall time of the answered request."""
     waited_seconds: float = 0.0
-    """Time spent before it in retries and waiting for its turn; does not count as the agent's active time."""
+    """Time spent before it in retries and waiting for its turn or its budget; does not count as the agent's active time."""
     retries: int = 0
     answered: str = ""
     """The model that the provider's answer names; "" where it names none."""
@@ -116,7 +132,7 @@ class ModelClient(Protocol):
         ...
 
     def price(self, input_tokens: int, output_tokens: int) -> float | None:
-        """Dollars that such a call would cost at list price, for reservations; `None` where unknown."""
+        """Dollars that such a call costs at most at list price, for reservations; `None` where unknown."""
         ...
 
     async def close(self) -> None: ...

@@ -10,13 +10,14 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from lorimer.errors import CallFailed, ConfigError, OutageKind
+from lorimer.errors import CallFailed, ConfigError
 from lorimer.harness.api import Completion, StopReason, Usage, assistant
 from lorimer.models import forms, guard, listed, pricing
 from lorimer.models.abilities import Abilities
-from lorimer.models.base import CallContext, ModelNote, ModelReply, ModelRequest
+from lorimer.models.base import Billed, CallContext, ModelNote, ModelReply, ModelRequest
 from lorimer.models.bodies.settings import Optional, Served, unsupported
 from lorimer.models.failing.failures import (
+    UNCOUNTED,
     Judgement,
     SetupFault,
     StatusFailure,
@@ -73,6 +74,10 @@ class Dialect(Protocol):
 
         Raises pydantic's ValidationError, UnreadableAnswer or StatusFailure for a body that is no completion.
         """
+        ...
+
+    def usage(self, data: Mapping[str, Any]) -> Usage:
+        """What a reply counts, an answer or not, 0 for what it does not."""
         ...
 
     def learn(self, words: str, body: Mapping[str, Any], request: ModelRequest) -> bool:
@@ -176,7 +181,7 @@ class ProviderClient:
         held = TurnsWaited(context.queued, self._clock.monotonic, lambda why: context.on_wait(0.0, why))
         try:
             outcome = await retrying(
-                lambda: self._attempt(request, held),
+                lambda: self._paid(request, held, context),
                 policy,
                 self._clock,
                 context.on_wait,
@@ -202,8 +207,8 @@ class ProviderClient:
         )
 
     def price(self, input_tokens: int, output_tokens: int) -> float | None:
-        """Dollars at list price, nothing cached; `None` where unknown."""
-        return pricing.price(self._provider, self._name, Usage(input_tokens, output_tokens))
+        """See ModelClient."""
+        return pricing.at_most(self._provider, self._name, input_tokens, output_tokens)
 
     async def listed(self) -> tuple[ListedModel, ...] | None:
         """The models that the provider lists; `None` where it has no list, or none that can be read.
@@ -253,6 +258,15 @@ class ProviderClient:
         if not self._provider.adaptive_concurrency:
             return places.InMemory()
         return places.at(self._dialect.base_url, self._key.reveal(), self._key.headers())
+
+    async def _paid(self, request: ModelRequest, held: TurnsWaited, context: CallContext) -> _Answer:
+        """One attempt. Raises as `_attempt` does, and what `context.on_billed` raises."""
+        try:
+            return await self._attempt(request, held)
+        except Retryable as failure:
+            if failure.billed is not None:
+                await context.on_billed(failure.billed)
+            raise
 
     async def _attempt(self, request: ModelRequest, held: TurnsWaited) -> _Answer:
         """One answer. Raises Retryable, ConfigError.
@@ -322,14 +336,17 @@ class ProviderClient:
             return _Answer(completion, seconds, model)
         except TimeoutError as late:
             timeout = self._provider.retry.timeout_seconds
-            raise Retryable(str(late) or f"no answer within {timeout:g} s", kind="slow") from None
-        except (Unreachable, UnreadableAnswer) as failure:
-            kind: OutageKind = "unreachable" if isinstance(failure, Unreachable) else "unreadable"
-            raise Retryable(self._key.scrub(str(failure)), kind=kind) from None
+            raise Retryable(str(late) or f"no answer within {timeout:g} s", kind="slow", billed=Billed()) from None
+        except Unreachable as failure:
+            billed = Billed() if failure.begun else None
+            raise Retryable(self._key.scrub(str(failure)), kind="unreachable", billed=billed) from None
+        except UnreadableAnswer as failure:
+            billed = Billed() if failure.begun else self._billed(failure.usage)
+            raise Retryable(self._key.scrub(str(failure)), kind="unreadable", billed=billed) from None
 
     def _judged(self, failure: StatusFailure, turn: RequestTurn) -> Judgement:
         """What a failure means. Where the provider has too much to do, fewer requests are in flight from then on."""
-        judgement = judgement_of(failure, self._clock.wall())
+        judgement = replace(judgement_of(failure, self._clock.wall()), usage=failure.usage)
         if judgement.kind == "retry" and (judgement.everybodys or judgement.retry_after is not None):
             fewer = turn.refused(judgement.retry_after)
             if fewer is not None:
@@ -347,13 +364,15 @@ class ProviderClient:
                 # The root of many servers is a page for people; waiting makes no API of it.
                 raise StatusFailure(404, {}, f"the answer is a web page: {_start(raw)}") from None
             raise UnreadableAnswer(f"the answer is not JSON: {_start(raw)}") from None
+        usage = self._dialect.usage(data) if isinstance(data, Mapping) else UNCOUNTED
         if failure := failure_inside(data):
-            raise failure
+            raise StatusFailure(failure.status, failure.headers, failure.body, usage)
         try:
             completion = self._dialect.decode(data, request)
         except ValidationError as error:
             where = "; ".join(".".join(map(str, item["loc"])) + ": " + item["msg"] for item in error.errors()[:3])
-            raise UnreadableAnswer(f"the answer is not a completion ({where}): {_start(raw)}") from None
+            said = f"the answer is not a completion ({where}): {_start(raw)}"
+            raise UnreadableAnswer(said, usage) from None
         completion = counted(request, completion, request.max_tokens or self._provider.max_tokens)
         if not completion.usage.estimated:
             self._room.heard(request, completion.usage)
@@ -363,13 +382,20 @@ class ProviderClient:
     def _verdict(self, judgement: Judgement) -> Completion:
         words = self._key.scrub(judgement.words)
         if judgement.kind == "retry":
-            raise Retryable(words, judgement.retry_after, everybodys=judgement.everybodys)
+            billed = self._billed(judgement.usage)
+            raise Retryable(words, judgement.retry_after, everybodys=judgement.everybodys, billed=billed)
         if judgement.kind == "config":
             told = self._key.scrub(advice(judgement, self._provider))
             raise _SetUpFailure(
                 f"model {self._id} at {self._dialect.base_url}: {words} ({told})", words, judgement.fault
             )
-        return _ended(_ENDED[judgement.kind], words)
+        return replace(_ended(_ENDED[judgement.kind], words), usage=judgement.usage)
+
+    def _billed(self, usage: Usage) -> Billed | None:
+        """What a failed attempt is billed by what was counted; nothing where nothing was."""
+        if not usage.input_tokens and not usage.output_tokens:
+            return None
+        return Billed(usage, pricing.price(self._provider, self._name, usage))
 
     def _drop(self, setting: str, how: str) -> None:
         """A setting is not sent any more. Whether it `refuses` or `ignores` one is told of what is put into words instead."""

@@ -14,6 +14,18 @@ def price(provider: ProviderConfig, model: str, usage: Usage) -> float | None:
     return _listed(provider, model, usage)
 
 
+def at_most(provider: ProviderConfig, model: str, input_tokens: int, output_tokens: int) -> float | None:
+    """Dollars that a call costs at most; `None` where no price is known.
+
+    Nothing is read from a cache then, and all of the input may be written to one, which Anthropic bills at 1.25 times the input.
+    """
+    plain, written = (
+        price(provider, model, Usage(input_tokens, output_tokens, cache_write_tokens=write))
+        for write in (0, input_tokens)
+    )
+    return plain if plain is None or written is None else max(plain, written)
+
+
 def cache_saves(provider: ProviderConfig, model: str, tokens: int) -> float | None:
     """Dollars by which `tokens` of input are cheaper when the provider's cache has them; `None` where no price is known.
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,11 @@ ROLES = ("task", "meta")
 
 UNANSWERED = Used(calls=1)
 """What a call used that nobody answered: it is not billed."""
+
+
+def at_once(why: str) -> AbstractContextManager[None]:
+    """Takes word of a wait that nobody is to see."""
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,7 @@ class Owned:
 
     answered: Used = NOTHING
     cancelled: Used = NOTHING
-    """Calls that were cancelled before their answer came, at the dollars that were set aside for them."""
+    """Calls that were cancelled or broke off before their answer came, at the dollars that were set aside for them."""
     open: Mapping[str, float | None] = field(default_factory=dict)
     """Calls under way: the dollars that were set aside for each."""
 
@@ -62,6 +69,10 @@ class Owned:
     def at_most(self) -> Used:
         """All calls, those that were not answered at their most."""
         return sum((Used(calls=1, usd=usd) for usd in self.open.values()), start=self.answered + self.cancelled)
+
+
+def _name(bound: Allowance) -> str:
+    return bound.key.removeprefix("budget.")
 
 
 def _without(held: Mapping[str, float | None], name: str) -> Mapping[str, float | None]:
@@ -141,6 +152,9 @@ class Budget:
         self._reserved: dict[str, tuple[str, str, float | None, int]] = {}
         """Role, owner, dollars and tokens of each reservation, by its name."""
         self._owned: dict[str, Owned] = {}
+        self._questions = Counter[str]()
+        """Owners of calls under way that wait for a question, and how many questions of each wait for the budget."""
+        self._changed = asyncio.Event()
         self._warned, self._on_warning, self._on_note = set(warned), on_warning, on_note
 
     @property
@@ -174,16 +188,44 @@ class Budget:
         """Keep other bounds from now on. What was set aside for calls under way stays set aside."""
         self._settings = settings
         self._warn()
+        self._wake()
 
     def begin_trial(self) -> None:
         """Count one trial. Raises BudgetExhausted."""
-        self._check(trials=1)
+        self._warn()
+        if (met := self._met(self.certain, {"trials": 1})) is not None:
+            raise self._exhausted(met, {})
         self._trials += 1
         self._warn()
 
-    async def reserve(self, role: str, owner: str, usd: float | None, tokens: int) -> str:
-        """Set aside what a call may cost. Raises BudgetExhausted, and then nothing is reserved."""
-        self._check(role, usd or 0.0, tokens)
+    async def reserve(
+        self,
+        role: str,
+        owner: str,
+        usd: float | None,
+        tokens: int,
+        *,
+        waits: Callable[[str], AbstractContextManager[None]] = at_once,
+        question: bool = False,
+    ) -> str:
+        """Set aside what a call may cost.
+
+        A call that fits beside what is spent, and not beside what is set aside for calls under way too, waits until those have
+        taken less. Raises BudgetExhausted where it does not fit beside what is spent, and then nothing is reserved.
+
+        Args:
+            waits: told why it waits, and entered meanwhile.
+            question: whether a call of the same owner, which is under way, waits for this one.
+        """
+        wanted = {
+            "usd": usd or 0.0,
+            "tokens": float(tokens),
+            f"{role}.usd": usd or 0.0,
+            f"{role}.tokens": float(tokens),
+        }
+        self._warn()
+        if self._met(self.spent, wanted) is not None:
+            await self._room(owner, wanted, waits, question=question)
         name = uuid.uuid4().hex
         self._reserved[name] = (role, owner, usd, tokens)
         owned = self.of(owner)
@@ -203,12 +245,13 @@ class Budget:
         self._spend(role, reserved if used.usd is None else used.usd, used.tokens, unknown=used.usd is None)
         owned = self.of(owner)
         self._owned[owner] = replace(owned, answered=owned.answered + used, open=_without(owned.open, name))
+        self._wake()
         self._sink.settle(Settlement(name, used))
         self._warn()
 
     def abandon(self, name: str) -> None:
-        """A call was cancelled before its answer came. Its provider may bill it all the same, so what was set aside for it
-        stays spent; in the store it stays a reservation that nobody settled."""
+        """A call was cancelled, or broke off, before its answer came. Its provider may bill it all the same, so what was set
+        aside for it stays spent; in the store it stays a reservation that nobody settled."""
         role, owner, reserved, tokens = self._reserved.pop(name)
         self._spend(role, reserved, tokens, unknown=reserved is None)
         owned = self.of(owner)
@@ -217,6 +260,7 @@ class Budget:
             cancelled=owned.cancelled + Used(calls=1, usd=reserved),
             open=_without(owned.open, name),
         )
+        self._wake()
 
     def note(self, about: str, noted: ModelNote) -> None:
         """Tell the user, once a study, how a model is served (that its provider counts nothing, or takes less than is asked), or
@@ -239,19 +283,77 @@ class Budget:
         spent = Share(usd or 0.0, tokens, int(unknown), 1)
         self._shares[role] += spent
 
-    def _check(self, role: str = "", usd: float = 0.0, tokens: int = 0, trials: int = 0) -> None:
-        self._warn()
-        wanted = {"usd": usd, "tokens": tokens, "trials": trials, f"{role}.usd": usd, f"{role}.tokens": tokens}
-        for bound in allowances(self._settings, self.spent):
-            name = bound.key.removeprefix("budget.")
+    async def _room(
+        self,
+        owner: str,
+        wanted: Mapping[str, float],
+        waits: Callable[[str], AbstractContextManager[None]],
+        *,
+        question: bool,
+    ) -> None:
+        """Wait until a call fits. Raises BudgetExhausted."""
+        with ExitStack() as waiting:
+            if question:
+                waiting.enter_context(self._question(owner))
+            told = False
+            while (bound := self._met(self.spent, wanted)) is not None:
+                spent = self._met(self.certain, wanted)
+                if spent is not None or not self._some_end():
+                    raise self._exhausted(spent or bound, wanted)
+                if not told:
+                    waiting.enter_context(waits(self._why(bound, wanted)))
+                    told = True
+                await self._changed.wait()
+
+    @contextmanager
+    def _question(self, owner: str) -> Iterator[None]:
+        """While a question waits, the call of the same owner that it is about does not end."""
+        self._questions[owner] += 1
+        self._wake()
+        try:
+            yield
+        finally:
+            self._questions[owner] -= 1
+            self._questions = +self._questions
+
+    def _some_end(self) -> bool:
+        """Whether a call is under way that will end without more of the budget: calls and questions may not wait in a ring."""
+        return any(not self._questions[owner] for _, owner, _, _ in self._reserved.values())
+
+    def _met(self, spent: Spent, wanted: Mapping[str, float]) -> Allowance | None:
+        """The bound that leaves no room for so much more beside what is spent."""
+        for bound in allowances(self._settings, spent):
+            name = _name(bound)
             if name.partition(".")[0] in ROLES and name not in wanted:
                 continue  # the other role's
-            more = wanted.get(name, 0)
             # The last trial that is allowed may still spend; it is only no further one that begins.
-            if bound.used + more > bound.limit or (bound.used >= bound.limit and name != "trials"):
-                used = next(each.used for each in self.left if each.key == bound.key)
-                calls = (bound.used - used, more) if name not in ("trials", "hours") else ()
-                raise BudgetExhausted(bound.key, used, bound.limit, *calls)
+            if bound.used + wanted.get(name, 0) > bound.limit or (bound.used >= bound.limit and name != "trials"):
+                return bound
+        return None
+
+    def _exhausted(self, bound: Allowance, wanted: Mapping[str, float]) -> BudgetExhausted:
+        used, held = self._parts(bound)
+        return BudgetExhausted(bound.key, used, bound.limit, held, wanted.get(_name(bound), 0.0))
+
+    def _why(self, bound: Allowance, wanted: Mapping[str, float]) -> str:
+        used, held = self._parts(bound)
+        return (
+            f"{bound.key}: a call may take {wanted[_name(bound)]:.6g}, and of {bound.limit:.6g} there are {used:.6g} used and "
+            f"{held:.6g} set aside for calls under way; it waits for those, so fewer calls are made at once from here on"
+        )
+
+    def _parts(self, bound: Allowance) -> tuple[float, float]:
+        """What is spent of a bound, and what is set aside beside that."""
+        used, whole = (
+            next(each.used for each in allowances(self._settings, spent) if each.key == bound.key)
+            for spent in (self.certain, self.spent)
+        )
+        return used, whole - used if _name(bound) not in ("trials", "hours") else 0.0
+
+    def _wake(self) -> None:
+        """Whoever waits looks again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def _warn(self) -> None:
         for name, (bound, percent) in crossed(self._warned, self._study, self.left).items():

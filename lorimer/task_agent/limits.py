@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from lorimer.errors import CallFailed, ConfigError, ProviderOutage
+from lorimer.harness.api import Usage
 from lorimer.kinds import REFUSED
-from lorimer.models.base import CallContext, ModelClient, ModelReply, ModelRequest
+from lorimer.models.base import Billed, CallContext, ModelClient, ModelNote, ModelReply, ModelRequest
 from lorimer.models.usage import estimate_tokens
 from lorimer.task_agent.budget import UNANSWERED, Budget, uncounted
 from lorimer.traces import wired
@@ -143,19 +146,20 @@ class Metered:
     ) -> ModelReply:
         """See TaskModel."""
         tokens, usd = self.at_most(request)
-        name = await self._budget.reserve(context.role, owner, usd, tokens)
+        aside = _SetAside(self._budget, partial(self._reserved, context, owner, usd, tokens))
         started = time.monotonic()
+        await aside.begin()
         try:
-            reply = await self._model.complete(request, context)
+            reply = await self._model.complete(request, replace(context, on_billed=aside.billed))
         except (ProviderOutage, ConfigError, CallFailed):
-            self._budget.settle(name, UNANSWERED)
+            aside.end(UNANSWERED)
             raise
         except BaseException:
-            self._budget.abandon(name)  # a cancelled one may be
+            aside.end(None)  # a cancelled one may be billed
             raise
+        reply = replace(reply, waited_seconds=reply.waited_seconds + aside.waited)
         usage = reply.completion.usage
-        used = Used(1, usage.input_tokens, usage.output_tokens, usage.cached_tokens, reply.cost_usd)
-        self._budget.settle(name, used)
+        aside.end(_used(usage, reply.cost_usd))
         for noted in (*((uncounted(self.id),) if usage.estimated else ()), *reply.notes):
             self._budget.note(self.id, noted)
         if not traced:
@@ -165,9 +169,59 @@ class Metered:
         self._sink.model_call(step_of(self.id, request, reply, owner, started - began, call))
         return reply
 
+    async def _reserved(
+        self, context: CallContext, owner: str, usd: float | None, tokens: int, waited: Callable[[float], None]
+    ) -> str:
+        """Set aside what a call may cost; tell how many seconds that had to wait. Raises BudgetExhausted."""
+
+        @contextmanager
+        def waits(why: str) -> Iterator[None]:
+            self._budget.note(self.id, ModelNote("waits", why))
+            began = time.monotonic()
+            with context.queued():
+                yield
+            waited(time.monotonic() - began)
+
+        return await self._budget.reserve(context.role, owner, usd, tokens, waits=waits, question=context.once)
+
     def recorded(self, request: ModelRequest, reply: ModelReply, *, owner: str, at: float, call: int) -> None:
         """See TaskModel."""
         self._sink.model_call(step_of(self.id, request, reply, owner, at, call, recorded=True))
+
+
+class _SetAside:
+    """What is set aside for a call, from attempt to attempt."""
+
+    def __init__(self, budget: Budget, reserve: Callable[[Callable[[float], None]], Awaitable[str]]) -> None:
+        self._budget, self._reserve, self._name = budget, reserve, ""
+        self.waited = 0.0
+        """Seconds that it took until there was room for the first attempt; for later ones they are part of the retries'."""
+
+    async def begin(self) -> None:
+        """Set it aside. Raises BudgetExhausted."""
+        self._name = await self._reserve(self._has_waited)
+
+    def _has_waited(self, seconds: float) -> None:
+        self.waited += seconds
+
+    def end(self, used: Used | None) -> None:
+        """What an attempt has used takes its place; it stays spent where nobody knows that."""
+        name, self._name = self._name, ""
+        if not name:
+            return  # there was nothing left to be set aside for a further attempt
+        if used is None:
+            self._budget.abandon(name)
+        else:
+            self._budget.settle(name, used)
+
+    async def billed(self, failed: Billed) -> None:
+        """An attempt has failed and may be billed; for the next one as much is set aside anew. Raises BudgetExhausted."""
+        self.end(None if failed.usage is None else _used(failed.usage, failed.cost_usd))
+        self._name = await self._reserve(lambda seconds: None)
+
+
+def _used(usage: Usage, usd: float | None) -> Used:
+    return Used(1, usage.input_tokens, usage.output_tokens, usage.cached_tokens, usd)
 
 
 def at_most(

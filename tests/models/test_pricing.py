@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lorimer.harness.api import Usage, user
-from lorimer.models.pricing import price
+from lorimer.models.pricing import at_most, price
 from lorimer.models.provider import ANTHROPIC, OPENAI, ProviderConfig, TokenPrice
 from tests.support.model_clients import asked, client, context, good
 from tests.support.scripted_server import Reply, scripted_server
@@ -25,6 +25,13 @@ def test_cached_input_is_cheaper_and_a_cache_write_dearer() -> None:
     read = price(ANTHROPIC, "claude-sonnet-4-5", Usage(100_000, 0, cached_tokens=100_000))
     written = price(ANTHROPIC, "claude-sonnet-4-5", Usage(100_000, 0, cache_write_tokens=100_000))
     assert [plain, read, written] == pytest.approx([0.3, 0.03, 0.375])
+
+
+def test_a_call_costs_at_most_as_much_as_if_all_of_it_were_written_to_a_cache() -> None:
+    assert at_most(ANTHROPIC, "claude-sonnet-4-5", 100_000, 1_000) == pytest.approx(0.375 + 0.015)
+    assert at_most(OPENAI, "gpt-5", 100_000, 1_000) == pytest.approx(0.125 + 0.01)
+    assert at_most(OPENAI, "no-such-model", 1, 1) is None
+    assert at_most(ProviderConfig("local", price=TokenPrice(1, 2, 0.1)), "m", 1_000_000, 1_000_000) == pytest.approx(3)
 
 
 @pytest.mark.parametrize(

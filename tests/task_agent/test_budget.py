@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -26,10 +27,16 @@ from lorimer.traces.schema import NOTHING, Reservation, Share, Spent, Used
 from lorimer.traces.writing.store import Store
 from tests.support.model_clients import client, good
 from tests.support.scripted_server import Reply, scripted_server
-from tests.support.trials import Remembering, ScriptedModel
+from tests.support.trials import Remembering, ScriptedModel, reply
 from tests.traces import support as make
 
 REQUEST = ModelRequest((user("go"),), max_tokens=100)
+
+
+async def ticks() -> None:
+    """Let everything go on that can without more to happen."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 class Ticking:
@@ -78,7 +85,10 @@ def test_the_overshoot_is_at_most_one_call_in_flight_per_worker(
         return await asyncio.gather(*(worker(number) for number in range(workers)), return_exceptions=True)
 
     ended = asyncio.run(asyncio.wait_for(run(), 60))
-    assert all(end is None or isinstance(end, BudgetExhausted) for end in ended)
+    refused = [end for end in ended if end is not None]
+    assert all(isinstance(end, BudgetExhausted) for end in refused)
+    # Nobody was refused for what is only set aside: the next call would not have fitted beside what is spent.
+    assert not refused or meter.certain.known_usd + reserved > limit
     assert meter.spent.known_usd <= limit + workers * dearest + 1e-9
     assert meter.spent == meter.certain
 
@@ -99,13 +109,170 @@ async def test_other_bounds_hold_from_the_moment_that_they_are_given() -> None:
 async def test_calls_that_cost_what_was_set_aside_never_pass_the_bound() -> None:
     meter = budget(Remembering(), tokens=100)
     names = [await meter.reserve("task", "t", None, 30) for _ in range(3)]
-    with pytest.raises(BudgetExhausted) as refused:
-        await meter.reserve("task", "t", None, 30)
-    said = "budget.tokens: 0 of 100 used, 90 set aside for calls under way, the next call may take 30"
-    assert str(refused.value) == said
-    for name in names:
+    last = asyncio.create_task(meter.reserve("task", "t", None, 30))
+    for name in names[:2]:
         meter.settle(name, Used(1, 20, 10, usd=None))
-    assert meter.spent.tokens == 90
+        await ticks()
+        assert not last.done()
+    other = await meter.reserve("task", "t", None, 10)
+    meter.settle(names[2], Used(1, 20, 10, usd=None))
+    with pytest.raises(BudgetExhausted) as refused:
+        await last
+    said = "budget.tokens: 90 of 100 used, 10 set aside for calls under way, the next call may take 30"
+    assert str(refused.value) == said
+    assert meter.spent.tokens == 100
+    meter.settle(other, Used(1, 5, 5, usd=None))
+
+
+async def test_a_call_waits_for_what_is_set_aside_and_says_so_once() -> None:
+    """Four calls at once, each of which sets aside nearly the whole budget and takes a hundredth of it."""
+    at_once = most = stopped = 0
+
+    async def answer(request: ModelRequest, context: CallContext) -> ModelReply:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await ticks()
+        at_once -= 1
+        return reply(tokens=(4, 1))
+
+    @contextmanager
+    def queued() -> Iterator[None]:
+        nonlocal stopped
+        stopped += 1
+        yield
+
+    sink, told = Remembering(), list[str]()
+    meter = Budget("s", BudgetSettings(tokens=620), sink, on_note=lambda model, text: told.append(f"{model}: {text}"))
+    metered = Metered(ScriptedModel(answer), meter, sink, 100)
+    request = ModelRequest((user("x" * 1200),), max_tokens=100)  # 506 tokens at most
+    context = CallContext("task", queued=queued)
+
+    async def calls(owner: str) -> None:
+        for _ in range(5):
+            await metered.complete(request, context, owner=owner, began=0.0)
+
+    await asyncio.gather(*map(calls, "abcd"))
+    assert (most, meter.spent.tokens) == (1, 100)
+    assert stopped >= 3  # the clocks of those who wait stand still
+    assert sum(call.waited_seconds > 0 for call in sink.calls) == stopped
+    (said,) = told
+    assert said == (
+        "scripted/model: budget.tokens: a call may take 506, and of 620 there are 0 used and 506 set aside for calls under way; "
+        "it waits for those, so fewer calls are made at once from here on"
+    )
+    assert next(iter(sink.warnings.values())) == said.partition(": ")[2]
+
+
+async def test_a_call_that_waits_goes_on_with_a_larger_budget_and_ends_with_a_smaller_one() -> None:
+    meter = budget(Remembering(), tokens=100)
+    await meter.reserve("task", "t", None, 60)
+    first, second = (asyncio.create_task(meter.reserve("task", "t", None, tokens)) for tokens in (60, 90))
+    await ticks()
+    meter.bind(BudgetSettings(tokens=150))
+    assert await first
+    assert not second.done()
+    meter.bind(BudgetSettings(tokens=80))
+    with pytest.raises(
+        BudgetExhausted, match=r"0 of 80 used, 120 set aside for calls under way, the next call may take 90"
+    ):
+        await second
+
+
+async def test_one_that_is_cancelled_while_it_waits_has_nothing_set_aside() -> None:
+    meter = budget(Remembering(), tokens=100)
+    held = await meter.reserve("task", "t", None, 60)
+    waiting = asyncio.create_task(meter.reserve("task", "t", None, 60))
+    await ticks()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    meter.settle(held, Used(1, 1, 0))
+    assert meter.spent.tokens == 1
+
+
+async def test_calls_never_wait_for_one_another_in_a_ring() -> None:
+    """A call that fails asks a question and ends after that; the question of one would wait for the call of the other."""
+    meter = budget(Remembering(), tokens=100)
+    failing = asyncio.Barrier(2)
+
+    async def fails(owner: str) -> None:
+        name = await meter.reserve("task", owner, None, 50)
+        try:
+            await failing.wait()
+            await meter.reserve("task", owner, None, 10, question=True)
+        finally:
+            meter.abandon(name)
+
+    plain = meter.reserve("task", "c", None, 50)
+    ended = await asyncio.gather(fails("a"), fails("b"), plain, return_exceptions=True)
+    assert all(isinstance(end, BudgetExhausted) for end in ended)
+    assert meter.spent.tokens == 100
+
+
+async def test_a_question_waits_for_the_calls_of_others() -> None:
+    meter = budget(Remembering(), tokens=100)
+    names = [await meter.reserve("task", owner, None, 50) for owner in "ab"]
+    question = asyncio.create_task(meter.reserve("task", "a", None, 10, question=True))
+    await ticks()
+    assert not question.done()
+    meter.settle(names[1], Used(1, 1, 0))
+    assert await question
+
+
+async def test_the_parts_of_a_role_wait_for_that_role_alone() -> None:
+    meter = budget(Remembering(), task={"tokens": 100}, meta={"tokens": 100})
+    held = await meter.reserve("task", "t", None, 80)
+    waiting = asyncio.create_task(meter.reserve("task", "t", None, 80))
+    done = await meter.reserve("meta", "m", None, 80)
+    meter.settle(done, Used(1, 10, 0))
+    await ticks()
+    assert not waiting.done()
+    meter.abandon(held)
+    with pytest.raises(BudgetExhausted, match=r"budget.task.tokens: 80 of 100 used, the next call may take 80"):
+        await waiting
+
+
+async def test_trials_begin_while_all_of_the_budget_is_set_aside() -> None:
+    meter = budget(Remembering(), tokens=100)
+    held = await meter.reserve("task", "t", None, 100)
+    meter.begin_trial()
+    meter.abandon(held)
+    with pytest.raises(BudgetExhausted, match=r"^budget.tokens: 100 of 100 used$"):
+        meter.begin_trial()
+
+
+async def test_each_attempt_that_may_be_billed_is_spent_and_the_next_one_is_set_aside_anew() -> None:
+    sink = Remembering()
+    meter = budget(sink, usd=1.0)
+    half, counted = (
+        Reply(good("chat"), ending="half"),
+        Reply(good("chat") | {"choices": [{"message": {}, "finish_reason": "error"}]}),
+    )
+    async with (
+        scripted_server(half, counted, Reply(status=503), Reply(good("chat"))) as server,
+        client(server.url, "chat", price=TokenPrice(100, 200)) as model,
+    ):
+        metered = Metered(model, meter, sink, 100)
+        await metered.complete(REQUEST, CallContext("task"), owner="t", began=0.0)
+        most = model.price(*(metered.at_most(REQUEST)[0] - 100, 100))
+        one = 10 * 100e-6 + 5 * 200e-6
+        assert most is not None
+        assert meter.certain.known_usd == meter.spent.known_usd == pytest.approx(most + 2 * one)
+        assert (len(sink.reservations), len(sink.settlements)) == (3, 2)
+        assert meter.of("t").answered.calls == 2
+        assert meter.of("t").cancelled.usd == pytest.approx(most)
+        # Where no further attempt fits, the study ends; what was billed stays spent.
+        meter.bind(BudgetSettings(usd=most + 2 * one + 1.5 * most))
+        server.add(half, Reply(good("chat")))
+        with pytest.raises(BudgetExhausted, match=r"budget\.usd"):
+            await metered.complete(REQUEST, CallContext("task"), owner="t", began=0.0)
+        assert meter.spent.known_usd == pytest.approx(2 * most + 2 * one)
+        server.from_now_on(half)
+        meter.bind(BudgetSettings())
+        with pytest.raises(ProviderOutage):
+            await metered.complete(REQUEST, CallContext("task", once=True), owner="t", began=0.0)
+        assert meter.spent.known_usd == meter.certain.known_usd == pytest.approx(3 * most + 2 * one)
 
 
 @pytest.mark.parametrize(

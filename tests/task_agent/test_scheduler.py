@@ -384,7 +384,7 @@ async def test_ctrl_c_leaves_cancelled_rows_and_nothing_running(provider: Sandbo
     for end in rig.sink.ends.values():
         (reserved,) = (each.usd for each in rig.sink.reservations if each.owner == end.id)
         assert (end.used.calls, end.used.usd) == (1, reserved)
-        assert end.detail == "a model call was under way; the cost holds what was set aside for that"
+        assert end.detail == "a model call was not answered; the cost holds what was set aside for that"
     await provider.close()
     for _ in range(300):  # the kernel reaps a killed process a moment later
         if not (left := await left_behind(provider)):

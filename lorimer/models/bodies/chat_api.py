@@ -153,7 +153,7 @@ def decode(served: Served, data: Mapping[str, Any], request: ModelRequest) -> Co
     )
     own = kept(served.provider, message, thoughts)
     said = assistant(text, calls, (*own, *inline))
-    return Completion(said, stop_reason, _usage(data.get("usage")), refusal)
+    return Completion(said, stop_reason, usage_of(data), refusal)
 
 
 def _text(content: Any) -> str:
@@ -166,7 +166,9 @@ def _text(content: Any) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def _usage(usage: object) -> Usage:
+def usage_of(data: Mapping[str, Any]) -> Usage:
+    """What a reply counts, 0 for what it does not."""
+    usage = data.get("usage")
     given, taken, total = (count(usage, f"{what}_tokens") for what in ("prompt", "completion", "total"))
     return Usage(
         # Some servers count the whole and one side. Others (xAI, Gemini) leave reasoning out of what was completed, and bill it:

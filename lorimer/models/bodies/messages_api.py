@@ -103,7 +103,7 @@ def decode(data: Mapping[str, Any]) -> Completion:
     if not thoughts and adds_fields(content, _FIELDS):
         thoughts = [""]
     message = assistant(text, calls, (*kept(API, content, thoughts), *inline))
-    return Completion(message, stop_reason, _usage(data.get("usage")), error)
+    return Completion(message, stop_reason, usage_of(data), error)
 
 
 def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -177,7 +177,9 @@ def _read(content: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[ToolCall, ..
     return text, calls
 
 
-def _usage(usage: object) -> Usage:
+def usage_of(data: Mapping[str, Any]) -> Usage:
+    """What a reply counts, 0 for what it does not."""
+    usage = data.get("usage")
     read, written = count(usage, "cache_read_input_tokens"), count(usage, "cache_creation_input_tokens")
     return Usage(
         # Anthropic counts cached input apart; here the input is all of it.

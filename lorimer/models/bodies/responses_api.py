@@ -85,7 +85,7 @@ def encode(served: Served, request: ModelRequest, dropped: frozenset[str], *, st
 
 def decode(served: Served, data: Mapping[str, Any], request: ModelRequest) -> Completion:
     """An answer in lorimer's words, with 0 for what was not counted. Raises KeyError where it has no output."""
-    output, tokens = data["output"], _usage(data.get("usage"))
+    output, tokens = data["output"], usage_of(data)
     said, calls = _read(output)
     text, inline = split_thoughts(said)
     # This API has no stop sequences: the text is cut here, as if it had.
@@ -173,7 +173,9 @@ def _thought(item: Mapping[str, Any]) -> str:
     return "\n".join(str(part.get("text", "")) for part in _parts(item, "summary") + _parts(item, "content"))
 
 
-def _usage(usage: object) -> Usage:
+def usage_of(data: Mapping[str, Any]) -> Usage:
+    """What a reply counts, 0 for what it does not."""
+    usage = data.get("usage")
     return Usage(
         input_tokens=count(usage, "input_tokens"),
         output_tokens=count(usage, "output_tokens"),

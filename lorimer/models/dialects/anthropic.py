@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lorimer.harness.api import Completion
+from lorimer.harness.api import Completion, Usage
 from lorimer.models.base import ModelRequest
 from lorimer.models.bodies import messages_api
 from lorimer.models.client import ReplyFields, served
@@ -14,7 +14,7 @@ from lorimer.models.dialects.openai import why
 from lorimer.models.failing.failures import StatusFailure, Unreachable
 from lorimer.models.provider import Key, ProviderConfig
 from lorimer.models.streams.messages import MessagesAnswer
-from lorimer.models.streams.reading import Assembler, Pace, collect, network_errors, pieces
+from lorimer.models.streams.reading import Assembler, Pace, collect, had_begun, network_errors, pieces
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -72,6 +72,10 @@ class AnthropicDialect:
         _Reply.model_validate(data)
         return messages_api.decode(data)
 
+    def usage(self, data: Mapping[str, Any]) -> Usage:
+        """See Dialect."""
+        return messages_api.usage_of(data)
+
     def learn(self, words: str, body: Mapping[str, Any], request: ModelRequest) -> bool:
         """See Dialect."""
         return False
@@ -115,6 +119,6 @@ def _told() -> Iterator[None]:
     except anthropic.APIStatusError as error:
         raise StatusFailure(error.status_code, dict(error.response.headers), error.response.text) from None
     except anthropic.APIConnectionError as error:
-        raise Unreachable(f"{error.message.partition('.')[0]}: {why(error)}") from None
+        raise Unreachable(f"{error.message.partition('.')[0]}: {why(error)}", begun=had_begun(error)) from None
     except network_errors() as error:
         raise Unreachable(f"the answer could not be read: {type(error).__name__} {error}".strip()) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from lorimer.harness.api import Completion
+from lorimer.harness.api import Completion, Usage
 from lorimer.models.base import ModelRequest
 from lorimer.models.bodies import chat_api
 from lorimer.models.client import ReplyFields, served
@@ -20,7 +20,7 @@ from lorimer.models.messages import (
 from lorimer.models.own_fields import refused, wants_thoughts
 from lorimer.models.provider import Key, ProviderConfig
 from lorimer.models.streams.chat import ChatAnswer
-from lorimer.models.streams.reading import Assembler, Pace, collect, network_errors, pieces
+from lorimer.models.streams.reading import Assembler, Pace, collect, had_begun, network_errors, pieces
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -88,7 +88,7 @@ def _told() -> Iterator[None]:
     except openai.APIStatusError as error:
         raise StatusFailure(error.status_code, dict(error.response.headers), error.response.text) from None
     except openai.APIConnectionError as error:
-        raise Unreachable(f"{error.message.rstrip('.')}: {why(error)}") from None
+        raise Unreachable(f"{error.message.rstrip('.')}: {why(error)}", begun=had_begun(error)) from None
     except network_errors() as error:
         raise Unreachable(f"the answer could not be read: {type(error).__name__} {error}".strip()) from None
 
@@ -150,6 +150,10 @@ class ChatDialect:
         """See Dialect."""
         _Reply.model_validate(data)
         return chat_api.decode(self._served, data, request)
+
+    def usage(self, data: Mapping[str, Any]) -> Usage:
+        """See Dialect."""
+        return chat_api.usage_of(data)
 
     def learn(self, words: str, body: Mapping[str, Any], request: ModelRequest) -> bool:
         """See Dialect.

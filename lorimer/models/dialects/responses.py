@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from lorimer.harness.api import Completion
+from lorimer.harness.api import Completion, Usage
 from lorimer.models.base import ModelRequest
 from lorimer.models.bodies import responses_api
 from lorimer.models.client import ReplyFields, served
@@ -46,6 +46,10 @@ class ResponsesDialect:
         """See Dialect."""
         _Reply.model_validate(data)
         return responses_api.decode(self._served, data, request)
+
+    def usage(self, data: Mapping[str, Any]) -> Usage:
+        """See Dialect."""
+        return responses_api.usage_of(data)
 
     def learn(self, words: str, body: Mapping[str, Any], request: ModelRequest) -> bool:
         """See Dialect."""

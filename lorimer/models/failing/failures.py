@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from lorimer.config.providers import variables
+from lorimer.harness.api import Usage
 from lorimer.models.bodies.words import CONTEXT_OVERFLOW
 from lorimer.models.forms import NO_IMAGES
 from lorimer.models.provider import ProviderConfig
@@ -21,16 +22,32 @@ SetupFault = Literal["key", "access", "credit", "model", "api", "path", "moved"]
 spoken there; the path, where no API is served; the address alone."""
 
 
-class StatusFailure(Exception):
-    """The provider answered with an HTTP error (or with an error inside a success)."""
+UNCOUNTED = Usage()
+"""What a failure is counted that is billed to nobody."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: str) -> None:
+
+class StatusFailure(Exception):
+    """The provider answered with an HTTP error (or with an error inside a success).
+
+    Args:
+        usage: what an error inside a success was counted.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: str, usage: Usage = UNCOUNTED) -> None:
         super().__init__(f"HTTP {status}")
-        self.status, self.headers, self.body = status, headers, body
+        self.status, self.headers, self.body, self.usage = status, headers, body, usage
 
 
 class Unreachable(Exception):
-    """No answer: refused, reset, cut off, timed out."""
+    """No answer: refused, reset, cut off, timed out.
+
+    Args:
+        begun: the provider took the request and may bill it: its answer had begun, or was waited for until the time was up.
+    """
+
+    def __init__(self, said: str, *, begun: bool = False) -> None:
+        super().__init__(said)
+        self.begun = begun
 
 
 class WentSilent(TimeoutError):
@@ -38,7 +55,16 @@ class WentSilent(TimeoutError):
 
 
 class UnreadableAnswer(Exception):
-    """An answer that is not what the API promises: invalid JSON, missing fields."""
+    """An answer that is not what the API promises: invalid JSON, missing fields.
+
+    Args:
+        usage: what it was counted, as far as that can be read.
+        begun: see Unreachable; of a stream, whose counts would have come at its end.
+    """
+
+    def __init__(self, said: str, usage: Usage = UNCOUNTED, *, begun: bool = False) -> None:
+        super().__init__(said)
+        self.usage, self.begun = usage, begun
 
 
 @dataclass(frozen=True)
@@ -56,6 +82,8 @@ class Judgement:
     """Whether a `retry` failure is no call's own, see Retryable."""
     moved_to: str = ""
     """Where a redirect leads."""
+    usage: Usage = UNCOUNTED
+    """What the provider counted all the same."""
 
 
 _TOO_LARGE = re.compile(r"request too large|reduce your message size", re.IGNORECASE)

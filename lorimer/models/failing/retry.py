@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lorimer.errors import CallFailed, OutageKind, ProviderOutage
+from lorimer.models.base import Billed
 from lorimer.models.provider import RetryPolicy
 
 T = TypeVar("T")
@@ -30,13 +31,20 @@ class Retryable(Exception):
         after: seconds that the provider asked to wait; `None` leaves it to the policy.
         kind: see ProviderOutage.
         everybodys: never the fault of one call alone: a rate limit, an overload, or a wait that the provider asks for.
+        billed: what it may be billed all the same; `None` where it is not.
     """
 
     def __init__(
-        self, why: str, after: float | None = None, kind: OutageKind = "busy", *, everybodys: bool = False
+        self,
+        why: str,
+        after: float | None = None,
+        kind: OutageKind = "busy",
+        *,
+        everybodys: bool = False,
+        billed: Billed | None = None,
     ) -> None:
         super().__init__(why)
-        self.why, self.after, self.kind, self.everybodys = why, after, kind, everybodys
+        self.why, self.after, self.kind, self.everybodys, self.billed = why, after, kind, everybodys, billed
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class ChatAnswer:
     def whole(self) -> dict[str, Any]:
         """See Assembler."""
         if self._failure is not None:
-            return {"error": self._failure}
+            return {"error": self._failure, "usage": self._rest.get("usage")}
         said = {key: joined(fragments, key) for key, fragments in self._fields.items() if key != "content"}
         message = {"role": "assistant", **said, "content": _content(self._fields.get("content", []))}
         if self._calls:

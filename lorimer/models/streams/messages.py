@@ -52,7 +52,7 @@ class MessagesAnswer:
     def whole(self) -> dict[str, Any]:
         """See Assembler."""
         if self._failure is not None:
-            return {"error": self._failure}
+            return {"error": self._failure, "usage": self._usage}
         blocks = []
         for number in sorted(self._blocks):
             block = dict(self._blocks[number])

@@ -53,13 +53,24 @@ def network_errors() -> tuple[type[Exception], ...]:
     return tuple(sys.modules[package].HTTPError for package in ("httpx", "httpx2") if package in sys.modules)
 
 
+def had_begun(error: BaseException) -> bool:
+    """Whether a request whose sending failed, in an SDK's words, was taken and may be billed.
+
+    That is so where its answer broke off, or was waited for until the time was up. A connection that was never made, or that
+    ended without a byte of an answer, is that of a server or a gateway that is down. An HTTP error that breaks off looks like an
+    answer that does.
+    """
+    cause = error.__cause__ or error.__context__
+    return type(cause).__name__ == "ReadTimeout" or "without sending complete message body" in str(cause)
+
+
 async def pieces(response: Any) -> AsyncIterator[bytes]:
     """The bytes of an SDK's streamed response. Raises Unreachable."""
     try:
         async for piece in response.iter_bytes():
             yield piece
     except network_errors() as error:
-        raise Unreachable(f"the stream broke off: {type(error).__name__} {error}".strip()) from None
+        raise Unreachable(f"the stream broke off: {type(error).__name__} {error}".strip(), begun=True) from None
 
 
 async def collect(stream: AsyncIterator[bytes], answer: Assembler, pace: Pace) -> bytes:
@@ -110,7 +121,7 @@ class _Incoming:
         """The events that this piece ends; none of a body. Raises UnreadableAnswer for what is longer than any answer."""
         self._size += len(piece)
         if self._size > MOST_BYTES:
-            raise UnreadableAnswer(f"the stream is longer than {MOST_BYTES >> 20} MiB")
+            raise UnreadableAnswer(f"the stream is longer than {MOST_BYTES >> 20} MiB", begun=True)
         if not self._known:
             self._head += piece
             if len(self._head.strip()) < len("event:"):
@@ -138,7 +149,7 @@ def _ended(answer: Assembler, last: Iterable[ServerEvent]) -> bytes:
     for event in last:
         _taken(answer, event)
     if not answer.complete:
-        raise Unreachable("the stream ended before its answer did")
+        raise Unreachable("the stream ended before its answer did", begun=True)
     return json.dumps(answer.whole()).encode()
 
 
@@ -151,7 +162,8 @@ def _taken(answer: Assembler, event: ServerEvent) -> int:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError):
-        raise UnreadableAnswer(f"the stream holds what is not JSON: {' '.join(text[:_SHOWN].split())}") from None
+        said = f"the stream holds what is not JSON: {' '.join(text[:_SHOWN].split())}"
+        raise UnreadableAnswer(said, begun=True) from None
     if not isinstance(data, Mapping):
-        raise UnreadableAnswer(f"the stream holds what is no event: {' '.join(text[:_SHOWN].split())}")
+        raise UnreadableAnswer(f"the stream holds what is no event: {' '.join(text[:_SHOWN].split())}", begun=True)
     return answer.take(event.name, data)

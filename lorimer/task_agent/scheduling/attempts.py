@@ -203,12 +203,12 @@ def _control_end(planned: PlannedTrial, end: TrialEnd, *, network: bool) -> Tria
 
 def _cancelled(trial: str, owned: Owned) -> TrialEnd:
     """The end of a trial that was stopped, with what its calls are known to have used."""
-    under_way = owned.unanswered
-    calls = "a model call was" if under_way == 1 else f"{under_way} model calls were"
+    unanswered = owned.unanswered
+    calls = "a model call was" if unanswered == 1 else f"{unanswered} model calls were"
     return TrialEnd(
         trial,
         TrialState.CANCELLED,
         Cause.CANCELLED.value,
-        detail=f"{calls} under way; the cost holds what was set aside for that" if under_way else "",
+        detail=f"{calls} not answered; the cost holds what was set aside for that" if unanswered else "",
         used=owned.at_most,
     )
