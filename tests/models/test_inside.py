@@ -210,6 +210,24 @@ async def test_an_account_without_money_is_told_so_at_once(api: Api, status: int
             await model.complete(asked(user("hi")), context())
 
 
+@ANY_API
+async def test_a_limit_that_says_when_to_come_back_is_waited_for_though_its_words_are_those_of_payment(
+    api: Api,
+) -> None:
+    time = FakeTime(chance=0.0)
+    limited = Reply({"error": {"message": "Key limit exceeded"}}, status=429, headers={"Retry-After": "30"})
+    async with scripted_server(limited, Reply(good(api))) as server, client(server.url, api, time=time) as model:
+        answered = await model.complete(asked(user("hi")), context())
+    assert (answered.completion.text, time.slept) == ("hello", [30.0])
+    large = Reply(
+        {"error": {"message": "Request too large for your credit limit reached"}},
+        status=429,
+        headers={"Retry-After": "1"},
+    )
+    async with scripted_server(large, large) as server, client(server.url, api) as model:
+        assert (await model.complete(asked(user("hi")), context())).completion.stop_reason == "context_overflow"
+
+
 async def test_a_quota_by_the_minute_is_waited_for_as_long_as_it_says() -> None:
     words = "You exceeded your current quota, please check your plan and billing details.\nPlease retry in 38.5s."
     time = FakeTime(chance=0.0)

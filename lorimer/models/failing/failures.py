@@ -162,7 +162,9 @@ def judgement_of(failure: StatusFailure, now: float) -> Judgement:
     searched = f"{words} {_codes(body)}"
     if status == 429 and (soon := _SOON.search(f"{words} {body}")):
         return _retry(failure, words, now, said=_finite(float(soon["said"] or soon["field"])))
-    if _PAYMENT.search(searched) and 400 <= status < 500:
+    # Whoever says when to come back speaks of a rate, also in the words of a limit or a quota that is used up.
+    is_rate = status == 429 and retry_after(failure.headers, now) is not None
+    if _PAYMENT.search(searched) and 400 <= status < 500 and not is_rate:
         return Judgement("config", words, fault="credit")
     if status in (400, 403, 451) and (_REFUSAL.search(searched) or _MODERATED.search(words)):
         return Judgement("refusal", words)
