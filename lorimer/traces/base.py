@@ -92,6 +92,29 @@ class StudyWriter(TraceSink, Protocol):
         Args:
             preview: what its edit touches, stored with it.
 
+        Of one that fails while it is `proposing` nothing is kept of what its session came to, but what is given here.
+
+        Raises InternalError when it is in another state or missing.
+        """
+        ...
+
+    async def end_session(
+        self,
+        candidate_id: str,
+        harness: HarnessRow | None = None,
+        *,
+        preview: CandidatePreview | None = None,
+        **outcome: Any,
+    ) -> Candidate:
+        """Store what the session of a candidate came to (`traces.made`), all at once, and return the row as stored.
+
+        The candidate stays `proposing`, and readers other than `made` show nothing of it until its state is another one.
+
+        Args:
+            harness: its edited harness; `None` where there is no usable edit, of which `failure` says why.
+            preview: what its edit touches, stored with it.
+            outcome: other columns of `made.nothing`.
+
         Raises InternalError when it is in another state or missing.
         """
         ...
@@ -194,11 +217,15 @@ class StudyReader(TrialsReader, Protocol):
         ...
 
     def candidates(self, study: str, since: int = 0) -> list[Candidate]:
-        """The study's candidates in order of number, from number `since` on."""
+        """The study's candidates in order of number, from number `since` on, each as `candidate` gives it."""
         ...
 
     def candidate(self, candidate: str) -> Candidate | None:
-        """A candidate by its id."""
+        """A candidate by its id; one that is `proposing` without what its session may have come to already."""
+        ...
+
+    def made(self, candidate: str) -> Candidate | None:
+        """A candidate that is `proposing`, with what its session came to; `None` where none has ended, or its turn has come."""
         ...
 
     def preview(self, candidate: str) -> CandidatePreview | None:

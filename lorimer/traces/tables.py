@@ -113,7 +113,8 @@ class Candidate(SQLModel, table=True):
     at_risk: list[str] = _json()
     state: str
     """`proposing`, `proposed`, `rejected`, `promoted`, `undecided`, `failed`, `rebased` (its edit goes on as another one),
-    `better` (it won a comparison of two files, which promotes nothing)."""
+    `better` (it won a comparison of two files, which promotes nothing). One that is `proposing` may hold what its session came to
+    already (`traces.made`)."""
     failure: str = ""
     """Why no usable edit came, when none did; of one that is rebased, as what it goes on."""
     origin: str = "meta"

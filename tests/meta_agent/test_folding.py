@@ -18,9 +18,10 @@ from lorimer.errors import InternalError
 from lorimer.meta_agent.state.folding import CandidateView, Known, state_after
 from lorimer.meta_agent.state.names import About, candidate_id, evaluation_id
 from lorimer.meta_agent.state.world import World, scan
+from lorimer.traces import made
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Purpose, Stage
-from lorimer.traces.tables import Candidate, DecisionRow
+from lorimer.traces.tables import Candidate, DecisionRow, HarnessRow
 from lorimer.traces.writing.store import Store
 from tests.support.quickness import slowness
 from tests.traces import support as make
@@ -34,11 +35,12 @@ Event = Candidate | DecisionRow
 
 
 def candidate(number: int, state: str, round: int | None = None, rebased: int | None = None) -> Candidate:
-    return Candidate(
+    """One that is `proposing` is as its round began with it."""
+    return made.told(Candidate(
         id=candidate_id("s", number), study="s", number=number, parent=SEED, harness=SEED, title=f"With {SECRET}",
         edit=[], fixes=["t1"], at_risk=[], state=state, failure="none came" if state == "failed" else "",
         round=round, rebased=rebased,
-    )  # fmt: skip
+    ))  # fmt: skip
 
 
 def decision(about: About, kind: str, **numbers: Any) -> DecisionRow:
@@ -279,6 +281,10 @@ def test_what_is_folded_in_as_it_is_stored_is_what_a_scan_finds(story: list[Even
                 elif (known := world.candidate(row.id)) is None:
                     world = world.with_candidate(await store.add_candidate(row))
                 else:
+                    if known.state == "proposing":
+                        edit: dict[str, Any] = {"title": row.title, "fixes": row.fixes, "failure": row.failure}
+                        await store.end_session(row.id, HarnessRow(sha=SEED, text="text"), **edit)
+                        assert scan(StoreReader(store), "s") == world, "nothing follows from it before its turn"
                     changes: dict[str, Any] = {"state": row.state, "failure": row.failure}
                     world = world.with_candidate(await store.update_candidate(row.id, known.state, **changes))
             found = scan(StoreReader(store), "s")

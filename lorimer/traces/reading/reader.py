@@ -14,7 +14,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from lorimer.errors import UserError
 from lorimer.kinds import SOLVED, Refused, SearchOrder, Stage, TrialOrder
-from lorimer.traces import chain
+from lorimer.traces import chain, made
 from lorimer.traces.caching import CacheBreaks
 from lorimer.traces.databases.base import Database, SearchQuery, StatementAnswer
 from lorimer.traces.effects import Effect
@@ -99,14 +99,19 @@ class StoreReader(SealedReader):
 
     def candidates(self, study: str, since: int = 0) -> list[Candidate]:
         wanted = select(Candidate).where(Candidate.study == study, col(Candidate.number) >= since)
-        return self._all(wanted.order_by(col(Candidate.number)))
+        return [made.told(row) for row in self._all(wanted.order_by(col(Candidate.number)))]
 
     def candidate(self, candidate: str) -> Candidate | None:
-        return self._get(Candidate, candidate)
+        found = self._get(Candidate, candidate)
+        return None if found is None else made.told(found)
+
+    def made(self, candidate: str) -> Candidate | None:
+        found = self._get(Candidate, candidate)
+        return found if made.waits(found) else None
 
     def preview(self, candidate: str) -> CandidatePreview | None:
         found = self._get(PreviewRow, candidate)
-        return None if found is None else CandidatePreview.of_json(found.body)
+        return None if found is None or self.made(candidate) else CandidatePreview.of_json(found.body)
 
     def effects(self, candidates: Sequence[str]) -> dict[str, Effect]:
         with self.database.plain() as connection:

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, delete, select, update
 from sqlmodel import SQLModel
 
 from lorimer.errors import InternalError, NumberTaken, UserError
-from lorimer.traces import chain, codec, migrations, place, sealed
+from lorimer.traces import chain, codec, made, migrations, place, sealed
 from lorimer.traces.databases.base import Database
 from lorimer.traces.databases.choice import database_at
 from lorimer.traces.effects import Effect
@@ -44,6 +44,7 @@ from lorimer.traces.writing.recorder import Recorder, now, totals
 from lorimer.traces.writing.writer import Transaction, Writer, table_of
 
 _TRIAL, _STUDY, _CANDIDATE, _SPEND = table_of(Trial), table_of(StudyRow), table_of(Candidate), table_of(Spend)
+_PREVIEW = table_of(PreviewRow)
 
 
 class Store(Recorder):
@@ -182,23 +183,47 @@ class Store(Recorder):
     async def update_candidate(
         self, candidate_id: str, expect_state: str, *, preview: CandidatePreview | None = None, **changes: Any
     ) -> Candidate:
-        values, shown = self._cleaner.row(changes), dict[str, Any]()
-        if preview is not None:
-            clean = preview.cleaned(self._cleaner.text)
-            values["touches"] = clean.touches.as_json()
-            shown = {"candidate": candidate_id, "body": clean.as_json()}
+        values, shown = self._shown(candidate_id, changes, preview)
+        fails = expect_state == made.PROPOSING and changes.get("state") == "failed"
+        if fails:
+            values = {**made.nothing(), **values}
 
         def work(transaction: Transaction) -> Candidate:
+            if fails:
+                transaction.connection.execute(delete(_PREVIEW).where(_PREVIEW.c.candidate == candidate_id))
             _change(transaction.connection, candidate_id, expect_state, values)
             if shown:
-                transaction.replace(table_of(PreviewRow), shown)  # there may be one of an edit for an earlier champion
-            if expect_state == "proposing":
+                transaction.replace(_PREVIEW, shown)  # there may be one of an edit for an earlier champion
+            if expect_state == made.PROPOSING:
                 self._trajectories.pop(candidate_id, None)  # its session is over
             if changes.get("state") == "promoted":
                 wanted = (_CANDIDATE.c.study, _CANDIDATE.c.harness, _CANDIDATE.c.parent, _CANDIDATE.c.commit)
                 row = transaction.connection.execute(select(*wanted).where(_CANDIDATE.c.id == candidate_id)).one()
                 body = {"harness": row.harness, "parent": row.parent, "commit": row.commit}
                 chaining.append(transaction.connection, row.study, "promotion", candidate_id, body, now())
+            return Candidate(**_stored(transaction.connection, _CANDIDATE, candidate_id))
+
+        found: Candidate = await self._do(work, full=True)
+        return found
+
+    async def end_session(
+        self,
+        candidate_id: str,
+        harness: HarnessRow | None = None,
+        *,
+        preview: CandidatePreview | None = None,
+        **outcome: Any,
+    ) -> Candidate:
+        values, shown = self._shown(candidate_id, outcome, preview)
+
+        def work(transaction: Transaction) -> Candidate:
+            if harness is not None:
+                transaction.insert_new(table_of(HarnessRow), harness.model_dump())
+                values["harness"] = harness.sha
+            _change(transaction.connection, candidate_id, made.PROPOSING, values)
+            if shown:
+                transaction.replace(_PREVIEW, shown)
+            self._trajectories.pop(candidate_id, None)
             return Candidate(**_stored(transaction.connection, _CANDIDATE, candidate_id))
 
         found: Candidate = await self._do(work, full=True)
@@ -319,6 +344,16 @@ class Store(Recorder):
         return count
 
     # ---- inside -----------------------------------------------------------------------------------------------------
+
+    def _shown(
+        self, candidate_id: str, changes: Mapping[str, Any], preview: CandidatePreview | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Columns of a candidate as they are stored, with the row of its preview; that is empty where there is none."""
+        values = self._cleaner.row(changes)
+        if preview is None:
+            return values, {}
+        clean = preview.cleaned(self._cleaner.text)
+        return {**values, "touches": clean.touches.as_json()}, {"candidate": candidate_id, "body": clean.as_json()}
 
     async def _add_once(
         self,

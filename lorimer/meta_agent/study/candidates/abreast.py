@@ -15,7 +15,8 @@ async def abreast(works: Sequence[Awaitable[T]], take: Callable[[T], Awaitable[N
     """Do all of these at once, and `take` what they come to in their order, each as soon as it and those before it are done.
 
     What one raises ends all of them at once, and is raised. A spent budget alone waits for the others, as each of their calls
-    ends within what was set aside for it; what comes before it in order has been taken by then.
+    ends within what was set aside for it; what comes before it in order has been taken by then. What comes after what was raised
+    is not taken, though it may be done: so a work itself stores what was paid for, before it is done.
     """
 
     async def outcome(work: Awaitable[T]) -> T | BudgetExhausted:

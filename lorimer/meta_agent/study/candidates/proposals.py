@@ -29,7 +29,8 @@ from lorimer.meta_agent.workspace.events import ProgramChanged, ProposalFailed, 
 from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.task_agent.serving.refusals import RefusalWatch, is_answered, plain_question
-from lorimer.traces.tables import Candidate
+from lorimer.traces.previews import Touches
+from lorimer.traces.tables import Candidate, HarnessRow
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,6 @@ class _Known:
     book: experiments.Ledger
     log: Log
     asked: Asked
-
-
-@dataclass(frozen=True)
-class _Made:
-    """What came of one session of the meta-agent."""
-
-    number: int
-    proposal: Proposal | NoProposal
 
 
 class Proposals:
@@ -155,18 +148,29 @@ class Proposals:
     async def make(self, world: World, numbers: Sequence[int]) -> World:
         """Have the meta-agent propose the edits of these candidates of a round, which are stored already, at once.
 
-        Each knows what was tried before the round, and nothing of the others in it. They are stored in order of number.
+        Each knows what was tried before the round, and nothing of the others in it. What a session comes to is stored when it
+        ends, and followed in order of number, so no session is held again whose end was seen, however the others end.
         """
+        made = await asyncio.to_thread(self._made, numbers)
+        asked = [number for number in numbers if number not in made]
         known = await asyncio.to_thread(self._before_round, world, numbers[0])
-        programs = [await self._read_program(candidate_id(self._study, number)) for number in numbers]
+        programs = {number: await self._read_program(candidate_id(self._study, number)) for number in asked}
+        kept = world
 
-        async def keep(made: _Made) -> None:
-            nonlocal world
-            world = await self._keep(world, made)
+        async def session(number: int) -> Candidate:
+            return made[number] if number in made else await self._ask(world, known, number, programs[number])
 
-        asked = zip(numbers, programs, strict=True)
-        await abreast([self._ask(world, known, number, program) for number, program in asked], keep)
-        return world
+        async def keep(row: Candidate) -> None:
+            nonlocal kept
+            kept = await self._keep(kept, row)
+
+        await abreast([session(number) for number in numbers], keep)
+        return kept
+
+    def _made(self, numbers: Sequence[int]) -> dict[int, Candidate]:
+        """What those of these candidates came to whose sessions ended in an earlier process, by number."""
+        rows = (self._parts.reader.made(candidate_id(self._study, number)) for number in numbers)
+        return {row.number: row for row in rows if row is not None}
 
     def _before_round(self, world: World, number: int) -> _Known:
         """What every proposal of a round is told, from its candidate of this number."""
@@ -183,8 +187,8 @@ class Proposals:
             raise InternalError(f"{candidate_id(self._study, number)} is to be proposed before its round has begun")
         return found
 
-    async def _ask(self, world: World, known: _Known, number: int, program: str) -> _Made:
-        """One session of the meta-agent. Nothing follows from it before it is kept."""
+    async def _ask(self, world: World, known: _Known, number: int, program: str) -> Candidate:
+        """One session of the meta-agent; its candidate as it is stored then."""
         reader, config = self._parts.reader, self._parts.config
         mine = self._mine(world, number)
         name, base = mine.id, mine.parent
@@ -224,29 +228,20 @@ class Proposals:
         try:
             proposal = await self._parts.propose(await asyncio.to_thread(session))
         except CallFailed as error:
-            return _Made(number, NoProposal(f"the meta model's provider fails at the conversation: {error}"))
+            return await self._ended(name, NoProposal(f"the meta model's provider fails at the conversation: {error}"))
         if isinstance(proposal, NoProposal) and refusals.question is not None:
             # Where the provider refuses whatever it is asked, the next proposal would fail in the same way.
             context = CallContext("meta", world.seed, base, name, number)
             reply = await self._parts.complete(refusals.question, context, owner=name, began=began)
             refusals.raise_if_refused(reply.completion)
-        return _Made(number, proposal)
+        return await self._ended(name, proposal)
 
-    async def _keep(self, world: World, made: _Made) -> World:
-        """Store what came of a session."""
-        name, proposal = candidate_id(self._study, made.number), made.proposal
-        refused = [each.as_json() for each in proposal.refused] or None
+    async def _ended(self, name: str, proposal: Proposal | NoProposal) -> Candidate:
+        """Store what came of a session, all at once; nothing follows from it yet."""
+        store, refused = self._parts.store, [each.as_json() for each in proposal.refused] or None
         if isinstance(proposal, NoProposal):
-            return await self._failed(world, name, proposal.reason, refused)
-        harness = sha(proposal.text)
-        twin = _twin(world, harness, made.number)
-        if twin:
-            why = f"the edit gives the same harness as {twin}; running it again would only buy luck"
-            return await self._failed(world, name, why, refused)
-        await self._parts.store.add_harness(harness, proposal.text)
-        changes: dict[str, Any] = {
-            "state": "proposed",
-            "harness": harness,
+            return await store.end_session(name, failure=proposal.reason, refused=refused)
+        outcome: dict[str, Any] = {
             "title": proposal.title,
             "hypothesis": proposal.hypothesis,
             "edit": [asdict(hunk) for hunk in proposal.hunks],
@@ -258,14 +253,23 @@ class Proposals:
             "at_risk": list(proposal.at_risk),
             "refused": refused,
         }
+        harness = HarnessRow(sha=sha(proposal.text), text=proposal.text)
         kept = proposal.preview.kept if proposal.preview else None
-        stored = await self._parts.store.update_candidate(name, "proposing", preview=kept, **changes)
-        fixes, at_risk = tuple(proposal.fixes), tuple(proposal.at_risk)
-        world = world.with_candidate(stored)
-        view = world.candidate(name)
-        touches = str(view.touches) if view is not None and view.touches is not None else ""
-        self._tell(Proposed(name, proposal.title, proposal.hypothesis, fixes, at_risk, touches))
-        return world
+        return await store.end_session(name, harness, preview=kept, **outcome)
+
+    async def _keep(self, world: World, made: Candidate) -> World:
+        """Say what follows from a session, as its candidate is stored: all before it in its round are followed."""
+        if made.harness is None:
+            return await self._failed(world, made, made.failure)
+        twin = _twin(world, made.harness, made.number)
+        if twin:
+            why = f"the edit gives the same harness as {twin}; running it again would only buy luck"
+            return await self._failed(world, made, why)
+        stored = await self._parts.store.update_candidate(made.id, "proposing", state="proposed")
+        touches = "" if stored.touches is None else str(Touches.of_json(stored.touches))
+        fixes, at_risk = tuple(stored.fixes), tuple(stored.at_risk)
+        self._tell(Proposed(stored.id, stored.title, stored.hypothesis, fixes, at_risk, touches))
+        return world.with_candidate(stored)
 
     async def _read_program(self, candidate: str) -> str:
         """The user's direction as it is now; a change is told, and kept in the chain. One that cannot be read any more ends no
@@ -301,10 +305,10 @@ class Proposals:
             self._tell(ProposalFailed(stored.id, stored.failure))
         return world.with_candidate(stored)
 
-    async def _failed(self, world: World, name: str, reason: str, refused: list[dict[str, Any]] | None) -> World:
-        store = self._parts.store
-        stored = await store.update_candidate(name, "proposing", state="failed", failure=reason, refused=refused)
-        self._tell(ProposalFailed(name, reason))
+    async def _failed(self, world: World, made: Candidate, reason: str) -> World:
+        store, refused = self._parts.store, made.refused
+        stored = await store.update_candidate(made.id, "proposing", state="failed", failure=reason, refused=refused)
+        self._tell(ProposalFailed(made.id, reason))
         return world.with_candidate(stored)
 
 
