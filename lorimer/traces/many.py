@@ -78,6 +78,10 @@ class TrialsReader(Protocol):
         """What the scored trials of these evaluations took and gave, by task."""
         ...
 
+    def ran_whole(self, evaluation: str) -> set[tuple[str, int]]:
+        """Task and repeat of its trials that ran whole and live although there was a trial whose record should have answered."""
+        ...
+
     def replayed(self, evaluations: Sequence[str]) -> set[tuple[str, str]]:
         """Evaluation and task of those trials of these evaluations that went on from a record."""
         ...

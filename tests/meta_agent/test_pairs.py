@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.decide import decide
-from lorimer.meta_agent.gate.pairs import MOST, STEP, PairPlan, TouchedTrial, pair_plan, pair_verdict
+from lorimer.meta_agent.gate.pairs import (
+    FEELER,
+    MOST,
+    PATIENCE,
+    SHARE,
+    STEP,
+    PairPlan,
+    TouchedTrial,
+    pair_plan,
+    pair_verdict,
+)
 from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.gate.statistics.policies import Policy
 from lorimer.meta_agent.gate.statistics.scores import Result
@@ -41,9 +51,18 @@ def plan_of(
     luck: Luck = LUCK,
     weights: Mapping[str, int] | None = None,
     standing: Sequence[Result] | None = None,
+    parting: float = 0.0,
 ) -> PairPlan | None:
     return pair_plan(
-        touched, told, untold, luck, standing=standing or told, weights=weights or {}, repeats=5, alpha=0.1
+        touched,
+        told,
+        untold,
+        luck,
+        standing=standing or told,
+        weights=weights or {},
+        repeats=5,
+        alpha=0.1,
+        parting=parting,
     )
 
 
@@ -53,8 +72,8 @@ def planned(told: Sequence[Result], touched: Sequence[TouchedTrial], luck: Luck 
     return plan
 
 
-def decided(plan: PairPlan, rewards: Sequence[float | None]) -> Decision:
-    verdict = pair_verdict(plan, rewards)
+def decided(plan: PairPlan, rewards: Sequence[float | None], parted: Sequence[bool] = ()) -> Decision:
+    verdict = pair_verdict(plan, rewards, parted)
     assert verdict is not None
     return verdict
 
@@ -266,6 +285,131 @@ def test_no_rewards_whatever_promote_a_candidate(rewards: list[float | None], wo
     kinds = [verdict.kind for end in range(13) if (verdict := pair_verdict(plan, rewards[:end]))]
     assert set(kinds) <= {"pass", "reject"}
     assert pair_verdict(plan, rewards) is not None
+
+
+# ---- what pairs cost that part from their records
+
+
+def ended(plan: PairPlan, rewards: Sequence[float | None], parted: Sequence[bool]) -> tuple[int, Decision]:
+    """After how many pairs a check ends, and how."""
+    verdicts = ((stop, pair_verdict(plan, rewards[:stop], parted[:stop])) for stop in plan.stops)
+    return next((stop, verdict) for stop, verdict in verdicts if verdict is not None)
+
+
+def evenly(count: int, left: float, worth: float = 0.03) -> PairPlan:
+    """So many touched trials of equal length, half of which failed, with the looks that such a plan has."""
+    told = [Result(f"t{n}", float(n % 2)) for n in range(count)]
+    plan = plan_of(told, touches(told, left))
+    assert plan is not None
+    return replace(plan, worth=worth)
+
+
+def test_cheap_pairs_that_all_part_end_as_soon_as_they_have_cost_a_step_more_than_planned() -> None:
+    """28 pairs planned for 2.8 whole trials: they would have cost 28."""
+    plan = evenly(28, 0.1)
+    assert plan.stops == (4, 8, 16, 28)
+    assert sum(each.left for each in plan.order) == pytest.approx(2.8)
+    end, verdict = ended(plan, [0.0] * 28, [True] * 28)
+    assert (end, verdict.kind, verdict.numbers["spent"]) == (4, "pass", 4.0)
+    assert verdict.reason == (
+        "not rejected on the spot-check, which ended early: 4 of 4 pairs parted from their records and cost a whole trial each, "
+        "4.0 in all where 0.4 were planned; the full run decides"
+    )
+    assert ended(plan, [0.0] * 28, [False] * 28)[0] == 28, "those that go on from their records are run to the end"
+
+
+def test_a_few_pairs_that_part_end_nothing() -> None:
+    plan = evenly(28, 0.1)
+    parted = [place % 10 == 0 for place in range(28)]
+    assert ended(plan, [each.reward for each in plan.order], parted)[0] == 28
+
+
+def test_it_is_looked_at_what_pairs_cost_before_a_first_look_that_comes_late() -> None:
+    assert evenly(60, 0.0625).stops == (4, 8, 16, 32, 48, 60)
+    assert evenly(40, 0.25).stops == (8, 12, 24, 36, 40), "4 pairs cannot have cost a step more than twice their price"
+    assert evenly(20, 0.5).stops == evenly(20, 0.5).looks
+    assert min(evenly(28, 0.1).stops) == FEELER
+    assert pair_verdict(evenly(28, 0.1, worth=-1.0), [1.0] * FEELER) is None, "its rewards are not read there"
+
+
+def test_no_check_costs_more_than_the_most_by_pairs_that_part() -> None:
+    """A fourth of pairs of 0.4 part: planned for 30 whole trials, all of them would cost 41."""
+    plan = evenly(75, 0.4)
+    hopeful = [each.reward for each in plan.order]
+    parted = [place % 4 == 0 for place in range(75)]
+    end, verdict = ended(replace(plan, worth=0.0001), hopeful, parted)
+    spent = number(verdict, "spent")
+    after = plan.stops[plan.stops.index(end) + 1]
+    assert (verdict.kind, end < 75) == ("pass", True)
+    assert spent <= MOST < spent + 0.55 * (after - end)
+
+
+def test_what_its_rewards_kill_at_a_look_is_killed_though_its_pairs_part() -> None:
+    plan = evenly(40, 0.3)
+    lost = [0.0] * 40
+    assert pair_verdict(plan, lost[:4], [True] * 4) is None  # no look, and not dear yet
+    assert ended(plan, lost, [True] * 40)[1].kind == "reject"
+    between = replace(plan, looks=(40,))  # at 8 it is dear, and no look
+    assert 8 in between.stops
+    assert ended(between, lost, [True] * 40)[1].kind == "pass"
+
+
+def test_a_pair_that_parts_is_counted_as_one_whole_trial_or_as_its_price_where_that_is_more() -> None:
+    plan = replace(made_plan(2, 2), order=tuple(TouchedTrial(str(n), "t", n % 2, left) for n, left in enumerate(LEFTS)))
+    verdict = decided(plan, [0.0, 1.0, 0.0, 1.0], [True, False, True, False])
+    assert number(verdict, "spent") == pytest.approx(1 + 0.2 + 1.5 + 0.4)
+    assert number(verdict, "planned") == pytest.approx(sum(LEFTS))
+    assert verdict.numbers["parted"] == 2
+
+
+LEFTS = (0.1, 0.2, 1.5, 0.4)
+
+
+def test_pairs_are_priced_by_the_share_that_parted_before() -> None:
+    told = recorded(random.Random(1))
+    plan = plan_of(told, touches(told, 0.1), parting=0.25)
+    assert plan is not None
+    assert plan.parting == 0.25
+    assert plan.price(2) == pytest.approx(2 * (0.75 * 0.1 + 0.25))
+    assert len(plan.order) == int(MOST / 0.325)
+    assert plan.looks[0] == 10, "a look comes after what a step then buys"
+    most = (SHARE - 0.1) / 0.9  # the share at which pairs of a tenth of a trial cost half of one
+    assert plan_of(told, touches(told, 0.1), parting=most - 0.01) is not None
+    assert plan_of(told, touches(told, 0.1), parting=most + 0.01) is None
+    assert plan_of(told, touches(told, 0.1), parting=1.0) is None
+
+
+def test_pairs_that_part_as_often_as_they_were_priced_by_are_no_surprise() -> None:
+    told = recorded(random.Random(1))
+    plan = plan_of(told, touches(told, 0.1)[:60], parting=0.9)  # of few trials pairs are worth a whole trial each
+    assert plan is not None
+    end, verdict = ended(replace(plan, worth=0.0001), [each.reward for each in plan.order], [True] * len(plan.order))
+    assert verdict.numbers["spent"] == end
+    assert end > MOST - 4, "nothing but the most that pairs may cost ends them"
+
+
+@given(st.data())
+@settings(max_examples=200, deadline=None)
+def test_whatever_parts_a_check_may_only_kill_and_costs_little_more_than_planned(data: st.DataObject) -> None:
+    count = data.draw(st.integers(2, 120))
+    plan = evenly(count, data.draw(st.floats(0.02, 0.5)), data.draw(st.floats(0.001, 0.2)))
+    count = len(plan.order)
+    rewards = data.draw(st.lists(st.sampled_from([0.0, 1.0, None]), min_size=count, max_size=count))
+    parted = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    end, verdict = ended(plan, rewards, parted)
+    assert verdict.kind in ("pass", "reject")
+    before = max((stop for stop in plan.stops if stop < end), default=0)
+    spent = sum(1.0 if whole else each.left for each, whole in zip(plan.order[:before], parted, strict=False))
+    if any(parted[:before]):  # all that is run beyond the bound is one stop's pairs
+        assert spent <= PATIENCE * plan.price(before) + STEP + 1e-9
+        assert plan.price(end) - plan.price(before) + spent <= MOST + 1e-9
+    whole = ended(plan, rewards, [False] * count)
+    assert end <= whole[0]
+    assert "ended early" not in whole[1].reason
+    if end == whole[0] and whole[1].kind == "reject":
+        assert verdict.kind == "reject", "a kill at a look kills, whatever the pairs cost"
+    if end < whole[0]:
+        assert verdict.kind == "pass", "what ends early is left to the full run"
 
 
 def test_an_edit_keyed_to_failed_trials_wins_its_pairs_and_is_promoted_by_fresh_trials_no_more_often_for_it() -> None:

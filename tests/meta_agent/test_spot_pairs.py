@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +14,21 @@ from lorimer.kinds import SOLVED
 from lorimer.meta_agent.gate.pairs import STEP
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.replay.chained import CHAINED, as_body, of_body, trials_of
-from lorimer.meta_agent.replay.pairs import stored_pairs
+from lorimer.meta_agent.replay.pairs import parted_share, stored_pairs
 from lorimer.meta_agent.reports.audit import verify
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Outcome, Touched, Untouched
 from lorimer.task_agent.shadow.previewed import Preview, Previewed
-from lorimer.traces.schema import Stage
-from lorimer.traces.tables import Trial
+from lorimer.traces.schema import PlannedTrial, Stage, Used
+from lorimer.traces.tables import DecisionRow, Trial
 from tests.meta_agent.test_loop import Bench, Proposer, config, make_bench, proposal
+from tests.meta_agent.test_rounds import failed_by
 from tests.support.dice_trials import Killed
 
 SPOT = "demo/c001/spot"
+NO_DICE: Mapping[str, Any] = {}
 
 
 def touched(trial: Trial) -> Outcome:
@@ -61,13 +64,18 @@ def bench(tmp_path: Path) -> Bench:
     return make_bench(tmp_path / "work")
 
 
-async def run(bench: Bench, *marks: str, outcome: Any = touched, width: int = 1, order: int = 0, **tables: Any) -> Any:
+async def run(
+    bench: Bench,
+    *marks: str,
+    outcome: Any = touched,
+    width: int = 1,
+    order: int = 0,
+    dice: Mapping[str, Any] = NO_DICE,
+    **tables: Any,
+) -> Any:
     settings = config(budget={"candidates": len(marks)}, **tables)
-    with bench.parts(previewing(bench, *marks, outcome=outcome), settings, width=width, order=order) as (
-        parts,
-        trials,
-        _,
-    ):
+    proposer = previewing(bench, *marks, outcome=outcome)
+    with bench.parts(proposer, settings, width=width, order=order, **dice) as (parts, trials, _):
         await bench.create(parts)
         await optimize(parts, "demo")
     return trials
@@ -93,6 +101,8 @@ async def test_spot_trials_go_where_the_edit_touches_each_with_the_record_that_i
     assert set(trials.given) == set(ran), "no other trial is answered from a record"
     assert all(touch.task >= "t04" and touch.left == 0.5 for touch in plan.order)
     assert of_body(as_body(plan)) == plan
+    older = {key: value for key, value in as_body(plan).items() if key != "parting"}
+    assert of_body(older) == plan, "a plan of a time when nothing was priced by what parted"
 
 
 async def test_the_plan_is_chained_before_its_first_trial(bench: Bench) -> None:
@@ -181,3 +191,96 @@ async def test_what_touches_trials_at_their_very_end_is_taken_to_add_calls_there
     assert plan is not None
     assert {touch.left for touch in plan.order} == {0.5}, "two of a trial's four calls"
     assert plan.looks[0] == STEP / 0.5 < len(plan.order)
+
+
+# ---- pairs that part from their records
+
+
+def late(trial: Trial) -> Outcome:
+    """An edit makes a difference in the last tenth of every trial."""
+    return Touched(39, 40, "llm.complete", ("messages",), "the request now says so", "", model_calls=18, tokens=90)
+
+
+def parting(*candidates: str) -> dict[str, Any]:
+    """Dice of trials of twenty calls, in which all pairs of these candidates part from their records."""
+
+    def parts(planned: PlannedTrial) -> str:
+        return "the output of `ps` is another one" if planned.evaluation in named else ""
+
+    named = {f"demo/{each}/spot" for each in candidates}
+    return {"used": lambda text, planned: Used(calls=20, input_tokens=100), "parts": parts}
+
+
+def spot_of(bench: Bench, candidate: str) -> DecisionRow:
+    found = scan(bench.reader(), "demo").decided(f"demo/{candidate}", Stage.SPOT)
+    assert found is not None
+    return found
+
+
+def pairs_run(trials: Any, candidate: str) -> int:
+    return sum(name.startswith(f"demo/{candidate}/spot/") for name in trials.ran)
+
+
+async def test_pairs_that_part_from_their_records_end_the_check_before_they_cost_a_full_run(bench: Bench) -> None:
+    trials = await run(bench, "BAD", outcome=late, dice=parting("c001"))
+    plan, decision = stored_pairs(bench.reader(), "demo", SPOT), spot_of(bench, "c001")
+    assert plan is not None
+    assert (len(plan.order), round(plan.price(28), 6)) == (28, 2.8)
+    assert pairs_run(trials, "c001") == 4
+    assert decision.kind == "pass", "they may only kill, so the full run decides"
+    assert decision.reason == (
+        "not rejected on the spot-check, which ended early: 4 of 4 pairs parted from their records and cost a whole trial each, "
+        "4.0 in all where 0.4 were planned; the full run decides"
+    )
+    counted = {key: decision.numbers[key] for key in ("pairs", "parted", "spent", "planned")}
+    assert counted == {"pairs": 4, "parted": 4, "spent": 4.0, "planned": pytest.approx(0.4)}
+    assert scan(bench.reader(), "demo").decided("demo/c001", Stage.FULL) is not None
+    checks = {check.what: check.problems for check in verify(bench.root, bench.reader(), "demo").checks}
+    assert (checks["chain"], checks["decisions"], checks["trials"]) == ((), (), ())
+
+
+async def test_pairs_that_go_on_from_their_records_are_run_to_the_verdict_that_they_come_to(bench: Bench) -> None:
+    trials = await run(bench, "BAD", outcome=late, dice=parting())
+    decision = spot_of(bench, "c001")
+    assert (decision.kind, pairs_run(trials, "c001"), decision.numbers["parted"]) == ("reject", 28, 0)
+    assert decision.numbers["spent"] == pytest.approx(2.8)
+
+
+async def test_once_pairs_are_known_to_part_the_plans_of_later_candidates_are_priced_by_it(bench: Bench) -> None:
+    """Where all parted, 28 pairs of a tenth of a trial are priced at 28 whole ones: single tasks are checked in their place."""
+    trials = await run(bench, "BAD", "BAD", outcome=late, dice=parting("c001", "c002"))
+    assert stored_pairs(bench.reader(), "demo", "demo/c002/spot") is None
+    assert "pairs" not in spot_of(bench, "c002").numbers
+    assert not [name for name in trials.given if name.startswith("demo/c002/")]
+
+
+async def test_the_candidates_of_one_round_are_priced_alike_and_those_of_the_next_by_what_came_of_them(
+    bench: Bench,
+) -> None:
+    dice = parting("c001") | {"failed_by": failed_by}  # failures of two kinds, so that two edits are made at once
+    await run(bench, "BAD", "BAD", "BAD", "BAD", outcome=late, dice=dice, search={"width": 2})
+    plans = [stored_pairs(bench.reader(), "demo", f"demo/c00{number}/spot") for number in (1, 2, 3, 4)]
+    assert [plan and plan.parting for plan in plans] == [0.0, 0.0, 4 / 32, 4 / 32]
+    world = scan(bench.reader(), "demo")
+    assert [parted_share(world, number) for number in (1, 2, 3, 4)] == [0.0, 0.0, 4 / 32, 4 / 32]
+
+
+async def test_a_study_that_is_killed_anywhere_in_pairs_that_part_decides_the_same(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Attempts 41 to 48 are those of the four pairs: each parts, and is run whole by another one."""
+    marks, dice = ("BAD", "NULL"), parting("c001", "c002")
+    await run(bench, *marks, outcome=late, dice=dice)
+    for after in range(40, 50):
+        other = make_bench(tmp_path / str(after))
+        settings = config(budget={"candidates": 2})
+        proposer = previewing(other, *marks, outcome=late)
+        with other.parts(proposer, settings, fail_after=after, width=2, **dice) as (parts, _, _):
+            await other.create(parts)
+            with pytest.raises(Killed):
+                await optimize(parts, "demo")
+        with other.parts(proposer, settings, width=3, order=after, **dice) as (parts, _, _):
+            await parts.store.release("demo", parts.reader.study("demo").holder)
+            await optimize(parts, "demo")
+        assert other.log() == bench.log(), after
+        assert spot_of(other, "c001").numbers == spot_of(bench, "c001").numbers, after

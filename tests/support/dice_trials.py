@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import os
 import random
@@ -13,7 +14,17 @@ from lorimer.errors import BudgetExhausted, LorimerError
 from lorimer.sandbox.base import Owner
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.scheduling.scheduler import Scheduler
-from lorimer.traces.schema import Conditions, LinesRan, PlannedTrial, TraceSink, TrialEnd, TrialStart, TrialState, Used
+from lorimer.traces.schema import (
+    Conditions,
+    LinesRan,
+    PlannedTrial,
+    Replayed,
+    TraceSink,
+    TrialEnd,
+    TrialStart,
+    TrialState,
+    Used,
+)
 from lorimer.traces.wired import Gap, Record
 
 
@@ -37,6 +48,8 @@ class DiceTrials:
         used: what an attempt has used, by the same.
         ran_of: which lines of the harness ran, by the same.
         failed_by: why an attempt without reward failed.
+        parts: why a trial cannot go on from the record that it is given, which an attempt finds before the whole one is run;
+            empty where it can.
         order: seed of the order of completion.
         fail_after: that many attempts may finish, then `failure` is raised.
     """
@@ -54,11 +67,13 @@ class DiceTrials:
         under: Callable[[PlannedTrial], Conditions] = lambda planned: Conditions(),
         ran_of: Callable[[str, PlannedTrial], LinesRan | None] = lambda text, planned: None,
         failed_by: Callable[[PlannedTrial], Cause] = lambda planned: Cause.FINISHED,
+        parts: Callable[[PlannedTrial], str] = lambda planned: "",
     ) -> None:
         self._sink, self._rate = sink, rate
         self._order = random.Random(order)
         self._left, self._failure, self._broken = fail_after, failure, broken
         self._used, self._under, self._ran_of, self._failed_by = used, under, ran_of, failed_by
+        self._parts = parts
         self._turn = asyncio.Lock()
         self._at_once, self.most_at_once = 0, 0
         """Attempts that were under way at the same time, at most."""
@@ -82,11 +97,13 @@ class DiceTrials:
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
-            return await self._attempt(planned, harness, tried)
+            return await self._attempt(planned, harness, tried, record)
         finally:
             self._at_once -= 1
 
-    async def _attempt(self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd]) -> TrialEnd:
+    async def _attempt(
+        self, planned: PlannedTrial, harness: str, tried: Sequence[TrialEnd], record: Record | Gap | None
+    ) -> TrialEnd:
         for _ in range(self._order.randrange(8)):
             await asyncio.sleep(0)  # others may overtake
         async with self._turn:
@@ -97,13 +114,18 @@ class DiceTrials:
             start = TrialStart(planned, len(tried), "dice/fair")
             reward = self._reward(planned, harness)
             state, cause, detail = TrialState.SCORED, Cause.FINISHED, ""
-            if reward is None:
+            whole = self._parts(planned) if record is not None else ""
+            if whole and all(end.cause != Cause.RECORD_PARTED for end in tried):
+                reward, state, cause, detail = None, TrialState.ERRORED, Cause.RECORD_PARTED, whole
+            elif reward is None:
                 state, cause, detail = TrialState.ERRORED, Cause.ENGINE_FAILURE, "the engine is down"
             elif not reward:
                 cause = self._failed_by(planned)
             used, under = self._used(harness, planned), self._under(planned)
             ran = self._ran_of(harness, planned)
             end = TrialEnd(start.id, state, cause.value, detail, reward, used=used, conditions=under, ran=ran)
+            if record is not None:
+                end = dataclasses.replace(end, replayed=Replayed(record.trial, whole=whole))
             self._sink.open_trial(start)
             # A process that is killed closes nothing; one that is cancelled between the two writes them both.
             await asyncio.shield(self._sink.close_trial(end))

@@ -15,7 +15,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import count, takewhile, zip_longest
 from statistics import NormalDist
 
 from lorimer.kinds import SOLVED
@@ -40,6 +40,13 @@ SHARE = 0.5
 that touches every trial at its first request."""
 TOLD = 0.8
 """The least share of the champion's trials of which it can be told whether the edit touches them."""
+PATIENCE = 2.0
+"""How many times its planned price a check may cost, and a `STEP` more, once pairs part from their records. A pair that parts
+is run whole, so without such a bound 28 pairs that were planned for 2.8 whole trials cost 28. With it these end after 4. A check
+of which a tenth of the pairs part, which then costs 1.9 times its price, runs to its end."""
+FEELER = 4
+"""Pairs after which it is first looked at what they cost, where the first look at their rewards comes later than that. Fewer
+could not cost a `STEP` more than planned."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,15 @@ class TouchedTrial:
     @property
     def solved(self) -> bool:
         return self.reward >= SOLVED
+
+    @property
+    def whole(self) -> float:
+        """What a pair is counted as that parted from its record, and so was run from the start: one whole trial."""
+        return max(1.0, self.left)
+
+    def price(self, parting: float) -> float:
+        """What a pair costs in the mean where so many of them part from their records."""
+        return self.left + parting * (self.whole - self.left)
 
 
 @dataclass(frozen=True)
@@ -75,6 +91,24 @@ class PairPlan:
     """The champion's trials that all these stand for."""
     worth: float
     """The gain in weighted mean reward that the full run would find every other time."""
+    parting: float = 0.0
+    """The share of earlier pairs that parted from their records, by which these are priced."""
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """After how many pairs it is looked at what they cost: at the looks and, where the first of them comes late, at a few
+        places before it, as far as pairs that all part would have cost too much by then."""
+        early = takewhile(lambda stop: 1.5 * stop <= self.looks[0], (FEELER * 2**turn for turn in count()))
+        dear = (stop for stop in early if math.fsum(each.whole for each in self.order[:stop]) > self.bound(stop))
+        return tuple(sorted({*dear, *self.looks}))
+
+    def price(self, end: int) -> float:
+        """What so many of its first pairs were planned to cost, in whole trials."""
+        return math.fsum(each.price(self.parting) for each in self.order[:end])
+
+    def bound(self, end: int) -> float:
+        """What these may cost at most for the check to go on."""
+        return PATIENCE * self.price(end) + STEP
 
 
 def pair_plan(
@@ -87,6 +121,7 @@ def pair_plan(
     weights: Mapping[str, int],
     repeats: int,
     alpha: float,
+    parting: float = 0.0,
 ) -> PairPlan | None:
     """The pairs of a candidate, or `None` where they are not worth their price or would tell of too few trials.
 
@@ -103,19 +138,21 @@ def pair_plan(
         weights: what a reward of each task counts in the full run: a gain where nothing was ever solved is seen soonest.
         repeats: trials per task of the full run.
         alpha: the level of its test.
+        parting: the share of earlier pairs that parted from their records. Such a pair costs a whole trial.
     """
     standing = [each for each in standing if each.reward is not None]
-    price = math.fsum(each.left for each in touched)
+    price = math.fsum(each.price(parting) for each in touched)
     if not any(each.solved for each in touched) or price > SHARE * len(told) or len(told) < TOLD * (len(told) + untold):
         return None
     drawn = sorted(touched, key=lambda each: luck.place(each.trial))
     order, looks = list[TouchedTrial](), list[int]()
     spent = step = 0.0
     for each in _in_turn([t for t in drawn if not t.solved], [t for t in drawn if t.solved]):
-        if order and spent + each.left > MOST:
+        cost = each.price(parting)
+        if order and spent + cost > MOST:
             break
         order.append(each)
-        spent, step = spent + each.left, step + each.left
+        spent, step = spent + cost, step + cost
         if step >= STEP:
             looks.append(len(order))
             step = 0.0
@@ -129,48 +166,77 @@ def pair_plan(
         solved=solved,
         standing=len(standing),
         worth=_worth(standing, counts, repeats, alpha),
+        parting=parting,
     )
 
 
-def pair_verdict(plan: PairPlan, rewards: Sequence[float | None]) -> Decision | None:
+def pair_verdict(plan: PairPlan, rewards: Sequence[float | None], parted: Sequence[bool] = ()) -> Decision | None:
     """The verdict after the plan's first pairs: `reject`, `pass`, or `None` where it goes on.
 
-    A candidate is killed where an edit that is worth finding would hardly have done so badly (`DOUBT`). It passes where it does
-    better than such an edit need, and at the end of the plan.
+    A candidate is killed at a look where an edit that is worth finding would hardly have done so badly (`DOUBT`). It passes where
+    it does better than such an edit need, and at the end of the plan. It passes as well where its pairs cost far more than was
+    planned (`PATIENCE`), as they part from their records: the full run decides then.
 
     Args:
         rewards: those of the plan's first trials, in its order; `None` where one errored, which says nothing.
+        parted: whether each of these parted from its record, or had none, and so was run whole; left out where none did.
     """
-    if len(rewards) not in plan.looks:
+    run = len(rewards)
+    if run not in plan.stops:
         return None
+    apart, spent = sum(parted), _spent(plan, run, parted)
     groups = [_Group.of(plan, rewards, solved=solved) for solved in (False, True)]
     gain = math.fsum(group.gain for group in groups) / plan.standing
     error = math.sqrt(math.fsum(group.variance for group in groups)) / plan.standing
     failed, solved = groups
     numbers: dict[str, Value] = {
-        "pairs": len(rewards),
+        "pairs": run,
         "failed": failed.run,
         "won": failed.moved,
         "solved": solved.run,
         "lost": solved.moved,
-        "errored": len(rewards) - failed.run - solved.run,
+        "errored": run - failed.run - solved.run,
         "gain": gain,
         "error": error,
         "worth": plan.worth,
+        "parted": apart,
+        "spent": spent,
+        "planned": plan.price(run),
     }
     said = (
         f"from the touch on, {failed.moved:g} of {failed.run} failed trials were won and {solved.moved:g} of {solved.run} solved "
         f"ones lost: {gain:+.3f} (± {error:.3f}) in weighted reward"
     )
     # The sooner the look, the surer a kill must be, as there are more of them to come.
-    doubt = DOUBT / math.sqrt(len(rewards) / len(plan.order))
-    if gain < plan.worth - doubt * error:
+    doubt = DOUBT / math.sqrt(run / len(plan.order))
+    if run in plan.looks and gain < plan.worth - doubt * error:
         return Decision(
             "reject", f"rejected on the spot-check: {said}, and a gain of {plan.worth:.3f} is worth finding", numbers
         )
-    if len(rewards) < len(plan.order) and gain < plan.worth + AHEAD * error:
-        return None
-    return Decision("pass", f"passed the spot-check: {said}", numbers)
+    if run == len(plan.order) or (run in plan.looks and gain >= plan.worth + AHEAD * error):
+        return Decision("pass", f"passed the spot-check: {said}", numbers)
+    if apart and _too_dear(plan, run, spent, apart / run):
+        return Decision(
+            "pass",
+            f"not rejected on the spot-check, which ended early: {apart} of {run} pairs parted from their records and cost a "
+            f"whole trial each, {spent:.1f} in all where {plan.price(run):.1f} were planned; the full run decides",
+            numbers,
+        )
+    return None
+
+
+def _spent(plan: PairPlan, run: int, parted: Sequence[bool]) -> float:
+    """What the plan's first pairs cost, in whole trials."""
+    gone = [*parted, *[False] * (run - len(parted))]
+    return math.fsum(each.whole if whole else each.left for each, whole in zip(plan.order[:run], gone, strict=True))
+
+
+def _too_dear(plan: PairPlan, run: int, spent: float, parting: float) -> bool:
+    """Whether the first pairs cost far more than was planned, or the next ones, should as many of them part, would bring all to
+    more than any check may cost."""
+    after = next(stop for stop in plan.stops if stop > run)
+    ahead = math.fsum(each.price(parting) for each in plan.order[run:after])
+    return spent > plan.bound(run) or spent + ahead > MOST
 
 
 @dataclass(frozen=True)

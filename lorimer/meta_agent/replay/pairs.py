@@ -13,10 +13,11 @@ from lorimer.meta_agent.gate.plans import Luck
 from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.replay.chained import CHAINED, of_body, trials_of
 from lorimer.meta_agent.state.folding import CandidateView
+from lorimer.meta_agent.state.names import candidate_id
 from lorimer.meta_agent.state.trials import named_trials
 from lorimer.meta_agent.state.world import World
 from lorimer.traces.base import StudyReader
-from lorimer.traces.schema import PlannedTrial
+from lorimer.traces.schema import PlannedTrial, Stage
 from lorimer.traces.tables import Trial
 from lorimer.traces.wired import Gap, Record
 
@@ -59,7 +60,22 @@ def planned_pairs(
     luck = Luck(world.seed, candidate.number)
     known = [Result(trial.task, trial.reward) for trial in trials]
     untold = len(preview.trials) - len(told_of)
-    return pair_plan(touched, told, untold, luck, standing=known, weights=weights, repeats=repeats, alpha=alpha)
+    parting = parted_share(world, candidate.number)
+    return pair_plan(
+        touched, told, untold, luck, standing=known, weights=weights, repeats=repeats, alpha=alpha, parting=parting
+    )
+
+
+def parted_share(world: World, number: int) -> float:
+    """The share of the study's pairs before the round of candidate `number` that parted from their records; 0 without any.
+
+    Those of its own round are left out: their trials may have been run before or after its plan is made. So are checks of a time
+    when it was not counted.
+    """
+    before = (world.decided(candidate_id(world.study, each), Stage.SPOT) for each in range(1, world.round_of(number)))
+    counted = [row.numbers for row in before if row is not None and "parted" in row.numbers]
+    pairs, parted = (sum(int(numbers[key] or 0) for numbers in counted) for key in ("pairs", "parted"))
+    return parted / pairs if pairs else 0.0
 
 
 def _left(trial: Trial, before: int) -> float:
@@ -74,6 +90,13 @@ def records_of(reader: StudyReader, plan: PairPlan, trials: Sequence[PlannedTria
     paired = {planned.id: recorded[planned.task, planned.repeat] for planned in trials}
     found = reader.records(sorted(set(paired.values())))
     return {name: found[trial] for name, trial in paired.items()}
+
+
+def parted_pairs(reader: StudyReader, evaluation: str, trials: Sequence[PlannedTrial]) -> list[bool]:
+    """Whether each of these trials parted from its record, or had none, and so was run whole. It is read from the store alone, as
+    what an attempt came to in an earlier process is known there."""
+    whole = reader.ran_whole(evaluation)
+    return [(planned.task, planned.repeat) in whole for planned in trials]
 
 
 def stored_pairs(reader: StudyReader, study: str, evaluation: str) -> PairPlan | None:

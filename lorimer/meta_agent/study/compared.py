@@ -27,7 +27,7 @@ from lorimer.meta_agent.gate.statistics.policies import ANYTIME, Policy, Value
 from lorimer.meta_agent.gate.statistics.scores import score
 from lorimer.meta_agent.gate.verdicts import spot_verdict
 from lorimer.meta_agent.replay.chained import trials_of
-from lorimer.meta_agent.replay.pairs import planned_pairs, stored_pairs
+from lorimer.meta_agent.replay.pairs import parted_pairs, planned_pairs, stored_pairs
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import About, candidate_id, short
 from lorimer.meta_agent.state.trials import EarlierRates, Withstood, paid, results, rewards
@@ -119,12 +119,13 @@ class Comparisons(StageTrials):
 
     async def _spot_in_pairs(self, world: World, about: About, pairs: PairPlan) -> Judged:
         def verdict(found: Sequence[TrialOutcome]) -> Decision | None:
-            return pair_verdict(pairs, [outcome.reward for outcome in found])
+            parted = parted_pairs(self._parts.reader, self._name(about), [outcome.planned for outcome in found])
+            return pair_verdict(pairs, [outcome.reward for outcome in found], parted)
 
         found = await self._run(
             world, about, trials_of(pairs), stop=lambda found: verdict(found) is not None, pairs=pairs, ordered=True
         )
-        decision = verdict(found)
+        decision = await asyncio.to_thread(verdict, found)
         if decision is None:
             raise InternalError(f"{about.subject} was checked in {len(found)} pairs, which decide nothing")
         return Judged(about, decision)

@@ -148,7 +148,7 @@ class StageTrials:
             beside: the trials of another harness, where it runs the same plan side by side: every trial of this one is followed
                 by one of the other on the same task.
             ordered: that the plan's order is the one in which it ends soonest, so that its trials begin in it.
-            pairs: the recorded trials that answer these at first, chained with the plan; `stop` is asked at its looks alone, and
+            pairs: the recorded trials that answer these at first, chained with the plan; `stop` is asked at its stops alone, and
                 no trial of a later one begins before.
         """
         reader, subject = self._parts.reader, world.candidate(about.subject)
@@ -165,7 +165,7 @@ class StageTrials:
         self._tell(StageStarted(row.id, about.subject, number, about.stage, len(trials), done))
         text = reader.harness(row.harness).text
         run = partial(self._parts.trials.run, others=others, in_rounds=not ordered)
-        looks = pairs.looks if pairs else [*range(at_once, len(trials), at_once), len(trials)] if at_once else []
+        looks = pairs.stops if pairs else [*range(at_once, len(trials), at_once), len(trials)] if at_once else []
         if not looks:
             found = await run(trials, text, past=past, stop=stop)
         else:

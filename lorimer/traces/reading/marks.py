@@ -93,3 +93,13 @@ def replayed(connection: Plain, evaluations: Sequence[str]) -> set[tuple[str, st
         [codec.dumps(list(evaluations))],
     )
     return {(evaluation, task) for evaluation, task in found}
+
+
+def ran_whole(connection: Plain, evaluation: str) -> set[tuple[str, int]]:
+    """Task and repeat of an evaluation's trials that ran whole although there was a record, an attempt that parted from it
+    included."""
+    found = connection.execute(
+        "SELECT DISTINCT task, repeat FROM trial WHERE evaluation = ? AND recorded_trial <> '' AND ran_whole <> ''",
+        [evaluation],
+    )
+    return {(task, repeat) for task, repeat in found}

@@ -262,6 +262,10 @@ class StoreReader(SealedReader):
         with self.database.plain() as connection:
             return marks.task_totals(connection, evaluations)
 
+    def ran_whole(self, evaluation: str) -> set[tuple[str, int]]:
+        with self.database.plain() as connection:
+            return marks.ran_whole(connection, evaluation)
+
     def replayed(self, evaluations: Sequence[str]) -> set[tuple[str, str]]:
         with self.database.plain() as connection:
             return marks.replayed(connection, evaluations)
