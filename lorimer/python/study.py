@@ -73,7 +73,7 @@ class CandidateRow:
     trials: int | None
     """Scored ones of its full run."""
     champion_score: float | None
-    """The score of the champion that it was compared with."""
+    """The score of what it was compared with: the champion, and under `pooled` the candidates that it withstood as well."""
     p: float | None
     decided_at: str
     """The stage at which it was decided."""

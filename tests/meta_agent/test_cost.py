@@ -310,7 +310,14 @@ def test_a_harness_that_was_no_worse_and_costs_too_much_is_told_so() -> None:
     equal = replace(promotion(0), numbers={**promotion(0).numbers, "route": "simpler"})
     held = within_cost(equal, tokens(150, 100), "auto", DEFAULT)
     row = DecisionRow(
-        id="x", study="s", stage=Stage.FULL, kind=held.kind, reason=held.reason, numbers=dict(held.numbers), made=""
+        id="x",
+        study="s",
+        stage=Stage.FULL,
+        kind=held.kind,
+        reason=held.reason,
+        numbers=dict(held.numbers),
+        policy={},
+        made="",
     )
     assert came_of("rejected", "", [row]) == (
         "it scored 0.500 against the champion's 0.500, so it is no worse, and simpler, but a trial costs 150 tokens against "

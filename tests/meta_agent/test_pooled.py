@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lorimer.config.settings import Config, parse_stored
+from lorimer.dashboard.views.history import history
 from lorimer.errors import UserError
 from lorimer.exports.targets import pr
 from lorimer.exports.winner import winner_of
+from lorimer.meta_agent.gate.comparison import POOLED as ARM
 from lorimer.meta_agent.gate.comparison import Decision, Evidence
 from lorimer.meta_agent.gate.confirmation import ROUNDS, confirmed
 from lorimer.meta_agent.gate.decide import decide
+from lorimer.meta_agent.gate.full_run import FullRun
+from lorimer.meta_agent.gate.opponent import opponent
 from lorimer.meta_agent.gate.statistics.permutation import Pair
 from lorimer.meta_agent.gate.statistics.policies import Policy
 from lorimer.meta_agent.gate.statistics.pooled import PooledArm, champion_arm, p_value
@@ -32,6 +37,7 @@ from lorimer.meta_agent.gate.statistics.scores import Result, by_task, scored
 from lorimer.meta_agent.gate.stopping.futility import first_unlikely
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from lorimer.meta_agent.ledger import experiments
+from lorimer.meta_agent.ledger.telling import against, came_of
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.reports.export import evidence_card
 from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
@@ -41,6 +47,7 @@ from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study.loop import optimize
 from lorimer.terminal import listing
 from lorimer.traces.schema import PlannedTrial, Purpose, Stage
+from lorimer.traces.tables import DecisionRow
 from tests.meta_agent.test_loop import HOLDOUT, Bench, Finished, config, make_bench, rate, run, script
 
 POOLED = Policy(name="pooled")
@@ -339,6 +346,96 @@ async def test_what_is_better_in_its_full_run_alone_is_not_confirmed_and_its_tri
     assert set(world.withstood(2)) == {"demo/c001/full", "demo/c001/audit"}
     assert world.decided("", Stage.AUDIT, Purpose.ADDED, 1) is not None
     assert "demo/baseline/audit+00001" in world.stood
+
+
+# ---- whose score it is -------------------------------------------------------------------------------------------------
+
+
+OWN = [Result("a", 1.0), *[Result(task, 0.0) for task in "aaabbbbcccc"], Result("z", 1.0), Result("a", None)]
+"""A champion's: 1 of 12 on the tasks that are run, one errored trial there, and one on a task that no candidate runs."""
+WITHSTOOD = [Result("a", 1.0), Result("b", 1.0), *[Result(task, 0.0) for task in "abccz"]]
+
+
+def judged(withstood: Sequence[Result], policy: Policy = POOLED, mine: str = "111001001", **more: Any) -> DecisionRow:
+    """The full run of a candidate with these outcomes on three tasks, decided against the champion, as it is stored."""
+    met = opponent(OWN, pools=policy.name == "pooled", withstood=lambda: withstood, earlier=dict)
+    rewards = [None if outcome == "-" else float(outcome) for outcome in mine]
+    candidate = [Result(task, reward) for task, reward in zip("abcabcabc", rewards, strict=True)]
+    run = FullRun(candidate, met.champion, list("abcabcabc"), weights=met.weights, own=met.own)
+    found = decide(run.evidence, met.judged_by(policy), whole=True)
+    return DecisionRow(
+        id="s/c001/full",
+        study="s",
+        subject="s/c001",
+        stage="full",
+        kind=found.kind,
+        reason=found.reason,
+        numbers=dict(found.numbers),
+        policy={"name": policy.name},
+        made="",
+        **more,
+    )
+
+
+def test_the_score_of_an_arm_that_holds_rejected_candidates_is_not_called_the_champions() -> None:
+    row = judged(WITHSTOOD)
+    theirs = f"{row.numbers['champion_mean']:.3f}"
+    assert (row.numbers["champion_own"], row.numbers["champion_trials"]) == (12, 18)
+    assert row.reason.startswith(f"passed: 5/9 against 3/18 of {ARM}, p = ")
+    told = came_of("rejected", "", [row])
+    assert told.startswith(
+        f"it scored 0.556 against {theirs} in 12 trials of the champion and 6 of rejected candidates (p = "
+    )
+    assert "the champion's" not in told
+    # What did worse than the champion is lifted, and no longer counted in whole successes.
+    lifted = judged([Result(task, 0.0) for task in "abcabcabc"] + [Result("a", 1.0)])
+    assert f" trials against {lifted.numbers['champion_mean']:.3f} over 22 of {ARM}, p = " in lifted.reason
+
+
+def test_an_arm_of_the_champions_trials_alone_is_the_champions() -> None:
+    elsewhere = [Result("z", 0.0), Result("z", 1.0)]
+    for row in (judged([]), judged(elsewhere), judged(WITHSTOOD, Policy(name="paired"))):
+        assert row.numbers["champion_own"] == row.numbers["champion_trials"] == 12
+        assert "rejected candidates" not in row.reason
+        assert came_of("rejected", "", [row]).startswith("it scored 0.556 against the champion's 0.083 (p = ")
+
+
+def test_a_pooled_decision_of_an_older_lorimer_is_told_of_the_champions_arm() -> None:
+    row = judged(WITHSTOOD)
+    row.numbers = {key: value for key, value in row.numbers.items() if key != "champion_own"}
+    told = f"it scored 0.556 against {row.numbers['champion_mean']:.3f} of the champion's arm (p = "
+    assert came_of("rejected", "", [row]).startswith(told)
+    row.policy = {"name": "paired"}
+    assert came_of("rejected", "", [row]).startswith("it scored 0.556 against the champion's ")
+    row.stage, row.policy = "audit", {"name": "pooled"}
+    assert against(row).startswith("the champion's "), "side by side"
+
+
+def test_errors_of_an_arm_that_holds_rejected_candidates_are_said_to_be_of_both() -> None:
+    strict = replace(POOLED, max_errored=0.01)
+    assert judged(WITHSTOOD, strict).reason.startswith(
+        f"undecided: 1 of the 21 trials of {ARM} errored, over the 1% that are allowed"
+    )
+    assert judged([], strict).reason.startswith("undecided: 1 of the champion's 14 trials errored, ")
+    much = replace(POOLED, max_errored=1.0)
+    assert f"errored more often than {ARM}: with " in judged(WITHSTOOD, much, "11-1-----").reason
+    assert "errored more often than the champion: with " in judged([], much, "11-------").reason
+
+
+async def test_a_study_tells_people_and_the_meta_agent_whose_score_a_candidate_met(bench: Bench) -> None:
+    await run(bench, script("NULL", "NULL"), pooled(budget={"candidates": 2}))
+    world = scan(bench.reader(), "demo")
+    first, second = (world.decided(f"demo/c00{number}", Stage.FULL) for number in (1, 2))
+    assert first is not None
+    assert second is not None
+    assert first.numbers["champion_own"] == first.numbers["champion_trials"]
+    own, trials = (second.numbers[key] for key in ("champion_own", "champion_trials"))
+    assert own < trials
+    lines = [line for line in bench.told().splitlines() if line.startswith("c00")]
+    assert "against the champion's " in lines[0]
+    assert f" in {own} trials of the champion and {trials - own} of rejected candidates" in lines[1]
+    assert [ARM in row.reason for row in (first, second)] == [False, True]
+    assert history(world).points[1].said.endswith(f" of the champion and {trials - own} of rejected candidates")
 
 
 @pytest.mark.parametrize(("width", "order"), [(5, 1), (3, 2), (9, 3), (40, 4)])

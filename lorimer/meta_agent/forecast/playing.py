@@ -192,7 +192,7 @@ class _Study:
         plan, against = self.plan(), self.opponent()
         mine = panels.run(suite, plan, dice)
         theirs = panels.run(met.suite, plan, dice) if design.beside else against.champion
-        run = FullRun(mine, theirs, plan, design.beside, weights=against.weights)
+        run = FullRun(mine, theirs, plan, design.beside, weights=against.weights, own=against.own)
         return _Candidate(suite, looked, run, dice)
 
 

@@ -25,6 +25,10 @@ _ONCE = "promoted: "
 """What it began with in studies of an older lorimer, whose decisions are chained and stay as they are."""
 
 
+POOLED = "the champion and rejected candidates"
+"""Whose trials stand for the champion in a pooled comparison, once it withstood candidates."""
+
+
 def told_reason(reason: str) -> str:
     """A stored reason as it is told today."""
     return f"{PASSED}{reason.removeprefix(_ONCE)}" if reason.startswith(_ONCE) else reason
@@ -40,12 +44,15 @@ class Evidence:
     candidate: Sequence[Result]
     """The longest finished prefix of the candidate's plan, in planned order."""
     champion: Sequence[Result]
-    """The champion's standing trials: its audit, or the baseline. All of them."""
+    """The champion's standing trials: its audit, or the baseline. All of them. In a pooled comparison the trials of the
+    candidates that it withstood follow."""
     planned: Sequence[str]
     """The candidate's plan: the task of each planned trial."""
     weights: Mapping[str, int] = field(default_factory=dict)
     """What a reward of each task counts, from trials that the test does not count (`gate.statistics.weights`). They are prepared
     once: nothing that looks at a run reads those trials again."""
+    own: int | None = None
+    """How many of the champion's trials, the first ones, are its own; `None` is all."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +127,26 @@ class Arms:
         )
         failed = Counter(dear[:errors])
         return self._pairs({task: [*rewards, *[0.0] * failed[task]] for task, rewards in self.candidate.items()})
+
+    @property
+    def whose(self) -> str:
+        """Whose trials the candidate's are compared with, in words."""
+        own = self.evidence.own
+        return "the champion" if own is None or own >= len(self.evidence.champion) else POOLED
+
+    def champion_trials(self) -> tuple[int, int]:
+        """The trials that stand for the champion on the tasks compared, and how many of them are its own."""
+        pairs, own = self.pairs(), self.evidence.own
+        trials = sum(len(pair.champion) for pair in pairs)
+        if own is None:
+            return trials, trials
+        tasks = {task for task in self.candidate.keys() & self._champion.keys() if _known(self.candidate[task])}
+        return trials, sum(r.reward is not None and r.task in tasks for r in self.evidence.champion[:own])
+
+    def versus(self, *, partial: bool = False) -> str:
+        """The rewards compared in words (`versus`), and whose they are where not all are the champion's."""
+        said, (trials, own) = versus(self.pairs(), partial=partial), self.champion_trials()
+        return said if own == trials else f"{said} of {POOLED}"
 
     @property
     def excess_errors(self) -> int:
@@ -220,6 +247,7 @@ class Arms:
             "champion_total": math.fsum(theirs),
             "candidate_trials": len(mine),
             "champion_trials": len(theirs),
+            "champion_own": self.champion_trials()[1],
             "tasks": len(pairs),
             "left_out": self.left_out,
             "errored": errored(self.evidence.candidate),
@@ -235,10 +263,10 @@ def _known(rewards: Sequence[float | None]) -> tuple[float, ...]:
 
 
 def too_many_errors(arm: str, errors: int, planned: int, policy: Policy, arms: Arms, where: str = "") -> Decision:
-    reason = (
-        f"undecided: {errors} of the {arm}'s {count(planned, 'trial')}{where} errored, "
-        f"over the {policy.max_errored:.0%} that are allowed"
-    )
+    trials = count(planned, "trial")
+    pooled = arm == "champion" and arms.whose == POOLED
+    whose = f"{trials} of {POOLED}" if pooled else f"{arm}'s {trials}"
+    reason = f"undecided: {errors} of the {whose}{where} errored, over the {policy.max_errored:.0%} that are allowed"
     return Decision("undecided", reason, arms.numbers())
 
 

@@ -20,7 +20,7 @@ finished beyond it, by luck of timing, does not change a word of the decision (D
 
 from __future__ import annotations
 
-from lorimer.meta_agent.gate.comparison import PASSED, Arms, Decision, Evidence, count, errored, too_many_errors, versus
+from lorimer.meta_agent.gate.comparison import PASSED, Arms, Decision, Evidence, count, errored, too_many_errors
 from lorimer.meta_agent.gate.statistics.policies import RULES, Policy
 from lorimer.meta_agent.gate.stopping.ends import first_stop, met_with_errors_failed
 from lorimer.meta_agent.gate.stopping.futility import Unlikely
@@ -66,7 +66,7 @@ def decide_arms(arms: Arms, policy: Policy, *, whole: bool = False) -> Decision:
 
     bar = RULES[policy.name](pairs, policy)
     numbers = arms.numbers() | bar.numbers()
-    said = f"{versus(pairs)}{bar.said}"
+    said = f"{arms.versus()}{bar.said}"
     if arms.left_out:
         said += f"; {count(arms.left_out, 'task')} left out as errored"
     if run < planned:
@@ -76,7 +76,7 @@ def decide_arms(arms: Arms, policy: Policy, *, whole: bool = False) -> Decision:
         return Decision("reject", f"rejected: {said}", numbers)
     if not met_with_errors_failed(arms, policy):
         said += (
-            f"; but the candidate errored more often than the champion: with {arms.excess_errors} of its "
+            f"; but the candidate errored more often than {arms.whose}: with {arms.excess_errors} of its "
             f"{count(candidate_errors, 'errored trial')} counted as failed it would not have been promoted"
         )
         return Decision("undecided", f"undecided: {said}", numbers)
@@ -95,7 +95,7 @@ def stops_early(arms: Arms, policy: Policy) -> bool:
 def _reject_unlikely(arms: Arms, stop: Unlikely, policy: Policy) -> Decision:
     pairs = arms.pairs()
     so_far = RULES[policy.name](pairs, policy) if pairs else None
-    said = f"{versus(pairs, partial=True)} on the tasks run{so_far.said}; " if so_far else ""
+    said = f"{arms.versus(partial=True)} on the tasks run{so_far.said}; " if so_far else ""
     return Decision(
         "reject",
         f"rejected: {said}an edit worth {stop.gain:+.3f}, which the whole plan would find every other time, would be promoted "
@@ -110,8 +110,7 @@ def _reject_unlikely(arms: Arms, stop: Unlikely, policy: Policy) -> Decision:
 def _reject_early(arms: Arms, policy: Policy) -> Decision:
     best = RULES[policy.name](arms.best_case(), policy)
     run, planned = len(arms.evidence.candidate), len(arms.evidence.planned)
-    pairs = arms.pairs()
-    said = f"{versus(pairs, partial=True)} on the tasks run; " if pairs else ""
+    said = f"{arms.versus(partial=True)} on the tasks run; " if arms.pairs() else ""
     numbers = arms.numbers() | {f"best_{key}": value for key, value in best.numbers().items()}
     return Decision(
         "reject",

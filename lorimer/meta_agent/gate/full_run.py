@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Literal
 
 from lorimer.config.gate import GateSettings
-from lorimer.meta_agent.gate.comparison import PASSED, Arms, Decision, Evidence, errored, too_many_errors, versus
+from lorimer.meta_agent.gate.comparison import PASSED, Arms, Decision, Evidence, errored, too_many_errors
 from lorimer.meta_agent.gate.cost import NAMES, Paid, Unit, bounded, within_cost
 from lorimer.meta_agent.gate.decide import decide, decide_arms, stops_early
 from lorimer.meta_agent.gate.non_inferior import NonInferior, hopeless, non_inferior
@@ -45,10 +45,12 @@ class FullRun:
     """Whether the candidate is the simpler harness (`harness.size.Size.simpler_than`)."""
     weights: Mapping[str, int] = field(default_factory=dict)
     """The tasks' weights, as in `Evidence`."""
+    own: int | None = None
+    """How many of the champion's trials are its own, as in `Evidence`."""
 
     @property
     def evidence(self) -> Evidence:
-        return Evidence(self.candidate, self.champion, self.planned, self.weights)
+        return Evidence(self.candidate, self.champion, self.planned, self.weights, self.own)
 
     @cached_property
     def arms(self) -> Arms:
@@ -170,7 +172,7 @@ def _look(run: FullRun, end: int, policy: Policy) -> Decision | None:
     total = len(run.planned)
     arms = Arms(Evidence(mine, theirs, run.planned, run.weights))
     numbers: dict[str, Value] = arms.numbers() | {"early": True, "champion_run": end}
-    so_far = f"{versus(arms.pairs(), partial=True)} side by side; " if arms.pairs() else ""
+    so_far = f"{arms.versus(partial=True)} side by side; " if arms.pairs() else ""
     if policy.name in ANYTIME:
         now = decide(Evidence(mine, theirs, run.planned[:end], run.weights), policy, whole=True)
         if now.kind == "promote":
@@ -247,7 +249,7 @@ def _promoted(arms: Arms, said: str, numbers: dict[str, Value]) -> Decision:
     counted = arms.numbers()
     numbers |= {key: counted[key] for key in ("candidate_mean", "champion_mean", "run", "planned", "tasks", "left_out")}
     numbers.pop("early", None)
-    return Decision("promote", f"{PASSED}{versus(arms.pairs())}: {said}", numbers)
+    return Decision("promote", f"{PASSED}{arms.versus()}: {said}", numbers)
 
 
 def _numbers(name: str, test: NonInferior) -> dict[str, Value]:

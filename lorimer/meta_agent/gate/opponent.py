@@ -26,6 +26,8 @@ class Opponent:
     """What a reward counts on each task."""
     doubt: float = 0.0
     """That of a pooled arm (`pooled.PooledArm`)."""
+    own: int | None = None
+    """How many of the champion's arm, the first, are trials of its own; `None` is all."""
 
     def judged_by(self, policy: Policy) -> Policy:
         """The policy as it judges a run against this opponent."""
@@ -50,6 +52,6 @@ def opponent(
     if pools:
         arm = pooled.champion_arm(standing, withstood())
         known: Rates = rates(arm.trials)
-        return Opponent(arm.trials, known, pooled.weights(known), arm.doubt)
+        return Opponent(arm.trials, known, pooled.weights(known), arm.doubt, len(standing))
     known = earlier()
     return Opponent(standing, known, weights(known))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorimer.kinds import Stage
+from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.cost import amounts, held_back
 from lorimer.meta_agent.gate.statistics.policies import bar_words
 from lorimer.traces.tables import DecisionRow
@@ -36,11 +37,11 @@ def came_of(state: str, failure: str, decided: Sequence[DecisionRow]) -> str:
         case "undecided" if last is not None:
             return _undecided(last)
         case "rebased" if last is not None:
-            return f"{_scored(last.numbers)}, so {_gained(last.numbers)}, but {failure}"
+            return f"{_scored(last)}, so {_gained(last.numbers)}, but {failure}"
         case "better" if last is not None:
-            return f"{_scored(last.numbers)}, so {_gained(last.numbers)}; a comparison promotes nothing"
+            return f"{_scored(last)}, so {_gained(last.numbers)}; a comparison promotes nothing"
         case "promoted":
-            return _promoted({row.stage: row.numbers for row in decided})
+            return _promoted({row.stage: row for row in decided})
         case _:
             return "it is not decided yet"
 
@@ -49,7 +50,7 @@ def _rejected(decision: DecisionRow) -> str:
     numbers = decision.numbers
     match decision.stage:
         case _ if held_back(decision.kind, numbers):
-            return f"{_too_dear(numbers)}, so the champion stays; the same gain at less cost could be promoted"
+            return f"{_too_dear(decision)}, so the champion stays; the same gain at less cost could be promoted"
         case Stage.SPOT if "pairs" in numbers:
             return f"{_pairs(numbers)}, so a gain is hardly to be found, and no full run was made"
         case Stage.SPOT:
@@ -67,7 +68,7 @@ def _rejected(decision: DecisionRow) -> str:
         case Stage.REVIEW:
             return f"it passed every stage, and a person refused it: {numbers['why']}"
         case _:
-            return f"{_not_better(numbers)}, so the champion stays"
+            return f"{_not_better(decision)}, so the champion stays"
 
 
 def _broke(numbers: Numbers) -> str:
@@ -83,24 +84,26 @@ def _pairs(numbers: Numbers) -> str:
     return f"in the spot-check, run again from where it first makes a difference, it {won} and {lost}"
 
 
-def _too_dear(numbers: Numbers) -> str:
+def _too_dear(decision: DecisionRow) -> str:
     """A full run or a confirmation that was passed, by a harness that costs too much."""
+    numbers = decision.numbers
     counted = (numbers["cost"], numbers["champion_cost"], numbers["cost_allowed"])
     spent, was, most = amounts(numbers["cost_unit"], *counted)
     dear = f"a trial costs {spent} against the champion's {was}, over the {most} that its gain allows"
-    return f"{_scored(numbers)}, so {_gained(numbers)}, but {dear}"
+    return f"{_scored(decision)}, so {_gained(numbers)}, but {dear}"
 
 
-def _not_better(numbers: Numbers) -> str:
+def _not_better(decision: DecisionRow) -> str:
     """A full run that did not lead to promotion."""
+    numbers = decision.numbers
     if "cost" in numbers:  # of a study of a time when the bound knew no gain
         cost = f"a trial costs {numbers['cost']:.4g} {numbers['cost_unit']} against {numbers['champion_cost']:.4g}"
-        return f"{_scored(numbers)}, but {cost}, over gate.max_cost_increase"
+        return f"{_scored(decision)}, but {cost}, over gate.max_cost_increase"
     if not numbers.get("early"):
-        return f"{_scored(numbers)}, which does not show that it is better"
+        return f"{_scored(decision)}, which does not show that it is better"
     so_far = f"after {numbers['run']} of {numbers['planned']} trials"
     so_far += (
-        "" if numbers.get("candidate_mean") is None else f" {_means(numbers)} on the same tasks{_bar(numbers)}, and"
+        "" if numbers.get("candidate_mean") is None else f" {_means(decision)} on the same tasks{_bar(numbers)}, and"
     )
     if numbers.get("chance") is not None:
         return f"{so_far} the rest would hardly have shown it to be better"
@@ -113,11 +116,11 @@ def _undecided(decision: DecisionRow) -> str:
     return f"{decision.reason.removeprefix('undecided: ')}, so nothing is known of the edit"
 
 
-def _promoted(numbers: Mapping[str, Numbers]) -> str:
-    full, audit = numbers.get(Stage.FULL, {}), numbers.get(Stage.AUDIT, {})
-    fresh = audit.get("score")
+def _promoted(decided: Mapping[str, DecisionRow]) -> str:
+    full, audit = decided[Stage.FULL], decided.get(Stage.AUDIT)
+    fresh = None if audit is None else audit.numbers.get("score")
     became = "became the champion" + ("" if fresh is None else f" (score {fresh:.3f} in fresh trials)")
-    return f"{_scored(full)}, so {_gained(full)} and {became}"
+    return f"{_scored(full)}, so {_gained(full.numbers)} and {became}"
 
 
 def _gained(full: Numbers) -> str:
@@ -127,15 +130,32 @@ def _gained(full: Numbers) -> str:
     return "it is no worse, and simpler" if full["route"] == "simpler" else "it is no worse, and costs less"
 
 
-def _scored(numbers: Numbers) -> str:
+def against(full: DecisionRow) -> str:
+    """The score that a candidate's is set against in this decision, and whose it is.
+
+    A store of an older lorimer does not tell how many of a pooled run's trials were the champion's own.
+    """
+    numbers = full.numbers
+    theirs, own = f"{numbers['champion_mean']:.3f}", numbers.get("champion_own")
+    if own is None:
+        pooled = full.stage == Stage.FULL and full.policy.get("name") == "pooled"
+        return f"{theirs} of the champion's arm" if pooled else f"the champion's {theirs}"
+    others = numbers["champion_trials"] - own
+    if not others:
+        return f"the champion's {theirs}"
+    return f"{theirs} in {count(own, 'trial')} of the champion and {others} of rejected candidates"
+
+
+def _scored(decision: DecisionRow) -> str:
     """Both scores. Those of a run that ended early are of the tasks that it came to, and can be far from the standing scores."""
+    numbers = decision.numbers
     tasks = numbers.get("tasks") if numbers.get("early") else None
     where = f" on the {tasks} tasks that were run" if tasks else ""
-    return f"{_means(numbers)}{where}{_bar(numbers)}"
+    return f"{_means(decision)}{where}{_bar(numbers)}"
 
 
-def _means(numbers: Numbers) -> str:
-    return f"it scored {numbers['candidate_mean']:.3f} against the champion's {numbers['champion_mean']:.3f}"
+def _means(decision: DecisionRow) -> str:
+    return f"it scored {decision.numbers['candidate_mean']:.3f} against {against(decision)}"
 
 
 def _bar(numbers: Numbers) -> str:

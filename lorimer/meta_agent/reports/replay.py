@@ -262,7 +262,7 @@ class _Again:
         )
         simpler = self._settings.simplify_margin is not None and self._simpler()
         results = own.results(mine) if own is not None else []
-        run = FullRun(results, met.champion, planned, side is not None, simpler, met.weights)
+        run = FullRun(results, met.champion, planned, side is not None, simpler, met.weights, met.own)
         return _Stored(run, met, missing, mine, theirs)
 
     def _simpler(self) -> bool:

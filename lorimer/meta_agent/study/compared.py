@@ -165,7 +165,7 @@ class Comparisons(StageTrials):
         def run_of(found: Sequence[TrialOutcome]) -> FullRun:
             mine, theirs = split(found)
             return FullRun(
-                results(mine), results(theirs) if side else met.champion, planned, side, simpler, met.weights
+                results(mine), results(theirs) if side else met.champion, planned, side, simpler, met.weights, met.own
             )
 
         looks = await asyncio.to_thread(Looks, run_of([]), policy, settings)
