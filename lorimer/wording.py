@@ -38,6 +38,15 @@ def dollars_apart(values: Sequence[float]) -> list[str]:
     return told_apart(values, list(map(dollars, values)), lambda value, more: f"${value:,.{more}f}", decimals)
 
 
+def percents_apart(values: Sequence[float]) -> list[str]:
+    """Shares in whole percent, or with so many decimals that those which differ are told apart."""
+
+    def form(value: float, decimals: int) -> str:
+        return f"{value:.{decimals}%}"
+
+    return told_apart(values, [form(value, 0) for value in values], form, 0)
+
+
 def told_apart(values: Sequence[float], said: list[str], form: Callable[[float, int], str], decimals: int) -> list[str]:
     """What is `said` of the values, or their `form` with so many decimals that those which differ are told apart.
 

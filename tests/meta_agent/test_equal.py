@@ -16,6 +16,7 @@ from lorimer.meta_agent.gate.non_inferior import hopeless, non_inferior
 from lorimer.meta_agent.gate.statistics.permutation import Pair
 from lorimer.meta_agent.gate.statistics.policies import Policy
 from lorimer.meta_agent.gate.statistics.scores import Result, by_task
+from lorimer.wording import percents_apart
 
 POLICY = Policy(futility=0.2)
 
@@ -241,7 +242,16 @@ def test_side_by_side_nothing_is_promoted_on_less_than_the_whole_plan_and_hopele
     lost = full_verdict(run(bad, 24), POLICY, gate)
     assert lost.kind == "reject"
     assert lost.numbers["run"] == lost.numbers["champion_run"] == 24
-    assert "24 of 72 trials of each harness were run" in lost.reason
+    assert isinstance(lost.numbers["chance"], float)
+    # The same run ends where hardly less is asked for, and tells the two chances apart.
+    asked = lost.numbers["chance"] + 0.0004
+    lost = full_verdict(run(bad, 24), replace(POLICY, futility=asked), gate)
+    told = percents_apart([asked - 0.0004, asked])
+    assert told[0] != told[1]
+    assert (
+        f" with a chance of {told[0]}, under the {told[1]} that is asked for; 24 of 72 trials of each harness were run"
+        in lost.reason
+    )
     exact = full_verdict(run(bad, 48), Policy(), gate)
     assert exact.reason.startswith(
         "rejected: 0/48 against 28/48 side by side; had every trial left of the candidate succeeded"

@@ -22,6 +22,7 @@ from lorimer.meta_agent.gate.statistics.policies import Policy, bar_words
 from lorimer.meta_agent.gate.statistics.policies import evidence as betting
 from lorimer.meta_agent.gate.statistics.revisions import REVISIONS
 from lorimer.meta_agent.gate.statistics.scores import Result, score, task_means
+from lorimer.meta_agent.gate.stopping.futility import Unlikely
 from lorimer.meta_agent.gate.verdicts import SpotTrial, spot_verdict
 from tests.support.quickness import slowness
 
@@ -330,10 +331,33 @@ def test_a_run_that_has_become_unlikely_to_win_ends_with_the_reason() -> None:
         in decision.reason
     )
     assert "under the 20% that is asked for" in decision.reason
-    assert decision.reason.endswith(
-        f"{decision.numbers['run']} of 40 trials were run, the rest would hardly have changed this"
-    )
+    assert decision.reason.endswith(f"{decision.numbers['run']} of 40 trials were run, the rest was not worth its cost")
     assert decision.numbers["early"] is True
+
+
+@pytest.mark.parametrize(
+    ("chance", "asked", "said"),
+    [
+        (0.05, 0.2, "a chance of 5%, under the 20% that is asked for"),
+        (0.4163, 0.42, "a chance of 41.6%, under the 42.0% that is asked for"),
+        (0.41998, 0.42, "a chance of 41.998%, under the 42.000% that is asked for"),
+    ],
+)
+def test_a_chance_just_under_what_is_asked_for_is_told_apart_from_it(chance: float, asked: float, said: str) -> None:
+    assert Unlikely(9, chance, 0.05).words(asked) == said
+
+
+def test_a_decision_tells_its_chance_apart_from_what_was_asked_for() -> None:
+    champion = tasks(20, (1, 0))
+    trials = Evidence(outcomes(tasks(12, (0,))), outcomes(champion), list(champion) * 2)
+    chance = decide(trials, Policy(futility=0.2)).numbers["chance"]
+    assert isinstance(chance, float)
+    asked = chance + 0.0004
+    found = decide(trials, Policy(futility=asked))
+    assert found.numbers["chance"] == chance, "the same look settles it"
+    said = re.search(r"with a chance of ([\d.]+)%, under the ([\d.]+)% that is asked for; ", found.reason)
+    assert said is not None
+    assert float(said[1]) < float(said[2])
 
 
 def test_the_plain_rule_stays_plain() -> None:

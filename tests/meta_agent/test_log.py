@@ -284,7 +284,12 @@ def test_a_run_that_was_cut_short_says_how_far_it_came() -> None:
     assert came_of("rejected", "", [certain]).startswith(
         f"{so_far}no outcome of the rest could have shown it to be better"
     )
-    assert came_of("rejected", "", [likely]).startswith(f"{so_far}the rest would hardly have shown it to be better")
+    assert came_of("rejected", "", [likely]).startswith(
+        f"{so_far}an edit worth finding would be promoted from there with a chance of 1%, so the champion stays"
+    )
+    for chance, said in ((0.004, "less than 1%"), (0.4196, "42%")):
+        likely = row(Stage.FULL, Decision("reject", "rejected", numbers | {"chance": chance}))
+        assert f" with a chance of {said}, so the champion stays" in came_of("rejected", "", [likely])
 
 
 def test_a_promotion_after_some_of_the_tasks_says_that_its_scores_are_of_these() -> None:

@@ -99,8 +99,8 @@ def _reject_unlikely(arms: Arms, stop: Unlikely, policy: Policy) -> Decision:
     return Decision(
         "reject",
         f"rejected: {said}an edit worth {stop.gain:+.3f}, which the whole plan would find every other time, would be promoted "
-        f"from here with a chance of {stop.chance:.0%}, under the {policy.futility:.0%} that is asked for; {stop.at} of "
-        f"{len(arms.evidence.planned)} trials were run, the rest would hardly have changed this",
+        f"from here with {stop.words(policy.futility)}; {stop.at} of {len(arms.evidence.planned)} trials were run, the rest was "
+        "not worth its cost",
         arms.numbers()
         | (so_far.numbers() if so_far else {})
         | {"chance": stop.chance, "gain": stop.gain, "early": True},

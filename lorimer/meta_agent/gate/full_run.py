@@ -196,9 +196,8 @@ def _look(run: FullRun, end: int, policy: Policy) -> Decision | None:
     if unlikely is not None:
         return Decision(
             "reject",
-            f"rejected: {so_far}an edit worth {unlikely.gain:+.3f} would be promoted from here with a chance of about "
-            f"{unlikely.chance:.0%}, under the {policy.futility:.0%} that is asked for; {end} of {total} trials of each "
-            "harness were run",
+            f"rejected: {so_far}an edit worth {unlikely.gain:+.3f} would be promoted from here with "
+            f"{unlikely.words(policy.futility)}; {end} of {total} trials of each harness were run",
             numbers | {"chance": unlikely.chance, "gain": unlikely.gain},
         )
     return None

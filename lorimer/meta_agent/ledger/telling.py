@@ -106,7 +106,8 @@ def _not_better(decision: DecisionRow) -> str:
         "" if numbers.get("candidate_mean") is None else f" {_means(decision)} on the same tasks{_bar(numbers)}, and"
     )
     if numbers.get("chance") is not None:
-        return f"{so_far} the rest would hardly have shown it to be better"
+        chance = f"{numbers['chance']:.0%}" if numbers["chance"] >= 0.01 else "less than 1%"
+        return f"{so_far} an edit worth finding would be promoted from there with a chance of {chance}"
     return f"{so_far} no outcome of the rest could have shown it to be better"
 
 

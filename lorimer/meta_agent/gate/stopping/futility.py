@@ -14,6 +14,7 @@ from statistics import NormalDist
 
 from lorimer.meta_agent.gate.statistics.policies import Policy
 from lorimer.meta_agent.gate.statistics.scores import Result, Scored, smoothed_variance
+from lorimer.wording import percents_apart
 
 LOOKS = 24
 """Looks at a run, evenly spaced. More save under 1% of the trials; fewer end hopeless runs later."""
@@ -35,6 +36,11 @@ class Unlikely:
     """That an edit worth `gain` would be promoted from here."""
     gain: float
     """The edit's gain in mean reward."""
+
+    def words(self, asked: float) -> str:
+        """The chance, and what is asked for: `a chance of 41.98%, under the 42.00% that is asked for`."""
+        chance, least = percents_apart([self.chance, asked])
+        return f"a chance of {chance}, under the {least} that is asked for"
 
 
 def looks(planned: int) -> list[int]:
