@@ -22,6 +22,8 @@ WORDS: dict[Reason, str] = {
     "unknown": "unknown",
     "unscored": "not scored",
     "unrecorded": "no record",
+    "continued": "going on from a record",
+    "dropped": "a dropped record",
     "masked": "a masked secret",
     "large": "over the limit",
     "ended": "ended early",
@@ -38,6 +40,10 @@ ADVICE: dict[Reason, str] = {
     "unknown": "nothing that lorimer knows explains it: compare the two texts with --json",
     "unscored": "such trials say nothing: `lorimer traces ls --study {study} --state errored` says why they ended so",
     "unrecorded": "an older lorimer ran them, or no harness acted in them: trials that are run now are recorded",
+    "continued": "a spot-check in pairs ran them on from the champion's records, and they keep none of their own: nothing is "
+    "amiss, and its other trials are recorded",
+    "dropped": '[store] keep lets records go with the steps, and they do not come back: keep = "all" keeps those of '
+    "trials that are run from now on",
     "masked": "what held a secret is never kept: keep keys out of what the agent is shown, and out of the task's files",
     "large": "a file over 4 MiB and what is over 16 MiB in a trial are not kept: let commands read such files, not env.read",
     "ended": "a limit or a crash ended the harness: let it catch LimitReached and finish, or raise [limits]",

@@ -279,8 +279,9 @@ class Record:
     """The models that its provider's answers named, in order of name."""
 
 
-GapKind = Literal["unscored", "unrecorded", "masked", "large", "ended", "lost"]
-"""What a record lacks: a verdict; all of it; a text that held a secret; what was over the limit; its end; a part."""
+GapKind = Literal["unscored", "unrecorded", "continued", "dropped", "masked", "large", "ended", "lost"]
+"""What a record lacks: a verdict; all of it, as none was kept, as the trial went on from another's, or as it was dropped; a text
+that held a secret; what was over the limit; its end; a part."""
 
 
 @dataclass(frozen=True)

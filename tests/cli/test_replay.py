@@ -9,6 +9,9 @@ from shutil import copytree
 
 import pytest
 
+from lorimer.meta_agent.replay.unchanged import Replays, TrialReplay
+from lorimer.terminal.replayed import lines, summary
+from lorimer.traces.wired import Gap, GapKind
 from tests.cli.support import Said, process, refused, start, typed
 from tests.support.mute_engine import HALF, VERSION, mute_engine
 
@@ -59,6 +62,42 @@ def test_power_asks_no_sandbox_about_trials_without_records(used: tuple[Path, di
     assert said.code == 0, said
     assert "\n  replays     0 of " in said.out
     assert "for no record: " in said.out
+    assert (
+        "    -> an older lorimer ran them, or no harness acted in them: trials that are run now are recorded\n"
+        in said.out
+    )
+
+
+def test_power_says_of_trials_that_went_on_from_a_record_that_nothing_is_amiss(
+    used: tuple[Path, dict[str, Said]], tmp_path: Path
+) -> None:
+    root = copytree(used[0], tmp_path / "copy", symlinks=True)
+    with closing(sqlite3.connect(root / ".lorimer" / "lorimer.db")) as store, store:
+        store.execute("UPDATE trial SET recorded_trial = id, ran_whole = ''")
+    nowhere = {"DOCKER_HOST": f"unix://{tmp_path / 'none.sock'}"}
+    said = process("power", "-C", root, "--set", "sandbox.provider=docker", environment=nowhere)
+    assert said.code == 0, said
+    assert " for going on from a record: " in said.out
+    assert " it was answered in part from the record of another trial\n" in said.out
+    assert (
+        "    -> a spot-check in pairs ran them on from the champion's records, and they keep none of their own: "
+        in said.out
+    )
+    assert "an older lorimer" not in said.out
+
+
+def test_each_reason_for_having_no_record_has_advice_of_its_own() -> None:
+    def told(kind: GapKind) -> list[str]:
+        trial = TrialReplay("s/1", "t", 0, 0, Gap("s/1", kind, "it has none"))
+        return lines(summary(Replays("s", "sha", 1, (trial,))))
+
+    assert told("dropped") == [
+        "1 for a dropped record: s/1 has no whole record: it has none",
+        '  -> [store] keep lets records go with the steps, and they do not come back: keep = "all" keeps those of '
+        "trials that are run from now on",
+    ]
+    kinds: tuple[GapKind, ...] = ("unrecorded", "continued", "dropped")
+    assert len({told(kind)[1] for kind in kinds}) == len(kinds)
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,7 @@ async def test_a_trial_that_was_answered_from_a_record_has_none_of_its_own(attem
         reader = StoreReader(store)
         row, found = reader.trial(played.end.id), reader.records([played.end.id])[played.end.id]
         assert isinstance(found, Gap)
-        assert found.why == "it was answered in part from the record of another trial"
+        assert (found.kind, found.why) == ("continued", "it was answered in part from the record of another trial")
         assert (row.recorded_trial, row.touch, row.ran_whole) == (held.trial, None, "")
         assert (row.model_calls, row.saved_calls, row.saved_tokens) == (3, 3, 45)
         assert row.saved_usd == row.cost_usd == pytest.approx(0.045)

@@ -112,7 +112,7 @@ async def test_steps_go_with_what_they_alone_refer_to_and_the_rest_stays(path: W
     assert [message.text for message in reader.conversation(new, 0).messages] == ["the same for all", "recent"]
     found = reader.records([old, new])
     assert isinstance(found[new], Record)
-    assert found[old] == Gap(old, "unrecorded", "its steps and its record were dropped, as [store] keep says")
+    assert found[old] == Gap(old, "dropped", "its steps and its record were dropped, as [store] keep says")
     assert dropping.sweep(database_at(path)).messages == ()
 
 

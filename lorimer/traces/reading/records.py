@@ -60,10 +60,10 @@ def _one(connection: Plain, trial: str) -> Record | Gap:
         why = f"it is {state}: {detail or cause}" if state != "running" else "it is still running"
         return Gap(trial, "unscored", why)
     if recorded:
-        return Gap(trial, "unrecorded", "it was answered in part from the record of another trial")
+        return Gap(trial, "continued", "it was answered in part from the record of another trial")
     body = connection.execute("SELECT body FROM record WHERE trial = ?", [trial]).fetchone()
     if body is None and connection.execute(_DROPPED, [trial]).fetchone() and not _has_steps(connection, trial):
-        return Gap(trial, "unrecorded", "its steps and its record were dropped, as [store] keep says")
+        return Gap(trial, "dropped", "its steps and its record were dropped, as [store] keep says")
     if body is None:
         return Gap(trial, "unrecorded", "it has no record: an older lorimer ran it, or no harness acted in it")
     try:
