@@ -66,7 +66,13 @@ def propose(
         bool, typer.Option("--prune", help="In place of an edit of yours: take out what the champion may not need.")
     ] = False,
     why: Why = "",
-    fixes: Annotated[list[str] | None, typer.Option("--fixes", help="A train task that it should fix.")] = None,
+    fixes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fixes",
+            help="A train task that it should fix; without any, those are tried whose failed trials it touches.",
+        ),
+    ] = None,
     at_risk: Annotated[list[str] | None, typer.Option("--at-risk", help="A train task that it may break.")] = None,
     study: StudyName = None,
     workspace: Workspace = HERE,

@@ -44,10 +44,12 @@ class GateSettings(Table):
     """A full run ends when an edit worth finding would be promoted from here with a smaller chance; 0: when none could.
     Unset: 0.42 under `pooled` (0.37 with an earlier `revision`), else 0.2."""
     spot_fixes: int = Field(default=2, ge=0)
-    """Single tasks, of those that the edit should fix, tried before a full run. What comes of them is told and rejects nothing
-    (with `revision` 1 they can spare an edit or help to reject it)."""
+    """Single tasks, of those that the edit should fix, tried before a full run; where it names none that fails, of those whose
+    failed trials it touches. What comes of them is told and rejects nothing (with `revision` 1 they can spare an edit or help to
+    reject it)."""
     spot_guards: int = Field(default=2, ge=0)
-    """Single tasks that the champion solves. Two that the edit breaks reject it, so fewer than two reject nothing."""
+    """Single tasks that the champion solves. Two that the edit breaks reject it, so fewer than two reject nothing, and are not
+    run where there is no task to fix."""
     max_errored: float = Field(default=0.2, ge=0, lt=1)
     """Share of planned trials that may have errored before the answer is `undecided`."""
     holdout_repeats: int = Field(default=8, ge=1, le=100)

@@ -10,7 +10,7 @@ from lorimer.kinds import SOLVED
 from lorimer.meta_agent.gate.comparison import Arms, Evidence
 from lorimer.meta_agent.gate.statistics.scores import Result, task_means
 from lorimer.meta_agent.gate.statistics.weights import Rates
-from lorimer.meta_agent.gate.verdicts import SpotTrial
+from lorimer.meta_agent.gate.verdicts import ENOUGH, SpotTrial
 
 STRETCH = 6
 """Repeats by which a task that is always solved comes later in a full run than one that never is. From 0 to 3 the trials of a
@@ -67,20 +67,35 @@ def full_plan(
 
 
 def spot_plan(
-    named: Sequence[str], luck: Luck, champion: Sequence[Result], fixes: int, guards: int
+    named: Sequence[str],
+    luck: Luck,
+    champion: Sequence[Result],
+    fixes: int,
+    guards: int,
+    touched: Sequence[str] = (),
 ) -> list[tuple[str, int]]:
-    """Trials for the spot-check.
+    """Trials for the spot-check; none where whatever came of them could reject nothing and tell of no fix.
 
     `fixes` trials run over the `named` tasks, which the edit should fix and the champion does not solve, worst first, in
     turn: a single one gets them all. `guards` single trials are of tasks that the champion always solves, drawn by `luck`.
+
+    Args:
+        touched: tasks of which the edit touches a failed trial. They are taken where the champion solves all that are named, or
+            none is: a person's edit often names none.
     """
     means = task_means(champion)
-    broken = sorted(
-        (task for task in dict.fromkeys(named) if task in means and means[task] < SOLVED),
-        key=lambda task: (means[task], luck.place(task)),
-    )[:fixes]
+
+    def failing(tasks: Sequence[str]) -> list[str]:
+        return sorted(
+            (task for task in dict.fromkeys(tasks) if task in means and means[task] < SOLVED),
+            key=lambda task: (means[task], luck.place(task)),
+        )
+
+    broken = (failing(named) or failing(touched))[:fixes]
     rounds = [(broken[index % len(broken)], index // len(broken)) for index in range(fixes)] if broken else []
     solved = sorted((task for task, mean in means.items() if mean >= SOLVED), key=luck.place)[:guards]
+    if not rounds and len(solved) < ENOUGH:
+        return []
     return rounds + [(task, 0) for task in solved]
 
 

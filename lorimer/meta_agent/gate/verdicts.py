@@ -34,7 +34,8 @@ def spot_verdict(trials: Sequence[SpotTrial], ends: Ends = REVISIONS[NEWEST]) ->
     (two guards that pass 95% of the time kill 1 edit in 400), nor does a wrong prediction of which tasks it fixes: killing
     on failed fixes alone stopped 40% of edits worth 5 points and 28% of those worth 10, on the panel of 58 tasks, and
     spared only what futility spares too. Revision 1 also killed on one broken guard where two or more fix trials came out
-    no better than the champion's (`Ends.one_guard_kills`). Errored trials say nothing.
+    no better than the champion's (`Ends.one_guard_kills`). Errored trials say nothing. One that could not kill does not say that
+    it was passed: one without trials, and one whose only guard broke.
     """
     fixes = [trial for trial in trials if trial.role == "fix" and trial.reward is not None]
     guards = [trial for trial in trials if trial.role == "guard" and trial.reward is not None]
@@ -52,12 +53,17 @@ def spot_verdict(trials: Sequence[SpotTrial], ends: Ends = REVISIONS[NEWEST]) ->
         if len(broken) < ENOUGH:
             solved += f", and none of {len(fixes)} trials on tasks it should fix did better than the champion"
         return Decision("reject", f"rejected on the spot-check: {solved}", numbers)
-    return Decision(
-        "pass",
-        f"passed the spot-check: {len(improved)} of {len(fixes)} fix trials better, "
-        f"{len(broken)} of {len(guards)} guards broken",
-        numbers,
-    )
+    none = "there was no task to try that it should fix"
+    if not trials:
+        return Decision(
+            "pass", f"skipped the spot-check: {none}, and fewer than {ENOUGH} guards reject nothing", numbers
+        )
+    named = any(trial.role == "fix" for trial in trials)
+    better = f"{len(improved)} of {len(fixes)} fix trials better" if named else none
+    if broken and len(broken) == len(guards):
+        said = f"not rejected on the spot-check: {better}; its only guard broke, and one alone rejects nothing"
+        return Decision("pass", f"{said}; the full run decides", numbers)
+    return Decision("pass", f"passed the spot-check: {better}, {len(broken)} of {len(guards)} guards broken", numbers)
 
 
 def too_broken(numbers: Mapping[str, Value], ends: Ends) -> bool:

@@ -78,6 +78,14 @@ def parted_share(world: World, number: int) -> float:
     return parted / pairs if pairs else 0.0
 
 
+def touched_failures(reader: StudyReader, world: World, candidate: CandidateView) -> list[str]:
+    """The tasks of the champion's failed trials that a candidate's edit touches, by its preview; none where it has none."""
+    preview = reader.preview(candidate.id)
+    if preview is None or preview.champion != world.champion_harness:
+        return []
+    return [each.task for each in preview.trials if each.touch is not None and not each.solved]
+
+
 def _left(trial: Trial, before: int) -> float:
     """What a pair of this trial may cost, in tokens, where so many of its own come before the touch."""
     least = LEAST_CALLS * trial.tokens / max(1, trial.model_calls)

@@ -27,7 +27,7 @@ from lorimer.meta_agent.gate.statistics.policies import ANYTIME, Policy, Value
 from lorimer.meta_agent.gate.statistics.scores import score
 from lorimer.meta_agent.gate.verdicts import spot_verdict
 from lorimer.meta_agent.replay.chained import trials_of
-from lorimer.meta_agent.replay.pairs import parted_pairs, planned_pairs, stored_pairs
+from lorimer.meta_agent.replay.pairs import parted_pairs, planned_pairs, stored_pairs, touched_failures
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import About, candidate_id, short
 from lorimer.meta_agent.state.trials import EarlierRates, Withstood, paid, results, rewards
@@ -90,9 +90,9 @@ class Comparisons(StageTrials):
             await self._rows(world, about, trials_of(pairs), pairs=pairs)
             return world, partial(self._spot_in_pairs, world, about, pairs)
         champion = results(await self._standing(world.stood, world.seed))
-        plan = spot_plan(
-            candidate.fixes, Luck(world.seed, candidate.number), champion, settings.spot_fixes, settings.spot_guards
-        )
+        touched = await self._touched(world, candidate)
+        luck, many = Luck(world.seed, candidate.number), (settings.spot_fixes, settings.spot_guards)
+        plan = self._stored_plan(about) or spot_plan(candidate.fixes, luck, champion, *many, touched)
         if plan:
             await self._rows(world, about, plan)
 
@@ -101,6 +101,12 @@ class Comparisons(StageTrials):
             return Judged(about, spot_verdict(spot_trials(results(found), champion), self._policy.ends))
 
         return world, run
+
+    async def _touched(self, world: World, candidate: CandidateView) -> list[str]:
+        """The tasks of the champion's failed trials that an edit is known to touch."""
+        if not self._parts.config.replay.enabled or candidate.touches is None:
+            return []
+        return await asyncio.to_thread(touched_failures, self._parts.reader, world, candidate)
 
     async def _pairs(self, world: World, candidate: CandidateView) -> PairPlan | None:
         """The recorded trials that are run again from where the edit touches them; `None` where that would tell too little."""
