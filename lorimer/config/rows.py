@@ -47,6 +47,9 @@ class ScorerSettings(Table):
     """multiple-choice: the column that lists the choices, or one column for each."""
     first_choice: Literal[0, 1] = 0
     """multiple-choice: which choice an answer of 0 or 1 means, where the data set counts."""
+    answers: Literal["any", "text", "letter", "place"] = "any"
+    """multiple-choice: how the data set names the right choice. `any`: by what fits; a row that can be read in two ways is
+    refused."""
     check: str = ""
     """python: a column or a template that gives a program; run to its end without an exception, it gives 1."""
     check_file: str | None = None

@@ -122,6 +122,9 @@ def test_a_quiz_shows_its_choices_with_letters(tmp_path: Path) -> None:
         ({"c": ["x", "y", "z"]}, "1", 1, "A"),
         ({"c": ["x", "y", "z"]}, 2, 0, "C"),
         ({"c": ["3", "1", "2", "7"]}, "7", 0, "D"),
+        ({"c": ["1", "2", "3", "4"]}, 2, 0, "C"),
+        ({"c": ["1", "2", "3", "4"]}, "2", 1, "B"),
+        ({"c": ["A", "B", "C"]}, "b", 0, "B"),
     ],
 )
 def test_the_right_choice_is_a_letter_a_place_or_the_text(
@@ -134,6 +137,41 @@ def test_the_right_choice_is_a_letter_a_place_or_the_text(
     }
     (task,) = load(tmp_path, [{"q": "Which?", "a": answer, **columns}], mapping).tasks
     assert oracle(task) == letter
+
+
+@pytest.mark.parametrize(
+    ("choices", "answer", "said", "letters"),
+    [
+        (
+            ["1", "2", "3", "4"],
+            "2",
+            """'2' is the text of '2' and the place of '3': set benchmark.hf.scorer.answers to "text" or "place\"""",
+            {"text": "B", "place": "C"},
+        ),
+        (
+            ["D", "A", "C", "B"],
+            "A",
+            """'A' is the text of 'A' and the letter of 'D': set benchmark.hf.scorer.answers to "text" or "letter\"""",
+            {"text": "B", "letter": "A"},
+        ),
+    ],
+    ids=["number", "letter"],
+)
+def test_an_answer_that_may_mean_two_choices_is_taken_for_neither_until_it_is_said_which(
+    tmp_path: Path, choices: list[str], answer: str, said: str, letters: dict[str, str]
+) -> None:
+    scorer = {"kind": "multiple-choice", "choices": ["c"]}
+    row = {"q": "Which?", "a": answer, "c": choices}
+    (problem,) = load(tmp_path, [row], {"instruction": "q", "answer": "a", "scorer": scorer}).problems
+    assert said in str(problem)
+    for how, letter in letters.items():
+        mapping = {"instruction": "q", "answer": "a", "scorer": {**scorer, "answers": how}}
+        assert oracle(load(tmp_path, [row], mapping).tasks[0]) == letter
+    other = next(iter({"letter", "place"} - set(letters)))
+    (problem,) = load(
+        tmp_path, [row], {"instruction": "q", "answer": "a", "scorer": {**scorer, "answers": other}}
+    ).problems
+    assert f"'{answer}' is no {other} of a choice" in str(problem)
 
 
 def test_choices_can_stand_in_a_column_each_or_inside_another(tmp_path: Path) -> None:

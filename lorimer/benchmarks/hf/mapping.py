@@ -31,7 +31,7 @@ KEYS = {
     "exact": ("ignore",),
     "numeric": ("tolerance", "relative_tolerance", "decimal", "percent"),
     "regex": ("pattern", "fullmatch", "seconds"),
-    "multiple-choice": ("choices", "first_choice"),
+    "multiple-choice": ("choices", "answers", "first_choice"),
     "python": ("check", "check_file", "seconds"),
 }
 """Which keys of the scorer belong to which kind."""
@@ -260,17 +260,33 @@ class RowMapping:
     def _choice(self, row: DataRow) -> tuple[Grader, str]:
         assert self._answer is not None
         texts, (answer, *more) = self._choice_texts(row), self._references(row)
-        letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(texts)]
-        by_text = [place for place, text in enumerate(texts) if text.strip() == answer]
-        by_letter = letters.find(answer.upper()) if len(answer) == 1 else -1
-        counted = int(answer) - self._settings.scorer.first_choice if answer.isascii() and answer.isdigit() else -1
-        # A choice that is itself a number or a letter is what the data set names, where only the texts can tell.
-        places = {place for place in (by_letter, counted) if 0 <= place < len(texts)} or set(by_text)
-        if more or len(places) != 1:
-            what = "is several" if more else "is none of the choices, nor a letter or a place of one"
-            raise _Keyed(self._answer.key, f"{answer[:80]!r} {what}")
-        built = Choice(texts, places.pop(), self._extraction())
+        asked = self._settings.scorer.answers
+        if asked == "any" and type(_keyed(self._answer.get, row, self._answer.key)) is int:
+            asked = "place"  # a column of numbers counts choices
+        ways = {way: place for way, place in self._meant(answer, texts).items() if asked in ("any", way)}
+        if more or not ways:
+            what = (
+                f"is no {asked} of a choice"
+                if asked != "any"
+                else "is none of the choices, nor a letter or a place of one"
+            )
+            raise _Keyed(self._answer.key, f"{answer[:80]!r} {'is several' if more else what}")
+        if len(set(ways.values())) > 1:
+            both = " and ".join(f"the {way} of {texts[place][:40]!r}" for way, place in ways.items())
+            how = " or ".join(f'"{way}"' for way in ways)
+            raise _Keyed(self._answer.key, f"{answer[:80]!r} is {both}: set benchmark.hf.scorer.answers to {how}")
+        built = Choice(texts, next(iter(ways.values())), self._extraction())
         return built, self._as_answered(built.letter)
+
+    def _meant(self, answer: str, texts: Sequence[str]) -> dict[str, int]:
+        """The choice that an answer means, for each way in which it can name one."""
+        letters, counted = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(texts)], answer.isascii() and answer.isdigit()
+        found = {
+            "text": next((place for place, text in enumerate(texts) if text.strip() == answer), -1),
+            "letter": letters.find(answer.upper()) if len(answer) == 1 else -1,
+            "place": int(answer) - self._settings.scorer.first_choice if counted else -1,
+        }
+        return {way: place for way, place in found.items() if 0 <= place < len(texts)}
 
     def _check_text(self) -> Callable[[DataRow], tuple[tuple[bytes, str], ...]]:
         """The check's files for a row."""
