@@ -27,6 +27,7 @@ from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.result import at_first, result_of, total
+from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.world import World, scan, score_of
 from lorimer.meta_agent.study.candidates.strategies import base
 from lorimer.meta_agent.study.people.beside import departed
@@ -126,7 +127,7 @@ def status(reader: StudyReader, study: StudyRow, root: Path) -> Status:
 
     world = scan(reader, study.id)
     found = result_of(reader, world, study)
-    final = world.sealed_score
+    final = world.sealed_score if told(study) else None
     tasks, spent = reader.tasks(study.id), reader.spent(study.id)
     gain = gain_of(reader, world, study)
     state, reason = state_of(study)
@@ -384,9 +385,9 @@ def log(reader: StudyReader, study: StudyRow, recent: int | None = None) -> expe
     """A study's experiments, with what they changed of the newest `recent` ones, or of all, and what came of them all."""
     world = scan(reader, study.id)
     found = experiments.read(reader, world, int(study.config["retries"]["errored"]), recent=recent)
-    told = experiments.with_conditions(found, reader, world, recent=recent)
+    book = experiments.with_conditions(found, reader, world, recent=recent)
     return replace(
-        experiments.priced(told, reader, world, gain_of(reader, world, study)), drift=drift_of(reader, world)
+        experiments.priced(book, reader, world, gain_of(reader, world, study)), drift=drift_of(reader, world)
     )
 
 

@@ -84,6 +84,20 @@ class StageTrials:
             self._pause(found, whose)
         return found
 
+    async def _few_errors_in_either(
+        self, world: World, about: About, plan: Sequence[tuple[str, int]], beside: About, whose: tuple[str, str]
+    ) -> tuple[list[TrialOutcome], list[TrialOutcome]]:
+        """The same of trials that are run side by side, of each of the two. Raises Pause."""
+
+        resumed = self._parts.reader.evaluation(self._name(about)) is not None
+        arms = self._arms(about, await self._run(world, about, plan, beside=beside))
+        if resumed and any(too_errored(results(arm), self._policy) for arm in arms):
+            arms = self._arms(about, await self._run(world, about, plan, beside=beside, anew=is_errored))
+        for arm, harness in zip(arms, whose, strict=True):
+            if too_errored(results(arm), self._policy):
+                self._pause(arm, harness)
+        return arms
+
     async def _heard(
         self, world: World, about: About, plan: Sequence[tuple[str, int]], whose: str
     ) -> list[TrialOutcome]:
