@@ -25,6 +25,7 @@ from lorimer.meta_agent.workspace.events import (
     Decided,
     Event,
     ImageReady,
+    LittleToWin,
     ModelNoted,
     NotifyFailed,
     ProgramChanged,
@@ -150,7 +151,7 @@ class Terminal:
                 self.say(f"{event.key} changed from {shown(event.before)} to {shown(event.after)}")
             case ProgramChanged():
                 self.say(f"{event.candidate}: {event.said}")
-            case BranchDiffers() | ModelNoted() | VerifierNoted() | NotifyFailed():
+            case BranchDiffers() | LittleToWin() | ModelNoted() | VerifierNoted() | NotifyFailed():
                 self.say(f"warning: {event.said}")
             case StudyEnded():  # the command's own result says how it ended
                 self._asked.clear()

@@ -62,7 +62,8 @@ def bench(tmp_path: Path) -> Bench:
 
 def pooled(**overrides: Any) -> Config:
     gate = {"policy": "pooled", "repeats": 4, "champion_repeats": 4, "futility": 0.37} | overrides.pop("gate", {})
-    return config(gate=gate, **overrides)
+    # With this seed no champion of these studies looks so nearly perfect that they end for it.
+    return config(gate=gate, **{"study": {"seed": 1}} | overrides)
 
 
 def trials(rates: Sequence[float], repeats: int, dice: random.Random) -> list[Result]:

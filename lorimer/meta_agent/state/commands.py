@@ -96,8 +96,12 @@ class FinishStudy:
 Command = Evaluate | Propose | Apply | Rebase | Promote | Await | Measure | FinishStudy
 
 
-def next_command(world: World, config: Config) -> Command:
-    """What to do next. Pure."""
+def next_command(world: World, config: Config, unwinnable: str = "") -> Command:
+    """What to do next. Pure.
+
+    Args:
+        unwinnable: why no candidate can be promoted over the champion any more; "" where one can, or nobody has looked.
+    """
     if world.canaries:
         decision = world.decided("", Stage.CANARY)
         if decision is None:
@@ -111,7 +115,7 @@ def next_command(world: World, config: Config) -> Command:
     found = world.round
     if found is not None:
         return _next_in(found, world, config)
-    reason = _why_finished(world, config)
+    reason = _why_finished(world, config) or unwinnable
     if not reason:
         limit = config.budget.candidates
         left = config.search.width if limit is None else limit - world.proposals

@@ -170,7 +170,11 @@ class Withstood:
 
     def before(self, world: World, candidate: CandidateView) -> list[Result]:
         """The earlier trials that the test of `candidate` counts, in no order."""
-        wanted = world.withstood(candidate.number)
+        return self.at(world, candidate.number)
+
+    def at(self, world: World, number: int) -> list[Result]:
+        """The same of candidate `number`, which need not be there yet."""
+        wanted = world.withstood(number)
         self._known = {name: found for name, found in self._known.items() if name in wanted}
         new = {name: read for name, read in wanted.items() if name not in self._known}
         for name, own in self._rewards(new).items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -17,6 +17,7 @@ from lorimer.errors import InternalError
 from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import full_run
 from lorimer.meta_agent.gate.comparison import Decision
+from lorimer.meta_agent.gate.design import Design, TooLittle, left_to_win
 from lorimer.meta_agent.gate.full_run import FullRun
 from lorimer.meta_agent.gate.looks import Looks
 from lorimer.meta_agent.gate.opponent import Opponent, opponent
@@ -145,6 +146,23 @@ class Comparisons(StageTrials):
             withstood=partial(self._withstood.before, world, candidate),
             earlier=partial(self._earlier.before, world, candidate),
         )
+
+    async def left_to_win(self, world: World) -> TooLittle | None:
+        """Why the next candidate cannot be promoted over the champion; `None` where it can, be it as simpler or cheaper."""
+        config, number = self._parts.config, world.next_number
+        gate = config.gate
+        if gate.simplify_margin is not None or gate.tie_break != "none":
+            return None
+        standing = results(await self._standing(world.stood, world.seed))
+        withstood = await asyncio.to_thread(self._withstood.at, world, number) if gate.pools else []
+        passed = [row.kind == "promote" for row in world.full_runs_before(number)]
+        look = partial(left_to_win, Design.of(config), world.train, standing, withstood, passed)
+        found = await asyncio.to_thread(look)
+        # Trials of the champion that are still to come may show it to be less than it seems.
+        grows = gate.champion_grows and self._champion_repeats + len(world.stood) - 1 < gate.most_champion_repeats
+        if found is not None and (grows or gate.champion_max_age is not None):
+            return replace(found, lasts=False)
+        return found
 
     async def _full(self, world: World, candidate: CandidateView) -> tuple[World, RunStage]:
         settings = self._parts.config.gate

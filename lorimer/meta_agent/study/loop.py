@@ -30,6 +30,7 @@ from lorimer.errors import (
     VerifierOutage,
 )
 from lorimer.kinds import NONE_REFUSED
+from lorimer.meta_agent.gate.design import Design, too_small
 from lorimer.meta_agent.gate.statistics import permutation
 from lorimer.meta_agent.state.commands import (
     COMPARED,
@@ -57,6 +58,7 @@ from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
 from lorimer.meta_agent.workspace.events import (
     BranchDiffers,
+    LittleToWin,
     Promoted,
     SettingChanged,
     StudyEnded,
@@ -197,6 +199,7 @@ class _Loop:
         self._stages = Stages(parts, study)
         self._tell = parts.progress.on_event
         self._departed = ""
+        self._warned = set[str]()
         self.heard = Heard(parts, study)
         self._proposals = Proposals(parts, study, self.heard)
         self._effects = Effects(parts)
@@ -214,6 +217,8 @@ class _Loop:
             ):  # a person may have put an edit forward in the meantime
                 world = self._proposals.told(world, await self._scan())
                 command = next_command(world, self.heard.config)
+            if isinstance(command, Propose) and world.round is None:
+                command = next_command(world, self.heard.config, await self._unwinnable(world))
             if isinstance(command, Propose):
                 await self._look_at_branch(world)
             if isinstance(command, Evaluate):
@@ -272,6 +277,23 @@ class _Loop:
         if said and said != self._departed:
             self._tell(BranchDiffers(said))
         self._departed = said
+
+    async def _unwinnable(self, world: World) -> str:
+        """Why no candidate can be promoted over the champion from now on; "" where one can. Where one may only later, as the
+        champion becomes better known, that is told once."""
+        found, config = await self._stages.left_to_win(world), self._parts.config
+        if found is None:
+            return ""
+        sets = "".join(f" --set {key}={value}" for key, value in found.helps.items())
+        again = f"`lorimer optimize --from {self._study}{sets}` goes on from this champion"
+        if found.lasts:
+            return f"{found.said}; {again}"
+        told = world.champion_harness in self._warned or too_small(Design.of(config), world.train)  # told as it began
+        if not told:
+            self._warned.add(world.champion_harness)
+            stays = "this study goes on, as later candidates meet more of the champion's trials"
+            self._tell(LittleToWin(f"{found.said}; {again} at once, and {stays}"))
+        return ""
 
     async def _scan(self) -> World:
         await self._parts.store.flush()

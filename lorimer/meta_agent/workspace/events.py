@@ -150,6 +150,14 @@ class BranchDiffers:
 
 
 @dataclass(frozen=True)
+class LittleToWin:
+    """No result of the next candidate would be promoted over this champion. Sent before a proposal, once for each champion."""
+
+    said: str
+    """Why, and what to change."""
+
+
+@dataclass(frozen=True)
 class BudgetUsed:
     """What the study has used so far, earlier processes included. Sent when it begins and whenever it has grown."""
 
@@ -233,6 +241,7 @@ Event = (
     | Decided
     | Promoted
     | BranchDiffers
+    | LittleToWin
     | BudgetUsed
     | BudgetWarning
     | SettingChanged
