@@ -31,8 +31,9 @@ from lorimer.commands import (
     watch,
     workspace,
 )
-from lorimer.commands.shared import STOPPED, tell_from_here
+from lorimer.commands.shared import STOPPED, drop_output, tell_from_here
 from lorimer.errors import LorimerError
+from lorimer.wording import STANDARD_OUTPUT
 
 SUMMARY_CHARS = 200
 """More than any command's summary has. click cuts those that it tells a shell after 45."""
@@ -143,8 +144,10 @@ def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
     except (KeyboardInterrupt, typer.Abort):  # the latter at a question
         typer.echo("lorimer: stopped", err=True)
         return STOPPED
-    except BrokenPipeError:  # such as `| head`: nobody reads on, which is no error
-        _drop_output()
+    except (
+        BrokenPipeError
+    ):  # such as `| head`: nobody reads on, which is no error, and `run_to_end` tells of what it stopped
+        drop_output()
         return 0
     except Exception as error:  # the edge of the program: nothing above can handle it
         if debug:
@@ -155,8 +158,8 @@ def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
         if failure.help:
             return guarded(lambda: typer.echo(failure.help), debug=debug)
         typer.echo(f"lorimer: {failure.said}", err=True)
-        if isinstance(error, OSError) and error.filename == Output.NAME:
-            _drop_output()
+        if isinstance(error, OSError) and error.filename == STANDARD_OUTPUT:
+            drop_output()
         return failure.exit_code
     return 0
 
@@ -164,20 +167,18 @@ def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
 class Output(io.TextIOWrapper):
     """Standard output, whose errors name it as those of a file name the file: a full disk under it is no bug of ours."""
 
-    NAME = "standard output"
-
     def write(self, text: str) -> int:
         try:
             return super().write(text)
         except OSError as error:
-            error.filename = self.NAME
+            error.filename = STANDARD_OUTPUT
             raise
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError as error:
-            error.filename = self.NAME
+            error.filename = STANDARD_OUTPUT
             raise
 
 
@@ -189,11 +190,6 @@ def _name_output() -> None:
         sys.stdout = Output(
             output.buffer, encoding=output.encoding, errors=output.errors, line_buffering=output.line_buffering
         )
-
-
-def _drop_output() -> None:
-    """Nothing goes to standard output from now on: the interpreter, which writes the rest at its end, would fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main() -> None:

@@ -6,6 +6,9 @@ import math
 import unicodedata
 from collections.abc import Callable, Sequence
 
+STANDARD_OUTPUT = "standard output"
+"""What errors of writing to it name, as those of a file name the file."""
+
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Control and format characters, lone surrogates, and separators of lines: a terminal moves, hides or turns text by them."""
 

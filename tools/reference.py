@@ -31,8 +31,8 @@ a listing as one value; of a command that runs for a while, each event as a line
 
 | exit code | meaning |
 |---|---|
-| 0 | done |
-| 1 | anything else: a benchmark check that found bad tasks, a study that was paused by an outage, a bug |
+| 0 | done; also where nobody reads the rest of a listing or of a finished study's result |
+| 1 | anything else: found bad tasks, a study paused by an outage or as nobody reads what it prints any more, a bug |
 | 2 | bad input: a wrong option, setting, name or file |
 | 3 | something is missing on this machine; the message has the fix |
 | 4 | `lorimer ab` alone: the gate does not find the second file better |

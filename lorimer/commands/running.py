@@ -26,6 +26,7 @@ from lorimer.commands.shared import (
     exit_for,
     kind_of,
     open_terminal,
+    read_or_not,
     run_to_end,
     say_json,
     say_result,
@@ -59,29 +60,30 @@ def run(
     with open_terminal(workspace, json, quiet) as terminal:
         work = campaign.run(workspace, config, terminal, only=tuple(tasks or ()), repeats=repeats, test=test)
         report = run_to_end(work, resumable=workspace, terminal=terminal)
-    if json:
-        say_json(report)
-    else:
-        rows = [(line.task, line.reward, line.trials, line.causes, line.trial) for line in report.tasks]
-        typer.echo(table(("task", "reward", "trials", "cause", "trial"), rows))
-        score = report.result.final
-        cost = f"{dollars(report.cost_usd)}, {report.tokens} tokens, {duration(report.seconds)}"
-        typer.echo(f"{report.result.study}: {score_text(score) if score else 'no score'}; {cost}")
-        if report.result.refusal:
-            typer.echo(from_here(f"refused: such as {report.result.refusal}", workspace))
-        # Why a run stopped is its last line: what it met is told there, and not here as well.
-        stopped = "" if report.result.state == "finished" else report.result.reason
-        for ending in (each for each in report.endings if each.words not in stopped):
-            typer.echo(from_here(f"{ending.cause}: {ending}", workspace))
-        if report.lacking:
-            typer.echo(
-                f'verifiers: no trial has any reward, and after each its verifier said "{visible_line(report.lacking)}"; '
-                "if that is not the agent's to bring, the tasks' images lack it, and these scores say nothing of the harness"
-            )
-        for word, said in (*report.cache.lines(), *report.trust.lines()):
-            typer.echo(from_here(f"{word}: {said}", workspace))
-        if report.result.state == "finished" and score is None:  # its budget ended it before its last trial, say
-            typer.echo(from_here(f"ended: {report.result.reason}", workspace))
+    with read_or_not(workspace, report.result):
+        if json:
+            say_json(report)
+        else:
+            rows = [(line.task, line.reward, line.trials, line.causes, line.trial) for line in report.tasks]
+            typer.echo(table(("task", "reward", "trials", "cause", "trial"), rows))
+            score = report.result.final
+            cost = f"{dollars(report.cost_usd)}, {report.tokens} tokens, {duration(report.seconds)}"
+            typer.echo(f"{report.result.study}: {score_text(score) if score else 'no score'}; {cost}")
+            if report.result.refusal:
+                typer.echo(from_here(f"refused: such as {report.result.refusal}", workspace))
+            # Why a run stopped is its last line: what it met is told there, and not here as well.
+            stopped = "" if report.result.state == "finished" else report.result.reason
+            for ending in (each for each in report.endings if each.words not in stopped):
+                typer.echo(from_here(f"{ending.cause}: {ending}", workspace))
+            if report.lacking:
+                typer.echo(
+                    f'verifiers: no trial has any reward, and after each its verifier said "{visible_line(report.lacking)}"; '
+                    "if that is not the agent's to bring, the tasks' images lack it, and these scores say nothing of the harness"
+                )
+            for word, said in (*report.cache.lines(), *report.trust.lines()):
+                typer.echo(from_here(f"{word}: {said}", workspace))
+            if report.result.state == "finished" and score is None:  # its budget ended it before its last trial, say
+                typer.echo(from_here(f"ended: {report.result.reason}", workspace))
     exit_for(workspace, report.result)
 
 

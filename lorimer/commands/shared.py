@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import shlex
 import sys
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +15,7 @@ import typer
 
 from lorimer.commands.options import WORKSPACE
 from lorimer.terminal.here import from_here
-from lorimer.wording import visible
+from lorimer.wording import STANDARD_OUTPUT, visible
 
 if TYPE_CHECKING:
     from lorimer.config.settings import Config
@@ -120,6 +122,13 @@ def run_to_end(
     whole = stoppable()
     try:
         return asyncio.run(whole)
+    except BrokenPipeError as error:
+        if terminal is None or terminal.finished or error.filename != STANDARD_OUTPUT:
+            raise
+        drop_output()
+        with suppress(OSError):  # stderr may be as closed
+            typer.echo(from_here(f"lorimer: {_unread(terminal, again)}", resumable), err=True)
+        raise typer.Exit(1) from None
     except (asyncio.CancelledError, KeyboardInterrupt):
         typer.echo(from_here(f"lorimer: stopped{_left(terminal, again)}", resumable), err=True)
         raise typer.Exit(STOPPED) from None
@@ -140,6 +149,15 @@ def _left(terminal: Terminal | None, again: str) -> str:
         return " before a study began, so this command left none to resume"
     how = _how(terminal, again)
     return f"; what has finished is kept, and {how}" if how else ""
+
+
+def _unread(terminal: Terminal, again: str) -> str:
+    """That work stopped as what it prints is read no more, and how it goes on."""
+    closed = "nobody reads its output any more"
+    if terminal.study is None and not again:
+        return f"{closed}, so it stopped; if a study had begun, {_resume('')}"
+    what = "it" if again else terminal.study or "the study"
+    return f"{closed}, so {what} is paused; what has finished is kept, and {_how(terminal, again)}"
 
 
 def _how(terminal: Terminal | None, again: str) -> str:
@@ -172,16 +190,33 @@ def say_source(text: str, *, end: bool = True) -> None:
     typer.echo(visible(text) if at_terminal else text, nl=end, color=True)
 
 
+def drop_output() -> None:
+    """Nothing goes to standard output from now on: the interpreter, which writes the rest at its end, would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def read_or_not(workspace: Path, result: StudyResult) -> Iterator[None]:
+    """Print what came of a study: where nobody reads it, one that is not finished is told of all the same (`exit_for`)."""
+    try:
+        yield
+    except BrokenPipeError:
+        drop_output()
+        exit_for(workspace, result)
+        raise
+
+
 def say_result(workspace: Path, result: StudyResult, json: bool) -> None:
     from lorimer.terminal import listing
     from lorimer.terminal.opening import open_reader
 
     reader = open_reader(workspace)
     found = listing.status(reader, reader.study(result.study), workspace)
-    if json:
-        say_json(found)
-    else:
-        typer.echo(from_here(listing.status_text(found, reason=result.state == "finished"), workspace))
+    with read_or_not(workspace, result):
+        if json:
+            say_json(found)
+        else:
+            typer.echo(from_here(listing.status_text(found, reason=result.state == "finished"), workspace))
     exit_for(workspace, result)
 
 
@@ -198,10 +233,11 @@ def say_two(workspace: Path, result: StudyResult, json: bool) -> None:
     from lorimer.terminal.opening import open_reader
 
     found = ab(open_reader(workspace), result.study)
-    if json:
-        say_json(found)
-    else:
-        typer.echo(from_here(text(found), workspace))
+    with read_or_not(workspace, result):
+        if json:
+            say_json(found)
+        else:
+            typer.echo(from_here(text(found), workspace))
     exit_for(workspace, result)
     if found.verdict != "better":
         raise typer.Exit(NOT_BETTER)

@@ -92,6 +92,8 @@ class Terminal:
     ) -> None:
         self.study: str | None = None
         """The study that is run: `None` until one has begun, "" until its name is told."""
+        self.finished = False
+        """Whether it has run to its end."""
         self._workspace = workspace
         self._mode, self._stream, self._plain_seconds = mode, lasting(stream or sys.stdout), plain_seconds
         self._screen: Screen | None = None
@@ -122,7 +124,7 @@ class Terminal:
     def on_event(self, event: Event) -> None:
         """Show an event."""
         if isinstance(event, StudyEnded):
-            self.study = event.study
+            self.study, self.finished = event.study, event.state == "finished"
         elif isinstance(event, BudgetUsed) and self.study is None:
             self.study = ""  # every study tells this first, once it is stored
         if self._mode == "json":

@@ -67,6 +67,7 @@ from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.meta_agent.workspace.repository import Promotion
 from lorimer.traces.schema import Stage
 from lorimer.traces.writing.holder import this_process
+from lorimer.wording import STANDARD_OUTPUT
 
 BEAT_SECONDS = 5.0
 """The pause between two entries of how long a study has run: what a kill loses of `[budget] hours`."""
@@ -129,7 +130,9 @@ async def _attended(
             ended, waits = StudyEnded(study, "paused", said, pause.cause), pause.waits
         except BaseException as error:
             stopped = isinstance(error, asyncio.CancelledError)
-            why = "stopped by the user" if stopped else str(error) or type(error).__name__
+            unread = isinstance(error, BrokenPipeError) and error.filename == STANDARD_OUTPUT
+            why = "nobody reads its output any more" if unread else str(error) or type(error).__name__
+            why = "stopped by the user" if stopped else why
             with suppress(LorimerError):  # a store that cannot be written is the error already on its way
                 await _end(parts, StudyEnded(study, "paused", f"{why}; {again}", "stopped" if stopped else "error"))
             raise
@@ -139,8 +142,10 @@ async def _attended(
 
 async def _end(parts: StudyParts, ended: StudyEnded, waits: CandidateView | None = None) -> None:
     await parts.store.set_study_state(ended.study, ended.state, ended.reason)
-    parts.progress.on_event(ended)
-    await ringing.ended(parts, ended, waits)
+    try:
+        parts.progress.on_event(ended)
+    finally:  # whoever is told by other ways is told, though nobody reads what is printed
+        await ringing.ended(parts, ended, waits)
 
 
 @asynccontextmanager
