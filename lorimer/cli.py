@@ -144,9 +144,8 @@ def guarded(command: Callable[[], None], *, debug: bool = False) -> int:
     except (KeyboardInterrupt, typer.Abort):  # the latter at a question
         typer.echo("lorimer: stopped", err=True)
         return STOPPED
-    except (
-        BrokenPipeError
-    ):  # such as `| head`: nobody reads on, which is no error, and `run_to_end` tells of what it stopped
+    except BrokenPipeError:
+        # Such as `| head`: nobody reads on, which is no error. `run_to_end` tells of what that stopped.
         drop_output()
         return 0
     except Exception as error:  # the edge of the program: nothing above can handle it
