@@ -41,7 +41,7 @@ from lorimer.meta_agent.pairings.spec import (
     settings_of,
     share_of,
 )
-from lorimer.meta_agent.pairings.turns import SearchTurns
+from lorimer.meta_agent.pairings.turns import SearchTurns, rounds
 from lorimer.meta_agent.pairings.values import GridResult
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.state.world import scan
@@ -51,7 +51,7 @@ from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
 from lorimer.meta_agent.workspace import known
 from lorimer.meta_agent.workspace.named import check_prices, providers
-from lorimer.meta_agent.workspace.parts import StudyParts, create, meta_agent
+from lorimer.meta_agent.workspace.parts import StudyParts, create
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.meta_agent.workspace.session import Session, open_session
 from lorimer.meta_agent.workspace.settings import may_change
@@ -71,8 +71,8 @@ class Stopped(WorldError):
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """What all searches share."""
+class GridParts:
+    """What all searches of a grid share."""
 
     base: Session
     spec: Spec
@@ -104,14 +104,14 @@ async def compare(root: Path, config: Config, spec: Spec, watcher: Watcher) -> G
     check_settings(config)
     async with _opened(root, config, spec, watcher) as grid:
         await _begin(grid)
-        await _in_turns(grid)
+        await in_turns(grid)
         if spec.transfer:
-            await _transfers(grid)
+            await transfers(grid)
         return await asyncio.to_thread(collected, grid.base.reader, spec, grid.share, config.study.seed)
 
 
 @asynccontextmanager
-async def _opened(root: Path, config: Config, spec: Spec, watcher: Watcher) -> AsyncIterator[_Grid]:
+async def _opened(root: Path, config: Config, spec: Spec, watcher: Watcher) -> AsyncIterator[GridParts]:
     workspace = Workspace(root, config.study.harness, config.study.program)
     workspace.check()
     harness = workspace.read_harness()
@@ -130,7 +130,7 @@ async def _opened(root: Path, config: Config, spec: Spec, watcher: Watcher) -> A
             _, sides = await _suite(base, root, watcher)
             there = Sizes(len(sides.train), len(sides.holdout))
         share = share_of(spec, config, there)
-        yield _Grid(base, spec, share, harness, models, watcher, workspace, read(root / FILE_NAME))
+        yield GridParts(base, spec, share, harness, models, watcher, workspace, read(root / FILE_NAME))
 
 
 async def _suite(base: Session, root: Path, watcher: Watcher) -> tuple[Suite, Split]:
@@ -147,7 +147,7 @@ async def _suite(base: Session, root: Path, watcher: Watcher) -> tuple[Suite, Sp
     return dataclasses.replace(suite, tasks=tuple(task for task in suite.tasks if task.id in taking_part)), sides
 
 
-async def _begin(grid: _Grid) -> None:
+async def _begin(grid: GridParts) -> None:
     """Every search's study is in the store. Raises UserError where one that is there began otherwise."""
     there = {study.id: study for study in grid.base.reader.studies()}
     missing = [each for each in grid.spec.plan if each.study not in there]
@@ -181,11 +181,11 @@ async def _begin(grid: _Grid) -> None:
     )
 
 
-def _config(grid: _Grid, search: PlannedSearch, *, last: bool = False) -> Config:
+def _config(grid: GridParts, search: PlannedSearch, *, last: bool = False) -> Config:
     return settings_of(grid.base.config, search, grid.share, last=last)
 
 
-def _same(grid: _Grid, search: PlannedSearch, row: Any) -> None:
+def _same(grid: GridParts, search: PlannedSearch, row: Any) -> None:
     other = "; put it back, or begin another grid with --name"
     if row.seed_harness != sha(grid.harness):
         raise UserError(
@@ -203,7 +203,8 @@ def _same(grid: _Grid, search: PlannedSearch, row: Any) -> None:
 # ---- searching ------------------------------------------------------------------------------------------------------
 
 
-async def _in_turns(grid: _Grid) -> None:
+async def in_turns(grid: GridParts) -> None:
+    """Every search from where it stands to its last measure. Raises Stopped where the world pauses one."""
     turns = SearchTurns(each.study for each in grid.spec.plan)
     tasks = [asyncio.create_task(_search(grid, each, turns)) for each in grid.spec.plan]
     try:
@@ -216,33 +217,32 @@ async def _in_turns(grid: _Grid) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _search(grid: _Grid, search: PlannedSearch, turns: SearchTurns) -> None:
+async def _search(grid: GridParts, search: PlannedSearch, turns: SearchTurns) -> None:
     """One search from where it stands to its last measure."""
     reader, study = grid.base.reader, search.study
+    begun = reader.candidates(study)
+    await turns.ask(study, rounds(begun))
+    if reader.study(study).state != "finished":
+        grid.watcher.say(f"{study}: {'its baseline' if not begun else f'goes on with candidate {len(begun)}'}")
+        parts = await asyncio.to_thread(grid.parts, _config(grid, search), study)
 
-    async def propose(session: ProposalSession) -> Proposal | NoProposal:
-        await turns.ask(study, session.number)
-        return await meta_agent(session)
+        async def propose(session: ProposalSession) -> Proposal | NoProposal:
+            until = [each for each in reader.candidates(study) if each.number <= session.number]
+            await turns.ask(study, rounds(until))
+            return await parts.propose(session)
 
-    try:
-        begun = reader.candidates(study)
-        await turns.ask(study, len(begun) if begun else 0)
-        if reader.study(study).state != "finished":
-            grid.watcher.say(f"{study}: {'its baseline' if not begun else f'goes on with candidate {len(begun)}'}")
-            parts = await asyncio.to_thread(grid.parts, _config(grid, search), study)
-            result = await loop.optimize(dataclasses.replace(parts, propose=propose), study)
-            if result.state != "finished":
-                raise Stopped(f"{study} is paused, and the grid with it: {_without_advice(result.reason)}; {AGAIN}")
-        await _last(grid, search)
-    finally:
-        turns.leave(study)
+        result = await loop.optimize(dataclasses.replace(parts, propose=propose), study)
+        if result.state != "finished":
+            raise Stopped(f"{study} is paused, and the grid with it: {_without_advice(result.reason)}; {AGAIN}")
+    await _last(grid, search)
+    turns.leave(study)  # not where it raised: no other search is to begin a turn before all are stopped
 
 
 def _without_advice(reason: str) -> str:
     return reason.partition("; `lorimer resume")[0]
 
 
-async def _last(grid: _Grid, search: PlannedSearch) -> None:
+async def _last(grid: GridParts, search: PlannedSearch) -> None:
     """Champion and seed harness side by side on the sealed tasks, from what was kept for that."""
     store, study, holder = grid.base.store, search.study, this_process()
     world = await asyncio.to_thread(scan, grid.base.reader, study)
@@ -265,7 +265,7 @@ async def _last(grid: _Grid, search: PlannedSearch) -> None:
 # ---- transfer -------------------------------------------------------------------------------------------------------
 
 
-async def _transfers(grid: _Grid) -> None:
+async def transfers(grid: GridParts) -> None:
     """Each winner on the sealed tasks under each other task model, as a run of its own."""
     reader, store = grid.base.reader, grid.base.store
     pairs = [(each, model) for each in grid.spec.plan for model in grid.spec.task if model != each.pairing.task]
@@ -298,11 +298,11 @@ async def _transfers(grid: _Grid) -> None:
             raise Stopped(f"{name} is paused: {_without_advice(result.reason)}; {AGAIN}")
 
 
-def _tasks(grid: _Grid, search: PlannedSearch) -> tuple[Task, ...]:
+def _tasks(grid: GridParts, search: PlannedSearch) -> tuple[Task, ...]:
     return campaign.same_tasks(grid.session(_config(grid, search)), search.study)
 
 
-def _transfer_config(grid: _Grid, search: PlannedSearch, model: str, runs: int, holdout: int) -> Config:
+def _transfer_config(grid: GridParts, search: PlannedSearch, model: str, runs: int, holdout: int) -> Config:
     config, share = _config(grid, search), grid.share
     amount = share.transfers / runs if share.transfers else 0.0
     if share.unit == "trials":

@@ -1,14 +1,16 @@
-"""Searches take turns: one runs at a time, a candidate long, so that a provider that drifts drifts for all alike."""
+"""Searches take turns: one runs at a time, a round of proposals long, so that a provider that drifts drifts for all alike."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
 
+from lorimer.traces.tables import Candidate
+
 
 class SearchTurns:
-    """Whose turn it is. Each search asks for one before its baseline and before every candidate, and is passed over until those
-    with fewer candidates have had theirs.
+    """Whose turn it is. Each search asks for one before its baseline and before every round, and is passed over until those
+    with fewer rounds have had theirs. The proposals of a round, which are made at once, share one turn.
 
     Args:
         searches: names of all that will ask; nothing starts before each has.
@@ -21,9 +23,11 @@ class SearchTurns:
         self._running = ""
 
     async def ask(self, search: str, number: int) -> None:
-        """Returns when `search` may go on with candidate `number` (0 for its baseline); its turn before is over."""
-        ready = asyncio.Event()
-        self._waiting[search] = number, ready
+        """Returns when `search` may go on with round `number` (0 for its baseline); its turn before is over.
+
+        All that ask for one round wait together. Who asks when it has its turn gets it again, as no other search went on since.
+        """
+        _, ready = self._waiting.setdefault(search, (number, asyncio.Event()))
         self._passed_on(search)
         await ready.wait()
 
@@ -43,6 +47,11 @@ class SearchTurns:
         ready.set()
 
     def _order(self, search: str) -> tuple[int, int]:
-        """Fewest candidates first. Who is first in one round is last in the next: what drifts within a round favours nobody."""
+        """Fewest rounds first. Who is first in one round is last in the next: what drifts within a round favours nobody."""
         number, rank = self._waiting[search][0], self._ranks[search]
         return number, rank if number % 2 == 0 else -rank
+
+
+def rounds(candidates: Iterable[Candidate]) -> int:
+    """How many rounds these candidates of one search are of: turns are counted by them."""
+    return len({each.round or each.number for each in candidates})
