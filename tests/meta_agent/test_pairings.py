@@ -14,7 +14,7 @@ from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.pairings import analysis, spec
 from lorimer.meta_agent.pairings.dice import Played, Tendency, expected, grid
 from lorimer.meta_agent.pairings.planning import smallest, tendency
-from lorimer.meta_agent.pairings.spec import Sizes, Spec, candidates_paid, settings_of, share_of
+from lorimer.meta_agent.pairings.spec import Sizes, Spec, candidates_paid, settings_of, share_of, transfer_settings_of
 from lorimer.meta_agent.pairings.values import Pairing, Search, Tally
 
 A, B, C = "made/a", "made/b", "made/c"
@@ -200,6 +200,20 @@ def test_shares_add_up_to_the_whole_budget_at_most() -> None:
         assert getattr(settings.budget, share.unit) == pytest.approx(share.search, abs=1)
         assert settings.models.task == wanted.plan[0].pairing.task
         assert candidates_paid(config, sizes, share) >= 1
+
+
+@pytest.mark.parametrize(("unit", "amount"), [("trials", 4000), ("tokens", 900_000), ("usd", 12.0)])
+def test_attempts_of_a_last_measure_and_of_transfers_are_bounded_by_their_plans_and_not_counted(
+    unit: str, amount: float
+) -> None:
+    config, sizes = parse({"gate": {"repeats": 1, "holdout_repeats": 3}}), Sizes(train=6, holdout=3)
+    wanted = asked(budget={unit: amount}, searches=1, transfer=True)
+    share, search = share_of(wanted, config, sizes), wanted.plan[0]
+    last = settings_of(config, search, share, last=True).budget
+    moved = transfer_settings_of(config, search, share, B, 4)
+    assert getattr(last, unit) == (None if unit == "trials" else share.each)
+    assert getattr(moved.budget, unit) == (None if unit == "trials" else share.transfers / 4)
+    assert (moved.models.task, moved.meta_model, moved.gate.champion_repeats) == (B, B, 3)
 
 
 def test_a_budget_that_pays_for_no_search_says_what_would() -> None:

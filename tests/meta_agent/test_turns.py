@@ -15,7 +15,7 @@ from lorimer.config.settings import Config
 from lorimer.errors import ProviderOutage
 from lorimer.meta_agent.pairings.collecting import search_of
 from lorimer.meta_agent.pairings.running import GridParts, Stopped, in_turns
-from lorimer.meta_agent.pairings.spec import PlannedSearch, Sizes, Spec, settings_of, share_of
+from lorimer.meta_agent.pairings.spec import PlannedSearch, Sizes, Spec, WholeBudget, settings_of, share_of
 from lorimer.meta_agent.pairings.turns import SearchTurns
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.state.names import candidate_id
@@ -70,6 +70,7 @@ class PaidTrials(DiceTrials):
 class DiceGrid(GridParts):
     """A grid without sandboxes and models."""
 
+    told: Told = field(default_factory=Told)
     edits: Edits = field(default_factory=lambda: Edits(PAIR))
     asked: list[tuple[str, int]] = field(default_factory=list)
     """What proposals are made for."""
@@ -77,6 +78,8 @@ class DiceGrid(GridParts):
     """Proposals whose provider is out, once, when the one after them has been made."""
     errors: list[str] = field(default_factory=list)
     """Studies in whose last measure one attempt errs, each once."""
+    kept: dict[str, int] = field(default_factory=dict)
+    """Trials that bound the last measures of these studies, as older lorimers had it."""
 
     def parts(self, config: Config, study: str) -> StudyParts:
         """See GridParts."""
@@ -98,7 +101,10 @@ class DiceGrid(GridParts):
             return rate(text, planned)
 
         trials = PaidTrials(self.base.store, luck, failed_by=failed_by)
-        trials.budget = Budget(study, config.budget, self.base.store, self.base.reader.spent(study))
+        bounds, spent = config.budget, self.base.reader.spent(study)
+        if bounds.trials is None and study in self.kept:
+            bounds = bounds.model_copy(update={"trials": spent.trials + self.kept[study]})
+        trials.budget = Budget(study, bounds, self.base.store, spent)
         return StudyParts(
             store=self.base.store,
             reader=self.base.reader,
@@ -113,8 +119,9 @@ class DiceGrid(GridParts):
 def opened(bench: Bench, config: Config, spec: Spec = SPEC) -> Iterator[DiceGrid]:
     with Store.open(bench.root / bench.store) as store, StoreReader(store) as reader:
         base = Session(bench.root, config, store, reader, FakeProvider(), lambda seconds, why: None)
+        told = Told()
         share = share_of(spec, config, Sizes(len(TASKS) - len(HOLDOUT), len(HOLDOUT)))
-        yield DiceGrid(base, spec, share, bench.seed, {}, Told(), Workspace(bench.root), {})
+        yield DiceGrid(base, spec, share, bench.seed, {}, told, Workspace(bench.root), {}, told)
 
 
 async def begin(grid: DiceGrid) -> None:
@@ -186,3 +193,34 @@ async def test_proposals_of_a_round_share_a_turn_however_late_they_ask() -> None
     async with asyncio.timeout(30):
         await asyncio.gather(search("a"), search("b"))
     assert order == [("b", 1)] * 3 + [("a", 1)] * 3 + [("a", 2)] * 3 + [("b", 2)] * 3
+
+
+async def test_an_attempt_that_errs_in_the_last_measure_leaves_no_search_unmeasured(bench: Bench) -> None:
+    spec = SPEC.model_copy(update={"budget": WholeBudget(trials=600)})
+    with opened(bench, wide(1, budget={"candidates": 50}), spec) as grid:
+        await begin(grid)
+        grid.edits.by_number = {1: "GOOD 2"}
+        grid.errors.extend([A, B])
+        await in_turns(grid)
+        assert grid.errors == []
+        for search in grid.spec.plan:
+            found = search_of(grid.base.reader, search)
+            assert found.promoted == 1
+            assert found.reason.startswith("budget.trials")
+            assert found.trials == grid.share.each + 1, "the attempt that erred comes on top"
+            assert gains(grid, search) == set(HOLDOUT)
+
+
+async def test_a_search_that_its_share_left_unmeasured_is_measured_when_the_grid_is_run_again(bench: Bench) -> None:
+    """Older lorimers counted an attempt that erred against what was kept for that measure."""
+    with opened(bench, wide(1, budget={"candidates": 1})) as grid:
+        await begin(grid)
+        grid.edits.by_number = {1: "GOOD 2"}
+        grid.errors.append(A)
+        grid.kept.update({A: 2 * len(HOLDOUT) * 2})
+        await in_turns(grid)
+        assert [gains(grid, search) for search in grid.spec.plan] == [None, set(HOLDOUT)]
+        assert [line for line in grid.told.said if "its gain is not known" in line and line.startswith(A)]
+    with opened(bench, wide(1, budget={"candidates": 1})) as grid:
+        await in_turns(grid)
+        assert [gains(grid, search) for search in grid.spec.plan] == [set(HOLDOUT)] * 2

@@ -40,6 +40,7 @@ from lorimer.meta_agent.pairings.spec import (
     searches_each,
     settings_of,
     share_of,
+    transfer_settings_of,
 )
 from lorimer.meta_agent.pairings.turns import SearchTurns, rounds
 from lorimer.meta_agent.pairings.values import GridResult
@@ -58,6 +59,7 @@ from lorimer.meta_agent.workspace.settings import may_change
 from lorimer.meta_agent.workspace.watching import Watcher, tell_place, tell_problems
 from lorimer.models.base import ModelClient
 from lorimer.models.registry import open_model
+from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.scrub import scrub_json
 from lorimer.traces.settings import changes, shown
@@ -274,7 +276,7 @@ async def transfers(grid: GridParts) -> None:
         if world.champion is None:
             continue
         name = grid.spec.transfer_name(search, model)
-        config = _transfer_config(grid, search, model, len(pairs), len(world.holdout))
+        config = transfer_settings_of(grid.base.config, search, grid.share, model, len(pairs))
         there = {study.id: study for study in reader.studies()}
         if name not in there:
             tasks = [task for task in _tasks(grid, search) if task.id in world.holdout]
@@ -290,7 +292,7 @@ async def transfers(grid: GridParts) -> None:
                 harness=text,
                 lorimer_toml=grid.said,
             )
-        elif there[name].state == "finished":
+        elif there[name].state == "finished" and (grid.share.unit != "trials" or _is_measured(reader, name)):
             continue
         parts = await asyncio.to_thread(grid.parts, config, name)
         result = await loop.evaluate(parts, name)
@@ -298,20 +300,10 @@ async def transfers(grid: GridParts) -> None:
             raise Stopped(f"{name} is paused: {_without_advice(result.reason)}; {AGAIN}")
 
 
+def _is_measured(reader: StudyReader, name: str) -> bool:
+    """An older lorimer bounded the trials of these runs, and one attempt that erred ended a run early."""
+    return scan(reader, name).decided("", Stage.BASELINE) is not None
+
+
 def _tasks(grid: GridParts, search: PlannedSearch) -> tuple[Task, ...]:
     return campaign.same_tasks(grid.session(_config(grid, search)), search.study)
-
-
-def _transfer_config(grid: GridParts, search: PlannedSearch, model: str, runs: int, holdout: int) -> Config:
-    config, share = _config(grid, search), grid.share
-    amount = share.transfers / runs if share.transfers else 0.0
-    if share.unit == "trials":
-        amount = holdout * config.gate.holdout_repeats
-    bound = {share.unit: amount if share.unit == "usd" else int(amount)}
-    return config.model_copy(
-        update={
-            "models": config.models.model_copy(update={"task": model, "meta": "same"}),
-            "gate": config.gate.model_copy(update={"champion_repeats": config.gate.holdout_repeats}),
-            "budget": BudgetSettings(candidates=None, **bound),
-        }
-    )

@@ -192,10 +192,12 @@ def settings_of(config: Config, search: PlannedSearch, share: SearchBudget, *, l
     """The settings of one search: the workspace's, with its models, its seed and its share.
 
     Args:
-        last: with what is kept for the last measure as well.
+        last: with what is kept for the last measure as well. Trials have no bound then: its plan and [retries] bound them, and
+            one attempt that errs is not to lose all that was paid before.
     """
     amount = share.each if last else share.search
-    bound = {share.unit: amount if share.unit == "usd" else int(amount)}
+    counted = last and share.unit == "trials"
+    bound = {} if counted else {share.unit: amount if share.unit == "usd" else int(amount)}
     budget = BudgetSettings(candidates=config.budget.candidates, **bound)
     study = {"name": search.study, "seed": search.seed(config.study.seed)}
     return config.model_copy(
@@ -203,6 +205,19 @@ def settings_of(config: Config, search: PlannedSearch, share: SearchBudget, *, l
             "models": config.models.model_copy(update={"task": search.pairing.task, "meta": search.pairing.meta}),
             "study": config.study.model_copy(update=study),
             "budget": budget,
+        }
+    )
+
+
+def transfer_settings_of(config: Config, search: PlannedSearch, share: SearchBudget, model: str, runs: int) -> Config:
+    """The settings of one of so many `runs` of winners under another task model. Trials have no bound here either."""
+    config, amount = settings_of(config, search, share), share.transfers / runs
+    bound = {"usd": amount} if share.unit == "usd" else {"tokens": int(amount)} if share.unit == "tokens" else {}
+    return config.model_copy(
+        update={
+            "models": config.models.model_copy(update={"task": model, "meta": "same"}),
+            "gate": config.gate.model_copy(update={"champion_repeats": config.gate.holdout_repeats}),
+            "budget": BudgetSettings(candidates=None, **bound),
         }
     )
 
