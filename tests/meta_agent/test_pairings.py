@@ -265,8 +265,20 @@ def test_options_win_over_the_file_and_its_unknown_keys_are_refused(tmp_path: Pa
         ({"review": {"required": True}}, "review.required: a grid waits for nobody"),
         ({"study": {"continues": "study-1"}}, "study.continues: "),
         ({"budget": {"hours": 1}}, "budget.hours: "),
+        ({"budget": {"usd": 5}}, "^budget.usd: a bound of one study, and a grid has one budget for all its searches, by --tr"),
+        ({"budget": {"tokens": 5, "trials": 9}}, "^budget.tokens, budget.trials: bounds of one study, .*; leave them out"),
+        ({"budget": {"task": {"usd": 1}}}, "^budget.task.usd: a bound .* under .budget. of pairings.toml; leave it out"),
+        ({"budget": {"meta": {"tokens": 1, "usd": 1}}}, "^budget.meta.usd, budget.meta.tokens: "),
     ],
-)
+)  # fmt: skip
 def test_settings_that_do_not_go_with_a_grid_are_refused(settings: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         spec.check_settings(parse(settings))
+
+
+def test_a_bound_of_candidates_goes_with_a_grid_and_holds_for_each_search() -> None:
+    config = parse({"budget": {"candidates": 3}})
+    spec.check_settings(config)
+    wanted = asked()
+    share = share_of(wanted, config, Sizes(train=6, holdout=3))
+    assert settings_of(config, wanted.plan[0], share).budget.candidates == 3

@@ -20,6 +20,8 @@ from lorimer.config.settings import BudgetSettings, Config, read_toml
 from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.gate import confirmation
 from lorimer.meta_agent.pairings.values import Pairing
+from lorimer.task_agent.budget import allowances
+from lorimer.traces.schema import Spent
 
 FILE = "pairings.toml"
 NAME_CHARS, MODEL_CHARS = 16, 18
@@ -286,4 +288,11 @@ def check_settings(config: Config) -> None:
     if config.budget.hours is not None:
         raise ConfigError(
             "budget.hours: searches of a grid take turns, and a clock counts the turns of others; leave it out"
+        )
+    dropped = [bound.key for bound in allowances(config.budget, Spent())]
+    if dropped:
+        which, them = ("bounds", "them") if len(dropped) > 1 else ("a bound", "it")
+        raise ConfigError(
+            f"{', '.join(dropped)}: {which} of one study, and a grid has one budget for all its searches, by --trials, --tokens "
+            f"or --usd or under [budget] of pairings.toml; leave {them} out of lorimer.toml and --set"
         )
