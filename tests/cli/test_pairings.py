@@ -125,6 +125,8 @@ def test_a_grid_that_cannot_begin_says_why(small: Path, capsys: pytest.CaptureFi
     assert "no such model: simulated/nobody" in said
     said = refused(capsys, 2, "compare", "-C", small, *GRID, "--set", "split.holdout=0")
     assert "split.holdout: a grid is judged on sealed tasks, and none is sealed" in said
+    said = refused(capsys, 2, "compare", "-C", small, *GRID, "--set", "executor.kind=ray")
+    assert 'a grid opens them for all its searches; set it to "local"' in said
     said = refused(capsys, 2, "compare", "-C", small, *GRID, "--set", "budget.meta.usd=1")
     assert said.startswith(
         "lorimer: budget.meta.usd: a bound of one study, and a grid has one budget for all its searches"

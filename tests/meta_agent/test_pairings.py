@@ -265,6 +265,7 @@ def test_options_win_over_the_file_and_its_unknown_keys_are_refused(tmp_path: Pa
         ({"review": {"required": True}}, "review.required: a grid waits for nobody"),
         ({"study": {"continues": "study-1"}}, "study.continues: "),
         ({"budget": {"hours": 1}}, "budget.hours: "),
+        ({"executor": {"kind": "ray"}}, "^executor.kind: the workers of a Ray cluster are started for one task model, "),
         ({"budget": {"usd": 5}}, "^budget.usd: a bound of one study, and a grid has one budget for all its searches, by --tr"),
         ({"budget": {"tokens": 5, "trials": 9}}, "^budget.tokens, budget.trials: bounds of one study, .*; leave them out"),
         ({"budget": {"task": {"usd": 1}}}, "^budget.task.usd: a bound .* under .budget. of pairings.toml; leave it out"),

@@ -289,6 +289,11 @@ def check_settings(config: Config) -> None:
         raise ConfigError(
             "budget.hours: searches of a grid take turns, and a clock counts the turns of others; leave it out"
         )
+    if config.executor.kind == "ray":
+        raise ConfigError(
+            "executor.kind: the workers of a Ray cluster are started for one task model, and a grid opens them for all its "
+            'searches; set it to "local" (executor.docker_hosts spreads trials over several machines)'
+        )
     dropped = [bound.key for bound in allowances(config.budget, Spent())]
     if dropped:
         which, them = ("bounds", "them") if len(dropped) > 1 else ("a bound", "it")
