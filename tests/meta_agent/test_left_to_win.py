@@ -205,8 +205,11 @@ async def test_a_champion_that_is_yet_to_be_tried_again_is_waited_for(bench: Ben
     assert len([event for event in recorder.events if isinstance(event, LittleToWin)]) == (1 if tried else 0)
 
 
-async def test_a_suite_that_was_called_too_small_as_it_began_is_not_warned_of_again(bench: Bench) -> None:
-    settings = config(gate={"repeats": 1, "champion_repeats": 1, "champion_most": 4, "alpha": 1e-6})
+@pytest.mark.parametrize("grows", [{}, {"champion_most": 4}], ids=["stays", "grows"])
+async def test_a_suite_that_was_called_too_small_as_it_began_is_not_warned_of_again_and_goes_on(
+    bench: Bench, grows: dict[str, int]
+) -> None:
+    settings = config(gate={"repeats": 1, "champion_repeats": 1, "alpha": 1e-6} | grows)
     assert too_small(Design.of(settings), TASKS[:14])
     _, recorder = await run(bench, script(), settings, rate_of=halves)
     assert bench.reader().candidates("demo")

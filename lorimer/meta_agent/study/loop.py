@@ -285,16 +285,16 @@ class _Loop:
 
     async def _unwinnable(self, world: World) -> str:
         """Why no candidate can be promoted over the champion from now on; "" where one can. Where one may only later, as the
-        champion becomes better known, that is told once."""
-        found, config = await self._stages.left_to_win(world), self._parts.config
-        if found is None:
+        champion becomes better known, that is told once. Tasks that are too few for any champion were told of as the study began,
+        and whoever goes on with them is let go on."""
+        found = await self._stages.left_to_win(world)
+        if found is None or too_small(Design.of(self._parts.config), world.train):
             return ""
         sets = "".join(f" --set {key}={value}" for key, value in found.helps.items())
         again = f"`lorimer optimize --from {self._study}{sets}` goes on from this champion"
         if found.lasts:
             return f"{found.said}; {again}"
-        told = world.champion_harness in self._warned or too_small(Design.of(config), world.train)  # told as it began
-        if not told:
+        if world.champion_harness not in self._warned:
             self._warned.add(world.champion_harness)
             stays = "this study goes on, as later candidates meet more of the champion's trials"
             self._tell(LittleToWin(f"{found.said}; {again} at once, and {stays}"))
