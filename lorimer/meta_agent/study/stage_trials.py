@@ -73,30 +73,29 @@ class StageTrials:
         self._tell = parts.progress.on_event
 
     async def _few_errors(
-        self, world: World, about: About, plan: Sequence[tuple[str, int]], whose: str
+        self, world: World, about: About, plan: Sequence[tuple[str, int]], *whose: str, beside: About | None = None
     ) -> list[TrialOutcome]:
-        """Trials of which few may error; where a resumed study finds too many, those are tried anew. Raises Pause."""
+        """Trials of which few may error; where a resumed study finds too many, those are tried anew. Raises Pause.
+
+        Args:
+            whose: the harness in words, and that of the trials beside it.
+            beside: as in `_run`; too many errors of either count.
+        """
+
+        def broken(found: Sequence[TrialOutcome]) -> tuple[list[TrialOutcome], str] | None:
+            arms = zip(self._arms(about, found), whose, strict=False)
+            return next((arm for arm in arms if too_errored(results(arm[0]), self._policy)), None)
+
         resumed = self._parts.reader.evaluation(self._name(about)) is not None
-        found = await self._heard(world, about, plan, whose)
-        if too_errored(results(found), self._policy) and resumed:
-            found = await self._run(world, about, plan, anew=is_errored)
-        if too_errored(results(found), self._policy):
-            self._pause(found, whose)
+        if beside is None:
+            found = await self._heard(world, about, plan, whose[0])
+        else:
+            found = await self._run(world, about, plan, beside=beside)
+        if resumed and broken(found):
+            found = await self._run(world, about, plan, anew=is_errored, beside=beside)
+        if arm := broken(found):
+            self._pause(*arm)
         return found
-
-    async def _few_errors_in_either(
-        self, world: World, about: About, plan: Sequence[tuple[str, int]], beside: About, whose: tuple[str, str]
-    ) -> tuple[list[TrialOutcome], list[TrialOutcome]]:
-        """The same of trials that are run side by side, of each of the two. Raises Pause."""
-
-        resumed = self._parts.reader.evaluation(self._name(about)) is not None
-        arms = self._arms(about, await self._run(world, about, plan, beside=beside))
-        if resumed and any(too_errored(results(arm), self._policy) for arm in arms):
-            arms = self._arms(about, await self._run(world, about, plan, beside=beside, anew=is_errored))
-        for arm, harness in zip(arms, whose, strict=True):
-            if too_errored(results(arm), self._policy):
-                self._pause(arm, harness)
-        return arms
 
     async def _heard(
         self, world: World, about: About, plan: Sequence[tuple[str, int]], whose: str

@@ -131,7 +131,8 @@ class Stages(Comparisons):
         repeats, seed = self._holdout_repeats, About("", about.stage, about.purpose, about.met)
         since = world.next_number * repeats
         plan = [(task, since + repeat) for task, repeat in by_task_and_repeat(world.holdout, repeats)]
-        mine, theirs = await self._few_errors_in_either(world, about, plan, seed, ("the champion", "the seed harness"))
+        both = await self._few_errors(world, about, plan, "the champion", "the seed harness", beside=seed)
+        mine, theirs = self._arms(about, both)
         champion, before = score(results(mine)), score(results(theirs))
         said = f"{champion} on the holdout against {before} of the seed harness, side by side over {champion.trials} trials each"
         numbers: dict[str, Value] = dict(score_numbers(champion))
