@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 
 STANDARD_OUTPUT = "standard output"
 """What errors of writing to it name, as those of a file name the file."""
+UNREAD = "nobody reads its output any more"
+"""Why work stopped whose output is a pipe that was closed."""
 
 _OBEYED = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Control and format characters, lone surrogates, and separators of lines: a terminal moves, hides or turns text by them."""
@@ -33,6 +35,11 @@ def dollars(value: float | None) -> str:
     cost less than a cent, and none is said to cost nothing.
     """
     return "$ unknown" if value is None else f"${value:,.{_decimals(value)}f}"
+
+
+def is_unread(error: BaseException) -> bool:
+    """Whether it says that nobody reads standard output: a broken pipe of another kind is a fault."""
+    return isinstance(error, BrokenPipeError) and error.filename == STANDARD_OUTPUT
 
 
 def dollars_apart(values: Sequence[float]) -> list[str]:

@@ -15,7 +15,7 @@ import typer
 
 from lorimer.commands.options import WORKSPACE
 from lorimer.terminal.here import from_here
-from lorimer.wording import STANDARD_OUTPUT, visible
+from lorimer.wording import UNREAD, is_unread, visible
 
 if TYPE_CHECKING:
     from lorimer.config.settings import Config
@@ -123,7 +123,7 @@ def run_to_end(
     try:
         return asyncio.run(whole)
     except BrokenPipeError as error:
-        if terminal is None or terminal.finished or error.filename != STANDARD_OUTPUT:
+        if terminal is None or terminal.finished or not is_unread(error):
             raise
         drop_output()
         with suppress(OSError):  # stderr may be as closed
@@ -153,11 +153,10 @@ def _left(terminal: Terminal | None, again: str) -> str:
 
 def _unread(terminal: Terminal, again: str) -> str:
     """That work stopped as what it prints is read no more, and how it goes on."""
-    closed = "nobody reads its output any more"
     if terminal.study is None and not again:
-        return f"{closed}, so it stopped; if a study had begun, {_resume('')}"
+        return f"{UNREAD}, so it stopped; if a study had begun, {_resume('')}"
     what = "it" if again else terminal.study or "the study"
-    return f"{closed}, so {what} is paused; what has finished is kept, and {_how(terminal, again)}"
+    return f"{UNREAD}, so {what} is paused; what has finished is kept, and {_how(terminal, again)}"
 
 
 def _how(terminal: Terminal | None, again: str) -> str:

@@ -27,11 +27,6 @@ UNANSWERED = Used(calls=1)
 """What a call used that nobody answered: it is not billed."""
 
 
-def at_once(why: str) -> AbstractContextManager[None]:
-    """Takes word of a wait that nobody is to see."""
-    return nullcontext()
-
-
 @dataclass(frozen=True)
 class Allowance:
     """One bound of a budget."""
@@ -205,7 +200,7 @@ class Budget:
         usd: float | None,
         tokens: int,
         *,
-        waits: Callable[[str], AbstractContextManager[None]] = at_once,
+        waits: Callable[[str], AbstractContextManager[object]] = nullcontext,
         question: bool = False,
     ) -> str:
         """Set aside what a call may cost.
@@ -287,7 +282,7 @@ class Budget:
         self,
         owner: str,
         wanted: Mapping[str, float],
-        waits: Callable[[str], AbstractContextManager[None]],
+        waits: Callable[[str], AbstractContextManager[object]],
         *,
         question: bool,
     ) -> None:

@@ -67,7 +67,7 @@ from lorimer.meta_agent.workspace.parts import StudyParts
 from lorimer.meta_agent.workspace.repository import Promotion
 from lorimer.traces.schema import Stage
 from lorimer.traces.writing.holder import this_process
-from lorimer.wording import STANDARD_OUTPUT
+from lorimer.wording import UNREAD, is_unread
 
 BEAT_SECONDS = 5.0
 """The pause between two entries of how long a study has run: what a kill loses of `[budget] hours`."""
@@ -130,8 +130,7 @@ async def _attended(
             ended, waits = StudyEnded(study, "paused", said, pause.cause), pause.waits
         except BaseException as error:
             stopped = isinstance(error, asyncio.CancelledError)
-            unread = isinstance(error, BrokenPipeError) and error.filename == STANDARD_OUTPUT
-            why = "nobody reads its output any more" if unread else str(error) or type(error).__name__
+            why = UNREAD if is_unread(error) else str(error) or type(error).__name__
             why = "stopped by the user" if stopped else why
             with suppress(LorimerError):  # a store that cannot be written is the error already on its way
                 await _end(parts, StudyEnded(study, "paused", f"{why}; {again}", "stopped" if stopped else "error"))
