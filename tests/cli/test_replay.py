@@ -18,6 +18,22 @@ from tests.support.mute_engine import HALF, VERSION, mute_engine
 BEGUN = "def solve(task: Task, env: Env, llm: LLM) -> str:\n"
 
 
+def changed(root: Path, tmp_path: Path, statement: str) -> Path:
+    """A copy of a workspace with another store."""
+    copy = copytree(root, tmp_path / "copy", symlinks=True)
+    with closing(sqlite3.connect(copy / ".lorimer" / "lorimer.db")) as store, store:
+        store.execute(statement)
+    return copy
+
+
+def power_without_engine(root: Path) -> Said:
+    """What `power` says where there is no sandbox: no PATH, no bubblewrap, and an engine's address at which nothing answers."""
+    nowhere = {"DOCKER_HOST": f"unix://{root / 'none.sock'}"}
+    said = process("power", "-C", root, "--set", "sandbox.provider=docker", environment=nowhere)
+    assert said.code == 0, said
+    return said
+
+
 def test_an_unchanged_champion_replays_all_its_trials(
     used: tuple[Path, dict[str, Said]], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -42,24 +58,13 @@ def test_power_says_how_many_trials_replay(used: tuple[Path, dict[str, Said]]) -
     assert f"\n  replays     {found['replays']['says']}" in said.out
 
 
-def test_power_without_a_sandbox_says_that_replays_are_unknown(
-    used: tuple[Path, dict[str, Said]], tmp_path: Path
-) -> None:
-    """No PATH, no bubblewrap, and an engine's address at which nothing answers."""
-    root, _ = used
-    nowhere = {"DOCKER_HOST": f"unix://{tmp_path / 'none.sock'}"}
-    said = process("power", "-C", root, "--set", "sandbox.provider=docker", environment=nowhere)
-    assert said.code == 0, said
+def test_power_without_a_sandbox_says_that_replays_are_unknown(used: tuple[Path, dict[str, Said]]) -> None:
+    said = power_without_engine(used[0])
     assert "\n  replays     unknown: " in said.out
 
 
 def test_power_asks_no_sandbox_about_trials_without_records(used: tuple[Path, dict[str, Said]], tmp_path: Path) -> None:
-    root = copytree(used[0], tmp_path / "copy", symlinks=True)
-    with closing(sqlite3.connect(root / ".lorimer" / "lorimer.db")) as store, store:
-        store.execute("DELETE FROM record")
-    nowhere = {"DOCKER_HOST": f"unix://{tmp_path / 'none.sock'}"}
-    said = process("power", "-C", root, "--set", "sandbox.provider=docker", environment=nowhere)
-    assert said.code == 0, said
+    said = power_without_engine(changed(used[0], tmp_path, "DELETE FROM record"))
     assert "\n  replays     0 of " in said.out
     assert "for no record: " in said.out
     assert (
@@ -71,12 +76,7 @@ def test_power_asks_no_sandbox_about_trials_without_records(used: tuple[Path, di
 def test_power_says_of_trials_that_went_on_from_a_record_that_nothing_is_amiss(
     used: tuple[Path, dict[str, Said]], tmp_path: Path
 ) -> None:
-    root = copytree(used[0], tmp_path / "copy", symlinks=True)
-    with closing(sqlite3.connect(root / ".lorimer" / "lorimer.db")) as store, store:
-        store.execute("UPDATE trial SET recorded_trial = id, ran_whole = ''")
-    nowhere = {"DOCKER_HOST": f"unix://{tmp_path / 'none.sock'}"}
-    said = process("power", "-C", root, "--set", "sandbox.provider=docker", environment=nowhere)
-    assert said.code == 0, said
+    said = power_without_engine(changed(used[0], tmp_path, "UPDATE trial SET recorded_trial = id, ran_whole = ''"))
     assert " for going on from a record: " in said.out
     assert " it was answered in part from the record of another trial\n" in said.out
     assert (
