@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -59,6 +60,22 @@ class Request:
 Otherwise = Reply | Callable[[Request], Reply | Awaitable[Reply]]
 
 
+_PORTS: set[int] = set()
+"""Those that servers of this process had."""
+
+
+def _at_new_port() -> socket.socket:
+    """A listening socket at a port that no server of this process had before: what a client remembers of an address, by its own
+    clock, would be believed by the client of the next server there."""
+    while True:
+        listening = socket.create_server(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        if port not in _PORTS:
+            _PORTS.add(port)
+            return listening
+        listening.close()
+
+
 class ScriptedServer:
     """Answers requests with the script's replies in order; past its end with `otherwise`, which may look at the request, else
     with status 418."""
@@ -91,8 +108,9 @@ class ScriptedServer:
 
     async def listen(self) -> None:
         """Accept connections, on the port of the first time."""
-        self._listening = await asyncio.start_server(self.accept, "127.0.0.1", self._port, limit=1 << 26)
-        self._port = self._listening.sockets[0].getsockname()[1]
+        listening = socket.create_server(("127.0.0.1", self._port)) if self._port else _at_new_port()
+        self._listening = await asyncio.start_server(self.accept, sock=listening, limit=1 << 26)
+        self._port = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}"
 
     async def go_down(self) -> None:
