@@ -22,6 +22,7 @@ def gate_replay(
     repeats: Annotated[
         int | None, typer.Option(min=1, help="Fewer trials per task: the first ones.", show_default="the study's")
     ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Tell of those that come out as before too.")] = False,
     workspace: Workspace = HERE,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Another setting of [gate], such as gate.futility=0.")
@@ -30,15 +31,17 @@ def gate_replay(
 ) -> None:
     """Decide a study again under another gate.
 
-    It reads stored trials, runs nothing and changes nothing.
+    It reads stored trials, runs nothing and changes nothing. Candidates that come out as they did are counted alone;
+    --json has each.
     """
     from lorimer.config.settings import overrides
     from lorimer.meta_agent.reports import replay as regate
     from lorimer.terminal.opening import open_reader
+    from lorimer.terminal.regated import text
     from lorimer.terminal.words import to_json
 
     named = {"gate.policy": policy, "gate.alpha": alpha, "gate.repeats": repeats}
     changes = overrides(set_ or []) | {key: value for key, value in named.items() if value is not None}
     reader = open_reader(workspace)
     found = regate.replay(reader, experiments_of(reader, study).id, changes)
-    typer.echo(to_json(found) if json else visible(regate.text(found)))
+    typer.echo(to_json(found) if json else visible(text(found, whole=all_)))

@@ -141,6 +141,8 @@ def test_a_study_is_decided_again_from_what_it_stored(used: Used, capsys: pytest
     said = typed(capsys, "gate", "replay", "study-1", "-C", used[0]).out
     assert said.startswith("study-1 under policy paired, alpha 0.1 per candidate, futility 0.2, 1 trial per task")
     assert "0 decisions change of 1" in said
+    assert said.endswith("; --all tells of each\n")
+    assert ", as before\n" in typed(capsys, "gate", "replay", "study-1", "--all", "-C", used[0]).out
     root = used[0]
     assert "run-1 is a run, which decides nothing" in refused(capsys, 2, "gate", "replay", "run-1", "-C", root)
     assert "there is no study nine" in refused(capsys, 2, "gate", "replay", "nine", "-C", root)

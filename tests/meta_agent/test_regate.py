@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from lorimer.config.settings import parse
 from lorimer.errors import ConfigError, UserError
 from lorimer.meta_agent.gate.plans import Luck
-from lorimer.meta_agent.reports.replay import DecidedAgain, GateReplay, replay, text
+from lorimer.meta_agent.reports.replay import DecidedAgain, GateReplay, replay
 from lorimer.meta_agent.study.loop import evaluate, optimize
 from lorimer.meta_agent.workspace.parts import create
+from lorimer.terminal.regated import text
 from lorimer.traces.reading.bulk import TrialCost
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import PlannedTrial, TrialEnd
@@ -78,7 +79,47 @@ async def test_another_policy_says_which_decisions_change_and_why(bench: Bench) 
     said = text(found)
     assert "demo under policy paired, alpha 0.1 per candidate, futility 0, 2 trials per task" in said
     assert "c001 Edit GOOD: rejected -> cannot be told" in said
-    assert "from here on another champion may have held" in said
+    assert "c002" not in said
+    assert "as before: 1 rejected; of 1 of them another champion may have held" in said
+    assert said.endswith("; --all tells of each")
+    whole = text(found, whole=True)
+    assert "c002 Edit NULL: rejected, as before" in whole
+    assert "from here on another champion may have held" in whole
+    assert "--all" not in whole
+
+
+def decided(
+    number: int, reason: str, was: str, *, trials: int, read: int, counterfactual: bool = False
+) -> DecidedAgain:
+    """A candidate that comes out as it did."""
+    state: Literal["promoted", "rejected"] = "promoted" if number == 1 else "rejected"
+    return DecidedAgain(
+        f"demo/c{number:03}", number, "Edit", state, state, False, reason, was, trials, read, 0.1, counterfactual
+    )
+
+
+def test_candidates_that_come_out_as_before_are_a_line_unless_all_are_asked_for() -> None:
+    words = ["passed: well", *["rejected: no"] * 675]
+    same = [decided(number, said, said, trials=12, read=7) for number, said in enumerate(words, 1)]
+    found = GateReplay("demo", "policy paired", "policy paired", tuple(same), 0)
+    assert text(found).splitlines()[2:] == [
+        "  0 decisions change of 676, 0 cannot be told from the stored trials; nothing was run",
+        "as before: 1 promoted, 675 rejected; --all tells of each",
+    ]
+    assert len(text(found, whole=True).splitlines()) == 3 + 2 * 676
+
+
+def test_that_a_gate_reads_fewer_trials_is_said_only_where_it_decided_otherwise() -> None:
+    """The study's own gate read 7 of 12 as well: the other five were under way when the run ended."""
+    veto = "passed: well; then vetoed by the sealed holdout"
+    own = (decided(1, veto, "passed: well", trials=12, read=7), decided(2, "rejected", "rejected", trials=9, read=8))
+    other = (*own, decided(3, "rejected: sooner", "rejected: later", trials=30, read=10))
+    for each, said in ((own, ""), (other, "; this gate reads 25 of the 51 trials of their full runs that are stored")):
+        found = GateReplay("demo", "policy paired", "policy paired", each, 0)
+        assert f"rejected{said}; --all" in text(found)
+        whole = text(found, whole=True)
+        assert "of the 12 trials" not in whole
+        assert ("this gate reads 10 of the 30 trials that are stored" in whole) is bool(said)
 
 
 class Stopped(StoreReader):
@@ -145,7 +186,7 @@ async def test_a_run_that_ended_early_is_open_where_the_other_gate_would_have_go
     assert ended.read < 28
     found = of(again(bench, alpha=0.49), 1)
     assert (found.after, found.read) == ("open", None)
-    assert found.reason == (f"the study ended this run after {ended.trials} of 28 trials; this gate would have gone on")
+    assert found.reason == (f"the first {ended.trials} of 28 planned trials are stored; this gate would have gone on")
 
 
 async def test_fewer_repeats_are_the_first_of_those_stored_and_more_are_not_there(bench: Bench) -> None:

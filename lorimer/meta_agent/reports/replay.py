@@ -29,7 +29,7 @@ from lorimer.meta_agent.gate.statistics.scores import Result
 from lorimer.meta_agent.gate.transfer import WHOSE, not_carried
 from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
 from lorimer.meta_agent.state.folding import UNDER_WAY, CandidateView
-from lorimer.meta_agent.state.names import About, evaluation_id, short
+from lorimer.meta_agent.state.names import About, evaluation_id
 from lorimer.meta_agent.state.stored import StoredRuns
 from lorimer.meta_agent.state.trials import (
     EarlierRates,
@@ -67,7 +67,8 @@ class DecidedAgain:
     was: str
     """The study's own words."""
     trials: int
-    """Trials of its full run that are stored, of the candidate's arm."""
+    """Trials of its full run that are stored without a gap, of the candidate's arm: those that the study's gate read, and those
+    under way beside them."""
     read: int | None
     """How many of those the other gate would have read; `None` where it is open."""
     level: float
@@ -217,7 +218,7 @@ class _Again:
         decision = None if stored.missing else self._judged(stored, policy)
         if decision is None:
             said = stored.missing or (
-                f"the study ended this run after {len(run.candidate)} of {len(run.planned)} trials; this gate would have gone on"
+                f"the first {len(run.candidate)} of {len(run.planned)} planned trials are stored; this gate would have gone on"
             )
             return self._told("open", said, full.reason, len(run.candidate), None, policy, differs), False
         read = int(decision.numbers.get("run") or 0)
@@ -405,37 +406,6 @@ class _Again:
             level=policy.alpha,
             counterfactual=differs,
         )
-
-
-def text(found: GateReplay) -> str:
-    """A replay for people."""
-    changed = "1 decision changes" if found.changed == 1 else f"{found.changed} decisions change"
-    lines = [
-        f"{found.study} under {found.gate}",
-        f"  it was decided under {found.was}",
-        f"  {changed} of {len(found.candidates)}, {found.open} cannot be told from the stored trials; nothing was run",
-    ]
-    warned = False
-    for each in found.candidates:
-        if each.counterfactual and not warned:
-            lines.append(
-                "from here on another champion may have held, and other candidates been proposed: these are decided against the "
-                "champion that the study had"
-            )
-            warned = True
-        name = f"{short(each.number)} {each.title}".rstrip()
-        if each.after == each.before:
-            lines.append(f"{name}: {each.after}, as before")
-        else:
-            lines.append(f"{name}: {each.before} -> {'cannot be told' if each.after == 'open' else each.after}")
-        lines.append(f"  {each.reason}")
-        if each.after != each.before:
-            lines.append(f"  the study: {each.was}")
-        if each.read is not None and each.read < each.trials:
-            lines.append(f"  {each.read} of the {each.trials} trials that were run would have been enough")
-    if found.skipped:
-        lines.append(f"left out: {found.skipped} without a usable edit or a decision")
-    return "\n".join(lines)
 
 
 def _words(settings: GateSettings) -> str:
