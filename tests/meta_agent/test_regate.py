@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -212,6 +214,17 @@ async def test_another_margin_of_the_holdout_is_judged_by_what_it_measured(bench
     assert wide.after == "rejected"
     said = "what it gains over the champion on train tasks is not there"
     assert wide.reason.endswith(f"; then vetoed by the sealed holdout: {said}")
+
+
+async def test_no_other_margin_of_the_holdout_is_tried_while_the_study_goes_on(bench: Bench) -> None:
+    """By a few margins a candidate's score on the sealed tasks could be told, and none of these queries would be counted."""
+    await run(bench, script("GOOD"), config(budget={"candidates": 1}))
+    for state, refused in (("paused", True), ("running", True), ("finished", False)):
+        with closing(sqlite3.connect(bench.root / bench.store)) as store, store:
+            store.execute("UPDATE study SET state = ?", (state,))
+        assert again(bench, holdout_margin=0.1).candidates, "this is the study's own"
+        with pytest.raises(UserError, match="told when the study has finished") if refused else nullcontext():
+            assert again(bench, holdout_margin=0.99).candidates
 
 
 async def test_what_cannot_be_replayed_is_said(bench: Bench) -> None:

@@ -30,6 +30,7 @@ from lorimer.meta_agent.gate.transfer import WHOSE, not_carried
 from lorimer.meta_agent.reports.other_ends import confirmed_again, spot_again
 from lorimer.meta_agent.state.folding import UNDER_WAY, CandidateView
 from lorimer.meta_agent.state.names import About, evaluation_id
+from lorimer.meta_agent.state.sealed import told
 from lorimer.meta_agent.state.stored import StoredRuns
 from lorimer.meta_agent.state.trials import (
     EarlierRates,
@@ -105,7 +106,8 @@ def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> GateRe
     Args:
         overrides: dotted keys of [gate] that differ; none decides them under the study's own gate.
 
-    Raises UserError for a study that is no optimisation, or where nothing has been decided; ConfigError for a wrong value.
+    Raises UserError for a study that is no optimisation, where nothing has been decided, and for another margin of the holdout
+    while the study goes on; ConfigError for a wrong value.
     """
     row = reader.study(study)
     if row.kind != "optimize":
@@ -115,6 +117,12 @@ def replay(reader: StudyReader, study: str, overrides: dict[str, Any]) -> GateRe
         raise UserError(f"--set {astray[0]}: a replay runs nothing, so only [gate] can be changed")
     own = parse_stored(row.config, study)
     config = parse_stored(row.config, study, overrides)
+    if config.gate.holdout_margin != own.gate.holdout_margin and not told(row):
+        # Each margin would be one more query of the sealed tasks, and nobody would count it.
+        raise UserError(
+            "--set gate.holdout_margin: what the sealed tasks say under another margin is told when the study has finished, as "
+            "people may steer by it before"
+        )
     world = scan(reader, study)
     found, passed, differs = list[DecidedAgain](), dict[int, bool](), False
     runs = StoredRuns(reader, config.retries.errored, _asked(world, config.gate))
