@@ -22,6 +22,11 @@ LONGEST_WORDS = 500
 answer with a page."""
 
 
+def minute(made: str) -> str:
+    """A stored time (UTC, ISO 8601) for people, with its zone: `2026-11-27 06:22 UTC`."""
+    return f"{made[:16].replace('T', ' ')} UTC"
+
+
 def first_names(names: Sequence[str], most: int) -> str:
     """`a, b and 3 more`: the first `most` of the names, and how many others there are."""
     others = len(names) - most

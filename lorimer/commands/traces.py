@@ -40,7 +40,7 @@ def traces_ls(
     reader = open_reader(workspace)
     if every and study:
         raise UserError("traces ls: --all and --study exclude each other; leave one out")
-    found = reader.trials(
+    matching = reader.trials(
         None if every else pick_study(reader, study).id,
         task=task,
         state=state,
@@ -48,10 +48,12 @@ def traces_ls(
         harness=harness,
         failed=failed,
         order=sort,
-        limit=limit,
+        limit=limit + 1,
         sealed=() if sealed else sealed_in(reader.studies()),
     )
+    found = matching[:limit]
     typer.echo(to_json([trial.model_dump() for trial in found]) if json else trials_text(found))
+    _say_if_more(len(matching), limit, "trials")
 
 
 @app.command("show")
@@ -104,13 +106,15 @@ def traces_search(
     reader = open_reader(workspace)
     if study:
         reader.study(study)
-    hits = reader.search(words, study, limit, sealed=() if sealed else sealed_in(reader.studies()))
+    matching = reader.search(words, study, limit + 1, sealed=() if sealed else sealed_in(reader.studies()))
+    hits = matching[:limit]
     columns = ("owner", "step", "kind", "text")
     rows = [(hit.step.owner, hit.step.index, hit.step.kind, hit.snippet) for hit in hits]
     if json:
         typer.echo(to_json([dict(zip(columns, row, strict=True)) for row in rows]))
     else:
         typer.echo(table(columns, rows) if rows else "nothing found")
+    _say_if_more(len(matching), limit, "steps")
 
 
 @app.command("sql")
@@ -133,8 +137,13 @@ def traces_sql(
         typer.echo(to_json([dict(zip(found.columns, row, strict=True)) for row in rows]))
     else:
         typer.echo(table(found.columns, [[repr(v) if isinstance(v, float) else v for v in row] for row in rows]))
-    if len(found.rows) > limit:
-        typer.echo(f"lorimer: only the first {limit} rows are shown; --limit shows more", err=True)
+    _say_if_more(len(found.rows), limit, "rows")
+
+
+def _say_if_more(found: int, limit: int, what: str) -> None:
+    """Say that a listing is cut, beside it: whoever counts its lines would count wrongly."""
+    if found > limit:
+        typer.echo(f"lorimer: only the first {limit:,} {what} are shown; --limit shows more", err=True)
 
 
 @app.command("export")

@@ -39,6 +39,7 @@ from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
 from lorimer.traces.tables import StudyRow
 from lorimer.traces.writing.holder import alive
+from lorimer.wording import minute
 
 if TYPE_CHECKING:
     from lorimer.task_agent.budget import Allowance
@@ -369,7 +370,7 @@ def studies_text(found: Sequence[StudyLine]) -> str:
             each.study,
             each.kind,
             each.state,
-            each.began[:16].replace("T", " "),
+            minute(each.began),
             each.task_model if each.task_model == each.meta_model else f"{each.task_model} / {each.meta_model}",
             f"{each.score:.3f} ({each.refused})" if each.score is not None and each.refused else each.score,
             f"{each.promoted} of {each.candidates}" if each.kind == "optimize" else None,

@@ -43,6 +43,10 @@ def test_every_study_is_listed_with_its_score_and_cost(used: Used, capsys: pytes
         ["check-1", "check", "finished"],
         ["study-1", "optimize", "finished"],
     ]
+    # Whoever reads it elsewhere would take a time without its zone for one of theirs.
+    began = typed(capsys, "studies", "-C", used[0], "--json").json()[0]["began"]
+    assert began.endswith("+00:00")
+    assert f"{began[:10]} {began[11:16]} UTC" in said.out.splitlines()[1]
     found = {row["study"]: row for row in typed(capsys, "studies", "-C", used[0], "--json").json()}
     status = typed(capsys, "status", "-C", used[0], "--json").json()
     assert found["study-1"]["score"] == status["champion"]["mean"]

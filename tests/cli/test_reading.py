@@ -81,10 +81,11 @@ def test_a_finished_study_resumed_runs_nothing(used: Used, capsys: pytest.Captur
 def test_every_listing_is_text_and_json(command: str, used: Used, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [argument.replace("~", " ") for argument in command.split()]
     text = typed(capsys, *arguments, "-C", used[0])
-    assert (text.code, text.err) == (0, "")
+    cut = "lorimer: only the first 3 trials are shown; --limit shows more\n" if "--limit 3" in command else ""
+    assert (text.code, text.err) == (0, cut)
     assert text.out.strip()
     found = typed(capsys, *arguments, "-C", used[0], "--json")
-    assert (found.code, found.err) == (0, "")
+    assert (found.code, found.err) == (0, cut)
     assert found.json() is not None
 
 
@@ -228,6 +229,22 @@ def test_sql_says_when_it_shows_only_a_part(used: Used, capsys: pytest.CaptureFi
     said = typed(capsys, "traces", "sql", "SELECT id FROM trial", "--limit", "2", "-C", used[0], "--json")
     assert len(said.json()) == 2
     assert said.err == "lorimer: only the first 2 rows are shown; --limit shows more\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "what"), [(("ls", "--study", "study-1"), "trials"), (("search", "python3 OR cat"), "steps")]
+)
+def test_a_listing_of_traces_says_when_it_shows_only_a_part(
+    used: Used, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], what: str
+) -> None:
+    def said(limit: int, *more: str) -> Said:
+        return typed(capsys, "traces", *words, "--limit", str(limit), *more, "-C", used[0])
+
+    every = len(said(10_000, "--json").json())
+    cut = f"lorimer: only the first 2 {what} are shown; --limit shows more\n"
+    assert (len(said(2, "--json").json()), said(2, "--json").err) == (2, cut)
+    assert (len(said(2).out.splitlines()), said(2).err) == (3, cut)
+    assert (len(said(every, "--json").json()), said(every).err) == (every, "")
 
 
 def test_export_writes_the_winner_once(used: Used, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

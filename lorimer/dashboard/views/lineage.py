@@ -18,6 +18,7 @@ from lorimer.traces.chain import ChainEntry
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.settings import shown
 from lorimer.traces.tables import Candidate, DecisionRow
+from lorimer.wording import minute
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class LineageEvent:
     """Something that made a champion, kept one, changed by what rules the next is found, or stopped the search for it."""
 
     made: str
-    """UTC, to the minute."""
+    """UTC, and said to be; to the minute."""
     kind: str
     """`promoted`, `reverted`, `approved`, `refused`, `settings` or `pause`."""
     number: int | None
@@ -73,7 +74,7 @@ def read(reader: StudyReader, opened: Opened) -> Lineage:
     ]
     return Lineage(
         score_of(baseline) if baseline else None,
-        _minute(opened.row.created),
+        minute(opened.row.created),
         tuple(event for _, event in sorted(events, key=lambda each: each[0])),
         tuple((view.number, found.mean if (found := _score(opened, view.id)) else None) for view in line),
     )
@@ -82,7 +83,7 @@ def read(reader: StudyReader, opened: Opened) -> Lineage:
 def _promotion(opened: Opened, candidate: Candidate, row: ChainEntry, stands: bool) -> tuple[datetime, LineageEvent]:
     decided = opened.world.decided(candidate.id, Stage.FULL)
     return _at(row.made), LineageEvent(
-        made=_minute(row.made),
+        made=minute(row.made),
         kind="promoted",
         number=candidate.number,
         title=candidate.title,
@@ -107,7 +108,7 @@ def _person(opened: Opened, about: About, row: DecisionRow) -> LineageEvent:
     view = opened.world.candidate(about.subject)
     kind = "reverted" if about.purpose is Purpose.REVERTED else "approved" if row.kind == "pass" else "refused"
     return LineageEvent(
-        _minute(row.made), kind, view.number if view else None, view.title if view else "", said=row.reason
+        minute(row.made), kind, view.number if view else None, view.title if view else "", said=row.reason
     )
 
 
@@ -122,7 +123,7 @@ def _pause(row: ChainEntry) -> tuple[datetime, LineageEvent]:
 
 def _chained(row: ChainEntry, kind: str, said: str) -> LineageEvent:
     """Something that is no candidate's and has an entry of its own in the chain."""
-    return LineageEvent(_minute(row.made), kind, None, said=said, entry=row.number, seal=row.hash[:12], stands=True)
+    return LineageEvent(minute(row.made), kind, None, said=said, entry=row.number, seal=row.hash[:12], stands=True)
 
 
 def _score(opened: Opened, candidate: str) -> Score | None:
@@ -133,7 +134,3 @@ def _score(opened: Opened, candidate: str) -> Score | None:
 def _at(made: str) -> datetime:
     found = datetime.fromisoformat(made)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _minute(made: str) -> str:
-    return made[:16].replace("T", " ")

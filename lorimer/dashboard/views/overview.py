@@ -24,6 +24,7 @@ from lorimer.meta_agent.workspace.caching import cache_use
 from lorimer.terminal.words import left_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Spent, Stage, TrialState
+from lorimer.wording import minute
 
 LATEST = 8
 """Decisions in words on a study's page."""
@@ -39,6 +40,7 @@ class ListedStudy:
     kind: str
     state: str
     began: str
+    """UTC, and said to be."""
     benchmark: str
     model: str
     seed: float | None
@@ -64,7 +66,7 @@ def _line(shelf: Shelf, study: str) -> ListedStudy:
         id=row.id,
         kind=row.kind,
         state=opened.state,
-        began=row.created[:16].replace("T", " "),
+        began=minute(row.created),
         benchmark=row.benchmark,
         model=row.task_model if row.task_model == row.meta_model else f"{row.task_model} / {row.meta_model}",
         seed=baseline.numbers.get("score") if baseline else None,
