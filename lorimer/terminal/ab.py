@@ -5,7 +5,7 @@ from __future__ import annotations
 from lorimer.meta_agent.reports.ab import AbReport, Arm
 from lorimer.terminal.between import flips_text
 from lorimer.terminal.words import duration, score_text, table
-from lorimer.wording import dollars
+from lorimer.wording import digits_apart, dollars
 
 
 def text(found: AbReport) -> str:
@@ -27,7 +27,9 @@ def verdict(found: AbReport) -> str:
     """What is known of the second file against the first, in one sentence."""
     a, b = found.a.file, found.b.file
     by = "" if found.difference is None else f": {found.difference} of mean reward, 95% interval for tasks like these"
-    by += "" if found.p is None else f"; p = {found.p:.2g}, where {found.alpha:g} is asked for"
+    if found.p is not None:
+        p, asked = digits_apart([found.p, found.alpha], 2)
+        by += f"; p = {p}, where {asked} is asked for"
     by += "; it ended early, as the rest could not have changed the answer" if found.early else ""
     said = {
         "better": f"{b} is better than {a}",

@@ -6,6 +6,7 @@ import os
 import pty
 import select
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,4 @@ def test_every_verdict_is_a_sentence_with_its_interval_and_p(found: AbVerdict | 
         f"{words}: +0.100 [-0.100, +0.300] of mean reward, 95% interval for tasks like these; p = 0.04, where 0.1 is asked "
         "for; it ended early, as the rest could not have changed the answer"
     )
+    assert "; p = 0.1004, where 0.1 is asked for; " in verdict(replace(report, p=0.1004))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -148,6 +149,17 @@ def test_a_simpler_harness_that_is_worse_is_rejected_and_soon() -> None:
     whole = full_verdict(FullRun(broken, STANDING, PLAN, simpler=True), POLICY, SIMPLIFY)
     assert whole.kind == "reject"
     assert "simpler, but not surely no worse by 0.1 (" in whole.reason
+
+
+def test_a_level_that_is_just_missed_is_not_said_to_be_reached() -> None:
+    run = FullRun(trials(STABLE, PLAN, 2), STANDING, PLAN, simpler=True)
+    p = full_verdict(run, POLICY, SIMPLIFY).numbers["simpler_p"]
+    assert isinstance(p, float)
+    missed = full_verdict(run, replace(POLICY, alpha=p * 0.999), SIMPLIFY)
+    assert missed.kind == "reject"
+    said = re.search(r"not surely no worse by 0\.1 \(\S+, p = (\S+), needs p <= (\S+)\)", missed.reason)
+    assert said is not None
+    assert float(said[1]) > float(said[2])
 
 
 def test_a_run_goes_on_while_an_equal_harness_could_still_pass() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from lorimer.dashboard.svg import Axis, across, element, group, mark, picture, ticks
-from lorimer.meta_agent.ledger.telling import against
+from lorimer.meta_agent.ledger.telling import against, scored
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.state.world import World, score_of
@@ -92,7 +92,7 @@ def _points(world: World, view: CandidateView) -> Iterator[Point]:
         place = min(1.0, max(0.0, float(stood.numbers["score"]) + float(mean) - theirs))
         ended = view.state in ("promoted", "rejected", "undecided")
         shape = view.state if ended else "passed" if full.kind == "promote" else "rejected"
-        said = f"{mean:.3f} against {against(full)}"
+        said = f"{scored(full)} against {against(full)}"
         yield Point(view.number, short(view.number), view.title, place, shape, said)
     fresh = audit.numbers.get("score") if audit else None
     if fresh is not None:

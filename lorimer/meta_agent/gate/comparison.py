@@ -16,6 +16,7 @@ from lorimer.meta_agent.gate.statistics.permutation import Pair, pair_of
 from lorimer.meta_agent.gate.statistics.policies import Policy, Value, means
 from lorimer.meta_agent.gate.statistics.scores import Result, Scored, Shared, by_task, mean_of
 from lorimer.meta_agent.gate.statistics.weights import UNKNOWN
+from lorimer.wording import scores_apart
 
 DecisionKind = Literal["promote", "reject", "undecided", "pass"]
 
@@ -290,8 +291,8 @@ def versus(pairs: Sequence[Pair], *, partial: bool = False) -> str:
     even = len({len(pair.candidate) for pair in pairs}) == 1 and len({len(pair.champion) for pair in pairs}) == 1
     if (even or partial) and _PASS_FAIL.issuperset(mine) and _PASS_FAIL.issuperset(theirs):
         return f"{round(sum(mine))}/{len(mine)} against {round(sum(theirs))}/{len(theirs)}"
-    candidate, champion = means(pairs)
-    return f"{candidate:.3f} over {count(len(mine), 'trial')} against {champion:.3f} over {len(theirs)}"
+    candidate, champion = scores_apart(means(pairs))
+    return f"{candidate} over {count(len(mine), 'trial')} against {champion} over {len(theirs)}"
 
 
 def count(number: int, noun: str) -> str:

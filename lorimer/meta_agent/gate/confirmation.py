@@ -15,6 +15,7 @@ from lorimer.meta_agent.gate.statistics.permutation import TIE
 from lorimer.meta_agent.gate.statistics.policies import Policy, Value, means
 from lorimer.meta_agent.gate.statistics.scores import smoothed_variance
 from lorimer.meta_agent.gate.verdicts import too_errored
+from lorimer.wording import scores_apart
 
 ROUNDS = 4
 """The most trials per task and arm. A fifth round finds no more of 100 candidates and takes a twentieth more trials."""
@@ -54,7 +55,8 @@ def confirmed(evidence: Evidence, policy: Policy) -> Decision | None:
     if not last and z >= ends.behind and (z <= ends.ahead or len(evidence.candidate) < FEWEST * tasks):
         return None
     numbers: dict[str, Value] = dict(arms.numbers()) | {"difference": difference, "error": error}
-    said = f"{versus(pairs)} side by side, a difference of {difference:+.3f} (± {error:.3f})"
+    between = f"{'-' if difference < 0 else '+'}{scores_apart([abs(difference), 0.0])[0]}"
+    said = f"{versus(pairs)} side by side, a difference of {between} (± {error:.3f})"
     if difference <= TIE:
         return Decision("reject", f"not confirmed: {said}", numbers)
     return Decision("pass", f"confirmed: {said}", numbers)

@@ -28,6 +28,7 @@ from lorimer.meta_agent.gate.statistics.policies import ANYTIME, Policy, Value
 from lorimer.meta_agent.gate.statistics.scores import Result, by_task, mean_of
 from lorimer.meta_agent.gate.stopping.ends import first_stop
 from lorimer.meta_agent.gate.stopping.futility import first_unlikely
+from lorimer.wording import digits_apart
 
 
 @dataclass(frozen=True)
@@ -256,9 +257,10 @@ def _numbers(name: str, test: NonInferior) -> dict[str, Value]:
 
 
 def _said(test: NonInferior, policy: Policy) -> str:
+    p, level = digits_apart([test.p, policy.alpha], 2)
     return (
         f"{'no' if test.passed(policy.alpha) else 'not surely no'} worse by {test.margin:g} "
-        f"({test.difference:+.3f}, p = {test.p:.2g}, needs p <= {policy.alpha:.2g})"
+        f"({test.difference:+.3f}, p = {p}, needs p <= {level})"
     )
 
 

@@ -13,6 +13,7 @@ from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.cost import amounts, held_back
 from lorimer.meta_agent.gate.statistics.policies import bar_words
 from lorimer.traces.tables import DecisionRow
+from lorimer.wording import scores_apart
 
 Numbers = Mapping[str, Any]
 """A decision's."""
@@ -59,7 +60,7 @@ def _rejected(decision: DecisionRow) -> str:
             passed = f"{numbers['passed']} of {numbers['canaries']} tasks that cannot be solved"
             return f"it passed {passed}, so it gets rewards without the work"
         case Stage.AUDIT:
-            fresh = f"{numbers['candidate_mean']:.3f} against {numbers['champion_mean']:.3f}"
+            fresh = " against ".join(_both(numbers))
             beside = f"in fresh trials side by side with the champion's ({fresh})"
             return f"it was better in its full run, but not {beside}, so the champion stays"
         case Stage.HOLDOUT:
@@ -137,7 +138,7 @@ def against(full: DecisionRow) -> str:
     A store of an older lorimer does not tell how many of a pooled run's trials were the champion's own.
     """
     numbers = full.numbers
-    theirs, own = f"{numbers['champion_mean']:.3f}", numbers.get("champion_own")
+    theirs, own = _both(numbers)[1], numbers.get("champion_own")
     if own is None:
         pooled = full.stage == Stage.FULL and full.policy.get("name") == "pooled"
         return f"{theirs} of the champion's arm" if pooled else f"the champion's {theirs}"
@@ -145,6 +146,15 @@ def against(full: DecisionRow) -> str:
     if not others:
         return f"the champion's {theirs}"
     return f"{theirs} in {count(own, 'trial')} of the champion and {others} of rejected candidates"
+
+
+def scored(full: DecisionRow) -> str:
+    """The candidate's score in this decision, as it is told beside the other (`against`)."""
+    return _both(full.numbers)[0]
+
+
+def _both(numbers: Numbers) -> list[str]:
+    return scores_apart([numbers["candidate_mean"], numbers["champion_mean"]])
 
 
 def _scored(decision: DecisionRow) -> str:
@@ -156,7 +166,7 @@ def _scored(decision: DecisionRow) -> str:
 
 
 def _means(decision: DecisionRow) -> str:
-    return f"it scored {decision.numbers['candidate_mean']:.3f} against {against(decision)}"
+    return f"it scored {scored(decision)} against {against(decision)}"
 
 
 def _bar(numbers: Numbers) -> str:

@@ -23,6 +23,7 @@ from lorimer.meta_agent.gate.statistics.permutation import TIE, Pair, permutatio
 from lorimer.meta_agent.gate.statistics.pooled import p_value, surplus
 from lorimer.meta_agent.gate.statistics.revisions import NEWEST, REVISIONS, Ends
 from lorimer.meta_agent.gate.statistics.scores import mean_of
+from lorimer.wording import digits_apart
 
 Value = str | int | float | bool | None
 
@@ -199,7 +200,8 @@ def bar_words(numbers: Mapping[str, Any]) -> str:
     if alpha is None:
         return ""
     if numbers.get("e") is not None:
-        return f"evidence {numbers['e']:.3g} to 1, needs {1 / alpha:.3g}"
+        reached, needed = digits_apart([numbers["e"], 1 / alpha], 3)
+        return f"evidence {reached} to 1, needs {needed}"
     p, level = _told(numbers["p"], alpha)
     return f"p = {p}, needs p <= {level}"
 
