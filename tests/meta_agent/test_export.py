@@ -223,6 +223,18 @@ async def test_a_study_without_promotion_exports_its_seed_and_says_so(tmp_path: 
     assert "> The study is **paused**: stopped by the user" in card
 
 
+async def test_the_evidence_of_a_study_without_promotion_is_json_for_every_parser(tmp_path: Path) -> None:
+    """It has no gain, so nothing is known of the scores that a gain lies between; NaN is no JSON, and most parsers refuse it."""
+
+    def unknown(word: str) -> None:
+        raise ValueError(word)
+
+    reader = await fill(tmp_path / "traces.db", promoted=False)
+    found = json.loads(export(reader, "demo", tmp_path / "out").evidence.read_text(), parse_constant=unknown)
+    assert (found["winner"], found["gain"]["gain"]) == ("seed", None)
+    assert (found["gain"]["seed"], found["gain"]["champion"]) == (None, None)
+
+
 async def test_nothing_is_overwritten_without_force(tmp_path: Path) -> None:
     reader = await fill(tmp_path / "traces.db")
     out = tmp_path / "out"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -114,7 +115,8 @@ class EvidenceCard:
     replay: str
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False, default=str, allow_nan=True) + "\n"
+        """JSON that every parser reads: a number that is not known is null."""
+        return json.dumps(_known(asdict(self)), indent=2, ensure_ascii=False, default=str, allow_nan=False) + "\n"
 
 
 def in_short(card: EvidenceCard) -> tuple[str, ...]:
@@ -134,6 +136,15 @@ def in_short(card: EvidenceCard) -> tuple[str, ...]:
     if card.simulated:
         lines.append("simulated: no language model was asked, so the scores say nothing about any")
     return tuple(lines)
+
+
+def _known(value: Any) -> Any:
+    """A value with `None` in place of each nan, for which JSON has no word."""
+    if isinstance(value, dict):
+        return {key: _known(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_known(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _words(found: Measured) -> str:
