@@ -275,6 +275,19 @@ def test_what_came_out_is_counted_over_all_trials_though_some_are_not_listed(ser
     assert f"{solved} of {len(scored)} solved" in whole
 
 
+def test_of_a_full_run_it_is_said_which_trials_decided_it_where_others_came_in(served: Served) -> None:
+    """A decision is that of the shortest beginning of the plan that settles it. What was under way then is listed too."""
+    full = opened(served).world.full_runs[-1]
+    pages = (
+        f"/s/{STUDY}/trials?of={quote(full.id, safe='')}",
+        f"/s/{STUDY}/c/{opened(served).world.candidate(full.subject).number}",  # type: ignore[union-attr]
+    )
+    assert all("of the plan decided" not in served.page(page) for page in pages)
+    more_trials(served, full.id, 3, 1.0)
+    said = f" solved; the first {full.numbers['run']} of the plan decided, and the others came in beside them"
+    assert all(said in served.page(page) for page in pages)
+
+
 def test_the_trials_behind_the_scores_of_a_study_are_found_from_them(finished: Served) -> None:
     champion = opened(finished).world.champion
     assert champion is not None

@@ -41,6 +41,8 @@ class EvaluationLine:
     """Planned trials that ended without one, which no score counts."""
     again: int
     """Further attempts that ended without one: they were cancelled, or errored and were tried anew."""
+    read: int | None
+    """How many planned trials, the first ones, decided a full run; `None` where these are all, and of other evaluations."""
     attempts: int
     """All that were begun and may be shown, those under way included."""
     sealed: int
@@ -50,13 +52,15 @@ class EvaluationLine:
 
     @property
     def outcome(self) -> str:
-        """`286 of 430 solved; 5 more errored, which no score counts; 2 attempts were cancelled or tried anew`."""
+        """`286 of 430 solved; 5 more errored, which no score counts; 2 attempts were cancelled or tried anew`, and of a
+        full run how many decided it, where others came in beside them."""
         if not self.attempts:
             return ""
         errored = f"; {self.errored} more errored, which no score counts" if self.errored else ""
         attempts = "attempt was" if self.again == 1 else "attempts were"
         again = f"; {self.again} {attempts} cancelled or tried anew" if self.again else ""
-        return f"{self.solved} of {self.scored} solved{errored}{again}"
+        read = f"; the first {self.read} of the plan decided, and the others came in beside them" if self.read else ""
+        return f"{self.solved} of {self.scored} solved{errored}{again}{read}"
 
     @property
     def unlisted(self) -> int:
@@ -111,6 +115,11 @@ def _ran(
     trials = [each for each in reader.attempts(row.id) if not opened.hides_at(row.stage, each.task)]
     rewards = {(each.task, each.repeat): each.reward for each in trials if each.reward is not None}
     errored = {(each.task, each.repeat) for each in trials if each.state == TrialState.ERRORED} - rewards.keys()
+    ended = len(rewards) + len(errored)
+    decision = (
+        opened.world.decided(row.subject, Stage(row.stage)) if row.stage == Stage.FULL and row.met is None else None
+    )
+    read = int(decision.numbers.get("run") or 0) if decision is not None else 0
     return EvaluationLine(
         id=row.id,
         what=named(row),
@@ -119,6 +128,7 @@ def _ran(
         scored=len(rewards),
         errored=len(errored),
         again=sum(each.state in UNCOUNTED for each in trials) - len(errored),
+        read=read if 0 < read < ended else None,
         attempts=len(trials),
         sealed=sum(opened.hides_at(row.stage, str(task)) for task, _ in row.plan),
         trials=tuple(trials[first : first + most]),
