@@ -26,9 +26,9 @@ from lorimer.meta_agent.reports.ab import ab
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.state.descent import edit_of
 from lorimer.meta_agent.state.names import short
-from lorimer.meta_agent.state.result import at_first, result_of, total
+from lorimer.meta_agent.state.result import at_first, result_of, sealed_scores, total
 from lorimer.meta_agent.state.sealed import told
-from lorimer.meta_agent.state.world import World, scan, score_of
+from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.study.candidates.strategies import base
 from lorimer.meta_agent.study.people.beside import departed
 from lorimer.meta_agent.workspace.caching import CacheUse, cache_use
@@ -128,7 +128,6 @@ def status(reader: StudyReader, study: StudyRow, root: Path) -> Status:
 
     world = scan(reader, study.id)
     found = result_of(reader, world, study)
-    final = world.sealed_score if told(study) else None
     tasks, spent = reader.tasks(study.id), reader.spent(study.id)
     gain = gain_of(reader, world, study)
     state, reason = state_of(study)
@@ -159,7 +158,7 @@ def status(reader: StudyReader, study: StudyRow, root: Path) -> Status:
         touches=_touches(world),
         luck=experiments.luck(reader, world),
         drift=drift_of(reader, world),
-        sealed=(score_of(final), score_of(final, "seed_")) if final else None,
+        sealed=sealed_scores(reader, world) if told(study) else None,
         holdout_queries=world.holdout_queries,
         trials=spent.trials,
         tokens=spent.tokens,
@@ -303,7 +302,7 @@ def _holdout(found: Status) -> str:
         return f"  holdout     {asked}; what candidates score there is shown when the study ends"
     if found.sealed is None:
         return f"  holdout     {asked}; {NOT_MEASURED}"
-    champion, seed = found.sealed
+    champion, seed = (each.with_doubts for each in found.sealed)
     return f"  holdout     {champion}, the seed harness {seed}, side by side in trials that decided nothing; {asked}"
 
 

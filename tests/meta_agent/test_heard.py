@@ -18,7 +18,7 @@ from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.terminal.listing import status, status_text, studies, studies_text
 from lorimer.terminal.opening import pick_study
 from lorimer.traces.schema import PlannedTrial, Stage, TrialState, Used
-from tests.meta_agent.test_loop import Bench, config, make_bench, script
+from tests.meta_agent.test_loop import HOLDOUT, Bench, config, make_bench, script
 
 Calls = Callable[[str, PlannedTrial], Used]
 SAID = (
@@ -166,6 +166,30 @@ async def test_beside_a_score_stand_the_refused_calls_of_its_own_trials(bench: B
         next(line for line in evidence_card(reader, "demo").splitlines() if line.startswith("| champion")),
     ]
     assert [line for line in shown if told not in line] == []
+
+
+async def test_refused_calls_on_the_sealed_tasks_stand_beside_the_scores_there(bench: Bench) -> None:
+    """The seed harness alone is refused, in both calls of each trial of some tasks: a score without answers is easily beaten."""
+    used = calls(lambda text, planned: "GOOD" not in text and planned.task in (HOLDOUT[0], HOLDOUT[1], "t13"))
+    settings = config(gate={"policy": "pooled"}, budget={"candidates": 1})
+    with bench.parts(script("GOOD"), settings, used=used) as (parts, _, _):
+        await bench.create(parts)
+        await optimize(parts, "demo")
+    reader = bench.reader()
+    found = status(reader, pick_study(reader, None), bench.root)
+    assert found.sealed is not None
+    assert found.baseline_first is not None
+    trials = found.sealed[1].trials
+    third = Refused(2 * trials // 3, 2 * trials)
+    assert [each.refused.refused for each in found.sealed] == [0, third.refused]
+    assert found.sealed[1].refused == third, "two tasks of six"
+    first = found.baseline_first.trials
+    assert found.baseline_first.refused == Refused(2 * first // 14, 2 * first), "one task of 14"
+    share = f"(refused: {third.refused} of {third.calls} calls, 33.3%)"
+    holdout = next(line for line in status_text(found).splitlines() if line.startswith("  holdout"))
+    card = next(line for line in evidence_card(reader, "demo").splitlines() if line.startswith("Sealed holdout"))
+    for line in (holdout, card.partition("At the study's end")[2]):
+        assert line.count(share) == line.count("(refused") == 1
 
 
 async def test_an_edit_whose_requests_are_refused_is_rejected_and_the_study_goes_on(bench: Bench) -> None:

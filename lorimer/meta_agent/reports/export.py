@@ -23,9 +23,9 @@ from lorimer.meta_agent.reports.evidence import EvidenceCard, evidence, in_short
 from lorimer.meta_agent.reports.gain import gain_of
 from lorimer.meta_agent.reports.promotions import one_line, promotions, refused_words, score_words
 from lorimer.meta_agent.state.names import short
-from lorimer.meta_agent.state.result import at_first, result_of
+from lorimer.meta_agent.state.result import at_first, result_of, sealed_scores
 from lorimer.meta_agent.state.sealed import told
-from lorimer.meta_agent.state.world import World, scan, score_of
+from lorimer.meta_agent.state.world import World, scan
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.settings import shown
@@ -220,14 +220,16 @@ def _champion(candidates: list[Candidate], world: World) -> Candidate | None:
 
 
 def _holdout(reader: StudyReader, world: World) -> str:
-    final = world.sealed_score
+    final = sealed_scores(reader, world)
     asked = world.holdout_queries
     times = "once" if asked == 1 else f"{asked} times"
     if final is not None:
-        champion, seed = score_of(final), score_of(final, "seed_")
+        champion, seed = final
+        each = f"{champion.trials} trials each"
+        trials = each if champion.trials == seed.trials else f"{champion.trials} and {seed.trials} trials"
         return (
-            f". At the study's end, side by side in {champion.trials} trials each that decided nothing: champion {champion}, "
-            f"seed harness {seed}. It was asked {times} in this study"
+            f". At the study's end, side by side in {trials} that decided nothing: champion {champion.with_doubts}, "
+            f"seed harness {seed.with_doubts}. It was asked {times} in this study"
         )
     decision = world.decided(world.champion_id, Stage.HOLDOUT) if world.champion else None
     mean = decision.numbers.get("candidate_mean") if decision else None

@@ -52,18 +52,32 @@ def result_of(reader: StudyReader, world: World, row: StudyRow) -> StudyResult:
     baseline, first, final = world.reported_of(""), world.seed_at_first, world.reported
     seed, measured = world.reported_by(""), world.reported_by(world.champion_id)
     both = list(dict.fromkeys((*measured, *seed)))
-    refused = reader.refused(both)
+    refused = reader.refused([*both, first.id] if first else both)
     return StudyResult(
         study=row.id,
         state=row.state,
         reason=row.state_reason,
         baseline=replace(score_of(baseline), refused=total(refused, seed)) if baseline else None,
-        baseline_first=score_of(first) if first else None,
+        baseline_first=replace(score_of(first), refused=total(refused, [first.id])) if first else None,
         final=replace(score_of(final), refused=total(refused, measured)) if final else None,
         champion=world.champion_harness,
         champion_candidate=world.champion.id if world.champion else "",
         candidates=dict(Counter(candidate.state for candidate in world.candidates)),
         refusal=_refusal(reader, [name for name in both if name in refused]),
+    )
+
+
+def sealed_scores(reader: StudyReader, world: World) -> tuple[Score, Score] | None:
+    """What the champion and the seed harness scored on the sealed tasks when the study ended, and what of their calls was
+    refused; `None` where they were not run there once more."""
+    final = world.sealed_score
+    if final is None:
+        return None
+    seed, champion = world.sealed_by
+    refused = reader.refused([seed, champion])
+    return (
+        replace(score_of(final), refused=total(refused, [champion])),
+        replace(score_of(final, "seed_"), refused=total(refused, [seed])),
     )
 
 

@@ -37,6 +37,12 @@ class Score:
     def __str__(self) -> str:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
+    @property
+    def with_doubts(self) -> str:
+        """The same with what errored, and with what of the calls was refused."""
+        errored = f", {self.errored} errored" if self.errored else ""
+        return f"{self}{errored}{f' ({self.refused})' if self.refused else ''}"
+
 
 def score(results: Iterable[Result]) -> Score:
     """Mean over tasks of the task's mean reward, with a task-clustered 95% interval.
