@@ -67,6 +67,24 @@ def test_evidence_just_under_its_bar_is_not_said_to_reach_it() -> None:
     assert bar_words({"e": 19.6, "alpha": 0.1}) == "evidence 19.6 to 1, needs 10"
 
 
+@pytest.mark.parametrize(
+    ("trials", "alpha", "said"),
+    [
+        (5, 0.1, "p = 0.10, needs p <= 0.10"),
+        (10, 0.1, "p = 0.10, needs p <= 0.10"),
+        (20, 0.05, "p = 0.050, needs p <= 0.05"),
+    ],
+)
+def test_a_p_that_is_its_level_passes_and_is_said_to_be_it(trials: int, alpha: float, said: str) -> None:
+    """One of so many ways to deal out the trials gives all successes to the candidate. So p is the level, but for the last bit
+    of its float, and the edit is promoted."""
+    both = 2 if trials == 5 else 1
+    mine = [Result("t", 1.0)] * both
+    decision = decide(Evidence(mine, [Result("t", 0.0)] * (trials - both), ["t"] * both), Policy("paired", alpha=alpha))
+    assert decision.kind == "promote"
+    assert decision.reason.endswith(f", {said}")
+
+
 def test_numbers_that_are_alike_or_equal_take_no_more_digits() -> None:
     assert scores_apart([0.5, 0.5 + 1e-16]) == ["0.500", "0.500"]
     assert scores_apart([0.6312, 0.6308]) == ["0.6312", "0.6308"]

@@ -207,7 +207,9 @@ def bar_words(numbers: Mapping[str, Any]) -> str:
 
 
 def _told(p: float, alpha: float) -> tuple[str, str]:
-    """A p-value and its level with few digits, or with as many as it takes to tell them apart."""
+    """A p-value and its level with few digits, or with as many as it takes to tell them apart. What is above its level by
+    the rounding of floats alone passes, so it is said to be at it."""
+    p = alpha if abs(p - alpha) <= TIE else p
     said = f"{p:.1e}" if p < 0.0005 else f"{p:.3f}" if p < 0.095 else f"{p:.2f}"
     level = f"{alpha:.2f}" if round(alpha, 2) == alpha else f"{alpha:.2g}"
     digits = 2
