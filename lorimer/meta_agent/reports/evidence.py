@@ -139,12 +139,12 @@ def in_short(card: EvidenceCard) -> tuple[str, ...]:
 
 
 def _known(value: Any) -> Any:
-    """A value with `None` in place of each nan, for which JSON has no word."""
+    """A value with `None` in place of each nan and infinity, for which JSON has no word."""
     if isinstance(value, dict):
         return {key: _known(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_known(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _words(found: Measured) -> str:
