@@ -152,7 +152,7 @@ def test_the_right_choice_is_a_letter_a_place_or_the_text(
             ["D", "A", "C", "B"],
             "A",
             """'A' is the text of 'A' and the letter of 'D': set benchmark.hf.scorer.answers to "text" or "letter\"""",
-            {"text": "B", "letter": "A"},
+            {"text": "A", "letter": "A"},
         ),
     ],
     ids=["number", "letter"],
@@ -172,6 +172,28 @@ def test_an_answer_that_may_mean_two_choices_is_taken_for_neither_until_it_is_sa
         tmp_path, [row], {"instruction": "q", "answer": "a", "scorer": {**scorer, "answers": other}}
     ).problems
     assert f"'{answer}' is no {other} of a choice" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "answers", "right", "wrong"),
+    [
+        ("{{ q }}\n{{ lettered_choices }}", "letter", ["C", "c) D", "The answer is C."], ["D", "A", "B. A"]),
+        ("{{ q }}\n{{ lettered_choices }}", "text", ["B", "(b) C"], ["C", "A"]),
+        ("{{ q }} {{ c }}", "text", ["C", "B. C"], ["A", "D"]),
+    ],
+)
+async def test_a_letter_is_that_of_a_choice_where_letters_are_shown_and_else_a_choice_itself(
+    tmp_path: Path, instruction: str, answers: str, right: list[str], wrong: list[str]
+) -> None:
+    """MMLU asks for vitamins. The texts of its choices are letters too, and not those that stand before them."""
+    scorer = {"kind": "multiple-choice", "choices": ["c"], "answers": answers}
+    row = {"q": "Which vitamin?", "a": "C", "c": ["A", "C", "D", "E"]}
+    (task,) = load(tmp_path, [row], {"instruction": instruction, "answer": "a", "scorer": scorer}).tasks
+    assert isinstance(task.reward, Graded)
+    for answer in [oracle(task), *right]:
+        assert (await task.reward.grader.grade(answer, 5.0)).reward == 1.0, answer
+    for answer in wrong:
+        assert (await task.reward.grader.grade(answer, 5.0)).reward == 0.0, answer
 
 
 def test_choices_can_stand_in_a_column_each_or_inside_another(tmp_path: Path) -> None:

@@ -308,17 +308,37 @@ class Choice:
 
     def _whole(self, text: str) -> int | None:
         """The choice that a text is, whole: `B`, `(b)`, `B. its text`, `its text`."""
+        place = self._by_text(text)
+        return self._by_letter(text) if place is None else place
+
+    def _by_text(self, text: str) -> int | None:
+        told, texts = _told(text), [_told(choice) for choice in self.choices]
+        return texts.index(told) if texts.count(told) == 1 else None
+
+    def _by_letter(self, text: str) -> int | None:
         letters = string.ascii_uppercase[: len(self.choices)]
-        texts = [_told(choice) for choice in self.choices]
-        told = _told(text)
-        if texts.count(told) == 1:
-            return texts.index(told)
         match = re.fullmatch(rf"[\W_]*([{letters}{letters.lower()}])(?:[\W_]+(.*))?", text.strip(), re.DOTALL)
         if match is None:
             return None
         place = letters.index(match[1].upper())
         rest = _told(match[2] or "")
-        return place if not rest or rest == texts[place] else None
+        return place if not rest or rest == _told(self.choices[place]) else None
+
+
+@dataclass(frozen=True)
+class LetteredChoice(Choice):
+    """A choice among texts of which some are letters (`A. B`), in a task that shows the letters: a letter alone is one of
+    these, and no text."""
+
+    def _whole(self, text: str) -> int | None:
+        place = self._by_letter(text)
+        return self._by_text(text) if place is None else place
+
+
+def has_letters(choices: Sequence[str]) -> bool:
+    """Whether the text of some choice is a letter that stands for one of them."""
+    letters = set(string.ascii_lowercase[: len(choices)])
+    return any(_told(choice) in letters for choice in choices)
 
 
 def _told(text: str) -> str:

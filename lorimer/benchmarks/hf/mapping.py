@@ -13,7 +13,16 @@ from typing import Any
 
 from lorimer.benchmarks import _files
 from lorimer.benchmarks.base import NOTHING_RUNS, Graded, Grader, RewardFiles, RewardSource, Script, Task
-from lorimer.benchmarks.hf.answers import Choice, Exact, Extraction, NoReference, Numeric, Regex
+from lorimer.benchmarks.hf.answers import (
+    Choice,
+    Exact,
+    Extraction,
+    LetteredChoice,
+    NoReference,
+    Numeric,
+    Regex,
+    has_letters,
+)
 from lorimer.benchmarks.hf.rows import DataRow
 from lorimer.benchmarks.hf.values import Empty, MappedKey, RowValues, canonical, text_of
 from lorimer.config.rows import HfSettings
@@ -275,8 +284,16 @@ class RowMapping:
             both = " and ".join(f"the {way} of {texts[place][:40]!r}" for way, place in ways.items())
             how = " or ".join(f'"{way}"' for way in ways)
             raise _Keyed(self._answer.key, f"{answer[:80]!r} is {both}: set benchmark.hf.scorer.answers to {how}")
-        built = Choice(texts, next(iter(ways.values())), self._extraction())
-        return built, self._as_answered(built.letter)
+        right, letters = next(iter(ways.values())), has_letters(texts)
+        shown = "text" not in ways or any("lettered_choices" in value.reads for value in self._shown())
+        kind = LetteredChoice if letters and shown else Choice
+        built = kind(texts, right, self._extraction())
+        # Where letters are not shown, a letter that is a choice's text is taken for that.
+        return built, self._as_answered(texts[right] if letters and not shown else built.letter)
+
+    def _shown(self) -> Sequence[MappedKey]:
+        """What the agent reads of a row."""
+        return self._instruction, *self._files.values()
 
     def _meant(self, answer: str, texts: Sequence[str]) -> dict[str, int]:
         """The choice that an answer means, for each way in which it can name one."""

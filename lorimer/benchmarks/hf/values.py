@@ -27,7 +27,7 @@ class MappedKey:
     key: str
     """`benchmark.hf.instruction`, …"""
     reads: frozenset[str]
-    """The columns that it is made from."""
+    """The columns that it is made from, and of the other names that a template may use those that it does."""
     get: Callable[[Mapping[str, Any]], Any]
     """Raises Empty. What a column holds, or a template's text."""
     is_column: bool
@@ -120,8 +120,8 @@ class RowValues:
         except (TemplateError, RecursionError) as error:
             raise ConfigError(f"{key}: not a template: {error}") from None
         used = meta.find_undeclared_variables(tree)
-        reads = used & set(self._columns)
-        for name in sorted(used - reads - set(self._names) - set(self._environment.globals)):
+        reads = used & {*self._columns, *self._names}
+        for name in sorted(used - reads - set(self._environment.globals)):
             near = difflib.get_close_matches(name, [*self._columns, *self._names], 1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(self._columns[:20])}"
             raise ConfigError(f"{key}: no column '{name}'{hint}")
