@@ -520,6 +520,10 @@ BAD_ROWS: list[tuple[dict[str, Any], str]] = [
         "'four' is none of the choices",
     ),
     (
+        {**BASE, "answer": "list", "scorer": {"kind": "multiple-choice", "choices": ["list"]}},
+        "benchmark.hf.answer: 'x' is several",
+    ),
+    (
         {**BASE, "scorer": {"kind": "multiple-choice", "choices": ["n"]}},
         "benchmark.hf.scorer.choices: column n holds no list",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,14 @@ def test_a_golden_file_that_is_no_workbook_gets_one_line(tmp_path: Path) -> None
     make(tmp_path, ITEM)
     (tmp_path / "spreadsheet" / "13-1" / "1_13-1_golden.xlsx").write_bytes(b"PK\0nothing")
     assert "1_13-1_golden.xlsx: is not a workbook" in problem(SpreadsheetBenchmark(tmp_path).load())
+
+
+def test_a_golden_file_whose_xml_has_a_document_type_gets_one_line(tmp_path: Path) -> None:
+    """Such a type can name entities, which grow without end as they are read."""
+    make(tmp_path, {**ITEM, "answer_position": "A1:B2"})
+    with zipfile.ZipFile(tmp_path / "spreadsheet" / "13-1" / "1_13-1_golden.xlsx", "w") as workbook:
+        workbook.writestr("xl/workbook.xml", '<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>')
+    assert "1_13-1_golden.xlsx: has a document type in its XML" in problem(SpreadsheetBenchmark(tmp_path).load())
 
 
 def test_one_bad_item_hides_no_other(tmp_path: Path) -> None:

@@ -77,6 +77,10 @@ def test_a_workspace_in_which_nothing_was_run_says_what_to_run(
     [
         ("[gate]\nalfa = 0.1", "lorimer.toml: gate.alfa: there is no such key; did you mean 'alpha'?"),
         ("[gates]\nalpha = 0.1", "gates: there is no such key; did you mean 'gate'?"),
+        (
+            '[executor]\ndocker_hosts = ["tcp://a:1", "tcp://b:1"]\nshares = [1, 0]',
+            "shares: holds a number below 1; leave a host out that is to take no trials",
+        ),
         ("[gate]\nalpha = 2", "lorimer.toml: gate.alpha: should be less than 0.5 (given: 2)"),
         ("[providers.local]\nurl = 'x'", "providers.local.url: there is no such key; did you mean 'base_url'?"),
         (

@@ -410,6 +410,8 @@ def test_a_trace_of_another_study_is_refused(served: Served) -> None:
     with pytest.raises(UserError, match="is not of study"):
         trajectory.trajectory(served.reader, Shelf(served.reader, served.root).open(other), trial.id, 0)
     assert "there is no trial none" in served.page(f"/s/{STUDY}/trace?of=none", 404)
+    assert f"study {STUDY} has no task none" in served.page(f"/s/{STUDY}/task?task=none", 404)
+    assert f"study {STUDY} has no task (empty)" in served.page(f"/s/{STUDY}/task?task=", 404)
 
 
 def test_a_proposal_session_is_read_like_a_trial(served: Served) -> None:

@@ -745,3 +745,27 @@ return json.dumps(told)
     )
     refused = "/app/x: too many large files are being read or written at once; do one at a time"
     assert json.loads(played.end.answer) == [True, True, *[refused] * 5], played.end
+
+
+@bubblewrap
+async def test_a_handle_that_was_never_given_and_data_that_are_no_base64_are_refused(attempt: Try) -> None:
+    played = await attempt(
+        solve(
+            FORGE.replace("\n    ", "\n")
+            + """
+told = []
+for method, sent in (
+    ("env.read", {"path": "/app/x", "handle": "h9"}),
+    ("env.write", {"path": "/app/x", "data": "", "handle": "h9", "more": False}),
+    ("env.write", {"path": "/app/x", "data": "?", "handle": "", "more": False}),
+):
+    try:
+        wire.call(method, sent)
+    except EnvError as error:
+        told.append(str(error))
+return json.dumps(told)
+"""
+        ),
+    )
+    refused = ["no such read in progress: h9", "no such write in progress: h9", "data is not base64"]
+    assert json.loads(played.end.answer) == refused, played.end
