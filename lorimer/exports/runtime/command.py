@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from lorimer.errors import LorimerError, UserError
 from lorimer.exports.runtime.settings import APIS, Settings, read, with_model
 from lorimer.exports.runtime.solving import solve
 from lorimer.harness import api
+from lorimer.harness.api import LimitReached
 
 LOCK = "lock.json"
 
@@ -27,7 +30,7 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
         if given.check:
             print(_checked(folder))  # noqa: T201
             return 0
-        task = Path(given.task_file).read_text(encoding="utf-8") if given.task_file else given.task or ""
+        task = _told(Path(given.task_file)) if given.task_file else given.task or ""
         done = solve(
             folder,
             _settings(read(folder), given),
@@ -39,9 +42,11 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
     except LorimerError as error:
         print(f"run: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
-    except OSError as error:
-        print(f"run: {error.filename}: {error.strerror}", file=sys.stderr)  # noqa: T201
-        return 2
+    except LimitReached as error:
+        print(f"run: the harness ended without an answer: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    except KeyboardInterrupt:
+        return 130
     except Exception:  # noqa: BLE001 - the harness's own failure, which its author wants to see
         traceback.print_exc()
         return 1
@@ -62,10 +67,34 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--base-url", metavar="URL", help="of a compatible endpoint")
     parser.add_argument("--api", choices=APIS, help="how the endpoint is spoken to")
     parser.add_argument("--key-env", metavar="NAME", help="the variable that holds the key")
-    parser.add_argument("--seconds", type=float, help="time limit of the whole task")
-    parser.add_argument("--calls", type=int, help="the most model calls")
+    parser.add_argument("--seconds", type=_seconds, help="time limit of the whole task")
+    parser.add_argument("--calls", type=_calls, help="the most model calls")
     parser.add_argument("--json", action="store_true", help="print the answer and what it took as JSON")
     return parser
+
+
+def _seconds(text: str) -> float:
+    with suppress(ValueError):
+        if 0 < (number := float(text)) < math.inf:
+            return number
+    raise argparse.ArgumentTypeError(f"{text} is no number of seconds above 0")
+
+
+def _calls(text: str) -> int:
+    with suppress(ValueError):
+        if (number := int(text)) >= 0:
+            return number
+    raise argparse.ArgumentTypeError(f"{text} is no number of calls")
+
+
+def _told(path: Path) -> str:
+    """A task that a file says. Raises UserError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}", "name a file that says the task") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 (byte {error.start})", "save it as UTF-8") from None
 
 
 def _settings(settings: Settings, given: argparse.Namespace) -> Settings:
@@ -77,7 +106,10 @@ def _settings(settings: Settings, given: argparse.Namespace) -> Settings:
 
 def _checked(folder: Path) -> str:
     """Raises UserError where a file is not as it was exported."""
-    files = json.loads((folder / LOCK).read_text(encoding="utf-8"))["files"]
+    try:
+        files = dict(json.loads((folder / LOCK).read_text(encoding="utf-8"))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UserError(f"{folder / LOCK}: cannot be read, or lists no files", "export the winner anew") from None
     for name, expected in files.items():
         path = folder / name
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:

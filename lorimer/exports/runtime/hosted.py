@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lorimer.errors import HarnessError, SandboxError
+from lorimer.exports.runtime.limited import LimitedModel
 from lorimer.exports.runtime.machine import Bounded
 from lorimer.exports.runtime.settings import Settings
-from lorimer.exports.runtime.solving import HARNESS, load_harness
+from lorimer.exports.runtime.solving import HARNESS, load_harness, text_of
 from lorimer.harness.api import EnvError, ExecResult, LimitReached, Task
 
 T = TypeVar("T")
@@ -212,29 +213,18 @@ def env_error(path: str, error: BaseException) -> EnvError:
 
 
 async def solve(
-    folder: Path, settings: Settings, instruction: str, loop: Loop, machine: HostedMachine, model: Any
+    folder: Path, settings: Settings, instruction: str, loop: Loop, machine: HostedMachine, model: LimitedModel
 ) -> str:
     """Have a folder's harness solve a task; its answer.
-
-    Args:
-        model: a `LimitedModel`.
 
     Raises HarnessError; what ended the model or the sandbox; what the harness itself raises.
     """
     run = load_harness(folder)
     await machine.begin()
     task = Task(instruction, machine.workdir, settings.seconds, settings.calls)
-    try:
+    with model.to_blame():
         answer = await loop.run(lambda: run(task, machine, model))
-    except Exception:
-        if model.failure is not None:  # the harness died of it, maybe in words of its own
-            raise model.failure from None
-        raise
-    if model.failure is not None:  # a harness may have caught it
-        raise model.failure
-    if not isinstance(answer, str):
-        raise HarnessError(f"{folder / HARNESS}: solve returned {type(answer).__name__}, not str")
-    return answer
+    return text_of(answer, folder)
 
 
 def deadline(settings: Settings) -> float:

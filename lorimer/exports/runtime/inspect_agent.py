@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lorimer.errors import UserError
 from lorimer.exports.runtime import hosted
 from lorimer.exports.runtime.limited import LimitedModel, ended
 from lorimer.exports.runtime.settings import Settings, read
@@ -98,10 +99,11 @@ def sent(message: Message, inspect: Any) -> Any:
     """A message in Inspect's form: the one that it came from where the harness left it as it was."""
     model, tool = inspect.model, inspect.tool
     if message.role == "user":
-        return model.ChatMessageUser(content=message.text)
+        return model.ChatMessageUser(content=_content(message, model))
     if message.role == "tool":
         error = tool.ToolCallError("unknown", message.text) if message.is_error else None
-        return model.ChatMessageTool(content=message.text, tool_call_id=message.tool_call_id, error=error)
+        content = _content(message, model)
+        return model.ChatMessageTool(content=content, tool_call_id=message.tool_call_id, error=error)
     for block in message.reasoning:
         if _KEPT in block.opaque:
             kept = model.ChatMessageAssistant.model_validate(block.opaque[_KEPT])
@@ -114,6 +116,14 @@ def sent(message: Message, inspect: Any) -> Any:
         for each in message.tool_calls
     ]
     return model.ChatMessageAssistant(content=message.text, tool_calls=calls or None)
+
+
+def _content(message: Message, model: Any) -> Any:
+    """A text, or parts where there are pictures."""
+    if not message.images:
+        return message.text
+    pictures = [model.ContentImage(image=f"data:{each.type};base64,{each.data}") for each in message.images]
+    return [*pictures, model.ContentText(text=message.text)] if message.text.strip() else pictures
 
 
 def received(output: Any) -> Completion:
@@ -213,5 +223,13 @@ def agent(folder: Path, inspect: Any, limits: Mapping[str, Any], sandbox: str | 
 
 
 def instruction_of(messages: Sequence[Any]) -> str:
-    """What is asked for: a harness has one text, so a sample's system and user messages are joined."""
+    """What is asked for: a harness has one text, so a sample's system and user messages are joined.
+
+    Raises UserError for a picture or another part that is no text: without it the harness would solve another task.
+    """
+    for message in messages:
+        if isinstance(message.content, str) or message.role not in ("system", "user"):
+            continue
+        if other := next((part.type for part in message.content if part.type != "text"), ""):
+            raise UserError(f"the sample's input has a part of type {other!r}, and the task of a harness is text alone")
     return "\n\n".join(message.text for message in messages if message.role in ("system", "user") and message.text)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from lorimer.exports.runtime.settings import Settings
@@ -72,6 +73,18 @@ class LimitedModel:
         if schema is None and tool_choice is None:
             return completion
         return structured.checked(completion, schema, tool_choice)
+
+    @contextmanager
+    def to_blame(self) -> Iterator[None]:
+        """What a harness runs in: `failure` is what ended it, also where it was caught or died of in words of its own."""
+        try:
+            yield
+        except Exception:
+            if self.failure is not None:
+                raise self.failure from None
+            raise
+        if self.failure is not None:
+            raise self.failure
 
     def _check(self) -> None:
         settings = self._settings

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -150,8 +150,9 @@ class DockerMachine(Bounded):
         assert process.stdin is not None
         assert process.stdout is not None
         with process:
-            process.stdin.write(command.encode("utf-8", "replace"))
-            process.stdin.close()
+            with suppress(BrokenPipeError):  # of a container that is gone, of which stderr tells
+                process.stdin.write(command.encode("utf-8", "replace"))
+                process.stdin.close()
             file = process.stdout.readline().decode().strip()
             if not file:
                 assert process.stderr is not None

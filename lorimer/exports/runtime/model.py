@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import math
 import sys
 import time
 import urllib.error
@@ -129,14 +131,15 @@ class HttpModel(LimitedModel):
             json.dumps(body, ensure_ascii=False).encode(),
             dict(self._endpoint.headers),
         )
+        until = min(time.monotonic() + self._settings.timeout_seconds, self._deadline)
         try:
-            with self._opener.open(request, timeout=self._settings.timeout_seconds) as reply:
-                raw = reply.read()
+            with self._opener.open(request, timeout=max(0.1, until - time.monotonic())) as reply:
+                raw = _read(reply, until)
         except urllib.error.HTTPError as error:
             with error:
-                words = _words(error.read())
+                words = _said_by(error)
             raise _Failed(error.code, words or f"HTTP {error.code}", _after(error.headers.get("retry-after"))) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             raise _Failed(503, f"no answer: {error}", None) from None
         try:
             data = json.loads(raw)
@@ -147,6 +150,28 @@ class HttpModel(LimitedModel):
         if data.get("error") and not any(data.get(key) for key in ("choices", "output", "content")):
             raise _Failed(500, _words(raw), None)
         return data
+
+
+def _read(reply: Any, until: float) -> bytes:
+    """All of an answer. Raises OSError where it breaks off or takes too long: a proxy may send white space for as long as the
+    model thinks, and each byte of it would begin the time of a plain `read` anew.
+    """
+    pieces = []
+    while piece := reply.read1(65_536):
+        pieces.append(piece)
+        if time.monotonic() > until:
+            raise TimeoutError("the answer took too long")
+    if reply.length:
+        raise ConnectionError("the answer broke off")
+    return b"".join(pieces)
+
+
+def _said_by(error: urllib.error.HTTPError) -> str:
+    """What the body of an error says; nothing where it breaks off, as its status stands."""
+    try:
+        return _words(error.read())
+    except (OSError, ValueError, http.client.HTTPException):
+        return ""
 
 
 def _words(raw: bytes) -> str:
@@ -162,6 +187,7 @@ def _words(raw: bytes) -> str:
 
 def _after(header: str | None) -> float | None:
     try:
-        return max(0.0, float(header)) if header else None
+        asked = float(header or "")
     except ValueError:
         return None
+    return max(0.0, asked) if math.isfinite(asked) else None

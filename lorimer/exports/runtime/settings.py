@@ -102,7 +102,7 @@ def endpoint(settings: Settings, environment: Mapping[str, str] | None = None) -
         raise ConfigError(f"model {settings.model!r}: not of the form PROVIDER/NAME", "such as openai/NAME")
     api, base_url, key_env, moved = _OFFICIAL.get(settings.provider, ("chat", "", "", ""))
     address = settings.base_url or env.get(moved, "")
-    official = bool(base_url) and not address
+    official = bool(base_url) and settings.base_url is None
     api = settings.api or api
     if api not in APIS:
         raise ConfigError(f"api {api!r}: unknown", f"one of {', '.join(APIS)}")

@@ -44,6 +44,13 @@ def load_harness(folder: Path) -> Any:
     return solve
 
 
+def text_of(answer: object, folder: Path) -> str:
+    """What a folder's harness answered. Raises HarnessError for what is no text."""
+    if not isinstance(answer, str):
+        raise HarnessError(f"{folder / HARNESS}: solve returned {type(answer).__name__}, not str")
+    return answer
+
+
 def solve(
     folder: Path,
     settings: Settings,
@@ -74,11 +81,7 @@ def solve(
         if image is None
         else container(image, settings, deadline, network=network)
     )
-    with where as machine:
+    with where as machine, model.to_blame():
         task = Task(instruction, machine.workdir, settings.seconds, settings.calls)
         answer = run(task, machine, model)
-    if model.failure is not None:  # a harness may have caught it
-        raise model.failure
-    if not isinstance(answer, str):
-        raise HarnessError(f"{folder / HARNESS}: solve returned {type(answer).__name__}, not str")
-    return Solved(answer, model.calls, model.tokens, time.monotonic() - began)
+    return Solved(text_of(answer, folder), model.calls, model.tokens, time.monotonic() - began)
