@@ -293,6 +293,11 @@ async def test_text_that_is_no_unicode_is_mended_and_trips_nobody(attempt: Try) 
             "TypeError: llm.complete: tools[0] is a dict; make it by Tool(name=",
         ),
         (
+            "from lorimer.harness.api import *\ndef solve(task, env, llm):\n    llm.complete([user('go')], stop='END')",
+            Cause.HARNESS_EXCEPTION,
+            "TypeError: llm.complete: stop is a text; give a list of texts",
+        ),
+        (
             "from lorimer.harness.api import *\n"
             "def solve(task, env, llm):\n    llm.complete([assistant('', [ToolCall('1', 'a', {'a': Usage})])])",
             Cause.HARNESS_EXCEPTION,
