@@ -6,10 +6,12 @@ It sees what is plainly written, and advises: a harness may have a reason, and n
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 _STARTS = ("run", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "Popen")
+_PATH = "pathlib.Path"
 _REACHES = {
     **{f"subprocess.{name}": "env.exec" for name in _STARTS},
     "os.system": "env.exec",
@@ -18,6 +20,10 @@ _REACHES = {
     "asyncio.create_subprocess_exec": "env.exec",
     "open": "env.read_text or env.write",
     "io.open": "env.read_text or env.write",
+    **{
+        f"pathlib.Path.{name}": "env.read_text or env.write"
+        for name in ("open", "read_text", "read_bytes", "write_text", "write_bytes")
+    },
 }
 """What is called, by its full name, and what reaches the task instead."""
 
@@ -39,8 +45,11 @@ def calls_outside(text: str) -> tuple[OutsideCall, ...]:
     except (SyntaxError, ValueError, RecursionError):
         return ()
     names = {"open": "open"} | dict(_imported(tree))
-    for own in _bound(tree):  # a function or a value of the harness's own under that name
+    bound = Counter(_bound(tree))
+    for own in bound:  # a function or a value of the harness's own under that name
         names.pop(own, None)
+    paths = Counter(_names_of_paths(tree, names))
+    names |= {name: _PATH for name, times in paths.items() if times == bound[name]}
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and (name := _full_name(node.func, names)) in _REACHES:
@@ -83,8 +92,24 @@ def _bound(tree: ast.Module) -> Iterator[str]:
             yield node.id
 
 
+def _names_of_paths(tree: ast.Module, names: dict[str, str]) -> Iterator[str]:
+    """Names to which a `Path` is assigned, once for each time."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and _is_path(node.value, names):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def _is_path(node: ast.expr, names: dict[str, str]) -> bool:
+    """Whether it is plainly a `Path`: `Path("a")`, or `Path("a") / "b"`."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return _is_path(node.left, names)
+    return isinstance(node, ast.Call) and _full_name(node.func, names) == _PATH
+
+
 def _full_name(node: ast.expr, names: dict[str, str]) -> str:
-    """`sp.run` as `subprocess.run`; "" for what is not plainly a name."""
+    """`sp.run` as `subprocess.run`, and a method of a `Path` as the class's; "" for what is not plainly a name."""
+    if _is_path(node, names):
+        return _PATH
     if isinstance(node, ast.Attribute):
         owner = _full_name(node.value, names)
         return f"{owner}.{node.attr}" if owner else ""

@@ -24,7 +24,20 @@ from lorimer.kinds import SeedName
         ("import os.path\nos.system('ls')", []),
         ("def run(env):\n    with open('a', 'w') as file:\n        file.write('b')", [(2, "open")]),
         ("import asyncio\nasyncio.create_subprocess_shell('ls')", [(2, "asyncio.create_subprocess_shell")]),
+        ("from pathlib import Path\nPath('/app/a').write_text('b')", [(2, "pathlib.Path.write_text")]),
+        (
+            "import pathlib\ndef read(a):\n    return (pathlib.Path('/app') / a / 'b').read_text()",
+            [(3, "pathlib.Path.read_text")],
+        ),
+        (
+            "from pathlib import Path as P\ndef tool(a):\n    path = P(a)\n    path.read_bytes()\n    path.open()",
+            [(4, "pathlib.Path.read_bytes"), (5, "pathlib.Path.open")],
+        ),
         # Of the harness's own, on the task, or a text.
+        ("from pathlib import Path\npath = Path('a')\npath.name.split()\nPath('a').with_suffix('.b')", []),
+        ("from pathlib import Path\ndef tool(env, path):\n    path.read_text()\npath = Path('a')", []),
+        ("from pathlib import Path\nfile = Path('a')\nfile = other()\nfile.read_text()", []),
+        ("class Path:\n    pass\nPath('a').read_text()", []),
         ("def open(path):\n    return path\nopen('a')", []),
         ("def run(env, open):\n    return open('a')", []),
         ("def run(env):\n    env.exec('python -c \"open(1)\"')\n    env.open('a')", []),
