@@ -157,6 +157,40 @@ async def test_a_library_winner_solves_in_this_process(tmp_path: Path) -> None:
         lorimer.load(tmp_path)
 
 
+STATEFUL = """
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import get_type_hints
+
+
+@dataclass
+class State:
+    steps: list[str] = field(default_factory=list)
+
+
+def solve(task, env, llm):
+    state = State()
+    state.steps.append({answer!r})
+    return " ".join([*state.steps, *get_type_hints(State)])
+"""
+
+
+async def test_winners_whose_data_classes_need_their_module_run_beside_each_other(tmp_path: Path) -> None:
+    before, loaded = sys.modules.get("agent"), []
+    for name in ("first", "second"):
+        (tmp_path / f"of-{name}").mkdir()
+        write(await won(tmp_path / f"of-{name}"), "library", tmp_path / name)
+        (tmp_path / name / "agent.py").write_text(STATEFUL.format(answer=name))
+        loaded.append(lorimer.load(tmp_path / name))
+    ended = [
+        await asyncio.to_thread(each.solve, "x", model="local/m", base_url="http://127.0.0.1:9", workdir=tmp_path)
+        for each in loaded
+    ]
+    assert [each.answer for each in ended] == ["first steps", "second steps"]
+    assert sys.modules.get("agent") is before, "which is the program's own"
+
+
 async def test_git_applies_the_series_with_a_commit_per_promotion(tmp_path: Path) -> None:
     folder, repository = tmp_path / "series", tmp_path / "repo"
     write(await won(tmp_path), "patch", folder)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import sys
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -33,11 +35,18 @@ def load_harness(folder: Path) -> Any:
     path = folder / HARNESS
     if not path.is_file():
         raise UserError(f"{path}: there is no harness", "name a folder that `lorimer export` wrote")
-    spec = importlib.util.spec_from_file_location("agent", path)
+    # Data classes look their module up by its name. It is no name that another winner, or the program around it, may have.
+    name = f"lorimer_agent_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     solve = getattr(module, "solve", None)
     if not callable(solve):
         raise HarnessError(f"{path}: defines no function `solve`")
