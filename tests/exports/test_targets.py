@@ -101,6 +101,18 @@ async def test_a_standalone_winner_solves_a_task_where_there_is_no_lorimer(tmp_p
     )
 
 
+async def test_what_a_standalone_winner_prints_is_not_taken_for_its_answer(tmp_path: Path) -> None:
+    folder = tmp_path / "app"
+    write(await won(tmp_path), "standalone", folder)
+    (folder / "agent.py").write_text(
+        "print('loaded')\ndef solve(task, env, llm):\n    print('looks')\n    return 'done'"
+    )
+    asked = ("--task", "x", "--model", "local/m", "--base-url", "http://127.0.0.1:9")
+    assert await run(folder, *asked) == (0, "done\n", "loaded\nlooks\n")
+    code, out, _ = await run(folder, *asked, "--json")
+    assert (code, json.loads(out)["answer"]) == (0, "done")
+
+
 async def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
     folder = tmp_path / "app"
     write(await won(tmp_path), "standalone", folder)

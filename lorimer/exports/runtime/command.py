@@ -9,7 +9,7 @@ import math
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -31,14 +31,9 @@ def main(folder: Path, arguments: Sequence[str] | None = None) -> int:
             print(_checked(folder))  # noqa: T201
             return 0
         task = _told(Path(given.task_file)) if given.task_file else given.task or ""
-        done = solve(
-            folder,
-            _settings(read(folder), given),
-            task,
-            workdir=Path(given.workdir),
-            image=given.docker,
-            network=given.network,
-        )
+        settings, workdir = _settings(read(folder), given), Path(given.workdir)
+        with redirect_stdout(sys.stderr):  # what the harness prints is no part of its answer
+            done = solve(folder, settings, task, workdir=workdir, image=given.docker, network=given.network)
     except LorimerError as error:
         print(f"run: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
