@@ -26,10 +26,10 @@ EndCause = Literal[
     "harness",
     "error",
 ]
-"""Why the loop is done for now, in a word: nothing is left to do; a bound of the budget is reached; a person is to answer; Ctrl-C
-or a signal; an outage of the provider; a provider that refuses all; an outage of verifiers or of the engine; files of the
-benchmark that changed; trials that say nothing, as too many errored or were refused; a harness that breaks in all of them;
-another error."""
+"""Why the loop is done for now, in a word: nothing is left to do, as all candidates were tried or none can be promoted; another
+bound of the budget is reached; a person is to answer; Ctrl-C or a signal; an outage of the provider; a provider that refuses
+all; an outage of verifiers or of the engine; files of the benchmark that changed; trials that say nothing, as too many errored
+or were refused; a harness that breaks in all of them; another error."""
 
 
 @dataclass(frozen=True)
