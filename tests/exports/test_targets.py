@@ -113,6 +113,17 @@ async def test_what_a_standalone_winner_prints_is_not_taken_for_its_answer(tmp_p
     assert (code, json.loads(out)["answer"]) == (0, "done")
 
 
+@pytest.mark.parametrize("raised", ["TimeoutError('slow')", "FileNotFoundError(2, 'none', 'prompt.txt')"])
+async def test_a_standalone_winner_that_fails_is_not_taken_for_bad_input(tmp_path: Path, raised: str) -> None:
+    folder = tmp_path / "app"
+    write(await won(tmp_path), "standalone", folder)
+    (folder / "agent.py").write_text(f"def solve(task, env, llm):\n    raise {raised}")
+    code, _, err = await run(folder, "--task", "x", "--model", "local/m", "--base-url", "http://127.0.0.1:9")
+    assert code == 1
+    assert 'agent.py", line 2, in solve' in err
+    assert await run(folder, "--task-file", "none") == (2, "", "run: none: No such file or directory\n")
+
+
 async def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
     folder = tmp_path / "app"
     write(await won(tmp_path), "standalone", folder)
