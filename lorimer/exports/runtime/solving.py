@@ -45,7 +45,7 @@ def load_harness(folder: Path) -> Any:
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        sys.modules.pop(name, None)  # another thread may have loaded the same in vain
         raise
     solve = getattr(module, "solve", None)
     if not callable(solve):
