@@ -121,7 +121,6 @@ async def test_a_standalone_winner_that_fails_is_not_taken_for_bad_input(tmp_pat
     code, _, err = await run(folder, "--task", "x", "--model", "local/m", "--base-url", "http://127.0.0.1:9")
     assert code == 1
     assert 'agent.py", line 2, in solve' in err
-    assert await run(folder, "--task-file", "none") == (2, "", "run: none: No such file or directory\n")
 
 
 async def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:

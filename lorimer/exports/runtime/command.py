@@ -107,6 +107,10 @@ def _checked(folder: Path) -> str:
         raise UserError(f"{folder / LOCK}: cannot be read, or lists no files", "export the winner anew") from None
     for name, expected in files.items():
         path = folder / name
-        if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError:
+            found = ""
+        if found != expected:
             raise UserError(f"{path}: is not as it was exported", "export the winner anew, or go on at your own risk")
     return f"all {len(files)} files are as they were exported"
