@@ -226,7 +226,7 @@ class LLM(Protocol):
         """One model call. Raises LimitReached. Safe to call from several threads.
 
         Args:
-            stop: at most 16 texts; a single one stands in a list.
+            stop: at most 16 texts; a single one may be given by itself.
             schema: a JSON Schema that the answer's text is to fit; say in your prompt what its fields mean. A server that has
                 such a thing is held to it, to another one it is said in the prompt; the answer is checked in any case.
             tool_choice: which tool must be called; `None` leaves it to the model.

@@ -166,7 +166,7 @@ class _Llm:
             "system": system,
             "tools": _of_kind("tools", tools, api.Tool, "Tool(name=…, description=…, parameters=…)"),
             "max_tokens": max_tokens,
-            "stop": _texts("stop", stop),
+            "stop": [stop] if isinstance(stop, str) else list(stop),
             "temperature": temperature,
             "effort": effort,
         }
@@ -185,13 +185,6 @@ def _of_kind(what: str, given: Sequence[Any], kind: type, made_by: str) -> list[
     for number, each in enumerate(given):
         if not isinstance(each, kind):
             raise TypeError(f"llm.complete: {what}[{number}] is a {type(each).__name__}; make it by {made_by}")
-    return list(given)
-
-
-def _texts(what: str, given: Sequence[str]) -> list[str]:
-    """The texts of a call. Raises TypeError for a single one, which would count letter by letter."""
-    if isinstance(given, str):
-        raise TypeError(f"llm.complete: {what} is a text; give a list of texts")
     return list(given)
 
 

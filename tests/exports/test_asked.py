@@ -65,6 +65,14 @@ async def test_what_may_pass_is_tried_again(bad: Reply) -> None:
     assert (await asked(bad, Reply(DONE))).text == "Done."
 
 
+async def test_a_single_stop_text_is_one_stop() -> None:
+    async with scripted_server(Reply(DONE)) as server:
+        given = settings(server)
+        asking = HttpModel(given, endpoint(given, {}), time.monotonic() + 60)
+        await asyncio.to_thread(asking.complete, [user("Hello.")], stop="END")
+    assert server.bodies[0]["stop"] == ["END"]
+
+
 async def test_an_answer_that_never_ends_is_no_answer() -> None:
     """Each byte of white space would begin the time of a plain read anew."""
     with pytest.raises(ProviderOutage, match="model local/m: no answer: no answer: the answer took too long"):

@@ -55,7 +55,8 @@ class LimitedModel:
         tool_choice: ToolChoice | None = None,
     ) -> Completion:
         """See LLM. Raises LimitReached, and what ends the task."""
-        most, rest = self._settings.max_tokens, (tuple(stop), temperature, effort, schema, tool_choice)
+        stops = (stop,) if isinstance(stop, str) else tuple(stop)
+        most, rest = self._settings.max_tokens, (stops, temperature, effort, schema, tool_choice)
         request = in_effect(ModelRequest(tuple(messages), system, tuple(tools), max_tokens, *rest), most)
         with self._lock:
             self._check()
