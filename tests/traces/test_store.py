@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
+import subprocess
+import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ from sqlalchemy import Engine, event
 
 from lorimer.errors import ConfigError, InternalError, NumberTaken, UserError
 from lorimer.harness.api import Message, Reasoning, ToolCall, assistant, tool_result, user
+from lorimer.processes import exists, started
 from lorimer.traces import codec
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Reservation, Settlement, StepData, StepKind, TraceSink, TrialState, Used
@@ -381,6 +386,28 @@ async def test_a_study_whose_process_is_dead_is_taken_over(path: Where) -> None:
             await store.create_study(make.study(f"s{number}", holder=dead), [], "text")
             await store.claim(f"s{number}", mine)
             assert StoreReader(path).study(f"s{number}").holder == mine
+
+
+@contextmanager
+def ended_and_not_waited_for() -> Iterator[tuple[str, int]]:
+    """A process that has ended and keeps its number, as under a first process that never waits: as a holder, and its number."""
+    said = "from lorimer.traces.writing.holder import this_process; print(this_process())"
+    with subprocess.Popen([sys.executable, "-c", said], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        holder = process.stdout.read().strip()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        yield holder, process.pid
+
+
+async def test_a_study_whose_process_has_ended_and_is_waited_for_by_nobody_is_taken_over(path: Where) -> None:
+    mine = this_process()
+    with Store.open(path) as store, ended_and_not_waited_for() as (dead, pid):
+        assert exists(os.getpid())
+        assert not exists(pid)
+        assert not started(pid)  # by which folders and control groups of the dead are told from a living process's
+        await store.create_study(make.study(holder=dead), [], "text")
+        await store.claim("s", mine)
+        assert StoreReader(path).study("s").holder == mine
 
 
 async def test_a_study_held_on_another_machine_is_not_taken(path: Where) -> None:
