@@ -21,6 +21,7 @@ from lorimer.errors import ConfigError, InternalError, NumberTaken, UserError
 from lorimer.harness.api import Message, Reasoning, ToolCall, assistant, tool_result, user
 from lorimer.processes import exists, started
 from lorimer.traces import codec
+from lorimer.traces.databases.sqlite import configure
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Reservation, Settlement, StepData, StepKind, TraceSink, TrialState, Used
 from lorimer.traces.scrub import MASK, scrubber
@@ -408,6 +409,28 @@ async def test_a_study_whose_process_has_ended_and_is_waited_for_by_nobody_is_ta
         await store.create_study(make.study(holder=dead), [], "text")
         await store.claim("s", mine)
         assert StoreReader(path).study("s").holder == mine
+
+
+def test_a_new_file_to_which_another_process_writes_in_the_same_moment_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "lorimer.db"
+    refused: list[str] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE study (id)")
+        other.execute("BEGIN IMMEDIATE")
+
+        class Watched(sqlite3.Connection):
+            def execute(self, *asked: Any) -> sqlite3.Cursor:
+                try:
+                    return super().execute(*asked)
+                except sqlite3.OperationalError as error:
+                    refused.append(error.sqlite_errorname)
+                    other.execute("ROLLBACK")
+                    raise
+
+        with closing(sqlite3.connect(path, timeout=0.0, factory=Watched)) as connection:
+            configure(connection, None)
+            assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert refused == ["SQLITE_BUSY"]
 
 
 async def test_a_study_held_on_another_machine_is_not_taken(path: Where) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -101,7 +102,7 @@ class Sqlite:
             pool_size=1,
             max_overflow=0,
         )
-        event.listen(engine, "connect", _configure)
+        event.listen(engine, "connect", configure)
         return engine
 
     def hurry(self, until: Future[Any]) -> None:
@@ -224,8 +225,25 @@ class Sqlite:
             raise self.unreadable(error) from None
 
 
-def _configure(connection: Any, _record: object) -> None:
+def configure(connection: Any, _record: object) -> None:
+    """Make a new connection ready to write. Raises sqlite3.OperationalError."""
     # Autocommit mode: the writer's `begin` issues BEGIN itself, as the driver's own would come too late for savepoints.
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
+    until = time.monotonic() + BUSY_SECONDS
+    while not _keeps_log(connection, last=time.monotonic() >= until):
+        time.sleep(0.01)
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _keeps_log(connection: Any, *, last: bool) -> bool:
+    """Turn to the write-ahead log, which a file keeps from then on; whether that was done.
+
+    SQLite waits for nobody here: where another process writes to the new file in the same moment, it fails at once.
+    """
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+    except sqlite3.OperationalError as error:
+        if last or not error.sqlite_errorname.startswith("SQLITE_BUSY"):
+            raise
+        return False
+    return True
