@@ -65,6 +65,39 @@ def promotion(number: int = 7, study: str = "demo") -> Promotion:
     )
 
 
+@pytest.mark.parametrize("aside", [False, True], ids=["here", "aside"])
+@pytest.mark.parametrize(
+    ("variables", "settings", "by"),
+    [
+        ({"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@x"}, {}, "Ada <ada@x>, lorimer <lorimer@localhost>"),
+        ({}, {"user.email": "ada@x"}, "lorimer <ada@x>, lorimer <ada@x>"),
+        ({}, {"user.email": "ada@x", "user.name": "Ada"}, "Ada <ada@x>, Ada <ada@x>"),
+        ({}, {"user.name": "Ada"}, "lorimer <lorimer@localhost>, lorimer <lorimer@localhost>"),
+    ],
+    ids=["author-alone", "email-alone", "both", "name-alone"],
+)
+def test_whoever_git_knows_by_half_has_their_promotions_committed(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    settings: dict[str, str],
+    by: str,
+    aside: bool,
+) -> None:
+    # What git guesses of the machine is another's on another one.
+    for key, value in {"user.useConfigOnly": "true", **settings}.items():
+        git(root, "config", key, value)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    workspace = Workspace(root)
+    workspace.check()
+    if aside:
+        (root / "harness" / "agent.py").write_text("mine\n")
+    done = workspace.promote(promotion(), BETTER, SEED)
+    assert bool(done.branch) is aside
+    assert git(root, "log", "-1", "--format=%an <%ae>, %cn <%ce>", done.commit) == by
+
+
 def test_a_promotion_is_one_commit_of_the_harness_alone(root: Path) -> None:
     (root / "notes.txt").write_text("changed, and staged\n")
     git(root, "add", "notes.txt")

@@ -29,7 +29,6 @@ SUBJECT_CHARS = 72
 """What `git log --oneline` and code hosts show of a subject without cutting it."""
 TIMEOUT = 60.0
 """Seconds for one git command; a commit takes milliseconds, a locked or networked disk may not."""
-
 BYTE_ORDER_MARK = "\ufeff"
 """What some editors put before the first character of a file in UTF-8."""
 HARNESS_TRAILER = "Lorimer-Harness"
@@ -41,7 +40,6 @@ CHAIN_TRAILER = "Lorimer-Chain"
 
 _QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false")
 """A hook or a passphrase prompt would stop a study that runs overnight."""
-_PERSON = ("user.name", "user.email")
 _IDENTITY = ("-c", "user.name=lorimer", "-c", "user.email=lorimer@localhost")
 _REDIRECTS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
 """Set when lorimer is started from a git hook; they would point git at another repository."""
@@ -153,10 +151,11 @@ class Workspace:
     def person(self) -> str:
         """Who works here, as git knows them (`Ada <ada@example.org>`); "" where it knows nobody, or there is no git."""
         try:
-            said = [self._git("config", key, check=False).stdout.decode("utf-8", "replace").strip() for key in _PERSON]
+            asked = (self._git("config", f"user.{key}", check=False).stdout for key in ("name", "email"))
+            name, email = (said.decode(errors="replace").strip() for said in asked)
         except (UserError, PrerequisiteError):
             return ""
-        return f"{said[0]} <{said[1]}>" if all(said) else said[0]
+        return f"{name} <{email}>" if name and email else name
 
     def go_back(self) -> str:
         """The command that puts the committed harness in the place of the file."""
@@ -286,9 +285,11 @@ class Workspace:
         return shlex.join(["git", "-C", str(self.root), *arguments])
 
     def _named(self) -> tuple[str, ...]:
-        """What a commit needs where the user has configured no identity."""
-        known = self._git("config", "user.email", check=False).stdout.strip()
-        return () if known or "GIT_AUTHOR_EMAIL" in os.environ else _IDENTITY
+        """What a commit needs where the user has configured no identity, or half of one; git's variables hold anyway."""
+        if not self._git("config", "user.email", check=False).stdout.strip():
+            return _IDENTITY
+        whole = (self._git("var", f"GIT_{who}_IDENT", check=False).returncode == 0 for who in ("AUTHOR", "COMMITTER"))
+        return () if all(whole) else _IDENTITY[:2]
 
     def _no_repository(self, said: str) -> PrerequisiteError:
         owner = re.search(r"git config --global --add safe\.directory \S.*", said)
@@ -387,8 +388,7 @@ class Workspace:
         with tempfile.TemporaryDirectory() as scratch:
             index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
             self._git("read-tree", parent, env=index)
-            entry = f"100644,{blob},{prefix}{self._harness}"
-            self._git("update-index", "--add", "--cacheinfo", entry, env=index)
+            self._git("update-index", "--add", "--cacheinfo", f"100644,{blob},{prefix}{self._harness}", env=index)
             return self._git("write-tree", env=index).stdout.decode().strip()
 
     def _commit(
