@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import pickle
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from lorimer.meta_agent.workspace.nodes import said_to_nodes
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.sandbox.base import BuiltImage, ExecOutput
 from lorimer.sandbox.fake import FakeProvider, FakeSandbox
-from lorimer.task_agent.cluster.messages import GaveUp
+from lorimer.task_agent.cluster.messages import GaveUp, Told
 from lorimer.task_agent.limits import Budget, Metered
 from lorimer.task_agent.scheduling.attempts import StudyAttempts
 from lorimer.task_agent.trial import Machine
@@ -144,6 +144,23 @@ async def test_a_node_that_is_back_gets_a_new_worker(tasks: dict[str, Task]) -> 
     await rig.executor.answers()
     assert (await rig.attempt("c")).reward == 1.0
     assert [link.opened for link in rig.links] == [2, 1]
+
+
+async def test_a_node_that_cannot_be_told_its_answers_counts_as_lost(
+    tasks: dict[str, Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def answer(request: ModelRequest, context: CallContext) -> ModelReply:
+        return reply()
+
+    async def tell(events: Sequence[Told]) -> None:
+        raise TypeError("cannot pickle it")
+
+    rig = Rig(tasks, answer)
+    monkeypatch.setattr(rig.links[0], "tell", tell)
+    first = await rig.attempt()  # and waits for no answer for ever
+    said = "node 0: what is said to the node does not reach it: TypeError: cannot pickle it"
+    assert (first.cause, first.detail) == ("engine_outage", said)
+    assert (await rig.attempts.attempt(planned(), HARNESS, [first])).reward == 1.0
 
 
 async def test_a_cancelled_trial_ends_on_its_node_and_its_call_is_given_up(tasks: dict[str, Task]) -> None:

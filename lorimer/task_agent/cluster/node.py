@@ -249,6 +249,8 @@ class WorkerLine:
                 await self.link.tell(events)
         except WorkerLost as error:
             self._lose(str(error))
+        except Exception as error:  # noqa: BLE001 - a trial whose calls nobody answers would wait for ever
+            self._lose(f"what is said to the node does not reach it: {type(error).__name__}: {error}")
 
     def _take(self, said: Said) -> None:
         match said:
