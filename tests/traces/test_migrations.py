@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
+from lorimer.errors import UserError
 from lorimer.kinds import Refused, StepKind
 from lorimer.meta_agent.reports.audit import verify
 from lorimer.meta_agent.state.names import About, evaluation_id
@@ -24,6 +27,7 @@ from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Purpose, Share, Stage, StepData
 from lorimer.traces.wired import Gap
 from lorimer.traces.writing import chaining
+from lorimer.traces.writing.holder import this_process
 from lorimer.traces.writing.store import Store
 from tests.support.tools import tool
 
@@ -61,6 +65,35 @@ def test_a_new_store_whose_schema_is_of_an_older_revision_is_brought_to_the_newe
     monkeypatch.setattr(migrations, "FOLDER", tmp_path / "migrations")
     Store.open(tmp_path / "from-older.db").close()
     assert _schema(tmp_path / "from-older.db") == _schema(tmp_path / "new.db")
+
+
+def test_a_store_is_not_upgraded_under_a_process_that_runs_a_study_in_it(tmp_path: Path) -> None:
+    path, mine = tmp_path / "old.db", this_process()
+    with older(path, "0024") as connection:
+        put(connection, "study", id="night", kind="optimize", state="running", config={}, holder=mine)
+    said = (
+        rf"older lorimer \(schema 0024\), and its study night is being run by process {os.getpid()} on this machine, which .*"
+        rf"`kill {os.getpid()}`.*`lorimer resume night` then upgrades it"
+    )
+    with pytest.raises(UserError, match=said):
+        Store.open(path)
+    with closing(sqlite3.connect(path)) as file:  # as the process that runs there writes it
+        file.execute(
+            "INSERT INTO step (owner, 'index', kind, at, seconds, data, text) VALUES ('t', 0, 'note', 0, 0, '{}', 'x')"
+        )
+        file.commit()
+
+
+@pytest.mark.parametrize(
+    "where", ["another-machine:1", f"{socket.gethostname()}:{os.getpid()}"], ids=["elsewhere", "here"]
+)
+def test_a_study_whose_process_is_gone_holds_no_upgrade_up(tmp_path: Path, where: str) -> None:
+    dead = f"{where}:1"
+    path = tmp_path / "old.db"
+    with older(path, "0024") as connection:
+        put(connection, "study", id="night", kind="optimize", state="running", config={}, holder=dead)
+    Store.open(path).close()
+    assert StoreReader(path).study("night").holder == dead
 
 
 def _schema(path: Path) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ revision on an empty database takes fourteen times as long. `tools/schema.py` wr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +30,12 @@ def current(connection: Connection) -> str | None:
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
-def upgrade(connection: Connection, name: str) -> None:
-    """Bring the database to the newest revision, in the caller's transaction. `name` is what the user calls it.
+def upgrade(connection: Connection, name: str, check: Callable[[str], None] = lambda older: None) -> None:
+    """Bring the database to the newest revision, in the caller's transaction.
+
+    Args:
+        name: what the user calls it.
+        check: asked of a store of an older revision, in words, before it is changed; what it raises is raised.
 
     Raises UserError when a newer lorimer wrote it, or when it is some other program's database.
     """
@@ -47,6 +51,7 @@ def upgrade(connection: Connection, name: str) -> None:
             f"{name} was written by a newer lorimer (schema {found}, known up to {known[-1]}); upgrade lorimer"
         )
     if found != known[-1]:
+        check(f"{name} was written by an older lorimer (schema {found})")
         revise(connection, "head")
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import TYPE_CHECKING
 
+from lorimer.errors import UserError
 from lorimer.processes import exists, started
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
 def this_process() -> str:
@@ -37,3 +42,21 @@ def described(holder: str, since: str = "") -> str:
     host, pid, _ = holder.rsplit(":", 2)
     where = "this machine" if host == socket.gethostname() else f"the machine {host}"
     return f"process {pid} on {where}" + (f" since {since[:19].replace('T', ' ')} UTC" if since else "")
+
+
+def check_at_rest(connection: Connection, older: str) -> None:
+    """Raises UserError where a process of this machine runs a study in a store that is to be upgraded: it is of an older lorimer,
+    or was begun before this one came in its place, and could write nothing more. Of one on another machine nobody here can tell
+    whether it lives.
+
+    Args:
+        older: what the store is, in words.
+    """
+    for study, holder in connection.exec_driver_sql("SELECT id, holder FROM study WHERE holder <> ''").all():
+        if not elsewhere(holder) and alive(holder):
+            raise UserError(
+                f"{older}, and its study {study} is being run by {described(holder)}, which could not write to it once it is "
+                "upgraded",
+                f"let it end, or stop it (`kill {pid_of(holder)}`, as by Ctrl-C); `lorimer resume {study}` then upgrades it and "
+                "goes on",
+            )

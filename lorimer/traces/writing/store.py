@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,7 +40,7 @@ from lorimer.traces.tables import (
     Trial,
 )
 from lorimer.traces.writing import chaining
-from lorimer.traces.writing.holder import alive, described, elsewhere
+from lorimer.traces.writing.holder import alive, check_at_rest, described, elsewhere
 from lorimer.traces.writing.recorder import Recorder, now, totals
 from lorimer.traces.writing.writer import Transaction, Writer, table_of
 
@@ -70,13 +71,13 @@ class Store(Recorder):
                 of edits are stored as they are: their identity is their hash.
 
         Raises ConfigError for a database that lorimer does not know, UserError for a server that does not answer, for what is
-        not a trace store or was written by a newer lorimer and for a place that cannot hold one, LorimerError where it cannot be
-        written.
+        not a trace store or was written by a newer lorimer, for one of an older lorimer in which a study runs and for a place
+        that cannot hold one, LorimerError where it cannot be written.
         """
         database = database_at(source)
         store = cls(database, scrub or scrubber())
         try:
-            store._writer.submit(lambda transaction: migrations.upgrade(transaction.connection, database.name)).result()
+            store._writer.submit(lambda transaction: _upgrade(transaction.connection, database.name)).result()
         except BaseException:
             store.close()
             raise
@@ -383,6 +384,10 @@ class Store(Recorder):
 
         found: dict[str, Any] = await self._do(work, full=True)
         return found
+
+
+def _upgrade(connection: Connection, name: str) -> None:
+    migrations.upgrade(connection, name, partial(check_at_rest, connection))
 
 
 def _stored(connection: Connection, table: Table, key: str) -> dict[str, Any]:
