@@ -22,9 +22,7 @@ def score_text(value: Score) -> str:
     """`score 0.417 [0.29, 0.55] over 12 tasks`, with what errored and what of the calls was refused."""
     if math.isnan(value.mean):
         return f"no score ({value.errored} errored)"
-    errored = f", {value.errored} errored" if value.errored else ""
-    refused = f" ({value.refused})" if value.refused else ""
-    return f"score {value.mean:.3f} [{value.low:.2f}, {value.high:.2f}] over {count(value.tasks, 'task')}{errored}{refused}"
+    return f"score {value.mean:.3f} [{value.low:.2f}, {value.high:.2f}] over {count(value.tasks, 'task')}{value.doubts}"
 
 
 def calls_of(trial: Trial) -> str:

@@ -39,12 +39,15 @@ def settings(server: ScriptedServer, **more: Any) -> Settings:
     return replace(Settings(model="local/m", base_url=f"{server.url}/v1"), **more)
 
 
+def model_at(server: ScriptedServer, seconds: float = 60.0, **more: Any) -> HttpModel:
+    given = settings(server, **more)
+    return HttpModel(given, endpoint(given, {}), time.monotonic() + seconds)
+
+
 async def asked(*replies: Reply, otherwise: Reply | None = None, seconds: float = 60.0, **more: Any) -> Completion:
     """What one call comes to."""
     async with scripted_server(*replies, otherwise=otherwise) as server:
-        given = settings(server, **more)
-        asking = HttpModel(given, endpoint(given, {}), time.monotonic() + seconds)
-        return await asyncio.to_thread(asking.complete, [user("Hello.")])
+        return await asyncio.to_thread(model_at(server, seconds, **more).complete, [user("Hello.")])
 
 
 @pytest.mark.parametrize(
@@ -67,9 +70,7 @@ async def test_what_may_pass_is_tried_again(bad: Reply) -> None:
 
 async def test_a_single_stop_text_is_one_stop() -> None:
     async with scripted_server(Reply(DONE)) as server:
-        given = settings(server)
-        asking = HttpModel(given, endpoint(given, {}), time.monotonic() + 60)
-        await asyncio.to_thread(asking.complete, [user("Hello.")], stop="END")
+        await asyncio.to_thread(model_at(server).complete, [user("Hello.")], stop="END")
     assert server.bodies[0]["stop"] == ["END"]
 
 
@@ -97,8 +98,7 @@ async def test_no_redirect_is_followed() -> None:
 async def test_what_a_server_takes_not_is_left_out_from_then_on() -> None:
     said = "Unsupported parameter: 'temperature' is not supported with this model."
     async with scripted_server(Reply({"error": {"message": said}}, status=400), Reply(DONE), Reply(DONE)) as server:
-        given = settings(server)
-        asking = HttpModel(given, endpoint(given, {}), time.monotonic() + 60)
+        asking = model_at(server)
         for _ in range(2):
             await asyncio.to_thread(asking.complete, [user("Hello.")], temperature=0.5)
     assert [("temperature" in body) for body in server.bodies] == [True, False, False]

@@ -30,7 +30,7 @@ def current(connection: Connection) -> str | None:
     return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
-def upgrade(connection: Connection, name: str, check: Callable[[str], None] = lambda older: None) -> None:
+def upgrade(connection: Connection, name: str, check: Callable[[Connection, str], None] | None = None) -> None:
     """Bring the database to the newest revision, in the caller's transaction.
 
     Args:
@@ -51,7 +51,8 @@ def upgrade(connection: Connection, name: str, check: Callable[[str], None] = la
             f"{name} was written by a newer lorimer (schema {found}, known up to {known[-1]}); upgrade lorimer"
         )
     if found != known[-1]:
-        check(f"{name} was written by an older lorimer (schema {found})")
+        if check is not None:
+            check(connection, f"{name} was written by an older lorimer (schema {found})")
         revise(connection, "head")
 
 

@@ -44,7 +44,7 @@ def described(holder: str, since: str = "") -> str:
     return f"process {pid} on {where}" + (f" since {since[:19].replace('T', ' ')} UTC" if since else "")
 
 
-def check_at_rest(connection: Connection, older: str) -> None:
+def check_may_upgrade(connection: Connection, older: str) -> None:
     """Raises UserError where a process of this machine runs a study in a store that is to be upgraded: it is of an older lorimer,
     or was begun before this one came in its place, and could write nothing more. Of one on another machine nobody here can tell
     whether it lives.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,7 +39,7 @@ from lorimer.traces.tables import (
     Trial,
 )
 from lorimer.traces.writing import chaining
-from lorimer.traces.writing.holder import alive, check_at_rest, described, elsewhere
+from lorimer.traces.writing.holder import alive, check_may_upgrade, described, elsewhere
 from lorimer.traces.writing.recorder import Recorder, now, totals
 from lorimer.traces.writing.writer import Transaction, Writer, table_of
 
@@ -77,7 +76,9 @@ class Store(Recorder):
         database = database_at(source)
         store = cls(database, scrub or scrubber())
         try:
-            store._writer.submit(lambda transaction: _upgrade(transaction.connection, database.name)).result()
+            store._writer.submit(
+                lambda transaction: migrations.upgrade(transaction.connection, database.name, check_may_upgrade)
+            ).result()
         except BaseException:
             store.close()
             raise
@@ -384,10 +385,6 @@ class Store(Recorder):
 
         found: dict[str, Any] = await self._do(work, full=True)
         return found
-
-
-def _upgrade(connection: Connection, name: str) -> None:
-    migrations.upgrade(connection, name, partial(check_at_rest, connection))
 
 
 def _stored(connection: Connection, table: Table, key: str) -> dict[str, Any]:

@@ -38,10 +38,15 @@ class Score:
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     @property
-    def with_doubts(self) -> str:
-        """The same with what errored, and with what of the calls was refused."""
+    def doubts(self) -> str:
+        """What stands behind a score: what errored, and what of the calls was refused; nothing where there is none of it."""
         errored = f", {self.errored} errored" if self.errored else ""
-        return f"{self}{errored}{f' ({self.refused})' if self.refused else ''}"
+        return f"{errored} ({self.refused})" if self.refused else errored
+
+    @property
+    def with_doubts(self) -> str:
+        """The score with its doubts."""
+        return f"{self}{self.doubts}"
 
 
 def score(results: Iterable[Result]) -> Score:
