@@ -349,6 +349,73 @@ def test_a_json_file_is_a_list_or_an_object_that_holds_one(tmp_path: Path, packe
         assert len(open_benchmark(f"hf:{name}", tmp_path, settings(BASE)).load().tasks) == len(lines)
 
 
+@pytest.mark.parametrize("name", ["set.jsonl", "set.json", "set/test.jsonl", "set/test.jsonl.gz"])
+def test_values_of_json_are_what_the_file_says_whatever_other_rows_hold(tmp_path: Path, name: str) -> None:
+    answers: list[Any] = ["2021-03-04", 1, 2.5, "b", 12345678901234567890123, ["c", "d"], {"in": "2021-01-01"}]
+    rows = [{"q": f"{place}?", "a": answer} for place, answer in enumerate(answers)]
+    whole = json.dumps(rows) if name.endswith(".json") else "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(gzip.compress(whole.encode()) if name.endswith(".gz") else whole.encode())
+    source = f"hf:{name.partition('/')[0]}"
+    tasks = open_benchmark(source, tmp_path, settings({**BASE, "id": "{{ q[:1] }}"})).load().tasks
+    said = ["2021-03-04", "1", "2.5", "b", "12345678901234567890123", "c", '{"in": "2021-01-01"}']
+    assert [oracle(task) for task in tasks] == said
+    assert [grade(task, answer) for task, answer in zip(tasks, said, strict=True)] == [1.0] * 7
+
+
+def test_a_check_file_finds_each_row_as_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "check.py").write_text("pass\n")
+    rows = [{"q": "1?", "cases": [{"in": "2021-01-01", "out": 5}]}, {"q": "2?", "cases": [{"in": "b", "near": 5.5}]}]
+    mapping = {"id": "{{ q[:1] }}", "instruction": "q", "scorer": {"kind": "python", "check_file": "check.py"}}
+    tasks = load(tmp_path, rows, mapping).tasks
+    found = [source for task in tasks for source, target in task.verifier.extra if target == "/tests/row.json"]
+    assert [json.loads(data) for data in found if isinstance(data, bytes)] == rows
+
+
+def test_columns_of_several_types_that_a_set_keeps_as_json_are_read_as_what_they_were(tmp_path: Path) -> None:
+    import datasets
+
+    columns = {"q": ["1?", "2?", "3?"], "a": [1, "b", None], "of": [{"x": [1, "y"]}, {"x": [2, "z"]}, {"x": []}]}
+    datasets.Dataset.from_dict(columns, on_mixed_types="use_json").to_parquet(tmp_path / "set.parquet")
+    mapping = {"id": "{{ q[:1] }}", "instruction": "{{ q }} {{ of.x | join }}", "answer": "a"}
+    suite = open_benchmark("hf:set.parquet", tmp_path, settings(mapping)).load()
+    assert [(task.instruction, oracle(task)) for task in suite.tasks] == [("1? 1y", "1"), ("2? 2z", "b")]
+    assert [str(problem) for problem in suite.problems] == [
+        "task 3: benchmark.hf.answer: column a is empty in this row"
+    ]
+
+
+def test_a_column_that_only_a_later_row_has_can_be_named(tmp_path: Path) -> None:
+    suite = load(tmp_path, [{"q": "1?"}, {"q": "2?", "a": "x"}], BASE)
+    assert [task.instruction for task in suite.tasks] == ["2?"]
+    (problem,) = suite.problems
+    assert str(problem).endswith("benchmark.hf.answer: column a is empty in this row")
+
+
+def test_a_row_with_what_is_no_value_or_no_text_hides_no_other(tmp_path: Path) -> None:
+    lines = ['{"q": "1?", "a": NaN}', '{"q": "half \\ud83d", "a": "x"}', '{"q": "3?", "a": "y"}']
+    (tmp_path / "set.jsonl").write_text("\n".join(lines))
+    suite = open_benchmark("hf:set.jsonl", tmp_path, settings(BASE)).load()
+    assert [oracle(task) for task in suite.tasks] == ["y"]
+    assert [str(problem).partition(": ")[2] for problem in suite.problems] == [
+        "benchmark.hf.answer: column a is empty in this row",
+        "benchmark.hf.instruction: holds half of a character (a lone surrogate), so it is no text",
+    ]
+
+
+def test_the_cells_of_a_csv_in_a_folder_are_text_too_when_it_is_packed(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "test.csv.gz").write_bytes(gzip.compress(b"q;a\n1?;007\n"))
+    (task,) = open_benchmark("hf:set", tmp_path, settings(BASE)).load().tasks
+    assert oracle(task) == "007"
+
+
+def test_a_csv_may_begin_with_the_index_of_a_data_frame(tmp_path: Path) -> None:
+    (tmp_path / "set.csv").write_text(",q,a\n0,1?,x\n1,2?,y\n")
+    tasks = open_benchmark("hf:set.csv", tmp_path, settings({**BASE, "id": "Unnamed: 0"})).load().tasks
+    assert [(task.id, task.instruction, oracle(task)) for task in tasks] == [("0", "1?", "x"), ("1", "2?", "y")]
+
+
 def test_a_folder_has_splits_by_its_files_names(tmp_path: Path) -> None:
     write(tmp_path / "set" / "train.jsonl", SUMS[:1])
     write(tmp_path / "set" / "test.jsonl", SUMS)
@@ -593,6 +660,9 @@ def test_two_rows_of_one_id_are_said(tmp_path: Path) -> None:
             b'{"x": [{"q": "a"}], "y": [{"q": "b"}]}',
             "is one object, and its lists x, y could all be the rows",
         ),
+        ("set.jsonl", b'{"q": "a"}\n[1]\n', "hf:set.jsonl: line 2 is no object that gives columns names: [1]"),
+        ("set.json", b'["x"]', 'hf:set.json: row 1 is no object that gives columns names: "x"'),
+        ("folder/a.jsonl", b'{"q": \n', "hf:folder: cannot be read: line 1 is no JSON: Expecting value: "),
         ("other.jsonl", b"", "hf:set.jsonl: {path}/set.jsonl: no such file or folder, and no name of a set"),
         ("folder/notes.md", b"# hello", "hf:folder: "),
     ],
@@ -600,7 +670,7 @@ def test_two_rows_of_one_id_are_said(tmp_path: Path) -> None:
 def test_a_set_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(content)
-    source = {"other.jsonl": "set.jsonl", "folder/notes.md": "folder"}.get(name, name)
+    source = {"other.jsonl": "set.jsonl", "folder/notes.md": "folder", "folder/a.jsonl": "folder"}.get(name, name)
     with pytest.raises(ConfigError) as caught:
         open_benchmark(f"hf:{source}", tmp_path, settings(BASE)).load()
     assert problem.format(path=tmp_path) in str(caught.value)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, cast
 
 from lorimer.benchmarks import hub
+from lorimer.benchmarks.hf.json_files import JSON_KINDS, bad_line, columns_of, json_rows, kind, opened
 from lorimer.config.rows import HfSettings
 from lorimer.errors import ConfigError, PrerequisiteError
 
@@ -49,10 +49,14 @@ def open_table(source: str, base: Path, settings: HfSettings) -> DataSetRows:
     """
     path = base / Path(source).expanduser()
     with _told(source, path):
-        if path.exists():
-            data, name = _local(source, path, settings), path.resolve().name.partition(".")[0]
-        else:
-            data, name = _from_hub(source, path, settings), source
+        name = path.resolve().name.partition(".")[0] if path.exists() else source
+        if settings.revision is not None and path.exists():
+            raise ConfigError(
+                f"benchmark.hf.revision: {source} is on this machine; only sets from the hub have revisions"
+            )
+        if (files := _json_files(source, path, settings)) is not None:
+            return _of_json(source, name, files, settings.rows)
+        data = _local(source, path, settings) if path.exists() else _from_hub(source, path, settings)
         stream = data if hasattr(data, "decode") else data.to_iterable_dataset()
         features = stream.features or {}
         # A JSON array is streamed without its columns' types: then there is nothing to decode either.
@@ -68,33 +72,78 @@ def may_be_on_hub(source: str) -> bool:
 
 def _rows(source: str, path: Path, stream: Any, features: Mapping[str, Any], limit: int | None) -> Iterator[DataRow]:
     labels = {name: feature.names for name, feature in features.items() if getattr(feature, "names", None)}
+    decoders = {name: decoder for name, feature in features.items() if (decoder := _json_decoder(feature))}
     with _told(source, path):
         for row in islice(stream, limit):
             # -1 is how the library says that a row has no label.
             named = {name: names[row[name]] if row[name] not in (None, -1) else None for name, names in labels.items()}
-            yield {**row, **named}
+            yield {**row, **named, **{name: decode(row[name]) for name, decode in decoders.items()}}
+
+
+def _json_decoder(feature: Any) -> Callable[[Any], Any] | None:
+    """Makes a column's values of what stands for them, where the library keeps values of several types as JSON; else `None`."""
+    if type(feature).__name__ == "Json":
+        return lambda value: None if value is None else json.loads(value)
+    if isinstance(feature, Mapping):
+        inner = {name: decoder for name, each in feature.items() if (decoder := _json_decoder(each))}
+        return (
+            (lambda value: value and {**value, **{name: of(value[name]) for name, of in inner.items()}})
+            if inner
+            else None
+        )
+    item = _json_decoder(feature.feature) if hasattr(feature, "feature") else None
+    return None if item is None else lambda value: None if value is None else [item(each) for each in value]
+
+
+def _json_files(source: str, path: Path, settings: HfSettings) -> list[Path] | None:
+    """The files of a set that is JSON on this machine; `None` where it is anything else, or declares its columns' types."""
+    if path.is_file():
+        return [path] if kind(path) in JSON_KINDS else None
+    if not path.is_dir() or _is_saved(path):
+        return None
+    if not any(kind(found) in JSON_KINDS for found in path.rglob("*")):
+        return None
+    import datasets
+
+    builder = datasets.load_dataset_builder(str(path), settings.subset or None)
+    if builder.name != "json" or builder.info.features or builder.config.field:
+        return None
+    splits = {str(split): [Path(file) for file in files] for split, files in builder.config.data_files.items()}
+    # An archive of such files is the library's to open.
+    if any(kind(file) not in JSON_KINDS or not file.is_file() for files in splits.values() for file in files):
+        return None
+    return cast(list[Path], _pick(source, splits, settings.split))
+
+
+def _of_json(source: str, name: str, files: list[Path], limit: int | None) -> DataSetRows:
+    columns = columns_of(source, files, limit)
+    if not columns:
+        raise ConfigError(f"hf:{source}: holds no row")
+    return DataSetRows(
+        name, columns, ({**dict.fromkeys(columns), **row} for row in islice(json_rows(source, files), limit))
+    )
+
+
+def _is_saved(path: Path) -> bool:
+    """Whether a folder is what `save_to_disk` of the library leaves."""
+    return (path / "dataset_dict.json").exists() or (path / "state.json").exists()
 
 
 def _local(source: str, path: Path, settings: HfSettings) -> Any:
     import datasets
 
-    if settings.revision is not None:
-        raise ConfigError(f"benchmark.hf.revision: {source} is on this machine; only sets from the hub have revisions")
     if path.is_file():
-        suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
-        builder = _BUILDERS.get(suffixes[-1].lower() if suffixes else "")
+        builder = _BUILDERS.get(kind(path))
         if builder is None:
             raise ConfigError(f"hf:{source}: is none of {', '.join(_BUILDERS)}, nor one of these with .gz")
         # One file has no splits: it is whichever one is asked for.
         split = settings.split or "test"
         options = _csv_options(source, [path]) if builder == "csv" else {}
-        if suffixes[-1].lower() == ".json" and (field := _field(source, path)):
-            options["field"] = field
         return datasets.load_dataset(builder, data_files={split: str(path)}, split=split, streaming=True, **options)
-    if (path / "dataset_dict.json").exists() or (path / "state.json").exists():
+    if _is_saved(path):
         return _pick(source, datasets.load_from_disk(str(path)), settings.split)
-    files = sorted(found for found in path.rglob("*") if found.suffix in _BUILDERS)
-    options = _csv_options(source, files) if {_BUILDERS[found.suffix] for found in files} == {"csv"} else {}
+    files = sorted(found for found in path.rglob("*") if kind(found) in _BUILDERS)
+    options = _csv_options(source, files) if {_BUILDERS[kind(found)] for found in files} == {"csv"} else {}
     subset = settings.subset or None
     return _pick(source, datasets.load_dataset(str(path), subset, streaming=True, **options), settings.split)
 
@@ -103,7 +152,7 @@ def _csv_options(source: str, files: list[Path]) -> dict[str, Any]:
     """Every cell as the text that it is: `007` is no 7, and `NA` may be an answer."""
     import datasets
 
-    with _opened(files[0]) as file:
+    with opened(files[0]) as file:
         tabs = any(suffix.lower() == ".tsv" for suffix in files[0].suffixes)
         separator = "\t" if tabs else _separator(next((line for line in file if line.strip()), ""))
         file.seek(0)
@@ -114,6 +163,8 @@ def _csv_options(source: str, files: list[Path]) -> dict[str, Any]:
             f"hf:{source}: {files[0].name}: row 1 has {len(first)} cells, and there are {len(names)} columns; a cell that holds "
             f"{separator!r} must stand in double quotes"
         )
+    # A column without a name is one that a data frame's index was written to; this is what the library calls it then.
+    names = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
     text = datasets.Features({name: datasets.Value("string") for name in names})
     return {"sep": separator, "keep_default_na": False, "features": text}
 
@@ -121,49 +172,6 @@ def _csv_options(source: str, files: list[Path]) -> dict[str, Any]:
 def _separator(header: str) -> str:
     """What parts the columns of a CSV: a comma, else what the header has in its place, as some spreadsheets write it."""
     return next((separator for separator in ",;\t|" if separator in header), ",")
-
-
-def _field(source: str, path: Path) -> str:
-    """Where a .json file is one object: the key of the list that holds the rows; "" for a list, for JSON lines and for one row.
-
-    Raises ConfigError for an object that holds rows, and not in one list.
-    """
-    try:
-        with _opened(path) as file:
-            if _is_lines(file.readline(), file.readline()):
-                return ""
-            file.seek(0)
-            found = json.load(file)
-    except (ValueError, RecursionError):  # of which the library has better words
-        return ""
-    if not isinstance(found, dict):
-        return ""
-    lists = [str(name) for name, rows in found.items() if _holds_rows(rows)]
-    if len(lists) == 1:
-        return lists[0]
-    if not lists and not _holds_rows(list(found.values())):
-        return ""
-    which = f"its lists {', '.join(lists)} could all be the rows" if lists else "its rows are no list, each has a key"
-    raise ConfigError(f"hf:{source}: is one object, and {which}", "write the rows alone, as a list of objects")
-
-
-def _is_lines(first: str, second: str) -> bool:
-    """Whether a file that begins so has an object on each line: such a file may be far too large to be read at once."""
-    try:
-        return bool(second.strip()) and isinstance(json.loads(first), dict)
-    except ValueError:
-        return False
-
-
-def _holds_rows(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
-
-
-def _opened(path: Path) -> TextIO:
-    """A text file, packed or not. Its lines end as they are written."""
-    if path.suffix == ".gz":
-        return cast(TextIO, gzip.open(path, "rt", encoding="utf-8-sig", newline=""))
-    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _from_hub(source: str, path: Path, settings: HfSettings) -> Any:
@@ -221,29 +229,6 @@ def _told(source: str, path: Path) -> Iterator[None]:
     except StopIteration:
         raise ConfigError(f"hf:{source}: holds no row") from None
     except datasets.exceptions.DatasetsError as error:
-        raise ConfigError(f"hf:{source}: {_bad_line(path) or hub.words(error)}") from None
+        raise ConfigError(f"hf:{source}: {bad_line(path) or hub.words(error)}") from None
     except Exception as error:  # noqa: BLE001 - of every file format's own library
-        raise ConfigError(f"hf:{source}: cannot be read: {_bad_line(path) or hub.words(error)}") from None
-
-
-def _bad_line(path: Path) -> str:
-    """The first line of a file that is not UTF-8, or of JSON lines no JSON: the library names at most a position."""
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix != ".gz"]
-    kind = suffixes[-1] if suffixes else ""
-    if not path.is_file() or kind not in (".jsonl", ".ndjson", ".csv", ".tsv"):
-        return ""
-    opened = gzip.open if path.suffix == ".gz" else open
-    try:
-        with opened(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-                    if kind in (".jsonl", ".ndjson") and text.strip():
-                        json.loads(text)
-                except UnicodeDecodeError as error:
-                    return f"line {number} is not UTF-8 at byte {error.start + 1}"
-                except ValueError as error:
-                    return f"line {number} is no JSON: {error}"
-    except OSError:  # of a broken archive; what the library said of it stands
-        return ""
-    return ""
+        raise ConfigError(f"hf:{source}: cannot be read: {bad_line(path) or hub.words(error)}") from None

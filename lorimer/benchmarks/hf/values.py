@@ -15,6 +15,9 @@ from lorimer.errors import ConfigError
 MAX_TEXT = 1 << 20
 """Characters of a template's result; a model reads most of them, and a megabyte is past every context window."""
 
+_HALF = re.compile(r"[\ud800-\udfff]")
+"""What is left of an emoji that was cut in two: JSON can say it, and nothing can store or send it."""
+
 
 class Empty(ValueError):
     """A row gives nothing usable here; the message says what is wrong, without the key."""
@@ -140,10 +143,12 @@ class RowValues:
 
 
 def text_of(value: Any) -> str:
-    """A column's value as text. Raises Empty where there is none, or bytes that are no text."""
+    """A column's value as text. Raises Empty where there is none, or what is no text: bytes, half of a character."""
     if value is None:
         raise Empty("is empty")
     if isinstance(value, str):
+        if not value.isascii() and _HALF.search(value):
+            raise Empty("holds half of a character (a lone surrogate), so it is no text")
         return value
     if isinstance(value, bytes | bytearray):
         try:
@@ -154,7 +159,7 @@ def text_of(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, bool | int | float):
         return str(value)
-    return canonical(value)
+    return text_of(canonical(value))
 
 
 def canonical(value: Any) -> str:
