@@ -205,3 +205,18 @@ def read_text(task: str, root: Path, name: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TaskError(task, name, f"is not UTF-8 at byte {error.start:,}") from None
+
+
+def runnable(task: str, root: Path, name: str) -> None:
+    """Raises TaskError for a script, where it is there, that no Linux machine can start, or that would fail at every line."""
+    path = root / name
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        lines = file.read(MAX_TEXT_BYTES).splitlines(keepends=True)
+    of_shell = bool(lines) and (not lines[0].startswith(b"#!") or b"sh" in lines[0])
+    ends = [line.endswith(b"\r\n") for line in lines]
+    # Half of a shell's script are no here-document of such lines: bash writes to `reward.txt\r`, and says nothing.
+    if lines and (ends[0] or (of_shell and 2 * sum(ends) >= len(lines))):
+        problem = "has Windows line ends (CRLF), with which it cannot run on Linux; `dos2unix` takes them away"
+        raise TaskError(task, name, problem)

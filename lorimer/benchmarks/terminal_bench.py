@@ -147,7 +147,9 @@ class TerminalBenchmark:
         settings = parse(id_, given)
         notes.update(extra_notes(given))
         if not (folder / "run-tests.sh").is_file():
-            raise TaskError(id_, "run-tests.sh", "is missing")
+            raise TaskError(id_, "run-tests.sh", _files.missing(folder, "run-tests.sh"))
+        for script in ("run-tests.sh", "solution.sh"):
+            _files.runnable(id_, folder, script)
         compose = _compose(id_, folder)
         return Task(
             id=id_,

@@ -133,6 +133,13 @@ def test_a_part_that_lacks_a_file_is_told_by_its_name(tmp_path: Path, missing: s
     assert (problem(tmp_path).key, problem(tmp_path).problem) == (key, "is missing")
 
 
+def test_a_set_up_with_windows_line_ends_is_told_by_its_name(tmp_path: Path) -> None:
+    folder = write(tmp_path / "bad", STEPS, WHOLE)
+    (folder / "steps/build/workdir/setup.sh").write_bytes(b"mkdir /app\r\ntouch /app/x\r\n")
+    found = problem(tmp_path)
+    assert (found.key, "Windows line ends (CRLF)" in found.problem) == ("steps/build/workdir/setup.sh", True)
+
+
 def test_a_prior_conversation_of_the_first_step_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "ship", STEPS, WHOLE | {"steps/build/trajectory.json": "{}"})
     assert problem(tmp_path).key == "steps/build/trajectory.json"

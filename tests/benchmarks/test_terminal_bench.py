@@ -247,6 +247,15 @@ def test_a_verdict_between_marks_is_read_where_the_task_says_so(
     assert task.reward == reward
 
 
+@pytest.mark.parametrize("name", ["run-tests.sh", "solution.sh"])
+def test_windows_line_ends_are_told_by_name(tmp_path: Path, name: str) -> None:
+    folder = make(tmp_path / "bad")
+    (folder / name).write_bytes(b"cd /app\r\npytest -rA\r\n")
+    assert problem(folder).startswith(
+        f"task bad: {name}: has Windows line ends (CRLF), with which it cannot run on Linux"
+    )
+
+
 def test_one_bad_task_hides_no_other(tmp_path: Path) -> None:
     make(tmp_path / "good")
     make(tmp_path / "bad", task_yaml="")

@@ -112,6 +112,8 @@ class HarborTask:
         workspace: tuple[tuple[Path, str], ...] = ()
         if (self._folder / workdir).is_dir() and any((self._folder / workdir).iterdir()):
             workspace = ((self._folder / workdir, task.workdir or "."),)
+        setup = f"{workdir}/setup.sh"
+        _files.runnable(self._id, self._folder, setup)
         part = dataclasses.replace(
             task,
             instruction=self._instruction(f"{base}/instruction.md"),
@@ -126,7 +128,7 @@ class HarborTask:
         return Part(
             step.name,
             part,
-            setup="bash ./setup.sh" if (self._folder / workdir / "setup.sh").is_file() else "",
+            setup="bash ./setup.sh" if (self._folder / setup).is_file() else "",
             at_least={} if least is None else {"reward": least} if isinstance(least, int | float) else dict(least),
         )
 
@@ -190,7 +192,7 @@ class HarborTask:
             raise TaskError(self._id, name, _files.missing(self._folder, name))
         for name in there:
             self._required(f"{name}/test.sh")
-            self._runnable(f"{name}/test.sh")
+            _files.runnable(self._id, self._folder, f"{name}/test.sh")
         first, *more = (self._folder / name for name in there)
         return dataclasses.replace(
             self._shared_verifier(), source=first, extra=tuple((folder, "/tests") for folder in more)
@@ -247,7 +249,7 @@ class HarborTask:
                 raise TaskError(self._id, f"{name}/solve.sh", _files.missing(self._folder, f"{name}/solve.sh"))
             return None
         self._required(f"{name}/solve.sh")
-        self._runnable(f"{name}/solve.sh")
+        _files.runnable(self._id, self._folder, f"{name}/solve.sh")
         return Script(
             source=self._folder / name,
             target="/solution",
@@ -302,19 +304,6 @@ class HarborTask:
     def _required(self, name: str) -> None:
         if name in self._ignored:
             raise TaskError(self._id, name, "is left out by a .harborignore")
-
-    def _runnable(self, name: str) -> None:
-        """Raises TaskError for a script that no Linux machine can start, or that would fail at every line."""
-        path = self._folder / name
-        if path.is_file():
-            with path.open("rb") as file:
-                lines = file.read(_files.MAX_TEXT_BYTES).splitlines(keepends=True)
-            of_shell = bool(lines) and (not lines[0].startswith(b"#!") or b"sh" in lines[0])
-            ends = [line.endswith(b"\r\n") for line in lines]
-            # Half of a shell's script are no here-document of such lines: bash writes to `reward.txt\r`, and says nothing.
-            if lines and (ends[0] or (of_shell and 2 * sum(ends) >= len(lines))):
-                problem = "has Windows line ends (CRLF), with which it cannot run on Linux; `dos2unix` takes them away"
-                raise TaskError(self._id, name, problem)
 
     def _refuse_trajectory(self, name: str) -> None:
         if (self._folder / name).exists():
