@@ -47,6 +47,7 @@ CODE = [
         "entry_point": "add",
     }
 ]
+LABEL = "dtype:\n      class_label:\n        names:\n          '0': 'no'\n          '1': 'yes'"
 CODE_MAPPING = {
     "id": "task_id",
     "instruction": "Complete this in /app/solution.py:\n{{ prompt }}",
@@ -408,6 +409,22 @@ def test_the_cells_of_a_csv_in_a_folder_are_text_too_when_it_is_packed(tmp_path:
     (tmp_path / "set" / "test.csv.gz").write_bytes(gzip.compress(b"q;a\n1?;007\n"))
     (task,) = open_benchmark("hf:set", tmp_path, settings(BASE)).load().tasks
     assert oracle(task) == "007"
+
+
+def test_a_csv_may_hold_a_book_in_a_cell_and_other_separators_in_quotes(tmp_path: Path) -> None:
+    book = "word " * 40_000
+    (tmp_path / "set.csv").write_text(f'q;"a, or b"\n{book};x\n')
+    (task,) = open_benchmark("hf:set.csv", tmp_path, settings({**BASE, "answer": "a, or b"})).load().tasks
+    assert (task.instruction, oracle(task)) == (book, "x")
+
+
+@pytest.mark.parametrize(("declared", "said"), [("dtype: string", "2021-03-04"), (LABEL, "yes")])
+def test_types_that_a_readme_declares_change_no_text_and_name_classes(tmp_path: Path, declared: str, said: str) -> None:
+    write(tmp_path / "set" / "test.jsonl", [{"q": "1?", "a": 1 if declared == LABEL else said}])
+    table = f"dataset_info:\n  features:\n  - name: q\n    dtype: string\n  - name: a\n    {declared}\n"
+    (tmp_path / "set" / "README.md").write_text(f"---\n{table}---\n")
+    (task,) = open_benchmark("hf:set", tmp_path, settings(BASE)).load().tasks
+    assert oracle(task) == said
 
 
 def test_a_csv_may_begin_with_the_index_of_a_data_frame(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ _BUILDERS = {
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
+_CELL = 1 << 30
+"""Characters of a CSV's longest cell; the csv module itself stops at 131,072, and a whole book may be one."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 
@@ -96,7 +98,7 @@ def _json_decoder(feature: Any) -> Callable[[Any], Any] | None:
 
 
 def _json_files(source: str, path: Path, settings: HfSettings) -> list[Path] | None:
-    """The files of a set that is JSON on this machine; `None` where it is anything else, or declares its columns' types."""
+    """The files of a set that is JSON on this machine; `None` where it is anything else, or its values stand for others."""
     if path.is_file():
         return [path] if kind(path) in JSON_KINDS else None
     if not path.is_dir() or _is_saved(path):
@@ -106,13 +108,25 @@ def _json_files(source: str, path: Path, settings: HfSettings) -> list[Path] | N
     import datasets
 
     builder = datasets.load_dataset_builder(str(path), settings.subset or None)
-    if builder.name != "json" or builder.info.features or builder.config.field:
+    declared = builder.info.features or {}
+    if builder.name != "json" or builder.config.field or not all(map(_is_plain, declared.values())):
         return None
     splits = {str(split): [Path(file) for file in files] for split, files in builder.config.data_files.items()}
     # An archive of such files is the library's to open.
     if any(kind(file) not in JSON_KINDS or not file.is_file() for files in splits.values() for file in files):
         return None
     return cast(list[Path], _pick(source, splits, settings.split))
+
+
+def _is_plain(feature: Any) -> bool:
+    """Whether a declared type says no more than the file: no names of a class's numbers, no files for their paths."""
+    import datasets
+
+    if isinstance(feature, Mapping):
+        return all(map(_is_plain, feature.values()))
+    if hasattr(feature, "feature"):
+        return _is_plain(feature.feature)
+    return isinstance(feature, datasets.Value) or type(feature).__name__ == "Json"
 
 
 def _of_json(source: str, name: str, files: list[Path], limit: int | None) -> DataSetRows:
@@ -157,7 +171,11 @@ def _csv_options(source: str, files: list[Path]) -> dict[str, Any]:
         separator = "\t" if tabs else _separator(next((line for line in file if line.strip()), ""))
         file.seek(0)
         rows = (row for row in csv.reader(file, delimiter=separator) if row)
-        names, first = next(rows, []), next(rows, [])
+        most = csv.field_size_limit(_CELL)
+        try:
+            names, first = next(rows, []), next(rows, [])
+        finally:
+            csv.field_size_limit(most)
     if len(first) > len(names):  # which the library would take for a column without a name, and move all others
         raise ConfigError(
             f"hf:{source}: {files[0].name}: row 1 has {len(first)} cells, and there are {len(names)} columns; a cell that holds "
@@ -171,7 +189,8 @@ def _csv_options(source: str, files: list[Path]) -> dict[str, Any]:
 
 def _separator(header: str) -> str:
     """What parts the columns of a CSV: a comma, else what the header has in its place, as some spreadsheets write it."""
-    return next((separator for separator in ",;\t|" if separator in header), ",")
+    bare = re.sub(r'"[^"]*"', "", header)  # a column's name may hold another one in quotes
+    return next((separator for separator in ",;\t|" if separator in bare), ",")
 
 
 def _from_hub(source: str, path: Path, settings: HfSettings) -> Any:
