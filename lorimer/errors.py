@@ -3,6 +3,7 @@
     LorimerError                 exit code 1
     ├── UserError                exit code 2: bad input; the message says what, where, and what to do
     │   ├── ConfigError          lorimer.toml or a command-line option
+    │   │   └── NoSuchTask       a benchmark has no task of a name: `names`
     │   ├── TaskError            one benchmark task is malformed: `task`, `key`
     │   └── HarnessError         a harness or an edit breaks the contract
     ├── PrerequisiteError        exit code 3: something is not installed or not running; carries the fix
@@ -66,6 +67,19 @@ class UserError(LorimerError):
 
 class ConfigError(UserError):
     """A configuration value is wrong; the message starts with the file and the key's path."""
+
+
+class NoSuchTask(ConfigError):
+    """Nothing in a benchmark matches a name or a pattern.
+
+    Args:
+        problem: what to say of the first.
+        names: all of them.
+    """
+
+    def __init__(self, problem: str, names: tuple[str, ...]) -> None:
+        super().__init__(problem)
+        self.names = names
 
 
 class TaskError(UserError):

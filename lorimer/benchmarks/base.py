@@ -323,6 +323,6 @@ class Benchmark(Protocol):
     def load(self, only: Sequence[str] = ()) -> Suite:
         """All tasks in order of id, or those named in `only`. One bad task never hides the rest.
 
-        Raises ConfigError when there is no such benchmark or `only` names a task that it does not have.
+        Raises ConfigError when there is no such benchmark, NoSuchTask when `only` names tasks that it does not have.
         """
         ...

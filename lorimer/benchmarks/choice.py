@@ -6,22 +6,19 @@ import difflib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from lorimer.errors import ConfigError
+from lorimer.errors import NoSuchTask
 
 
 def chosen(ids: Sequence[str], only: Sequence[str], where: str = "") -> set[str]:
     """Those of `ids` that match one of `only`, or all.
 
-    Raises ConfigError, with the nearest name and after `where`, when a pattern matches none.
+    Raises NoSuchTask, with the nearest name and after `where`, when patterns match none.
     """
     if not only:
         return set(ids)
-    result: set[str] = set()
-    for pattern in only:
-        matched = {id_ for id_ in ids if id_ == pattern or fnmatchcase(id_, pattern)}
-        if not matched:
-            near = difflib.get_close_matches(pattern, ids, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ConfigError(f"{where}no task matches '{pattern}'{hint}")
-        result |= matched
-    return result
+    matched = {pattern: {id_ for id_ in ids if id_ == pattern or fnmatchcase(id_, pattern)} for pattern in only}
+    if missing := tuple(pattern for pattern, found in matched.items() if not found):
+        near = difflib.get_close_matches(missing[0], ids, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise NoSuchTask(f"{where}no task matches '{missing[0]}'{hint}", missing)
+    return set().union(*matched.values())

@@ -13,11 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from lorimer.benchmarks.base import Suite
 from lorimer.benchmarks.registry import open_benchmark
-from lorimer.config.settings import parse
+from lorimer.config.settings import Config, parse
+from lorimer.errors import UserError
 from lorimer.meta_agent.reports.audit import Verification, text, verify
+from lorimer.meta_agent.study.campaign import same_tasks
 from lorimer.meta_agent.workspace.parts import create
 from lorimer.meta_agent.workspace.repository import STORE
+from lorimer.meta_agent.workspace.session import Session
+from lorimer.meta_agent.workspace.suite import read_suite
+from lorimer.sandbox.fake import FakeProvider
 from lorimer.traces import chain
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.writing.store import Store
@@ -243,6 +249,14 @@ def test_a_body_whose_json_is_written_otherwise_says_what_it_said(bench: Bench) 
 # ---- the benchmark's files ----------------------------------------------------------------------------------------------
 
 
+def studied(root: Path, study: str, settings: Config, suite: Suite) -> None:
+    async def make() -> None:
+        with Store.open(root / STORE) as store:
+            await create(store, study=study, kind="run", suite=suite, holdout=(), config=settings, harness=SEED)
+
+    asyncio.run(make())
+
+
 @pytest.fixture
 def measured(tmp_path: Path) -> Path:
     """A workspace with a study of two tasks on disk."""
@@ -260,11 +274,7 @@ def measured(tmp_path: Path) -> Path:
     suite = open_benchmark("harbor:tasks", root).load()
     assert len(suite.tasks) == 2
 
-    async def make() -> None:
-        with Store.open(root / STORE) as store:
-            await create(store, study="s", kind="run", suite=suite, holdout=(), config=settings, harness=SEED)
-
-    asyncio.run(make())
+    studied(root, "s", settings, suite)
     return root
 
 
@@ -301,6 +311,54 @@ def test_a_benchmark_that_changed_is_found(measured: Path, change: Callable[[Pat
     assert not found.ok
     assert len(problems) == 1
     assert problems[0].startswith(said)
+
+
+def unread_task(root: Path) -> None:
+    (root / "tasks" / "two" / "instruction.md").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (change_verifier, "task two has changed since study s began; restore it, or start a new study"),
+        (remove_task, "task two is gone since study s began; restore it, or start a new study"),
+        (
+            unread_task,
+            "task two cannot be read any more (instruction.md: is missing) since study s began; restore it, or start a new study",
+        ),
+    ],
+)
+def test_what_became_of_a_task_is_said_before_its_study_goes_on(
+    measured: Path, change: Callable[[Path], None], said: str
+) -> None:
+    with Store.open(measured / STORE) as store, StoreReader(measured / STORE) as reader:
+        session = Session(
+            measured, parse(reader.study("s").config), store, reader, FakeProvider(), lambda seconds, why: None
+        )
+        assert [task.id for task in same_tasks(session, "s")] == ["one", "two"]
+        change(measured)
+        with pytest.raises(UserError) as caught:
+            same_tasks(session, "s")
+    assert str(caught.value) == said
+
+
+def test_a_set_too_large_to_be_read_whole_is_looked_at_by_the_tasks_of_its_studies(tmp_path: Path) -> None:
+    rows = [json.dumps({"id": f"t{number}", "q": f"{number}?", "a": "x"}) + "\n" for number in range(10_001)]
+    (tmp_path / "set.jsonl").write_text("".join(rows))
+    mapping = {"id": "id", "instruction": "q", "answer": "a"}
+    settings = parse({"benchmark": {"source": "hf:set.jsonl", "limit": 3, "hf": mapping}})
+    suite = read_suite(tmp_path, settings)
+    studied(tmp_path, "first", settings, suite)
+    assert benchmark(tmp_path)[0].ok
+    gone = next(place for place, row in enumerate(rows) if suite.tasks[0].id in row)
+    (tmp_path / "set.jsonl").write_text("".join(rows[:gone] + rows[gone + 1 :]))
+    assert benchmark(tmp_path)[1] == (f"task {suite.tasks[0].id} is gone, or cannot be read any more",)
+
+
+def test_studies_that_read_rewards_otherwise_are_each_looked_at_with_their_own_scale(measured: Path) -> None:
+    settings = parse({"benchmark": {"source": "harbor:tasks"}, "verifier": {"scale": "unbounded"}})
+    studied(measured, "scaled", settings, read_suite(measured, settings))
+    assert verify(measured, StoreReader(measured / STORE)).ok
 
 
 def test_the_command_says_it_in_lines_or_json(measured: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lorimer.config.settings import parse
-from lorimer.errors import LorimerError
+from lorimer.errors import LorimerError, NoSuchTask
 from lorimer.harness.version import sha
 from lorimer.kinds import Purpose
 from lorimer.meta_agent.replay.chained import CHAINED, of_body, trials_of
@@ -204,10 +204,11 @@ def _benchmarks(root: Path, studies: Sequence[StudyNow]) -> list[Check]:
     checks = []
     known: dict[str, dict[str, str] | str] = {}
     for study in studies:
-        rows = {name: digest for name, (digest, split) in study.tasks.items() if split != "canary"}
-        key = codec.canonical(study.columns["config"].get("benchmark"))
+        rows = {name: study.tasks[name][0] for name in _named([study])}
+        key = _reading(study)
         if key not in known:
-            known[key] = _digests(root, study)
+            alike = [each for each in studies if _reading(each) == key]
+            known[key] = _digests(root, study, _named(alike))
         now = known[key]
         if isinstance(now, str):
             problems = [f"it cannot be read: {now}"]
@@ -224,12 +225,34 @@ def _benchmarks(root: Path, studies: Sequence[StudyNow]) -> list[Check]:
     return checks
 
 
-def _digests(root: Path, study: StudyNow) -> dict[str, str] | str:
-    """The digests, by task id, of all tasks that the study's benchmark has now; or why it cannot be read."""
+def _reading(study: StudyNow) -> str:
+    """The settings that a task's digest depends on beside its files."""
+    config = study.columns["config"]
+    return codec.canonical([config.get("benchmark"), config.get("verifier")])
+
+
+def _named(studies: Sequence[StudyNow]) -> tuple[str, ...]:
+    """The ids of the benchmark's tasks that the studies have."""
+    names = [name for study in studies for name, (_, split) in study.tasks.items() if split != "canary"]
+    return tuple(dict.fromkeys(names))
+
+
+def _digests(root: Path, study: StudyNow, names: tuple[str, ...]) -> dict[str, str] | str:
+    """The digests, by task id, of those of `names` that the study's benchmark has now; or why it cannot be read.
+
+    By name: a set of which a study took a sample may be too large to be read whole.
+    """
     try:
         config = parse(study.columns["config"], study.id)
         whole = config.benchmark.model_copy(update={"tasks": (), "exclude": (), "limit": None})
-        suite = load_suite(root, config.model_copy(update={"benchmark": whole}))
+        config = config.model_copy(update={"benchmark": whole})
+        try:
+            suite = load_suite(root, config, names)
+        except NoSuchTask as error:
+            there = tuple(name for name in names if name not in error.names)
+            if not there:
+                return {}
+            suite = load_suite(root, config, there)
     except LorimerError as error:
         return str(error)
     return {task.id: task.digest for task in suite.tasks}

@@ -15,7 +15,7 @@ from lorimer.benchmarks.canary import canaries
 from lorimer.benchmarks.split import Split, grown, split
 from lorimer.config.settings import FILE_NAME, Config, parse_stored, read
 from lorimer.config.store import keep_of
-from lorimer.errors import HarnessError, UserError
+from lorimer.errors import HarnessError, NoSuchTask, UserError
 from lorimer.harness import version
 from lorimer.keys import Keys
 from lorimer.meta_agent.gate.design import Design, too_small
@@ -258,13 +258,21 @@ def same_tasks(session: Session, study: str) -> tuple[Task, ...]:
     """The study's tasks from the benchmark as it is now. Raises UserError where that is not what it was."""
     rows = {row.id: row for row in session.reader.tasks(study)}
     own = tuple(name for name, row in rows.items() if row.split != "canary")
-    tasks = {task.id: task for task in (*session.load_suite(own).tasks, *canaries(len(rows) - len(own)))}
+    try:
+        suite = session.load_suite(own)
+    except NoSuchTask as error:
+        raise _not_the_same(error.names[0], "is gone", study) from None
+    tasks = {task.id: task for task in (*suite.tasks, *canaries(len(rows) - len(own)))}
+    unread = {problem.task: f"cannot be read any more ({problem.key}: {problem.problem})" for problem in suite.problems}
     for name, row in rows.items():
         if name not in tasks or tasks[name].digest != row.digest:
-            what = "has changed" if name in tasks else "is gone"
-            raise UserError(f"task {name} {what} since study {study} began; restore it, or start a new study")
+            raise _not_the_same(name, "has changed" if name in tasks else unread.get(name, "is gone"), study)
     isolations: dict[str, Isolation] = {"restart": "restart", "same": "same", "fresh": "fresh"}
     return tuple(dataclasses.replace(tasks[name], isolation=isolations[row.isolation]) for name, row in rows.items())
+
+
+def _not_the_same(task: str, what: str, study: str) -> UserError:
+    return UserError(f"task {task} {what} since study {study} began", "restore it, or start a new study")
 
 
 def _watch_files(session: Session, study: str, tasks: Sequence[Task]) -> Callable[[], Awaitable[str]]:
