@@ -58,6 +58,12 @@ def test_an_answer_without_the_part_says_what_it_lacks_and_not_the_reference() -
 # ---- exact ----------------------------------------------------------------------------------------------------------
 
 
+def test_how_a_file_ends_its_lines_is_no_part_of_an_answer() -> None:
+    assert reward(Exact(("red\r\nblue",)), "red\nblue\n") == 1.0
+    assert reward(Exact(("red\nblue",)), "red\r\nblue\r\n") == 1.0
+    assert reward(Exact(("red\r\nblue",)), "red blue") == 0.0
+
+
 @pytest.mark.parametrize(
     ("ignore", "answer", "right"),
     [

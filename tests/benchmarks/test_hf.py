@@ -644,6 +644,13 @@ def test_a_row_that_does_not_fit_is_one_line_and_hides_no_other(
     assert len(load(tmp_path, [ROW, {**ROW, "q": "Another?", "a": "y"}, {**ROW, "a": None}], BASE).tasks) == 2
 
 
+def test_a_text_past_every_context_window_is_said(tmp_path: Path) -> None:
+    suite = load(tmp_path, [{"q": "x" * 1_048_577, "a": "y"}, {"q": "x" * 1_048_576, "a": "y"}], BASE)
+    assert len(suite.tasks) == 1
+    (problem,) = suite.problems
+    assert str(problem).endswith("benchmark.hf.instruction: is longer than 1,048,576 characters")
+
+
 def test_two_rows_of_one_id_are_said(tmp_path: Path) -> None:
     (same,) = load(tmp_path, [ROW, ROW], BASE).problems
     assert str(same).endswith("row 2: is the same as row 1")

@@ -102,7 +102,8 @@ class Exact:
         return _grade(same, found, self.references, "" if found is not None else self.extract.missing)
 
     def _plain(self, text: str) -> str:
-        text = unicodedata.normalize("NFC", text)
+        # A line ends as its file was saved, which is no part of what it says.
+        text = unicodedata.normalize("NFC", text).replace("\r\n", "\n")
         if "case" in self.ignore:
             text = text.casefold()
         if "punctuation" in self.ignore:

@@ -13,7 +13,7 @@ from typing import Any
 from lorimer.errors import ConfigError
 
 MAX_TEXT = 1 << 20
-"""Characters of a template's result; a model reads most of them, and a megabyte is past every context window."""
+"""Characters of a text or a template's result; a model reads most of them, and a megabyte is past every context window."""
 
 _HALF = re.compile(r"[\ud800-\udfff]")
 """What is left of an emoji that was cut in two: JSON can say it, and nothing can store or send it."""
@@ -42,6 +42,8 @@ class MappedKey:
             raise Empty("is blank")
         if "\0" in found:
             raise Empty("holds a NUL byte")
+        if len(found) > MAX_TEXT:
+            raise Empty(f"is longer than {MAX_TEXT:,} characters")
         return found
 
     def data(self, row: Mapping[str, Any]) -> bytes:
