@@ -138,6 +138,11 @@ def test_the_digest_follows_item_and_files(tmp_path: Path) -> None:
         ({"answer_position": "\xa0'Sheet'!A1"}, 'has no sheet "\\xa0\'Sheet"; scored as published, no answer can pass'),
         ({"answer_position": "Other!A1"}, "answer_position: 1_13-1_golden.xlsx has no sheet 'Other'"),
         ({"answer_position": "A:B"}, "answer_position: 'A' has no row"),
+        ({"answer_position": "a1:b2"}, "answer_position: 'a1:b2' is read, letter by letter, as AG1 to AH2; scored as"),
+        (
+            {"answer_position": "B$1:C$2"},
+            "answer_position: 'B$1:C$2' is read, letter by letter, as X1 to AX2; scored as",
+        ),
         ({"answer_position": "A1,"}, "answer_position: '' names no cells"),
         (
             {"answer_position": "B2:A1"},

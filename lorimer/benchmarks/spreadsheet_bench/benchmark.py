@@ -243,6 +243,9 @@ def _check_position(id_: str, position: str, cases: list[WorkbookPair]) -> None:
             ends = names[:1] + names[-1:]
             if not ends or not all(re.fullmatch(r"[$]?[A-Za-z]{1,3}[$]?[1-9][0-9]*", name) for name in ends):
                 raise scorer.Unscorable(f"{cells!r} names no cells")
+            corners = cells.split(":") if ":" in cells else []
+            if not all(re.fullmatch(r"[A-Z]{1,3}[1-9][0-9]*", corner) for corner in corners):
+                raise scorer.Unscorable(f"{cells!r} is read, letter by letter, as {names[0]} to {names[-1]}")
     except scorer.Unscorable as error:
         raise TaskError(
             id_, "answer_position", f"{error}; scored as published, it tells no answer from another"
