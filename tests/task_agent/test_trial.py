@@ -437,6 +437,32 @@ async def test_pytests_short_summary_can_be_the_reward(attempt: Try, tmp_path: P
         assert played.end.reward == reward
 
 
+@pytest.mark.parametrize("provider", REAL, indirect=True)
+async def test_a_summary_of_thousands_of_tests_is_read_whole_or_not_at_all(
+    provider: SandboxProvider, tmp_path: Path
+) -> None:
+    """A test that failed may stand where only the head and the tail of an output are kept."""
+    passed = "seq -f 'PASSED t.py::test_%.0f' 1 4000; "
+    verifier = f"{passed} echo '== short test summary info =='; {passed} MORE; {passed}"
+    for more, said in (
+        ("true", ("finished", 1.0, "")),
+        ("echo FAILED t.py::test_0", ("finished", 0.0, "")),
+        (
+            "head -c 5000000 /dev/zero",
+            (
+                "reward_missing",
+                None,
+                "the verifier (exit code 0): printed more than 4,194,304 bytes, so its pytest summary cannot be read whole",
+            ),
+        ),
+    ):
+        task = make_task(tmp_path, verifier.replace("MORE", more), reward=PytestSummary())
+        end = (await play(provider, task, Nop())).end
+        assert (end.cause, end.reward, end.detail) == said
+        assert "bytes dropped ...]" in end.verifier_output
+        assert len(end.verifier_output) < 70_000
+
+
 @bubblewrap
 async def test_a_verdict_between_marks_can_be_the_reward(attempt: Try, tmp_path: Path) -> None:
     marks = "echo setting up; echo SWEBench results starts here; cat /app/answer; echo; echo SWEBench results ends here; exit 1"

@@ -15,13 +15,16 @@ from lorimer.benchmarks.base import Graded, MarkedVerdict, PytestSummary, Reward
 from lorimer.sandbox.base import ExecOutput, Sandbox, SandboxFileError
 from lorimer.scale import Scale
 from lorimer.task_agent.causes import Cause
-from lorimer.task_agent.output import cut, last_line
+from lorimer.task_agent.output import cut, kept_text, last_line
 from lorimer.task_agent.upload import make_executable, upload
 from lorimer.task_agent.verdict.flags import SUSPECT
 from lorimer.wording import first_names, visible_line
 
 REWARD_BYTES = 65_536
 OUTPUT_BYTES = 65_536
+"""What is kept of each stream of a verifier, for people."""
+PRINTED_BYTES = 4 << 20
+"""What is read of an output that is the verdict: a summary has a line for each test, and some 500 lines are `OUTPUT_BYTES`."""
 ANSWER_BYTES = 1 << 20
 """The longest answer that is judged, in characters: longer than any model writes, short enough to hold."""
 PREPARE_SECONDS = 60.0
@@ -77,7 +80,7 @@ async def verify(
     if refused is not None:
         return refused
     ran = await _run(sandbox, task, timeout, variables)
-    output = (ran.stdout + b"\n" + ran.stderr).decode("utf-8", "replace").strip()
+    output = f"{_shown(ran.stdout, ran.stdout_dropped)}\n{_shown(ran.stderr, ran.stderr_dropped)}".strip()
     if ran.timed_out:
         detail = f"the verifier ran over its {timeout:.6g} s"
         return Reward(None, cause=Cause.VERIFIER_TIMEOUT, detail=detail, output=output)
@@ -130,15 +133,26 @@ async def _run(sandbox: Sandbox, task: Task, timeout: float, variables: Mapping[
         cwd=task.workdir,
         env={**task.env, **task.verifier.env, **keys},
         user=task.verifier.user,
-        output_limit=OUTPUT_BYTES,
+        output_limit=OUTPUT_BYTES if isinstance(task.reward, RewardFiles) else PRINTED_BYTES,
     )
+
+
+def _shown(stream: bytes, dropped: int) -> str:
+    """What people are shown of a stream, with the bytes that are not there said."""
+    if (more := len(stream) - OUTPUT_BYTES) > 0:
+        stream, dropped = stream[: OUTPUT_BYTES // 2] + stream[-OUTPUT_BYTES // 2 :], dropped + more
+    return kept_text(stream, dropped)
 
 
 def _from_stdout(reward: PytestSummary | MarkedVerdict, ran: ExecOutput, output: str) -> Reward:
     """The reward that a verifier printed."""
-    printed = ran.stdout.decode("utf-8", "replace")
+    printed = kept_text(ran.stdout, ran.stdout_dropped)
     try:
         if isinstance(reward, PytestSummary):
+            if ran.stdout_dropped:  # among what is not there may be a test that failed
+                raise Unreadable(
+                    f"printed more than {PRINTED_BYTES:,} bytes, so its pytest summary cannot be read whole"
+                )
             return Reward(float(all(parse_summary(printed).values())), output=output)
         return Reward(float(parse_verdict(printed, reward)), output=output)
     except Unreadable as error:
