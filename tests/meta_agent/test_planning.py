@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
 import pytest
 
+from lorimer.benchmarks.base import Suite
 from lorimer.config.settings import parse
 from lorimer.errors import UserError
 from lorimer.meta_agent.forecast import known as planning
 from lorimer.meta_agent.study.loop import evaluate, optimize
 from lorimer.meta_agent.workspace.parts import create
 from lorimer.meta_agent.workspace.suite import load_suite
+from lorimer.traces.schema import PlannedTrial
 from tests.meta_agent.test_loop import SEED, Bench, config, make_bench, run, script, suite
 
 STRICT = {"gate.policy": "strict", "gate.repeats": 1}
@@ -109,3 +112,36 @@ async def test_the_hours_of_a_study_are_those_of_all_its_trials(bench: Bench) ->
         own = sum(trial.seconds for trial in trials if trial.study == row.id)
         assert reader.trial_seconds(row.id) == pytest.approx(own)
     assert reader.trial_seconds("none") == 0.0
+
+
+async def test_a_few_trials_that_were_run_last_hide_no_measured_run(bench: Bench) -> None:
+    """Of the same model before others; where all are few, it is that of most tasks."""
+    wanted = parse({"gate": {"policy": "strict", "repeats": 1}, "benchmark": {"limit": 10}})
+    here = load_suite(bench.root, wanted)
+    two = dataclasses.replace(here, tasks=here.tasks[:2])
+
+    def half(text: str, planned: PlannedTrial) -> float:
+        return 0.5
+
+    async def ran(name: str, of: Suite, repeats: int, **models: str) -> None:
+        with bench.parts(script(), config(gate={"champion_repeats": repeats}, models=models), rate_of=half) as (
+            parts,
+            _,
+            _,
+        ):
+            await create(parts.store, study=name, kind="run", suite=of, holdout=(), config=parts.config, harness=SEED)
+            await evaluate(parts, name)
+
+    await ran("whole", here, 4)
+    await ran("few", two, 1)
+    await ran("other", here, 4, task="simulated/adept")
+    root = stored(bench)
+    found = planning.plan(root, wanted)
+    assert (found.study, found.lacking) == ("whole", None)
+    assert found.source == "28 trials of all 7 train tasks (whole/baseline)"
+    assert "few: newer, with too few scored trials of these tasks; `--study` takes them" in found.warnings
+    named = planning.plan(root, wanted, study="few")
+    assert (named.study, named.lacking is not None) == ("few", True)
+    another = planning.plan(root, parse({**wanted.model_dump(), "models": {"task": "simulated/adept"}}))
+    assert another.study == "other"
+    assert not any("too few" in said for said in another.warnings)

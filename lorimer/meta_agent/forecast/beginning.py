@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from lorimer.benchmarks.split import around, rank, split
 from lorimer.config.settings import Config
 from lorimer.harness.version import sha
 from lorimer.meta_agent.forecast import panel as panels
-from lorimer.meta_agent.forecast.enough import needed
+from lorimer.meta_agent.forecast.enough import lacking, needed
 from lorimer.meta_agent.forecast.known import costs_of, forecast_of, source_of, untried
 from lorimer.meta_agent.forecast.power import Basis, Forecast
 from lorimer.meta_agent.forecast.spending import Costs
-from lorimer.meta_agent.gate.statistics.scores import Result
+from lorimer.meta_agent.gate.statistics.scores import Result, Scored, by_task, scored
 from lorimer.meta_agent.state.trials import results, standing_trials
-from lorimer.meta_agent.state.world import scan
+from lorimer.meta_agent.state.world import World, scan
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.meta_agent.workspace.suite import load_suite
+from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.base import StudyReader
 from lorimer.traces.tables import StudyRow
 
@@ -30,21 +33,47 @@ def assumed(config: Config, assume: str) -> Forecast:
     return forecast_of(config, Basis(panels.from_rates(rates), source, holdout=holdout, test=test))
 
 
-def of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRow | None) -> Forecast:
-    """A study that is to begin, from trials that there are of its train tasks."""
+@dataclass(frozen=True)
+class _Measured:
+    """A study or a run, and what it knows of the tasks of the one that is to begin."""
+
+    row: StudyRow
+    world: World
+    trials: Sequence[TrialOutcome]
+    """Those of its champion on these train tasks."""
+
+    @cached_property
+    def seen(self) -> Mapping[str, Scored]:
+        """The rewards of each task that has a scored trial."""
+        return scored(by_task(results(self.trials)))
+
+    def enough(self, train: Sequence[str]) -> bool:
+        """Whether a forecast of these tasks lacks no trials."""
+        lack = lacking({task: self.seen[task].rewards if task in self.seen else () for task in train})
+        return lack is None or lack.kind != "few"
+
+    @property
+    def worth(self) -> tuple[bool, int]:
+        """What is known of it, for comparing two that both lack trials: a measured baseline first, then the tasks tried."""
+        return bool(self.world.decisions), len(self.seen)
+
+
+def of_new(root: Path, config: Config, reader: StudyReader | None, study: str | None) -> Forecast:
+    """A study that is to begin, from trials of its train tasks: those of `study`, or the best that are known."""
     suite = load_suite(root, config)
     sides = split(suite.tasks, config.split, config.study.seed, base=root)
     trials: list[Result] = []
     remarks: list[str] = []
     more = _more([task.id for task in suite.tasks], sides.train, config.study.seed)
     source = f"no trial yet: {len(sides.train)} tasks, each assumed to be solved at any rate, half of them nearly always or never"
-    panel, costs, study = panels.spread(len(sides.train)), Costs(), ""
-    if reader is not None and row is not None:
-        world = scan(reader, row.id)
-        everything = standing_trials(reader, world.stood, world.seed, int(row.config["retries"]["errored"]))
-        found = [outcome for outcome in everything if outcome.planned.task in sides.train]
-        if any(outcome.reward is not None for outcome in found):
-            trials, study = results(found), row.id
+    panel, costs, of = panels.spread(len(sides.train)), Costs(), ""
+    if (
+        reader is not None
+        and (best := _best_known(reader, config.models.task, sides.train, study, remarks)) is not None
+    ):
+        row, world, found = best.row, best.world, best.trials
+        if best.seen:
+            trials, of = results(found), row.id
             panel = panels.from_trials([*trials, *untried(sides.train, found)])
             source = source_of(world, found, len(sides.train))
             costs = costs_of(reader, found, row, reader.spent(row.id))
@@ -65,7 +94,7 @@ def of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRow
     known = Basis(
         panel,
         source,
-        study=study,
+        study=of,
         trials=trials,
         holdout=len(sides.holdout),
         test=len(sides.test),
@@ -74,6 +103,37 @@ def of_new(root: Path, config: Config, reader: StudyReader | None, row: StudyRow
         more=more,
     )
     return forecast_of(config, known)
+
+
+def _best_known(
+    reader: StudyReader, model: str, train: Sequence[str], study: str | None, remarks: list[str]
+) -> _Measured | None:
+    """The study or run whose trials a forecast takes: `study`, where it is named.
+
+    It is the newest with enough trials of these tasks, one with this task model before all others. So a few trials that were
+    run last, to see that all works, hide no study; a remark says that they were passed over. Where none has enough, it is the one
+    that knows the most tasks.
+    """
+    if study is not None:
+        return _measured(reader, reader.study(study), train)
+    rows = [row for row in reversed(reader.studies()) if row.kind in ("run", "optimize")]
+    few: list[_Measured] = []
+    for row in sorted(rows, key=lambda row: row.task_model != model):
+        each = _measured(reader, row, train)
+        if each.enough(train):
+            if newer := [one.row.id for one in few if one.row.task_model == row.task_model]:
+                remarks.append(
+                    f"{', '.join(newer)}: newer, with too few scored trials of these tasks; `--study` takes them"
+                )
+            return each
+        few.append(each)
+    return max(few, key=lambda each: each.worth, default=None)
+
+
+def _measured(reader: StudyReader, row: StudyRow, train: Sequence[str]) -> _Measured:
+    world = scan(reader, row.id)
+    standing = standing_trials(reader, world.stood, world.seed, int(row.config["retries"]["errored"]))
+    return _Measured(row, world, [outcome for outcome in standing if outcome.planned.task in train])
 
 
 def _more(tasks: Sequence[str], train: Sequence[str], seed: int) -> str:

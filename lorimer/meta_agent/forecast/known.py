@@ -46,8 +46,8 @@ def plan(
 
     - `assume`: of a new one, with these pass rates (`panel.parse_rates`) for its train tasks and the gate of `config`.
     - `study`, of kind `optimize`: of that one, with its own gate, its champion's trials and what is left of its budget.
-    - Otherwise: of a new one with the gate of `config`, from the latest champion's or `lorimer run`'s trials in the store
-      (`study` names another), or with nothing assumed but the number of tasks where there are none.
+    - Otherwise: of a new one with the gate of `config`, from a champion's or `lorimer run`'s trials in the store (`study` names
+      whose; else `beginning.best_known` finds them), or with nothing assumed but the number of tasks where there are none.
 
     Raises UserError, ConfigError.
     """
@@ -59,12 +59,11 @@ def plan(
 
         return assumed(config, assume)
     reader = StoreReader(store_at(root)) if study is not None or has_store(root) else None
-    row = None if reader is None else reader.study(study) if study is not None else _latest(reader)
-    if reader is not None and row is not None and study is not None and row.kind == "optimize":
+    if reader is not None and study is not None and (row := reader.study(study)).kind == "optimize":
         return of_study(reader, row, parse_stored(row.config, row.id, overrides))
     from lorimer.meta_agent.forecast.beginning import of_new
 
-    return of_new(root, config, reader, row)
+    return of_new(root, config, reader, study)
 
 
 async def replays(root: Path, config: Config, study: str) -> Replays | str:
@@ -112,12 +111,6 @@ def forecast_of(config: Config, known: Basis) -> Forecast:
         seed=config.study.seed,
         workers=min(4, os.cpu_count() or 1),
     )
-
-
-def _latest(reader: StudyReader) -> StudyRow | None:
-    """The newest study or run whose baseline is measured; else the newest that has begun one."""
-    rows = [row for row in reversed(reader.studies()) if row.kind in ("run", "optimize")]
-    return next((row for row in rows if scan(reader, row.id).decisions), rows[0] if rows else None)
 
 
 def untried(tasks: Sequence[str], found: Sequence[TrialOutcome]) -> list[Result]:
