@@ -14,7 +14,7 @@ from lorimer.config.settings import load
 from lorimer.errors import UserError
 from lorimer.kinds import SandboxName
 from lorimer.terminal.words import duration, score_text
-from lorimer.wording import dollars
+from lorimer.wording import count, dollars
 
 if TYPE_CHECKING:
     from lorimer.meta_agent.gate.statistics.scores import Score
@@ -147,7 +147,7 @@ def text(report: DemoReport) -> str:
         f"  candidates  {counts}",
         f"  promotions  {len(report.promotions)}",
         *(f"    {line}" for line in report.promotions),
-        f"  cost        {dollars(report.usd)} at the simulated model's made-up price, {report.trials} trials",
+        f"  cost        {dollars(report.usd)} at the simulated model's made-up price, {count(report.trials, 'trial')}",
         f"  winner      {report.winner}",
         f"next: git -C {there} log; lorimer log -C {there}; lorimer traces ls -C {there}",
     ]

@@ -27,6 +27,11 @@ def minute(made: str) -> str:
     return f"{made[:16].replace('T', ' ')} UTC"
 
 
+def count(number: int, noun: str) -> str:
+    """`1 trial`, `3 trials`: for nouns whose plural takes an s."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def first_names(names: Sequence[str], most: int) -> str:
     """`a, b and 3 more`: the first `most` of the names, and how many others there are."""
     others = len(names) - most

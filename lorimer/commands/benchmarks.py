@@ -13,6 +13,7 @@ from lorimer.commands.shared import (
     run_to_end,
     say_json,
 )
+from lorimer.wording import count
 
 app = typer.Typer(help="Benchmarks: what there is, and whether it can be scored.", no_args_is_help=True)
 
@@ -61,7 +62,7 @@ def benchmarks_ls(
         typer.echo(f"note: {note}", err=True)
     for problem in suite.problems:
         typer.echo(f"left out: {problem}", err=True)
-    typer.echo(f"{suite.name}: {len(suite.tasks)} tasks, {len(suite.problems)} that cannot be read")
+    typer.echo(f"{suite.name}: {count(len(suite.tasks), 'task')}, {len(suite.problems)} that cannot be read")
     raise typer.Exit(0 if rows else 2)
 
 

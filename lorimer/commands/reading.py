@@ -10,6 +10,7 @@ import typer
 from lorimer.commands.options import HERE, Json, StudyName, Workspace
 from lorimer.commands.shared import experiments_of
 from lorimer.terminal.here import from_here
+from lorimer.wording import count
 
 app = typer.Typer()
 
@@ -119,7 +120,7 @@ def export(
     if to is not None or at is not None:
         made = write_target(winner_of(reader, row.id, at), to or "library", folder, root=workspace, force=force)
         said = [
-            f"wrote {len(made.files)} files to {made.folder}: {made.winner} of {row.id}, with EVIDENCE.md",
+            f"wrote {count(len(made.files), 'file')} to {made.folder}: {made.winner} of {row.id}, with EVIDENCE.md",
             *made.in_short,
             *made.said,
         ]

@@ -16,7 +16,7 @@ from lorimer.commands.shared import (
     run_to_end,
 )
 from lorimer.kinds import SeedName
-from lorimer.wording import visible
+from lorimer.wording import count, visible
 
 app = typer.Typer()
 
@@ -158,4 +158,4 @@ def gc(
     typer.echo(f"removed {found.removed}")
     if found.images is not None:
         kept = f"; {found.images.kept} in use stay" if found.images.kept else ""
-        typer.echo(f"removed {found.images.removed} images, {found.images.bytes / 1e9:.2f} GB{kept}")
+        typer.echo(f"removed {count(found.images.removed, 'image')}, {found.images.bytes / 1e9:.2f} GB{kept}")

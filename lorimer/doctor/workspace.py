@@ -15,6 +15,7 @@ from lorimer.harness import outside, version
 from lorimer.keys import DOTENV
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.scaffold import git_ignores, git_tracks
+from lorimer.wording import count
 
 
 def settings(root: Path) -> tuple[Config | None, Finding]:
@@ -152,7 +153,7 @@ def benchmark(root: Path, config: Config, used: str = "") -> Finding:
             check_served(BubblewrapProvider(network="none" if config.sandbox.network == "none" else None), suite.tasks)
         except PrerequisiteError as error:
             return failed("benchmark", error, "")
-    said = f"{suite.name}: {len(suite.tasks)} tasks"
+    said = f"{suite.name}: {count(len(suite.tasks), 'task')}"
     if suite.problems:
         unread = f"{said}, {len(suite.problems)} cannot be read"
         return Finding("benchmark", "warning", unread, command(root, "benchmarks", "ls"))

@@ -22,6 +22,7 @@ from lorimer.terminal.listing import state_of
 from lorimer.terminal.opening import open_reader, pick_experiments
 from lorimer.traces import tables
 from lorimer.traces.base import StudyReader
+from lorimer.wording import count
 
 if TYPE_CHECKING:
     import pandas
@@ -125,9 +126,7 @@ class Study:
 
     def __repr__(self) -> str:
         world = self._world()
-        return (
-            f"<lorimer study {self.name}: {self.state}, {len(world.candidates)} candidates, best {self._best(world)}>"
-        )
+        return f"<lorimer study {self.name}: {self.state}, {count(len(world.candidates), 'candidate')}, best {self._best(world)}>"
 
     # ---- where it stands
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.study.keeping import Dropped, Dropping, Plan
 from lorimer.terminal.words import table
 from lorimer.traces.writing.dropping import Loose
+from lorimer.wording import count
 
 
 def plan_text(plan: Plan, *, ask: bool = True) -> str:

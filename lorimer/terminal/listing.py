@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from lorimer.errors import PrerequisiteError, UserError
 from lorimer.kinds import MADE_BY, NONE_REFUSED, Refused
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.reported.drift import Drift
 from lorimer.meta_agent.gate.reported.false_promotions import FalsePromotions
 from lorimer.meta_agent.gate.reported.made_of import MadeOf
@@ -39,7 +38,7 @@ from lorimer.traces import chain
 from lorimer.traces.base import StudyReader
 from lorimer.traces.tables import StudyRow
 from lorimer.traces.writing.holder import alive
-from lorimer.wording import minute
+from lorimer.wording import count, minute
 
 if TYPE_CHECKING:
     from lorimer.task_agent.budget import Allowance
@@ -259,7 +258,7 @@ def status_text(found: Status, *, reason: bool = True) -> str:
             *([f"  luck        {found.luck}"] if found.luck.tests else []),
             *([f"  drift       {found.drift}"] if found.drift else []),
             *([_holdout(found)] if found.holdout and found.kind == "optimize" else []),
-            f"  spent       {spent}, {found.tokens} tokens, {found.trials} trials",
+            f"  spent       {spent}, {found.tokens} tokens, {count(found.trials, 'trial')}",
             *([f"  saved       {found.saved}"] if found.saved.trials else []),
             *(f"  {word:11} {said}" for word, said in found.cache.lines()),
             *([f"  meta-agent  {_share(found.meta)}"] if found.meta.calls else []),

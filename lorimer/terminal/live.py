@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Literal, Self, TextIO
 
 from lorimer.kinds import MADE_BY
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.state.names import short
 from lorimer.meta_agent.workspace.events import (
     BranchDiffers,
@@ -48,7 +47,7 @@ from lorimer.terminal.screen import Screen, fitted
 from lorimer.terminal.words import cost, duration, left_of, left_text, plain, score_text
 from lorimer.traces.schema import Stage
 from lorimer.traces.settings import shown
-from lorimer.wording import first_names
+from lorimer.wording import count, first_names
 
 Mode = Literal["live", "plain", "quiet", "json"]
 

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from lorimer.meta_agent.forecast.playing import Promotions
 from lorimer.meta_agent.forecast.power import GAINS, WANTED, Forecast
 from lorimer.meta_agent.forecast.spending import Spending
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.replay.unchanged import Replays
 from lorimer.terminal import replayed
 from lorimer.terminal.replayed import ReplaySummary
 from lorimer.terminal.words import duration, for_the_test, score_text, table
-from lorimer.wording import dollars
+from lorimer.wording import count, dollars
 
 if TYPE_CHECKING:  # what plans a study is not needed to tell of a forecast: 0.1 s
     from lorimer.meta_agent.forecast.price import Comparison, Cost, PriceEstimate, Range
@@ -44,7 +43,7 @@ def power_text(found: Forecast) -> str:
     champion = score_text(found.score) if found.score else f"expected score {found.mean or 0.0:.3f}"
     lines = [
         f"{f'the rest of {found.rest_of}' if found.rest_of else 'a new study'}: policy {found.policy}, {level}; "
-        f"{found.tasks} train tasks, {found.repeats} trials each against "
+        f"{found.tasks} train tasks, {count(found.repeats, 'trial')} each against "
         f"{found.champion_repeats} of the champion; {found.holdout} sealed tasks{for_the_test(found.test)}",
         f"  from        {found.source}",
         f"  champion    {champion}",
@@ -149,7 +148,11 @@ def _spending(found: Spending) -> str:
 
 def estimate_text(found: PriceEstimate) -> str:
     """A plan with what it may cost, for people."""
-    each = "as many candidates as the budget pays for" if found.candidates is None else f"{found.candidates} candidates"
+    each = (
+        "as many candidates as the budget pays for"
+        if found.candidates is None
+        else count(found.candidates, "candidate")
+    )
     rows = [
         (
             line.stage,

@@ -11,7 +11,7 @@ from lorimer.meta_agent.pairings.planning import WANTED, Detectable, GridForecas
 from lorimer.meta_agent.pairings.spec import searches_each
 from lorimer.meta_agent.pairings.values import GridResult
 from lorimer.terminal.words import table
-from lorimer.wording import dollars
+from lorimer.wording import count, dollars
 
 
 def forecast_text(found: GridForecast) -> str:
@@ -24,7 +24,7 @@ def forecast_text(found: GridForecast) -> str:
         + (f"; {_amount(share.unit, share.transfers)} for transfers" if share.transfers else ""),
         f"  price       {_range(found.price, dollars)}, {_range(found.tokens, lambda value: f'{value:,.0f}')} tokens, "
         "were no search ended by its share",
-        f"  from        {found.source}; about {found.candidates} candidates per search",
+        f"  from        {found.source}; about {count(found.candidates, 'candidate')} per search",
         *[_detectable(each) for each in found.detectable],
         *[f"warning: {warning}" for warning in found.warnings],
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lorimer.task_agent.shadow.outcome import NotPreviewable, Touched
 from lorimer.task_agent.shadow.previewed import Preview, Previewed
 from lorimer.terminal.words import table
+from lorimer.wording import count
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def text(preview: Preview, *, diffs: bool) -> str:
         for each in preview.trials
         if isinstance(each.outcome, Touched)
     )
-    lines += [f"first difference: {kind}, {count} trials" for kind, count in kinds.most_common()]
+    lines += [f"first difference: {kind}, {count(trials, 'trial')}" for kind, trials in kinds.most_common()]
     lines += preview.idle
     if preview.touches.inert:
         lines.append("the edit is inert: no recorded trial would have asked for anything else, or finished otherwise")

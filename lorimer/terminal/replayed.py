@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.task_agent.shadow.outcome import Touched
 from lorimer.task_agent.shadow.reasons import Reason
 from lorimer.traces.wired import Gap
+from lorimer.wording import count
 
 if TYPE_CHECKING:
     from lorimer.meta_agent.replay.unchanged import PartedTrials, Replays, TrialReplay

@@ -16,7 +16,7 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.effects import each_hunk
 from lorimer.traces.schema import StepKind
 from lorimer.traces.tables import Candidate, Step, Trial
-from lorimer.wording import dollars, visible
+from lorimer.wording import count, dollars, visible
 
 SHOWN_CHARS = 2_000
 """The characters of one text in `traces show`, head and tail; `--full` shows everything."""
@@ -125,7 +125,7 @@ def _candidate_head(candidate: Candidate) -> list[str]:
 
 
 def _trial_head(trial: Trial) -> list[str]:
-    calls = f"{trial.model_calls} calls" + (f" ({trial.refused_calls} refused)" if trial.refused_calls else "")
+    calls = count(trial.model_calls, "call") + (f" ({trial.refused_calls} refused)" if trial.refused_calls else "")
     tokens = f"{trial.input_tokens} tokens in, {trial.output_tokens} out"
     return [
         trial.id,
@@ -145,7 +145,8 @@ def _replayed(trial: Trial) -> list[str]:
     if trial.ran_whole:
         return [f"  whole and live, though there is a record of {trial.recorded_trial}: {trial.ran_whole}"]
     until = "to its end" if trial.touch is None else f"up to its call {trial.touch}, and live from there"
-    saved = f"{trial.saved_calls} calls, {trial.saved_tokens} tokens, {dollars(trial.saved_usd)}, {trial.saved_seconds:.1f} s"
+    calls, usd = count(trial.saved_calls, "call"), dollars(trial.saved_usd)
+    saved = f"{calls}, {trial.saved_tokens} tokens, {usd}, {trial.saved_seconds:.1f} s"
     return [f"  answered from the record of {trial.recorded_trial} {until}", f"  that saved {saved} of those above"]
 
 

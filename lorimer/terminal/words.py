@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.statistics.scores import Score
-from lorimer.wording import dollars, visible_line
+from lorimer.wording import count, dollars, visible_line
 
 if TYPE_CHECKING:
     from lorimer.task_agent.budget import Allowance

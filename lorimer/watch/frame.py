@@ -13,6 +13,7 @@ from lorimer.dashboard.views.overview import Alert, Overview, Stint, ToldCandida
 from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.terminal.words import cost, duration
 from lorimer.watch.cells import Row, Style, StyledText, clean, columns, fit, wrapped
+from lorimer.wording import count
 
 BAR = 20
 """The widest bar of a stage's trials."""
@@ -52,7 +53,7 @@ def _head(view: Overview) -> list[Row]:
     row, opened = view.opened.row, view.opened
     models = row.task_model if row.task_model == row.meta_model else f"{row.task_model} / {row.meta_model}"
     sealed = f" and {view.holdout} sealed" if view.holdout else ""
-    tasks = f"{view.train} tasks{sealed} of {row.benchmark}"
+    tasks = f"{count(view.train, 'task')}{sealed} of {row.benchmark}"
     champion = view.champion_name + (f": {view.champion_title}" if view.champion_title else "")
     rows: list[Row] = [
         [

@@ -9,7 +9,6 @@ from itertools import islice
 
 from lorimer.dashboard.shelf import Opened, Shelf
 from lorimer.dashboard.views.history import History, history
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.statistics.scores import Score
 from lorimer.meta_agent.ledger import experiments, gain_price
 from lorimer.meta_agent.ledger.bounds import bounds_of
@@ -24,7 +23,7 @@ from lorimer.meta_agent.workspace.caching import cache_use
 from lorimer.terminal.words import left_of
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Spent, Stage, TrialState
-from lorimer.wording import minute
+from lorimer.wording import count, minute
 
 LATEST = 8
 """Decisions in words on a study's page."""

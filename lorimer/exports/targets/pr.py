@@ -14,6 +14,7 @@ from lorimer.meta_agent.reports.evidence import Measured
 from lorimer.meta_agent.state.result import at_first
 from lorimer.meta_agent.workspace.repository import branch_of
 from lorimer.meta_agent.workspace.series import SeriesCommit, SeriesWorkspace
+from lorimer.wording import count
 
 DESCRIPTION = "PULL_REQUEST.md"
 LONGEST = 60_000
@@ -84,7 +85,8 @@ def _description(winner: Winner) -> str:
         *([f"- fixed: {', '.join(flips.fixed)}"] if flips.fixed else []),
         *([f"- broken: {', '.join(flips.broke)}"] if flips.broke else []),
         *([f"- {word}: {said}" for word, said in found.gain.lines()] if found.gain else []),
-        f"- tried: {found.candidates} candidates, {found.holdout_queries} queries of the sealed tasks; {found.false_promotions}",
+        f"- tried: {count(found.candidates, 'candidate')}, {found.holdout_queries} queries of the sealed tasks; "
+        f"{found.false_promotions}",
         f"- models: task `{found.task_model}`, meta `{found.meta_model}`",
         f"- benchmark: {found.benchmark}, digest `{found.benchmark_digest[:12]}`",
         f"- harness: SHA-256 `{found.harness}`",

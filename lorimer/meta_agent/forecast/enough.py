@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from lorimer.wording import count
+
 FEWEST_TASKS = 8
 """Tasks with a trial (or the whole suite, where it is smaller) under which those without are not known from those with."""
 FEWEST_TRIALS = 24
@@ -50,7 +52,7 @@ def lacking(seen: Mapping[str, tuple[float, ...]], more: str = "", study: str = 
     tried = [rewards for rewards in seen.values() if rewards]
     trials, tasks = sum(map(len, tried)), len(tried)
     wanted, each = needed(len(seen))
-    of = f"{_count(trials, 'trial')} of {tasks} of {_count(len(seen), 'train task')}"
+    of = f"{count(trials, 'trial')} of {tasks} of {count(len(seen), 'train task')}"
     if tasks < wanted or trials < FEWEST_TRIALS:
         said = (
             f"{of} {'is' if trials == 1 else 'are'} too few to tell; it takes {FEWEST_TRIALS} scored trials or more, of "
@@ -73,7 +75,3 @@ def lacking(seen: Mapping[str, tuple[float, ...]], more: str = "", study: str = 
         1.0: "add harder tasks: the harness solves these",
     }.get(value, f"a forecast takes trials that differ: `{listing}` lists these")
     return Lacking("alike", said, tasks, trials, wanted, FEWEST_TRIALS, remedy)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -25,6 +25,7 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.schema import Spent, Stage
 from lorimer.traces.tables import StudyRow
+from lorimer.wording import count
 
 REPLAYED = 40
 """Trials of the champion of which `power` tells whether they replay: a second on bubblewrap, and a share to within 16 points."""
@@ -126,7 +127,7 @@ def source_of(world: World, found: Sequence[TrialOutcome], tasks: int) -> str:
     first = world.standing == evaluation_id(world.study, About("", Stage.BASELINE))
     what = f"{world.study}/{Stage.BASELINE}" if first else world.standing
     share = refused(found)
-    return f"{len(found)} trials of {of} train tasks ({what})" + (f"; {share}" if share else "")
+    return f"{count(len(found), 'trial')} of {of} train tasks ({what})" + (f"; {share}" if share else "")
 
 
 def costs_of(reader: StudyReader, found: Sequence[TrialOutcome], row: StudyRow, used: Spent) -> Costs:

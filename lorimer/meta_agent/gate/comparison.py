@@ -16,7 +16,7 @@ from lorimer.meta_agent.gate.statistics.permutation import Pair, pair_of
 from lorimer.meta_agent.gate.statistics.policies import Policy, Value, means
 from lorimer.meta_agent.gate.statistics.scores import Result, Scored, Shared, by_task, mean_of
 from lorimer.meta_agent.gate.statistics.weights import UNKNOWN
-from lorimer.wording import scores_apart
+from lorimer.wording import count, scores_apart
 
 DecisionKind = Literal["promote", "reject", "undecided", "pass"]
 
@@ -293,7 +293,3 @@ def versus(pairs: Sequence[Pair], *, partial: bool = False) -> str:
         return f"{round(sum(mine))}/{len(mine)} against {round(sum(theirs))}/{len(theirs)}"
     candidate, champion = scores_apart(means(pairs))
     return f"{candidate} over {count(len(mine), 'trial')} against {champion} over {len(theirs)}"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

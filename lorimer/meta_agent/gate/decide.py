@@ -20,10 +20,11 @@ finished beyond it, by luck of timing, does not change a word of the decision (D
 
 from __future__ import annotations
 
-from lorimer.meta_agent.gate.comparison import PASSED, Arms, Decision, Evidence, count, errored, too_many_errors
+from lorimer.meta_agent.gate.comparison import PASSED, Arms, Decision, Evidence, errored, too_many_errors
 from lorimer.meta_agent.gate.statistics.policies import RULES, Policy
 from lorimer.meta_agent.gate.stopping.ends import first_stop, met_with_errors_failed
 from lorimer.meta_agent.gate.stopping.futility import Unlikely
+from lorimer.wording import count
 
 
 def decide(evidence: Evidence, policy: Policy, *, whole: bool = False) -> Decision:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from lorimer.kinds import Fault
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.state.folding import CandidateView
 from lorimer.meta_agent.state.names import short
 from lorimer.traces.previews import MISCITED
+from lorimer.wording import count
 
 NAMED = 2
 """Experiments up to which those that were repeated are named."""

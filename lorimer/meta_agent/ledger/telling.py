@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lorimer.kinds import Stage
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.cost import amounts, held_back
 from lorimer.meta_agent.gate.statistics.policies import bar_words
 from lorimer.traces.tables import DecisionRow
-from lorimer.wording import scores_apart
+from lorimer.wording import count, scores_apart
 
 Numbers = Mapping[str, Any]
 """A decision's."""

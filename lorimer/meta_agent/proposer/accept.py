@@ -22,6 +22,7 @@ from lorimer.meta_agent.proposer.cases import cut
 from lorimer.meta_agent.proposer.dead_ends import EarlierExperiment, dead_end, tried
 from lorimer.meta_agent.proposer.touching import Previewing, inert, look
 from lorimer.task_agent.shadow.previewed import Preview
+from lorimer.wording import count
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class LineAllowance:
         if first == "none":
             return None
         most = max(first >> min(promotions, first.bit_length()), min(first, least))
-        rests = f"the harness rests on {promotions} promotion{'' if promotions == 1 else 's'}"
+        rests = f"the harness rests on {count(promotions, 'promotion')}"
         return cls(most, f"as {rests}: [search] edit_lines is {first}, and is halved with each, to {least} at least")
 
 

@@ -27,7 +27,7 @@ from lorimer.meta_agent.proposer.repeats import Repeats
 from lorimer.meta_agent.proposer.tools import TOOLS, ToolAnswer, Toolbox
 from lorimer.models.base import CallContext, ModelReply, ModelRequest
 from lorimer.traces.previews import RefusedEdit
-from lorimer.wording import dollars
+from lorimer.wording import count, dollars
 
 __all__ = ["NoProposal", "Proposal", "ProposalSession", "propose"]
 
@@ -244,7 +244,7 @@ class _Session:
     ) -> Turn:
         hurry = ""
         if made and left <= LAST_CALLS:
-            hurry = f"\n\n[{left} answer{'' if left == 1 else 's'} left: call propose_edit now.]"
+            hurry = f"\n\n[{count(left, 'answer')} left: call propose_edit now.]"
         replies: list[Message] = []
         if made and made[0].native is not None:
             for call, answer in zip(made, answers, strict=True):

@@ -21,6 +21,7 @@ from lorimer.traces import chain, codec
 from lorimer.traces.chain import ChainEntry
 from lorimer.traces.sealed import CandidateNow, SealedReader, StudyNow
 from lorimer.traces.settings import changes
+from lorimer.wording import count
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,11 @@ def _studies(rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> Check:
 
 
 def _decisions(reader: SealedReader, rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> Check:
-    problems, count = [], 0
+    problems, decisions = [], 0
     for study in studies:
         entries = chain.decided(rows, study.id)
         sealed, stored = _entries(rows, "decision", study.id), reader.decisions_now(study.id)
-        count += len(stored)
+        decisions += len(stored)
         problems += [f"decision {name} was removed" for name in entries if name not in stored]
         for name, row in stored.items():
             if name not in entries:
@@ -129,15 +130,15 @@ def _decisions(reader: SealedReader, rows: Sequence[ChainEntry], studies: Sequen
             changed = sorted(key for key, value in row.items() if not _same(value, was.get(key)))
             if changed:
                 problems.append(f"decision {name}: {', '.join(changed)} changed after it was made")
-    return Check("decisions", f"{count} decisions", tuple(problems))
+    return Check("decisions", count(decisions, "decision"), tuple(problems))
 
 
 def _trials(reader: SealedReader, rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> Check:
-    problems, count = [], 0
+    problems, decisions = [], 0
     for study in studies:
         entries = _entries(rows, "decision", study.id)
         now = reader.trials_digests(list(entries))
-        count += len(entries)
+        decisions += len(entries)
         for name, entry in entries.items():
             if now.get(name, chain.NO_TRIALS) != entry.body.get("trials"):
                 problems.append(f"the trials of {name} are not those that it was decided by")
@@ -146,7 +147,7 @@ def _trials(reader: SealedReader, rows: Sequence[ChainEntry], studies: Sequence[
         for name, entry in plans.items():
             if planned.get(name) != trials_of(of_body(entry.body)):
                 problems.append(f"the plan of {name} is not the one that was made before its first trial")
-    return Check("trials", f"the trials of {count} decisions", tuple(problems))
+    return Check("trials", f"the trials of {count(decisions, 'decision')}", tuple(problems))
 
 
 def _dropped(rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> list[Check]:
@@ -158,13 +159,16 @@ def _dropped(rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> list[Ch
             key = row.study, row.made[:10], str(row.body["keep"])
             found[key] = found.get(key, 0) + len(row.body["trials"])
     return [
-        Check("dropped", f"{study}: steps of {count} trials were dropped on {day}, as [store] keep = {keep} says")
-        for (study, day, keep), count in found.items()
+        Check(
+            "dropped",
+            f"{study}: steps of {count(trials, 'trial')} were dropped on {day}, as [store] keep = {keep} says",
+        )
+        for (study, day, keep), trials in found.items()
     ]
 
 
 def _promotions(rows: Sequence[ChainEntry], candidates: Mapping[str, Sequence[CandidateNow]]) -> Check:
-    problems, count = [], 0
+    problems, promotions = [], 0
     for study, own in candidates.items():
         entries = _entries(rows, "promotion", study)
         for row in own:
@@ -173,7 +177,7 @@ def _promotions(rows: Sequence[ChainEntry], candidates: Mapping[str, Sequence[Ca
                 if row.state == "promoted":
                     problems.append(f"{row.id} is promoted, and no entry of the chain promoted it")
                 continue
-            count += 1
+            promotions += 1
             if row.state != "promoted":
                 problems.append(f"{row.id} was promoted, and is now {row.state}")
             now = {"harness": row.harness, "parent": row.parent, "commit": row.commit}
@@ -181,7 +185,7 @@ def _promotions(rows: Sequence[ChainEntry], candidates: Mapping[str, Sequence[Ca
             if changed:
                 problems.append(f"{row.id}: {', '.join(changed)} changed after its promotion")
         problems += [f"{name} was promoted, and is gone" for name in entries]
-    return Check("promotions", f"{count} promotions", tuple(problems))
+    return Check("promotions", count(promotions, "promotion"), tuple(problems))
 
 
 def _harnesses(
@@ -220,7 +224,9 @@ def _benchmarks(root: Path, studies: Sequence[StudyNow]) -> list[Check]:
                 if name in now and now[name] != digest
             ]
         checks.append(
-            Check("benchmark", f"{study.id}: {len(rows)} tasks of {study.columns['benchmark']}", tuple(problems))
+            Check(
+                "benchmark", f"{study.id}: {count(len(rows), 'task')} of {study.columns['benchmark']}", tuple(problems)
+            )
         )
     return checks
 
@@ -260,7 +266,7 @@ def _digests(root: Path, study: StudyNow, names: tuple[str, ...]) -> dict[str, s
 
 def _commits(root: Path, rows: Sequence[ChainEntry], studies: Sequence[StudyNow]) -> Check:
     """Each promotion's commit holds the champion's bytes, and names a hash that the chain had before it."""
-    problems, count = [], 0
+    problems, commits = [], 0
     places = {row.hash: row.number for row in reversed(rows)} | {chain.BEGINNING: 0}
     for study in studies:
         workspace = Workspace(root, str(study.columns["config"].get("study", {}).get("harness", "harness/agent.py")))
@@ -271,7 +277,7 @@ def _commits(root: Path, rows: Sequence[ChainEntry], studies: Sequence[StudyNow]
             commit, harness = str(body.get("commit", "")), body.get("harness")
             if not commit:
                 continue
-            count += 1
+            commits += 1
             held = stored.get(commit)
             if held is None:
                 problems.append(f"{name}: commit {commit[:12]} is not in this repository, or holds no harness")
@@ -286,7 +292,7 @@ def _commits(root: Path, rows: Sequence[ChainEntry], studies: Sequence[StudyNow]
                     f"{name}: commit {commit[:12]} names an entry that this chain does not have: "
                     "it lost its end, or was rewritten"
                 )
-    return Check("commits", f"{count} promotion commits", tuple(problems))
+    return Check("commits", count(commits, "promotion commit"), tuple(problems))
 
 
 def _reverts(rows: Sequence[ChainEntry], study: str) -> list[tuple[ChainEntry, Mapping[str, object], str]]:

@@ -30,7 +30,7 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import Stage
 from lorimer.traces.settings import shown
 from lorimer.traces.tables import Candidate, DecisionRow, StudyRow
-from lorimer.wording import a, dollars, first_names
+from lorimer.wording import a, count, dollars, first_names
 
 TASKS_NAMED = 8
 """Tasks named that share an image."""
@@ -339,7 +339,7 @@ def _others(candidates: list[Candidate]) -> str:
             word = words.get(candidate.state, candidate.state)
             counts[word] = counts.get(word, 0) + 1
     said = ", ".join(f"{count} {word}" for word, count in sorted(counts.items())) or "none"
-    return f"Of {len(candidates)} candidates, besides those promoted: {said}.\n"
+    return f"Of {count(len(candidates), 'candidate')}, besides those promoted: {said}.\n"
 
 
 def _cost(reader: StudyReader, row: StudyRow) -> str:

@@ -17,7 +17,7 @@ from lorimer.config.settings import Config, parse_stored
 from lorimer.errors import UserError
 from lorimer.harness.size import size_of
 from lorimer.meta_agent.gate import full_run
-from lorimer.meta_agent.gate.comparison import Decision, count
+from lorimer.meta_agent.gate.comparison import Decision
 from lorimer.meta_agent.gate.confirmation import ROUNDS
 from lorimer.meta_agent.gate.cost import Paid, Unit, bound_words, bounded, held_back, within_cost
 from lorimer.meta_agent.gate.design import policy_of
@@ -46,7 +46,7 @@ from lorimer.traces.base import StudyReader
 from lorimer.traces.reading.bulk import TrialCost
 from lorimer.traces.schema import Purpose, Stage
 from lorimer.traces.tables import DecisionRow
-from lorimer.wording import a
+from lorimer.wording import a, count
 
 State = Literal["promoted", "rejected", "undecided", "open"]
 

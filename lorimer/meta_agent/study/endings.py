@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.study.heard import BREAKS
 from lorimer.task_agent.causes import Cause
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import StepKind, TrialState
 from lorimer.traces.tables import Trial
-from lorimer.wording import quoted
+from lorimer.wording import count, quoted
 
 _FRAME = re.compile(r'^  File "(?:[^"\n]*/)?agent\.py", line (\d+), in (\S+)', re.MULTILINE)
 """A line of a traceback that is the harness's own."""

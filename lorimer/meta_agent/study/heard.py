@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.models.failing.failures import what_helps
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.traces.schema import TrialEnd, TrialState
-from lorimer.wording import quoted
+from lorimer.wording import count, quoted
 
 REFUSED_TASKS = 20
 """After so many tasks of which every call was refused, and none of which any was answered, no further one is tried. A few may be

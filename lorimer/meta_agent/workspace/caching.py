@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.cost import amounts
 from lorimer.traces.caching import NONE_BROKEN, CacheBreaks
 from lorimer.traces.schema import Share, Spent
 from lorimer.traces.tables import StudyRow
+from lorimer.wording import count
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.statistics.estimates import Estimate, mean_known
 from lorimer.meta_agent.gate.statistics.scores import Rewards, mean_of, together
+from lorimer.wording import count
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lorimer.kinds import NONE_REFUSED, Refused
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.gate.reported.best_of import curve, interpolated
 from lorimer.meta_agent.gate.statistics.estimates import Estimate, MeasuredDifference, jackknife, mean_known
 from lorimer.meta_agent.gate.statistics.scores import mean_of
+from lorimer.wording import count
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lorimer.meta_agent.proposer.cases import Case, Cases, one_line
 from lorimer.meta_agent.proposer.diagnosis.kinds import KINDS, LAST, Facts, Kind, kind_of
 from lorimer.meta_agent.proposer.diagnosis.looked_at import LookedAt
-from lorimer.wording import dollars
+from lorimer.wording import count, dollars
 
 FEWEST = 2
 """Trials named of every kind, so that one that happened once or twice is not hidden by a frequent one."""
@@ -97,7 +97,7 @@ def _heading(kind: Kind, found: Sequence[Facts], failed: int) -> str:
     tasks = len({case.task for case in cases})
     usd = None if any(case.usd is None for case in cases) else sum(case.usd or 0.0 for case in cases)
     cost = f"{sum(case.tokens for case in cases):,} tokens" + (f", {dollars(usd)}" if usd else "")
-    of = f"{len(cases)} of {failed} failed trials, of {tasks} task{'' if tasks == 1 else 's'}; {cost}"
+    of = f"{len(cases)} of {failed} failed trials, of {count(tasks, 'task')}; {cost}"
     return f"[{kind.name}] {of}: {kind.words}. {kind.why}"
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from lorimer.harness.lint import lint
 from lorimer.kinds import StepKind
-from lorimer.meta_agent.gate.comparison import count
 from lorimer.meta_agent.proposer.cases import OWN_WORDS, Case, CaseCall, CasePlace, Cases, CaseStep, Recorded
 from lorimer.meta_agent.proposer.dead_ends import EarlierExperiment
 from lorimer.meta_agent.state.descent import edit_of
@@ -22,6 +21,7 @@ from lorimer.task_agent.causes import Cause
 from lorimer.traces.base import StudyReader
 from lorimer.traces.schema import StepOutline, StepPlace
 from lorimer.traces.tables import Step, Trial
+from lorimer.wording import count
 
 if TYPE_CHECKING:
     from lorimer.meta_agent.ledger.experiments import Ledger
