@@ -89,7 +89,7 @@ async def test_a_harness_gets_a_value_that_fits_its_schema_or_what_is_wrong(atte
         None,
         "the answer holds no JSON",
         "the model did not call shell, which was required",
-        "llm.complete: tool_choice: neither auto, none nor required, and no tool that is offered (there is no tool)",
+        "llm.complete: tool_choice: 'shell' asks for a tool call, and the call has no tools; give tools=[…] or drop it",
     ]
     first, _, third = played.model.requests
     assert first.schema == {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]}

@@ -142,15 +142,16 @@ def test_replies_are_one_line_each() -> None:
         ({"schema": []}, "llm.complete: schema: Input should be a valid dictionary"),
         (
             {"tool_choice": "required"},
-            "llm.complete: tool_choice: neither auto, none nor required, and no tool that is offered",
+            "llm.complete: tool_choice: 'required' asks for a tool call, and the call has no tools; give tools=[…] or drop it",
         ),
         (
-            {"tool_choice": "b", "tools": [{"name": "a", "description": "", "parameters": {}}]},
-            "tool that is offered \\(a\\)",
+            {"tool_choice": "any", "tools": [{"name": name, "description": "", "parameters": {}} for name in "ab"]},
+            "llm.complete: tool_choice: 'any' is neither auto, required or none nor a tool of this call, whose tools are a, b",
         ),
     ],
 )
 def test_a_form_of_an_answer_that_cannot_be_asked_for_is_an_error_value(params: dict[str, object], wrong: str) -> None:
     sent = line(id=1, method="llm.complete", params={"messages": [{"role": "user", "text": "a"}], **params})
-    with pytest.raises(wire.Invalid, match=wrong):
+    with pytest.raises(wire.Invalid) as refused:
         wire.parse_params(wire.parse_request(sent))
+    assert str(refused.value) == wrong

@@ -35,6 +35,8 @@ MAX_IMAGES = 100
 MAX_IMAGE_CHARS = 6_990_508
 """The longest picture, as base64: 5 MiB, the most that Anthropic takes."""
 MAX_PATH = 4096
+MAX_SAID = 100
+"""Characters of a harness's word that a message repeats."""
 """Characters; Linux takes no longer path."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -104,12 +106,15 @@ class CompleteParams(_Params):
     @model_validator(mode="after")
     def _chooses_what_there_is(self) -> Self:
         chosen, offered = self.tool_choice, [tool.name for tool in self.tools]
-        if chosen not in (None, "auto", "none", *offered) and not (chosen == "required" and offered):
-            names = ", ".join(offered) or "there is no tool"
+        if chosen is None or chosen in ("auto", "none", *offered) or (chosen == "required" and offered):
+            return self
+        said = repr(chosen[:MAX_SAID])
+        if not offered:
             raise ValueError(
-                f"tool_choice: neither auto, none nor required, and no tool that is offered ({names})"[:MAX_PATH]
+                f"tool_choice: {said} asks for a tool call, and the call has no tools; give tools=[…] or drop it"
             )
-        return self
+        words = f"{said} is neither auto, required or none nor a tool of this call"
+        raise ValueError(f"tool_choice: {words}, whose tools are {', '.join(offered)}"[:MAX_PATH])
 
 
 class ExecParams(_Params):
