@@ -1,4 +1,4 @@
-"""Calls of Python's own that a harness makes in its jail, where nothing of the task is: tools that quietly do nothing. Pure.
+"""Calls of Python's own that a harness makes in its jail, without a network or anything of the task: they find nothing. Pure.
 
 It sees what is plainly written, and advises: a harness may have a reason, and nothing is refused for it.
 """
@@ -12,20 +12,36 @@ from dataclasses import dataclass
 
 _STARTS = ("run", "call", "check_call", "check_output", "getoutput", "getstatusoutput", "Popen")
 _PATH = "pathlib.Path"
+_FILE, _FOLDER, _NETWORK = "env.read_text or env.write", "env.exec", "llm.complete or env.exec"
+_OF_OS = "listdir scandir walk stat access chdir mkdir makedirs remove unlink rmdir rename replace symlink link chmod"
+_OF_OS_PATH = "exists lexists isfile isdir islink getsize getmtime"
+_OF_SHUTIL = "copy copy2 copyfile copytree move rmtree which"
+_OF_PATH = "exists is_file is_dir iterdir glob rglob stat mkdir touch unlink rmdir rename"
 _REACHES = {
     **{f"subprocess.{name}": "env.exec" for name in _STARTS},
     "os.system": "env.exec",
     "os.popen": "env.exec",
     "asyncio.create_subprocess_shell": "env.exec",
     "asyncio.create_subprocess_exec": "env.exec",
-    "open": "env.read_text or env.write",
-    "io.open": "env.read_text or env.write",
-    **{
-        f"pathlib.Path.{name}": "env.read_text or env.write"
-        for name in ("open", "read_text", "read_bytes", "write_text", "write_bytes")
-    },
+    "open": _FILE,
+    "io.open": _FILE,
+    **{f"{_PATH}.{name}": _FILE for name in ("open", "read_text", "read_bytes", "write_text", "write_bytes")},
+    **{f"{_PATH}.{name}": _FOLDER for name in _OF_PATH.split()},
+    **{f"os.{name}": _FOLDER for name in _OF_OS.split()},
+    **{f"os.path.{name}": _FOLDER for name in _OF_OS_PATH.split()},
+    **{f"shutil.{name}": _FOLDER for name in _OF_SHUTIL.split()},
+    "glob.glob": _FOLDER,
+    "glob.iglob": _FOLDER,
+    "sqlite3.connect": "env.exec",
+    "os.getcwd": "task.workdir",
+    f"{_PATH}.cwd": "task.workdir",
+    "urllib.request.urlopen": _NETWORK,
+    "http.client.HTTPConnection": _NETWORK,
+    "http.client.HTTPSConnection": _NETWORK,
+    "socket.create_connection": _NETWORK,
+    "socket.socket": _NETWORK,
 }
-"""What is called, by its full name, and what reaches the task instead."""
+"""What is called, by its full name, and what to call instead."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,10 @@ class OutsideCall:
 
 
 def calls_outside(text: str) -> tuple[OutsideCall, ...]:
-    """The calls in a harness that start programs or open files in the jail, in order of line. None where it does not parse."""
+    """The calls in a harness that start programs, look for files or use a network in the jail, in order of line.
+
+    None where it does not parse.
+    """
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
@@ -69,15 +88,17 @@ def told(path: str, text: str) -> str:
     places = ", ".join(f"line {call.line}: {call.name}" for call in found[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     instead = ", ".join(sorted({call.instead for call in found}))
-    jailed = "that acts in the harness's jail, where nothing of the task is"
-    return f"{path}, {places}{more}: {jailed}; what reaches the task is {instead}"
+    jailed = "that acts in the harness's jail, where there is no network and nothing of the task"
+    return f"{path}, {places}{more}: {jailed}; use {instead}"
 
 
 def _imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """Names that imports bind, and what they stand for."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((each.asname or each.name.partition(".")[0], each.name) for each in node.names)
+            for each in node.names:
+                first = each.name.partition(".")[0]  # what `import os.path` binds is `os`
+                yield (each.asname, each.name) if each.asname else (first, first)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield from ((each.asname or each.name, f"{node.module}.{each.name}") for each in node.names)
 
@@ -93,10 +114,16 @@ def _bound(tree: ast.Module) -> Iterator[str]:
 
 
 def _names_of_paths(tree: ast.Module, names: dict[str, str]) -> Iterator[str]:
-    """Names to which a `Path` is assigned, once for each time."""
+    """Names to which a `Path` is assigned or that are said to be one, once for each time."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and _is_path(node.value, names):
             yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif (
+            isinstance(node, ast.AnnAssign | ast.arg)
+            and node.annotation
+            and _full_name(node.annotation, names) == _PATH
+        ):
+            yield node.arg if isinstance(node, ast.arg) else ast.unparse(node.target)
 
 
 def _is_path(node: ast.expr, names: dict[str, str]) -> bool:
