@@ -262,6 +262,24 @@ def test_a_harness_that_is_not_one_is_refused_before_anything_is_spent(
     assert back in refused(capsys, 2, "optimize", "-C", workspace)
 
 
+@pytest.mark.parametrize("command", ["run", "optimize", "ab"])
+def test_a_harness_that_does_not_start_is_refused_before_tasks_are_checked(
+    bubblewrap: None, command: str, workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workspace / "rows.jsonl").write_text("".join(f'{{"q": "{n}?", "a": "{n}"}}\n' for n in range(9)))
+    table = '[benchmark]\nsource = "hf:rows.jsonl"\n[benchmark.hf]\ninstruction = "q"\nanswer = "a"\n'
+    (workspace / "lorimer.toml").write_text(f'{table}[sandbox]\nprovider = "bubblewrap"\n')
+    harness = workspace / "harness" / "agent.py"
+    harness.write_text(f"{harness.read_text()}\nimport os\n\nKEY = os.environ['OPENAI_API_KEY']\n")
+    subprocess.run(["git", "-C", workspace, "commit", "-qam", "Mine"], check=True)
+    (workspace / "b.py").write_text(harness.read_text().replace("KEY", "OTHER"))
+    files = (harness, workspace / "b.py", "--yes") if command == "ab" else ()
+    said = typed(capsys, command, *files, "-C", workspace)
+    assert said.code == 2
+    assert "does not start: KeyError: 'OPENAI_API_KEY'" in said.err.splitlines()[-1]
+    assert typed(capsys, "studies", "-C", workspace, "--json").json() == []
+
+
 def test_names_that_do_not_exist(used: tuple[Path, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, _ = used
     there = "there are: run-1, check-1, study-1"

@@ -22,7 +22,7 @@ from lorimer.meta_agent.study.checking import valid
 from lorimer.meta_agent.workspace.parts import create
 from lorimer.meta_agent.workspace.repository import Workspace
 from lorimer.meta_agent.workspace.session import next_name, open_session
-from lorimer.meta_agent.workspace.watching import Watcher, tell_place, tell_problems
+from lorimer.meta_agent.workspace.watching import Watcher, tell_outside, tell_place, tell_problems
 from lorimer.traces.tables import Candidate
 
 KIND = "ab"
@@ -94,10 +94,11 @@ async def compare(root: Path, config: Config, files: TwoFiles, watcher: Watcher)
         tell_place(root, watcher)
         suite = session.load_suite()
         tell_problems(suite, watcher)
+        for name, text in ((files.a, files.a_text), (files.b, files.b_text)):
+            tell_outside(name, text, watcher)
+            await campaign.starts(session, text, config, name)
         suite = await valid(session, suite, watcher)
         refuse_too_small(config, [task.id for task in suite.tasks])
-        for name, text in ((files.a, files.a_text), (files.b, files.b_text)):
-            await campaign.starts(session, text, config, name)
         study = next_name(session.reader, KIND)
         rival = Candidate(
             id=candidate_id(study, 1),

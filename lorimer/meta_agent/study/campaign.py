@@ -78,9 +78,9 @@ async def run(
         tell_place(root, watcher)
         suite = session.load_suite(only)
         tell_problems(suite, watcher)
-        suite = await valid(session, suite, watcher)
         tell_outside(config.study.harness, harness, watcher)
         await starts(session, harness, config)
+        suite = await valid(session, suite, watcher)
         study = next_name(session.reader, "run")
         await create(
             session.store,
@@ -132,12 +132,12 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
         tell_place(root, watcher)
         suite = session.load_suite()
         tell_problems(suite, watcher)
+        tell_outside(config.study.harness, harness, watcher)
+        await starts(session, harness, config)
         suite = await valid(session, suite, watcher)
         sides = _sides(session.reader, suite, config, harness, root)
         taking_part = {*sides.train, *sides.holdout, *sides.test}
         suite = dataclasses.replace(suite, tasks=tuple(task for task in suite.tasks if task.id in taking_part))
-        tell_outside(config.study.harness, harness, watcher)
-        await starts(session, harness, config)
         # As late as can be: another process may begin a study in this workspace while this one checks its tasks.
         study = config.study.name or next_name(session.reader, "study")
         await create(
@@ -391,7 +391,8 @@ def parts_of(
 
 
 async def starts(session: Session, harness: str, config: Config, name: str = "") -> None:
-    """A dry start, before there is a study. Raises HarnessError where the harness is not one, before anything is spent on it.
+    """A dry start, before there is a study. Raises HarnessError where the harness is not one, before anything is spent on it and
+    before tasks are checked, which may take hours.
 
     Args:
         name: its file; the workspace's own where none is given.
