@@ -23,6 +23,7 @@ from lorimer.meta_agent.workspace.events import (
     BudgetWarning,
     Decided,
     Event,
+    HarnessNoted,
     ImageReady,
     LittleToWin,
     ModelNoted,
@@ -152,7 +153,7 @@ class Terminal:
                 self.say(f"{event.key} changed from {shown(event.before)} to {shown(event.after)}")
             case ProgramChanged():
                 self.say(f"{event.candidate}: {event.said}")
-            case BranchDiffers() | LittleToWin() | ModelNoted() | VerifierNoted() | NotifyFailed():
+            case BranchDiffers() | LittleToWin() | ModelNoted() | VerifierNoted() | HarnessNoted() | NotifyFailed():
                 self.say(f"warning: {event.said}")
             case StudyEnded():  # the command's own result says how it ended
                 self._asked.clear()

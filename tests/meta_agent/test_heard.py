@@ -11,8 +11,9 @@ import pytest
 from lorimer.errors import LorimerError
 from lorimer.kinds import Refused
 from lorimer.meta_agent.reports.export import evidence_card
-from lorimer.meta_agent.study.heard import REFUSED_TASKS, breaks_in_all, refuses_all
+from lorimer.meta_agent.study.heard import REFUSED_TASKS, asks_nothing, breaks_in_all, refuses_all
 from lorimer.meta_agent.study.loop import evaluate, optimize
+from lorimer.meta_agent.workspace.events import HarnessNoted, Proposing
 from lorimer.task_agent.causes import Cause
 from lorimer.task_agent.outcome import TrialOutcome
 from lorimer.terminal.listing import status, status_text, studies, studies_text
@@ -69,6 +70,14 @@ def test_a_harness_breaks_in_all_where_no_trial_ended_otherwise_or_has_a_reward(
 
 
 # ---- in a study -----------------------------------------------------------------------------------------------------
+
+
+def test_a_harness_asks_nothing_where_no_scored_trial_called_the_model() -> None:
+    assert asks_nothing([outcome(0, SILENT), outcome(1, SILENT, 1.0), outcome(2, ANSWERED, None)])
+    assert not asks_nothing([outcome(0, SILENT), outcome(1, REFUSED)])
+    assert not asks_nothing([replace(outcome(0, SILENT), cause=Cause.LIMIT_CALLS)]), "its calls were ended with it"
+    assert not asks_nothing([outcome(0, SILENT, None)])
+    assert not asks_nothing([])
 
 
 def calls(refused: Callable[[str, PlannedTrial], bool]) -> Calls:
@@ -223,6 +232,25 @@ async def test_a_harness_that_breaks_in_every_trial_stops_the_study_before_a_can
         assert len(trials.ran) == 28
         assert (await optimize(parts, "demo")).reason == done.reason
         assert len(trials.ran) == 28
+
+
+@pytest.mark.parametrize(("used", "warned"), [(SILENT, 1), (ANSWERED, 0)])
+async def test_a_harness_that_asks_no_model_is_told_of_before_a_candidate_is_paid_for(
+    bench: Bench, used: Used, warned: int
+) -> None:
+    settings = config(budget={"candidates": 1})
+    with bench.parts(script("GOOD"), settings, nothing, used=lambda text, planned: used) as (parts, _, recorder):
+        await bench.create(parts)
+        await optimize(parts, "demo")
+    said = [at for at, event in enumerate(recorder.events) if isinstance(event, HarnessNoted)]
+    assert len(said) == warned
+    if warned:
+        proposing = next(at for at, event in enumerate(recorder.events) if isinstance(event, Proposing))
+        assert said[0] < proposing
+        assert recorder.events[said[0]] == HarnessNoted(
+            "the seed harness asked the model nothing in 28 trials: it ended before it called llm.complete, or what it starts "
+            "asks a model by itself, and such calls are neither recorded nor limited nor counted as spent"
+        )
 
 
 async def test_a_harness_that_breaks_in_all_but_one_trial_is_one_to_improve(bench: Bench) -> None:

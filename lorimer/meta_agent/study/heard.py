@@ -23,6 +23,9 @@ poisoned; of more the next one tells nothing new."""
 BREAKS = frozenset({Cause.HARNESS_EXCEPTION, Cause.BAD_RETURN})
 """How a trial ends whose harness broke by itself. What a limit or memory ended did work."""
 
+ASKED = frozenset({Cause.LIMIT_CALLS, Cause.LIMIT_TOKENS, Cause.LIMIT_DOLLARS})
+"""How a trial ends that would have asked more."""
+
 
 def refuses_all(found: Sequence[TrialOutcome], of: int | None = None) -> bool:
     """Whether every call was refused, in all trials that made one.
@@ -53,6 +56,20 @@ def breaks_in_all(found: Sequence[TrialOutcome], of: int | None = None) -> bool:
         return False
     tasks = {outcome.planned.task for outcome in scored}
     return bool(tasks) and (len(found) == of or len(tasks) >= REFUSED_TASKS)
+
+
+def asks_nothing(found: Sequence[TrialOutcome]) -> bool:
+    """Whether no scored trial asked the model anything. One that its number of calls ended did."""
+    scored = [outcome for outcome in found if outcome.reward is not None]
+    return bool(scored) and not any(outcome.used.calls or outcome.cause in ASKED for outcome in scored)
+
+
+def told_of_silence(whose: str, trials: int) -> str:
+    """What to say of that, in one line."""
+    return (
+        f"{whose} asked the model nothing in {count(trials, 'trial')}: it ended before it called llm.complete, or what it starts "
+        "asks a model by itself, and such calls are neither recorded nor limited nor counted as spent"
+    )
 
 
 def tells_nothing(found: Sequence[TrialOutcome]) -> bool:

@@ -30,6 +30,7 @@ from lorimer.meta_agent.state.trials import (
 from lorimer.meta_agent.state.world import World, score_numbers
 from lorimer.meta_agent.study.endings import endings_of, told_of_breaks
 from lorimer.meta_agent.study.heard import (
+    asks_nothing,
     breaks_in_all,
     is_errored,
     is_for_nothing,
@@ -37,10 +38,12 @@ from lorimer.meta_agent.study.heard import (
     taken_back,
     tells_nothing,
     told,
+    told_of_silence,
 )
 from lorimer.meta_agent.workspace.events import (
     Decided,
     EndCause,
+    HarnessNoted,
     StageFinished,
     StageStarted,
 )
@@ -112,6 +115,8 @@ class StageTrials:
             reader = self._parts.reader
             endings = await asyncio.to_thread(lambda: endings_of(reader, reader.outcomes(self._name(about))))
             raise Pause(told_of_breaks(whose, len(found), endings), "harness")
+        if first and asks_nothing(found):
+            self._tell(HarnessNoted(told_of_silence(whose, len(found))))
         if refuses_all(found, of=len(plan)):
             refusal = self._parts.reader.refusal([self._name(about)])
             raise Pause(told(self._parts.config.models.task, whose, len(found), refusal))

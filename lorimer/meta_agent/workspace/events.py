@@ -212,6 +212,13 @@ class VerifierNoted:
 
 
 @dataclass(frozen=True)
+class HarnessNoted:
+    """The study's own harness never asked the model. Sent by each process that begins with it, before a candidate is paid for."""
+
+    said: str
+
+
+@dataclass(frozen=True)
 class NotifyFailed:
     """The command of [notify] failed. Sent once a process: nothing else follows from it."""
 
@@ -247,6 +254,7 @@ Event = (
     | SettingChanged
     | ModelNoted
     | VerifierNoted
+    | HarnessNoted
     | NotifyFailed
     | StudyEnded
 )
