@@ -153,7 +153,7 @@ async def test_a_meta_model_that_refuses_everything_pauses_the_study_at_the_firs
         assert "this deployment takes no requests" in said.err
         assert "in [providers.other]" in said.err
         assert said.err.count("\n") == 1
-        assert len(meta.requests) == 2
+        assert len(meta.requests) == 3, "before the study began, the proposal, and whether it refuses everybody"
         assert [row.state for row in StoreReader(workspace / STORE).candidates("study-1")] == ["proposing"]
         meta.from_now_on(ANSWER)
         assert (await lorimer(workspace, "resume", "--quiet")).code == 0
@@ -162,11 +162,33 @@ async def test_a_meta_model_that_refuses_everything_pauses_the_study_at_the_firs
     assert "without a readable tool call" in failed[0].failure
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("optimize",), ("compare", "--task", "local/model", "--meta", "local/model,other/model", "--tokens", "100000000")],
+)
+async def test_a_meta_model_that_is_not_there_is_told_of_before_a_trial_is_paid_for(
+    bubblewrap: None, workspace: Path, command: tuple[str, ...]
+) -> None:
+    unknown = Reply({"error": {"message": "The model `model` does not exist", "code": "model_not_found"}}, status=404)
+    async with scripted_server(otherwise=ANSWER) as server, scripted_server(otherwise=unknown) as meta:
+        at(server, workspace, 30.0, "budget.candidates=5", "models.meta=other/model")
+        path = workspace / "lorimer.toml"
+        path.write_text(f'{path.read_text()}[providers.other]\nbase_url = "{meta.url}/v1"\n')
+        said = await lorimer(workspace, *command, "--quiet")
+    assert said.code == 2, said
+    assert said.err.startswith(f"lorimer: model other/model at {meta.url}/v1/: The model `model` does not exist")
+    assert said.err.count("\n") == 1
+    assert "goes on" not in said.err, "a study keeps its models, so none may have begun"
+    assert len(meta.requests) == 1
+    assert len(server.requests) == (1 if command[0] == "compare" else 0)
+    assert StoreReader(workspace / STORE).studies() == []
+
+
 async def test_a_meta_model_that_refuses_one_conversation_does_not_stop_the_study(
     bubblewrap: None, workspace: Path
 ) -> None:
     flagged = Reply({"error": {"message": "your prompt was flagged"}}, status=400)
-    async with scripted_server(otherwise=ANSWER) as server, scripted_server(*[flagged, ANSWER] * 2) as meta:
+    async with scripted_server(otherwise=ANSWER) as server, scripted_server(ANSWER, *[flagged, ANSWER] * 2) as meta:
         at(server, workspace, 30.0, "budget.candidates=2", "models.meta=other/model")
         path = workspace / "lorimer.toml"
         path.write_text(f'{path.read_text()}[providers.other]\nbase_url = "{meta.url}/v1"\n')

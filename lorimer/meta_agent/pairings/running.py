@@ -47,6 +47,7 @@ from lorimer.meta_agent.pairings.values import GridResult
 from lorimer.meta_agent.proposer.proposal import NoProposal, Proposal, ProposalSession
 from lorimer.meta_agent.state.world import scan
 from lorimer.meta_agent.study import campaign, loop
+from lorimer.meta_agent.study.answering import known_there
 from lorimer.meta_agent.study.checking import valid
 from lorimer.meta_agent.study.stage_trials import Pause
 from lorimer.meta_agent.study.stages import Stages
@@ -158,6 +159,8 @@ async def _begin(grid: GridParts) -> None:
             _same(grid, search, there[search.study])
     if not missing:
         return
+    for model in grid.models.values():
+        await known_there(model, grid.watcher)
     suite, sides = await _suite(grid.base, grid.base.root, grid.watcher)
     first = _config(grid, missing[0])
     await campaign.starts(grid.session(first), grid.harness, first)

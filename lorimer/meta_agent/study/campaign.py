@@ -22,6 +22,7 @@ from lorimer.meta_agent.gate.design import Design, too_small
 from lorimer.meta_agent.ledger import continued
 from lorimer.meta_agent.state.result import StudyResult
 from lorimer.meta_agent.study import keeping, loop
+from lorimer.meta_agent.study.answering import known_there
 from lorimer.meta_agent.study.checking import valid
 from lorimer.meta_agent.study.people.beside import others_at_work
 from lorimer.meta_agent.study.ran import RunReport, report_of
@@ -134,6 +135,8 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
         tell_problems(suite, watcher)
         tell_outside(config.study.harness, harness, watcher)
         await starts(session, harness, config)
+        if session.meta_model is not None and session.meta_model is not session.task_model:
+            await known_there(session.meta_model, watcher)
         suite = await valid(session, suite, watcher)
         sides = _sides(session.reader, suite, config, harness, root)
         taking_part = {*sides.train, *sides.holdout, *sides.test}
