@@ -255,7 +255,8 @@ def parse(text: str) -> ast.Module:
     """`ast.parse` without its warnings: `"\\d"` in a harness is no news for whoever runs a study."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return ast.parse(text, "agent.py")
+        # No file's name: Python would quote the wrong line from a file that has it in the current folder, not from `text`.
+        return ast.parse(text, "<agent.py>")
 
 
 def _strings(source: str) -> Iterator[str]:

@@ -21,6 +21,8 @@ from lorimer.harness.lint import parse
 OFFERED = ("lorimer.harness.api", "lorimer.harness.text")
 """The modules of lorimer that are in the jail for a harness to import."""
 
+WHOLE = "what a module of your own has goes into agent.py itself"
+
 CONTRACT = "def solve(task, env, llm)"
 MAX_HUNKS = 50
 """A surgical edit has a handful; past this the search for matches is no longer what costs time, reading it is."""
@@ -228,13 +230,13 @@ def _check_import(module: str, line: int) -> None:
     if module in OFFERED or module.partition(".")[0] in sys.stdlib_module_names:
         return
     if module.startswith("."):
-        raise HarnessError(f"agent.py line {line}: relative import '{module}': a harness is one file")
+        raise HarnessError(f"agent.py line {line}: relative import '{module}': a harness is one file; {WHOLE}")
     if module.partition(".")[0] == "lorimer":
         raise HarnessError(
             f"agent.py line {line}: '{module}' may not be imported; of lorimer, only {' and '.join(OFFERED)}"
         )
     raise HarnessError(
-        f"agent.py line {line}: '{module}' is not in the jail; import only the standard library, {' and '.join(OFFERED)}"
+        f"agent.py line {line}: '{module}' is not in the jail; import only the standard library, {' and '.join(OFFERED)}; {WHOLE}"
     )
 
 

@@ -161,7 +161,11 @@ def test_a_harness_that_can_run_passes(text: str) -> None:
         (SOLVE + "def solve(x): return ''", "line 3: `solve` must take three"),
         ("import requests\n" + SOLVE, "line 1: 'requests' is not in the jail"),
         (SOLVE + "    import numpy.linalg", "line 3: 'numpy.linalg' is not in the jail"),
-        ("from . import helper\n" + SOLVE, "a harness is one file"),
+        ("import tools\n" + SOLVE, "lorimer.harness.text; what a module of your own has goes into agent.py itself"),
+        (
+            "from . import helper\n" + SOLVE,
+            "a harness is one file; what a module of your own has goes into agent.py itself",
+        ),
         ("from lorimer.harness import host\n" + SOLVE, "'lorimer.harness.host' may not be imported"),
         ("import lorimer\n" + SOLVE, "'lorimer' may not be imported"),
         ("from lorimer import errors\n" + SOLVE, "'lorimer.errors' may not be imported"),
@@ -171,6 +175,14 @@ def test_a_harness_that_can_run_passes(text: str) -> None:
 )
 def test_a_harness_that_cannot_run_is_told_why(text: str, words: str) -> None:
     assert words in fault(text)
+
+
+def test_the_line_that_is_quoted_is_the_harness_s_own_whatever_lies_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "agent.py").write_text("SECRET = 'of another file'\n")
+    monkeypatch.chdir(tmp_path)
+    assert fault("def broken(:\n") == "agent.py line 1, column 12: invalid syntax: 'def broken(:'"
 
 
 def test_a_harness_over_its_size_is_told_by_how_much() -> None:
