@@ -359,7 +359,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         found = read_toml(path)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; `{_init(path.parent)}` makes one") from None
+        raise ConfigError(
+            f"{path}: no such file; `{_init(path.parent)}` makes one, and -C names one elsewhere"
+        ) from None
     gate = found.get("gate")
     for key in gate if isinstance(gate, dict) else ():
         _refuse_retired(f"gate.{key}", f"{path}: gate.{key}")

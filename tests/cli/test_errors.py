@@ -45,7 +45,7 @@ def test_without_a_workspace_each_command_says_what_is_missing(
 ) -> None:
     said = refused(capsys, 2, *command.split(), "-C", tmp_path)
     if command in ("run", "optimize", "resume"):
-        assert f"`lorimer init {tmp_path}` makes one" in said
+        assert f"`lorimer init {tmp_path}` makes one, and -C names one elsewhere" in said
     else:
         assert said == f"lorimer: no lorimer.toml in {tmp_path} or above it; name a workspace with -C"
 
