@@ -38,6 +38,8 @@ class LorimerError(Exception):
     exit_code = 1
     paused = ""
     """The study that was under way, which this stopped: what it has finished is kept, and it can be resumed."""
+    begin_anew = ""
+    """Which mend of it that study would refuse, as it keeps what it began with, in a clause."""
     _made_of: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

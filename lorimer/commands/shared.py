@@ -135,7 +135,8 @@ def run_to_end(
     except LorimerError as error:
         if error.paused:
             how = again or _resume(error.paused)
-            error.args = (f"{error}; what has finished is kept, and once that is put right, {how}",)
+            said = f"{error}; what has finished is kept, and once that is put right, {how}"
+            error.args = ("; ".join(filter(None, (said, error.begin_anew))),)
         raise
     finally:
         # A Ctrl-C before the loop runs leaves both unbegun, of which Python would warn below the last words.

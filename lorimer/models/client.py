@@ -123,6 +123,8 @@ class _SetUpFailure(ConfigError):
     def __init__(self, told: str, words: str, fault: SetupFault | None) -> None:
         super().__init__(told)
         self.words, self.fault = words, fault
+        if fault == "model":
+            self.begin_anew = "a study keeps its models, so with another name begin a new one"
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,22 @@ async def test_a_key_that_is_revoked_half_way_says_that_the_rest_is_kept_and_a_r
         assert (await lorimer(workspace, "resume", "--quiet")).code == 0
 
 
+async def test_a_model_that_is_not_there_says_that_another_name_needs_a_new_study(
+    bubblewrap: None, workspace: Path
+) -> None:
+    unknown = Reply({"error": {"message": "The model `model` does not exist", "code": "model_not_found"}}, status=404)
+    async with scripted_server(otherwise=unknown) as server:
+        at(server, workspace)
+        said = await lorimer(workspace, "run", "--quiet")
+        assert said.code == 2
+        assert said.err.endswith(
+            f"once that is put right, `lorimer resume run-1 -C {workspace}` goes on; a study keeps its models, so with another "
+            "name begin a new one\n"
+        )
+        other = await lorimer(workspace, "resume", "--quiet", "--set", "models.task=local/other")
+        assert (other.code, "study run-1 keeps what it began with" in other.err) == (2, True)
+
+
 @pytest.mark.hostile
 async def test_an_outage_while_the_meta_agent_works_pauses_it_too(bubblewrap: None, workspace: Path) -> None:
     async with scripted_server(otherwise=ANSWER) as server:
