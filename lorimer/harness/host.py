@@ -207,6 +207,9 @@ class _Env:
         return self.read(path).decode("utf-8", "replace")
 
     def write(self, path: str, data: bytes | str) -> None:
+        if not isinstance(data, str | bytes | bytearray | memoryview):
+            # `bytes` of a number is so many NULs.
+            raise TypeError(f"env.write: data is a {type(data).__name__}; give a text or bytes")
         raw = data.encode() if isinstance(data, str) else bytes(data)
         handle = ""
         for start in range(0, max(len(raw), 1), CHUNK):

@@ -99,6 +99,24 @@ async def test_a_harness_gets_a_value_that_fits_its_schema_or_what_is_wrong(atte
 
 
 @both
+async def test_what_is_no_text_is_not_written_as_bytes_of_its_own_making(attempt: Try) -> None:
+    played = await attempt(
+        solve("""
+            wrong = []
+            for data in (3, None, ["a"], {"a": 1}):
+                try:
+                    env.write("/app/n.txt", data)
+                except TypeError as error:
+                    wrong.append(str(error))
+            return json.dumps([wrong, env.exec("ls /app/n.txt").exit_code != 0])
+        """)
+    )
+    kinds = ("int", "NoneType", "list", "dict")
+    said = [f"env.write: data is a {kind}; give a text or bytes" for kind in kinds]
+    assert json.loads(played.end.answer) == [said, True]
+
+
+@both
 async def test_a_harness_shows_the_model_a_picture_that_it_read(attempt: Try) -> None:
     played = await attempt(
         solve("""
