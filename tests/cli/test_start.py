@@ -88,6 +88,16 @@ def test_the_version_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert typed(capsys, "--version").out.startswith("lorimer 0.")
 
 
+def test_the_command_is_a_module_too_where_its_folder_is_not_on_the_path(tmp_path: Path) -> None:
+    as_module = [sys.executable, "-m", "lorimer"]
+    assert subprocess.check_output([*as_module, "--version"], text=True).startswith("lorimer 0.")
+    said = subprocess.run([*as_module, "status", "-C", tmp_path], text=True, capture_output=True, check=False)
+    assert (said.returncode, said.stderr) == (
+        2,
+        f"lorimer: no lorimer.toml in {tmp_path} or above it; name a workspace with -C\n",
+    )
+
+
 def test_init_makes_a_workspace_that_loads_and_is_committed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root, tasks = tmp_path / "work", tmp_path / "my tasks"
     tasks.mkdir()

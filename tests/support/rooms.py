@@ -62,8 +62,11 @@ IMPORTS = {
 
 
 def room(module: str) -> str:
-    """The room of a module: the name under `lorimer`, and of the meta-agent's rooms the two names."""
-    _, *names = module.split(".")
+    """The room of a module: the name under `lorimer`, and of the meta-agent's rooms the two names.
+
+    `python -m lorimer` is a door to the command line, and no room.
+    """
+    _, *names = module.replace("__main__", "cli").split(".")
     return ".".join(names[: 2 if names[:1] == ["meta_agent"] else 1])
 
 
