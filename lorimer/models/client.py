@@ -348,6 +348,8 @@ class ProviderClient:
 
     def _judged(self, failure: StatusFailure, turn: RequestTurn) -> Judgement:
         """What a failure means. Where the provider has too much to do, fewer requests are in flight from then on."""
+        body = self._key.scrub(failure.body)  # before its words are cut, which could leave half a key
+        failure = StatusFailure(failure.status, failure.headers, body, failure.usage)
         judgement = replace(judgement_of(failure, self._clock.wall()), usage=failure.usage)
         if judgement.kind == "retry" and (judgement.everybodys or judgement.retry_after is not None):
             fewer = turn.refused(judgement.retry_after)
@@ -364,8 +366,8 @@ class ProviderClient:
         except (ValueError, RecursionError):
             if self._provider.lacks_version and raw.lstrip()[:1] == b"<":
                 # The root of many servers is a page for people; waiting makes no API of it.
-                raise StatusFailure(404, {}, f"the answer is a web page: {_start(raw)}") from None
-            raise UnreadableAnswer(f"the answer is not JSON: {_start(raw)}") from None
+                raise StatusFailure(404, {}, f"the answer is a web page: {self._start(raw)}") from None
+            raise UnreadableAnswer(f"the answer is not JSON: {self._start(raw)}") from None
         usage = self._dialect.usage(data) if isinstance(data, Mapping) else UNCOUNTED
         if failure := failure_inside(data):
             raise StatusFailure(failure.status, failure.headers, failure.body, usage)
@@ -373,13 +375,18 @@ class ProviderClient:
             completion = self._dialect.decode(data, request)
         except ValidationError as error:
             where = "; ".join(".".join(map(str, item["loc"])) + ": " + item["msg"] for item in error.errors()[:3])
-            said = f"the answer is not a completion ({where}): {_start(raw)}"
+            said = f"the answer is not a completion ({where}): {self._start(raw)}"
             raise UnreadableAnswer(said, usage) from None
         completion = counted(request, completion, request.max_tokens or self._provider.max_tokens)
         if not completion.usage.estimated:
             self._room.heard(request, completion.usage)
         model = data.get("model")
         return completion, " ".join(self._key.scrub(model).split())[:MODEL_CHARS] if isinstance(model, str) else ""
+
+    def _start(self, raw: bytes) -> str:
+        """The first words of an answer that cannot be read, without the key that it may repeat."""
+        text = self._key.scrub(raw[:65_536].decode("utf-8", "replace"))
+        return " ".join(text[:200].split()) or "(empty)"
 
     def _verdict(self, judgement: Judgement) -> Completion:
         words = self._key.scrub(judgement.words)
@@ -408,8 +415,3 @@ class ProviderClient:
 
 def _ended(reason: StopReason, words: str) -> Completion:
     return Completion(assistant(""), reason, error=words)
-
-
-def _start(raw: bytes) -> str:
-    text = " ".join(raw[:200].decode("utf-8", "replace").split())
-    return text or "(empty)"

@@ -3,7 +3,7 @@
 Two kinds are masked: the exact values that the caller knows to be secret (the provider keys it read from the environment),
 and common shapes of keys that a trajectory may have met by itself. Every pattern has a literal that must occur before the
 pattern is tried: searching a megabyte for a literal takes microseconds, searching it for an alternation takes tens of
-milliseconds.
+milliseconds. What a cut left of either is masked too (`traces.halves`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from lorimer.traces import codec
-
-MASK = "[secret]"
+from lorimer.traces import codec, halves
+from lorimer.traces.halves import MASK as MASK
 
 MIN_SECRET = 8
 """Shorter values (`test`, `1234`) occur in honest text; masking them would ruin traces and protect nothing."""
@@ -55,25 +54,31 @@ SHORTEST = len("://:x@")
 
 
 class Scrubber:
-    """Masks exact values, the longest first, and key shapes."""
+    """Masks exact values, the longest first, key shapes, and what cuts left of them."""
 
     def __init__(self, values: Sequence[str]) -> None:
-        self._values = values
-        self._signs = (*values, *(literal for literal, _, _ in _BY_LITERAL))
+        self._values = tuple((value, *halves.signs(value)) for value in values)
+        self._signs = (
+            *(sign for value in values for sign in halves.signs(value)),
+            *(literal for literal, _, _ in _BY_LITERAL),
+        )
         self._told_by_json = all(codec.canonical(value) == f'"{value}"' for value in values)
 
     def __call__(self, text: str) -> str:
         if len(text) < SHORTEST:
             return text
-        for value in self._values:
-            if value in text:
-                text = text.replace(value, MASK)
+        met = False
+        for value, first, last in self._values:
+            if first in text or last in text:
+                met = True
+                text = halves.known(text.replace(value, MASK), value)
         if len(text) < SHORTEST_KEY and "://" not in text:
             return text
         for literal, pattern, replacement in _BY_LITERAL:
             if literal in text:
+                met = True
                 text = pattern.sub(replacement, text)
-        return text
+        return halves.shaped(text) if met else text
 
     def passes(self, encoded: str) -> bool:
         """Whether the JSON of a value shows that nothing in it is masked, in one look at all of its strings.

@@ -209,6 +209,28 @@ async def test_a_headers_secret_is_masked_in_what_providers_echo(api: Api) -> No
     assert TOKEN not in str(caught.value)
 
 
+@ANY_API
+@pytest.mark.parametrize("shown", range(8, len(TOKEN), 3))
+async def test_a_providers_words_are_cut_after_its_echo_of_a_secret_is_masked(api: Api, shown: int) -> None:
+    page = "x" * (200 - shown) + TOKEN + " and so on"
+    refused = "x" * (2000 - shown) + TOKEN + " and so on"
+    async with scripted_server(Reply({"error": {"message": refused}}, status=400), otherwise=Reply(page)) as server:
+        provider = provider_config(
+            "local",
+            settings(
+                api=api, base_url=f"{server.url}/v1", headers={"X-Key": "${GATEWAY_KEY}"}, retry={"window_seconds": 1}
+            ),
+        )
+        model = open_model("local/m", {"local": provider}, keys=Keys({"GATEWAY_KEY": TOKEN}))
+        reply = await model.complete(asked(user("hi")), context())
+        with pytest.raises((ConfigError, ProviderOutage, CallFailed)) as caught:
+            await model.complete(asked(user("hi")), context())
+        await model.close()
+    for said in (reply.completion.error or "", str(caught.value)):
+        assert "xxx[key]"[: 3 + min(5, shown)] in said
+        assert TOKEN[:8] not in said
+
+
 def test_what_is_stored_is_masked_as_for_keys_and_the_name_is_listed_beside_them() -> None:
     config = parse({"providers": {"local": {"headers": {"X-Key": "${GATEWAY_KEY}", "X-Team": "a${TEAM}"}}}})
     assert key_names(config) == ["ANTHROPIC_API_KEY", "GATEWAY_KEY", "OPENAI_API_KEY", "TEAM"]

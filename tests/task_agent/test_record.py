@@ -288,3 +288,18 @@ async def test_a_lost_row_is_a_gap_and_never_a_shorter_record(attempt: Try, tmp_
                 places = ", ".join("?" * len(row))
                 store.execute(f"INSERT INTO {table} ({columns}) VALUES ({places})", row)
                 store.commit()
+
+
+@pytest.mark.bubblewrap
+async def test_half_a_key_that_the_traces_cut_left_is_a_gap_and_not_on_the_disk(attempt: Try, tmp_path: Path) -> None:
+    """The sandbox keeps the key whole; the trace keeps 512 characters of the output's head, in which the key begins."""
+    own = "correct-horse-battery-staple"
+    played = await attempt(
+        solve(f'env.exec("printf %0498d 0; echo {own}; seq 9999")\nreturn ""'),
+        limits={"trace_bytes": 1024},
+    )
+    (said,) = (step.data["stdout"] for step in played.sink.steps if "stdout" in step.data)
+    assert f"0{own[:14]}\n[..." in said
+    gap = await record_of(played, tmp_path, (own,))
+    assert isinstance(gap, Gap), gap
+    assert f"0{own[:8]}".encode() not in on_disk(tmp_path)

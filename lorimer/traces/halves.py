@@ -1,0 +1,95 @@
+"""Masks what a cut left of a secret.
+
+Outputs are cut before they come here: by the sandbox, by what a trace keeps of a text, by the harness before it shows one to its
+model. A secret over a cut's edge then stands there in part, and is no longer the text that is looked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+MASK = "[secret]"
+
+LEAST = 8
+"""Characters of a secret's beginning before a cut that is said, or of its end after one, that are masked."""
+LEAST_UNSAID = 16
+"""The same where a text, a line or a quotation ends, as a harness may have cut there in silence: honest text ends there too, and
+the first characters of keys (`sk-ant-api03-`) are no secret."""
+
+_LINE = r"(?:\r?\n|\\n)"  # the second: within JSON
+_WORDS = r"[^\[\]()<>\n]{0,60}"
+_SAID = rf"{_LINE}?[\[(<]{_WORDS}\b(?:cut|dropped|truncated|omitted|elided|skipped)\b{_WORDS}[\])>]{_LINE}?"
+_HALF = "\ufffd{0,3}"  # a character that was cut too
+_AFTER = re.compile(rf"{_HALF}(?:(?P<said>{_SAID})|\Z|{_LINE}|…|\.\.\.|[\"'`<(\[])")
+_BEFORE = re.compile(rf"(?:(?P<said>{_SAID})|\A|{_LINE}|…|\.\.\.|[\"'`>)\]]){_HALF}\Z")
+_MARK_CHARS = 160
+"""Characters of the longest mark that `_SAID` takes, and of what may stand around it."""
+
+_KEY_BEGINS = re.compile(
+    r"(?<![A-Za-z0-9])(?:sk-|A(?:KI|SI)A|gh[pousr]_|github_pat_|hf_|AIza)[A-Za-z0-9_-]{4,}"
+    rf"(?={_HALF}{_SAID})"
+)
+_CREDENTIAL_BEGINS = re.compile(
+    rf"((?:\b(?:[Bb]earer|BEARER) +|://[^\s/@:]{{0,64}}:)(?![0-9]{{1,5}}{_SAID}))[^\s/@\[\ufffd]{{4,256}}(?={_HALF}{_SAID})"
+)
+_KEY_ENDS = re.compile(rf"(?<=\[secret\])({_HALF}{_SAID}{_HALF})[A-Za-z0-9._~+/=-]+")
+
+
+def known(text: str, value: str) -> str:
+    """`text` without what cuts left of `value`, which nowhere stands in it whole."""
+    for pieces in (_beginnings, _ends):
+        done, kept = 0, []
+        for start, stop in pieces(text, value):
+            kept += [text[done:start], MASK]
+            done = stop
+        if kept:
+            text = "".join([*kept, text[done:]])
+    return text
+
+
+def shaped(text: str) -> str:
+    """`text` without what a cut that is said left of a key whose beginning tells what it is, or of a masked secret."""
+    text = _KEY_BEGINS.sub(MASK, text)
+    text = _CREDENTIAL_BEGINS.sub(rf"\1{MASK}", text)
+    return _KEY_ENDS.sub(rf"\1{MASK}", text)
+
+
+def signs(value: str) -> tuple[str, str]:
+    """What stands in every text from which something is masked for `value`."""
+    return value[:LEAST], value[-LEAST:]
+
+
+def _beginnings(text: str, value: str) -> Iterator[tuple[int, int]]:
+    """Where the beginnings of a value that were cut off stand."""
+    sign, _ = signs(value)
+    at = text.find(sign)
+    while at >= 0:
+        size = LEAST
+        while size < len(value) and text[at + size : at + size + 1] == value[size]:
+            size += 1
+        # A character of the mark may be the one that would come next.
+        for end in range(at + size, at + LEAST - 1, -1):
+            edge = _AFTER.match(text, end)
+            if edge is not None and (edge["said"] or end - at >= LEAST_UNSAID):
+                yield at, end
+                at = end - 1
+                break
+        at = text.find(sign, at + 1)
+
+
+def _ends(text: str, value: str) -> Iterator[tuple[int, int]]:
+    """Where the ends of a value whose beginnings were cut off stand."""
+    _, sign = signs(value)
+    at = text.find(sign)
+    while at >= 0:
+        end, size = at + LEAST, LEAST
+        while size < len(value) and size < end and text[end - size - 1] == value[-size - 1]:
+            size += 1
+        for start in range(end - size, at + 1):
+            edge = _BEFORE.search(text, max(0, start - _MARK_CHARS), start)
+            if edge is not None and (edge["said"] or end - start >= LEAST_UNSAID):
+                yield start, end
+                at = end - 1
+                break
+        at = text.find(sign, at + 1)
