@@ -17,6 +17,7 @@
     │   ├── VerifierOutage       verifiers of several tasks in a row fail without an agent too
     │   └── CallFailed           the model provider fails at one conversation, and answers others
     ├── BudgetExhausted          a study's budget is spent; the study can be resumed with a larger one
+    ├── TakenOver                another process runs the study that this one ran, and may write to it alone
     ├── NumberTaken              a candidate was to be stored under a number that another one has by now
     └── InternalError            our bug
 
@@ -194,6 +195,10 @@ class BudgetExhausted(LorimerError):
         self.key, self.limit = key, limit
         self.larger = float(f"{2 * max(limit, used + held + wanted):.3g}")
         """A bound with which the study goes on, for as long again."""
+
+
+class TakenOver(LorimerError):
+    """This process no longer holds a study: it was counted as dead, and another one has taken the study over meanwhile."""
 
 
 class NumberTaken(LorimerError):

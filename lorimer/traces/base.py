@@ -57,6 +57,9 @@ class StudyWriter(TraceSink, Protocol):
         A holder on this host that is dead is taken over, and so is `over`, once the file has been looked through, as
         the machine may have died with the process. Raises UserError naming a holder that lives, or that runs on another host,
         where nobody here can tell, and for a study that is not there; LorimerError where the file is damaged.
+
+        From then on until `release`, nothing is stored once another process has taken the study over: whatever is to be
+        stored raises TakenOver.
         """
         ...
 

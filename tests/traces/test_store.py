@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from lorimer.errors import ConfigError, InternalError, NumberTaken, UserError
+from lorimer.errors import ConfigError, InternalError, NumberTaken, TakenOver, UserError
 from lorimer.harness.api import Message, Reasoning, ToolCall, assistant, tool_result, user
 from lorimer.processes import exists, started
 from lorimer.traces import codec
@@ -387,6 +387,49 @@ async def test_a_study_whose_process_is_dead_is_taken_over(path: Where) -> None:
             await store.create_study(make.study(f"s{number}", holder=dead), [], "text")
             await store.claim(f"s{number}", mine)
             assert StoreReader(path).study(f"s{number}").holder == mine
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["which runs", "which has ended"])
+async def test_a_process_whose_study_was_taken_over_stores_nothing_when_it_wakes(path: Where, ended: bool) -> None:
+    before, after = "elsewhere:1:1", this_process()
+    with Store.open(path) as new:
+        old = Store.open(path)
+        await old.create_study(make.study(), [], "text")
+        await old.claim("s", before)
+        await old.set_study_state("s", "running")
+        await new.claim("s", after, over=before)
+        if ended:
+            await new.set_study_state("s", "finished", "all done")
+            await new.release("s", after)
+        kept = StoreReader(path).study("s")
+        # What nobody waits for is not stored either.
+        old.step(StepData("s/e/t/0/0", StepKind.OUTPUT, 0.0, 0.0, {"text": "words"}))
+        who = (
+            "was run by another process meanwhile, which has ended" if ended else "is being run by process .* since .*"
+        )
+        for what in (
+            old.set_seconds("s", 99.0),
+            old.set_study_state("s", "paused", "no answer"),
+            old.release("s", before),
+            old.flush(),
+        ):
+            with pytest.raises(TakenOver, match=f"^study s {who}: it was taken over from this process, which had not"):
+                await what
+        with pytest.raises(TakenOver):
+            old.step(StepData("s/e/t/0/0", StepKind.OUTPUT, 0.0, 0.0, {"text": "words"}))
+        old.close()
+        assert StoreReader(path).study("s") == kept
+        assert StoreReader(path).step_count("s/e/t/0/0") == 0
+        await new.set_study_state("s", "running")
+
+
+async def test_a_process_that_let_go_of_a_study_stores_what_it_does_without_it(path: Where) -> None:
+    with Store.open(path) as first, Store.open(path) as second:
+        await first.create_study(make.study(), [], "text")
+        await first.claim("s", this_process())
+        await first.release("s", this_process())
+        await second.claim("s", "elsewhere:1:1")
+        await first.add_harness("c" * 64, "other")
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from lorimer.errors import (
     LorimerError,
     ProviderOutage,
     ProviderRefusal,
+    TakenOver,
     VerifierOutage,
 )
 from lorimer.kinds import NONE_REFUSED
@@ -162,7 +163,7 @@ async def _held(parts: StudyParts, study: str) -> AsyncIterator[None]:
         await parts.store.set_study_state(study, "running")
         yield
     except LorimerError as error:
-        if not isinstance(error, InternalError):  # which nobody here can put right
+        if not isinstance(error, InternalError | TakenOver):  # which nobody here can put right
             error.paused = study
         raise
     finally:
@@ -329,6 +330,7 @@ class _Loop:
                 interval=f"[{score.low:.3f}, {score.high:.3f}]",
                 chain=reader.head(),
             )
+            await self._parts.store.flush()  # a process that does not hold the study any more commits nothing
             text, champion = reader.harness(candidate.harness).text, reader.harness(world.champion_harness).text
             done = await asyncio.to_thread(workspace.promote, promotion, text, champion)
             commit, note = done.commit, done.note

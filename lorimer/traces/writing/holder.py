@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lorimer.errors import UserError
+from lorimer.errors import TakenOver, UserError
 from lorimer.processes import exists, started
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+_HELD = "SELECT holder, held_since FROM study WHERE id = :study"
 
 
 def this_process() -> str:
@@ -42,6 +45,29 @@ def described(holder: str, since: str = "") -> str:
     host, pid, _ = holder.rsplit(":", 2)
     where = "this machine" if host == socket.gethostname() else f"the machine {host}"
     return f"process {pid} on {where}" + (f" since {since[:19].replace('T', ' ')} UTC" if since else "")
+
+
+def check_held(connection: Connection, held: Mapping[str, str]) -> None:
+    """Raises TakenOver where a study is no more held by the process that claimed it.
+
+    A process may sleep for long (a laptop that was closed, SIGSTOP), be counted as dead and wake again.
+
+    Args:
+        held: who claimed it, by study.
+    """
+    from sqlalchemy import text
+
+    for study, mine in held.items():
+        found = connection.execute(text(_HELD), {"study": study}).one_or_none()
+        if found is None or found.holder == mine:
+            continue
+        if found.holder:
+            who = f"is being run by {described(found.holder, found.held_since)}"
+        else:
+            who = "was run by another process meanwhile, which has ended"
+        raise TakenOver(
+            f"study {study} {who}: it was taken over from this process, which had not answered and has stored nothing since"
+        )
 
 
 def check_may_upgrade(connection: Connection, older: str) -> None:

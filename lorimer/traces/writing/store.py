@@ -145,6 +145,7 @@ class Store(Recorder):
                     raise place.damaged(self.database.name, problem)
             mine = (_STUDY.c.id == study_id) & (_STUDY.c.holder == found.holder)
             transaction.connection.execute(update(_STUDY).where(mine).values(holder=holder, held_since=now()))
+            self._writer.held[study_id] = holder
 
         await self._do(work, full=True)
 
@@ -152,6 +153,7 @@ class Store(Recorder):
         def work(transaction: Transaction) -> None:
             mine = (_STUDY.c.id == study_id) & (_STUDY.c.holder == holder)
             transaction.connection.execute(update(_STUDY).where(mine).values(holder=""))
+            self._writer.held.pop(study_id, None)
 
         await self._do(work)
 

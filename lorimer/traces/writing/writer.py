@@ -25,6 +25,7 @@ from lorimer.errors import InternalError, LorimerError
 from lorimer.traces.databases.base import STEP_COLUMNS, Database, put
 from lorimer.traces.scrub import storable
 from lorimer.traces.searched import can_be_computed, is_said, text_of
+from lorimer.traces.writing.holder import check_held
 
 GATHER_SECONDS = 0.1
 """How long a step may wait for others. The promise is 250 ms, which leaves 150 for the commit itself."""
@@ -135,9 +136,14 @@ class Writer:
     Args:
         database: where the store is.
         engine: its `writing`; this writer makes the only writing connection of the process.
+
+    Attributes:
+        held: the studies that this process holds, with the name under which it does; its thread alone touches it. A transaction
+            that finds another process in its place stores nothing, and neither does any after it.
     """
 
     def __init__(self, database: Database, engine: Engine) -> None:
+        self.held: dict[str, str] = {}
         self._database = database
         self._engine = engine
         self._queue: queue.SimpleQueue[_Item] = queue.SimpleQueue()
@@ -235,6 +241,7 @@ class Writer:
         answers: list[tuple[Future[Any], Any, LorimerError | None]] = []
         try:
             with connection.begin():
+                check_held(connection, self.held)
                 transaction = Transaction(self._database, connection)
                 for item in items:
                     assert item.work is not None
