@@ -220,7 +220,8 @@ def _branch(reader: StudyReader, study: StudyRow, world: World, root: Path) -> s
     if latest is None or latest.id != study.id:
         return ""
     try:
-        return departed(world, Workspace(root, parse_stored(study.config, study.id).study.harness).committed())
+        workspace = Workspace(root, parse_stored(study.config, study.id).study.harness)
+        return departed(world, workspace.committed(), workspace.side_branch(study.id))
     except (PrerequisiteError, UserError):  # no git here, or no repository: there is no branch to speak of
         return ""
 

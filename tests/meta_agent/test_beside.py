@@ -40,29 +40,34 @@ def study(name: str, holder: str, kind: str = "optimize") -> StudyRow:
 
 
 def test_what_the_branch_holds_in_place_of_the_champion_is_named() -> None:
-    assert departed(WORLD, "two") == ""
-    assert departed(WORLD, "one").startswith(
+    assert departed(WORLD, "two", "lorimer/demo") == ""
+    assert departed(WORLD, "one", "lorimer/demo").startswith(
         "the branch holds c001, an earlier champion, where this study's champion is c002: "
     )
-    assert departed(WORLD, "seed").startswith("the branch holds the seed harness, where")
-    assert departed(WORLD, "mine").startswith("the branch holds a harness that this study did not promote, where")
-    assert departed(WORLD, "").startswith("the branch holds no harness, where")
-    assert departed(WORLD, "one").endswith(
+    assert departed(WORLD, "seed", "lorimer/demo").startswith("the branch holds the seed harness, where")
+    assert departed(WORLD, "mine", "lorimer/demo").startswith(
+        "the branch holds a harness that this study did not promote, where"
+    )
+    assert departed(WORLD, "", "lorimer/demo").startswith("the branch holds no harness, where")
+    assert departed(WORLD, "one", "lorimer/demo").endswith(
         "The study goes on from its champion, and promotes to the branch lorimer/demo"
     )
-    assert departed(UNTOUCHED, "seed") == ""
-    assert "where this study's champion is the seed harness: " in departed(UNTOUCHED, "mine")
+    assert departed(UNTOUCHED, "seed", "lorimer/demo") == ""
+    assert "where this study's champion is the seed harness: " in departed(UNTOUCHED, "mine", "lorimer/demo")
 
 
 def test_a_second_study_is_told_of_the_one_at_work() -> None:
     living, dead = f"{socket.gethostname()}:{os.getpid()}:0", f"{socket.gethostname()}:999999999:1"
-    said = others_at_work([study("one", living), study("two", "")], "two")
+    said = others_at_work([study("one", living), study("two", "")], "two", "lorimer/two")
     assert said == (
         f"another study is at work in this workspace: one by process {os.getpid()} on this machine since 2026-01-01 08:00:00 "
         "UTC. Both promote to the same file: whichever finds that the other has changed it leaves it alone and promotes to a "
         "branch of its own, here lorimer/two"
     )
-    assert others_at_work([study("one", dead), study("run-1", living, "run"), study("two", living)], "two") == ""
+    assert (
+        others_at_work([study("one", dead), study("run-1", living, "run"), study("two", living)], "two", "lorimer/two")
+        == ""
+    )
 
 
 async def test_a_promotion_that_was_reverted_is_noticed_once(tmp_path: Path) -> None:

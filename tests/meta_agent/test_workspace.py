@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 import subprocess
@@ -360,3 +361,107 @@ def test_git_is_asked_as_often_however_many_promotions_are_looked_up(
     assert asked(commits[0]) == asked(*commits) == asked("0" * 40, *commits, tree, blob) == 3
     assert workspace.promoted([]) == {}
     assert workspace.promoted(["0" * 40]) == {}
+
+
+# ---- line ends, and branches in the way ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["eol=crlf", "core.autocrlf", "both"])
+def checked_out_with_crlf(root: Path, request: pytest.FixtureRequest) -> Path:
+    """The workspace as git gives it to whoever asks for CRLF; its commits hold LF."""
+    if request.param != "core.autocrlf":
+        (root / ".gitattributes").write_text("*.py text eol=crlf\n")
+        git(root, "add", ".")
+        git(root, "-c", "user.name=u", "-c", "user.email=u@x", "commit", "-qm", "line ends")
+    if request.param != "eol=crlf":
+        git(root, "config", "core.autocrlf", "true")
+        git(root, "config", "core.safecrlf", "true")
+    (root / "harness" / "agent.py").unlink()
+    git(root, "checkout", "--", "harness/agent.py")
+    assert (root / "harness" / "agent.py").read_bytes() == crlf(SEED)
+    return root
+
+
+def crlf(text: str) -> bytes:
+    return text.replace("\n", "\r\n").encode()
+
+
+def test_a_harness_whose_line_ends_are_gits_doing_is_read_and_promoted_like_any_other(
+    checked_out_with_crlf: Path,
+) -> None:
+    root = checked_out_with_crlf
+    workspace = Workspace(root)
+    workspace.check()
+    assert workspace.read_harness() == SEED
+    assert workspace.committed() == hashlib.sha256(SEED.encode()).hexdigest()
+    done = workspace.promote(promotion(), BETTER, SEED)
+    assert (done.branch, done.note, done.commit) == ("", "", git(root, "rev-parse", "HEAD"))
+    assert workspace.promoted([done.commit])[done.commit].sha == hashlib.sha256(BETTER.encode()).hexdigest()
+    assert (root / "harness" / "agent.py").read_bytes() == crlf(BETTER)
+    assert git(root, "status", "--porcelain") == ""
+    assert Workspace(root).promote(promotion(), BETTER, SEED) == done
+
+
+def test_a_crash_before_the_commit_of_a_file_with_crlf_is_picked_up(checked_out_with_crlf: Path) -> None:
+    root = checked_out_with_crlf
+    (root / "harness" / "agent.py").write_bytes(crlf(BETTER))
+    assert Workspace(root).promote(promotion(), BETTER, SEED).branch == ""
+    assert git(root, "status", "--porcelain") == ""
+
+
+def test_a_file_with_crlf_that_was_edited_is_left_alone(checked_out_with_crlf: Path) -> None:
+    root, mine = checked_out_with_crlf, crlf(SEED + "# mine\n")
+    (root / "harness" / "agent.py").write_bytes(mine)
+    assert Workspace(root).promote(promotion(), BETTER, SEED).branch == "lorimer/demo"
+    assert (root / "harness" / "agent.py").read_bytes() == mine
+
+
+def test_line_ends_that_a_person_changed_are_an_edit(root: Path) -> None:
+    (root / "harness" / "agent.py").write_bytes(crlf(SEED))
+    assert Workspace(root).read_harness().encode() == crlf(SEED)
+    assert Workspace(root).promote(promotion(), BETTER, SEED).branch == "lorimer/demo"
+    assert (root / "harness" / "agent.py").read_bytes() == crlf(SEED)
+
+
+@pytest.mark.parametrize("there", ["lorimer", "lorimer/demo/mine"])
+def test_a_branch_in_the_way_of_the_studys_own_gives_that_another_name(root: Path, there: str) -> None:
+    git(root, "branch", there)
+    (root / "harness" / "agent.py").write_text("# mine\n")
+    workspace = Workspace(root)
+    done = workspace.promote(promotion(), BETTER, SEED)
+    assert done.branch == workspace.side_branch("demo") == "lorimer-demo"
+    assert git(root, "rev-parse", "lorimer-demo") == done.commit
+    assert workspace.promote(promotion(), BETTER, SEED) == done
+    second = workspace.promote(promotion(8), BETTER + "# 8\n", BETTER)
+    assert (second.branch, git(root, "rev-parse", "lorimer-demo^")) == ("lorimer-demo", done.commit)
+    obey(second.note.rpartition(": ")[2].rstrip(")"))
+    assert workspace.read_harness() == BETTER + "# 8\n"
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["here", "in a worktree"])
+def test_a_branch_of_promotions_that_is_checked_out_is_not_moved_under_its_files(root: Path, beside: bool) -> None:
+    """Its index would go on holding the old text, and `git commit -a` would take the promotion back."""
+    mine = root / "harness" / "agent.py"
+    mine.write_text("# mine\n")
+    workspace = Workspace(root)
+    first = workspace.promote(promotion(), BETTER, SEED)
+    out = root
+    if beside:
+        out = root.parent / "beside"
+        git(root, "worktree", "add", "-q", str(out), "lorimer/demo")
+    else:
+        git(root, "checkout", "-q", "-f", "lorimer/demo")
+        mine.write_text("# mine again\n")
+    second = workspace.promote(promotion(8), BETTER + "# 8\n", BETTER)
+    assert second.branch == "lorimer/demo+2"
+    assert second.branch in second.note
+    assert git(out, "rev-parse", "HEAD") == first.commit
+    assert git(out, "diff", "--cached", "--name-only") == ""
+    assert git(root, "rev-parse", "lorimer/demo+2^") == first.commit
+    assert git(root, "show", "lorimer/demo+2:harness/agent.py") == (BETTER + "# 8\n").strip()
+    assert mine.read_text().startswith("# mine")
+    # What comes later stays together, whatever is checked out then.
+    git(out, "checkout", "-q", "-f", "--detach")
+    mine.write_text("# mine\n")
+    third = workspace.promote(promotion(9), BETTER + "# 9\n", BETTER + "# 8\n")
+    assert (third.branch, git(root, "rev-parse", "lorimer/demo+2^")) == ("lorimer/demo+2", second.commit)

@@ -12,7 +12,7 @@ from lorimer.errors import UserError
 from lorimer.exports.winner import Change, Winner
 from lorimer.meta_agent.reports.evidence import Measured
 from lorimer.meta_agent.state.result import at_first
-from lorimer.meta_agent.workspace.repository import branch_of
+from lorimer.meta_agent.workspace.branches import branch_of, possible
 from lorimer.meta_agent.workspace.series import SeriesCommit, SeriesWorkspace
 from lorimer.wording import count
 
@@ -34,7 +34,7 @@ def place(winner: Winner, root: Path, folder: Path, force: bool) -> tuple[str, .
     """Make the branch; what was made, and the commands that are left to the user. Raises UserError, PrerequisiteError."""
     series = SeriesWorkspace(root, winner.harness_path)
     steps = [SeriesCommit(_message(winner, change), change.text, change.made) for change in winner.changes]
-    name = f"{branch_of(winner.evidence.study)}-{winner.evidence.winner}"
+    name = possible(f"{branch_of(winner.evidence.study)}-{winner.evidence.winner}", series.branches())
     made = series.branch(name, winner.evidence.seed_harness, steps, force=force)
     opened = ["gh", "pr", "create", "--head", name, "--title", title(winner), "--body-file", str(folder / DESCRIPTION)]
     commits = f"{len(made.commits)} commit{'s' if len(made.commits) > 1 else ''} on top of {made.base[:12]}"

@@ -166,7 +166,7 @@ async def optimize(root: Path, config: Config, watcher: Watcher, *, prefer_bubbl
                 f"no trial of this study runs on its {len(sides.test)} tasks for the test, for a figure at the end that the "
                 "search cannot have touched; [split] test = 0 searches on all tasks"
             )
-        _tell_others(session, study, watcher)
+        _tell_others(session, study, workspace, watcher)
         if config.gate.error == "study" and config.gate.policy in ("paired", "eprocess"):
             watcher.say(
                 f'gate.error = "study" under policy {config.gate.policy} finds next to nothing at gains of 4 points: it is for '
@@ -223,7 +223,7 @@ async def resume(
         tell_place(root, watcher)
         tasks = same_tasks(session, found.id)
         if found.kind == "optimize":
-            _tell_others(session, found.id, watcher)
+            _tell_others(session, found.id, workspace, watcher)
         parts = dataclasses.replace(
             parts_of(session, found.id, tasks, workspace, watcher, now), found=parse_stored(found.config, found.id)
         )
@@ -240,8 +240,8 @@ async def _drop_old(root: Path, config: Config, watcher: Watcher) -> None:
             await asyncio.to_thread(keeping.at_end, database, reader, keep, watcher.say)
 
 
-def _tell_others(session: Session, study: str, watcher: Watcher) -> None:
-    said = others_at_work(session.reader.studies(), study)
+def _tell_others(session: Session, study: str, workspace: Workspace, watcher: Watcher) -> None:
+    said = others_at_work(session.reader.studies(), study, workspace.side_branch(study))
     if said:
         watcher.say(f"warning: {said}")
 

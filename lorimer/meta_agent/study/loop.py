@@ -276,9 +276,11 @@ class _Loop:
 
     async def _look_at_branch(self, world: World) -> None:
         """Tell, once each time that it changes, that the branch does not hold the champion."""
-        if self._parts.workspace is None:
+        workspace = self._parts.workspace
+        if workspace is None:
             return
-        said = departed(world, await asyncio.to_thread(self._parts.workspace.committed))
+        held = await asyncio.to_thread(workspace.committed)
+        said = departed(world, held, await asyncio.to_thread(workspace.side_branch, self._study))
         if said and said != self._departed:
             self._tell(BranchDiffers(said))
         self._departed = said

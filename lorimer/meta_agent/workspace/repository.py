@@ -12,14 +12,14 @@ import re
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
 from lorimer.errors import PrerequisiteError, UserError
-from lorimer.keys import child_environment
+from lorimer.meta_agent.workspace import branches, git
 from lorimer.wording import visible, visible_line
 
 STORE = Path(".lorimer") / "lorimer.db"
@@ -27,8 +27,6 @@ STORE = Path(".lorimer") / "lorimer.db"
 
 SUBJECT_CHARS = 72
 """What `git log --oneline` and code hosts show of a subject without cutting it."""
-TIMEOUT = 60.0
-"""Seconds for one git command; a commit takes milliseconds, a locked or networked disk may not."""
 BYTE_ORDER_MARK = "\ufeff"
 """What some editors put before the first character of a file in UTF-8."""
 HARNESS_TRAILER = "Lorimer-Harness"
@@ -38,11 +36,7 @@ REVERT_TRAILER = "Lorimer-Reverted-Before"
 CHAIN_TRAILER = "Lorimer-Chain"
 """The line of a promotion's commit with the last hash of the store's chain when it was made."""
 
-_QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "commit.gpgsign=false")
-"""A hook or a passphrase prompt would stop a study that runs overnight."""
 _IDENTITY = ("-c", "user.name=lorimer", "-c", "user.email=lorimer@localhost")
-_REDIRECTS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX")
-"""Set when lorimer is started from a git hook; they would point git at another repository."""
 
 
 @dataclass(frozen=True)
@@ -123,10 +117,15 @@ class Workspace:
         return self.root / self._harness
 
     def read_harness(self) -> str:
-        """Raises UserError when it is missing, no text, or begins with a byte-order mark, without which it is not the file."""
+        """The harness, with the line ends that its commit has where the file's are git's doing (`core.autocrlf`, `eol=crlf`).
+
+        Raises UserError when it is missing, no text, or begins with a byte-order mark, without which it is not the file.
+        """
         if not self.harness_path.exists():
             raise self._no_harness()
         text = self._read(self.harness_path)
+        if "\r\n" in text and (kept := self.committed_harness()) is not None and self._is(text.encode(), kept):
+            text = kept
         if text.startswith(BYTE_ORDER_MARK):
             raise UserError(
                 f"{self.harness_path}: it starts with a byte-order mark, which editors put there in vain",
@@ -190,23 +189,38 @@ class Workspace:
     def promote(self, promotion: Promotion, text: str, champion: str) -> Committed:
         """Commit `text` as the harness.
 
-        On top of the current branch where the file is still the `champion`'s text; else on `lorimer/<study>`, leaving the
+        On top of the current branch where the file is still the `champion`'s text; else on `side_branch`, leaving the
         user's files alone. The same promotion again (after a crash) is found by its trailers and not made twice.
 
         Raises UserError with git's words when it cannot be committed.
         """
-        branch = branch_of(promotion.study)
         found = self._find(promotion)
         if found:
             ours = self._git("merge-base", "--is-ancestor", found, "HEAD", check=False).returncode == 0
-            return Committed(found) if ours else Committed(found, branch, self._aside(branch, champion))
-        if self._committed() == champion.encode() and self._on_disk() in (champion.encode(), text.encode()):
-            self._write(text)
+            if ours:
+                return Committed(found)
+            branch = next(iter(self.branches(f"--contains={found}")), "") or self.side_branch(promotion.study)
+            return Committed(found, branch, self._aside(branch, champion))
+        if self._committed() == champion.encode() and self._is(self._on_disk(), champion, text):
+            crlf = b"\r\n" in (self._on_disk() or b"") and "\r\n" not in champion
+            self._write(text, crlf=crlf)
             done = self._commit(promotion.message(), ("--quiet", "--no-verify", "--file=-", "--", self._harness))
             if done.returncode == 0:
                 return Committed(self._git("rev-parse", "HEAD").stdout.decode().strip())
-            self._write(champion)  # such as in the middle of a merge: the commit goes to the branch instead
+            self._write(champion, crlf=crlf)  # such as in the middle of a merge: the commit goes to the branch instead
+        branch = self.side_branch(promotion.study)
         return Committed(self._commit_aside(promotion, text, branch), branch, self._aside(branch, champion))
+
+    def side_branch(self, study: str) -> str:
+        """The branch of a study's promotions that cannot be on the current one."""
+        out = self._git("worktree", "list", "--porcelain", check=False).stdout.decode("utf-8", "replace").splitlines()
+        taken = {line.removeprefix("branch refs/heads/") for line in out if line.startswith("branch refs/heads/")}
+        return branches.side_branch(study, self.branches(), taken)
+
+    def branches(self, *with_: str) -> list[str]:
+        """All branches; with `--contains=COMMIT` those that lead to it."""
+        asked = ("for-each-ref", "--format=%(refname:lstrip=2)", *with_, "refs/heads")
+        return self._git(*asked, check=False).stdout.decode().splitlines()
 
     def committed(self) -> str | None:
         """The SHA-256 of the harness that the current branch holds; "" where it holds none, `None` where there is no commit.
@@ -245,7 +259,7 @@ class Workspace:
         if not asked:
             return {}
         said = self._git("cat-file", "--batch", input_="".join(f"{line}\n" for line in asked).encode(), env=env)
-        objects = _objects(said.stdout)
+        objects = git.objects(said.stdout)
         return {
             commit: hashlib.sha256(text).hexdigest()
             for commit, ((kind, _), (inner, text)) in zip(commits, zip(objects, objects, strict=True), strict=True)
@@ -270,7 +284,7 @@ class Workspace:
 
         A `git merge` would stop at changes that are not committed, or at a conflict.
         """
-        if self._committed() == champion.encode() == self._on_disk():
+        if self._committed() == champion.encode() and self._is(self._on_disk(), champion):
             why = "git takes no commit on the current branch, as in the middle of a merge"
         else:
             why = f"{self._harness} is not the study's champion any more (changed by hand, reverted, or promoted by another "
@@ -331,6 +345,16 @@ class Workspace:
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from None
 
+    def _is(self, held: bytes | None, *texts: str) -> bool:
+        """Whether what a file holds is one of these texts: to the letter, or in the line ends that git gives it in a checkout."""
+        kept = [text.encode() for text in texts]
+        if held is None or held in kept:
+            return held is not None
+        if held.replace(b"\r\n", b"\n") not in kept:
+            return False
+        stored = self._git("hash-object", "--stdin", f"--path={self._harness}", input_=held).stdout
+        return stored == self._git("hash-object", "--stdin", input_=held.replace(b"\r\n", b"\n")).stdout
+
     def _on_disk(self) -> bytes | None:
         try:
             return self.harness_path.read_bytes()
@@ -341,15 +365,15 @@ class Workspace:
         shown = self._git("show", f"HEAD:./{name or self._harness}", check=False)
         return shown.stdout if shown.returncode == 0 else None
 
-    def _write(self, text: str) -> None:
-        """All or nothing: a reader, or a crash, meets the old file or the new one."""
+    def _write(self, text: str, *, crlf: bool = False) -> None:
+        """All or nothing: a reader, or a crash, meets the old file or the new one. With `crlf`, as git checks it out here."""
         path = self.harness_path
         try:
             mode = path.stat().st_mode & 0o777
             with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
                 temporary = Path(file.name)
                 try:
-                    file.write(text.encode())
+                    file.write((text.replace("\n", "\r\n") if crlf else text).encode())
                     file.flush()
                     os.fsync(file.fileno())
                     temporary.chmod(mode)
@@ -372,11 +396,12 @@ class Workspace:
     def _commit_aside(self, promotion: Promotion, text: str, branch: str) -> str:
         """A commit on the study's own branch: neither the user's index nor their files are touched."""
         ref = f"refs/heads/{branch}"
-        known = self._git("rev-parse", "--verify", "--quiet", ref, check=False)
-        parent = (known if known.returncode == 0 else self._git("rev-parse", "HEAD")).stdout.decode().strip()
+        parent = ""
+        for tip in (ref, f"refs/heads/{branches.branch_of(promotion.study)}", "HEAD"):
+            parent = parent or self._git("rev-parse", "--verify", "--quiet", tip, check=False).stdout.decode().strip()
         made = self._commit(promotion.message(), (self._tree(parent, text), "-p", parent), command="commit-tree")
         if made.returncode != 0:
-            raise UserError(f"{self.root}: git could not commit the promotion: {_last_line(made)}")
+            raise UserError(f"{self.root}: git could not commit the promotion: {git.last_words(made)}")
         commit = made.stdout.decode().strip()
         self._git("update-ref", ref, commit)
         return commit
@@ -400,51 +425,4 @@ class Workspace:
         self, *arguments: str, check: bool = True, input_: bytes = b"", env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """Run git in the workspace. Raises PrerequisiteError without git; UserError on failure where `check`."""
-        inherited = {key: value for key, value in child_environment().items() if key not in _REDIRECTS}
-        environment = inherited | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"} | dict(env or {})
-        try:
-            done = subprocess.run(
-                ["git", *_QUIET, *arguments],
-                cwd=self.root,
-                env=environment,
-                input=input_,
-                capture_output=True,
-                timeout=TIMEOUT,
-                check=False,
-                start_new_session=True,  # Ctrl-C and a closed terminal are for lorimer: git ends what it has begun
-            )
-        except FileNotFoundError:
-            if not self.root.is_dir():
-                raise UserError(f"{self.root}: no such folder") from None
-            raise PrerequisiteError("git is not installed", "install it (Debian: apt-get install git)") from None
-        except subprocess.TimeoutExpired:
-            raise UserError(f"{self.root}: git did not answer within {TIMEOUT:.0f} s") from None
-        if check and done.returncode != 0:
-            raise UserError(f"{self.root}: git {arguments[0]} failed: {_last_line(done)}")
-        return done
-
-
-def branch_of(study: str) -> str:
-    """`lorimer/<study>`, as git takes it: no `..`, no dot at an end, no `.lock`."""
-    name = study.replace("..", "-").strip(".").removesuffix(".lock")
-    return f"lorimer/{name or 'study'}"
-
-
-def _last_line(done: subprocess.CompletedProcess[bytes]) -> str:
-    lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else f"exit code {done.returncode}"
-
-
-def _objects(said: bytes) -> Iterator[tuple[str, bytes]]:
-    """Type and bytes of each object that `git cat-file --batch` was asked for, in that order; "" for one that is not there."""
-    at = 0
-    while at < len(said):
-        end = said.index(b"\n", at)
-        header = re.fullmatch(rb"[0-9a-f]+ ([a-z]+) ([0-9]+)", said[at:end])
-        at = end + 1
-        if header is None:
-            yield "", b""
-            continue
-        size = int(header[2])
-        yield header[1].decode(), said[at : at + size]
-        at += size + 1
+        return git.run(self.root, *arguments, check=check, input_=input_, env=env)
