@@ -136,7 +136,7 @@ def run_to_end(
         if error.paused:
             how = again or _resume(error.paused)
             said = f"{error}; what has finished is kept, and once that is put right, {how}"
-            error.args = ("; ".join(filter(None, (said, error.begin_anew))),)
+            error.args = (from_here("; ".join(filter(None, (said, error.begin_anew))), resumable),)
         raise
     finally:
         # A Ctrl-C before the loop runs leaves both unbegun, of which Python would warn below the last words.

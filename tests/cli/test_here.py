@@ -147,6 +147,22 @@ def test_a_stopped_demo_says_how_it_goes_on_from_here(bubblewrap: None, tmp_path
     assert "budget.trials changed from unset to 1" in said.out
 
 
+def test_a_demo_that_an_error_ended_says_how_it_goes_on_from_here(tmp_path: Path) -> None:
+    """Such as a full disk. The demo makes its workspace in the middle of the command, which has no -C."""
+
+    async def demo() -> None:
+        error = LorimerError("the store cannot be written: disk is full")
+        error.paused = "demo"
+        raise error
+
+    with pytest.raises(LorimerError) as caught:
+        run_to_end(demo(), resumable=tmp_path / "demo")
+    assert str(caught.value) == (
+        "the store cannot be written: disk is full; what has finished is kept, and once that is put right, "
+        f"`lorimer resume demo -C {tmp_path / 'demo'}` goes on"
+    )
+
+
 @pytest.mark.bubblewrap
 def test_the_log_of_a_long_study_names_the_command_that_tells_all(
     used: tuple[Path, object], capsys: pytest.CaptureFixture[str]
