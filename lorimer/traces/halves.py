@@ -19,20 +19,23 @@ the first characters of keys (`sk-ant-api03-`) are no secret."""
 
 _LINE = r"(?:\r?\n|\\n)"  # the second: within JSON
 _WORDS = r"[^\[\]()<>\n]{0,60}"
-_SAID = rf"{_LINE}?[\[(<]{_WORDS}\b(?:cut|dropped|truncated|omitted|elided|skipped)\b{_WORDS}[\])>]{_LINE}?"
+_SAYING = ("cut", "dropped", "truncated", "omitted", "elided", "skipped")
+_SAID = rf"{_LINE}?[\[(<]{_WORDS}\b(?:{'|'.join(_SAYING)})\b{_WORDS}[\])>]{_LINE}?"
 _HALF = "\ufffd{0,3}"  # a character that was cut too
 _AFTER = re.compile(rf"{_HALF}(?:(?P<said>{_SAID})|\Z|{_LINE}|…|\.\.\.|[\"'`<(\[])")
 _BEFORE = re.compile(rf"(?:(?P<said>{_SAID})|\A|{_LINE}|…|\.\.\.|[\"'`>)\]]){_HALF}\Z")
 _MARK_CHARS = 160
 """Characters of the longest mark that `_SAID` takes, and of what may stand around it."""
 
+_MARK = re.compile(rf"{_HALF}{_SAID}")
 _KEY_BEGINS = re.compile(
-    r"(?<![A-Za-z0-9])(?:sk-|A(?:KI|SI)A|gh[pousr]_|github_pat_|hf_|AIza)[A-Za-z0-9_-]{4,}"
-    rf"(?={_HALF}{_SAID})"
+    r"(?:(?<![A-Za-z0-9])(?P<key>(?:sk-|A(?:KI|SI)A|gh[pousr]_|github_pat_|hf_|AIza)[A-Za-z0-9_-]{4,64}))\Z"
 )
-_CREDENTIAL_BEGINS = re.compile(
-    rf"((?:\b(?:[Bb]earer|BEARER) +|://[^\s/@:]{{0,64}}:)(?![0-9]{{1,5}}{_SAID}))[^\s/@\[\ufffd]{{4,256}}(?={_HALF}{_SAID})"
+_PASSWORD_BEGINS = re.compile(
+    r"(?:\b(?:[Bb]earer|BEARER) {1,4}|://[^\s/@:]{0,64}:)(?![0-9]{1,5}\Z)(?P<key>[^\s/@\[]{4,64})\Z"
 )
+_KEY_CHARS = 160
+"""Characters before a mark in which the beginning of a key is looked for; one that is longer is masked by its shape."""
 _KEY_ENDS = re.compile(rf"(?<=\[secret\])({_HALF}{_SAID}{_HALF})[A-Za-z0-9._~+/=-]+")
 
 
@@ -50,8 +53,18 @@ def known(text: str, value: str) -> str:
 
 def shaped(text: str) -> str:
     """`text` without what a cut that is said left of a key whose beginning tells what it is, or of a masked secret."""
-    text = _KEY_BEGINS.sub(MASK, text)
-    text = _CREDENTIAL_BEGINS.sub(rf"\1{MASK}", text)
+    if not any(word in text for word in _SAYING):
+        return text
+    done, kept = 0, []
+    for mark in _MARK.finditer(text):
+        # Not by one pattern for all: it would look for the mark's words from every `sk-` on.
+        window = text[max(done, mark.start() - _KEY_CHARS) : mark.start()]
+        key = _KEY_BEGINS.search(window) or _PASSWORD_BEGINS.search(window)
+        if key is not None:
+            kept += [text[done : mark.start() - len(window) + key.start("key")], MASK]
+            done = mark.start()
+    if kept:
+        text = "".join([*kept, text[done:]])
     return _KEY_ENDS.sub(rf"\1{MASK}", text)
 
 

@@ -20,7 +20,7 @@ MIN_SECRET = 8
 
 _SHAPES: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = (
     # OpenAI and Anthropic: sk-..., sk-proj-..., sk-ant-... With a digit, as names (`sk-learn-pipelines-…`) have none.
-    (("sk-",), re.compile(r"(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}"), MASK),
+    (("sk-",), re.compile(r"(?<![A-Za-z0-9])sk-(?=[A-Za-z_-]{0,200}[0-9])[A-Za-z0-9_-]{16,}"), MASK),
     # AWS access key ids are exactly 20 characters.
     (("AKIA", "ASIA"), re.compile(r"(?<![A-Za-z0-9])A(?:KI|SI)A[0-9A-Z]{16}(?![A-Za-z0-9])"), MASK),
     # GitHub: personal, OAuth, user, server, refresh, and the fine-grained form.
