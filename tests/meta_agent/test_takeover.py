@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
 import pytest
 
-from lorimer.errors import UserError
+from lorimer.errors import TakenOver, UserError
+from lorimer.meta_agent.proposer.proposal import Proposal
 from lorimer.meta_agent.study import takeover
+from lorimer.meta_agent.study.loop import optimize
 from lorimer.meta_agent.study.takeover import take_over
 from lorimer.traces.tables import StudyRow
 from lorimer.traces.writing.holder import this_process
@@ -65,3 +68,23 @@ def test_nobody_is_taken_over_where_this_machine_can_tell(bench: Bench) -> None:
     studied(bench, script("NULL"), settings(1))
     asyncio.run(take_over(bench.root, bench.reader().study("demo")))
     assert bench.reader().study("demo").holder == ""
+
+
+async def test_a_process_that_finds_its_study_taken_over_says_so_whatever_else_fails_then(bench: Bench) -> None:
+    """Such as a sandbox that was ended while it slept."""
+
+    async def wakes(*_: object, **__: object) -> Proposal:
+        with Store.open(bench.root / bench.store) as other:
+            await other.claim("demo", ELSEWHERE, over=this_process())
+            await other.set_study_state("demo", "running")
+        raise OSError(9, "Bad file descriptor")
+
+    async def runs() -> None:
+        with bench.parts(script("NULL"), settings(1)) as (parts, _, _):
+            await bench.create(parts)
+            await optimize(dataclasses.replace(parts, propose=wakes), "demo")
+
+    with pytest.raises(TakenOver, match=r"^study demo is being run by process 7862 on the machine box-before since"):
+        await runs()
+    kept = bench.reader().study("demo")
+    assert (kept.state, kept.holder) == ("running", ELSEWHERE)

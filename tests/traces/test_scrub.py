@@ -84,7 +84,7 @@ def test_a_megabyte_without_secrets_costs_a_few_milliseconds() -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("piece", ["sk-", "sk-a", "://", "bearer ", "[cut]", "(cut ", "secret-v", "sk-a[cut]"])
 def test_a_text_made_of_the_beginnings_of_keys_is_soon_read(piece: str) -> None:
-    """An agent may print it. 64 KiB of the first took 6 s, and a megabyte half an hour, as each was followed to the text's end."""
+    """An agent may print it. 64 KiB of the first took 6 s, a megabyte half an hour, as each was followed to the text's end."""
     text = piece * (1_000_000 // len(piece))
     assert scrubber(["secret-value-1"])(f"{text} secret-value-1").endswith(f" {MASK}")
 

@@ -133,8 +133,15 @@ async def _attended(
             stopped = isinstance(error, asyncio.CancelledError)
             why = UNREAD if is_unread(error) else str(error) or type(error).__name__
             why = "stopped by the user" if stopped else why
-            with suppress(LorimerError):  # a store that cannot be written is the error already on its way
+            try:
                 await _end(parts, StudyEnded(study, "paused", f"{why}; {again}", "stopped" if stopped else "error"))
+            except TakenOver as taken:
+                if (
+                    not stopped
+                ):  # whatever else fails then, such as sandboxes that were ended meanwhile, is of no interest
+                    raise taken from error
+            except LorimerError:  # a store that cannot be written is the error already on its way
+                pass
             raise
         await _end(parts, ended, waits)
         return await asyncio.to_thread(result, parts.reader, study)
