@@ -136,9 +136,8 @@ async def _attended(
             try:
                 await _end(parts, StudyEnded(study, "paused", f"{why}; {again}", "stopped" if stopped else "error"))
             except TakenOver as taken:
-                if (
-                    not stopped
-                ):  # whatever else fails then, such as sandboxes that were ended meanwhile, is of no interest
+                # Whatever else fails then, such as sandboxes that were ended meanwhile, is of no interest.
+                if not stopped:
                     raise taken from error
             except LorimerError:  # a store that cannot be written is the error already on its way
                 pass

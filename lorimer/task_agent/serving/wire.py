@@ -35,9 +35,9 @@ MAX_IMAGES = 100
 MAX_IMAGE_CHARS = 6_990_508
 """The longest picture, as base64: 5 MiB, the most that Anthropic takes."""
 MAX_PATH = 4096
+"""Characters; Linux takes no longer path."""
 MAX_SAID = 100
 """Characters of a harness's word that a message repeats."""
-"""Characters; Linux takes no longer path."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
