@@ -191,6 +191,6 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(tmp_path: Path, bubbl
     )
     assert (done.returncode, done.stderr) == (0, "")
     shown = dict(line.split(" ", 1) for line in done.stdout.splitlines() if line[0].isdigit())
-    assert shown["1"] == "<lorimer study study-1: finished, 1 candidates, best " + shown["1"].rpartition(" ")[2]
+    assert shown["1"] == "<lorimer study study-1: finished, 1 candidate, best " + shown["1"].rpartition(" ")[2]
     assert [place for place, what in shown.items() if what == "True"] == ["6", "7"], "both figures are pictures"
     assert "by chance alone" in done.stdout
