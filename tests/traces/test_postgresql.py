@@ -237,18 +237,38 @@ def test_a_database_that_is_not_there_is_named(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://u@h/db", "postgresql+psycopg://u:word@h", "postgresql+psycopg://u:word@[h/db"]
+    "url", ["postgresql://u@h/db", "postgresql+psycopg://u:hunter2@h", "postgresql+psycopg://u:hunter2@[h/db"]
 )
 def test_a_url_that_names_no_database_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ConfigError, match=r"write postgresql\+psycopg://USER@HOST/DATABASE") as caught:
         StoreReader(url)
-    assert "word" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_url_whose_password_is_not_escaped_is_refused_without_it() -> None:
     with pytest.raises(UserError, match="is no URL of a database; write %XX") as caught:
         StoreReader("postgresql+psycopg://u:ba%zzword@h/db")
     assert "word" not in str(caught.value).replace("a password", "")
+
+
+@pytest.mark.parametrize("sign", [*"@/?#[:", "@x/", "@x?", "/x?", "1/", "1?", "a?b="])
+def test_a_sign_that_is_not_escaped_in_a_password_shows_no_part_of_it(sign: str) -> None:
+    with pytest.raises(UserError) as caught:
+        StoreReader(f"postgresql+psycopg://u:12{sign}zzword@127.0.0.1:1/db")
+    assert "word" not in str(caught.value).replace("a password", "")
+    assert "12" not in str(caught.value).replace("127.0.0.1", "")
+
+
+@pytest.mark.parametrize(
+    "url", ["h/db?user=a@b", "[::1]:5432/db?user=a@b", "h:1,i:2/db?user=a@b", "/db@home", "u@/db?host=/a@b"]
+)
+def test_an_at_sign_elsewhere_is_none_of_a_password(url: str) -> None:
+    assert named(f"postgresql+psycopg://{url}") == f"postgresql+psycopg://{url.split('?')[0]}"
+
+
+def test_another_scheme_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"begins with postgresql:// and not postgresql\+psycopg://"):
+        Postgresql("postgresql://u@h/db")
 
 
 def test_no_part_of_a_name_is_a_secret() -> None:

@@ -9,6 +9,7 @@ before it wrote.
 
 from __future__ import annotations
 
+import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -57,6 +58,9 @@ is closed after its question."""
 LOCK = 0x10121E12
 """The first half of the advisory lock's key, which tells lorimer's locks from others'; the second is the store's schema."""
 
+_HOSTS = re.compile(r"(\[[^]]*\]|[^:]*)(:\d*)?(,(\[[^]]*\]|[^:]*)(:\d*)?)*")
+_ESCAPE = "write %XX for what is no letter or digit in a password, or give it as ${NAME}"
+_NO_URL = f"[store] url is no URL; write {SCHEME}://USER@HOST/DATABASE; {_ESCAPE}"
 _REACH = "see that the server runs and can be reached"
 _BEGIN = "SELECT set_config('synchronous_commit', '{}', true), pg_advisory_xact_lock({}, hashtext(current_schema()))"
 
@@ -68,7 +72,10 @@ class Postgresql:
         self._name = named(url)
         parts = urlsplit(url)
         if parts.scheme != SCHEME or len(parts.path) < 2:
-            raise ConfigError(f"{self._name}: names no database; write {SCHEME}://USER@HOST/DATABASE")
+            wrong = (
+                "names no database" if parts.scheme == SCHEME else f"begins with {parts.scheme}:// and not {SCHEME}://"
+            )
+            raise ConfigError(f"{self._name}: {wrong}; write {SCHEME}://USER@HOST/DATABASE")
         self._dsn = url.replace(SCHEME, "postgresql", 1)
         try:
             import psycopg  # noqa: F401
@@ -311,8 +318,7 @@ def _connect(dsn: str, name: str, hurried: Hurried, *, reads: bool) -> psycopg.C
         wrong = f"{name}: is no URL of a database"
         raise UserError(
             wrong,
-            "write %XX for what is no letter or digit in a password, or give it as ${NAME}; "
-            "after ? come PostgreSQL's own settings, such as sslmode=require",
+            f"{_ESCAPE}; after ? come PostgreSQL's own settings, such as sslmode=require",
         ) from None
     try:
         given["options"] = f"{given.get('options') or ''} {options}".strip()
@@ -363,12 +369,21 @@ def _translated(statement: str) -> str:
 
 
 def named(url: str) -> str:
-    """A URL as it may be shown: without its password, and without settings, among which one may be."""
+    """A URL as it may be shown: without its password, and without settings, among which one may be.
+
+    Raises ConfigError, which shows none of it, for one whose password is not escaped.
+    """
     try:
         parts = urlsplit(url)
     except ValueError:
-        raise ConfigError(f"[store] url is no URL; write {SCHEME}://USER@HOST/DATABASE") from None
+        raise ConfigError(_NO_URL) from None
     user, at, host = parts.netloc.rpartition("@")
+    # A sign of a password that ends it early leaves the rest of it where the host or the database is told.
+    fits = len(parts.path) > 1 and _HOSTS.fullmatch(host)
+    said = "".join(each.partition("=")[0] for each in parts.query.split("&")) if fits else parts.query
+    later = parts.path + parts.fragment + said
+    if "@" in user or (parts.netloc and "@" in later):
+        raise ConfigError(_NO_URL)
     return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"
 
 
