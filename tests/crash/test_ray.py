@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +52,24 @@ def decides_as(here: Path, root: Path, cluster: RayCluster) -> None:
     assert "SIGTERM" not in said.err, "Ray's own words stand between no lines"
     assert outcome(root) == outcome(here)
     assert process("verify", "-C", root).code == 0
+
+
+def test_a_killed_worker_is_told_in_lorimers_words_alone(
+    workspace: Path, bubblewrap: None, cluster: RayCluster
+) -> None:
+    running = start("run", "--json", "-C", workspace, "--set", "sandbox.concurrency=1", *on(cluster))
+    try:
+        in_the_middle(running, workspace, 1)
+        (worker,) = cluster.workers()
+        os.kill(worker, signal.SIGKILL)
+        out, err = running.communicate()
+    finally:
+        running.kill()
+        running.communicate()
+    assert running.returncode == 0, err
+    lost = [row for row in StoreReader(workspace / STORE).trials(limit=None) if row.state == "errored"]
+    assert {row.cause for row in lost} == {"engine_outage"}
+    assert all("event" in json.loads(line) for line in out.splitlines()), out
 
 
 @pytest.mark.hostile

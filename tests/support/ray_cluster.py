@@ -6,8 +6,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 SERVE = """
 import sys
@@ -41,11 +42,25 @@ class RayCluster:
         """Kill the node that was added last, with all that runs on it."""
         self._do("kill")
 
+    def workers(self) -> list[int]:
+        """The processes that lorimer has started on its nodes: children of children of the one that serves it."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError, IndexError):  # it has ended meanwhile
+                pid, said = int(folder.name), (folder / "cmdline").read_bytes()
+                if said.startswith(b"ray::RayWorker") and _parent(_parent(pid)) == self.process.pid:
+                    found.append(pid)
+        return found
+
     def _do(self, word: str) -> None:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         print(word, file=self.process.stdin, flush=True)
         assert self.process.stdout.readline() == "done\n"
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 @contextmanager

@@ -313,6 +313,9 @@ async def _connect(address: str, seconds: float) -> None:
     )
     try:
         await _knock(address, seconds)
+        # What nodes say of workers that were killed comes on the standard output whatever `log_to_driver` is, and would stand
+        # in the middle of `--json`. Ray's own debugger keeps it back in this way; there is no other.
+        ray._private.worker._worker_logs_enabled = False
         await _joined(connect, JOINS * seconds)
     except Exception as error:  # noqa: BLE001 - Ray raises many kinds of them
         raise PrerequisiteError(
