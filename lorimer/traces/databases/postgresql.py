@@ -58,7 +58,7 @@ is closed after its question."""
 LOCK = 0x10121E12
 """The first half of the advisory lock's key, which tells lorimer's locks from others'; the second is the store's schema."""
 
-_HOSTS = re.compile(r"(\[[^]]*\]|[^:]*)(:\d*)?(,(\[[^]]*\]|[^:]*)(:\d*)?)*")
+_HOSTS = re.compile(r"(\[[^]]*\]|[^:,]*)(:\d*)?(,(\[[^]]*\]|[^:,]*)(:\d*)?)*")
 _ESCAPE = "write %XX for what is no letter or digit in a password, or give it as ${NAME}"
 _NO_URL = f"[store] url is no URL; write {SCHEME}://USER@HOST/DATABASE; {_ESCAPE}"
 _REACH = "see that the server runs and can be reached"
