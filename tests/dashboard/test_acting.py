@@ -205,7 +205,9 @@ def test_a_pause_is_asked_for_where_a_process_runs_the_study(waiting: Waiting) -
 
 def test_a_study_that_cannot_go_on_says_why_in_the_page(waiting: Waiting) -> None:
     said = waiting.post({"do": "resume", "token": TOKEN}, 409)
-    assert "demo does not go on: task t00 is gone since study demo began" in said, "its tasks are dice, which no benchmark has"
+    assert "demo does not go on: task t00 is gone since study demo began" in said, (
+        "its tasks are dice, which no benchmark has"
+    )
     assert (waiting.bench.root / STORE).with_name("resumed-demo.log").exists()
 
 
