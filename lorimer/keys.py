@@ -21,7 +21,7 @@ KEYRING_SERVICE = "lorimer"
 KeySource = Literal["environment", ".env", "keyring"]
 
 _SECRET_NAME = re.compile(
-    r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$", re.IGNORECASE
+    r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|(?:PG)?PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?)$", re.IGNORECASE
 )
 
 _looked_up: set[str] = set()
@@ -51,18 +51,25 @@ class Keys:
         """The keys that commands in a workspace may use. Raises ConfigError for a `.env` that cannot be read."""
         return cls(environment, _read_dotenv(root / DOTENV), _keyring())
 
-    def find(self, name: str) -> tuple[str, KeySource] | None:
-        """The value of a name and where it is from, or `None` where it is nowhere (blank values are none)."""
+    def find(self, name: str, *, any_text: bool = False) -> tuple[str, KeySource] | None:
+        """The value of a name and where it is from, or `None` where it is nowhere (blank values are none).
+
+        Args:
+            any_text: whether it may hold what no HTTP header can, as a database's password.
+
+        Raises ConfigError for a value that does and may not.
+        """
+        usable = _any if any_text else _usable
         _looked_up.add(name)
         for source, values in (("environment", self._environment), (".env", self._dotenv)):
             value = values.get(name, "").strip()
             if value:
-                return _usable(name, value, source), "environment" if source == "environment" else ".env"
+                return usable(name, value, source), "environment" if source == "environment" else ".env"
         if self._ring is not None:
             if name not in self._from_ring:
                 self._from_ring[name] = (self._ring(name) or "").strip()
             if self._from_ring[name]:
-                return _usable(name, self._from_ring[name], "keyring"), "keyring"
+                return usable(name, self._from_ring[name], "keyring"), "keyring"
         return None
 
     def source(self, name: str) -> KeySource | None:
@@ -99,6 +106,10 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def secrets_of_environment() -> list[str]:
     """Values of variables that are, or are named like, secrets: for masking a traceback alone."""
     return [value for name, value in os.environ.items() if name in _looked_up or _SECRET_NAME.search(name)]
+
+
+def _any(name: str, value: str, source: str) -> str:
+    return value
 
 
 def _usable(name: str, value: str, source: str) -> str:

@@ -50,6 +50,7 @@ def test_the_environment_wins_over_dotenv_and_blank_values_are_none(tmp_path: Pa
     assert dict(os.environ) == before
     with pytest.raises(ConfigError, match=r"^B \(\.env\): it holds a blank, a control character or a letter"):
         keys.find("B")
+    assert keys.find("B", any_text=True) == ("quoted $HOME", ".env")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_the_object_shows_and_gives_away_nothing(tmp_path: Path) -> None:
 def test_no_child_process_inherits_a_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password", "HOUSE"):
+    for name in ("OPENAI_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "db_password", "PGPASSWORD", "HOUSE"):
         monkeypatch.setenv(name, KEY)
     monkeypatch.setenv("PLAIN", "kept")
     Keys().find("HOUSE")  # looked up as a key, whatever its name

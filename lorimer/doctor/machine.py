@@ -65,12 +65,15 @@ def disk(root: Path) -> Finding:
 
 
 def store(root: Path) -> tuple[Finding, ...]:
-    """Whether the server answers where [store] url names one; none of a file, of which `disk` tells."""
+    """Whether the server that [store] url names answers, and holds a store or lets one be made; none of a file, of which `disk`
+    tells."""
     try:
         database = store_at(root)
         if isinstance(database, Sqlite):
             return ()
         there = database.has_store()
+        if not there:  # whether one can be made
+            database.writing().dispose()
     except LorimerError as error:
         return (failed("store", error, edit(root, "store", 'url = "postgresql+psycopg://USER@HOST/DATABASE"')),)
     return (Finding("store", "ok", f"{database.name}{'' if there else ': nothing is there yet'}"),)

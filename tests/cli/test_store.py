@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from lorimer.config.settings import parse
+from lorimer.errors import UserError
 from lorimer.keys import Keys
 from lorimer.meta_agent.workspace.session import scrub_for
 from lorimer.meta_agent.workspace.where import store_at
@@ -160,13 +161,38 @@ def test_the_password_of_a_url_is_masked_in_all_that_is_written(root: Path, monk
     monkeypatch.setenv("STORE_WORD", PASSWORD)
     for url in (
         "postgresql+psycopg://u:${STORE_WORD}@h/db",
-        "postgresql+psycopg://u:no-letter%3A%2F%40%25%3F%26@h/db",
-        "postgresql+psycopg://u@h/db?sslmode=require&password=no-letter%3A%2F%40%25%3F%26",
+        "postgresql+psycopg://u:no-letter%3A%2F%40%25%3F%26%20%C3%A9@h/db",
+        "postgresql+psycopg://u@h/db?sslmode=require&password=no-letter%3A%2F%40%25%3F%26%20%C3%A9",
         "postgresql+psycopg://u@h/db?sslpassword=${STORE_WORD}",
     ):
         scrub = scrub_for(parse({"store": {"url": url}}), Keys.open(root))
         assert scrub(f"it is {PASSWORD} here") == f"it is {MASK} here"
         assert "no-letter" not in scrub(url)
+
+
+def test_a_password_that_the_driver_finds_by_itself_is_masked_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    scrub = scrub_for(parse({"store": {"url": "postgresql+psycopg://u@h/db"}}), Keys.open(root))
+    assert scrub(f"it is {PASSWORD} here") == f"it is {MASK} here"
+
+
+def test_doctor_says_where_no_store_can_be_made(root: Path, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    empty = server.empty()
+    with psycopg.connect(empty.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("CREATE ROLE stranger LOGIN")
+    stranger = empty.replace("postgres@", "stranger@")
+    for url, said in (
+        (empty, "nothing is there yet"),
+        (stranger, "cannot be made: the role stranger may make no tables in the schema public"),
+        (f"{empty}&options=-csearch_path%3Dnowhere", "has no schema to lie in"),
+    ):
+        stored_at(root, url)
+        assert said in typed(capsys, "doctor", "-C", root).out
+    assert "has no schema to lie in" in refused(capsys, 2, "status", "-C", root)
+    stored_at(root, stranger)
+    assert "there are no traces at" in refused(capsys, 2, "status", "-C", root)
+    with pytest.raises(UserError, match=r'`GRANT CREATE ON SCHEMA "public" TO "stranger"`'):
+        Store.open(stranger)
 
 
 def store_url(root: Path) -> str:

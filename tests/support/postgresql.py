@@ -15,11 +15,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from lorimer.traces.databases.postgresql import SCHEME
+from lorimer.traces.databases.urls import SCHEME
 from lorimer.traces.writing.store import Store
 
-PASSWORD = "no-letter:/@%?&"
-ESCAPED = "no-letter%3A%2F%40%25%3F%26"
+PASSWORD = "no-letter:/@%?& é"
+ESCAPED = "no-letter%3A%2F%40%25%3F%26%20%C3%A9"
 
 
 def binaries() -> Path | None:

@@ -18,7 +18,8 @@ from sqlmodel import SQLModel
 from lorimer.errors import ConfigError, LorimerError, UserError
 from lorimer.traces import chain, migrations
 from lorimer.traces.databases.base import Plain
-from lorimer.traces.databases.postgresql import KEPT, Postgresql, lacking, named
+from lorimer.traces.databases.postgresql import KEPT, Postgresql, lacking
+from lorimer.traces.databases.urls import named
 from lorimer.traces.reading.reader import StoreReader
 from lorimer.traces.writing.store import Store
 from tests.support import postgresql

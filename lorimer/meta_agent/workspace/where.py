@@ -54,10 +54,12 @@ def has_store(root: Path) -> bool:
 
 
 def secrets(settings: StoreSettings, keys: Keys) -> list[str]:
-    """What of [store] is to be masked in all that is written: the passwords of its URL."""
+    """What of [store] is to be masked in all that is written: the passwords of its URL, and the one of `PGPASSWORD`."""
     try:
         parts = urlsplit(_whole(settings.url, keys))
         given = [parts.password or ""]
+        if parts.scheme.startswith("postgres") and (held := keys.find("PGPASSWORD", any_text=True)):
+            given.append(held[0])
     except (ConfigError, ValueError):
         return []
     for setting in parts.query.split("&"):
@@ -72,7 +74,7 @@ def _whole(url: str, keys: Keys) -> str:
 
     def value(found: re.Match[str]) -> str:
         name = found[1]
-        held = keys.find(name)
+        held = keys.find(name, any_text=True)
         if held is None:
             raise ConfigError(f"{FILE}: store.url: ${{{name}}} is {keys.missing}", f"set it: export {name}=...")
         return held[0] if found[0] == url else quote(held[0], safe="")

@@ -9,7 +9,6 @@ before it wrote.
 
 from __future__ import annotations
 
-import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 
 from lorimer.errors import ConfigError, LorimerError, UserError
 from lorimer.traces import codec
-from lorimer.traces.databases import tsvector
+from lorimer.traces.databases import tsvector, urls
 from lorimer.traces.databases.base import (
     FLAGGED,
     STEP_COLUMNS,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
     from lorimer.traces.databases.silence import Hurried
 
-SCHEME = "postgresql+psycopg"
 OLDEST = 14
 """The first version of the server whose SQL has all that a store is made of."""
 CONNECT_SECONDS = 10
@@ -58,10 +56,11 @@ is closed after its question."""
 LOCK = 0x10121E12
 """The first half of the advisory lock's key, which tells lorimer's locks from others'; the second is the store's schema."""
 
-_HOSTS = re.compile(r"(\[[^]]*\]|[^:,]*)(:\d*)?(,(\[[^]]*\]|[^:,]*)(:\d*)?)*")
-_ESCAPE = "write %XX for what is no letter or digit in a password, or give it as ${NAME}"
-_NO_URL = f"[store] url is no URL; write {SCHEME}://USER@HOST/DATABASE; {_ESCAPE}"
 _REACH = "see that the server runs and can be reached"
+_ROOM = (
+    "SELECT current_schema(), current_user, to_regclass('alembic_version') IS NOT NULL "
+    "OR coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
+)
 _BEGIN = "SELECT set_config('synchronous_commit', '{}', true), pg_advisory_xact_lock({}, hashtext(current_schema()))"
 
 
@@ -69,14 +68,16 @@ class Postgresql:
     """A `base.Database`: a few connections that questions share, beside one writer."""
 
     def __init__(self, url: str) -> None:
-        self._name = named(url)
+        self._name = urls.named(url)
         parts = urlsplit(url)
-        if parts.scheme != SCHEME or len(parts.path) < 2:
+        if parts.scheme != urls.SCHEME or len(parts.path) < 2:
             wrong = (
-                "names no database" if parts.scheme == SCHEME else f"begins with {parts.scheme}:// and not {SCHEME}://"
+                "names no database"
+                if parts.scheme == urls.SCHEME
+                else f"begins with {parts.scheme}:// and not {urls.SCHEME}://"
             )
-            raise ConfigError(f"{self._name}: {wrong}; write {SCHEME}://USER@HOST/DATABASE")
-        self._dsn = url.replace(SCHEME, "postgresql", 1)
+            raise ConfigError(f"{self._name}: {wrong}; write {urls.SCHEME}://USER@HOST/DATABASE")
+        self._dsn = url.replace(urls.SCHEME, "postgresql", 1)
         try:
             import psycopg  # noqa: F401
         except ImportError:
@@ -99,7 +100,10 @@ class Postgresql:
 
     def has_store(self) -> bool:
         with self.plain() as connection:
-            return self.revision(connection) is not None
+            if self.revision(connection) is not None:
+                return True
+            self._schema(connection.execute("SELECT current_schema()").fetchone()[0])
+            return False
 
     def older(self) -> str:
         return "`lorimer resume` or `lorimer run` upgrades it"
@@ -122,10 +126,13 @@ class Postgresql:
     def writing(self) -> Engine:
         connect = partial(_connect, self._dsn, self._name, self._hurried, reads=False)
         with closing(connect()) as connection:  # what is wrong is said here, not by the writer's thread
-            if (connection.execute("SELECT current_schema()").fetchone() or [None])[0] is None:
+            schema, role, may = connection.execute(_ROOM).fetchone() or (None, "", False)
+            self._schema(schema)
+            if not may:
                 raise UserError(
-                    f"the trace store {self._name} has no schema to lie in: the one that its URL names is not there",
-                    "make it (`CREATE SCHEMA NAME`), or name another in [store] url",
+                    f"the trace store {self._name} cannot be made: the role {role} may make no tables in the schema {schema}",
+                    f'let it (`GRANT CREATE ON SCHEMA "{schema}" TO "{role}"`, as who owns the database), or make a database of '
+                    f"its own (`createdb -O {role} NAME`)",
                 )
         return _engine(connect, pool_size=1, max_overflow=0)
 
@@ -258,6 +265,14 @@ class Postgresql:
             except psycopg.Error as error:
                 raise UserError(f"SQL: {_about(error)}") from None
 
+    def _schema(self, found: str | None) -> None:
+        """Raises UserError where there is none."""
+        if found is None:
+            raise UserError(
+                f"the trace store {self._name} has no schema to lie in: the one that its URL names is not there",
+                "make it (`CREATE SCHEMA NAME`), or name another in [store] url",
+            )
+
     @cached_property
     def _readers(self) -> Engine:
         """The connections for questions. They end with this object, so whoever asks has nothing to close."""
@@ -283,7 +298,7 @@ class _Plain:
 def _engine(connect: Callable[[], psycopg.Connection[Any]], **pool: Any) -> Engine:
     from sqlalchemy import create_engine, event
 
-    found = create_engine(f"{SCHEME}://", creator=connect, pool_reset_on_return=None, **pool)
+    found = create_engine(f"{urls.SCHEME}://", creator=connect, pool_reset_on_return=None, **pool)
     event.listen(found, "reset", _reset)
     return found
 
@@ -318,7 +333,7 @@ def _connect(dsn: str, name: str, hurried: Hurried, *, reads: bool) -> psycopg.C
         wrong = f"{name}: is no URL of a database"
         raise UserError(
             wrong,
-            f"{_ESCAPE}; after ? come PostgreSQL's own settings, such as sslmode=require",
+            f"{urls.ESCAPE}; after ? come PostgreSQL's own settings, such as sslmode=require",
         ) from None
     try:
         given["options"] = f"{given.get('options') or ''} {options}".strip()
@@ -366,25 +381,6 @@ def _translated(statement: str) -> str:
     """A question as psycopg takes it."""
     text = statement.replace("%", "%%").replace("json_each(?)", "json_array_elements_text(?::json)")
     return text.replace("?", "%s")
-
-
-def named(url: str) -> str:
-    """A URL as it may be shown: without its password, and without settings, among which one may be.
-
-    Raises ConfigError, which shows none of it, for one whose password is not escaped.
-    """
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise ConfigError(_NO_URL) from None
-    user, at, host = parts.netloc.rpartition("@")
-    # A sign of a password that ends it early leaves the rest of it where the host or the database is told.
-    fits = len(parts.path) > 1 and _HOSTS.fullmatch(host)
-    said = "".join(each.partition("=")[0] for each in parts.query.split("&")) if fits else parts.query
-    later = parts.path + parts.fragment + said
-    if "@" in user or (parts.netloc and "@" in later):
-        raise ConfigError(_NO_URL)
-    return f"{parts.scheme}://{user.partition(':')[0]}{at}{host}{parts.path}"
 
 
 def _number() -> Any:
